@@ -1,12 +1,14 @@
-"""Ready tools that take a value from a caller: name, e-mail, phone, address, date, date of birth, amount.
+"""Ready tools that ask the caller for a value: name, e-mail address, telephone number, postal address, date, date of
+birth, or amount.
 
 ```python
 agent = RealtimeAgent(name="Desk", tools=[capture_name(), capture_phone(region="GB"), capture_amount(store="price")])
 ```
 
-The model passes on what the caller said. A deterministic parser reads it (`spoken_values`), the model reads the value
-back, and after a yes `call.data[store]` has it. After two failures the caller types the value, where keys can say it.
-With `secret=True` the value and what was said reach no record and no model: the caller types it.
+The model passes the words of the caller to the tool. A deterministic parser (`spoken_values`) finds the value in the
+words, and the model reads the value back. After a yes of the caller, `call.data[store]` has the value. After two
+failures the caller types the value, if the value can be typed on a telephone. With `secret=True` the caller always
+types the value. Then neither a record nor the model gets the value or the keys.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ def capture_email(*, store: str = "email") -> FunctionTool:
 
 
 def capture_phone(*, region: str = "US", store: str = "phone", secret: bool = False) -> FunctionTool:
-    """The tool `capture_phone`. `region` is the country of numbers without one (ISO 3166)."""
+    """The tool `capture_phone`. `region` is the country (ISO 3166) of numbers that the caller says without a country
+    code."""
     parse = lambda said: phone(said, region)  # noqa: E731
     return _capture("phone", store, "a phone number", parse, _digits, keys=parse, n_keys=15, secret=secret)
 
@@ -58,7 +61,8 @@ def capture_address(*, store: str = "address") -> FunctionTool:
 
 
 def capture_date(*, store: str = "date", today: Callable[[], date] = date.today) -> FunctionTool:
-    """The tool `capture_date`. The value is a `datetime.date`; without a year it is the next one."""
+    """The tool `capture_date`. The value is a `datetime.date`. A date without a year is the next such date from
+    `today()` on."""
     read = lambda said: day(said, today=today())  # noqa: E731
     return _capture("date", store, "a date", read, _long_date, keys=_typed_date, n_keys=8, typed_as=_EIGHT)
 
@@ -76,7 +80,8 @@ def capture_birth_date(
 
 
 def capture_amount(*, store: str = "amount", currency: str = "") -> FunctionTool:
-    """The tool `capture_amount`. The value is a `Decimal`. `currency`: the only one that is accepted (ISO 4217)."""
+    """The tool `capture_amount`. The value is a `Decimal`. `currency`: only amounts in this currency (ISO 4217) are
+    accepted. Empty: every currency is accepted."""
 
     def read(said: str) -> Decimal:
         value, found = amount(said)

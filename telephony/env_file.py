@@ -1,4 +1,4 @@
-"""The file `.env`: settings beside those of the environment.
+"""Reads the file `.env`, whose settings add to the settings of the environment.
 
 An option of a command has priority over a variable of the environment, and that over the file. An empty variable counts
 as not set. Only the current folder is searched, so that a program never takes the settings of another project.

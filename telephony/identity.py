@@ -1,4 +1,4 @@
-"""Who is calling: tools that need a verified caller, and the ready tools that verify one.
+"""Tools that are available to verified callers only, and ready tools that verify a caller.
 
 ```python
 @requires("verified")
@@ -8,8 +8,8 @@ async def balance(ctx: RunContextWrapper[Call]) -> str: ...
 agent = RealtimeAgent(name="Bank", tools=[verify_pin(is_pin), balance])
 ```
 
-A tool with a requirement is not offered to the model before code has verified the caller, and a call of it is refused.
-Only code verifies: no word of a caller or of the model does.
+The model does not see a tool with `requires` before the caller is verified. If the model calls the tool nevertheless,
+the call is refused. Only the code of a verifying tool can verify a caller. Words of the caller or of the model cannot.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Check = Callable[[Call, str], "bool | Awaitable[bool]"]
 
 
 def requires(level: str = VERIFIED) -> Callable[[FunctionTool], FunctionTool]:
-    """A decorator for tools: the tool exists for the model only while the caller is verified at this level
+    """A decorator for tools. The model sees the tool only while the caller is verified at this level
     (`Call.verified`)."""
 
     def decorate(tool: FunctionTool) -> FunctionTool:
@@ -63,7 +63,7 @@ def verify_pin(
     check: Check, *, max_digits: int = 4, attempts: int = _MAX_ATTEMPTS, level: str = VERIFIED, name: str = "verify_pin"
 ) -> FunctionTool:
     """The tool `verify_pin`: the caller types a PIN, and `check(call, pin)` decides. Neither the model nor a record
-    gets the PIN. After `attempts` wrong ones the tool refuses for the rest of the call."""
+    gets the PIN. After `attempts` wrong PINs the tool refuses for the rest of the call."""
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         async def ask() -> bool:
@@ -114,7 +114,7 @@ def verify_by_call_back(
     name: str = "verify_by_call_back",
 ) -> FunctionTool:
     """The tool `verify_by_call_back`: calls the number on file, `number(call)`, and says a code of four digits there.
-    The caller types the code in this call. Whoever forges a caller id does not hear the code."""
+    The caller types the code in this call. A caller with a forged caller id does not hear the code."""
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         on_file = await user_code.call(number, call)
@@ -136,8 +136,8 @@ def verify_by_call_back(
 def verify_with(
     check: Check, what: str, *, attempts: int = _MAX_ATTEMPTS, level: str = VERIFIED, name: str = "verify_caller"
 ) -> FunctionTool:
-    """The tool `verify_caller`: a check of your own. `what` tells the model what to ask for, such as `the postal code`;
-    `check(call, said)` decides."""
+    """The tool `verify_caller`: verifies the caller with your own check. `what` tells the model what to ask for, such
+    as `the postal code`; `check(call, said)` decides."""
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         said = str(arguments.get("said") or "")
@@ -152,7 +152,8 @@ def verify_with(
 
 
 async def _attempt(call: Call, name: str, ask: Callable[[], Awaitable[bool]], attempts: int, level: str) -> str:
-    """Count an attempt. The answer to the model has no more than the result."""
+    """Count an attempt and make it. Returns the text for the model: whether the caller is verified, and how many
+    attempts are left."""
     tried: dict[str, int] = call.data.setdefault("verification_attempts", {})
     if level in call.verified:
         return "The caller is verified already."

@@ -1,4 +1,5 @@
-"""Versions of agents: a digest of each, a share of the calls for a new one, and its rollback. Pure."""
+"""Versions of agents: the digest of an agent, the share of the callers who get a new agent (a canary), and the rollback
+of a canary. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ CANARY, STABLE = "canary", "stable"
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """When a canary is rolled back by itself: `failures` of its last `calls` calls have failed. A call has failed if a
-    tool failed, or if the agent could not continue the call."""
+    """The rule for the automatic rollback of a canary: it is rolled back when `failures` of its last `calls` calls have
+    failed. A call has failed if a tool failed, or if the agent could not continue the call."""
 
     failures: int = 3
     calls: int = 20
@@ -35,10 +36,11 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A new agent for `percent` of the calls. The same caller always gets the same agent, and within a day nobody gets
-    both, unless the canary was rolled back meanwhile. A caller without a number gets the present agent.
+    """A new agent for `percent` of the callers. The same caller always gets the same agent, unless `percent` is changed
+    or the canary is rolled back. A change of `percent` applies to a caller at most a day after the caller's first call.
+    A caller without a number gets the present agent.
 
-    `rollback`: None: only a command rolls it back (`telephony versions rollback`).
+    `rollback` None: only the command `telephony versions rollback` rolls the canary back.
     """
 
     agent: AgentSource
@@ -63,15 +65,15 @@ class Version:
 
 
 def is_chosen(subject: str, place: str, percent: float) -> bool:
-    """Whether this caller is among the `percent` of the callers of a number (`place`) that get the canary. It depends
-    on nothing else: all processes decide alike."""
+    """Whether this caller is among the `percent` of the callers of a number (`place`) that get the canary. The result
+    depends on the arguments only, so all processes decide alike."""
     number = int.from_bytes(hashlib.sha256(f"canary {place} {subject}".encode()).digest()[:8])
     return number / 2**64 * 100 < percent
 
 
 def digest_of_agent(agent: RealtimeAgent[Any], model: str = "", config: Mapping[str, Any] | None = None) -> str:
-    """A digest of what makes an agent: instructions, tools, voice, the agents that it hands over to, the name of the
-    model, and the configuration. Of functions it has the name and the code."""
+    """A digest of an agent: its instructions, tools and voice, the agents to which it hands over, the name of the
+    model, and the configuration. A function counts with its name and its code."""
     seen: dict[int, int] = {}
     text = json.dumps([_agent(agent, seen), model, _plain(config or {})], sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
@@ -108,7 +110,7 @@ def _plain(value: Any) -> Any:
 
 
 def _of_function(function: Any, depth: int = 3) -> Any:
-    """The name, the code and the constants of a function, and those of the functions that it encloses."""
+    """The name, the code and the constants of a function, and of the functions that it encloses."""
     code = getattr(function, "__code__", None)
     if code is None:
         return [getattr(function, "__qualname__", type(function).__qualname__)]
@@ -136,7 +138,8 @@ class CanaryWatch:
         self._failed: deque[bool] = deque(maxlen=None if rollback is None else rollback.calls)
 
     def ended(self, *, failed: bool) -> str:
-        """Count a call. Returns why the canary is to be rolled back; empty: it is not."""
+        """Count a call of the canary. Returns the reason why the canary has to be rolled back. Empty: the canary
+        stays."""
         if self._rollback is None:
             return ""
         self._failed.append(failed)

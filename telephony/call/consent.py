@@ -1,6 +1,8 @@
-"""What a call may record: the notice about it, the caller's answer, and what follows a refusal. Pure.
+"""The consent policy of a call: the notice about the recording, the caller's answer, and the action after a refusal.
+Pure.
 
-Laws differ in who has to agree: one party of the call, or all of them. This module has the mechanism, not the law.
+By some laws one party of the call has to agree to a recording, by other laws all parties. This module carries out the
+policy that the user has chosen. It does not know the laws.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Answer(StrEnum):
     """The answer of the caller to the notice."""
 
     NONE = ""
-    """There is none yet."""
+    """The caller has not answered yet."""
     STAYED = "stayed"
     """The caller heard the notice to its end and stayed on the line."""
     ACCEPTED = "accepted"
@@ -84,34 +86,34 @@ def language_of(tag: str) -> str:
 class Consent:
     """The consent policy of a number.
 
-    `notice` is what the caller hears before anything is recorded: words that the model says (text), or a clip. A
-    mapping has one for each language (`{"en": ..., "de": ...}`); English is the default. `text` has the words of clips,
-    for the record. The caller cannot interrupt the notice.
+    The caller hears `notice` before anything is recorded. A notice is a text that the model says, or a clip. A mapping
+    has a notice for each language (`{"en": ..., "de": ...}`). Callers with another language hear the English notice.
+    `text` has the words of a clip, as evidence for the call record. The caller cannot interrupt the notice.
 
-    Raises `UserError` for a policy that cannot be followed.
+    Raises `UserError` if the fields contradict each other or a required field is missing.
     """
 
     policy: ConsentPolicy | str = ConsentPolicy.NONE
     notice: Clip | str | Mapping[str, Clip | str] | None = None
     text: Texts = ""
     asks: bool = False
-    """Whether nothing is recorded before the caller has said yes or pressed `accept_key`."""
+    """True: the call is recorded only after the caller has said yes or pressed `accept_key`."""
     answer_s: float = 15.0
-    """How long the caller may take to answer. No answer is a refusal."""
+    """How long the caller may take to answer, in seconds. No answer within this time is a refusal."""
     accept_key: str = "1"
     refuse_key: str = "9"
-    """The key that refuses the recording, at any time of the call. Empty: no key does."""
+    """The key that refuses the recording, at any time of the call. Empty: no key refuses the recording."""
     refusals: Sequence[str] = ()
-    """More phrases with which a caller refuses, beside those of five languages."""
+    """Further phrases that count as a refusal. Phrases in five languages are built in."""
     on_refusal: Otherwise | str = Otherwise.CONTINUE
     transfer_to: str = ""
-    """The number for `transfer`."""
+    """The number to which the caller is transferred, if the action is `transfer`."""
     discloses_ai: bool = False
     """Whether the caller hears that an AI speaks, as a part of the notice."""
     disclosure: Clip | str | Mapping[str, Clip | str] | None = None
     """The words or the clip for `discloses_ai`. Default: a sentence in five languages, which the model says."""
     records: bool = True
-    """Whether anything is recorded at all. If not, there is no notice, and journals have no content."""
+    """Whether calls are recorded. False: no notice is played, and journals have no content."""
     records_at_twilio: bool = False
     """Whether Twilio records the call, too."""
     requires_recording: bool = False
@@ -140,7 +142,8 @@ class Consent:
         return self.records and self.policy is not ConsentPolicy.NONE and bool(self.notice)
 
     def lines(self, language: str) -> list[tuple[str, bytes | None]]:
-        """What the caller hears, in order: words, and the clip (mu-law) that says them. None: the model says them."""
+        """The lines that the caller hears before the greeting, in order: (words, clip in mu-law at 8 kHz). If the clip
+        is None, the model says the words."""
         lines = []
         if self.discloses_ai:
             lines.append(_line(_in(self.disclosure or _I_AM_AN_AI, language), ""))
@@ -149,11 +152,11 @@ class Consent:
         return lines
 
     def refuses(self, text: str) -> bool:
-        """Whether these words of the caller refuse the recording, in any of the languages."""
+        """Whether these words of the caller refuse the recording, in any language with built-in phrases."""
         return has_phrase(text, [*self.refusals, *(phrase for phrases in _REFUSALS.values() for phrase in phrases)])
 
     def answer(self, text: str, language: str) -> Answer:
-        """The answer in these words of the caller, for `asks`."""
+        """The answer in these words of the caller to the question of `asks`."""
         language = language_of(language)
         if self.refuses(text) or has_phrase(text, _NO.get(language, _NO["en"])):
             return Answer.REFUSED
@@ -175,21 +178,21 @@ def consent_of(source: ConsentSource | None, info: CallInfo) -> Consent | None:
 
 @dataclass(slots=True)
 class ConsentEvidence:
-    """What is kept about the consent to one call."""
+    """The evidence about the consent to the recording of one call. The call record has it."""
 
     policy: str
     language: str
     notice: str = ""
     """The words of the notice."""
     said: str = ""
-    """What the model said for the notice, by its transcript. Empty for a clip."""
+    """The words that the model said as the notice, from the transcript of the model. Empty: the notice is a clip."""
     clip: str = ""
-    """SHA-256 of the clip (mu-law), the first 16 digits; empty for words."""
+    """The first 16 hexadecimal digits of the SHA-256 of the clip (mu-law). Empty: the model said the notice."""
     discloses_ai: bool = False
     heard: bool = False
     """Whether the caller heard the notice to its end, by Twilio's marks."""
     position: int | None = None
-    """The sample of the stream at which the notice was heard to its end."""
+    """The position in the media stream at which the notice was heard to its end, in samples at 8 kHz."""
     heard_at: str = ""
     answer: str = Answer.NONE
     by: str = ""
@@ -200,7 +203,7 @@ class ConsentEvidence:
     problem: str = ""
     """Why a required recording was not written."""
     notices: int = field(default=0)
-    """How often the notice was begun."""
+    """The number of times that the notice was begun."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

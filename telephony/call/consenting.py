@@ -1,7 +1,7 @@
 """Carries out the consent policy of one call: the notice before the greeting, the answer, and recordings.
 
-Until the caller has heard the notice to its end, the model hears silence, and the records of the call are sealed. The
-end of the notice is proved by Twilio's marks.
+Until the caller has heard the notice to its end, the model gets silence in place of the caller's audio, and the journal
+of the call has no content. Twilio's marks prove that the caller has heard the notice to its end.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["Consenting"]
 log = logging.getLogger(__name__)
 
 _TIMES = 3
-"""How often the notice is begun. It is begun again if it was cut off."""
+"""The maximum number of times that the notice is begun. It is begun again if it was interrupted."""
 _CHECK_S = 1.0
 _TARGET = "the transfer of the consent policy"
 _SAY = 'Say exactly these words, and nothing else: "{}"'
@@ -44,7 +44,7 @@ _SAY = 'Say exactly these words, and nothing else: "{}"'
 class Consenting:
     """The consent of one call. `run` is called once, when the first stream is attached.
 
-    `on_change` gets the evidence at each change.
+    `on_change` is called with the evidence after each change.
     """
 
     def __init__(
@@ -162,7 +162,8 @@ class Consenting:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """Handle a key of the caller. Returns whether it was an answer, or came before the end of the notice."""
+        """Handle a key of the caller. True: the key was an answer, or the caller pressed it before the end of the
+        notice. So the key is not for the agent."""
         consent = self._consent
         if consent.policy is ConsentPolicy.NONE:
             return False
@@ -200,7 +201,7 @@ class Consenting:
             self.evidence.said = f"{self.evidence.said} {data.transcript}".strip()[-1000:]
 
     def _answer(self, answer: Answer, by: str) -> None:
-        """Take an answer. After a refusal nothing changes any more."""
+        """Note an answer of the caller. After a refusal later answers are ignored."""
         if self.evidence.answer in (Answer.REFUSED, Answer.UNHEARD, answer):
             return
         if by in ("key", "word"):  # the journal has neither, so a replay needs the answer
@@ -245,7 +246,7 @@ class Consenting:
     # --- recordings --------------------------------------------------------------------------------------------------
 
     async def _record(self) -> None:
-        """Start Twilio's recording, and watch that a required recording is written."""
+        """Start Twilio's recording, and check that a required recording is written."""
         consent = self._consent
         unheard = self.evidence.answer == Answer.UNHEARD
         if consent.records_at_twilio and not unheard:

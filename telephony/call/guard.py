@@ -1,4 +1,4 @@
-"""Watches one call for callers who say nothing, and for emergencies."""
+"""Ends a call whose caller does nothing, and handles emergencies."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class Guard:
         self._acted.set()
 
     def emergency(self) -> None:
-        """Handle an emergency: from the caller's words, or in a replay of a call whose words are masked."""
+        """Handle an emergency. It is called when the caller says one of the phrases, and in a replay of a call whose
+        words are masked."""
         emergency = self._screening.emergency
         if emergency is None or self._is_emergency:
             return

@@ -1,4 +1,5 @@
-"""Who is answered, and what leads away from the agent: unwanted callers, callers who say nothing, emergencies. Pure."""
+"""Rules about callers: which calls are refused, when a call with a silent caller ends, and what happens in an
+emergency. Pure."""
 
 from __future__ import annotations
 
@@ -40,13 +41,14 @@ LINES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Emergency:
-    """What follows when a caller says one of `phrases`: a fixed line, or a transfer. The agent is silenced at once.
+    """The action after a caller says one of `phrases`: the agent stops speaking at once. Then the caller hears a fixed
+    text, or is transferred.
 
-    `phrases`: default: some in five languages. They are matched as whole words in the transcript of the caller.
+    By default `phrases` has phrases in five languages. They are found as whole words in the transcript of the caller.
     """
 
     transfer_to: str = ""
-    """The number that takes the caller. Empty: the caller hears `line`, and the call goes on."""
+    """The number that takes the caller. Empty: the caller hears `line`, and the call continues."""
     line: bytes | str = ""
     """The words that the model says, or a clip (mu-law at 8 kHz). Default: a sentence in the caller's language."""
     phrases: Sequence[str] = field(default_factory=lambda: [each for some in PHRASES.values() for each in some])
@@ -56,7 +58,7 @@ class Emergency:
             raise UserError("Emergency(phrases=[]) never applies: name the phrases, or leave them out for the default.")
 
     def applies(self, text: str) -> bool:
-        """Whether these words of the caller have one of the phrases."""
+        """Whether one of the phrases is in these words of the caller."""
         return has_phrase(text, self.phrases)
 
 
@@ -66,10 +68,11 @@ class Screening:
 
     - `blocked`: numbers, or beginnings of numbers with `*` (`+1900*`), that are refused.
     - `refuse_attestation`: values of `StirVerstat` that are refused, such as `FAILED_ATTESTATION`.
-    - `needs_attestation`: refuse a caller whose carrier attests nothing at all. Many honest carriers do not.
+    - `needs_attestation`: refuse a caller without a value of `StirVerstat`. The calls of many honest callers have no
+      such value.
     - `withheld`: whether a caller without a number is answered.
-    - `silent_s`: end the call if the caller has said and pressed nothing for so long after the first stream. None: no
-      limit.
+    - `silent_s`: end the call if the caller has neither spoken nor pressed a key within so many seconds after the start
+      of the first stream. None: no limit.
     """
 
     blocked: Collection[str] = ()
@@ -80,7 +83,7 @@ class Screening:
     emergency: Emergency | None = None
 
     def refusal(self, info: CallInfo) -> str:
-        """Why this call is not answered, as a word. Empty: it is answered."""
+        """The reason why this call is refused, as one word. Empty: the call is answered."""
         caller = info.caller
         if any(_matches(caller, rule) for rule in self.blocked):
             return "blocked"

@@ -1,5 +1,5 @@
-"""The secret parts of a call: nothing of them reaches a journal, a log, a trace, the console, a webhook or a recording
-at Twilio."""
+"""The secret parts of a call. The words, keys and audio of a secret part are not written to a journal, a log, a trace,
+the console, a webhook or a recording at Twilio."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SecretParts:
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator[None]:
-        """One secret part.
+        """A block that is a secret part of the call.
 
         Raises:
             CallError: the recording at Twilio cannot be paused. The part does not begin.

@@ -1,9 +1,10 @@
 """What a supervisor does in a live call: hang up, transfer, decide on tools, and take over the voice of the agent.
 
 A take-over has a fixed order. First the agent is interrupted, and its answer is truncated at what the caller has heard.
-Then the responses are paused, and the server has to agree. Only then the supervisor's audio is played. It is not queued
-behind an answer, and its marks belong to no item of the model. The model hears the caller meanwhile. To hand back, a
-message tells the model what the supervisor has said, the responses are resumed, and the model continues.
+Then the responses are paused, and the server has to agree. After that the supervisor's audio is played. It is never
+queued behind an answer of the agent, and its marks belong to no item of the model. The model hears the caller during
+the whole take-over. At the end a message tells the model what the supervisor has said. Then the responses are resumed,
+and the model continues.
 
 The journal has each command as a `control` record, and the supervisor's audio, so that a replay repeats both.
 """
@@ -41,7 +42,7 @@ __all__ = ["Supervision", "TakeOver"]
 log = logging.getLogger(__name__)
 
 _AGREE_S = 3.0
-"""How long the server may take to agree to a pause of the responses."""
+"""The maximum time in seconds until the server has to agree to a pause of the responses."""
 _LAST_WORDS_S = 1.0
 _NOTE = (
     "A member of staff took over your voice for a while and spoke with the caller. You heard the caller, and not the "
@@ -114,12 +115,13 @@ class Supervision:
     # --- single commands -----------------------------------------------------------------------------------------
 
     async def hang_up(self) -> None:
-        """End the call: at once, or after the last word of a supervisor who speaks."""
+        """End the call at once. If a supervisor speaks, the call ends after the last words of the supervisor."""
         await self._commands.run("supervisor.hang_up", self._hang_up())
 
     async def transfer(self, target: str, number: str, *, warm: bool) -> str:
-        """Transfer the caller to `number`, known as `target`, at once. Returns the result in words. If it fails, the
-        agent or the supervisor speaks on.
+        """Transfer the caller to `number` at once. `target` is the name of the number. `warm`: the called person first
+        hears who is calling, and accepts or declines. Returns the result in words. If the transfer fails, the agent or
+        the supervisor continues the call.
 
         Raises:
             CallError: a transfer is going on.
@@ -128,7 +130,7 @@ class Supervision:
         return await self._commands.run("supervisor.transfer", work, target=target, warm=warm)
 
     async def say(self, words: str) -> bool:
-        """Let the agent say this. Returns whether the caller heard it to its end.
+        """Let the agent say these words. Returns whether the caller heard them to their end.
 
         Raises:
             CallError: a supervisor has taken over the call.
@@ -174,7 +176,8 @@ class Supervision:
     # --- taking over ---------------------------------------------------------------------------------------------
 
     async def take_over(self) -> None:
-        """Silence the agent, and let `voice` speak in its place. Returns when the model's server has agreed.
+        """Stop the agent, so that `hear` plays the voice of the supervisor in its place. Returns when the model's
+        server has agreed to the pause of the responses.
 
         Raises:
             CallError: a supervisor has taken over the call already, the model is not connected, or its server did not
@@ -218,7 +221,8 @@ class Supervision:
             self.voice(piece, self._part)
 
     def voice(self, ulaw: bytes, part: str) -> None:
-        """Play this now, as the next samples of a part. The journal has it. A part is speech without a gap."""
+        """Play this audio (mu-law, 8 kHz) now, as the next samples of the part `part`, and write it to the journal. A
+        part is speech without a gap."""
         if self.state is not TakeOver.LIVE:
             return
         if part != self._part:
@@ -229,7 +233,7 @@ class Supervision:
         self._player.play_voice(self._part, ulaw)
 
     async def away(self) -> None:
-        """The supervisor's connection was lost: let the caller hear a filler."""
+        """Note that the supervisor's connection was lost. The caller hears a filler."""
         if self.state is TakeOver.LIVE:
             self.state = TakeOver.AWAY
             self._commands.done("supervisor.away")
@@ -238,7 +242,7 @@ class Supervision:
             self._fill()
 
     async def back(self) -> None:
-        """The supervisor's connection is back: the caller hears the supervisor again."""
+        """Note that the supervisor has connected again. The caller hears the supervisor again."""
         if self.state is TakeOver.AWAY:
             self.state = TakeOver.LIVE
             self._commands.done("supervisor.back")
@@ -257,7 +261,7 @@ class Supervision:
         await self._resume()
 
     async def _tell(self, note: str) -> None:
-        """Send the model a note that it answers, perhaps later."""
+        """Send the model a note. The model answers the note when it is able to."""
         content: list[Any] = [{"type": "input_text", "text": note}]
         try:
             await self._conversation.session.send_message({"type": "message", "role": "system", "content": content})

@@ -34,7 +34,7 @@ class Wording:
         return f"{comes} {self.text('spoke_with', agent=agent or self.text('assistant'))}"
 
     def instructions(self, given: str) -> str:
-        """Instructions for the model. Our own English ones are replaced by those of the language."""
+        """Instructions for the model. Our own English instructions are replaced by the instructions of the language."""
         own = english().instructions
         return next((self.locale.instructions[name] for name, text in own.items() if text == given), given)
 

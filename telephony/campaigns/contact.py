@@ -21,7 +21,7 @@ class ContactState(Enum):
     DONE = "done"
     """No attempt follows. `Contact.reason` says why."""
     INVALID = "invalid"
-    """The row of the file has no number that can be called. `Contact.problem` says why."""
+    """The row of the file cannot be used: for example, it has no valid number. `Contact.problem` says why."""
 
 
 class Outcome(Enum):

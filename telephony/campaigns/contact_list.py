@@ -1,7 +1,7 @@
 """Reads contacts from a CSV file, or from rows that a program made, and checks each contact. Pure.
 
-A row without a number that can be called becomes a contact with the state `INVALID`, so that the results show the row.
-Rows are merged only if they are equal in every column.
+A row that cannot be used, for example because it has no valid number, becomes a contact with the state `INVALID`. So
+the results show this row, too. Rows are merged only if they are equal in every column.
 """
 
 from __future__ import annotations

@@ -67,11 +67,15 @@ class CampaignDialer:
     """Makes the calls of the campaigns. An async context manager; `start` begins the work.
 
     Args:
-        store: The campaigns. client: The records. dialler: Places and follows the calls of this process. opt_outs: The
-        do-not-call list. speech: Returns the `Speech` of a campaign. Raises `CampaignError` if this process does not
-        know the agent of the campaign. check: Returns the check before dialing of a campaign. None: the campaign has no
-        check. room: Returns how many more calls this process can take, if it makes the given number of attempts of
-        campaigns. sources: The wall clock and tokens.
+        store: The store of the campaigns.
+        client: The records.
+        dialler: Places and follows the calls of this process.
+        opt_outs: The do-not-call list.
+        speech: Returns the `Speech` of a campaign. Raises `CampaignError` if this process does not know the agent of
+            the campaign.
+        check: Returns the check before dialing of a campaign. None: the campaign has no check.
+        room: Returns how many more calls this process can take, if it makes the given number of attempts of campaigns.
+        sources: The wall clock and tokens.
     """
 
     def __init__(

@@ -1,4 +1,5 @@
-"""`telephony certify`: calls between two numbers of one's own, which show how Twilio's media streams really behave.
+"""`telephony certify`: makes calls between two of the user's own numbers, and checks how Twilio's media streams behave
+in these calls.
 
 - `findings`: the checks and the corrections of the simulator. Pure.
 - `leg`: one end of a call, on its media stream. `server`: the webhooks and streams of the calls.

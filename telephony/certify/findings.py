@@ -1,6 +1,6 @@
-"""What the calls show: checks with figures, and corrections of the simulator. Pure.
+"""The checks of the calls with their figures, and the corrections of the simulator that follow from the figures. Pure.
 
-All times are in seconds of one clock, that of this process. Both ends of a call are on it.
+All times are in seconds of the clock of this process, which serves both ends of a call.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ __all__ = [
 
 RATE = 8000
 SLOT = 400
-"""The test sound changes its pitch every 50 ms, so that any piece of it tells its place."""
+"""The number of samples of one pitch of the test sound (50 ms). The pitch of a piece of the test sound shows the
+position of the piece."""
 _LOWEST_HZ, _STEP_HZ, _PITCHES = 500.0, 60.0, 25
 MAX_START_DELAY_S = 0.25
 MAX_LATE_S = 0.15
@@ -41,7 +42,8 @@ _LOUD = 500
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that a call showed. `suspects` names the deviation, if it is a known one."""
+    """The result of one check of a call. If the result is a known deviation of Twilio from its documentation,
+    `suspects` is the name of the deviation."""
 
     name: str
     passed: bool
@@ -55,15 +57,15 @@ class Check:
 
 @dataclass(slots=True)
 class Trace:
-    """What one end of a call has sent and received."""
+    """The messages that one end of a call has sent and received."""
 
     media_format: Any = None
     frames: list[tuple[float, int, bytes]] = field(default_factory=list)
-    """(when it came, its timestamp in ms, mu-law)"""
+    """The received frames: (time of arrival, timestamp of the frame in ms, mu-law)."""
     sent: list[tuple[float, int]] = field(default_factory=list)
-    """(when it was sent, samples)"""
+    """The sent audio: (time of sending, number of samples)."""
     marks: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """By name: when it was sent, and after how many samples."""
+    """The sent marks by name: (time of sending, number of samples that were sent before the mark)."""
     returned: dict[str, float] = field(default_factory=dict)
     keys: list[tuple[float, str]] = field(default_factory=list)
     clears: list[float] = field(default_factory=list)
@@ -73,7 +75,7 @@ class Trace:
 
 
 def test_sound(seconds: float, *, first: int = 0) -> bytes:
-    """A sound whose pitch tells the place: mu-law at 8 kHz."""
+    """A sound whose pitch shows the position in the sound: mu-law at 8 kHz."""
     n = round(seconds * RATE) // SLOT * SLOT
     times = np.arange(n)
     slot = (times // SLOT + first) % _PITCHES
@@ -105,7 +107,8 @@ def _pitch(samples: NDArray[np.float64]) -> int | None:
 
 
 def heard_times(trace: Trace) -> tuple[float, float] | None:
-    """When the other end's sound was first and last heard here. None: never."""
+    """The times at which the sound of the other end was first and last heard at this end. None: the sound was never
+    heard."""
     loud = [at for at, _, ulaw in trace.frames if _is_loud(ulaw)]
     return (loud[0], loud[-1]) if loud else None
 
@@ -145,7 +148,8 @@ def check_frames(trace: Trace) -> list[Check]:
 
 
 def check_marks(near: Trace, far: Trace) -> list[Check]:
-    """Whether marks come back when their audio is heard. The far end heard it, on the same clock."""
+    """Check that each mark of the near end comes back at the time at which the far end hears the audio before the
+    mark."""
     heard = heard_times(far)
     if heard is None:
         return [Check("marks", False, "the other end heard nothing, so the marks cannot be judged")]
@@ -188,7 +192,7 @@ def check_marks(near: Trace, far: Trace) -> list[Check]:
 
 
 def check_clear(near: Trace, far: Trace, sent_s: float) -> list[Check]:
-    """Whether a clear silences the line, and what was heard of `sent_s` seconds."""
+    """Check that the line is silent after a clear, and how many of the `sent_s` seconds of audio were heard."""
     heard = heard_times(far)
     if heard is None or not near.clears:
         return [Check("clear", False, "nothing was heard, or no clear was sent")]
@@ -214,7 +218,7 @@ def check_clear(near: Trace, far: Trace, sent_s: float) -> list[Check]:
 
 
 def proposals(checks: Sequence[Check]) -> list[str]:
-    """Corrections of the simulator (`telephony.simulator.Line`) that these figures ask for."""
+    """The corrections of the simulator (`telephony.simulator.Line`) that these figures require, as sentences."""
     figures: dict[str, float] = {}
     for check in checks:
         figures.update(check.figures)

@@ -1,4 +1,5 @@
-"""One end of a call: a media stream that plays, marks, clears and listens, and keeps a trace."""
+"""One end of a call. Its media stream sends audio, marks and clears, receives audio, and writes all messages into a
+trace."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ _PIECE = 20 * _FRAME
 
 
 class Leg:
-    """One end of a call. Its media streams come one after the other."""
+    """One end of a call. It has one media stream at a time, and can have several, one after the other."""
 
     def __init__(self) -> None:
         self.trace = Trace()
@@ -86,7 +87,7 @@ class Leg:
         await self._send({"event": "clear"})
 
     async def close(self) -> None:
-        """Close the stream. Twilio continues with the TwiML behind it."""
+        """Close the stream. Twilio then continues with the next TwiML."""
         if (socket := self._socket) is not None:
             with contextlib.suppress(RuntimeError):
                 await socket.close(1000)

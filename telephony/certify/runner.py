@@ -18,8 +18,8 @@ from .server import CertifiedCall, CertifyServer
 __all__ = ["Certificate", "cost_usd", "run_calls"]
 
 OUT_USD, IN_USD, AMD_USD = 0.014, 0.0085, 0.0075
-"""Twilio's list prices of US numbers: a minute out, a minute in, one detection.
-https://www.twilio.com/en-us/voice/pricing/us"""
+"""Twilio's list prices for US numbers, in US dollars: one minute of an outgoing call, one minute of an inbound call,
+one machine detection. https://www.twilio.com/en-us/voice/pricing/us"""
 _STATUS_S = 5.0
 
 
@@ -54,7 +54,7 @@ class Certificate:
 
 
 def cost_usd(scenarios: Sequence[Scenario] = SCENARIOS) -> float:
-    """The most that the calls cost, by list prices: each begun minute of both legs."""
+    """The maximum cost of the calls in US dollars, by list prices. Each begun minute of both ends is counted."""
     return sum(each.minutes * (OUT_USD + IN_USD) + each.detects * AMD_USD for each in scenarios)
 
 

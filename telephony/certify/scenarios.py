@@ -1,4 +1,4 @@
-"""The calls of `telephony certify`: what each end does, and what is checked."""
+"""The calls of `telephony certify`: the actions of each end, and the checks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EVENTS = ("initiated", "ringing", "in-progress", "completed")
 
 
 class Placed:
-    """One placed call, for its scenario."""
+    """One placed call, with the actions that a scenario needs."""
 
     def __init__(
         self,
@@ -59,7 +59,8 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One call. `{stream}` in the TwiML is the media stream of that end. `detects`: with machine detection."""
+    """One call. `run` carries out the call and returns its checks. `{stream}` in the TwiML is replaced by the media
+    stream of that end. `detects`: Twilio's machine detection is on. `minutes`: the maximum length, for the cost."""
 
     name: str
     run: Callable[[Placed], Awaitable[list[Check]]]
@@ -152,7 +153,7 @@ async def _machine(placed: Placed) -> list[Check]:
 
 
 async def _silence(placed: Placed) -> list[Check]:
-    """Nobody says anything."""
+    """Both ends are silent."""
     before = len(placed.near.trace.frames)
     await asyncio.sleep(placed.silence_s)
     came = len(placed.near.trace.frames) - before
@@ -220,7 +221,7 @@ def names() -> list[str]:
 
 
 def check_statuses(name: str, statuses: Sequence[str]) -> Check:
-    """Whether all status callbacks of a call came."""
+    """Check that all status callbacks of a call arrived."""
     missing = [event for event in _EVENTS if event not in statuses]
     return Check(
         f"status callbacks of `{name}`", not missing,
@@ -230,7 +231,7 @@ def check_statuses(name: str, statuses: Sequence[str]) -> Check:
 
 
 def check_signatures(signed: dict[str, list[bool]]) -> list[Check]:
-    """Whether each request was signed for the address that Twilio was given."""
+    """Check that Twilio signed each request for the address that we gave to Twilio."""
     return [
         Check(
             f"signatures of {kind}s", all(results), f"{sum(results)} of {len(results)} were signed for their address",

@@ -20,7 +20,7 @@ __all__ = ["CertifiedCall", "CertifyServer"]
 
 @dataclass(slots=True)
 class CertifiedCall:
-    """One call: both ends, the TwiML of each, and what Twilio said about it."""
+    """One call: both ends, the TwiML of each end, and Twilio's callbacks about the call."""
 
     name: str
     near: Leg
@@ -33,13 +33,14 @@ class CertifiedCall:
 
 
 class CertifyServer:
-    """Serves the calls under `base`, the public address. `token` is the auth token; None: nothing is checked."""
+    """Serves the webhooks and streams under `base`, the public address. `token` is the auth token, with which
+    signatures are checked."""
 
     def __init__(self, base: str, token: str, secret: str) -> None:
         self.base = base.rstrip("/")
         self.call: CertifiedCall | None = None
         self.signed: dict[str, list[bool]] = defaultdict(list)
-        """By kind of request: whether each was signed for its address."""
+        """For each kind of request: whether each request had a valid signature for its address."""
         self._validator = RequestValidator(token)
         self._secret = secret
         self.app = Starlette(

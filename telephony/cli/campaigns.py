@@ -60,7 +60,7 @@ def rehearse(
 def dry_run(
     people: Path, config: CampaignConfig, *, group: bool, simulate: bool, start: str | None, json: bool
 ) -> None:
-    """Print what would happen to each contact, and when. Nothing is stored, and nobody is called."""
+    """Print the first time at which each contact may be called. Nothing is stored, and no call is made."""
     settings = load_settings()
     rules = with_listed(rules_of(settings, simulate=simulate), settings)
     found = read_contacts(people, settings, rules, group=group)

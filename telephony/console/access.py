@@ -1,13 +1,15 @@
-"""Who may use the console: bearer tokens, the login cookie, and this machine. And what was done there: the audit.
+"""Decides who may use the console (bearer tokens, the login cookie, and this machine), and writes the audit of what the
+clients do.
 
-A route calls `Access.admit` with the scope that it needs and, for a call, our number of the call:
+A route calls `Access.admit` with the scope that the client needs. For a route of one call, `number` is our number of
+the call:
 
     grant = await phone.access.admit(request, Scope.LISTEN, number=own_number(row.direction, row.caller, row.called))
     await phone.access.record(grant, Action.LISTEN, call=sid)
 
-`admit` raises `AccessRefused`, which the application answers with 401, 403 or 503 and a message, and a WebSocket with
-the close code 4401, 4403 or 4503. A list calls `admit` without a number, and leaves out the calls for which
-`grant.allows(scope, number)` is False.
+`admit` raises `AccessRefused` if the client may not do this. The application then answers with the status 401, 403 or
+503 and a message. It closes a WebSocket with the code 4401, 4403 or 4503. A list calls `admit` without a number, and
+leaves out the calls for which `grant.allows(scope, number)` is False.
 """
 
 from __future__ import annotations
@@ -58,15 +60,15 @@ RECHECK_S = 2.0
 _LOGINS_AT_ONCE = 5
 _LOGINS_PER_S = 0.2
 _OWN_PAGE = ("same-origin", "none")
-"""The values of Sec-Fetch-Site of our own pages, and of an address that a person typed
-(https://www.w3.org/TR/fetch-metadata/)."""
+"""The values of the header Sec-Fetch-Site that are allowed: a request of our own page, and a request for an address
+that a person typed (https://www.w3.org/TR/fetch-metadata/)."""
 
 
 class Credential(Enum):
-    """How a client showed who it is."""
+    """The kind of proof with which a client was admitted."""
 
     THIS_MACHINE = auto()
-    """It is on this machine, and no token is set."""
+    """The client is on this machine, and no token is configured."""
     BEARER = auto()
     COOKIE = auto()
 
@@ -80,12 +82,13 @@ class Grant:
     credential: Credential
     scopes: frozenset[Scope] = frozenset(Scope)
     numbers: frozenset[str] = frozenset()
-    """The numbers of ours whose calls it may reach. Empty: all."""
+    """Our numbers whose calls the client may see and control. Empty: all numbers."""
     token_id: str = ""
-    """The id of the stored token or session. Empty: the operator, or this machine."""
+    """The id of the stored token or session. Empty: the client used TELEPHONY_API_TOKEN, or is on this machine."""
 
     def allows(self, scope: Scope, number: str | None = None) -> bool:
-        """Whether the client has this scope, for calls of this number of ours. None: whether for any number."""
+        """Whether the client has this scope for calls of `number`, one of our numbers. None: whether the client has the
+        scope at all."""
         return scope in self.scopes and (number is None or not self.numbers or tidy(number) in self.numbers)
 
     def demand(self, scope: Scope, number: str | None = None) -> None:
@@ -102,7 +105,7 @@ class Grant:
 
 
 def own_number(direction: str, caller: str, called: str) -> str:
-    """Our number of a call. The limit of a token to numbers applies to it."""
+    """Our number of a call. A token that is limited to some numbers admits to a call by this number."""
     return caller if direction.startswith("outbound") else called
 
 
@@ -119,28 +122,29 @@ class Access:
         self._logins = Allowance(per_s=_LOGINS_PER_S, burst=_LOGINS_AT_ONCE)
 
     async def admit(self, connection: HTTPConnection, scope: Scope, *, number: str | None = None) -> Grant:
-        """The grant of a client that may do this. A request that changes something, and every WebSocket, has to come
-        from our own page or from a program with a bearer token.
+        """Check that the client of `connection` has this scope, and return the grant of the client. A request that
+        changes something, and every WebSocket, has to come from our own page or from a program with a bearer token.
 
         Args:
-            number: our number of the call that is concerned (`own_number`). None: no single call.
+            number: our number of the call (`own_number`). None: the request is not about one call.
 
         Raises:
-            AccessRefused: it may not (401: it is unknown; 403), or the records cannot be used (503).
+            AccessRefused: the client is unknown (401), the client lacks the scope or the number (403), or the records
+            cannot be used (503).
         """
         grant = await self.identify(connection)
         grant.demand(scope, number)
         return grant
 
     async def identify(self, connection: HTTPConnection) -> Grant:
-        """The grant of a client. Raises `AccessRefused`."""
+        """The grant of the client, without a check of its scopes. Raises `AccessRefused`."""
         grant = await self._identify(connection)
         if connection.scope["type"] == "websocket" or connection.scope["method"] not in ("GET", "HEAD"):
             self.demand_own_page(connection, grant.credential)
         return grant
 
     async def still(self, grant: Grant) -> bool:
-        """Whether the token of the grant is still valid. Also True while the records cannot be used."""
+        """Whether the token of the grant is still valid. While the records cannot be used, the result is True."""
         if not grant.token_id:
             return True
         try:
@@ -231,10 +235,10 @@ class Access:
     # --- requests of other sites ---------------------------------------------------------------------------------
 
     def demand_own_page(self, connection: HTTPConnection, credential: Credential) -> None:
-        """Refuse what a browser sends for a page of another site.
+        """Refuse a request that a browser sends for a page of another site.
 
         Raises:
-            AccessRefused: it comes from another site, or lacks what our pages send.
+            AccessRefused: the request comes from another site, or has no `HEADER`.
         """
         headers = connection.headers
         origin, is_websocket = headers.get("origin"), connection.scope["type"] == "websocket"
@@ -257,7 +261,8 @@ class Access:
     # --- logins --------------------------------------------------------------------------------------------------
 
     async def log_in(self, given: str) -> tuple[str, StoredToken]:
-        """Begin a session with the operator's token or a named one. Returns the value of the cookie, and the session.
+        """Begin a session with `given`: the operator's token or a named token. Returns the value of the cookie, and the
+        session.
 
         Raises:
             AccessRefused: the token is not valid, or there were too many attempts (429).
@@ -319,10 +324,10 @@ class Access:
     # --- the audit -----------------------------------------------------------------------------------------------
 
     async def record(self, grant: Grant, action: Action, *, call: str = "", detail: str = "") -> None:
-        """Append to the audit, before the action is done.
+        """Append an action to the audit. Call this before the action is done.
 
         Raises:
-            AccessRefused: the audit cannot be written (503), so the action must not be done.
+            AccessRefused: the audit cannot be written (503). Then do not do the action.
         """
         entry = AuditEntry(self._sources.now(), grant.name, action, call, detail)
         try:

@@ -1,4 +1,4 @@
-"""The live calls of one process, as the console lists them."""
+"""The rows of the console's list of live calls, for the calls of one process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .live_call import LiveCall
 __all__ = ["Board", "LiveRow"]
 
 _FRESH_S = 0.4
-"""Pages that ask within this time get the same rows."""
+"""The rows are computed again at most once in this time, in seconds. All pages get the same rows."""
 _ENDED_S = 8.0
 """How long a call is listed after its end."""
 _MAX_FEEDS = 50
@@ -38,7 +38,7 @@ class LiveRow:
 
 
 class Board:
-    """The live calls of this process by CallSid, and those that ended a moment ago."""
+    """The live calls of this process by CallSid, and the calls that ended within the last 8 s."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
@@ -56,12 +56,12 @@ class Board:
             row.ended_at = self._clock()
 
     def get(self, call_sid: str) -> LiveRow | None:
-        """The row of a call that is live here, or ended a moment ago."""
+        """The row of a call that is live in this process, or ended within the last 8 s. None: there is no such call."""
         self._forget(self._clock())
         return self._rows.get(call_sid)
 
     def rows(self) -> dict[str, LiveRow]:
-        """All rows, up to date. All pages together cost at most one update in 0.4 s."""
+        """All rows by CallSid. They are at most 0.4 s old."""
         now = self._clock()
         if now >= self._updated + _FRESH_S or not self._updated:
             self._updated = now
@@ -77,7 +77,7 @@ class Board:
             row.text, row.serial = text, self._serial
 
     def describe(self, row: LiveRow, now: float) -> dict[str, Any]:
-        """The row as JSON. Texts have bullets in place of the secrets of the call."""
+        """The row as JSON values. In texts the secrets of the call are replaced by bullets."""
         call, state = row.call, row.state
         if row.ended_at is None:
             state.observe(call.heard(), now)
@@ -108,12 +108,12 @@ class Board:
 
     @property
     def full(self) -> bool:
-        """Whether no further page may follow calls."""
+        """Whether the maximum number of pages follow calls, so no further page may begin."""
         return self._feeds >= _MAX_FEEDS
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Count a page while it follows calls."""
+        """Count a page that follows calls, for the duration of the block."""
         self._feeds += 1
         try:
             yield

@@ -1,4 +1,4 @@
-"""The campaigns, for their pages: status, contacts, and pause, resume and stop."""
+"""The routes of the pages of campaigns: show the status and the contacts, pause, resume and stop."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ async def show_campaign(request: Request) -> Response:
 
 
 async def list_contacts(request: Request) -> Response:
-    """Contacts of a campaign with their attempts: `state`, `search` and `after`."""
+    """Contacts of a campaign with their attempts. The query parameters `state` and `search` select contacts. `after` is
+    the id of the contact after which the list begins."""
     phone, query = await _admitted(request, Scope.VIEW), request.query_params
     try:
         page = await _campaigns(phone).page(
@@ -81,7 +82,7 @@ async def list_contacts(request: Request) -> Response:
 
 
 async def change_campaign(request: Request) -> Response:
-    """Pause, resume or stop a campaign. It counts at once in every process."""
+    """Pause, resume or stop a campaign. The change applies at once in every process."""
     phone = await _admitted(request, Scope.CONTROL)
     id_, change, now = request.path_params["id"], request.path_params["change"], phone.sources.now()
     try:
@@ -97,7 +98,8 @@ async def change_campaign(request: Request) -> Response:
 
 
 async def _admitted(request: Request, scope: Scope) -> PhoneServer:
-    """The phone server, for a client with this scope for all numbers: a campaign has many. Raises `AccessRefused`."""
+    """The phone server, if the client has this scope for all numbers. A client that is limited to some numbers is
+    refused, because a campaign calls many numbers. Raises `AccessRefused`."""
     phone = phone_of(request)
     grant = await phone.access.admit(request, scope)
     grant.demand_all_numbers()

@@ -1,4 +1,4 @@
-"""Why a call ended, in the words of a supervisor. Pure."""
+"""Says why a call ended, in words for a supervisor. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["CHOICES", "EndingWords", "words_of"]
 
 @dataclass(frozen=True, slots=True)
 class EndingWords:
-    """`label` fits into a table. `sentence` says more."""
+    """The words for one kind of ending. `label` is short, for a table. `sentence` is a whole sentence."""
 
     label: str
     sentence: str
@@ -70,7 +70,7 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def words_of(row: CallRecord) -> EndingWords | None:
-    """Why this call ended. None: it goes on."""
+    """Why this call ended. None: the call is not over."""
     code = row.ending_code
     if not code:
         return None

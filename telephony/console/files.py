@@ -1,4 +1,4 @@
-"""The files of the console's pages, with the headers that keep a page to its own files."""
+"""The files of the console's pages. Headers of each response allow the browser to load files of the console only."""
 
 from __future__ import annotations
 

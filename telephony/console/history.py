@@ -1,4 +1,4 @@
-"""The calls of the records, for the pages of the history and of one call.
+"""The routes of the history and of the page of one call. They read the call records.
 
 ```
 GET  /console/api/calls                     the newest first; ?q=&agent=&why=&from=&to=&cursor=
@@ -46,7 +46,7 @@ __all__ = ["routes"]
 
 _PAGE = 50
 _SCAN = 5_000
-"""How many calls one request looks at. A search for rare words takes several requests, each of which is short."""
+"""The maximum number of calls that one request searches. A search for rare words takes several short requests."""
 _NO_STORE = {"Cache-Control": "no-store"}
 _NOTHING_KEPT = (
     "This server keeps no recordings. Set TELEPHONY_JOURNAL_DIR, and the audio and the words of later calls are here."
@@ -103,7 +103,8 @@ def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
 
 
 def _number(text: str) -> str:
-    """The number, if the text is a complete number. Else it is searched as words: it may be a part of one."""
+    """The number in E.164, if the text is a complete number. Empty: search the text as words, because it may be a part
+    of a number."""
     if sum(map(str.isdigit, text)) < 7 or not re.fullmatch(r"[+\d\s().\-/]+", text):
         return ""
     try:
@@ -130,7 +131,8 @@ def _listed(row: CallRecord) -> dict[str, Any]:
 
 
 async def one_call(request: Request) -> Response:
-    """One call: its record, why it ended in words, whether there is a recording, and where it is live. 404."""
+    """One call: its record, the reason of its end in words, whether the call has a recording, and the process in which
+    the call is live. 404 if there is no such call."""
     phone, sid = phone_of(request), request.path_params["sid"]
     row, live, grant = await _found(request, Scope.VIEW)
     if row is None:
@@ -155,7 +157,7 @@ async def one_call(request: Request) -> Response:
 
 
 def _live(phone: PhoneServer, live: LiveRow | None, row: CallRecord | None) -> dict[str, Any] | None:
-    """Where the call is live. None: it is over."""
+    """The process in which the call is live. None: the call is over."""
     if live is not None and live.ended_at is None:
         return {"here": True, "instance": phone.instance}
     if row is None or row.over:

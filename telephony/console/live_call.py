@@ -1,8 +1,8 @@
-"""What the console shows of a live call, collected from the events of its session. Pure.
+"""Collects what the console shows about a live call, from the events of the session. Pure.
 
-The state of the call is a list of entries: turns of both sides, tools, and events. An entry changes while it goes on,
-and each change has a higher `version`. A page asks for the entries that changed since a version. So no queue grows
-when a page does not read: it gets the newest state later.
+The state of the call is a list of entries: turns of both sides, tools, and events. An entry changes until its turn or
+tool call is over. Each change gets a higher `version`. A page asks for the entries that changed since a version. So no
+queue grows if a page reads slowly. The page gets the newest state when it asks again.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _MAX_ENTRIES = 600
 _MAX_CHARS = 4_000
 _HIDDEN = "(a secret part of the call)"
 _STEP_MS = 200
-"""How often a supervisor's turn grows."""
+"""The step in which the end of a supervisor's turn is updated, in milliseconds."""
 _SLOW_MS = 2_000
 _SILENT_S = 15.0
 _RECENT_S = 30.0
 """How long a failure is shown as a warning."""
 _FORMATS = {"audio/pcm": 48, "audio/pcmu": 8, "audio/pcma": 8}
-"""Bytes of a millisecond."""
+"""The number of bytes of one millisecond of audio, by the format."""
 
 
 class Speaker(StrEnum):
@@ -64,7 +64,7 @@ class Entry:
 
 @dataclass(slots=True)
 class _Part:
-    """An audio part of the agent. `n_bytes` were received."""
+    """An audio part of the agent. `n_bytes` of its audio were received so far."""
 
     entry: Entry
     n_bytes: int = 0
@@ -75,7 +75,8 @@ class _Part:
 
 @dataclass(slots=True)
 class LiveCall:
-    """One live call. `on_event` takes each event of the session, and `observe` what the caller has heard.
+    """One live call. `on_event` takes each event of the session. `observe` takes the positions up to which the caller
+    has heard the agent.
 
     Times are seconds of the event loop.
     """
@@ -87,7 +88,7 @@ class LiveCall:
     hides: Callable[[str], bool] = lambda item_id: False
     """Whether the words of this item may not be shown, because it belongs to a secret part of the call."""
     is_sealed: Callable[[], bool] = lambda: False
-    """Whether a secret part of the call goes on."""
+    """Whether a secret part of the call is in progress."""
     waiting: dict[str, str] = field(default_factory=dict)
     """The tools that wait for an approval: call id -> name."""
     _began: float | None = None
@@ -104,7 +105,7 @@ class LiveCall:
     _bytes_per_ms: int = _FORMATS["audio/pcm"]
 
     def begin(self, now: float) -> None:
-        """Begin the call. All times count from here."""
+        """Begin the call. All times of entries count from `now`."""
         self._began = self._quiet_since = now
 
     def elapsed_ms(self, now: float) -> float:
@@ -171,7 +172,7 @@ class LiveCall:
                 self._bytes_per_ms = _FORMATS.get(str(name), self._bytes_per_ms)
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        """Take a record of the journal: what the call itself does, and what Twilio reports."""
+        """Handle a record of the journal about an action of the call, or about a report of Twilio."""
         match kind:
             case "play":
                 key = (str(fields.get("item_id")), 0)
@@ -191,7 +192,7 @@ class LiveCall:
                 self._add("stream", now, text="The phone line's audio stopped")
 
     def on_key(self, now: float) -> None:
-        """Note that the caller pressed a key. Which one is not shown."""
+        """Note that the caller pressed a key. The console does not show which key."""
         self._add("key", now, text="The caller pressed a key")
 
     def on_latency(self, seconds: float) -> None:
@@ -200,8 +201,8 @@ class LiveCall:
         self.version += 1
 
     def observe(self, heard: Sequence[HeardItem], now: float) -> None:
-        """Note how far the caller has heard each part that is playing or queued. A part that is neither, and whose
-        audio has arrived, was heard to its end."""
+        """Note how far the caller has heard each part that is playing or queued. A complete part that is no longer
+        playing or queued was heard to its end."""
         known = {(item.item_id, item.content_index): item for item in heard}
         is_playing = False
         for key, part in list(self._parts.items()):
@@ -248,7 +249,7 @@ class LiveCall:
         return "", ""
 
     def warnings(self, now: float) -> list[str]:
-        """What a supervisor should look at, most urgent first."""
+        """Texts about problems of the call for a supervisor, the most urgent first."""
         found = [f"Waits for approval: {name}" for name in self.waiting.values()]
         if self._model_lost:
             found.append("No connection to the model")
@@ -364,8 +365,8 @@ class LiveCall:
 
 
 def heard_text(said: str, share: float) -> str:
-    """The words in this share of a text. It is an estimate: text and speech progress together. The last word is
-    whole."""
+    """The first words of a text, up to the share `share` (0 to 1) of its length. This is an estimate of the words that
+    were heard: it assumes a constant speed of speech. The last word is not cut."""
     if share >= 1.0:
         return said
     letters = round(len(said) * share)

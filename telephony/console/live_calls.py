@@ -1,6 +1,7 @@
-"""Finds the live call of a request: in this process, or the process that has it.
+"""Finds the live call of a request. If another process has the call, the client is sent there.
 
-A call belongs to one process. Its record names the instance of the process, and a proxy sends `/i/INSTANCE/...` there.
+A call belongs to one process. The call record has the name of this process (the instance), and a proxy sends requests
+for `/i/INSTANCE/...` to the process.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ __all__ = ["call_elsewhere", "live_call"]
 
 
 async def live_call(connection: HTTPConnection, scope: Scope) -> tuple[Call, Grant]:
-    """The live call with the CallSid of the path, and the grant of the client, who has this scope for it.
+    """The live call whose CallSid is in the path, and the grant of the client. The client has `scope` for this call.
 
     Raises:
         AccessRefused: the client may not do this.
         CallElsewhere: another process has the call.
-        ConsoleError: there is no such call (404), it is over (409), or its process does not answer (503).
+        ConsoleError: there is no such call (404), the call is over (409), or the process of the call does not answer
+            (503).
     """
     phone, sid = phone_of(connection), str(connection.path_params["sid"])
     call = phone.registry.call(sid)
@@ -55,8 +57,8 @@ async def _why_not_here(phone: PhoneServer, connection: HTTPConnection, row: Cal
 
 
 async def call_elsewhere(connection: Any, error: Exception) -> Any:
-    """Send a client to the process of the call: a request by a redirect (307), a WebSocket by the close code 4307 with
-    the path of the process as the reason."""
+    """Send a client to the process of the call. A request gets a redirect (307). A WebSocket gets the close code 4307,
+    and the reason is the path of the process."""
     assert isinstance(error, CallElsewhere)
     here = root_of(connection)
     base = f"{here}/i/{error.instance}"

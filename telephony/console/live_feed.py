@@ -1,10 +1,10 @@
 """The feeds of the console's pages, as server-sent events.
 
 An `EventSource` sends no token, so these routes take the login cookie, or a request from this machine. A browser opens
-six connections to a host, so each page has one feed.
+at most six connections to a host, so each page uses one feed only.
 
-A feed has no queue. It sends what changed since its last event, at most a few times a second. If a browser reads
-slowly, its feed waits and then sends the newest state. So a slow browser costs the calls nothing.
+A feed has no queue. At most a few times a second it sends the rows and entries that changed since its last event. If a
+browser reads slowly, its feed waits and then sends the newest state. So a slow browser does not slow down the calls.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def routes() -> list[BaseRoute]:
 
 
 async def live(request: Request) -> Response:
-    """The live calls of all processes as server-sent events: first all of them, then those that changed."""
+    """The live calls of all processes as server-sent events. The first event has all calls. Later events have the calls
+    that changed."""
     phone = phone_of(request)
     grant = await phone.access.admit(request, Scope.VIEW)
     if phone.board.full:
@@ -118,7 +119,8 @@ async def _live(phone: PhoneServer, grant: Grant) -> AsyncIterator[bytes]:
 
 
 def _is_done(phone: PhoneServer) -> bool:
-    """Whether the process stops and has no more calls. A feed lasts while calls are drained."""
+    """Whether the process is stopping and has no more calls. A feed continues while the last calls of a stopping
+    process go on."""
     return phone.registry.draining and not len(phone.registry)
 
 
@@ -155,7 +157,7 @@ async def _of_others(phone: PhoneServer, grant: Grant) -> list[CallRecord]:
 
 
 def _elsewhere(row: CallRecord) -> dict[str, Any]:
-    """The row of a call of another process: what the records know."""
+    """The row of a call of another process, with the facts that the records have."""
     latencies = [turn["latency_ms"] for turn in row.turns or [] if turn.get("latency_ms") is not None]
     return {
         "sid": row.sid or row.id,

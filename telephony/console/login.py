@@ -1,4 +1,4 @@
-"""The login of the console, and its audit.
+"""The routes of the login and of the audit.
 
 ```
 POST /console/api/login     {"token": "..."}: sets the cookie
@@ -36,7 +36,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def ways(request: Request) -> Response:
-    """How a person can log in, besides with a token: `{"single_sign_on": true}`. Public."""
+    """The other ways to log in than with a token: `{"single_sign_on": true}`. Public."""
     return JSONResponse({"single_sign_on": phone_of(request).settings.telephony_oidc_issuer is not None})
 
 
@@ -97,7 +97,7 @@ async def audit(request: Request) -> Response:
 
 
 def set_cookie(request: Request, response: Response, value: str) -> None:
-    """Set the login cookie. It is sent over TLS only, if this request came over TLS."""
+    """Set the login cookie. If this request came over TLS, the browser sends the cookie over TLS only."""
     is_secure = base_of(request, phone_of(request).settings.public_url).startswith("https")
     response.set_cookie(
         COOKIE,

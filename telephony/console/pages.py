@@ -1,7 +1,7 @@
 """The pages of the console, and its navigation.
 
-A page is a file in `static/` with the content of `<main>`, and a script with the same name. `frame.html` is around it.
-To add a page, add a `Page` to `PAGES`: it then has its address and its place in the navigation.
+A page is a file in `static/` with the content of `<main>`, and a script with the same name. `frame.html` is the frame
+of every page. To add a page, add a `Page` to `PAGES`. The page then has its address and its place in the navigation.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["PAGES", "Page", "render", "routes"]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page. `path` follows `/console/`, and `about` is its line in the list of endpoints. Without a `label` the
-    page is not in the navigation."""
+    """One page. Its address is `/console/` and `path`. `about` is the description of the page in the list of endpoints.
+    Without a `label` the page is not in the navigation."""
 
     path: str
     file: str
@@ -30,7 +30,7 @@ class Page:
     about: str
     label: str = ""
     below: str = ""
-    """The path of the page that the navigation marks. Default: this page."""
+    """The path of the page that the navigation shows as the present one. Default: `path`."""
 
 
 PAGES = [
@@ -80,8 +80,8 @@ async def static(request: Request) -> Response:
 
 
 def render(page: Page, path: str) -> str:
-    """The HTML of a page at this path. All addresses in it are relative to `/console/`, because a proxy may have put
-    any path before it."""
+    """The HTML of a page at this path. All addresses in the page are relative to `/console/`, because a proxy may serve
+    the console under any path."""
     depth = page.path.count("/")
     base = "../" * depth if depth else "./" if page.path else "console/"
     here = path.rpartition("/console")[2].lstrip("/")

@@ -2,8 +2,8 @@
 
     python -m telephony.console.prepare JOURNAL FOLDER
 
-This runs in a process of its own. Reading a journal takes the CPU for up to a second, and in the process of the calls
-that would delay their audio. It writes `call.wav` and `call.json` into the folder.
+This module runs in its own process. Reading a journal uses the CPU for up to a second, which would delay the audio of
+calls in the same process. The module writes `call.wav` and `call.json` into the folder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MIN_STEP_MS = 20
 
 
 def timeline_of(call: HeardCall) -> dict[str, Any]:
-    """The timeline of a recorded call: entries like those of `LiveCall`, and the loudness of both sides."""
+    """The timeline of a recorded call: entries in the form of `LiveCall`, and the loudness of both sides."""
     recorded, audio = call.recorded, call.audio
     step_ms = max(_MIN_STEP_MS, -(-round(call.duration_ms) // _MAX_STEPS // 10) * 10)
     return {
@@ -66,7 +66,8 @@ def _entries(call: HeardCall) -> list[dict[str, Any]]:
 
 
 def _with_supervisor(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entries with the turns of supervisors. A pause divides the voice of a supervisor into parts of one turn."""
+    """The entries with the turns of supervisors. If a supervisor pauses, the turn of the supervisor has several parts
+    in the journal. They become one entry."""
     joined: list[dict[str, Any]] = []
     for entry in entries:
         if entry["type"] == "turn" and entry["said"] == SUPERVISOR_SPEAKS:

@@ -1,4 +1,4 @@
-"""Recorded calls that pages ask for: prepared by a process of its own, and kept for some minutes."""
+"""Prepares recorded calls for pages in a separate process, and keeps the files for some minutes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Prepared:
 
 
 def existing(journal: Path) -> Path | None:
-    """The file of a journal, which may have been compressed. None: there is none."""
+    """The file of a journal: `journal` itself, or its compressed form. None: the journal does not exist."""
     return next((each for each in (journal, Path(f"{journal}.gz")) if each.is_file()), None)
 
 

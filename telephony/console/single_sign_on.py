@@ -1,12 +1,13 @@
-"""Single sign-on with OpenID Connect: the provider says who a person is, and the settings say who is admitted.
+"""Single sign-on with OpenID Connect. The provider identifies a person, and the settings say which persons are
+admitted.
 
 ```
 GET /console/oidc/login      to the provider
 GET /console/oidc/callback   back from the provider: begins the session of the person
 ```
 
-The authorization code flow with PKCE, a state and a nonce (https://openid.net/specs/openid-connect-core-1_0.html).
-They wait in a cookie of the browser, so that any process can answer the callback.
+The authorization code flow with PKCE, a state and a nonce (https://openid.net/specs/openid-connect-core-1_0.html). The
+verifier, the state and the nonce are stored in a cookie of the browser, so any process can answer the callback.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def begin(request: Request) -> Response:
-    """Send the browser to the provider of TELEPHONY_OIDC_ISSUER. 404 if it is not set."""
+    """Send the browser to the provider of TELEPHONY_OIDC_ISSUER. 404 if this setting is empty."""
     phone = phone_of(request)
     provider = _Provider(phone.settings, _redirect_uri(request))
     state, nonce, verifier = (phone.sources.token(32) for _ in range(3))
@@ -72,7 +73,8 @@ async def begin(request: Request) -> Response:
 
 
 async def callback(request: Request) -> Response:
-    """Begin the session of a person whom the provider has identified, or 401 or 403."""
+    """Begin the session of a person whom the provider has identified. 401 if the provider has not identified the
+    person, 403 if the person is not admitted."""
     phone = phone_of(request)
     provider = _Provider(phone.settings, _redirect_uri(request))
     state, nonce, verifier = (*request.cookies.get(_COOKIE, "").split("."), "", "", "")[:3]
@@ -95,7 +97,7 @@ async def callback(request: Request) -> Response:
 
 
 def is_admitted(email: str, admitted: str) -> bool:
-    """Whether the address, or its domain, is in the list: `ada@example.com @example.org`."""
+    """Whether the e-mail address, or its domain, is in the list `admitted`: `ada@example.com @example.org`."""
     name, at, domain = email.rpartition("@")
     return bool(name and at and domain) and any(
         each in (email, f"@{domain}") for each in admitted.lower().replace(",", " ").split()
@@ -103,7 +105,7 @@ def is_admitted(email: str, admitted: str) -> bool:
 
 
 class _Provider:
-    """The provider. Its methods block."""
+    """The OpenID provider. The methods of this class block."""
 
     def __init__(self, settings: Settings, redirect_uri: str) -> None:
         issuer, client_id = settings.telephony_oidc_issuer, settings.telephony_oidc_client_id
@@ -129,7 +131,7 @@ class _Provider:
         return str(address)
 
     def finish(self, code: str, nonce: str, verifier: str) -> dict[str, Any]:
-        """The claims of the ID token. Raises `AccessRefused`."""
+        """Exchange the `code` for an ID token, check the token, and return its claims. Raises `AccessRefused`."""
         from authlib.integrations.base_client import OAuthError
         from joserfc import jwt
         from joserfc.errors import JoseError

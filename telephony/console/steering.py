@@ -1,4 +1,4 @@
-"""Steers live calls: hangs up, transfers, decides on tools, says something, listens.
+"""Controls live calls: hangs up, transfers, approves or rejects tool calls, lets the agent say something, and listens.
 
 ```
 POST /console/api/calls/{sid}/hang-up
@@ -9,8 +9,8 @@ POST /console/api/calls/{sid}/say        {"words": "..."}
 WebSocket /console/api/calls/{sid}/listen
 ```
 
-A command is accepted with 202. What became of it is in the journal of the call (`control.end`). Each command is in the
-audit before it is done.
+An accepted command gets the status 202. The journal of the call has the result of the command (`control.end`). Each
+command is written to the audit before it is carried out.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def hang_up(request: Request) -> Response:
-    """End the call. If its process does not answer, Twilio is asked to end it."""
+    """End the call. If the process of the call does not answer, Twilio is asked to end the call."""
     phone = phone_of(request)
     try:
         call, grant = await live_call(request, Scope.CONTROL)
@@ -66,7 +66,7 @@ async def hang_up(request: Request) -> Response:
 
 
 async def _hang_up_at_twilio(request: Request) -> Response:
-    """Ask Twilio to end a call whose process is gone."""
+    """Ask Twilio to end a call whose process has ended."""
     phone, sid = phone_of(request), str(request.path_params["sid"])
     row = await phone.call_records.client.call(sid)
     if row is None or row.sid is None or phone.control is None:
@@ -124,8 +124,8 @@ async def say(request: Request) -> Response:
 
 
 async def listen(websocket: WebSocket) -> None:
-    """Both sides of a live call, as binary messages of stereo PCM (16 bits, 8 kHz): the caller left, what the caller
-    hears right. It is closed with 1000 at the end of the call. A client that does not read loses audio."""
+    """Both sides of a live call, as binary messages of stereo PCM (16 bits, 8 kHz): left the caller, right what the
+    caller hears. The WebSocket is closed with 1000 at the end of the call. A client that does not read loses audio."""
     phone = phone_of(websocket)
     call, grant = await live_call(websocket, Scope.LISTEN)
     await phone.access.record(grant, Action.LISTEN, call=call.sid)
@@ -138,8 +138,8 @@ async def listen(websocket: WebSocket) -> None:
 
 
 class until_closed:  # noqa: N801: it reads like a function
-    """Cancel the block when the client closes the WebSocket, to which it sends nothing. The block then ends without an
-    error."""
+    """Cancel the block when the client closes the WebSocket. The block then ends without an error. It is for a
+    WebSocket on which the client sends nothing."""
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket

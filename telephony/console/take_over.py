@@ -1,7 +1,8 @@
-"""A supervisor's take-over of a live call over a WebSocket.
+"""Lets a supervisor speak to the caller in place of the agent (a take-over), over a WebSocket.
 
-`WebSocket /console/api/calls/{sid}/take-over`. The client sends its microphone as binary messages (PCM, 16 bits,
-8 kHz, mono), and one text message to hand back: `{"type": "hand-back", "said": "..."}`. The server sends JSON:
+`WebSocket /console/api/calls/{sid}/take-over`. The client sends the audio of its microphone as binary messages (PCM, 16
+bits, 8 kHz, mono). One text message gives the call back to the agent: `{"type": "hand-back", "said": "..."}`. The
+server sends JSON:
 
 ```
 {"state": "live"}          the caller hears the supervisor
@@ -9,8 +10,8 @@
 {"state": "failed", "error": "..."}
 ```
 
-If the connection is lost, the caller hears a filler. The same person can continue within some seconds. After that the
-call is handed back.
+If the connection is lost, the caller hears a filler. The same person can connect again within 4 s and continue. After
+that the agent gets the call back.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from .live_calls import live_call
 __all__ = ["routes"]
 
 GRACE_S = 4.0
-"""How long a supervisor whose connection was lost may take to come back."""
+"""The time in seconds within which a supervisor whose connection was lost can connect again."""
 _MAX_PIECE_BYTES = 16_000
-"""A second of the microphone."""
+"""The maximum size of a binary message: one second of audio."""
 _MAX_SAID = 4000
 
 
@@ -47,11 +48,11 @@ def routes() -> list[BaseRoute]:
 
 @dataclass(slots=True)
 class _Seat:
-    """The supervisor of one call."""
+    """The supervisor who has taken over one call."""
 
     who: str
     connections: int = 0
-    """How many connections this supervisor has had for it."""
+    """The number of times that this supervisor has connected again after a lost connection."""
 
 
 _seats: dict[Call, _Seat] = {}
@@ -103,8 +104,8 @@ async def _sit_down(call: Call, grant: Grant) -> _Seat:
 
 
 async def _speaks(websocket: WebSocket, call: Call) -> str:
-    """Play the microphone until the supervisor hands back, or the call is over. Returns what the supervisor says that
-    was said."""
+    """Play the audio of the microphone until the supervisor hands the call back, or the call is over. Returns `said`:
+    the supervisor's summary of what was said."""
     while True:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
@@ -128,7 +129,8 @@ def _handed_back(text: str) -> str | None:
 
 
 async def _left(call: Call, seat: _Seat, nth: int) -> None:
-    """The supervisor's connection was lost: hand back after a short time, unless the supervisor comes back."""
+    """Handle the loss of a supervisor's connection: give the call back to the agent after `GRACE_S`, unless the
+    supervisor has connected again."""
     await call.supervision.away()
     await asyncio.sleep(GRACE_S)
     if call.supervision.is_away and seat.connections == nth:

@@ -1,7 +1,8 @@
-"""The loudness of both sides of a live call, as the caller hears them, for the picture on the call's page. Pure.
+"""Computes the loudness of both sides of a live call over time, for the diagram on the page of the call. The times are
+the times at which the caller speaks or hears the agent. Pure.
 
 A `Wave` follows the journal of one call while a page shows it. The caller's loudness comes from the frames. The agent's
-loudness comes from the model's audio, and the messages to Twilio say when which part of it is heard.
+loudness comes from the model's audio. The messages to Twilio show at which time each piece of this audio is heard.
 """
 
 from __future__ import annotations
@@ -21,23 +22,25 @@ from ..journal.format import MALFORMED, object_at, segments_of
 __all__ = ["STEP_MS", "Wave", "loudness"]
 
 STEP_MS = 50
-"""One value of loudness covers this time."""
+"""The duration of one step, in milliseconds. A step has one value of loudness for each side."""
 _FRAME = 20 * 8
 _MAX_ITEMS = 20
 _MAX_EVENTS = 500
 _QUIET_DB = 46.0
 _STALE_MS = 500.0
-"""If a position should have been heard so long ago, playout began again, and the record about it comes later."""
+"""If the computed time of a position is so long ago, in milliseconds, the computed time is wrong: playout has begun
+again, and the time of the message counts."""
 _KINDS = ("twilio.in", "twilio.out", "model.in")
 
 
 def loudness(peak: int) -> int:
-    """The height of a peak (of 32,768) in the picture, from 0 to 100. The scale is logarithmic, as hearing is."""
+    """The loudness of a peak (0 to 32,768), from 0 to 100. The scale is logarithmic, because human hearing is
+    logarithmic."""
     return 0 if peak < 1 else max(0, round(100 * (1 + 20 * np.log10(peak / 32768) / _QUIET_DB)))
 
 
 class Wave:
-    """Collects the loudness of one call. `take` returns what is new since the last call of `take`."""
+    """Collects the loudness of one call. `take` returns the values since the last call of `take`."""
 
     def __init__(self) -> None:
         self._new: dict[str, dict[int, int]] = {"caller": {}, "agent": {}}

@@ -47,7 +47,7 @@ def expected_tools(source: AgentSource) -> int:
 
 
 def _agents(first: RealtimeAgent[Any]) -> Iterator[RealtimeAgent[Any]]:
-    """The agent, and those that it can hand over to, each once."""
+    """The agent and all agents to which it can hand over, each once."""
     seen: set[int] = set()
     waiting = [first]
     while waiting:

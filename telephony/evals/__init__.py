@@ -1,7 +1,9 @@
-"""Evals: is the new agent better than the old one? Each case is a phone call through the real path.
+"""Evals: compare a new agent with the present one. Each case is a simulated phone call through the same code as a real
+call.
 
 - `statistics`: the comparison of two agents
 - `criteria`, `persona`, `cases`: what the user writes
-- `call`: makes one call; `evidence`: what it showed; `checks`, `judge`: whether that is good
+- `call`: makes one call; `evidence`: the facts about the call; `checks`, `judge`: decide whether the call meets a
+  criterion
 - `run`: makes all calls; `comparison`, `report`, `page`: the result
 """

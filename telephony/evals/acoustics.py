@@ -23,7 +23,7 @@ _FULL = 32768.0
 
 
 class Acoustics:
-    """What the microphone takes up, frame by frame."""
+    """Computes the sound at the caller's microphone, frame by frame."""
 
     def __init__(self, line: LineProfile, seed: int) -> None:
         self._gain = 10 ** (line.level_db / 20)
@@ -33,7 +33,7 @@ class Acoustics:
         self._changes = self._noise is not None or self._echo is not None or line.level_db != 0
 
     def microphone(self, voice: bytes) -> bytes:
-        """The frame that the line takes up while the caller says `voice`."""
+        """The frame that goes to the line while the caller says `voice`: the voice with the noise and the echo."""
         if not self._changes:
             return voice
         pcm = np.frombuffer(g711.decode(voice), "<i2") * self._gain
@@ -51,7 +51,7 @@ class Acoustics:
 
 
 def noise(kind: NoiseKind, dbfs: float, seed: int, seconds: float = _LOOP_S) -> NDArray[np.float64]:
-    """Noise of a kind, with this level (RMS relative to full scale)."""
+    """Noise of a kind, with the level `dbfs` (RMS in decibels relative to full scale), `seconds` long, at 8 kHz."""
     random = np.random.default_rng(seed)
     n = round(seconds * _RATE)
     samples = np.zeros(n) if kind is NoiseKind.NONE else _MADE[kind](n, random)

@@ -9,7 +9,7 @@ __all__ = ["Act", "ActKind"]
 
 
 class ActKind(StrEnum):
-    """What a caller does. The caller knows it, so it is the truth about a call."""
+    """The kinds of acts of a caller. The simulated caller reports its own acts, so the acts are known exactly."""
 
     SAYS = "says"
     INTERRUPTS = "interrupts"
@@ -22,7 +22,8 @@ class ActKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """An act of the caller at `at_ms` of the call. `over_agent`: the agent was heard at that time."""
+    """An act of the caller, `at_ms` milliseconds after the start of the call. `over_agent`: the caller heard the agent
+    at that time."""
 
     at_ms: float
     kind: ActKind

@@ -1,8 +1,8 @@
 """Compares a judge with 40 short calls whose answers are known.
 
 The calls in `data/calibration.toml` were written for this package, each with the answer of a careful listener and the
-reason. Some are hard on purpose: what was said but not heard, rudeness without a rude word, two questions in one
-sentence. The figures say how far a judge can be trusted with questions of these kinds.
+reason. Some calls are difficult on purpose: words that were said but not heard, rudeness without a rude word, two
+questions in one sentence. The figures show how often a judge is right about questions of these kinds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes one call of an eval: a simulated caller, the real path of a call, and a model.
+"""Makes one call of an eval between a simulated caller and a model. The call goes through the same code as a real call.
 
 With the embedded model the call runs in virtual time. With the real model it runs in real time and costs money.
 """
@@ -79,7 +79,8 @@ class Plan:
 
 
 def make_call(case: Case, plan: Plan, *, caller_seed: int, model_seed: int) -> Evidence:
-    """Make the call. The caller and the line depend on `caller_seed` only, so both sides of a pair meet the same."""
+    """Make the call. The caller and the line depend on `caller_seed` only. So both agents of a pair have the same
+    caller and the same line."""
 
     async def run() -> Evidence:
         return await _Call(case, plan, Sources(caller_seed), Sources(model_seed)).run()
@@ -124,7 +125,7 @@ class _Call:
             heard, self._ear.acts, result=self._result(), facts=facts, recorded_tools=tools,
             cost_usd=self._plan.cost(heard),
         )  # fmt: skip
-        # A scripted caller that waits in vain hangs up: that is a fact about the call, not an error of the eval.
+        # A scripted caller that hears no answer hangs up. This is a fact about the call, not an error of the eval.
         return evidence if not error or evidence.lines else Evidence(error=error)
 
     def _seed(self, name: str) -> int:
@@ -233,7 +234,8 @@ def _words() -> dict[bytes, str]:
 
 
 class _Tapped(MemoryJournal):
-    """A journal whose records also tell which words the caller has heard."""
+    """A journal in memory that also passes its records to `HeardWords`, which finds the words that the caller has
+    heard."""
 
     def __init__(self, words: HeardWords) -> None:
         super().__init__()
@@ -256,14 +258,14 @@ class _Recorded:
 
 @lru_cache(maxsize=8)
 def _recorded(path: Path) -> _Recorded:
-    """A recording is read once for its calls: reading takes as long as a call."""
+    """The recording in a file, read once for all calls of the case, because reading takes as long as a call."""
     recording = read(path)
     call = HeardCall(lambda: read_journal(path), recording.name)
     return _Recorded(recording, call)
 
 
 def _acts_on_call(tool: FunctionTool) -> bool:
-    """Whether a tool only acts on the call, such as `hang_up`: within a simulation that has no effect outside."""
+    """Whether a tool acts on the call only, such as `hang_up`. In a simulation such a tool has no effect outside."""
     return isinstance(tool, CallTool)
 
 

@@ -1,5 +1,5 @@
-"""The callers of evals: a persona, a recorded caller, a scripted caller. Each keeps its acts, and says its words to an
-`Overheard`, from which the stand-in for the speech model knows them.
+"""The callers of evals: a persona, a recorded caller, a scripted caller. Each caller notes its acts and its words in an
+`Overheard`. The stand-in for the speech model reads the words there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ __all__ = ["Overheard", "PersonaCaller", "RecordedCaller"]
 _GAP_S = 0.8
 """The agent has ended its turn when it was silent for this long."""
 _AFTER_MHM_S = 1.6
-"""... or for this long after the caller said "mhm", because the agent may go on."""
+"""After an "mhm" of the caller the agent has ended its turn when it was silent for this long, because the agent may
+continue after an "mhm"."""
 _HURRIED_GAP_S = 0.5
 _PAUSE_S = 0.6
 """A shorter silence of the agent may be a pause within its turn."""
@@ -35,7 +36,7 @@ _MAX_CALL_S = 300.0
 
 
 class Overheard:
-    """What the caller has said and the stand-in has not read yet, and the acts of the caller."""
+    """The words of the caller that the stand-in has not read yet, and all acts of the caller."""
 
     def __init__(self) -> None:
         self.acts: list[Act] = []
@@ -100,7 +101,8 @@ class PersonaCaller:
                 return
 
     async def _listen(self, phone: Handset) -> bool:
-        """Hear the agent out, with "mhm" and interruptions. False: the agent was silent for too long."""
+        """Listen until the agent has ended its turn, or interrupt the agent. May say "mhm". False: the agent was silent
+        for longer than `patience_s`."""
         persona, random = self._persona, self._random
         interrupts, agrees = random.random() < persona.interrupts, random.random() < persona.backchannels
         after_s, gap_s = random.uniform(0.8, 1.6), _GAP_S
@@ -151,8 +153,9 @@ class PersonaCaller:
 
 
 class RecordedCaller:
-    """The caller of a recording, turn by turn. Each turn keeps its interval to the end of the agent's speech, or its
-    place within it. A key that was masked is 0."""
+    """The caller of a recording, turn by turn. A turn begins as long after the end of the agent's speech as in the
+    recording. A turn that began during the agent's speech begins at the same point of that speech. A masked key is sent
+    as 0."""
 
     def __init__(self, call: RecordedCall, audio: CallAudio, ear: Overheard) -> None:
         self._turns = list(zip(turns_of(call, audio), _texts(call), strict=True))

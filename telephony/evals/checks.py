@@ -1,4 +1,4 @@
-"""Decides the measured and the checked criteria from the evidence of a call. Pure."""
+"""Decides the criteria that need no text model from the evidence of a call: the measured and the checked ones. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FACT = re.compile(r"\{(\w+)\}")
 
 
 class Outcome(StrEnum):
-    """Whether a call meets a criterion. `UNKNOWN`: the call does not show it."""
+    """Whether a call meets a criterion. `UNKNOWN`: the facts about the call do not decide it."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -42,7 +42,7 @@ class _NoFact(LookupError):
 
 
 def check(criterion: Criterion, evidence: Evidence) -> Ruling:
-    """Decide a criterion that needs no text model. A call that could not be made meets none."""
+    """Decide a criterion that needs no text model. A call that could not be made meets no criterion."""
     if evidence.error:
         return Ruling(Outcome.FAILED, evidence.error)
     if criterion.family is Family.MEASURED:
@@ -146,7 +146,8 @@ def contains(text: str, phrase: str) -> bool:
 
 
 def _filled(value: Any, facts: Mapping[str, Any]) -> Any:
-    """The value with the facts of the case in place of `{name}`. A whole `{name}` keeps the type of the fact."""
+    """The value, with each `{name}` in its texts replaced by the fact of this name. A text that is only `{name}`
+    becomes the fact itself, with its type."""
     if isinstance(value, Mapping):
         return {name: _filled(each, facts) for name, each in value.items()}
     if isinstance(value, list | tuple):

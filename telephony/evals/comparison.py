@@ -19,7 +19,7 @@ _WORST = 10
 
 @dataclass(slots=True)
 class CallResult:
-    """One call: its case, the number of the repeat, what it showed, and the rulings by the name of the criterion."""
+    """One call: its case, the number of the repeat, the evidence, and the rulings by the name of the criterion."""
 
     case: str
     nth: int
@@ -40,8 +40,8 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often a criterion was met. `interval` is Wilson's interval with 95 % confidence. `median` is that of the
-    measured values."""
+    """How often a criterion was met. `interval` is Wilson's interval with 95 % confidence. `median` is the median of
+    the measured values."""
 
     passed: int
     failed: int
@@ -58,14 +58,15 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """The result of one criterion. `comparison` is None without a baseline. `missed` is why the command fails."""
+    """The result of one criterion. `comparison` is None if there is no baseline. `missed` says why the command fails
+    because of this criterion. Empty: the command does not fail."""
 
     criterion: Criterion
     new: Rate
     baseline: Rate | None = None
     comparison: Comparison | None = None
     dropped_pairs: int = 0
-    """The pairs that have no result for one of the two agents."""
+    """The number of pairs in which one of the two agents has no result."""
     missed: str = ""
 
 
@@ -89,8 +90,8 @@ class EvalResult:
         return bool(self.baseline)
 
     def worst(self, limit: int = _WORST) -> list[CallResult]:
-        """The calls of the new agent that fail most: first where the baseline passes, then by the number of failures.
-        Calls without a failure are left out."""
+        """The calls of the new agent with the most failed criteria. Criteria that the baseline meets in the same call
+        are counted first. Calls without a failure are left out."""
         before = {(call.case, call.nth): call for call in self.baseline}
 
         def rank(call: CallResult) -> tuple[int, int]:
@@ -113,8 +114,8 @@ def result_of(
 ) -> EvalResult:
     """The result of these calls. A pair has the same case and the same number of the repeat.
 
-    Holm's correction is made for the criteria without a judge, and apart from them for those with one: a judge changes
-    nothing about the results without it.
+    Holm's correction is made twice: once for the criteria without a judge, and once for the criteria with a judge. So a
+    judge does not change the results of the other criteria.
     """
     results: dict[str, CriterionResult] = {}
     without = [each for each in criteria.criterion if each.family is not Family.JUDGED]

@@ -55,7 +55,7 @@ __all__ = ["Criteria", "Criterion", "Family", "load_criteria", "parse_criteria"]
 
 
 class Family(StrEnum):
-    """How a criterion is decided. Judged criteria stand apart in each report."""
+    """How a criterion is decided. Each report shows the judged criteria separately."""
 
     MEASURED = "measured"
     CHECKED = "checked"
@@ -73,7 +73,7 @@ class Criterion(BaseModel):
 
     name: Annotated[str, Field(min_length=1)]
     measure: str | None = None
-    """A figure of the call; see `measures.MEASURES`."""
+    """The name of a figure of the call, one of `measures.MEASURES`."""
     max: float | None = None
     min: float | None = None
     tool: str | None = None
@@ -87,7 +87,7 @@ class Criterion(BaseModel):
     forbidden: Sequence[str] = ()
     """The caller hears none of these words or phrases."""
     order: Sequence[str] = ()
-    """These happen in this order: `tool: NAME`, `says: WORDS`, `caller: WORDS`."""
+    """The events that happen in this order: `tool: NAME`, `says: WORDS`, `caller: WORDS`."""
     result: Mapping[str, Any] | None = None
     """The result object has these values."""
     ended: Literal["hung up", "agent hung up"] | None = None

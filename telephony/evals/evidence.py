@@ -1,6 +1,7 @@
-"""What one call showed: its transcript, tools, result and figures, as plain data. Pure.
+"""The evidence of one call: its transcript, tools, result and figures, as plain data. Pure.
 
-Judges see only this. It can be written as JSON, so a saved run can be compared again.
+A judge gets nothing else about the call. The evidence can be written as JSON, so a saved run can be compared with later
+runs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["Evidence", "Line", "ToolUse", "evidence_of"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One turn. `said` is what the model said, `heard` what the caller heard of it."""
+    """One turn. `said` has the words of the model, `heard` the words of `said` that the caller heard."""
 
     start_ms: float
     end_ms: float
@@ -30,7 +31,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """One call of a tool. `arguments` is the object of the model, or the text if it was no JSON."""
+    """One call of a tool. `arguments` is the JSON object that the model sent, or the text of the model if it is not a
+    JSON object."""
 
     name: str
     arguments: Any
@@ -41,7 +43,7 @@ class ToolUse:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one call showed. `error` is set if the call could not be made, and the rest is then empty."""
+    """The evidence of one call. If the call could not be made, `error` says why, and the other fields are empty."""
 
     error: str = ""
     ended: str = ""
@@ -54,7 +56,7 @@ class Evidence:
     recorded_tools: Sequence[tuple[str, Any]] = ()
     """The tools of the recorded call with their arguments, for a recorded caller."""
     measures: Mapping[str, float] = field(default_factory=dict)
-    """The figures by name. A figure that this call cannot show is missing."""
+    """The figures by name. A figure that cannot be measured in this call is missing."""
     tokens: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def evidence_of(
     recorded_tools: Sequence[tuple[str, Any]] = (),
     cost_usd: float | None = None,
 ) -> Evidence:
-    """The evidence of a finished call. `acts` is the caller's own account."""
+    """The evidence of a finished call. `acts` are the acts that the simulated caller has noted."""
     lines = [
         Line(round(turn.start_ms), round(turn.end_ms), turn.speaker, turn.said, turn.heard)
         for turn in call.events

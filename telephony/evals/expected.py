@@ -1,4 +1,4 @@
-"""What an eval will probably cost, in words, before the calls are made."""
+"""Estimates the cost of an eval before its calls are made, and says it in a sentence."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def _seconds(case: Case) -> float:
 
 
 def _usage(seconds: float, calls: int) -> Usage:
-    """Each answer reads the conversation before it again, mostly from the cache."""
+    """The tokens of the speech model for these calls. Each answer reads the whole earlier conversation again, mostly
+    from the cache."""
     turns = seconds / calls / _TURN_S if calls else 0.0
     heard = round(seconds * _IN_PER_S * (1 + turns / 2))
     spoken = round(seconds * _AGENT_SHARE * _OUT_PER_S)

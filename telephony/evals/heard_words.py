@@ -1,6 +1,8 @@
-"""Which words of the agent the caller has heard so far, while the call runs. From the records of the journal. Pure.
+"""Finds the words of the agent that the caller has heard so far, from the records of the journal, while the call
+continues. Pure.
 
-It is an estimate by the times of sending. After the call the journal gives the exact answer.
+The words are an estimate from the times at which audio was sent. After the call the complete journal gives the exact
+words.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class HeardWords:
             self._call.now_ms = max(self._call.now_ms, t * 1000)
 
     def new_words(self) -> str:
-        """The words that were heard since the last time."""
+        """The words that the caller has heard since the last call of `new_words`."""
         parts = []
         for n, line in enumerate(self._call.lines):
             if line.kind == "agent":

@@ -1,8 +1,9 @@
-"""Judges: a text model, or a stand-in by rules, answers whether a call meets a criterion.
+"""Judges: a text model, or a stand-in that follows rules, says whether a call meets a criterion.
 
-A judge sees what the caller heard, not what the model wanted to say, and the tools with their results. It answers yes
-or no with a quote. A quote that is not in the call makes the vote worthless. Each question is asked several times; the
-majority decides, and the report shows how often the votes agree.
+A judge gets the words that the caller heard, and the tools with their results. Words of the model that the caller did
+not hear are marked as not heard. A judge answers yes or no with a quote from the call. If the quote is not in the call,
+the vote counts as "cannot tell". Each question is asked several times; the majority decides, and the report shows how
+often the votes agree.
 """
 
 from __future__ import annotations
@@ -59,11 +60,11 @@ class Judge(Protocol):
     is_stand_in: bool
 
     def vote(self, question: str, evidence: Evidence, nth: int = 0) -> Vote:
-        """Answer once. Blocks. Raises `EvalError`."""
+        """Answer a question about a call once. `nth` is the number of the vote, from 0. Blocks. Raises `EvalError`."""
 
 
 class TextJudge:
-    """A text model judges."""
+    """A judge that asks a text model."""
 
     is_stand_in = False
 
@@ -108,8 +109,8 @@ def told(evidence: Evidence) -> str:
 
 
 def decide(judge: Judge, criterion: Criterion, evidence: Evidence) -> Ruling:
-    """Ask the judge as often as the criterion says; the majority decides. A tie, or a judge that cannot be asked, is
-    unknown."""
+    """Ask the judge `criterion.votes` times. The majority decides. The outcome is `UNKNOWN` for a tie, and if the judge
+    cannot be asked."""
     if evidence.error:
         return Ruling(Outcome.FAILED, evidence.error)
     assert criterion.judge is not None
@@ -122,7 +123,7 @@ def decide(judge: Judge, criterion: Criterion, evidence: Evidence) -> Ruling:
 
 
 def ruling_of(votes: Sequence[Vote]) -> Ruling:
-    """The majority of the votes, with the first reason of the majority."""
+    """The decision of the majority of the votes, with the reason of the first vote of the majority."""
     counts = Counter(vote.answer for vote in votes)
     (answer, most), *others = counts.most_common()
     if others and others[0][1] == most:
@@ -145,8 +146,8 @@ _PERSON = re.compile(r"\b(colleague|manager|transfer|connect you|a person|human)
 
 
 class StandInJudge:
-    """A judge by a few rules, for tests and for trying an eval without a key. It is no AI: it knows some kinds of
-    questions by their words, and says "cannot tell" to all others."""
+    """A judge by a few rules, for tests and for trying an eval without a key. It is not an AI model. It recognises some
+    kinds of questions by their words, and answers every other question with "cannot tell"."""
 
     name = "stand-in (rules, no AI)"
     is_stand_in = True

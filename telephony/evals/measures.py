@@ -13,7 +13,7 @@ from .acts import Act, ActKind
 __all__ = ["MEASURES", "measure"]
 
 _CUT_WITHIN_MS = 2000.0
-"""A cut belongs to the caller's act if it follows within this time."""
+"""An act of the caller has caused a cut of the agent if the cut follows within this time."""
 
 MEASURES = {
     "response_latency_ms": "the median time from the end of the caller's voice to the first sound of the answer",
@@ -39,7 +39,7 @@ no `barge_in_silence_ms`."""
 
 
 def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None) -> dict[str, float]:
-    """The figures of one call. `acts` is the caller's own account."""
+    """The figures of one call. `acts` are the acts that the simulated caller has noted."""
     latencies = sorted(_latencies(call, acts))
     cuts = [call.recorded.ms(cut.t) for cut in call.recorded.interruptions if cut.cause is CutCause.CALLER]
     causes = [cut.cause for cut in call.recorded.interruptions]
@@ -74,8 +74,8 @@ def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None)
 
 
 def _latencies(call: HeardCall, acts: Sequence[Act]) -> list[float]:
-    """The times from the end of each of the caller's turns to the first sound of the answer. A backchannel is no turn,
-    and a clip that bridges a wait is no answer."""
+    """The times in milliseconds from the end of each turn of the caller to the first sound of the answer. A backchannel
+    ("mhm") does not count as a turn. A clip that is played while the caller waits does not count as an answer."""
     small = [act.at_ms for act in acts if act.kind is ActKind.BACKCHANNEL]
     clips = {part_id for part_id, part in call.recorded.parts.items() if part.is_clip}
     answers = [span.at / 8 for span in call.audio.spans if span.offset == 0 and span.part not in clips]

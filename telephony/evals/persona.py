@@ -63,15 +63,16 @@ class LineProfile(BaseModel):
     """The probability that a frame of the caller is lost."""
     noise: NoiseKind = NoiseKind.NONE
     noise_dbfs: Annotated[float, Field(ge=-90, le=-10)] = -60.0
-    """The level of the noise (RMS) relative to full scale. The embedded model's detector takes street noise or babble
-    from about -50 on for speech."""
+    """The level of the noise (RMS) relative to full scale. The speech detector of the embedded model reports street
+    noise or babble louder than about -50 as speech."""
     speakerphone: bool = False
     """The agent's voice comes back into the microphone, 46 dB quieter and 60 ms later."""
     level_db: Annotated[float, Field(ge=-40, le=12)] = 0.0
 
 
 class Persona(BaseModel):
-    """A caller that a text model plays. Chances are drawn with the seed of the call, not by the text model."""
+    """A caller whose words a text model chooses. `interrupts`, `backchannels` and `hesitates` are probabilities. They
+    are drawn with the seed of the call, not by the text model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

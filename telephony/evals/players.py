@@ -27,8 +27,8 @@ You speak the language {persona.language}."""
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What the caller does next: says something, presses keys, hangs up; in this order. `gives_up`: it hangs up because
-    it is annoyed, or did not get what it wants."""
+    """The next acts of the caller, in this order: says something, presses keys, hangs up. `gives_up`: the caller hangs
+    up because it is annoyed, or did not get what it wanted."""
 
     say: str = ""
     keys: str = ""
@@ -40,12 +40,12 @@ class Player(Protocol):
     """Plays one persona in one call. `next` may block."""
 
     def next(self, heard: str) -> Move:
-        """What the caller does after it has heard these words of the agent."""
+        """The next acts of the caller, after the caller has heard these words of the agent."""
 
 
 class StandInPlayer:
-    """Plays a persona by rules, without a text model. It is no AI: it says its goal, answers questions with its facts,
-    agrees when asked, and says goodbye."""
+    """Plays a persona by rules, without a text model. It is not an AI model. The caller says its goal, answers
+    questions with its facts, agrees when the agent asks for a confirmation, and says goodbye."""
 
     def __init__(self, persona: Persona) -> None:
         self._persona = persona
@@ -91,7 +91,7 @@ class StandInPlayer:
 
 
 class TextPlayer:
-    """A text model plays the persona."""
+    """Plays a persona with a text model."""
 
     def __init__(self, persona: Persona, chat: Chat) -> None:
         self._chat = chat

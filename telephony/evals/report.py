@@ -37,7 +37,7 @@ def verdict_text(result: CriterionResult) -> str:
 
 
 def counts_text(result: CriterionResult) -> str:
-    """What the rates rest on."""
+    """The counts of calls and pairs behind the rates."""
     parts = [f"{result.new.passed + result.new.failed} calls"]
     if result.new.unknown:
         parts.append(f"{result.new.unknown} cannot tell")
@@ -125,7 +125,7 @@ def _closing(result: EvalResult) -> list[str]:
 
 
 def data_of(result: EvalResult) -> dict[str, Any]:
-    """The whole result as a JSON object. `criteria` stand by family: those with a judge apart."""
+    """The whole result as a JSON object. `criteria` are grouped by family, so the judged criteria are separate."""
     return {
         "about": dict(result.about),
         "margin": result.criteria.margin,
@@ -168,7 +168,7 @@ def _call(call: CallResult) -> dict[str, Any]:
 
 
 def junit_of(result: EvalResult) -> str:
-    """JUnit XML with a test case for each criterion. One that fails the command is a failure."""
+    """JUnit XML with a test case for each criterion. A criterion that makes the command fail is a failure."""
     suite = ElementTree.Element(
         "testsuite", name="telephony eval", tests=str(len(result.results)), failures=str(len(result.missed)), errors="0"
     )

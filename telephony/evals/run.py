@@ -1,4 +1,4 @@
-"""Makes all calls of an eval, side by side in processes, and lets the judge decide."""
+"""Makes all calls of an eval in parallel processes, and asks the judge about them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ JUDGES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """How to reach the text model. Without a `url` the stand-ins play and judge."""
+    """The address and the key of the text model. If `url` is None, the stand-ins play the personas and judge the
+    calls."""
 
     url: str | None = None
     model: str = ""
@@ -123,8 +124,8 @@ def make_calls(
 
 
 def _done(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, CallResult]]:
-    """The jobs with their results, as they are done. Sides in different folders have processes of their own, because a
-    process has each module once."""
+    """The jobs with their results, in the order in which they end. Sides in different folders use different processes,
+    because a process loads each module once."""
     folders = {job.side.folder for job in jobs}
     if workers <= 1 and folders == {None}:
         for job in jobs:

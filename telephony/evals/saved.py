@@ -27,7 +27,7 @@ def save(result: EvalResult, folder: Path) -> None:
 
 
 def load_calls(folder: Path) -> list[CallResult]:
-    """The calls of the new agent in a saved run, to be compared with others. Raises `EvalError`."""
+    """The calls of the new agent in a saved run. Another run can be compared with these calls. Raises `EvalError`."""
     try:
         run = json.loads((folder / RUN).read_text("utf-8"))
         return [

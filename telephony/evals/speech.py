@@ -2,9 +2,9 @@
 
 - `HttpVoice`: the speech API of OpenAI, which other servers have, too
 - `LocalVoice`: espeak-ng or flite, if one is on PATH
-- `StoredVoice`: the words that come with the package, and a hum for other words
+- `StoredVoice`: stored audio of the words that come with the package, and a hum for other words
 
-All block, so they are called in a thread. A voice keeps what it has made.
+All voices block, so call them in a thread. A voice stores the audio of each text, and makes it once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Voice(Protocol):
 
 
 class StoredVoice:
-    """The words that come with the package (flite's voice). It hums other words, in the rhythm of their syllables."""
+    """A voice with stored audio for the words that come with the package (flite's voice). Every other word becomes a
+    hum in the rhythm of its syllables."""
 
     name = "stored"
 

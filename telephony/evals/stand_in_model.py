@@ -1,11 +1,11 @@
-"""A stand-in for the speech model: no AI, but it depends on instructions and schemas, and on chance. Pure.
+"""A stand-in for the speech model. It is not an AI model. Its answers depend on the instructions, on the schemas of the
+tools, and on chance. Pure.
 
 It runs on the embedded server. It knows what a simulated caller says, because the caller tells it, and follows a few
 rules: it asks for the required parameters of a tool, calls the tool, answers questions with sentences of the
-instructions, and does what the instructions say about confirming, fillers and goodbyes. Each rule fails now and then.
-
-So an eval with it shows what instructions, schemas, tools, guardrails and turn policy change in *its* behaviour. It
-shows nothing about a real model.
+instructions, and does what the instructions say about confirming, fillers and goodbyes. Each rule fails with the
+probability `slip`. So an eval with the stand-in shows how instructions, schemas, tools, guardrails and the turn policy
+change the behaviour of the stand-in. The eval shows nothing about a real model.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class _State:
 
 
 class StandInModel:
-    """The director of one session. `overheard` returns what the caller has said since the last time. `slip` is the
-    chance that a rule fails."""
+    """The stand-in for one session. `overheard` returns the words that the caller has said since its last call. `slip`
+    is the probability that a rule fails."""
 
     def __init__(self, overheard: Callable[[], str], random: Random, *, slip: float = _SLIP) -> None:
         self._overheard = overheard
@@ -205,7 +205,8 @@ class StandInModel:
         return Reply(say="Thank you for calling. Goodbye!", calls=calls)
 
     def _tool(self, words: str, state: _State, tools: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """The tool that the caller wants: the one that was being filled in, or the one with most words in common."""
+        """The tool that the caller wants: the tool whose parameters are being asked for, or else the tool with the most
+        words in common with `words`."""
         usable = [t for t in tools if not leaves_alone(str(t["name"]), str(t.get("description") or ""))]
         if state.tool and (current := next((t for t in usable if t["name"] == state.tool), None)) is not None:
             return current

@@ -1,7 +1,7 @@
 """The statistics of paired yes-or-no results. Pure.
 
 One pair is one call of the new agent and one of the baseline with the same caller and the same number of the repeat.
-The test is about the cases that were run: it says nothing about callers who are unlike them.
+The test is about the cases that were run. It says nothing about other kinds of callers.
 
 Sources: Wilson (1927) for the interval of one rate; McNemar's exact test (a sign test of the pairs that differ); Tango
 (1998), "Equivalence test and confidence interval for the difference in proportions for the paired-sample design", for
@@ -73,9 +73,10 @@ class PairCounts:
 class Comparison:
     """The comparison of one criterion.
 
-    `p` is the p-value of the paired test, and `adjusted_p` the same after Holm's correction. `interval` is the interval
-    of the difference with the confidence 1 - 2 alpha: "same" means that it lies within the margin. `detectable` is the
-    smallest true difference that this number of pairs shows in four of five runs; None: it shows none.
+    `p` is the p-value of the paired test, and `adjusted_p` is the p-value after Holm's correction. `interval` is the
+    interval of the difference with the confidence 1 - 2 alpha: "same" means that it lies within the margin.
+    `detectable` is the smallest true difference that a test with this number of pairs finds in four of five runs. None:
+    the test cannot find any difference.
     """
 
     verdict: Verdict
@@ -184,7 +185,8 @@ def pairs_for_same(margin: float, alpha: float) -> int:
 def compare(counts: Sequence[PairCounts], *, margin: float, alpha: float) -> list[Comparison]:
     """Compare the new agent with the baseline, by one count of pairs for each criterion.
 
-    "same" comes first: a difference that is certainly smaller than the margin does not matter, also if it is real.
+    "same" has priority over "better" and "worse": a difference that is certainly smaller than the margin does not
+    matter, even if the difference is real.
     """
     values = [exact_p(each.only_new, each.only_baseline) for each in counts]
     adjusted = holm(values)

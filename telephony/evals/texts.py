@@ -1,6 +1,5 @@
-"""The text model that plays personas and judges calls, by the Chat Completions API, which many servers have.
-
-It blocks, so it is called in a thread. In virtual time the clock of the call stands still meanwhile.
+"""The client of the text model that plays personas and judges calls. It uses the Chat Completions API, which many
+servers have. A request blocks, so call it in a thread. In virtual time the clock of the call stops during a request.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _AGAIN = frozenset({408, 409, 429, 500, 502, 503, 504})
 
 @dataclass(slots=True)
 class Spent:
-    """The tokens that were used."""
+    """The number of tokens that the text model has used."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -40,7 +39,8 @@ class Chat(Protocol):
     spent: Spent
 
     def ask_json(self, messages: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:
-        """The answer to a conversation, which is a JSON object. Blocks. Raises `EvalError`."""
+        """Ask the text model to continue a conversation with a JSON object, and return this object. Blocks. Raises
+        `EvalError`."""
 
 
 class HttpChat:
@@ -69,7 +69,7 @@ class HttpChat:
         raise AssertionError  # the last try returns or raises
 
     def _post(self, body: Mapping[str, Any], *, last: bool) -> Mapping[str, Any] | None:
-        """One request. None: it may succeed later. Raises `EvalError`."""
+        """Send one request. Returns None if the request failed and may succeed later. Raises `EvalError`."""
         import httpx2
 
         try:
@@ -101,7 +101,8 @@ class HttpChat:
 
 @cache
 def tls() -> ssl.SSLContext:
-    """The certificates of this machine. They take tens of milliseconds to load."""
+    """The TLS context with the certificates of this machine. It is made once, because loading takes tens of
+    milliseconds."""
     return ssl.create_default_context()
 
 

@@ -1,10 +1,11 @@
 """The noise and backchannel suite: which sounds of a caller stop the agent, and which do not.
 
-Each clip is played over the agent's voice in a call through the real path, in virtual time. Its truth says whether a
-person wants the turn. *False cut*: a clip without a turn stopped the agent. *Miss*: a clip with a turn did not.
+Each clip is played over the agent's voice in a call through the real path, in virtual time. `TurnClip.turn` says
+whether the person in the clip wants to speak. *False cut*: a clip in which no person wants to speak stopped the agent.
+*Miss*: a clip in which a person wants to speak did not stop the agent.
 
-The detector is that of the embedded server (WebRTC's detector with a level), not OpenAI's. So the figures compare turn
-policies. They do not say how often a real model is cut.
+The speech detector is the detector of the embedded server (WebRTC's detector and a minimum level), not OpenAI's
+detector. So the figures compare turn policies. They do not say how often a real model is interrupted.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TurnClip:
-    """A sound of a caller. `turn`: a person wants the turn, so the agent has to stop."""
+    """A sound of a caller. `turn`: a person wants to speak, so the agent has to stop."""
 
     name: str
     kind: str
@@ -68,7 +69,8 @@ class TurnClip:
 
 @dataclass(frozen=True, slots=True)
 class TurnFigures:
-    """How often a policy was wrong, in all and by the kind of clip: (wrong, clips)."""
+    """How often a policy was wrong, for all clips and for each kind of clip, as (number of wrong decisions, number of
+    clips)."""
 
     false_cuts: tuple[int, int]
     misses: tuple[int, int]
@@ -116,7 +118,7 @@ def is_cut_by(clip: TurnClip, policy: Policy, *, noise_suppression: bool = False
 def figures_of(
     policy: Policy, clips: Sequence[TurnClip] | None = None, *, noise_suppression: bool = False
 ) -> TurnFigures:
-    """Play all clips, or these."""
+    """Play `clips`, or all clips of the package, and count the wrong decisions."""
     wrong: dict[bool, list[bool]] = {True: [], False: []}
     by_kind: dict[str, tuple[int, int]] = {}
     for clip in turn_clips() if clips is None else clips:

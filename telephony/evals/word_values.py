@@ -1,4 +1,5 @@
-"""Finds values in what a caller says, by the name and the description of a parameter. For the stand-ins. Pure."""
+"""Finds the value of a parameter in the words of a caller, by the name and the description of the parameter. The
+stand-ins use it. Pure."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ def is_goodbye(text: str) -> bool:
 
 
 def kind_of(name: str, description: str = "") -> str:
-    """What a parameter means, by the words of its name, else of its description; empty if no word is known."""
+    """The kind of value of a parameter. It is found by the words of the name, or else by the words of the description.
+    Empty: no word is known."""
     for text in (name.replace("_", " "), description):
         words = set(_WORD.findall(text.lower()))
         for kind, hints in _HINTS.items():

@@ -1,4 +1,4 @@
-"""The languages that ship, and those of a folder of the user's.
+"""The languages of the package, and the languages of a folder of the user.
 
 A folder has one folder for each language, named by its tag. In it is `texts.toml`, and an audio file for each clip
 (`apology.wav`, or `.ulaw`: mu-law at 8 kHz). A folder for a language that ships may have only what is different.
@@ -45,7 +45,7 @@ class Locale:
     words: Mapping[str, str] = field(repr=False)
     """What the clips say."""
     instructions: Mapping[str, str] = field(repr=False)
-    """What the model is told."""
+    """The instructions for the model, by their names."""
     clips: Mapping[str, bytes] = field(repr=False)
     """Mu-law at 8 kHz."""
 
@@ -62,7 +62,7 @@ class Locales:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Locales:
-        """The languages that ship, and those of the folder.
+        """The languages of the package, and the languages of the folder.
 
         Raises:
             LocaleError: the folder, a text or a clip is missing or invalid. The message says what to add.

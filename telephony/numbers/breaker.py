@@ -1,4 +1,4 @@
-"""A circuit breaker: when an endpoint that fails is not tried any more, and when it is tried again. Pure."""
+"""A circuit breaker. It decides when an endpoint that fails is no longer tried, and when it is tried again. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class BreakerState(StrEnum):
 
 
 class CircuitBreaker:
-    """Opens after `failures` failures in a row. Then one call at a time may try again, first after `open_s` seconds.
-    Each further failure doubles this time, up to `max_open_s`. A success closes it."""
+    """Opens after `failures` failures in a row. After `open_s` seconds one call at a time may try the endpoint again.
+    Each further failure doubles this time, up to `max_open_s` seconds. A success closes the breaker."""
 
     def __init__(self, *, failures: int = 2, open_s: float = 15.0, max_open_s: float = 240.0) -> None:
         self._limit = failures
@@ -36,12 +36,12 @@ class CircuitBreaker:
         return BreakerState.PROBING if now < self._probe_until else BreakerState.OPEN
 
     def may_try(self, now: float) -> bool:
-        """Whether a call may use the endpoint now. It changes nothing."""
+        """Whether a call may use the endpoint now. The state of the breaker does not change."""
         return self._retry_at is None or (now >= self._retry_at and now >= self._probe_until)
 
     def tries(self, now: float) -> None:
-        """A call uses the endpoint. While the breaker is open, no other call may try until its result is known, or for
-        `open_s` seconds."""
+        """Note that a call uses the endpoint. While the breaker is open, no other call may try the endpoint until the
+        result of this call is known, or `open_s` seconds have passed."""
         if self._retry_at is not None:
             self._probe_until = now + self._open_s
 

@@ -1,4 +1,5 @@
-"""The configuration of numbers as values: what the file has, and what `create_app(numbers=...)` takes. Pure."""
+"""The configuration of numbers as Python objects. `number_file` reads the objects from a file, and
+`create_app(numbers=...)` takes them. Pure."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ class Choice(StrEnum):
 
 
 class FieldProblems(ValueError):
-    """Problems of several fields: where each one is, below the value that is checked, and what to do."""
+    """Problems of several fields. Each problem has the path to the field, from the value that is checked, and a text
+    that says what to do."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(what for _, what in problems))
@@ -81,11 +83,13 @@ class Step(Part):
     agent: Any = None
     """Another agent: an import string. A configuration in Python may have the agent object."""
     dial: str | None = None
-    """A transfer target by its name, a number, or a `sip:` address. If nobody answers, the next step follows."""
+    """A transfer target by its name, a number, or a `sip:` address. If the call is not answered, the next step
+    follows."""
     voicemail: bool | Text | None = None
-    """Record a message. `true`: with the greeting of the language; or the text of the greeting."""
+    """Record a message of the caller after a greeting. `true`: the default greeting in the language of the call. A
+    text: this greeting."""
     say: bool | Text | None = None
-    """Say a text and hang up. `true`: the text of the language."""
+    """Say a text and hang up. `true`: the default text in the language of the call."""
     ring_s: float = Field(default=25.0, ge=5, le=600)
     """How long `dial` rings, in seconds."""
     max_s: int = Field(default=120, ge=5, le=3600)
@@ -156,15 +160,16 @@ class Account(Part):
 
 
 class ModelEndpoint(Part):
-    """An endpoint of a model. `main` without an entry is the model of the settings."""
+    """An endpoint of a model. The endpoint `main` is the model of the settings, unless the configuration has an entry
+    `main`."""
 
     base_url: str = ""
     """The address of a server of OpenAI's protocol: `https://host/v1`; for Azure
-    `https://NAME.openai.azure.com/openai/v1`. Default: that of the settings."""
+    `https://NAME.openai.azure.com/openai/v1`. Default: the address in the settings."""
     api_key_env: str = "OPENAI_API_KEY"
     """The name of the environment variable with the key."""
     model: str = ""
-    """The name of the model, or of the deployment. Default: that of the settings."""
+    """The name of the model, or of the deployment. Default: the model in the settings."""
 
     @field_validator("base_url")
     @classmethod
@@ -216,13 +221,14 @@ class NumberConfig(Part):
     callers: dict[str, Language] = Field(default_factory=dict)
     """The languages of callers by the beginning of their numbers: `{ "+33" = "fr" }`."""
     agents: dict[Language, Any] = Field(default_factory=dict)
-    """Other agents for languages. Without one, the agent is told to speak the language."""
+    """The agents for particular languages. For every other language the instructions of `agent` say which language to
+    speak."""
     voice: str = ""
     """The voice of the model."""
     voices: dict[Language, str] = Field(default_factory=dict)
     """The voices of the model for languages."""
     hours: str | Hours | None = None
-    """The name of the hours, or the hours. Without it the number is always open."""
+    """The opening hours, or the name of opening hours in the configuration. None: the number is always open."""
     closed: tuple[Step, ...] = (Step(say=True),)
     """The steps for callers while the number is closed."""
     models: tuple[str, ...] = (MAIN,)
@@ -231,16 +237,16 @@ class NumberConfig(Part):
     warm: bool = False
     """Whether transfers are warm."""
     fallback: tuple[Step, ...] = ()
-    """The steps for callers whom no agent can help, also where a limit is reached. Default: the number of
-    `TELEPHONY_FALLBACK_NUMBER`, or an apology."""
+    """The steps for callers whom no agent can help, and for callers who are refused because a limit is reached.
+    Default: the number of `TELEPHONY_FALLBACK_NUMBER`, or an apology."""
     consent: ConsentConfig = ConsentConfig()
     recording: RecordingConfig = RecordingConfig()
     limits: Limits = Limits()
     account: str = MAIN
     """The name of the account that has the number. `main`: the account of the settings."""
     fallback_url: Annotated[str, AfterValidator(_check_fallback_url)] = ""
-    """The address that Twilio requests while this server is down: a TwiML Bin, or any server but this one. Default:
-    this server."""
+    """The address that Twilio requests while this server is down: a TwiML Bin, or an address on another server.
+    Default: an address of this server."""
 
     @field_validator("greeting", mode="before")
     @classmethod
@@ -251,7 +257,7 @@ class NumberConfig(Part):
 
     @property
     def offered(self) -> tuple[str, ...]:
-        """All languages of the number, its own first."""
+        """All languages of the number. `language` is the first."""
         return tuple(dict.fromkeys((self.language, *self.languages)))
 
     @model_validator(mode="after")
@@ -292,7 +298,8 @@ def _known(names: Mapping[str, Any]) -> str:
 
 
 def _number(key: str) -> str:
-    """The key of a number in its one form. Raises `ValueError`."""
+    """The key of a number in the canonical form (E.164, a pattern, or a `sip:` or `client:` address). Raises
+    `ValueError`."""
     if key.endswith("*"):
         if not _PATTERN.fullmatch(key):
             raise ValueError("this is no pattern: write the beginning of a number and a star, like +4930*")
@@ -312,8 +319,8 @@ class NumbersConfig(Part):
     """The configuration of all numbers."""
 
     numbers: dict[str, NumberConfig]
-    """By number, or by the beginning of numbers with a star. A number comes before a pattern, and a longer pattern
-    before a shorter one."""
+    """The configuration of each number. A key is a number, or the beginning of numbers with a star (`+4930*`). A full
+    number has priority over a pattern, and a longer pattern has priority over a shorter one."""
     hours: dict[str, Hours] = Field(default_factory=dict)
     accounts: dict[str, Account] = Field(default_factory=dict)
     models: dict[str, ModelEndpoint] = Field(default_factory=dict)
@@ -323,7 +330,8 @@ class NumbersConfig(Part):
     @model_validator(mode="before")
     @classmethod
     def _merge(cls, given: Any) -> Any:
-        """`defaults` has the fields of a number. They apply to each number without them; tables are merged."""
+        """Merge `defaults` into each number. A field of `defaults` applies to each number that does not have the field.
+        If both have a table, the tables are merged."""
         if not isinstance(given, dict) or not isinstance(defaults := given.get("defaults"), dict):
             return given
         numbers = given.get("numbers")

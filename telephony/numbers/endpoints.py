@@ -1,7 +1,7 @@
-"""The endpoints of models with their breakers. A shell around `breaker`.
+"""The endpoints of models, and a circuit breaker for each endpoint.
 
 A call tries the endpoints of its number in their order, each time that its model connects: at the start, and again when
-the connection is lost. So a conversation goes on at the second endpoint when the first one dies.
+the connection is lost. So a conversation continues at the second endpoint when the first one fails.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 HANDSHAKE_S = 2.0
 """How long an endpoint may take for its handshake, before the next one is tried."""
 _PATIENCE_S = 1.5
-"""If the call ends before this time, an endpoint without a session has not failed: the caller hung up."""
+"""If the call ends within this time and the endpoint has not begun a session, the endpoint has not failed: the caller
+hung up."""
 _CREATED = '"session.created"'
 _Transport = Callable[[str, Mapping[str, str]], Any]
 
@@ -92,7 +93,7 @@ class CallEndpoints:
         """The endpoints that failed in this call, in the order of their last failure."""
 
     async def transport(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Connect to the first endpoint that works. Those that failed in this call come last.
+        """Connect to the first endpoint that works. Endpoints that failed in this call are tried last.
 
         Raises:
             ConnectFailed: no endpoint works, or none may be tried now.
@@ -134,8 +135,8 @@ class CallEndpoints:
             self.failed(name)
 
     async def _connect(self, name: str, url: str, headers: Mapping[str, str]) -> Connection:
-        """Connect to an endpoint. `url` and `headers` are those of the settings, with what the application has set for
-        this call."""
+        """Connect to an endpoint. `url` and `headers` come from the settings, with the changes that the application has
+        made for this call."""
         given: _Transport | None = self._main.get("transport")
         transport = given or websocket_transport(TransportConfig(handshake_timeout=HANDSHAKE_S))
         if (endpoint := self._models.get(name)) is not None:

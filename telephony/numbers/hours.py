@@ -89,7 +89,7 @@ class Hours(Part):
     timezone: str
     """The name of the time zone, such as `Europe/Berlin`."""
     weekdays: _Spans = ()
-    """The hours of the days from Monday to Friday. The field of a day replaces them."""
+    """The hours of each day from Monday to Friday. The field of a single day, such as `monday`, has priority."""
     monday: _Spans | None = None
     tuesday: _Spans | None = None
     wednesday: _Spans | None = None
@@ -98,7 +98,7 @@ class Hours(Part):
     saturday: _Spans = ()
     sunday: _Spans = ()
     holidays: str = Field(default="", examples=["DE-BE"])
-    """The country, or the country and its part, whose public holidays are closed: `DE`, `DE-BE`, `US-CA`."""
+    """The country, or the part of a country, on whose public holidays the number is closed: `DE`, `DE-BE`, `US-CA`."""
     exceptions: tuple[DayException, ...] = ()
 
     @field_validator("timezone")
@@ -118,7 +118,7 @@ class Hours(Part):
         return value
 
     def at(self, moment: datetime) -> HoursState:
-        """Whether it is open at this moment, which has a time zone."""
+        """Whether the number is open at `moment`, a time with a time zone."""
         local = moment.astimezone(ZoneInfo(self.timezone))
         today = local.date()
         for day in (today, today - _DAY):

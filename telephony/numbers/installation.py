@@ -1,6 +1,7 @@
 """Compares the numbers at Twilio with the configuration, changes them, and restores them.
 
-What a number had before our first change is saved on disk, in the same file as that of `telephony number set`.
+Before the first change the settings of a number at Twilio are saved on disk, in the file that `telephony number set`
+also uses.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ __all__ = ["OVERRIDES", "Installation", "NumberPlan"]
 
 
 OVERRIDES = "ct=2000&rt=5000&rc=0"
-"""Twilio's connection overrides, in milliseconds: it asks the fallback when this server has not accepted a connection
-within 2 s, or not answered within 5 s. By default it tries twice for 5 s each
+"""Twilio's connection overrides, in milliseconds: Twilio requests the fallback URL if this server has not accepted a
+connection within 2 s, or has not answered within 5 s. By default Twilio tries twice, for 5 s each
 (https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides)."""
 
 
 @dataclass(frozen=True, slots=True)
 class NumberPlan:
-    """One number: what Twilio has, and what the configuration says."""
+    """One number: its present webhook at Twilio, and the webhook that the configuration requires."""
 
     number: str
     account: str
     """The name of the account."""
     now: VoiceWebhook | None
-    """None: the account does not have the number."""
+    """The present webhook. None: the account does not have the number."""
     wanted: VoiceWebhook | None
-    """None: the configuration does not have the number."""
+    """The webhook that the configuration requires. None: the configuration does not have the number."""
     problem: str = ""
     """Why the number cannot be changed, and what to do."""
     warning: str = ""
@@ -43,7 +44,7 @@ class NumberPlan:
         return self.now is not None and self.wanted is not None and self.now != self.wanted and not self.problem
 
     def lines(self) -> list[str]:
-        """The change in words."""
+        """The change as lines of text."""
         if self.problem:
             return [f"{self.number}  PROBLEM: {self.problem}"]
         if self.wanted is None:
@@ -147,7 +148,8 @@ class Installation:
         return changed
 
     async def restore(self, *, force: bool = False) -> list[tuple[SavedWebhook, bool]]:
-        """Restore the numbers of the file that were changed. False: the number was changed elsewhere since, and stays.
+        """Restore the numbers of the file that were changed. Returns each number with True, or with False if the number
+        was not restored, because somebody else has changed it since (`force` restores it anyway).
 
         Raises:
             TwilioError: Twilio refused.

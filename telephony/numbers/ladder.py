@@ -1,4 +1,4 @@
-"""The ladder of a call: the steps for a caller, one after the other, until one of them helps. Pure.
+"""The ladder of a call: the list of steps for a caller. They are tried in order, until one step succeeds. Pure.
 
 The first step of an open number is its agent. Each ladder ends with a step that ends the call, so that no caller is
 left in silence.
@@ -27,7 +27,7 @@ class Ladder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What the configuration says about one call. It stays the same during the call, also after a reload."""
+    """The configuration for one call. It stays the same during the call, even if the configuration is loaded again."""
 
     key: str
     """The key of the number in the configuration."""
@@ -63,7 +63,8 @@ def ladder_of(number: NumberConfig, ladder: Ladder, fallback_number: str | None 
 
 
 def language_of(number: NumberConfig, caller: str) -> str:
-    """The language of a call before anything was said: that of the caller's number, or else that of the number."""
+    """The language of a call at its start: the language for the caller's number (`callers`), or else the language of
+    the called number."""
     if Choice.CALLER in number.choose_language:
         for prefix in sorted(number.callers, key=len, reverse=True):
             if caller.startswith(prefix):
@@ -72,7 +73,8 @@ def language_of(number: NumberConfig, caller: str) -> str:
 
 
 def text_in(text: bool | str | dict[str, str] | None, language: str) -> str | None:
-    """The text in a language, or else in the first language that it has. None: the default text."""
+    """The text in a language. If `text` does not have the language, the result is the text in its first language. None:
+    use the default text."""
     if isinstance(text, dict):
         return text.get(language) or text.get(language.partition("-")[0]) or next(iter(text.values()), None)
     return text if isinstance(text, str) else None

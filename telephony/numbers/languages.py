@@ -9,7 +9,8 @@ from ..locales.tags import base_of
 __all__ = ["LanguageDetector"]
 
 _WORDS = 4
-"""A shorter transcript needs a second one in the same language: many short words belong to several languages."""
+"""A transcript with fewer words changes the language only if the transcript before it is in the same language. Many
+short words belong to several languages."""
 
 
 class LanguageDetector:
@@ -21,8 +22,8 @@ class LanguageDetector:
         self._last = ""
 
     def heard(self, transcript: str, languages: Sequence[str]) -> str | None:
-        """Take a transcript of the caller and the languages that the transcription names for it. Returns the new
-        language, or None."""
+        """Handle a transcript of the caller. `languages` are the languages that the transcription names for it. Returns
+        the new language of the call, or None if the language does not change."""
         found = self._offered.get(base_of(languages[0].lower())) if len(languages) == 1 else None
         before, self._last = self._last, found or ""
         if found is None or base_of(found) == base_of(self.language):

@@ -1,4 +1,4 @@
-"""Reads the file of numbers. Each problem has its line and what to do."""
+"""Reads the file of numbers. The message about a problem names the line, and says what to do."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _of_toml(name: str, text: str, error: tomllib.TOMLDecodeError) -> str:
 
 
 def _line(lines: TomlLines, path: Sequence[str | int]) -> int:
-    """The line of a value. A value that a number has from `defaults` has its line there."""
+    """The line of a value. If a number gets the value from `defaults`, the line is the line in `defaults`."""
     if len(path) > 2 and path[0] == "numbers" and not lines.has(path[:3]) and lines.has(("defaults", path[2])):
         return lines.of(("defaults", *path[2:]))
     return lines.of(path)
@@ -96,7 +96,8 @@ def _problems(error: ValidationError) -> list[Problem]:
 
 
 def _place(loc: Sequence[str | int]) -> tuple[str | int, ...]:
-    """The place in the file. pydantic also names the members of unions and the keys of mappings, which no file has."""
+    """The place in the file. pydantic also names members of unions and keys of mappings. These are left out, because
+    they are not in the file."""
     model: Any = NumbersConfig
     path: list[str | int] = []
     for part in loc:
@@ -110,7 +111,8 @@ def _place(loc: Sequence[str | int]) -> tuple[str | int, ...]:
 
 
 def _has(kind: Any, name: str) -> bool:
-    """Whether values of this type can have this key. A key that is unknown counts, where the type is a model."""
+    """Whether values of this type can have this key. A model can have every key, because an unknown key is a problem of
+    the model."""
     return any(_is_table(each) for each in _members(kind)) and not name.startswith(
         ("function-", "tuple[", "is-instance")
     )

@@ -1,6 +1,5 @@
-"""The policies of a number about consent and recording, as the file has them. Pure.
-
-`telephony.call.consent` follows them.
+"""The policies of a number about consent and recording, in the form of the file. Pure. `telephony.call.consent` carries
+them out.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ class ConsentPolicy(StrEnum):
     NONE = "none"
     """No consent is needed: the call is recorded from its start, without a notice."""
     ONE_PARTY = "one-party"
-    """One party is enough, and that is us. A notice is played if there is one."""
+    """The consent of one party is enough. We are that party. A notice is played if the configuration has one."""
     TWO_PARTY = "two-party"
-    """All parties have to know. A notice is needed, and a caller who stays on the line has agreed."""
+    """All parties have to agree. A notice is needed. A caller who hears the notice and stays on the line has agreed."""
 
 
 class Otherwise(StrEnum):
-    """What a call does after a refusal, or without a recording that it needs."""
+    """What happens to a call after the caller refuses the recording, or if a required recording cannot be written."""
 
     CONTINUE = "continue"
     """The call continues, and is not recorded."""
     TRANSFER = "transfer"
     FALLBACK = "fallback"
-    """The caller hears an apology and goes to the fallback, if there is one."""
+    """The caller hears an apology. Then the steps of `fallback` follow, if the number has any."""
     HANG_UP = "hang-up"
 
 
@@ -52,9 +51,9 @@ class ConsentConfig(Part):
     """The notice: words that the agent says, words for each language, or an audio file (`{ file = "notice.wav" }`).
     Default: a notice in the language of the call."""
     text: Text = ""
-    """The words of an audio file, for the record."""
+    """The words of the audio file of `notice`. The call record has them as evidence."""
     asks: bool = False
-    """Whether nothing is recorded before the caller has said yes or pressed `accept_key`."""
+    """True: the call is recorded only after the caller has said yes or pressed `accept_key`."""
     answer_s: float = Field(default=15.0, gt=0)
     accept_key: str = "1"
     refuse_key: str = "9"
@@ -70,7 +69,7 @@ class RecordingConfig(Part):
     """The recording of calls."""
 
     enabled: bool = True
-    """Whether calls have journals, where `TELEPHONY_JOURNAL_DIR` is set."""
+    """Whether calls have journals. Journals also need the setting `TELEPHONY_JOURNAL_DIR`."""
     twilio: bool = False
     """Whether Twilio records calls, too."""
     required: bool = False

@@ -1,7 +1,8 @@
 """Finds the line of a value in a TOML file. Pure.
 
 The parser of the standard library keeps no positions. This module reads the keys of valid TOML only: headers of tables,
-and keys at the start of a line. Keys within inline tables and arrays have the line of the key around them.
+and keys at the start of a line. A key within an inline table or an array has the line of the key of that table or
+array.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class TomlLines:
         self._read(text.splitlines())
 
     def of(self, path: Sequence[str | int]) -> int:
-        """The line of the value at this path, or of the nearest table around it. 1: it is in no table."""
+        """The line of the value at this path, or of the nearest table that contains it. 1: no table of the file
+        contains it."""
         here = tuple(path)
         while here and here not in self._lines:
             here = here[:-1]
@@ -64,7 +66,7 @@ class TomlLines:
         return (*array, index)
 
     def _resolved(self, parts: Path) -> Path:
-        """The path with the number of the last element in place of each array of tables."""
+        """The path, in which the number of the last element follows each array of tables."""
         path: Path = ()
         for part in parts:
             path = (*path, part)

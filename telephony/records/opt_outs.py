@@ -59,7 +59,7 @@ class OptOuts(Protocol):
         """Remove an entry. False: it was not on the list."""
 
     def among(self, subjects: Collection[str]) -> set[str]:
-        """Those of these subjects that are on the list."""
+        """The given subjects that are on the list."""
 
     def version(self) -> str:
         """A text that changes when an entry is added or removed."""

@@ -15,7 +15,7 @@ class Deviations:
     - `marks_early`: a mark comes back when it arrives, before its audio was played.
     - `stamps_jump_ms`: the timestamps of the caller's frames jump by this after each second.
     - `ignores_clear`: buffered audio is played after a `clear`.
-    - `verdict`: the result of machine detection, whoever answers.
+    - `verdict`: the result of machine detection for every call, independent of who answers.
     - `signed_for`: webhooks and streams are signed for addresses under this one.
     """
 

@@ -25,7 +25,8 @@ AGENT = "desk:agent"
 """The import string of the new agent."""
 _GREETING = "Greet the caller and ask how you can help."
 _RENAMED = {"dotenv": ".env", "gitignore": ".gitignore", "project.toml": "pyproject.toml"}
-"""Files that have another name in the package, because build tools would read them or leave them out."""
+"""The file names in the package and the names in the new project. They differ for files that build tools would read or
+leave out."""
 _PRIVATE = {".env"}
 _SEED = 1
 
@@ -61,7 +62,7 @@ def _sources(folder: Traversable, under: str) -> Iterator[tuple[str, Traversable
 
 
 def _record(folder: Path) -> None:
-    """Make the call of `simulation/`, and write its recording and its test."""
+    """Make the simulated call of `simulation/`, and write the recording and the test of this call."""
     simulation = folder / "simulation"
     with tempfile.TemporaryDirectory() as temporary, _module(folder / "desk.py") as agent:
         plan = Plan(
@@ -74,7 +75,7 @@ def _record(folder: Path) -> None:
 
 @contextmanager
 def _module(path: Path) -> Iterator[AgentSource]:
-    """The agent of a file. The module has a name of its own while it is used."""
+    """Load the module in a file, and return its agent. The module has a unique name during the block."""
     name = "_telephony_new_project"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None

@@ -33,7 +33,8 @@ class Canaries:
 
     Args:
         canaries: The canary of all numbers, or of each called number.
-        model: The name of the model, and `config` its configuration: they are a part of the digest.
+        model: The name of the model, a part of the digest.
+        config: The configuration of the model, a part of the digest.
     """
 
     def __init__(
@@ -69,8 +70,8 @@ class Canaries:
         canary: Canary | None = None,
         prepared: Callable[[AgentSource], AgentSource] = lambda agent: agent,
     ) -> AgentSource:
-        """The function that chooses the version for a call. `agent`: the present agent. `canary`: that of the number,
-        and `prepared` adds the facts of the number to its agent."""
+        """A function that chooses the version of the agent for a call. `agent`: the present agent. `canary`: the canary
+        of the number. `prepared`: adds the facts of the number to the agent of the canary."""
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
             place, chosen = self._canary(info.called, canary)
@@ -87,7 +88,8 @@ class Canaries:
         return pick
 
     def ended(self, call_sid: str, *, failed: bool) -> Version | None:
-        """Count the end of a call. Rolls its canary back if too many calls of it have failed."""
+        """Count the end of a call. If too many calls of its canary have failed, the canary is rolled back. Returns the
+        version of the call, if it is known."""
         version = self._versions.get(call_sid)
         place = self._places.pop(call_sid, "")
         if version is not None and version.is_canary and (watch := self._watches.get(place)) is not None:

@@ -67,10 +67,10 @@ class Seal:
         self._ids: dict[str, None] = {}
         """The items, responses and tool calls of sealed parts."""
         self._known: dict[str, None] = {}
-        """Those that began in the open."""
+        """The items that began while the call was not sealed."""
         self._lag_s: float | None = None
         self._from_ms = 0.0
-        """The first frame in the open has this stamp or a later one."""
+        """A frame with an earlier stamp than this is hidden."""
         self._is_frame_hidden = False
         self._was_frame_hidden = False
         self._connections = 0
