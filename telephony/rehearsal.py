@@ -1,7 +1,7 @@
-"""A rehearsal: the whole campaign in virtual time, with a simulated Twilio and simulated callees. No real call is made.
-
-The whole product runs: dialler, webhooks, media streams, agent, tools. While no call is in progress, the clock jumps to
-the next attempt, so a campaign of several days takes as long as its calls. The same seed gives the same result.
+"""Runs a rehearsal: the whole campaign in virtual time, with a simulated Twilio and simulated callees. No real call is
+made. All parts of the product run: dialler, webhooks, media streams, agent, tools. While no call is in progress, the
+clock jumps to the next attempt, so a campaign of several days takes as long as its calls. The same seed gives the same
+result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .telephony import Telephony
 __all__ = ["START", "rehearse"]
 
 START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
-"""When a rehearsal begins, if nothing else is said: a Monday."""
+"""The default start of a rehearsal, a Monday."""
 
 
 class SkippingClock:

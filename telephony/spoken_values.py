@@ -1,7 +1,7 @@
-"""Reads what callers say: names, addresses of e-mail, phone numbers, dates, amounts. Pure, and without a model.
+"""Finds values in the words of callers: names, e-mail addresses, phone numbers, dates, amounts. Pure. No model is used.
 
-Phone numbers are read by `phonenumbers`, dates by `dateutil`. Each function raises `ValueError` with words for the
-model.
+Phone numbers are read by `phonenumbers`, dates by `dateutil`. Each function raises `ValueError` if the words do not
+have one clear value. The text of the error tells the model what to ask.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def email(said: str) -> str:
 
 
 def phone(said: str, region: str = "US") -> str:
-    """A phone number in E.164. Without a country it is one of `region` (ISO 3166)."""
+    """A phone number in E.164. A number without a country code is a number of the country `region` (ISO 3166)."""
     digits = digits_of(said)
     international = re.match(r"\s*(?:\+|plus\b|00|double (?:zero|oh)|zero zero)", said.lower()) is not None
     if international:
@@ -131,8 +131,9 @@ def phone(said: str, region: str = "US") -> str:
 
 
 def day(said: str, *, today: date, is_past: bool = False) -> date:
-    """A date: `the third of March`, `tomorrow`, `2026-03-03`, `Friday`. Without a year it is the next one, or with
-    `is_past` the last one. Dates of numbers only are year-month-day, or day.month.year; others are ambiguous."""
+    """A date: `the third of March`, `tomorrow`, `2026-03-03`, `Friday`. A date without a year is the next such date, or
+    with `is_past` the last one. A date of numbers only has to be year-month-day or day.month.year. Other orders are
+    ambiguous, and are refused."""
     text = said.lower().strip(" .,!?")
     for word, ahead in _DAYS.items():
         if re.fullmatch(rf"(?:\w+ )?{word}", text):
@@ -166,7 +167,7 @@ def day(said: str, *, today: date, is_past: bool = False) -> date:
 
 
 def birth_date(said: str, *, today: date) -> date:
-    """A date of birth. It needs its year."""
+    """A date of birth. The caller has to say the year."""
     said = _YEAR.sub(_figures_of_year, said.lower())
     if not re.search(r"\d{4}|\d{2}\b.*\d{2}\b.*\d{2}", said) and len(digits_of(said)) < 4:
         raise ValueError("The year is missing. Ask for day, month and year of birth.")

@@ -18,8 +18,8 @@ __all__ = ["add_tests", "journals_in"]
 
 
 def add_tests(call: str, name: str | None, agent: str | None, tests: Path, folder: Path | None) -> None:
-    """Copy the masked journals of one call, or of all calls in a folder, to the tests, and write a test of each with
-    today's values."""
+    """Copy the masked journals of one call, or of all calls in a folder, to the tests. Write a test for each journal,
+    with the values that the replay has today."""
     settings = load_settings()
     given = Path(call)
     many = given.is_dir() and not any((given / journal).is_file() for journal in JOURNALS)

@@ -81,7 +81,7 @@ def read_contacts(file: Path, settings: Settings, rules: DialingRules, *, group:
 
 
 def own_number(settings: Settings) -> str:
-    """The number that calls. Its country is the default country of the contacts."""
+    """Our number, from which the calls are made. Its country is the default country of the contacts' numbers."""
     return settings.twilio_phone_number or OWN_NUMBER
 
 

@@ -103,7 +103,8 @@ def _show(store: CampaignStore, campaign: Campaign, *, json: bool) -> None:
 
 
 def change(name: str, to: CampaignStatus, *, json: bool) -> None:
-    """Pause, resume or stop a campaign. Every process that runs it obeys before it begins another call."""
+    """Pause, resume or stop a campaign. The change applies to each process before the process begins its next call of
+    the campaign."""
     reason = PauseReason.USER if to is CampaignStatus.PAUSED else None
     with opened_store(load_settings()) as store:
         before = named(store, name)

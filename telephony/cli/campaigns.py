@@ -1,4 +1,4 @@
-"""What `telephony campaign` does. `campaign_app` has its options."""
+"""The actions of `telephony campaign`. `campaign_app` has the options of the command."""
 
 from __future__ import annotations
 

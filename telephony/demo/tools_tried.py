@@ -1,4 +1,4 @@
-"""Which tools the embedded model calls in a demonstration, and which it does not, and why.
+"""Finds the tools that the embedded model calls in a demonstration, and the tools that it does not call.
 
 The embedded model calls each tool once. It does not call a tool that ends or moves the call, or that writes the
 do-not-call list.

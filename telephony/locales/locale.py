@@ -33,7 +33,7 @@ class Locale:
 
     tag: str
     name: str
-    """The name of the language in the language."""
+    """The name of the language in the language itself, such as `Deutsch`."""
     english: str
     """The name of the language in English."""
     say_language: str
@@ -41,13 +41,13 @@ class Locale:
     say_voice: str
     """The `voice` of `<Say>`: https://www.twilio.com/docs/voice/twiml/say/text-speech"""
     texts: Mapping[str, str] = field(repr=False)
-    """What Twilio says."""
+    """The texts that Twilio says, by their names."""
     words: Mapping[str, str] = field(repr=False)
-    """What the clips say."""
+    """The words of the clips, by the names of the clips."""
     instructions: Mapping[str, str] = field(repr=False)
     """The instructions for the model, by their names."""
     clips: Mapping[str, bytes] = field(repr=False)
-    """Mu-law at 8 kHz."""
+    """The clips by their names, in mu-law at 8 kHz."""
 
     def text(self, name: str, **values: str) -> str:
         """A text with its values."""

@@ -31,9 +31,9 @@ _WRITE_S = 60.0
 class OptOutList:
     """Adds numbers to the list, and says whether a number is on it.
 
-    While the database is down, a copy of the list counts that is at most ten seconds older. Without a copy no number is
-    called. `file`: the file of TELEPHONY_DO_NOT_CALL. `simulation`: the calls of this application are simulated, so its
-    opt-outs stay in memory.
+    While the database is down, a copy of the list is used. The copy is at most ten seconds older than the outage. If
+    there is no copy, no number is called. `file`: the file of TELEPHONY_DO_NOT_CALL. `simulation`: the calls of this
+    application are simulated, so its opt-outs stay in memory.
     """
 
     def __init__(

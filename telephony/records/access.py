@@ -1,7 +1,8 @@
-"""Who may use the console, and what was done there: tokens, scopes and the audit. Pure.
+"""The tokens, sessions and scopes of the clients of the console, and the audit of their actions. Pure.
 
-A token is a text `tel_ID.SECRET`. The records have the id and a hash of the secret, which is 256 random bits, so that a
-plain SHA-256 is enough. A login makes a session: a token that ends by itself, and that ends with its parent.
+A token is a text `tel_ID.SECRET`. The records have the id and a hash of the secret. The secret has 256 random bits, so
+a plain SHA-256 is enough. A login makes a session. A session is a token with an end. It also ends when its parent is
+revoked.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Scope(StrEnum):
     LISTEN = "listen"
     """Hear live calls and the audio of past ones."""
     CONTROL = "control"
-    """Steer live calls: hang up, transfer, approve tools, take over. Place test calls."""
+    """Control live calls: hang up, transfer, approve tools, take over. Place test calls."""
     EXPORT = "export"
     """Download journals and audio, and make tests of calls."""
 
@@ -77,7 +78,7 @@ class StoredToken:
     secret_hash: str
     scopes: frozenset[Scope]
     numbers: frozenset[str]
-    """The numbers of ours whose calls it may reach. Empty: all."""
+    """Our numbers whose calls the client may see and control. Empty: all numbers."""
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
@@ -120,7 +121,7 @@ class AccessStore(Protocol):
         """Append to the audit. Nothing changes or deletes an entry."""
 
     def entries(self, *, before: int | None = None, limit: int = 100, call: str | None = None) -> Sequence[AuditEntry]:
-        """The newest entries, with ids under `before`, of one call or of all."""
+        """The newest entries of one call, or of all calls. Only entries with an id lower than `before` are returned."""
 
 
 def token_text(token_id: str, secret: str) -> str:
@@ -135,7 +136,8 @@ def split_token(text: str) -> tuple[str, str] | None:
 
 
 def hash_secret(secret: str, *, bound_to: str = "") -> str:
-    """The hash that the records keep. `bound_to`: another secret, without which the hash does not fit."""
+    """The hash of a secret that the records keep. `bound_to`: a second secret. The same hash results only with the same
+    second secret."""
     if bound_to:
         return hmac.new(bound_to.encode(), secret.encode(), sha256).hexdigest()
     return sha256(secret.encode()).hexdigest()

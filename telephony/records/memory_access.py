@@ -16,7 +16,7 @@ _MAX_ENTRIES = 10_000
 
 
 class MemoryAccess:
-    """`AccessStore` without a database. Keeps the newest entries; they end with the process."""
+    """`AccessStore` without a database. It keeps the newest entries, and loses them when the process ends."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, StoredToken] = {}

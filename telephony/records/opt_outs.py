@@ -1,7 +1,7 @@
 """The do-not-call list of the records, and the claims of numbers that are being called. Pure.
 
-The list has keyed hashes of numbers, so it outlives the erasure of a person. All processes that share the records read
-it before each call. A claim keeps two calls of ours from ringing one number at the same time.
+The list has keyed hashes of numbers, so an entry can stay when a person is erased. All processes that share the records
+read the list before each call. A claim prevents two simultaneous calls from us to the same number.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class OptOuts(Protocol):
         """Add entries. Returns how many of them are new. A known entry stays as it is."""
 
     def remove(self, subject: str) -> bool:
-        """Remove an entry. False: it was not on the list."""
+        """Remove an entry. False: the number was not on the list."""
 
     def among(self, subjects: Collection[str]) -> set[str]:
         """The given subjects that are on the list."""
@@ -68,15 +68,17 @@ class OptOuts(Protocol):
         """All subjects that are on the list."""
 
     def listed(self, *, limit: int = 100, before: datetime | None = None) -> list[OptOut]:
-        """The entries that were added before this time, the newest first."""
+        """The newest `limit` entries that were added before the time `before`, the newest first."""
 
 
 class NumberClaims(Protocol):
-    """Who is calling which number. The methods may block; they raise what `Records` raises."""
+    """The claims of numbers that are being called. The methods may block, and raise the errors that `Records`
+    raises."""
 
     def hold(self, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
-        """Claim a number for `holder`, the token of a call. True also if this holder has it. A claim ends after
-        `ttl_s`, and when its process has no lease any more. An empty process: it ends after `ttl_s` only."""
+        """Claim a number for `holder`, the token of a call. Returns whether the holder has the claim now. A claim ends
+        after `ttl_s` seconds, or when the lease of its `process` ends. If `process` is empty, the claim ends only after
+        `ttl_s` seconds."""
 
     def let_go(self, subject: str, holder: str) -> None:
         """Release a claim of this holder."""

@@ -1,4 +1,4 @@
-"""What was decided about canaries: the store in memory, and its protocol."""
+"""The decisions about canaries: the interface of their stores, and a store in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Release:
 
 
 class Releases(Protocol):
-    """A store of decisions. The last one for a place counts."""
+    """A store of decisions. The last decision about a place (a number, or `*`) applies."""
 
     def decide(self, release: Release) -> None: ...
 

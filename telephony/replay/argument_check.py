@@ -1,7 +1,8 @@
 """Checks the arguments that the recorded model gave to tools against today's schemas. Pure.
 
 The recorded model does not know that a parameter was renamed or removed, and the tools answer from the recording. So a
-replay would pass although the real call would fail. What was wrong in the recording, too, does not count.
+replay would pass although the real call would fail. Arguments that were already wrong in the recording are not
+reported.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ _Schemas = Mapping[str, Mapping[str, Any]]
 
 
 def misfits(recorded: Iterable[Record], replayed: Iterable[Record]) -> list[Divergence]:
-    """The recorded tool calls that today's tools do not take, in the order of the calls.
-
-    `recorded` and `replayed` are the records of both journals. Only the configurations of the recorded one are read.
+    """The recorded tool calls whose arguments do not fit today's tools, in the order of the calls. `recorded` and
+    `replayed` are the records of both journals.
     """
     then: dict[str, Mapping[str, Any]] = {}
     for record in recorded:

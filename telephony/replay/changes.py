@@ -1,6 +1,6 @@
-"""What changed between the recorded configuration of the model and today's: instructions, tools, voice, settings. Pure.
-
-A replay with the recorded model cannot judge such a change: the recorded model answers as it did.
+"""Finds the changes between the recorded configuration of the model and today's configuration: instructions, tools,
+voice, settings. Pure. A replay with the recorded model cannot judge such a change, because the recorded model gives the
+recorded answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _MANY = 3
 @dataclass(frozen=True, slots=True)
 class Change:
     """One change. `subject` names what changed: `instructions`, `voice`, `tool book_table`, or a setting by its path.
-    `then` and `now` are for people. An empty one: there was, or is, nothing."""
+    `then` and `now` are for people. Empty `then`: the recorded configuration did not have the subject. Empty `now`:
+    today's configuration does not have the subject."""
 
     subject: str
     then: str = ""
@@ -153,7 +154,7 @@ def _signature(tool: Mapping[str, Any]) -> str:
 
 
 def _of_text(subject: str, then: str, now: str) -> Change:
-    """The change of a long text: the first words that differ, with some words before them."""
+    """The change of a long text. It shows the first words that differ, with some words before them."""
     if len(then) <= 2 * _EXCERPT and len(now) <= 2 * _EXCERPT:
         return Change(subject, then and repr(then), now and repr(now))
     old, new = then.split(), now.split()

@@ -1,6 +1,5 @@
-"""Which options of a replay have an effect in which mode. Pure.
-
-An option without an effect is refused: a green result with it would mean nothing.
+"""Checks that each option of a replay has an effect in the chosen mode. Pure. An option without an effect is refused,
+because a successful replay with such an option would prove nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ __all__ = ["Asked", "check_effects"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked for, as far as it may be without an effect. `listens`: our own code listens to the caller's audio,
-    as the tone detector of an outgoing call does. `duration_s`: of the recording."""
+    """The options of a replay that may have no effect. `listens`: our own code listens to the caller's audio, as the
+    tone detector of an outgoing call does. `duration_s`: the length of the recording in seconds."""
 
     recorded_caller: bool
     simulated_caller: bool
@@ -33,7 +32,8 @@ class Asked:
 
 
 def check_effects(asked: Asked) -> None:
-    """Raise `ReplayError` for the options that cannot have an effect. The message says which mode has it."""
+    """Raise `ReplayError` for the options that cannot have an effect. The message names the mode in which the option
+    has an effect."""
     if problems := list(_without_effect(asked)):
         raise ReplayError(" ".join(problems))
 

@@ -1,4 +1,4 @@
-"""Connects a call that we place to one of our own numbers: what one side hears, the other side says."""
+"""Connects a call that we place to one of our own numbers. Each side hears the words of the other side."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ __all__ = ["NONE", "Deviations"]
 
 @dataclass(frozen=True, slots=True)
 class Deviations:
-    """Planted differences. Without any, the simulation is as it assumes Twilio to be.
+    """Differences from the normal behaviour of the simulation, for tests. By default there are none.
 
     - `marks_late_s`: each mark comes back this much too late.
     - `marks_early`: a mark comes back when it arrives, before its audio was played.

@@ -1,4 +1,4 @@
-"""Tasks that a request has begun, and that go on after its answer."""
+"""Tasks that a request has begun, and that continue after the response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked in the records immediately before a call is requested from Twilio."""
+"""Checks the records immediately before a call is requested from Twilio."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The webhooks of the ladder of a configured number.
 
-The address of a step names its place (`open.1.de`: the second step, in German). So every process can answer, and a
-repeated webhook gets the same answer.
+The address of a step contains the ladder, the number of the step from 0, and the language (`open.1.de`: the second step
+of the ladder `open`, in German). So every process can answer, and a repeated webhook gets the same answer.
 """
 
 from __future__ import annotations

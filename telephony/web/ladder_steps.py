@@ -1,6 +1,6 @@
 """The steps of the ladder of a configured number, as TwiML: an agent, a person, a message, or a notice.
 
-If a step does not help, the next one follows. The last one ends the call.
+If a step does not succeed, the next step follows. The last step ends the call.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def next_step(request: Request, phone: PhoneServer, voice: VoiceRequest, call: R
 
 
 def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
-    """The TwiML of the step that the call is at, or of the next one that is possible."""
+    """The TwiML of the present step of the call, or of the next step that is possible."""
     step, addresses = call.step, phone.addresses(request)
     locale = call.book.locale(call.language)
     speaks = voice_of(locale)

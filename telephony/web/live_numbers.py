@@ -42,9 +42,9 @@ class RoutedCall:
     route: Route
     began: datetime
     at: int = 0
-    """The number of the step that the call is at."""
+    """The number of the present step of the call, from 0."""
     taken: list[dict[str, Any]] = field(default_factory=list)
-    """What the steps did, for the record."""
+    """The results of the steps, for the call record."""
 
     @property
     def number(self) -> NumberConfig:
@@ -85,7 +85,7 @@ class LiveNumbers:
         self.endpoints = endpoints or Endpoints()
         self.reloads = 0
         self.problems: list[str] = []
-        """What is wrong with the file since the last reload. The old configuration then stays."""
+        """The problems that the last reload found in the file. If there are any, the old configuration stays."""
         self._settings = settings
         self._load_agent = load_agent
         self._make_rest = make_rest
@@ -185,7 +185,7 @@ class LiveNumbers:
         return sid in self.book.keys
 
     def rest(self, call: RoutedCall) -> TwilioRest | None:
-        """The client of the account of the number. None: that of the settings."""
+        """The client of the account of the number. None: use the client of the settings."""
         name = call.number.account
         if name not in call.book.config.accounts:
             return None
@@ -221,7 +221,7 @@ class LiveNumbers:
         return True
 
     async def watch(self) -> None:
-        """Reload the file when it changes, or after `request_reload`. Until cancelled."""
+        """Reload the file when it changes, or after `request_reload`. This method runs until it is cancelled."""
         if self.path is None:
             return
         while True:

@@ -1,4 +1,4 @@
-"""What the configuration of numbers needs from its surroundings: agents by import string, REST clients, and SIGHUP."""
+"""Helpers of the configuration of numbers: they load agents by import string, make REST clients, and handle SIGHUP."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
 
 @contextmanager
 def reloaded_by_signal(numbers: LiveNumbers | None) -> Iterator[None]:
-    """Read the file of numbers again on SIGHUP. Where signals cannot be handled, the file is only watched."""
+    """Read the file of numbers again on SIGHUP. If signals cannot be handled here, the file is read again only when it
+    changes."""
     if numbers is None or numbers.path is None or not hasattr(signal, "SIGHUP"):
         yield
         return

@@ -28,7 +28,7 @@ LoadAgent = Callable[[str], AgentSource]
 
 @dataclass(frozen=True, slots=True)
 class NumberBook:
-    """One version of the configuration, complete and checked. It never changes: a reload makes a new one."""
+    """One version of the configuration, complete and checked. It never changes. A reload makes a new `NumberBook`."""
 
     config: NumbersConfig
     locales: Locales
@@ -45,13 +45,13 @@ class NumberBook:
         return self.locales.of(language)
 
     def account_sid(self, number: NumberConfig) -> str | None:
-        """The SID of the number's account. None: that of the settings."""
+        """The SID of the number's account. None: the account of the settings."""
         account = self.config.accounts.get(number.account)
         return None if account is None else account.sid
 
 
 def load_book(path: Path, load_agent: LoadAgent) -> NumberBook:
-    """Read a file of numbers and load what it names.
+    """Read a file of numbers, and load the agents, languages and clips that the file names.
 
     Raises:
         NumbersFileError: the file has problems.

@@ -147,7 +147,7 @@ def _rescue(call: RoutedCall, addresses: Addresses) -> Callable[[CallInfo, bool]
 
 
 def _reports_failures(numbers: LiveNumbers, endpoints: CallEndpoints) -> Callable[[Call], None]:
-    """Tells the breaker of an endpoint that took the call and did not answer."""
+    """A function that reports to the breaker an endpoint that accepted the call and did not answer."""
 
     def ended(call: Call) -> None:
         ending = Ending.parse(call.ended)

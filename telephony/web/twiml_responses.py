@@ -1,4 +1,4 @@
-"""TwiML that several webhooks answer with: a new media stream, and an apology."""
+"""The TwiML responses that several webhooks use: a new media stream, and an apology."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Messages that callers leave: stored like calls, with a task to call back.
+"""Stores the messages that callers leave, and makes a task to call back for each message.
 
 The audio is fetched from Twilio and written as the journal of the call. If the call has a journal already, the message
-is beside it as `voicemail.wav`. So it is masked, purged and erased together with the call. The task is a part of the
-record of the call, and of the webhook about it.
+is the file `voicemail.wav` in the same folder. So the message is masked, purged and erased together with the call. The
+task is a part of the record of the call, and of the webhook about it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAX = 1000
 _HOLD_S = 60.0
 """How long the webhook about the call waits for the recording, in seconds."""
 _TRANSCRIPT_S = 300.0
-"""How long it waits for Twilio's transcript."""
+"""How long the webhook waits for Twilio's transcript, in seconds."""
 _TRIES = 4
 _PAUSE_S = 2.0
 
@@ -77,12 +77,12 @@ class Voicemails:
             task.cancel()
 
     def message(self, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> None:
-        """A caller has left a message. The recording is not complete yet."""
+        """Note that a caller has left a message. The recording is not complete yet."""
         hold_s = _TRANSCRIPT_S if call.step.transcribe else _HOLD_S
         self._write(voice.call_sid, hold_s=hold_s, **self._about(voice, call, form))
 
     def recording(self, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> None:
-        """The recording of a message is complete. It is fetched and stored."""
+        """Fetch and store the recording of a message, because it is complete."""
         if self._tasks.get(voice.call_sid, {}).get("stored"):
             return  # Twilio sent the callback twice
         self._write(voice.call_sid, hold_s=_HOLD_S, **self._about(voice, call, form))
@@ -91,7 +91,7 @@ class Voicemails:
         task.add_done_callback(self._fetching.discard)
 
     def transcript(self, call_sid: str, form: Mapping[str, str]) -> None:
-        """Twilio has transcribed a message, or failed to."""
+        """Handle the result of Twilio's transcription of a message."""
         text = form.get("TranscriptionText", "") if form.get("TranscriptionStatus") == "completed" else ""
         self._write(call_sid, hold_s=0.0, transcript=text)
 

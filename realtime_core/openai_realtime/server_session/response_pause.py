@@ -1,4 +1,4 @@
-"""Lets the model hear the caller and make no response, for a while."""
+"""Pauses the responses of the model. During the pause the model hears the caller, and makes no response."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ Answered = Callable[[Exception | None], None]
 
 
 class ResponsePause:
-    """Pauses the responses of one server session. Our own requests wait, and the server stops to answer turns. A
-    response that begins before the server has stopped is cancelled, and its audio is dropped."""
+    """Pauses the responses of one server session. Our own requests for responses wait until the pause ends, and the
+    server does not answer turns. A response that begins before the server has stopped is cancelled, and its audio is
+    dropped."""
 
     def __init__(self, requests: ResponseRequests, updates: SessionUpdates, steps: Steps) -> None:
         self._requests = requests
@@ -31,7 +32,8 @@ class ResponsePause:
         return self._requests.responses.paused
 
     def set(self, paused: bool, answered: Answered | None = None) -> None:
-        """Pause the responses, or resume them. `answered` gets None when the server has agreed, or the error."""
+        """Pause the responses, or resume them. `answered` is called with None when the server has agreed, or with the
+        error."""
         responses, config = self._requests.responses, self._updates.config
         if paused:
             responses.pause()

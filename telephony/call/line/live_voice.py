@@ -1,8 +1,8 @@
-"""Smooths the voice of a person that comes over a network, and keeps it from falling behind. Pure.
+"""Removes the jitter from a person's voice that comes over a network, and limits its delay. Pure.
 
 A browser sends a piece about every 20 ms, and some come late. Twilio plays what it gets without a pause, so a voice
-begins a little late, when some pieces have come. What comes too fast after a stall would delay all later speech, so
-it is dropped.
+begins a little late, when some pieces have come. After a stall many pieces come at once. They would delay all later
+speech, so the pieces that exceed the limit are dropped.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ __all__ = ["LiveVoice"]
 RATE = 8000
 _FRAME = 160
 _START = int(0.060 * RATE)
-"""How much is collected before the voice begins, after a pause of the pieces."""
+"""The number of samples that are collected before the voice begins, at the start and after each gap (60 ms)."""
 _MAX_AHEAD = int(0.250 * RATE)
-"""Audio that would be heard later than this is dropped."""
+"""The maximum number of samples that may wait to be heard (250 ms). Further audio is dropped."""
 
 
 class LiveVoice:
@@ -26,7 +26,7 @@ class LiveVoice:
         """How many samples were dropped because they came too late."""
 
     def push(self, ulaw: bytes, ahead: int) -> bytes:
-        """Take a piece. Returns what to play now: whole frames, perhaps none.
+        """Add a piece (mu-law, 8 kHz). Returns the audio to play now: whole frames of 20 ms, or nothing.
 
         Args:
             ahead: how many samples are queued and not heard. 0: the line is silent, so the voice begins again.
@@ -39,7 +39,7 @@ class LiveVoice:
         return self.flush(whole=True)
 
     def flush(self, *, whole: bool = False) -> bytes:
-        """What waits. `whole`: only whole frames of 20 ms."""
+        """Return the audio that waits, and remove it. `whole`: only whole frames of 20 ms."""
         size = len(self._waiting) // _FRAME * _FRAME if whole else len(self._waiting)
         audio = bytes(self._waiting[:size])
         del self._waiting[:size]

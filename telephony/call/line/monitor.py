@@ -1,7 +1,8 @@
-"""Lets people listen to a call: both sides, as they are heard. A slow listener loses audio, and the call loses nothing.
+"""Lets people listen to both sides of a call at the times at which the caller and the agent hear them. A slow listener
+loses audio, and does not slow down the call.
 
-The caller's frames are the clock: with each of them a listener gets as much of the other side. What was sent to Twilio
-and not heard is dropped when it is cleared.
+With each frame of the caller a listener gets an equally long piece of the agent's side. When the buffer at Twilio is
+cleared, the audio that was sent and not heard yet is dropped here, too.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from realtime_core.audio import g711
 __all__ = ["Listener", "Monitor"]
 
 _MAX_SENT = 3 * 8000
-"""How much of the sent side may wait, in samples. Playout keeps a lead of at most 2 s."""
+"""The maximum length of the sent audio that waits, in samples. Playout sends audio at most 2 s before it is heard."""
 _MAX_WAITING = 100
-"""How many pieces may wait for a listener: 2 s. Then the oldest are dropped."""
+"""The maximum number of pieces that wait for a listener (2 s). Then the oldest pieces are dropped."""
 _SILENCE = b"\xff"
 
 
 class Listener:
-    """One person who listens. An async iterator of pieces: stereo PCM, 16 bits, 8 kHz, the caller left."""
+    """One person who listens. An async iterator of pieces of stereo PCM (16 bits, 8 kHz). Left: the caller. Right: what
+    the caller hears."""
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -49,7 +51,7 @@ class Listener:
         return self
 
     async def __anext__(self) -> bytes:
-        """All pieces that wait, as one."""
+        """All pieces that wait, joined into one."""
         while not self._waiting:
             if self._ended:
                 raise StopAsyncIteration
@@ -84,7 +86,8 @@ class Monitor:
             self._listeners.remove(listener)
 
     def frame(self, ulaw: bytes, *, hidden: bool = False) -> None:
-        """A frame of the caller has come. `hidden`: it belongs to a secret part, and listeners get silence."""
+        """Add a frame of the caller (mu-law, 8 kHz). `hidden`: the frame belongs to a secret part, and listeners get
+        silence."""
         if not self._listeners:
             return
         if hidden:
@@ -100,13 +103,14 @@ class Monitor:
             listener.put(data)
 
     def sent(self, ulaw: bytes, *, hidden: bool = False) -> None:
-        """This was sent to the caller. `hidden`: it belongs to a secret part, and listeners get silence."""
+        """Add audio that was sent to the caller (mu-law, 8 kHz). `hidden`: the audio belongs to a secret part, and
+        listeners get silence."""
         if self._listeners:
             self._sent += _SILENCE * len(ulaw) if hidden else ulaw
             del self._sent[: max(0, len(self._sent) - _MAX_SENT)]
 
     def cleared(self) -> None:
-        """What was sent and not heard is dropped."""
+        """Drop the audio that was sent and not heard yet."""
         self._sent.clear()
 
     def close(self) -> None:

@@ -23,7 +23,8 @@ from ...masking import BULLET
 __all__ = ["HIDDEN", "Seal", "SealReason", "hidden_arguments"]
 
 HIDDEN = BULLET * 3
-"""Stands for a text of any length: the lengths of words would tell digits ("four two")."""
+"""The replacement for a hidden text of any length. A replacement of the same length would reveal spoken digits ("four
+two")."""
 MARGIN_S = 0.3
 """A frame that was spoken in a sealed part arrives later, by the delay of the line. Frames up to this long after the
 seal was opened are hidden, too."""
@@ -92,16 +93,16 @@ class Seal:
 
     @property
     def watches(self) -> bool:
-        """Whether messages have to be looked at: the call is sealed, or was."""
+        """Whether messages have to be searched for sealed content: the call is sealed now, or was sealed before."""
         return bool(self._reasons or self._ids)
 
     def close(self, reason: SealReason) -> None:
-        """Seal the call. Seals of the same reason are counted."""
+        """Seal the call for this reason. Two seals for the same reason have to be opened twice."""
         self._reasons[reason] = self._reasons.get(reason, 0) + 1
         self._is_frame_hidden = True
 
     def open(self, reason: SealReason, now: float) -> None:
-        """Remove one seal of this reason. The call stays sealed while there are others."""
+        """Remove one seal of this reason. The call stays sealed until its last seal is removed."""
         left = self._reasons.get(reason, 0) - 1
         if left > 0:
             self._reasons[reason] = left
@@ -113,7 +114,8 @@ class Seal:
                 self._spoken_ms = self._appended_bytes / per_ms + MARGIN_S * 1000
 
     def stamp_after(self, now: float) -> float:
-        """The media timestamp from which a frame was surely spoken after `now`."""
+        """The media timestamp in milliseconds. A frame with this timestamp or a later one was certainly spoken after
+        `now`."""
         return 0.0 if self._lag_s is None else (now - self._lag_s + MARGIN_S) * 1000
 
     # --- the caller's audio ------------------------------------------------------------------------------------------
@@ -123,7 +125,7 @@ class Seal:
         self._lag_s, self._from_ms = None, 0.0
 
     def frame(self, stamp_ms: int, now: float) -> bool:
-        """Take a frame of the caller. Returns whether it is hidden."""
+        """Handle a frame of the caller. Returns whether the frame has to be hidden."""
         lag_s = now - stamp_ms / 1000
         if self._lag_s is None or lag_s < self._lag_s:
             self._lag_s = lag_s
@@ -151,7 +153,7 @@ class Seal:
     # --- items -------------------------------------------------------------------------------------------------------
 
     def add(self, item_id: str) -> None:
-        """Seal an item for good."""
+        """Seal an item. It stays sealed until the end of the call."""
         if item_id and len(self._ids) < _MAX_IDS:
             self._ids[item_id] = None
 
@@ -168,7 +170,7 @@ class Seal:
     # --- messages and records ----------------------------------------------------------------------------------------
 
     def record(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """A record without what the seal hides."""
+        """The record without the content that the seal hides."""
         if not self.watches or kind in _PLAIN_KINDS or (kind == "twilio.in" and "message" in fields):
             return fields
         if kind in ("tool.start", "tool.end"):
@@ -195,8 +197,8 @@ class Seal:
         return hidden
 
     def message(self, kind: str, text: str) -> str:
-        """A message of one of the connections, as JSON text, without what the seal hides. It also learns which items
-        are sealed, so each message has to be given."""
+        """A message of one of the connections, as JSON text, without the content that the seal hides. Call this method
+        for each message, because the messages show which items are sealed."""
         if not self.watches:
             self._notice(text)
             return text
@@ -221,7 +223,7 @@ class Seal:
         return text
 
     def _notice(self, text: str) -> None:
-        """Remember what begins in the open. Only messages that announce an item are read."""
+        """Remember an item that begins while the call is not sealed. Only messages that announce an item are read."""
         head = text[:120]
         if "session.updated" in head:
             self._is_pcmu = '"audio/pcmu"' in text
