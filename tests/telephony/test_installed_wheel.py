@@ -31,6 +31,9 @@ TO = "+14155550123"
 NOT_HERE = {
     "telephony demo --live": "costs money",
     "telephony serve examples.receptionist:agent --phone": "needs an account",
+    "telephony serve --config numbers.toml": "tests/telephony/test_configured_numbers.py serves configured numbers",
+    "telephony eval": "the commands of a new project (.ci/package) and of docs/evals.md run it",
+    "telephony eval calls/ personas/ --agent desk:agent --baseline old:agent --criteria criteria.toml": "docs/evals.md",
 }
 """Commands of the README that this file does not run, and why."""
 

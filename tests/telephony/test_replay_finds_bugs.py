@@ -182,9 +182,9 @@ def greeting_forgotten(patch: Patch) -> None:
 def frames_dropped(patch: Patch) -> None:
     hear, frames = Conversation.hear, iter(range(10**9))
 
-    def lossy(self: Conversation, ulaw: bytes) -> None:
+    def lossy(self: Conversation, ulaw: bytes, stamp_ms: float = 0.0) -> None:
         if next(frames) != 200:
-            hear(self, ulaw)
+            hear(self, ulaw, stamp_ms)
 
     patch.setattr(Conversation, "hear", lossy)
 
@@ -233,7 +233,7 @@ BUGS: list[tuple[Bug, str, str, str, str, str]] = [
     (resampler_reset_per_chunk, "demo", "audio", "phone", "the samples from 200 ms on", "content_part.added"),
     (caller_resampler_loses_a_sample, "demo", "audio", "model", "the caller's audio", ""),
     (off_by_one_frame, "demo", "audio", "phone", "the samples from 0 ms on", "content_part.added"),
-    (hang_up_before_the_goodbye_is_heard, "let_go", "early", "call", "hang_up is over", "action=hang_up"),
+    (hang_up_before_the_goodbye_is_heard, "let_go", "early", "tools", "say_goodbye returns", "action=hang_up"),
     (needless_cancel, "breaks_in", "extra", "model", "response.cancel", "interruption("),
     (old_answer_goes_on_after_the_clear, "demo", "audio", "phone", "ms of it were sent, and 4700 ms then", ""),
     (lead_too_long, "demo", "early", "phone", "was sent 320 ms too early", "content_part.added"),

@@ -28,6 +28,7 @@ from telephony.call.leg.next_twiml import StreamEnd, Why
 from telephony.records.call_record import CallRecord
 from telephony.simulator import callees
 from telephony.simulator.calls import SimulatedCall
+from telephony.simulator.handset import Handset
 from telephony.web import call_records
 from tests.support.call_processes import OWN, PUBLIC, World, break_stream, patient, until, world
 from tests.support.databases import Cluster
@@ -35,6 +36,10 @@ from tests.support.exchange import CallerPhone, SecondLeg, hear_out, story
 
 real_time = pytest.mark.real_time
 CALL = "CA" + "1" * 32
+
+
+async def hangs_up(phone: Handset) -> None:
+    phone.hang_up()
 
 
 @asynccontextmanager
@@ -45,7 +50,7 @@ async def two(url: str | None, *, to_a: bool = True, **settings: Any) -> AsyncIt
         await it.start("a", telephony_fallback_number="+14155550111")
         b = await it.start("b", telephony_fallback_number="+14155550111")
         it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
-        it.twilio.default_callee = callees.busy(after_s=0.1)
+        it.twilio.default_callee = callees.person(hangs_up, after_s=0.1)
         special = {f"{PUBLIC}/i/a/media-stream": f"{b.address}/i/a/media-stream"}
         if not to_a:
             special[f"{PUBLIC}/i/a/after-stream"] = f"{b.address}/i/a/after-stream"
