@@ -55,8 +55,8 @@ async def test_a_key_is_remembered_over_a_restart(database_url: str) -> None:
         assert len(it.twilio.placed_to(TO)) == 1
 
 
-async def test_one_key_at_two_processes_at_once_is_one_call(database_url: str) -> None:
-    async with world(database_url, "a", "b") as it:
+async def test_one_key_at_two_processes_at_once_is_one_call(shared_database_url: str) -> None:
+    async with world(shared_database_url, "a", "b") as it:
         it.twilio.default_callee = callees.busy(after_s=0.5)
         for round_number in range(5):
             key, body = f"k{round_number}", {"to": f"+1415555012{round_number}"}
@@ -102,8 +102,8 @@ async def died_in_mid_create(it: World, key: str, *, made: bool, instance: str, 
     return "of-the-dead"
 
 
-async def test_a_process_that_died_while_it_placed_a_call_is_followed_up(database_url: str) -> None:
-    async with world(database_url, "b") as it:
+async def test_a_process_that_died_while_it_placed_a_call_is_followed_up(shared_database_url: str) -> None:
+    async with world(shared_database_url, "b") as it:
         it.twilio.default_callee = callees.Callee(listener, after_s=3.0)
         call_id = await died_in_mid_create(it, "k", made=True, instance="a", lease_s=60.0)
         it.twilio.webhooks.reach[f"{PUBLIC}/i/a"] = it.servers["b"].address + "/i/a"  # the proxy's way out
@@ -136,9 +136,9 @@ async def test_a_call_that_was_never_made_is_not_made_later(database_url: str, m
         assert (status, again["id"], again["status"]) == (200, call["id"], "failed")
 
 
-async def test_whoever_only_asks_for_an_orphan_does_not_speak_for_it(database_url: str) -> None:
+async def test_whoever_only_asks_for_an_orphan_does_not_speak_for_it(shared_database_url: str) -> None:
     """Without the request nobody knows what there was to say: who answers is hung up on."""
-    async with world(database_url, "b") as it:
+    async with world(shared_database_url, "b") as it:
         it.twilio.default_callee = callees.Callee(patient, after_s=2.0)
         call_id = await died_in_mid_create(it, "k", made=True, instance="a")
         it.twilio.webhooks.reach[f"{PUBLIC}/i/a"] = it.servers["b"].address + "/i/a"
@@ -205,8 +205,8 @@ async def test_numbers_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
         assert (await it.servers["a"].ask("GET", f"/calls/{call['id']}"))[1]["to"] == TO
 
 
-async def test_any_process_hangs_a_call_up(database_url: str) -> None:
-    async with world(database_url, "a", "b") as it:
+async def test_any_process_hangs_a_call_up(shared_database_url: str) -> None:
+    async with world(shared_database_url, "a", "b") as it:
         it.twilio.default_callee = callees.Callee(patient, after_s=0.1)
         a, b = it.servers["a"], it.servers["b"]
         _, call = await a.ask("POST", "/calls", BODY, key="k")

@@ -85,21 +85,24 @@ def check_details(rows: Sequence[CallRecord]) -> None:
 
 
 def test_one_process_of_two_behind_a_proxy_is_killed_in_the_middle(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
-        own = settings(tmp_path, database_url)
+        own = settings(tmp_path, shared_database_url)
         async with site(tmp_path, monkeypatch, None, PROGRAM, **own) as here:
-            calls = [await ring(here.twilio) for _ in range(6)]
-            before = await records_of(database_url, calls, over=False)
-            on = {sid: row.instance for sid, row in before.items()}
-            assert set(on.values()) == {"phone-2", "phone-3"}, "both processes have calls"
+            calls: list[SimulatedCall] = []
+            on: dict[str, str] = {}
+            while len(calls) < 6 or set(on.values()) != {"phone-2", "phone-3"}:  # until both processes have calls
+                assert len(calls) < 30, on
+                calls.append(await ring(here.twilio))
+                before = await records_of(shared_database_url, calls, over=False)
+                on = {sid: row.instance for sid, row in before.items()}
             here.processes[0].kill()
             await here.processes[0].wait()
             after = [await ring(here.twilio) for _ in range(2)]
             for call in (*calls, *after):
                 call.end()
-            rows = await records_of(database_url, [*calls, *after])
+            rows = await records_of(shared_database_url, [*calls, *after])
             for call in (*calls, *after):
                 check_ended(rows[call.sid])
             survived = [rows[call.sid] for call in calls if on[call.sid] == "phone-3"] + [rows[it.sid] for it in after]
@@ -150,12 +153,12 @@ def freeze(pid: int, url: str) -> None:
         lock.execute("ROLLBACK")
 
 
-def test_one_process_of_three_is_frozen_and_wakes(database_url: str, tmp_path: Path) -> None:
+def test_one_process_of_three_is_frozen_and_wakes(shared_database_url: str, tmp_path: Path) -> None:
     """Meanwhile the others close its calls. One caller hangs up in that time, and another one goes on afterwards."""
 
     async def main() -> None:
         port = free_port()
-        own = settings(tmp_path, database_url)
+        own = settings(tmp_path, shared_database_url)
         async with SimulatedTwilio(auth_token=TOKEN, numbers=()) as twilio, AsyncExitStack() as stack:
             processes = {}
             for number in (2, 3, 4):
@@ -164,18 +167,18 @@ def test_one_process_of_three_is_frozen_and_wakes(database_url: str, tmp_path: P
                 processes[number] = await stack.enter_async_context(server(number, port, public, own, PROGRAM))
             gone, goes_on = [await ring(twilio, "+14155550192") for _ in range(2)]
             others = [await ring(twilio, f"+1415555019{number}") for number in (3, 4)]
-            await records_of(database_url, [gone, goes_on, *others], over=False)
-            freeze(processes[2].pid, database_url)
+            await records_of(shared_database_url, [gone, goes_on, *others], over=False)
+            freeze(processes[2].pid, shared_database_url)
             try:
-                frozen = await records_of(database_url, [gone, goes_on])
+                frozen = await records_of(shared_database_url, [gone, goes_on])
                 assert {row.status for row in frozen.values()} == {"interrupted"}
                 gone.end()
             finally:
                 os.kill(processes[2].pid, signal.SIGCONT)
             for call in (goes_on, *others):
                 call.end()
-            rows = await records_of(database_url, [gone, goes_on, *others])
-            with closing(DatabaseRecords(database_url)) as database:
+            rows = await records_of(shared_database_url, [gone, goes_on, *others])
+            with closing(DatabaseRecords(shared_database_url)) as database:
                 async with asyncio.timeout(60):
                     while any(row.status != "completed" for row in rows.values()):
                         await asyncio.sleep(0.1)

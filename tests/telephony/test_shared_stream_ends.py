@@ -80,8 +80,8 @@ async def row_of(it: World, sid: str) -> CallRecord:
 
 
 @real_time
-async def test_after_a_goodbye_elsewhere_the_call_ends_and_is_not_restarted(database_url: str) -> None:
-    async with two(database_url) as it:
+async def test_after_a_goodbye_elsewhere_the_call_ends_and_is_not_restarted(shared_database_url: str) -> None:
+    async with two(shared_database_url) as it:
         call = it.twilio.start_ringing(caller=patient)
         talking = await talks(it, call)
         assert len(it.phone("a").registry) == 1, "a has announced the call, and connected its session ahead"
@@ -91,8 +91,8 @@ async def test_after_a_goodbye_elsewhere_the_call_ends_and_is_not_restarted(data
 
 
 @real_time
-async def test_a_stream_lost_elsewhere_goes_back_to_the_process_that_has_the_call(database_url: str) -> None:
-    async with two(database_url) as it:
+async def test_a_stream_lost_elsewhere_goes_back_to_the_process_that_has_the_call(shared_database_url: str) -> None:
+    async with two(shared_database_url) as it:
         call = it.twilio.start_ringing(caller=patient)
         talking = await talks(it, call)
         for streams in (2, 3):
@@ -130,10 +130,10 @@ async def test_a_new_stream_is_offered_when_that_is_written(tmp_path: Path, monk
 
 @real_time
 async def test_a_process_that_announced_a_call_says_nothing_of_its_end(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    shared_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry_module, "_WARM_S", 0.5)
-    async with two(database_url) as it:
+    async with two(shared_database_url) as it:
         call = it.twilio.start_ringing(caller=patient)
         await talks(it, call)
         await until(lambda: not it.phone("a").registry)

@@ -54,7 +54,7 @@ def serve(here: Receiver, database: str, model: LocalRealtimeServer, **more: Any
 
 
 @pytest.mark.parametrize("keeps_numbers", [False, True])
-def test_an_ended_call_is_announced_without_keys_and_numbers(database_url: str, keeps_numbers: bool) -> None:
+def test_an_ended_call_is_announced_without_keys_and_numbers(shared_database_url: str, keeps_numbers: bool) -> None:
     records = Call("record_result", json.dumps({"people": 2, "pin": 4711}))
     script = Script(
         greeting=Reply(say="Hello."),
@@ -68,7 +68,9 @@ def test_an_ended_call_is_announced_without_keys_and_numbers(database_url: str, 
             receiver() as here,
             LocalRealtimeServer(script) as model,
             listening(
-                serve(here, database_url, model, telephony_record_numbers=keeps_numbers), host="127.0.0.1", port=0
+                serve(here, shared_database_url, model, telephony_record_numbers=keeps_numbers),
+                host="127.0.0.1",
+                port=0,
             ) as address,
         ):
             await ring(f"{address}/incoming-call", types_and_talks, from_=CALLER, to=CALLED)
