@@ -256,7 +256,7 @@ def test_what_twilio_says_is_shown(watched: Watched) -> None:
 
 HUNG_UP = ["over", "the agent hung up"]
 FOLLOW = """async documents => {
-  const { follow } = await import("/console/phone/twiml.js")
+  const { follow } = await import("/console/static/twiml.js")
   const did = []
   const exchange = {
     gone: new Promise(() => {}),
@@ -324,7 +324,7 @@ def test_twilio_speaks_with_a_voice_of_this_machine_alone(watched: Watched) -> N
           }
           put({ getVoices: () => voices, speak }, class { constructor(text) { this.text = text } })
           try {
-            const { say } = await import("/console/phone/voice.js")
+            const { say } = await import("/console/static/voice.js")
             await say("Goodbye.")
           } finally {
             put(...real)
