@@ -44,6 +44,7 @@ FIGURES = ROOT / "benchmarks" / "figures"
 LIBRARIES = ("numpy", "starlette", "uvicorn", "websockets", "orjson", "pybase64", "twilio")
 LONG_TESTS = (
     "tests/telephony/test_console_many.py",
+    "tests/telephony/test_console_pages.py",
     "tests/telephony/stories/test_story_hang_ups.py",
     "tests/telephony/test_outbound_faults.py",
     "tests/telephony/test_campaign_contacts.py",

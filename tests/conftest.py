@@ -25,6 +25,11 @@ settings.register_profile("proof", deadline=None, max_examples=2_000, print_blob
 settings.load_profile("proof" if PROOF else "test")
 
 BY_THE_CLOCK = {
+    "console": {
+        "test_console_many.py",
+        "test_console_pages.py",
+        "test_console_sockets.py",
+    },
     "sound": {
         "test_demo.py",
         "test_journal_survives.py",
