@@ -27,6 +27,9 @@ pytestmark = pytest.mark.real_time
 
 OURS = "+14155550199"
 GREETING = "We are open from noon to eleven, every day but Monday, and on Sundays we also serve breakfast from nine."
+PIECE = 25
+"""Half a second, in frames. A busy machine makes gaps, which the ear and the listener have at different moments. So they
+are compared piece by piece, and the piece in the middle counts: most pieces have no gap."""
 Story = Callable[[Handset, Call, str], Awaitable[None]]
 
 
@@ -110,10 +113,12 @@ def test_a_listener_hears_both_sides_as_the_caller_does(tmp_path: Path) -> None:
     left, right = loudness(stereo[0::2]), loudness(stereo[1::2])
     said, ear = loudness(pcm(clips.load("sorry_hours"))), loudness(pcm(phone.received))
     assert alike(said, left)[0] > 0.95
-    score, at = alike(right[10:-10], ear)
-    assert score > 0.95, "the right side is what the ear got"
-    mine = next(n for n in range(len(left)) if left[n] > 300)
-    assert abs((at - 10) - (len(ear) - len(right))) <= 15 and mine, "it is in step with the caller's side"
+    pieces = [(at, right[at : at + PIECE]) for at in range(10, len(right) - PIECE, PIECE)]
+    found = [(at, *alike(piece, ear)) for at, piece in pieces if piece.std() > 300]
+    assert len(found) >= 3, "the agent is heard"
+    assert np.median([score for _, score, _ in found]) > 0.95, "the right side is what the ear got"
+    late = float(np.median([place - at for at, _, place in found]))
+    assert abs(late - (len(ear) - len(right))) <= 15, "it is in step with the caller's side"
 
 
 class Microphone:
