@@ -46,9 +46,9 @@ name = "Trattoria Blu"
 say = "Every day, from noon until eleven."
 [[turn]]
 heard = "{clips.WORDS[CLIP]}"
-say = '''Your table for two on Friday at seven is booked. Tonight we serve a soup of white beans with sage, then fresh \
-tagliatelle with mushrooms, or sea bass from the oven with lemon and potatoes. For dessert there is tiramisu, made this \
-morning. Our house wine comes from a small village near Verona. Would you like to hear more?'''
+say = '''Your table for two on Friday at seven is booked. Tonight we serve a soup of white beans with sage, then \
+fresh tagliatelle with mushrooms, or sea bass from the oven with lemon and potatoes. For dessert there is tiramisu, \
+made this morning. Our house wine comes from a small village near Verona. Would you like to hear more?'''
 [otherwise]
 say = "We are open every day from noon until eleven in the evening. To hear that again, press one."
 """

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.real_time
 OURS = "+14155550199"
 GREETING = "We are open from noon to eleven, every day but Monday, and on Sundays we also serve breakfast from nine."
 PIECE = 25
-"""Half a second, in frames. A busy machine makes gaps, which the ear and the listener have at different moments. So they
-are compared piece by piece, and the piece in the middle counts: most pieces have no gap."""
+"""Half a second, in frames. A busy machine makes gaps, which the ear and the listener have at different moments. So the
+test compares them piece by piece, and the median counts: most pieces have no gap."""
 Story = Callable[[Handset, Call, str], Awaitable[None]]
 
 

@@ -188,7 +188,7 @@ def test_a_transfer_that_nobody_answers_comes_back_to_the_agent(watched: Watched
     assert page.inner_text("#status") == "Transferred"
     assert "+14155550123" in page.inner_text("#transfer")
     screenshot(page, "softphone-transferred-1280")
-    page.click("text=Nobody answers")
+    page.click("text=Nobody answered")
     heard(watched, 2)
     assert page.is_hidden("#transfer")
     assert page.inner_text("#status") == "Connected"
