@@ -49,6 +49,7 @@ LONG_TESTS = (
     "tests/telephony/test_outbound_faults.py",
     "tests/telephony/test_campaign_contacts.py",
     "tests/telephony/test_campaign_rehearsal.py",
+    "tests/telephony/test_campaign_store.py",
     "tests/telephony/test_numbers_proof.py",
     "tests/telephony/test_webhook_kill.py",
     "tests/telephony/test_campaign_faults.py",

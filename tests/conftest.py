@@ -83,6 +83,15 @@ def same_logging() -> Iterator[None]:
     LOGGING.restore()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests with the mark `proof`, except in `make proof`."""
+    if PROOF:
+        return
+    left_out = [item for item in items if item.get_closest_marker("proof") is not None]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """The workers of `pytest -n auto`. None: the variable says how many."""
