@@ -1,9 +1,9 @@
 """Campaigns on real processes that are killed, frozen and replaced, with faults of requests and callbacks. Each run
 checks every call: none twice for one attempt, no contact lost, none after its opt-out, never too many at once.
 
-Each test has 500 contacts and 20 kills, on SQLite with one process and on PostgreSQL with three. `make test` leaves them
-out: each server process takes several seconds of CPU to start, and the searches for lost calls take real time. There,
-`test_campaign_finished_call.py`, `test_campaign_server.py` and `test_campaign_store.py` have the parts without a kill.
+Two tests have 500 contacts and 20 kills: on SQLite with one process, and on PostgreSQL with three. `make test`
+leaves the tests of this file out, because each server process takes several seconds of CPU to start. `make test` has
+the parts without a kill: `test_campaign_finished_call.py`, `test_campaign_server.py` and `test_campaign_store.py`.
 """
 
 from __future__ import annotations

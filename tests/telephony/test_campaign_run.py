@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from telephony.simulator import Handset, SimulatedTwilio, callees
+from tests.support.call_processes import until
 
 pytest.importorskip("dbos")
 pytestmark = pytest.mark.real_time
@@ -62,8 +63,9 @@ async def test_the_first_ctrl_c_lets_the_live_call_end_and_the_next_run_goes_on(
         twilio.callees[NUMBERS[0]] = callees.person(brief, after_s=0.1)
         env = settings(twilio, tmp_path)
         first = await run(path, *NEW, "--at-once", "1", env=env)
-        while not any(call.status == "in-progress" for call in twilio.calls.values()) and first.returncode is None:
-            await asyncio.sleep(0.02)
+        await until(
+            lambda: first.returncode is not None or any(it.status == "in-progress" for it in twilio.calls.values())
+        )
         if first.returncode is None:
             first.send_signal(signal.SIGINT)
         _, errors = await first.communicate()
