@@ -138,16 +138,35 @@ def test_every_address_that_twilio_gets_comes_back_signed(place: Any, path: str,
 
 
 @places
-def test_the_softphone_and_its_modules_are_there_and_ring(place: Any, path: str, public_path: str) -> None:
+def test_the_links_of_the_console_lead_to_its_pages_and_files(place: Any, path: str, public_path: str) -> None:
+    with served(place, public_path) as client:
+        for console in (f"{HOST}{path}/console", f"{HOST}{path}/i/here/console"):
+            live = client.get(console).text
+            found: set[str] = set()
+            for page in ("", "/calls", "/calls/CA1", "/campaigns", "/campaigns/a", "/numbers", "/phone", "/login"):
+                links = addresses(console + page, client.get(console + page))
+                assert {console, f"{console}/phone", f"{console}/static/console.css"} < links, page
+                found |= links
+            assert f"{console}/static/phone.js" in found
+            for link in found:
+                assert client.get(link).status_code == 200, link
+            assert "<h1>Live calls" in live
+
+
+def addresses(url: str, page: Any) -> set[str]:
+    """The addresses to which a browser resolves the links and the files of the page at `url`."""
+    assert page.status_code == 200, url
+    base = re.search(r'<base href="([^"]+)">', page.text)
+    assert base is not None, url
+    links = re.findall(r'<(?!base\b)[^>]+ (?:src|href)="([^"#]+)', page.text)
+    return {urljoin(urljoin(url, base[1]), link) for link in links}
+
+
+@places
+def test_the_softphone_rings(place: Any, path: str, public_path: str) -> None:
     base = HOST + path
     with served(place, public_path) as client:
         for console in (f"{base}/console/phone", f"{base}/i/here/console/phone"):
-            page = client.get(console)
-            assert page.status_code == 200
-            beside, *addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)  # the first is of `<base>`
-            assert any(each.endswith(".js") for each in addresses)
-            for each in addresses:
-                assert client.get(urljoin(urljoin(console, beside), each)).status_code == 200, each
             assert client.get(f"{console}/about", headers=OPERATOR).status_code == 200
             rung = client.post(f"{console}/webhook/incoming-call", data=FORM, headers=OPERATOR)
             assert stream(rung)[0] == f"wss://phone.example.com{path}/i/here/media-stream"
