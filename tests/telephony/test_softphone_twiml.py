@@ -32,25 +32,25 @@ agents = {"+14155550101": desk("Day desk"), "+14155550102": desk("Night desk")}
 SCRIPT = """
 name = "Desk"
 [greeting]
-say = "Every day, from noon until eleven."
+say = "Every day."
 [[turn]]
 text = "pressed 1"
 tool = "transfer"
 arguments = { target = "kitchen" }
-say = "Every day, from noon until eleven."
+say = "Every day."
 [[turn]]
 text = "pressed 2"
 tool = "send_digits"
 arguments = { digits = "ww12#" }
-say = "Every day, from noon until eleven."
+say = "Every day."
 [[turn]]
 text = "pressed 3"
 tool = "table"
-say = "Every day, from noon until eleven."
+say = "Every day."
 [[turn]]
 text = "pressed 4"
 tool = "hang_up"
-say = "Thank you for calling Trattoria Blu. Goodbye!"
+say = "Goodbye!"
 """
 
 
@@ -250,6 +250,24 @@ def test_what_twilio_says_is_shown(watched: Watched) -> None:
     assert over(watched) == "Over: the agent hung up"
     assert "The number you have called is not in service here." in page.inner_text("li.twilio")
     page.select_option("#agents", label="Day desk")
+
+
+def test_a_key_that_no_open_stream_takes_is_refused(watched: Watched) -> None:
+    refused = watched.page.evaluate(
+        """async () => {
+          const { Stream } = await import("/console/static/stream.js")
+          const sender = { connected: () => "", start: () => "", stop: () => "", dtmf: () => "" }
+          const quality = { delayMs: 0, jitterMs: 0 }
+          const stream = new Stream(sender, { command: () => {} }, quality, () => {})
+          const before = stream.press("1")
+          const running = stream.run(new URL("/media-stream", location.href.replace("http", "ws")))
+          const connecting = stream.press("1")
+          stream.stop()
+          await running
+          return [before, connecting, stream.press("1")]
+        }"""
+    )
+    assert refused == [False, False, False]
 
 
 # --- the interpreter by itself -----------------------------------------------------------------------------------

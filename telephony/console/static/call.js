@@ -61,10 +61,9 @@ export class Call extends EventTarget {
     }
   }
 
-  /** Press a key. False: there is no stream for it. */
+  /** Press a key. False: no stream is open for it. */
   press(digit) {
-    this.#stream?.press(digit)
-    return this.#stream !== undefined
+    return this.#stream?.press(digit) ?? false
   }
 
   set muted(muted) {

@@ -51,8 +51,11 @@ export class Stream {
     }
   }
 
+  /** Press a key. False: the stream is not open, so the key would be lost. */
   press(digit) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false
     this.#up.push(this.#sender.dtmf(digit))
+    return true
   }
 
   /** The caller hangs up. What is on its way still arrives. */
