@@ -53,6 +53,8 @@ LONG_TESTS = (
     "tests/telephony/test_numbers_proof.py",
     "tests/telephony/test_webhook_kill.py",
     "tests/telephony/test_campaign_faults.py",
+    "tests/telephony/test_docs.py",
+    "tests/telephony/test_eval_turns.py",
     "tests/realtime_core/test_repeated_events.py",
 )
 """Tests with a long form: see `benchmarks.extent`."""

@@ -73,6 +73,7 @@ def test_noise_suppression_without_its_library_says_what_to_install(monkeypatch:
         create_app(RealtimeAgent(name="Desk"), noise_suppression=True)
 
 
+@pytest.mark.proof
 def test_a_planted_regression_is_found(tmp_path: Path) -> None:
     """One run of one of them. `python -m benchmarks.evals` makes twenty runs of all, and of an unchanged agent."""
     planted = PLANTED[0]
