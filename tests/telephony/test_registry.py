@@ -113,6 +113,32 @@ async def test_a_stream_that_breaks_before_its_admission_is_followed_by_another(
     assert admissions == 2
 
 
+async def test_keys_and_a_stop_during_the_admission_are_not_lost() -> None:
+    pressed: list[str] = []
+
+    async def admit(start: Start) -> CallInfo:
+        await asyncio.sleep(1.0)
+        return CallInfo.of(start)
+
+    async with switchboard(admit=admit, on_digit=lambda call, digit: pressed.append(digit)) as (registry, options):
+        ours, theirs = memory_pair()
+        serving = asyncio.create_task(registry.serve_stream(ours, AGENT, options))
+        for message in early_messages():  # together, as a network delivers them after a pause
+            theirs.send(message)
+        outcome = await serving
+        await registry.empty()
+    assert pressed == ["1", "2"]
+    assert outcome.reason == "hung up"
+
+
+def early_messages() -> list[str]:
+    form = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
+    start = {"streamSid": "MZ1", "accountSid": "AC1", "callSid": "CA1", "tracks": ["inbound"], "mediaFormat": form}
+    keys = [{"event": "dtmf", "dtmf": {"track": "inbound_track", "digit": digit}} for digit in "12"]
+    events: list[dict[str, Any]] = [{"event": "start", "start": start}, *keys, {"event": "stop", "stop": {}}]
+    return [json.dumps({**event, "streamSid": "MZ1", "sequenceNumber": str(n)}) for n, event in enumerate(events, 1)]
+
+
 async def test_a_warm_session_without_a_stream_is_dropped() -> None:
     records = Records()
     async with switchboard(max_calls=1, journal=lambda info: records) as (registry, options):

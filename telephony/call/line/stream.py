@@ -25,6 +25,8 @@ MAX_GAP_S = 10.0
 GAP_PER_S = 1.5
 """The limits of the silence that fills gaps of the media timestamps: for one gap, and per second in the long run. A
 real gap is as long as the time in which no frame came."""
+_MAX_EARLY = 100
+"""How many keys wait for `listen`. They arrive together with the `start`, or during the admission."""
 _MAX_LOGGED = 100
 _MAX_KIND_CHARS = 80
 
@@ -46,8 +48,8 @@ class StreamListener(Protocol):
 
 
 class MediaStream:
-    """One media stream. `run` reads until the connection ends. Before `listen`, only `start` is read, and audio is
-    dropped."""
+    """One media stream. `run` reads until the connection ends. Before `listen`, only `start` is used.
+    Audio is dropped meanwhile, and keys and `stop` wait."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -61,6 +63,7 @@ class MediaStream:
         self._expected_ms: int | None = None
         self._silence = Allowance(per_s=GAP_PER_S, burst=MAX_GAP_S)
         self._ended = False
+        self._early: list[tuple[str | bytes, media_stream.Message]] = []
         self._sid = ""
         self._strangers: set[str] = set()
 
@@ -109,8 +112,12 @@ class MediaStream:
         self._listener = listener
         self._record = record
         record.seal.stream_started()
-        if self._ended:
-            listener.on_stream_end(self, stopped=False)
+        early, self._early = self._early, []
+        ended, self._ended = self._ended, False
+        for text, event in early:
+            self._on_other(text, event)
+        if ended:
+            self._end(stopped=False)
 
     async def run(self) -> Close:
         """Read until the connection is over."""
@@ -159,6 +166,10 @@ class MediaStream:
             return
         if (stranger := self._stranger(event)) is not None:
             self._skip_stranger(text, stranger)
+            return
+        if self._listener is None and isinstance(event, media_stream.Dtmf | media_stream.Stop):
+            if len(self._early) < _MAX_EARLY:
+                self._early.append((text, event))
             return
         if self._record is not None:
             if isinstance(event, media_stream.Mark) and isinstance(text, str):
