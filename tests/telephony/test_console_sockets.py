@@ -22,6 +22,7 @@ from telephony.call.call import Call
 from telephony.replay.replaying import replay_call
 from telephony.simulator import Handset, SimulatedTwilio, clips
 from telephony.web.server import listening
+from tests.support.browser import find
 
 pytestmark = pytest.mark.real_time
 
@@ -113,11 +114,12 @@ def test_a_listener_hears_both_sides_as_the_caller_does(tmp_path: Path) -> None:
     left, right = loudness(stereo[0::2]), loudness(stereo[1::2])
     said, ear = loudness(pcm(clips.load("sorry_hours"))), loudness(pcm(phone.received))
     assert alike(said, left)[0] > 0.95
-    pieces = [(at, right[at : at + PIECE]) for at in range(10, len(right) - PIECE, PIECE)]
-    found = [(at, *alike(piece, ear)) for at, piece in pieces if piece.std() > 300]
+    agent, received = stereo[1::2], pcm(phone.received)
+    loud = [n for n in range(10, len(right) - PIECE, PIECE) if right[n : n + PIECE].std() > 300]
+    found = [(n, *find(agent[n * 160 : (n + PIECE) * 160], received)) for n in loud]
     assert len(found) >= 3, "the agent is heard"
-    assert np.median([score for _, score, _ in found]) > 0.95, "the right side is what the ear got"
-    late = float(np.median([place - at for at, _, place in found]))
+    assert np.median([score for _, _, score in found]) > 0.95, "the right side is what the ear got"
+    late = float(np.median([place / 160 - n for n, place, _ in found]))
     assert abs(late - (len(ear) - len(right))) <= 15, "it is in step with the caller's side"
 
 
