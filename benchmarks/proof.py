@@ -43,6 +43,7 @@ ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "figures"
 LIBRARIES = ("numpy", "starlette", "uvicorn", "websockets", "orjson", "pybase64", "twilio")
 LONG_TESTS = (
+    "tests/realtime_core/test_import_cost.py",
     "tests/telephony/test_console_many.py",
     "tests/telephony/test_console_pages.py",
     "tests/telephony/stories/test_story_hang_ups.py",

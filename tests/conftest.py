@@ -84,7 +84,11 @@ def same_logging() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests with the mark `proof`, except in `make proof`."""
+    """Mark the tests that go by the clock. Leave out those with the mark `proof`, except in `make proof`."""
+    files = {file for group in BY_THE_CLOCK.values() for file in group}
+    for item in items:
+        if item.path.name in files:
+            item.add_marker(pytest.mark.by_the_clock)
     if PROOF:
         return
     left_out = [item for item in items if item.get_closest_marker("proof") is not None]

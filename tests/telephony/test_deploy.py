@@ -46,9 +46,6 @@ class _Unmoved(urllib.request.HTTPRedirectHandler):
         return None
 
 
-no_redirects = urllib.request.build_opener(_Unmoved)
-
-
 # --- time-outs ---------------------------------------------------------------------------------------------------
 
 
@@ -560,7 +557,7 @@ def test_the_console_finds_a_call_in_any_process_also_after_its_process_was_kill
             headers={"Authorization": f"Bearer {TOKEN}"},
         )
         try:
-            with no_redirects.open(request, timeout=10) as response:
+            with urllib.request.build_opener(_Unmoved).open(request, timeout=10) as response:
                 return response.status, ""
         except urllib.error.HTTPError as error:
             return error.code, error.headers.get("Location", "")
