@@ -137,7 +137,7 @@ async def listen(websocket: WebSocket) -> None:
             await websocket.close(1000)
 
 
-class until_closed:  # noqa: N801  it reads like a function
+class until_closed:
     """Cancel the block when the client closes the WebSocket. The block then ends without an error. It is for a
     WebSocket on which the client sends nothing."""
 
