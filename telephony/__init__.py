@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from .application.app import create_app
     from .call.call import Call, CallInfo, current_call
     from .call.consent import Consent
     from .call.pacing.policy import CallPolicy
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .telephony import Telephony
     from .tools import collect_digits, hang_up, refuse_recording, send_digits, transfer
     from .versions import Canary
-    from .web.app import create_app
 
 __all__ = [
     "Call",
@@ -78,7 +78,7 @@ _HOMES = {
     "Telephony": "telephony",
     "TelephonyError": "errors",
     "collect_digits": "tools",
-    "create_app": "web.app",
+    "create_app": "application.app",
     "current_call": "call.call",
     "hang_up": "tools",
     "load_settings": "settings",

@@ -320,7 +320,7 @@ class Telephony:
         )
 
     async def _serve(self, settings: Settings, stack: AsyncExitStack) -> None:
-        from .web.app import create_app
+        from .application.app import create_app
 
         twilio = self.twilio
         app = create_app(

@@ -13,5 +13,4 @@
 - `in_process`: runs one campaign to its end in this process, for the command line.
 - `ring_back`: recognises contacts that call our number.
 - `interrupts`: the first Ctrl-C begins no further calls, the second one hangs up the live calls.
-- `callee_mix`: the simulated callees of a rehearsal (`telephony.rehearsal`).
 """

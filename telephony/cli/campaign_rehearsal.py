@@ -9,7 +9,7 @@ from telephony.campaigns.config import CampaignConfig
 from telephony.campaigns.contact_list import ContactList
 from telephony.campaigns.memory_store import MemoryStore
 from telephony.outbound.dialing_rules import DialingRules
-from telephony.rehearsal import START, rehearse
+from telephony.rehearsal.rehearsal import START, rehearse
 from telephony.settings import Settings
 
 from .campaign_options import loaded_check, speech_of

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import typer
 
+from telephony.application.app import create_app
 from telephony.demo.stubs import stubbed
 from telephony.logs import configure_logs
 from telephony.masking import Masker
 from telephony.settings import Settings, load_settings
 from telephony.urls import websocket_address
-from telephony.web.app import create_app
 from telephony.web.server import serve
 
 from ..import_strings import load_agent, load_agents

@@ -4,8 +4,8 @@ clients do.
 A route calls `Access.admit` with the scope that the client needs. For a route of one call, `number` is our number of
 the call:
 
-    grant = await phone.access.admit(request, Scope.LISTEN, number=own_number(row.direction, row.caller, row.called))
-    await phone.access.record(grant, Action.LISTEN, call=sid)
+    grant = await console.access.admit(request, Scope.LISTEN, number=own_number(row.direction, row.caller, row.called))
+    await console.access.record(grant, Action.LISTEN, call=sid)
 
 `admit` raises `AccessRefused` if the client may not do this. The application then answers with the status 401, 403 or
 503 and a message. It closes a WebSocket with the code 4401, 4403 or 4503. A list calls `admit` without a number, and

@@ -15,7 +15,7 @@ from ..call.call import Call
 from ..journal.encoding import dump
 from .live_call import LiveCall
 
-__all__ = ["Board", "LiveRow"]
+__all__ = ["Board", "CallDisplay", "LiveRow"]
 
 _FRESH_S = 0.4
 """The rows are computed again at most once in this time, in seconds. All pages get the same rows."""
@@ -37,6 +37,24 @@ class LiveRow:
     ended_at: float | None = None
 
 
+class CallDisplay:
+    """Shows one call on a board. The handlers are those of its `LiveCall`."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._state = state = LiveCall()
+        self.on_event, self.on_record = state.on_event, state.on_record
+        self.on_key, self.on_latency = state.on_key, state.on_latency
+
+    def start(self, call: Call, now: float) -> None:
+        self._state.begin(now)
+        self._state.hides, self._state.is_sealed = call.hides, lambda: call.is_sealed
+        self._board.start(call, self._state)
+
+    def end(self, call: Call) -> None:
+        self._board.end(call)
+
+
 class Board:
     """The live calls of this process by CallSid, and the calls that ended within the last 8 s."""
 
@@ -48,10 +66,14 @@ class Board:
         self._updated = 0.0
         self._feeds = 0
 
-    def started(self, call: Call, state: LiveCall) -> None:
+    def display(self) -> CallDisplay:
+        """Makes the display of one call, which is on the board from its start."""
+        return CallDisplay(self)
+
+    def start(self, call: Call, state: LiveCall) -> None:
         self._rows[call.sid] = LiveRow(call, state, self._sources.now().isoformat())
 
-    def ended(self, call: Call) -> None:
+    def end(self, call: Call) -> None:
         if (row := self._rows.get(call.sid)) is not None and row.call is call:
             row.ended_at = self._clock()
 

@@ -10,8 +10,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ..errors import CampaignError, RecordRefused, RecordsUnavailable
-from ..web.phone_server import PhoneServer, phone_of
+from ..web.phone_server import PhoneServer
 from .access import Scope
+from .console import console_of
 
 if TYPE_CHECKING:
     from ..campaigns.service import Campaigns
@@ -100,10 +101,10 @@ async def change_campaign(request: Request) -> Response:
 async def _admitted(request: Request, scope: Scope) -> PhoneServer:
     """The phone server, if the client has this scope for all numbers. A client that is limited to some numbers is
     refused, because a campaign calls many numbers. Raises `AccessRefused`."""
-    phone = phone_of(request)
-    grant = await phone.access.admit(request, scope)
+    console = console_of(request)
+    grant = await console.access.admit(request, scope)
     grant.demand_all_numbers()
-    return phone
+    return console.phone
 
 
 def _campaigns(phone: PhoneServer) -> Campaigns:

@@ -39,6 +39,7 @@ from ..web.phone_server import PhoneServer, phone_of
 from .access import Action, Grant, Scope, own_number
 from .board import LiveRow
 from .bodies import json_of
+from .console import console_of
 from .endings import CHOICES, words_of
 from .recordings import Prepared, existing
 
@@ -68,8 +69,9 @@ def routes() -> list[BaseRoute]:
 async def list_calls(request: Request) -> Response:
     """A page of the history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `q` is a number, or
     words of the summary and the result. 400 for an invalid filter, 503 while the records are down."""
-    phone = phone_of(request)
-    grant = await phone.access.admit(request, Scope.VIEW)
+    console = console_of(request)
+    phone = console.phone
+    grant = await console.access.admit(request, Scope.VIEW)
     try:
         query = _query(phone, request.query_params)
         page = await phone.call_records.client.calls(query)
@@ -178,7 +180,7 @@ async def audio(request: Request) -> Response:
     begins = request.headers.get("range", "bytes=0-").startswith("bytes=0-")
     if begins:  # a player asks for many ranges
         action = Action.EXPORT if downloads else Action.LISTEN
-        await phone_of(request).access.record(grant, action, call=row.sid or row.id, detail="recording")
+        await console_of(request).access.record(grant, action, call=row.sid or row.id, detail="recording")
     name = f"{row.sid or row.id}.wav" if downloads else None
     return FileResponse(prepared.audio, media_type="audio/wav", filename=name, headers=_NO_STORE)
 
@@ -186,7 +188,7 @@ async def audio(request: Request) -> Response:
 async def export(request: Request) -> Response:
     """The record, the figures and the transcript of a call as a file."""
     row, prepared, grant = await _recorded(request, Scope.EXPORT)
-    await phone_of(request).access.record(grant, Action.EXPORT, call=row.sid or row.id, detail="transcript")
+    await console_of(request).access.record(grant, Action.EXPORT, call=row.sid or row.id, detail="transcript")
     made = parse_object(await asyncio.to_thread(prepared.timeline.read_bytes)) or {}
     record = {name: value for name, value in row.to_json().items() if name != "journal"}
     body = dump({"record": record, "figures": made.get("figures"), "transcript": made.get("entries")})
@@ -197,14 +199,15 @@ async def export(request: Request) -> Response:
 async def test(request: Request) -> Response:
     """A test from this call as a zip file, with the files that `telephony calls test add` writes. 400 for a name that
     is no identifier."""
-    phone = phone_of(request)
+    console = console_of(request)
+    phone = console.phone
     row, _, grant = await _recorded(request, Scope.EXPORT)
     given = await json_of(request)
     name, agent = str(given.get("name", "")), str(given.get("agent") or "") or None
     journal = _journal(phone, row)
     if journal is None:
         raise AccessRefused(404, _NOTHING_KEPT)
-    await phone.access.record(grant, Action.EXPORT, call=row.sid or row.id, detail="test")
+    await console.access.record(grant, Action.EXPORT, call=row.sid or row.id, detail="test")
     redaction = redaction_of(phone.settings)
 
     def made() -> bytes:
@@ -231,28 +234,29 @@ async def test(request: Request) -> Response:
 
 async def _found(request: Request, scope: Scope) -> tuple[CallRecord | None, LiveRow | None, Grant]:
     """The record of the call, and its row while it is live here. Raises `AccessRefused` (404 if there is neither)."""
-    phone, sid = phone_of(request), request.path_params["sid"]
-    await phone.access.admit(request, scope)  # before anything says whether the call exists
-    row = await phone.call_records.client.call(sid)
-    live = phone.board.get(row.sid or sid if row is not None else sid)
+    console, sid = console_of(request), request.path_params["sid"]
+    await console.access.admit(request, scope)  # before anything says whether the call exists
+    row = await console.phone.call_records.client.call(sid)
+    live = console.board.get(row.sid or sid if row is not None else sid)
     if row is not None:
         number = own_number(row.direction, row.caller, row.called)
     elif live is not None:
         number = own_number(live.call.info.direction, live.call.caller, live.call.called)
     else:
         raise AccessRefused(404, "There is no such call, or its record was deleted.")
-    return row, live, await phone.access.admit(request, scope, number=number)
+    return row, live, await console.access.admit(request, scope, number=number)
 
 
 async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepared, Grant]:
     """The record of the call and its prepared recording. Raises `AccessRefused`."""
     row, _, grant = await _found(request, scope)
-    phone = phone_of(request)
+    console = console_of(request)
+    phone = console.phone
     journal = None if row is None else _journal(phone, row)
     if row is None or journal is None:
         raise AccessRefused(404, _NOTHING_KEPT if phone.journals.folder is None else "There is no recording.")
     try:
-        return row, await phone.recordings.get(journal), grant
+        return row, await console.recordings.get(journal), grant
     except JournalError as error:
         raise AccessRefused(404, str(error)) from None
 

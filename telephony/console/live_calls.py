@@ -17,8 +17,9 @@ from ..errors import CallElsewhere, ConsoleError
 from ..records.access import Scope
 from ..records.call_record import CallRecord
 from ..web.middleware import root_of
-from ..web.phone_server import PhoneServer, phone_of
+from ..web.phone_server import PhoneServer
 from .access import Grant, own_number
+from .console import console_of
 
 __all__ = ["call_elsewhere", "live_call"]
 
@@ -32,12 +33,13 @@ async def live_call(connection: HTTPConnection, scope: Scope) -> tuple[Call, Gra
         ConsoleError: there is no such call (404), the call is over (409), or the process of the call does not answer
             (503).
     """
-    phone, sid = phone_of(connection), str(connection.path_params["sid"])
+    console, sid = console_of(connection), str(connection.path_params["sid"])
+    phone = console.phone
     call = phone.registry.call(sid)
     if call is not None:
         number = own_number(call.info.direction, call.caller, call.called)
-        return call, await phone.access.admit(connection, scope, number=number)
-    grant = await phone.access.admit(connection, scope)
+        return call, await console.access.admit(connection, scope, number=number)
+    grant = await console.access.admit(connection, scope)
     row = await phone.call_records.client.call(sid)
     if row is None or not grant.allows(scope, own_number(row.direction, row.caller, row.called)):
         raise ConsoleError(404, "There is no such call.")

@@ -21,9 +21,10 @@ from ..errors import AccessRefused, RecordRefused, RecordsUnavailable
 from ..journal.encoding import dump
 from ..records.call_query import CallQuery
 from ..records.call_record import CallRecord
-from ..web.phone_server import PhoneServer, phone_of
+from ..web.phone_server import PhoneServer
 from .access import Grant, Scope, own_number
 from .board import LiveRow
+from .console import Console, console_of
 from .wave import Wave
 
 __all__ = ["routes"]
@@ -48,35 +49,35 @@ def routes() -> list[BaseRoute]:
 async def live(request: Request) -> Response:
     """The live calls of all processes as server-sent events. The first event has all calls. Later events have the calls
     that changed."""
-    phone = phone_of(request)
-    grant = await phone.access.admit(request, Scope.VIEW)
-    if phone.board.full:
+    console = console_of(request)
+    grant = await console.access.admit(request, Scope.VIEW)
+    if console.board.full:
         return _too_many()
-    return _stream(_live(phone, grant), phone, grant)
+    return _stream(_live(console, grant), console, grant)
 
 
 async def one_call(request: Request) -> Response:
     """One live call as server-sent events: its state, its turns and events, and the loudness of both sides. 404 if the
     call is not live in this process."""
-    phone, sid = phone_of(request), request.path_params["sid"]
-    row = phone.board.get(sid)
+    console, sid = console_of(request), request.path_params["sid"]
+    row = console.board.get(sid)
     info = None if row is None else row.call.info
     number = None if info is None else own_number(info.direction, info.caller, info.called)
-    grant = await phone.access.admit(request, Scope.VIEW, number=number)
+    grant = await console.access.admit(request, Scope.VIEW, number=number)
     if row is None:
         return JSONResponse({"error": "This call is not live in this process."}, status_code=404)
-    if phone.board.full:
+    if console.board.full:
         return _too_many()
-    return _stream(_one_call(phone, row), phone, grant)
+    return _stream(_one_call(console, row), console, grant)
 
 
 def _too_many() -> Response:
     return JSONResponse({"error": "Too many pages follow calls. Close some."}, status_code=503)
 
 
-def _stream(events: AsyncIterator[bytes], phone: PhoneServer, grant: Grant) -> Response:
+def _stream(events: AsyncIterator[bytes], console: Console, grant: Grant) -> Response:
     async def valid() -> AsyncIterator[bytes]:
-        with phone.board.following():
+        with console.board.following():
             try:
                 checked = asyncio.get_running_loop().time()
                 async for event in events:
@@ -84,7 +85,7 @@ def _stream(events: AsyncIterator[bytes], phone: PhoneServer, grant: Grant) -> R
                     now = asyncio.get_running_loop().time()
                     if now > checked + _HEARTBEAT_S:
                         checked = now
-                        if not await phone.access.still(grant):
+                        if not await console.access.still(grant):
                             return
             except AccessRefused:
                 return
@@ -92,14 +93,15 @@ def _stream(events: AsyncIterator[bytes], phone: PhoneServer, grant: Grant) -> R
     return StreamingResponse(valid(), media_type="text/event-stream", headers=_HEADERS)
 
 
-async def _live(phone: PhoneServer, grant: Grant) -> AsyncIterator[bytes]:
+async def _live(console: Console, grant: Grant) -> AsyncIterator[bytes]:
+    phone = console.phone
     clock = asyncio.get_running_loop().time
     sent: dict[str, int] = {}
     elsewhere: dict[str, str] = {}
     asked = sent_at = -_HEARTBEAT_S
     while True:
         now = clock()
-        rows = {sid: row for sid, row in phone.board.rows().items() if _may_see(grant, row)}
+        rows = {sid: row for sid, row in console.board.rows().items() if _may_see(grant, row)}
         changed = [row.text for sid, row in rows.items() if sent.get(sid) != row.serial]
         gone = [sid for sid in sent if sid not in rows]
         if now >= asked + _ELSEWHERE_EVERY_S:
@@ -176,14 +178,14 @@ def _elsewhere(row: CallRecord) -> dict[str, Any]:
     }
 
 
-async def _one_call(phone: PhoneServer, row: LiveRow) -> AsyncIterator[bytes]:
+async def _one_call(console: Console, row: LiveRow) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
     version, sent_at, described = 0, -_HEARTBEAT_S, ""
     wave = Wave()
-    with phone.feeds.add(row.call.sid, _Follower(wave, lambda: row.state.elapsed_ms(clock()))):
+    with console.feeds.add(row.call.sid, _Follower(wave, lambda: row.state.elapsed_ms(clock()))):
         while True:
             now = clock()
-            status = phone.board.describe(row, now)
+            status = console.board.describe(row, now)
             text = dump(status)
             entries = row.call.masked(row.state.since(version))
             samples = wave.take()

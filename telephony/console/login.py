@@ -19,6 +19,7 @@ from ..web.middleware import base_of, root_of
 from ..web.phone_server import phone_of
 from .access import COOKIE, HEADER, SESSION, Credential, Scope
 from .bodies import json_of, text_of
+from .console import console_of
 
 __all__ = ["routes", "set_cookie"]
 
@@ -42,10 +43,10 @@ async def ways(request: Request) -> Response:
 
 async def log_in(request: Request) -> Response:
     """Begin a session. 204 with the cookie, 401, or 429 after too many attempts."""
-    phone = phone_of(request)
-    phone.access.demand_own_page(request, Credential.THIS_MACHINE)
+    console = console_of(request)
+    console.access.demand_own_page(request, Credential.THIS_MACHINE)
     given = text_of(await json_of(request), "token", max_chars=1000)
-    value, _ = await phone.access.log_in(given)
+    value, _ = await console.access.log_in(given)
     response = Response(status_code=204)
     set_cookie(request, response, value)
     return response
@@ -53,10 +54,10 @@ async def log_in(request: Request) -> Response:
 
 async def log_out(request: Request) -> Response:
     """End the session of the cookie."""
-    phone = phone_of(request)
-    grant = await phone.access.identify(request)
+    console = console_of(request)
+    grant = await console.access.identify(request)
     if grant.credential is Credential.COOKIE:
-        await phone.access.log_out(grant)
+        await console.access.log_out(grant)
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, path=_path(request))
     return response
@@ -64,7 +65,7 @@ async def log_out(request: Request) -> Response:
 
 async def me(request: Request) -> Response:
     """The name and the scopes of this client, and the header that its requests need."""
-    grant = await phone_of(request).access.identify(request)
+    grant = await console_of(request).access.identify(request)
     return JSONResponse(
         {
             "name": grant.name,
@@ -79,12 +80,12 @@ async def me(request: Request) -> Response:
 
 async def audit(request: Request) -> Response:
     """The newest entries of the audit: `{"entries": [...], "next": id}`. It needs the scope `view` for all numbers."""
-    phone = phone_of(request)
-    grant = await phone.access.admit(request, Scope.VIEW)
+    console = console_of(request)
+    grant = await console.access.admit(request, Scope.VIEW)
     grant.demand_all_numbers()
     query = request.query_params
     limit = min(_number(query.get("limit")) or 100, _MAX_ENTRIES)
-    found = await phone.access.entries(before=_number(query.get("before")), limit=limit, call=query.get("call"))
+    found = await console.access.entries(before=_number(query.get("before")), limit=limit, call=query.get("call"))
     entries = [
         {"id": it.id, "at": it.at.isoformat(), "who": it.who, "action": it.action.value, "call": it.call,
          "detail": it.detail}

@@ -13,8 +13,8 @@ from realtime_core import RealtimeAgent
 from ..numbers.config import Step, StepKind
 from ..numbers.ladder import Ladder, ladder_of
 from ..web.live_numbers import LiveNumbers
-from ..web.phone_server import phone_of
 from .access import Scope
+from .console import console_of
 
 __all__ = ["routes"]
 
@@ -27,8 +27,9 @@ def routes() -> list[BaseRoute]:
 
 async def list_numbers(request: Request) -> Response:
     """The configured numbers: `{"numbers": [...], "models": {...}, "file": path, "problems": [...]}`."""
-    phone = phone_of(request)
-    grant = await phone.access.admit(request, Scope.VIEW)
+    console = console_of(request)
+    phone = console.phone
+    grant = await console.access.admit(request, Scope.VIEW)
     numbers = phone.numbers
     if numbers is None:
         return JSONResponse({"numbers": [], "models": {}, "file": "", "problems": []}, headers=_NO_STORE)

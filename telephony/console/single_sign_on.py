@@ -28,6 +28,7 @@ from ..records.access import Scope
 from ..settings import Settings, is_loopback
 from ..web.middleware import base_of, root_of
 from ..web.phone_server import phone_of
+from .console import console_of
 from .files import page_file
 from .login import set_cookie
 
@@ -75,7 +76,8 @@ async def begin(request: Request) -> Response:
 async def callback(request: Request) -> Response:
     """Begin the session of a person whom the provider has identified. 401 if the provider has not identified the
     person, 403 if the person is not admitted."""
-    phone = phone_of(request)
+    console = console_of(request)
+    phone = console.phone
     provider = _Provider(phone.settings, _redirect_uri(request))
     state, nonce, verifier = (*request.cookies.get(_COOKIE, "").split("."), "", "", "")[:3]
     if not state or not hmac.compare_digest(request.query_params.get("state", "").encode(), state.encode()):
@@ -88,7 +90,7 @@ async def callback(request: Request) -> Response:
         log.warning("A single sign-on was refused: its address is not verified, or not in TELEPHONY_OIDC_EMAILS.")
         raise AccessRefused(403, "This account is not admitted. An administrator adds it to TELEPHONY_OIDC_EMAILS.")
     scopes = frozenset(map(Scope, phone.settings.telephony_oidc_scopes.split()))
-    value, _ = await phone.access.log_in_person(email, scopes)
+    value, _ = await console.access.log_in_person(email, scopes)
     # A redirect from another site would not send a strict cookie, so this page opens the console.
     response = page_file("logged-in.html")
     set_cookie(request, response, value)

@@ -27,6 +27,7 @@ from ..web.forms import MAX_FORM_BYTES, BadForm, read_body
 from ..web.middleware import base_of, root_of
 from ..web.phone_server import BROWSER, PhoneServer, phone_of
 from .access import Scope
+from .console import console_of
 
 __all__ = ["routes"]
 
@@ -48,8 +49,9 @@ def routes() -> list[BaseRoute]:
 
 async def about(request: Request) -> Response:
     """The agents, the model and the addresses, for the page."""
-    phone = phone_of(request)
-    await phone.access.admit(request, Scope.VIEW)
+    console = console_of(request)
+    phone = console.phone
+    await console.access.admit(request, Scope.VIEW)
     settings = phone.settings
     return JSONResponse(
         {
@@ -69,11 +71,12 @@ async def webhook(request: Request) -> Response:
     The query holds the parameters for the media stream of the call. The response header `X-Ticket`, if there is one,
     opens `media_stream`.
     """
-    phone = phone_of(request)
+    console = console_of(request)
+    phone = console.phone
     endpoint = _WEBHOOKS.get(name := request.path_params["name"])
     if endpoint is None:
         return PlainTextResponse("Not Found", status_code=404)
-    grant = await phone.access.admit(request, Scope.CONTROL)
+    grant = await console.access.admit(request, Scope.CONTROL)
     try:
         body = await read_body(request, MAX_FORM_BYTES)
     except BadForm as error:
@@ -110,14 +113,14 @@ async def media_stream(websocket: WebSocket) -> None:
 
 async def feed(request: Request) -> Response:
     """The journal of the call with this CallSid as server-sent events, also before the call starts."""
-    phone = phone_of(request)
-    call = phone.registry.call(request.path_params["call_sid"])
-    await phone.access.admit(request, Scope.VIEW, number=None if call is None else call.called)
-    if phone.feeds.full:
+    console = console_of(request)
+    call = console.phone.registry.call(request.path_params["call_sid"])
+    await console.access.admit(request, Scope.VIEW, number=None if call is None else call.called)
+    if console.feeds.full:
         return PlainTextResponse("Too many pages follow calls.", status_code=503)
 
     async def events() -> AsyncIterator[bytes]:
-        with phone.feeds.follow(request.path_params["call_sid"]) as following:
+        with console.feeds.follow(request.path_params["call_sid"]) as following:
             yield b": follows\n\n"
             async for record in following.records():
                 yield (b": nothing new\n\n" if record is None else b"data: " + dump(record).encode() + b"\n\n")

@@ -28,9 +28,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ..call.call import Call
 from ..errors import CallError, ConsoleError, TwilioError
 from ..records.access import Action, Scope
-from ..web.phone_server import phone_of
 from .access import own_number
 from .bodies import json_of, text_of
+from .console import console_of
 from .live_calls import live_call
 
 __all__ = ["routes"]
@@ -54,26 +54,27 @@ def routes() -> list[BaseRoute]:
 
 async def hang_up(request: Request) -> Response:
     """End the call. If the process of the call does not answer, Twilio is asked to end the call."""
-    phone = phone_of(request)
+    console = console_of(request)
     try:
         call, grant = await live_call(request, Scope.CONTROL)
     except ConsoleError as error:
-        if error.status != 503 or phone.control is None:
+        if error.status != 503 or console.phone.control is None:
             raise
         return await _hang_up_at_twilio(request)
-    await phone.access.record(grant, Action.HANG_UP, call=call.sid)
+    await console.access.record(grant, Action.HANG_UP, call=call.sid)
     return _started(request, call, call.supervision.hang_up())
 
 
 async def _hang_up_at_twilio(request: Request) -> Response:
     """Ask Twilio to end a call whose process has ended."""
-    phone, sid = phone_of(request), str(request.path_params["sid"])
+    console, sid = console_of(request), str(request.path_params["sid"])
+    phone = console.phone
     row = await phone.call_records.client.call(sid)
     if row is None or row.sid is None or phone.control is None:
         raise ConsoleError(404, "There is no such call.")
     number = own_number(row.direction, row.caller, row.called)
-    grant = await phone.access.admit(request, Scope.CONTROL, number=number)
-    await phone.access.record(grant, Action.HANG_UP, call=row.sid, detail="at Twilio, because its process is gone")
+    grant = await console.access.admit(request, Scope.CONTROL, number=number)
+    await console.access.record(grant, Action.HANG_UP, call=row.sid, detail="at Twilio, because its process is gone")
     try:
         await phone.control.hang_up(row.sid)
     except TwilioError as error:
@@ -91,7 +92,7 @@ async def transfer(request: Request) -> Response:
         number = call.transfer_number(target)
     except CallError as error:
         raise ConsoleError(409, str(error)) from None
-    await phone_of(request).access.record(grant, Action.TRANSFER, call=call.sid, detail=f"to {target}")
+    await console_of(request).access.record(grant, Action.TRANSFER, call=call.sid, detail=f"to {target}")
     return _started(request, call, call.supervision.transfer(target, number, warm=warm))
 
 
@@ -99,7 +100,7 @@ async def approve(request: Request) -> Response:
     """Approve a tool call that waits for approval."""
     call, grant = await live_call(request, Scope.CONTROL)
     call_id, tool = _waiting_tool(call, await json_of(request))
-    await phone_of(request).access.record(grant, Action.APPROVE, call=call.sid, detail=f"{tool} {call_id}")
+    await console_of(request).access.record(grant, Action.APPROVE, call=call.sid, detail=f"{tool} {call_id}")
     return _started(request, call, call.supervision.approve(call_id))
 
 
@@ -109,7 +110,7 @@ async def reject(request: Request) -> Response:
     body = await json_of(request)
     call_id, tool = _waiting_tool(call, body)
     message = text_of(body, "message", max_chars=_MAX_WORDS) if "message" in body else None
-    await phone_of(request).access.record(grant, Action.REJECT, call=call.sid, detail=f"{tool} {call_id}")
+    await console_of(request).access.record(grant, Action.REJECT, call=call.sid, detail=f"{tool} {call_id}")
     return _started(request, call, call.supervision.reject(call_id, message))
 
 
@@ -119,19 +120,19 @@ async def say(request: Request) -> Response:
     words = text_of(await json_of(request), "words", max_chars=_MAX_WORDS)
     if call.supervision.is_active:
         raise ConsoleError(409, "The agent is silent while a supervisor speaks.")
-    await phone_of(request).access.record(grant, Action.SAY, call=call.sid)
+    await console_of(request).access.record(grant, Action.SAY, call=call.sid)
     return _started(request, call, call.supervision.say(words))
 
 
 async def listen(websocket: WebSocket) -> None:
     """Both sides of a live call, as binary messages of stereo PCM (16 bits, 8 kHz): left the caller, right what the
     caller hears. The WebSocket is closed with 1000 at the end of the call. A client that does not read loses audio."""
-    phone = phone_of(websocket)
+    console = console_of(websocket)
     call, grant = await live_call(websocket, Scope.LISTEN)
-    await phone.access.record(grant, Action.LISTEN, call=call.sid)
+    await console.access.record(grant, Action.LISTEN, call=call.sid)
     await websocket.accept()
     with call.listen() as listener:
-        async with phone.access.while_valid(grant), until_closed(websocket):
+        async with console.access.while_valid(grant), until_closed(websocket):
             async for piece in listener:
                 await websocket.send_bytes(piece)
             await websocket.close(1000)
@@ -182,5 +183,5 @@ def _started(request: Request, call: Call, work: Coroutine[Any, Any, Any]) -> Re
         except CallError as error:
             log.warning("Call %s: a command of a supervisor failed: %s", call.sid, error)
 
-    phone_of(request).background.start(run(), f"supervisor of {call.sid}")
+    console_of(request).background.start(run(), f"supervisor of {call.sid}")
     return JSONResponse({}, status_code=202)

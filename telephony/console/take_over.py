@@ -29,8 +29,8 @@ from realtime_core.audio import g711
 from ..call.call import Call
 from ..errors import AccessRefused, CallError
 from ..records.access import Action, Scope
-from ..web.phone_server import phone_of
 from .access import Grant
+from .console import console_of
 from .live_calls import live_call
 
 __all__ = ["routes"]
@@ -61,9 +61,9 @@ _seats: dict[Call, _Seat] = {}
 
 async def take_over(websocket: WebSocket) -> None:
     """Speak in place of the agent until `hand-back`."""
-    phone = phone_of(websocket)
+    console = console_of(websocket)
     call, grant = await live_call(websocket, Scope.CONTROL)
-    await phone.access.record(grant, Action.TAKE_OVER, call=call.sid)
+    await console.access.record(grant, Action.TAKE_OVER, call=call.sid)
     await websocket.accept()
     try:
         seat = await _sit_down(call, grant)
@@ -74,17 +74,17 @@ async def take_over(websocket: WebSocket) -> None:
     nth = seat.connections
     said = None
     try:
-        async with phone.access.while_valid(grant):
+        async with console.access.while_valid(grant):
             await websocket.send_json({"state": "live"})
             said = await _speaks(websocket, call)
     except (WebSocketDisconnect, AccessRefused, OSError):
         pass
     finally:
         if said is None:
-            phone.background.start(_left(call, seat, nth), f"lost supervisor of {call.sid}")
+            console.background.start(_left(call, seat, nth), f"lost supervisor of {call.sid}")
     if said is None:
         return
-    await phone.access.record(grant, Action.HAND_BACK, call=call.sid)
+    await console.access.record(grant, Action.HAND_BACK, call=call.sid)
     _seats.pop(call, None)
     await call.supervision.hand_back(said)
     await websocket.send_json({"state": "over"})

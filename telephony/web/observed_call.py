@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from realtime_core.events import RealtimeAnyEvent
 from realtime_core.usage import Usage
 
 from ..call.call import Call
 from ..call.line.ear import Latency, LatencyKind
-from ..console.live_call import LiveCall
 from ..outcomes.result_form import ResultForm
 from .call_details import CallDetails
 from .call_outcomes import Transcribed
 
-__all__ = ["ObservedCall"]
+__all__ = ["Display", "ObservedCall"]
 
 _MAX_LATENCIES = 1000
 
 
+class Display(Protocol):
+    """Shows one live call to operators. `now` is a time of the event loop, in seconds."""
+
+    def start(self, call: Call, now: float) -> None:
+        """The call begins."""
+
+    def on_event(self, event: RealtimeAnyEvent, now: float) -> None:
+        """The session has this event."""
+
+    def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
+        """The journal gets this record about an action of the call, or about a report of Twilio."""
+
+    def on_key(self, now: float) -> None:
+        """The caller pressed a key."""
+
+    def on_latency(self, seconds: float) -> None:
+        """The caller heard an answer this long after the end of their voice."""
+
+    def end(self, call: Call) -> None:
+        """The call is over."""
+
+
 class ObservedCall:
-    """One call under observation. `form` is the result that its agent fills in. `on_start` and `on_end` get the call.
-    `on_progress` is called from time to time while something changes."""
+    """One call under observation. `form` is the result that its agent fills in, and `display` shows it. `on_start` and
+    `on_end` get the call. `on_progress` is called from time to time while something changes."""
 
     def __init__(
         self,
         form: ResultForm | None,
         *,
         agent: str = "",
+        display: Display,
         on_start: Callable[[Call, ObservedCall], None],
         on_progress: Callable[[Call, ObservedCall], None],
         on_end: Callable[[Call, ObservedCall], None],
@@ -38,8 +60,7 @@ class ObservedCall:
         self.agent = agent
         """The name of the agent, where it is known before the call."""
         self.details = CallDetails()
-        self.live = LiveCall()
-        """What the console shows of the call."""
+        self._display = display
         self.usage = Usage()
         """The tokens of the model that speaks."""
         self.transcribed = Transcribed()
@@ -53,14 +74,13 @@ class ObservedCall:
         self._call = call
         now = self._clock()
         self.details.begin(now)
-        self.live.begin(now)
-        self.live.hides, self.live.is_sealed = call.hides, lambda: call.is_sealed
+        self._display.start(call, now)
         self._on_start(call, self)
 
     def on_event(self, event: RealtimeAnyEvent) -> None:
         now = self._clock()
         self.details.on_event(event, now)
-        self.live.on_event(event, now)
+        self._display.on_event(event, now)
         if event.type == "raw_model_event":
             if event.data.type == "usage":
                 self.usage.add(event.data.usage)
@@ -75,18 +95,19 @@ class ObservedCall:
         return self.details.agents[-1] if self.details.agents else self.agent
 
     def on_record(self, kind: str, at_s: float, fields: Mapping[str, Any]) -> None:
-        self.live.on_record(kind, fields, self._clock())
+        self._display.on_record(kind, fields, self._clock())
 
     def on_digit(self) -> None:
-        self.live.on_key(self._clock())
+        self._display.on_key(self._clock())
 
     def on_latency(self, latency: Latency) -> None:
         if latency.kind is not LatencyKind.RESPONSE:
             return
-        self.live.on_latency(latency.seconds)
+        self._display.on_latency(latency.seconds)
         self.details.on_response(latency.seconds)
         if len(self.responses_s) < _MAX_LATENCIES:
             self.responses_s.append(latency.seconds)
 
     def end(self, call: Call) -> None:
+        self._display.end(call)
         self._on_end(call, self)

@@ -21,11 +21,8 @@ from ..call.options import AgentSource, CallOptions
 from ..call.ports import PhoneControl
 from ..call.registry import Registry
 from ..call.simulation import Simulation
-from ..console.access import Access
-from ..console.board import Board
-from ..console.feed import Feeds
-from ..console.recordings import Recordings
 from ..errors import NotStarted
+from ..journal.format import Journal
 from ..journal.journals import Journals
 from ..logs import Repeats
 from ..metrics import Metrics
@@ -43,7 +40,6 @@ from ..twilio.refusal import Refusal, parse_refusal
 from ..twilio.rest import TwilioRest
 from .addresses import Addresses
 from .authentication import Authenticator
-from .background import Background
 from .budgets import Budgets
 from .call_log import ended_line, started_line
 from .call_metrics import CallMetrics
@@ -55,7 +51,7 @@ from .limits import Caps, Limits
 from .live_numbers import LiveNumbers, RoutedCall
 from .middleware import base_of, root_of
 from .number_options import agent_of, canary_of, number_options
-from .observed_call import ObservedCall
+from .observed_call import Display, ObservedCall
 from .routing import Agents, Routing
 from .stream_admission import StreamAdmission
 from .voicemails import Voicemails
@@ -112,8 +108,6 @@ class PhoneServer:
     registry: Registry
     limits: Limits
     authenticator: Authenticator
-    access: Access
-    """Who may use the console, and its audit."""
     stream_admission: StreamAdmission
     metrics: Metrics
     lag: LoopLag
@@ -129,15 +123,12 @@ class PhoneServer:
     sources: Sources
     defaults: CallOptions
     """The options that are the same for all calls."""
-    board: Board
-    """The live calls, for the console."""
-    recordings: Recordings = field(default_factory=Recordings)
-    """The recorded calls that the console plays."""
+    display: Callable[[], Display]
+    """Makes the display of one live call."""
     simulation: Simulation = field(default_factory=Simulation)
     """The simulation of softphone calls. With a simulated Twilio it is that of all calls."""
     outgoing: Mapping[str, AgentSource] = field(default_factory=dict)
     """The agents that `POST /calls` may name."""
-    feeds: Feeds = field(default_factory=Feeds)
     progress: ProgressBook = field(default_factory=ProgressBook)
     repeats: Repeats = field(default_factory=lambda: Repeats(log))
     root_path: str = ""
@@ -155,8 +146,6 @@ class PhoneServer:
     voicemails: Voicemails = field(init=False)
     campaigns: Campaigns | None = None
     """The campaigns in the records. None: the records are in memory."""
-    background: Background = field(default_factory=Background)
-    """Work of the console that goes on after its request."""
     ring_back: RingBack | None = None
     """Recognises contacts of campaigns that call. None: there are no campaigns."""
     ready: bool = False
@@ -204,7 +193,12 @@ class PhoneServer:
         """
         from_browser = BROWSER in connection.scope
         observed = ObservedCall(
-            form, agent=agent, on_start=self.call_started, on_progress=self.call_changed, on_end=self.call_ended
+            form,
+            agent=agent,
+            display=self.display(),
+            on_start=self.call_started,
+            on_progress=self.call_changed,
+            on_end=self.call_ended,
         )
         counted = CallMetrics(self.metrics, self.outcomes.models.speech)
 
@@ -281,7 +275,6 @@ class PhoneServer:
         self.call_records.started(call)
         if self.ring_back is not None:
             self.ring_back.started(call)
-        self.board.started(call, observed.live)
         agent = observed.agent or self.routing.name(info.called)
         log.info("%s", started_line(call.sid, info.direction, info.caller, info.called, agent))
 
@@ -289,7 +282,6 @@ class PhoneServer:
         self.call_records.progress(call, observed.details)
 
     def call_ended(self, call: Call, observed: ObservedCall) -> None:
-        self.board.ended(call)
         details, duration_s = observed.details, self.limits.ended(call.sid, self.now)
         ending, agents = Ending.parse(call.ended), details.agents
         reason = "unknown" if ending is None else ending.reason.name.lower()
@@ -342,9 +334,17 @@ class PhoneServer:
         subjects: SubjectKey,
         outcomes: Callable[[CallRecords], CallOutcomes],
         metrics: Metrics,
+        display: Callable[[], Display],
+        tee: Callable[[str, Journal], Journal],
         numbers: LiveNumbers | None = None,
     ) -> PhoneServer:
-        """Build the parts and connect them. `options` are the application's options for its calls."""
+        """Build the parts and connect them.
+
+        Args:
+            options: The application's options for its calls.
+            display: Makes the display of one live call.
+            tee: Makes the journal of a live call (CallSid, its own journal), which pages may follow.
+        """
         sources = options.sources
         instance = settings.telephony_instance or sources.token(4)
         registry = Registry(settings.telephony_max_calls, lambda: journals.takes_calls)
@@ -368,7 +368,6 @@ class PhoneServer:
             registry=registry,
             limits=limits,
             authenticator=authenticator,
-            access=Access(settings, authenticator, client, sources),
             stream_admission=StreamAdmission(settings, registry, sources, client=client, limits=limits, calls=hooks),
             metrics=metrics,
             lag=LoopLag(metrics.loop_lag),
@@ -385,7 +384,7 @@ class PhoneServer:
             simulation=simulation,
             dialing_rules=rules,
             keypad=None if key is None else KeypadOptOut(key),
-            board=Board(sources),
+            display=display,
         )
         phone.numbers = authenticator.accounts = numbers
         if numbers is not None:
@@ -400,7 +399,7 @@ class PhoneServer:
         )
         phone.defaults = replace(
             options,
-            journal=lambda info: phone.feeds.tee(info.sid, journals.open(info.sid)),
+            journal=lambda info: tee(info.sid, journals.open(info.sid)),
             admit=phone.stream_admission.admit,
             control=control,
             reattach_s=_REATTACH_S,

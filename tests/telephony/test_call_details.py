@@ -12,13 +12,13 @@ from starlette.testclient import TestClient
 
 from realtime_core import RealtimeAgent
 from telephony import CallInfo
+from telephony.application.app import create_app
 from telephony.settings import Settings
 from telephony.simulator import Handset, SimulatedTwilio
 from telephony.twilio import twiml
 from telephony.twilio.details import own_query, pack, unpack
 from telephony.twilio.media_stream import Start
 from telephony.twilio.twiml import StreamTarget
-from telephony.web.app import create_app
 from tests.support.web_clients import FORM, client, signed, stream
 
 TOLD = {

@@ -25,7 +25,7 @@ from telephony.campaigns.contact_list import contacts_from_rows
 from telephony.campaigns.memory_store import MemoryStore
 from telephony.outbound import DialingRules, LeaveMessage
 from telephony.outbound.do_not_call import DoNotCall
-from telephony.rehearsal import START, rehearse
+from telephony.rehearsal.rehearsal import START, rehearse
 from telephony.settings import read_settings
 
 RULES = DialingRules()

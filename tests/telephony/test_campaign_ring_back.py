@@ -15,7 +15,7 @@ from telephony.campaigns.contact import Contact, ContactState, DoneReason, Outco
 from telephony.campaigns.memory_store import MemoryStore
 from telephony.campaigns.ring_back import RingBack
 from telephony.errors import RecordsUnavailable
-from telephony.rehearsal import START
+from telephony.rehearsal.rehearsal import START
 from telephony.simulator import Handset
 from tests.support.call_processes import OWN, PUBLIC, until, world
 

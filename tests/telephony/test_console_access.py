@@ -21,12 +21,12 @@ from realtime_core import RealtimeAgent, RealtimeModelConfig
 from telephony import Settings, create_app, load_settings
 from telephony.cli.app import app
 from telephony.console.access import COOKIE, HEADER, Action, Scope, own_number
+from telephony.console.console import console_of
 from telephony.errors import RecordRefused, RecordsUnavailable
 from telephony.records.access import AccessStore, AuditEntry, StoredToken, hash_secret, split_token, token_text
 from telephony.records.call_record import CallUpdate
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
-from telephony.web.phone_server import phone_of
 
 PUBLIC = "https://phone.example.com"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -101,12 +101,12 @@ def test_a_text_that_is_no_token(text: str) -> None:
 async def probe(request: Request) -> Response:
     """Needs the scope of the path, for calls of the number of the query."""
     scope, number = Scope(request.path_params["scope"]), request.query_params.get("number")
-    grant = await phone_of(request).access.admit(request, scope, number=number)
+    grant = await console_of(request).access.admit(request, scope, number=number)
     return JSONResponse({"name": grant.name})
 
 
 async def socket(websocket: WebSocket) -> None:
-    access = phone_of(websocket).access
+    access = console_of(websocket).access
     grant = await access.admit(websocket, Scope.LISTEN)
     await websocket.accept()
     async with access.while_valid(grant):

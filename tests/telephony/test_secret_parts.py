@@ -137,7 +137,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             recording = call.record("DialVerb")
 
             async def watch() -> None:
-                with app.state.phone.feeds.follow(call.sid) as feed:
+                with app.state.console.feeds.follow(call.sid) as feed:
                     fed.extend([record async for record in feed.records()])
 
             watching = asyncio.create_task(watch())

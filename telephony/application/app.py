@@ -24,9 +24,12 @@ from ..call.options import AgentSource, CallOptions, ModelConfigSource
 from ..call.pacing.policy import CallPolicy
 from ..call.ports import PhoneControl
 from ..call.screening import Screening
-from ..console import routes as console
-from ..console.access import console_error
+from ..console.access import Access, console_error
+from ..console.board import Board
+from ..console.console import Console
+from ..console.feed import Feeds
 from ..console.live_calls import call_elsewhere
+from ..console.routes import routes as console_routes
 from ..console.single_sign_on import check_extra
 from ..cost import PriceList
 from ..errors import CallElsewhere, ConsoleError, NotStarted, SettingsError, TwilioNotConfigured
@@ -43,20 +46,20 @@ from ..settings import Settings, load_settings
 from ..tracing import Tracing, global_provider, otlp_provider
 from ..twilio.rest import TwilioRest
 from ..versions import Canary
+from ..web import callbacks, error_responses, health, ladder, media_streams, outgoing, webhooks
+from ..web.call_clearance import CallClearance
+from ..web.call_outcomes import CallOutcomes, model_names, result_type
+from ..web.calls_api import create_call, end_call, fetch_call, list_calls, open_dialler
+from ..web.campaigns_api import campaign_routes
+from ..web.canaries import Canaries
+from ..web.draining import drained_by_signals
+from ..web.live_numbers import LiveNumbers
+from ..web.middleware import HeadLimits, MountPath
+from ..web.number_accounts import load_agent, reloaded_by_signal, rest_of
+from ..web.number_book import build_book, load_book
+from ..web.phone_server import PhoneServer
+from ..web.routing import Agents
 from ..webhooks.sender import WebhookSender
-from . import callbacks, error_responses, health, ladder, media_streams, outgoing, webhooks
-from .call_clearance import CallClearance
-from .call_outcomes import CallOutcomes, model_names, result_type
-from .calls_api import create_call, end_call, fetch_call, list_calls, open_dialler
-from .campaigns_api import campaign_routes
-from .canaries import Canaries
-from .draining import drained_by_signals
-from .live_numbers import LiveNumbers
-from .middleware import HeadLimits, MountPath
-from .number_accounts import load_agent, reloaded_by_signal, rest_of
-from .number_book import build_book, load_book
-from .phone_server import PhoneServer
-from .routing import Agents
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -182,6 +185,7 @@ def create_app(
             if models.speech:
                 await asyncio.to_thread(prices.load)
             callbacks_after = await stack.enter_async_context(OnEnd(on_end, metrics.application_failed))
+            board, feeds = Board(sources), Feeds()
             phone = app.state.phone = PhoneServer.assemble(
                 agent,
                 loaded,
@@ -202,7 +206,11 @@ def create_app(
                     sources=sources,
                 ),
                 metrics=metrics,
+                display=board.display,
+                tee=feeds.tee,
             )
+            console = Console(phone, Access(loaded, phone.authenticator, client, sources), board, feeds)
+            app.state.console = console
             await phone.opt_outs.load()
             stack.push_async_callback(phone.outcomes.close)
             stack.push_async_callback(phone.voicemails.close)
@@ -216,9 +224,8 @@ def create_app(
             )
             phone.outgoing = outgoing or {}
             phone.tracing = _tracing(loaded, tracer_provider, sources, models.speech, stack)
-            await stack.enter_async_context(phone.recordings)
             await stack.enter_async_context(phone.registry)
-            stack.push_async_callback(phone.background.close)
+            await stack.enter_async_context(console.running())
             if phone.keypad is not None:
                 await stack.enter_async_context(phone.keypad)
             if (campaigns := _campaigns_of(phone)) is not None:
@@ -266,7 +273,7 @@ def create_app(
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),
-            *console.routes(),
+            *console_routes(),
         ],
         lifespan=lifespan,
         middleware=[Middleware(HeadLimits), Middleware(MountPath)],
@@ -338,7 +345,7 @@ async def _campaigns(phone: PhoneServer, dialler: Dialler, stack: AsyncExitStack
 
 def _routes_of_an_instance() -> Router:
     return Router(
-        [*_for_twilio(), *console.routes()],
+        [*_for_twilio(), *console_routes()],
         default=error_responses.unknown_path,
         redirect_slashes=False,
     )

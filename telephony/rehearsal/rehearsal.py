@@ -15,17 +15,17 @@ from realtime_core.local import LocalRealtimeServer
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 
-from .campaigns.attempt_call import Speech
-from .campaigns.callee_mix import CalleeMix
-from .campaigns.campaign import Campaign
-from .campaigns.contact import Attempt, Contact
-from .campaigns.interrupts import drained_by_ctrl_c
-from .campaigns.memory_store import MemoryStore
-from .campaigns.rehearsal_director import RehearsalDirector
-from .campaigns.runner import CampaignRunner, Check
-from .outbound.dialing_rules import DialingRules
-from .settings import Settings
-from .telephony import Telephony
+from ..campaigns.attempt_call import Speech
+from ..campaigns.campaign import Campaign
+from ..campaigns.contact import Attempt, Contact
+from ..campaigns.interrupts import drained_by_ctrl_c
+from ..campaigns.memory_store import MemoryStore
+from ..campaigns.runner import CampaignRunner, Check
+from ..outbound.dialing_rules import DialingRules
+from ..settings import Settings
+from ..telephony import Telephony
+from .callee_mix import CalleeMix
+from .director import RehearsalDirector
 
 __all__ = ["START", "rehearse"]
 

@@ -1,0 +1,1 @@
+"""The ASGI application: what answers the phone, the console above it, and what starts and ends both."""

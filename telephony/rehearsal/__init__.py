@@ -1,0 +1,1 @@
+"""A campaign in virtual time, with a simulated Twilio and simulated callees. `telephony campaign rehearse` runs it."""
