@@ -104,6 +104,7 @@ class DurableQueue:
         self._at_once = at_once
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="campaigns")
         self._is_open = False
+        self._engine: Engine | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,7 +113,7 @@ class DurableQueue:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._is_open:
-            await asyncio.get_running_loop().run_in_executor(self._thread, _close)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
     async def open(self) -> None:
@@ -149,16 +150,31 @@ class DurableQueue:
         if url.drivername == "sqlite":
             if url.database:
                 create_file(url.database)
-            config["system_database_engine"] = _sqlite_engine(self._url)
+            self._engine = config["system_database_engine"] = _sqlite_engine(self._url)
         global _work  # DBOS finds the workflow by its name, so it is a function of this module
         _work = work
         _register()
         DBOS(config=config)
-        DBOS.launch()
-        _forget_old()
-        DBOS.register_queue(
-            _QUEUE, worker_concurrency=self._at_once, polling_interval_sec=_POLL_S, on_conflict="always_update"
-        )
+        try:
+            DBOS.launch()
+            _forget_old()
+            DBOS.register_queue(
+                _QUEUE, worker_concurrency=self._at_once, polling_interval_sec=_POLL_S, on_conflict="always_update"
+            )
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        """Stop DBOS, and close the connections of an engine that is not its own."""
+        from dbos import DBOS
+
+        global _work
+        DBOS.destroy(workflow_completion_timeout_sec=0)
+        _work = _nothing
+        if self._engine is not None:
+            _close_connections(self._engine)
+            self._engine = None
 
 
 def _enqueue(attempt_id: str, campaign_id: str, position: int) -> None:
@@ -179,14 +195,6 @@ def _forget_old() -> None:
     )
     if old:
         DBOS.delete_workflows([each.workflow_id for each in old])
-
-
-def _close() -> None:
-    from dbos import DBOS
-
-    global _work
-    DBOS.destroy(workflow_completion_timeout_sec=0)
-    _work = _nothing
 
 
 async def _nothing(attempt_id: str, campaign_id: str, position: int) -> None:
@@ -226,3 +234,14 @@ def _sqlite_engine(url: str) -> Engine:
             connection.create_function("unixepoch", -1, lambda *_: time.time())
 
     return engine
+
+
+def _close_connections(engine: Engine) -> None:
+    """Close the connections of an engine: idle connections now, and each other connection when its thread returns it.
+    DBOS leaves an engine that it did not make open, and does not wait for all of its threads."""
+
+    @event.listens_for(engine, "checkin")
+    def returned(_: Any, record: Any) -> None:
+        record.invalidate()
+
+    engine.dispose()
