@@ -24,12 +24,12 @@ STORIES = "tests/telephony/stories"
 
 
 def demonstrations() -> dict[str, str]:
-    """The hash of the demonstration's journal for each seed, without the header, which holds versions."""
+    """Returns the hash of the demonstration's journal for each seed, without the header, which holds versions."""
     return {f"demo {seed}": _hash(journal_of(seed).partition(b"\n")[2]) for seed in SEEDS}
 
 
 def stories() -> dict[str, str]:
-    """The hash of each call's journal in the stories, by test and number of the call."""
+    """Returns the hash of each call's journal in the stories, by test and number of the call."""
     with tempfile.TemporaryDirectory() as folder:
         hashes = Path(folder) / "hashes.jsonl"
         environment = {**os.environ, "JOURNAL_HASHES": str(hashes)}

@@ -30,14 +30,16 @@ def main() -> int:
 
 
 def pure_modules(pyproject: str) -> list[str]:
-    """The modules of the contract that forbids event loops and sockets."""
+    """Returns the modules of the contract that forbids event loops and sockets."""
     contracts = tomllib.loads(pyproject)["tool"]["importlinter"]["contracts"]
     (modules,) = (each["source_modules"] for each in contracts if each["type"] == "forbidden")
     return list(modules)
 
 
 def report(files: Mapping[str, Any], modules: Iterable[str]) -> tuple[list[str], float]:
-    """The lines to print, and the share of the branches of `modules` in percent. `files` is from coverage's JSON."""
+    """Returns the lines to print, and the share of the branches of `modules` in percent. `files` is from coverage's
+    JSON.
+    """
     summaries = {path: each["summary"] for path, each in files.items()}
     run, lines = _sums(summaries.values(), "covered_lines", "num_statements")
     pure = {path: each for path, each in summaries.items() if _is_of(path, modules)}
@@ -52,13 +54,13 @@ def report(files: Mapping[str, Any], modules: Iterable[str]) -> tuple[list[str],
 
 
 def _is_of(path: str, modules: Iterable[str]) -> bool:
-    """Whether the file is one of these modules, or in one of these packages."""
+    """Returns whether the file is one of these modules, or in one of these packages."""
     name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def _gaps(summaries: Mapping[str, Any]) -> Iterator[str]:
-    """The files with branches that were not run, the most first."""
+    """Yields the files with branches that were not run, the most first."""
     missing = {path: each["num_branches"] - each["covered_branches"] for path, each in summaries.items()}
     for path, number in sorted(missing.items(), key=lambda each: -each[1]):
         if number:

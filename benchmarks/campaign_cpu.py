@@ -27,7 +27,7 @@ _RULES = DialingRules.none()
 
 
 def cpu_ms_per_call(calls: int) -> float:
-    """Enqueue, begin and end `calls` attempts on SQLite, with the real queue and the real store."""
+    """Enqueues, begin and end `calls` attempts on SQLite, with the real queue and the real store."""
     with tempfile.TemporaryDirectory() as name, closing(DatabaseRecords(f"sqlite:///{name}/records.db")) as records:
         store = DatabaseStore(records.transaction, SubjectKey(b"of the measurement").of)
         people = [Contact(f"p{n}", f"+1415{2000000 + n}") for n in range(calls)]

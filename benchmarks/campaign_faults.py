@@ -148,7 +148,7 @@ class _Site:
         await process.wait()
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Ask any server that answers."""
+        """Asks any server that answers."""
 
         def send(address: str) -> tuple[int, Any]:
             data = None if body is None else json.dumps(body).encode()
@@ -169,7 +169,7 @@ class _Site:
     # --- what goes wrong ---------------------------------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Count the calls at once, and keep the faults of the next requests."""
+        """Counts the calls at once, and keeps the faults of the next requests."""
         while True:
             live = sum(not call.is_over for call in self.twilio.calls.values())
             self.report.most_at_once = max(self.report.most_at_once, live)
@@ -178,7 +178,7 @@ class _Site:
             await asyncio.sleep(0.02)
 
     async def disturb(self) -> None:
-        """Kill, freeze and replace servers, and let people opt out, in random order."""
+        """Kills, freeze and replace servers, and let people opt out, in random order."""
         plan = self.plan
         acts = (
             ["kill"] * plan.kills + ["freeze"] * plan.freezes + ["deploy"] * plan.deploys + ["opt out"] * plan.opted_out
@@ -217,7 +217,7 @@ def _number(n: int) -> str:
 
 
 def run_campaign(plan: Plan) -> Report:
-    """Run one campaign to its end, and check every call."""
+    """Runs one campaign to its end, and check every call."""
     return asyncio.run(_run(plan))
 
 

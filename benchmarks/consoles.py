@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def cost(*, calls: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """The CPU of the server (ms per call and second) and the underruns, with five consoles and without."""
+    """Returns the CPU of the server (ms per call and second) and the underruns, with five consoles and without."""
     cpu: dict[str, list[float]] = {"without": [], "with": []}
     underruns = {"without": 0, "with": 0}
     events = 0
@@ -121,7 +121,7 @@ def _consoles(address: str) -> Iterator[list[_Feed]]:
 
 
 def _request(address: str, path: str) -> socket.socket:
-    """Send a request, and read nothing."""
+    """Sends a request, and read nothing."""
     parts = urlsplit(address)
     made = socket.create_connection((parts.hostname or "", parts.port or 80), 10)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -40,7 +40,7 @@ class Documented:
 
 
 def documented() -> list[Documented]:
-    """All public docstrings of the two packages, in the order of their files."""
+    """Returns all public docstrings of the two packages, in the order of their files."""
     found: list[Documented] = []
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -53,7 +53,7 @@ def documented() -> list[Documented]:
 
 
 def _members(owner: ast.Module | ast.ClassDef, path: str, prefix: str) -> Iterator[Documented]:
-    """The docstrings of the public members of a module or class, and of their members."""
+    """Yields the docstrings of the public members of a module or class, and of their members."""
     for node, following in pairwise([*owner.body, None]):
         match node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() if not node.name.startswith("_"):
@@ -79,7 +79,7 @@ def _signature(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, pref
 
 
 def main() -> None:
-    """Print the docstrings that the seed draws."""
+    """Prints the docstrings that the seed draws."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--count", type=int, default=COUNT)

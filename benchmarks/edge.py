@@ -54,7 +54,7 @@ class Server:
             await self._stop.wait()
 
     def cpu_s(self) -> float:
-        """The processor time of the loop's thread so far, in seconds."""
+        """Returns the processor time of the loop's thread so far, in seconds."""
         return asyncio.run_coroutine_threadsafe(_thread_time(), self._loop).result()
 
     def __enter__(self) -> Server:
@@ -99,7 +99,7 @@ def _form(size: int, fields: int) -> str:
 
 
 def costs(count: int) -> dict[str, float]:
-    """The loop thread's time for each kind of request, in ms; the first kind is the baseline."""
+    """Returns the loop thread's time for each kind of request, in ms; the first kind is the baseline."""
     post = ("POST", "/incoming-call")
     kinds: dict[str, tuple[str, str, str, dict[str, str]]] = {
         "GET /healthz (baseline)": ("GET", "/healthz", "", {}),

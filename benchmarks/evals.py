@@ -158,13 +158,15 @@ class Planted:
     configure: str | None = OUR_TURNS
 
     def is_right(self, verdicts: Mapping[str, Verdict]) -> bool:
-        """Whether the right criterion is worse; of an unchanged agent, whether all are the same."""
+        """Returns whether the right criterion is worse; of an unchanged agent, whether all are the same."""
         if self.worse is None:
             return all(verdict is Verdict.SAME for verdict in verdicts.values())
         return verdicts[self.worse] is Verdict.WORSE
 
     def besides(self, verdicts: Mapping[str, Verdict]) -> list[str]:
-        """The criteria besides the right one that are worse; of an unchanged agent, those that are not the same."""
+        """Returns the criteria besides the right one that are worse; of an unchanged agent, those that are not the
+        same.
+        """
         if self.worse is None:
             return [name for name, verdict in verdicts.items() if verdict is not Verdict.SAME]
         return [name for name, verdict in verdicts.items() if name != self.worse and verdict is Verdict.WORSE]
@@ -184,7 +186,7 @@ _COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
 def write_personas(folder: Path, people: int = len(PEOPLE)) -> list[Case]:
-    """Write the personas, and return them as cases."""
+    """Writes the personas, and returns them as cases."""
     for name, day, count in PEOPLE[:people]:
         (folder / f"{name.lower()}.toml").write_text(
             f'name = "{name}"\n'
@@ -226,7 +228,7 @@ def run_once(
     seed: int,
     workers: int | None = None,
 ) -> dict[Planted, dict[str, Verdict]]:
-    """Compare each changed agent with the baseline, by this number of pairs. The baseline's calls are made once."""
+    """Compares each changed agent with the baseline, by this number of pairs. The baseline's calls are made once."""
     criteria = parse_criteria(CRITERIA)
     repeats = {each: -(-pairs(each) // len(cases)) for each in planted}
 
@@ -253,7 +255,7 @@ def _pairs(planted: Planted) -> int:
 def measure(
     planted: Sequence[Planted], cases: Sequence[Case], *, runs: int, seed: int, workers: int | None = None
 ) -> list[Found]:
-    """Compare each changed agent with the baseline `runs` times."""
+    """Compares each changed agent with the baseline `runs` times."""
     right = dict.fromkeys(planted, 0)
     others: dict[Planted, dict[str, int]] = {each: {} for each in planted}
     for run in range(runs):
@@ -267,7 +269,7 @@ def measure(
 
 
 def verdicts_of(criteria: Criteria, calls: dict[str, list[CallResult]]) -> dict[str, Verdict]:
-    """The verdict of each criterion."""
+    """Returns the verdict of each criterion."""
     for each in calls.values():
         judge_calls(criteria, each, StandInJudge())
     result = result_of(criteria, calls["new"], calls["baseline"])

@@ -29,7 +29,7 @@ class Exploration:
 
 
 def explore(seed: int) -> Exploration:
-    """Run each property test with many examples made from `seed`."""
+    """Runs each property test with many examples made from `seed`."""
     command = [sys.executable, "-m", "pytest", "-m", "hypothesis", f"--hypothesis-seed={seed}", "-n", "auto"]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "PROOF": "1"}, text=True, capture_output=True, check=False

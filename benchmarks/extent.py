@@ -8,5 +8,5 @@ __all__ = ["extent"]
 
 
 def extent(short: int, long: int) -> int:
-    """Return `long` if `PROOF` is set in the environment, else `short`."""
+    """Returns `long` if `PROOF` is set in the environment, else `short`."""
     return long if os.environ.get("PROOF") else short

@@ -145,7 +145,7 @@ class _Records:
 
 
 def measure(line_class: LineClass, seed: int, *, barge_ins: int = BARGE_INS) -> CallResult:
-    """Run one call of this class and compare every truncation with the reference."""
+    """Runs one call of this class and compares every truncation with the reference."""
     return virtual_time.run(_call(line_class, seed, barge_ins), seed=seed)
 
 
@@ -241,7 +241,7 @@ def _compare(records: Sequence[tuple[str, dict[str, Any]]], clears: Sequence[Cle
 
 
 def _heard(sent: Sequence[tuple[int, str, int, int]], position: int) -> dict[str, float]:
-    """The heard milliseconds of each item when the stream was played up to `position`."""
+    """Returns the heard milliseconds of each item when the stream was played up to `position`."""
     heard: dict[str, float] = {}
     for start, item, offset, length in sent:
         samples = offset + max(0, min(length, position - start))

@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def overhead(calls: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """The CPU cost (ms per call and second) and the size of journals."""
+    """Returns the CPU cost (ms per call and second) and the size of journals."""
     cpu: dict[str, list[float]] = {"off": [], "on": []}
     mb_per_minute = packed = 0.0
     for number in range(rounds):
@@ -68,7 +68,7 @@ def overhead(calls: int, seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def replaying(*, calls: int) -> dict[str, Any]:
-    """The CPU time of a long replay, and the time of many short ones."""
+    """Returns the CPU time of a long replay, and the time of many short ones."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         long, short = talk(600.0, folder / "long" / "journal.jsonl"), talk(60.0, folder / "short" / "journal.jsonl")

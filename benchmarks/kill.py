@@ -39,7 +39,7 @@ class Survivor:
 
 
 def kill_in_mid_call(times: int, *, seed: int, at_once: int = 3) -> list[Survivor]:
-    """Kill `times` servers, each in its first call. Exceptions of the journal reader pass through."""
+    """Kills `times` servers, each in its first call. Exceptions of the journal reader pass through."""
 
     async def run() -> list[Survivor]:
         room = asyncio.Semaphore(at_once)
@@ -69,7 +69,7 @@ def _survivor(folder: Path, killed_at_s: float) -> Survivor:
 
 
 async def _call(folder: Path, after_s: float) -> float:
-    """Call a server of our own and kill it after `after_s`. Returns the time of the kill on the phone's clock."""
+    """Calls a server of our own and kill it after `after_s`. Returns the time of the kill on the phone's clock."""
     ours = {"TELEPHONY_JOURNAL_DIR": os.fspath(folder), "LOG_LEVEL": "error"}
     serve = ["-m", "telephony", "serve", "--port", "0", "--json"]
     async with child("server", serve, child_environment(os.environ, ours), verbose=False) as server:

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def section(report: Mapping[str, Any]) -> str:
-    """The figures as Markdown: a table, and what was measured where."""
+    """Returns the figures as Markdown: a table, and what was measured where."""
     return "\n".join(["", *_table(report), "", *_paragraph(report), ""])
 
 

@@ -225,7 +225,7 @@ def _spoken(voice: str, text: str) -> Samples:
 
 
 def synthesised(voice: str, text: str) -> bytes:
-    """The text in a voice of flite or espeak-ng, as mu-law."""
+    """Returns the text in a voice of flite or espeak-ng, as mu-law."""
     program, _, name = voice.partition(":")
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "speech.wav")
@@ -246,7 +246,7 @@ def _ulaw(samples: Samples) -> bytes:
 
 
 def _levelled(samples: Samples, dbfs: float) -> Samples:
-    """The samples at this level (RMS of the loud frames)."""
+    """Returns the samples at this level (RMS of the loud frames)."""
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
     levels = np.sqrt((frames**2).mean(axis=1))
     loud = float(np.sqrt((levels[levels > levels.max() / 10] ** 2).mean()))
@@ -265,7 +265,7 @@ def _faded(samples: Samples) -> Samples:
 
 
 def _lossy(samples: Samples, share: float, random: np.random.Generator) -> Samples:
-    """The samples without some frames, in bursts of one to three."""
+    """Returns the samples without some frames, in bursts of one to three."""
     changed, at = samples.copy(), 0
     while at < len(changed):
         if random.random() < share:

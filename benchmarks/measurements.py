@@ -14,7 +14,7 @@ END = "<!-- End of the written part. -->"
 
 
 def write(page: Path, figures: Mapping[str, Any]) -> None:
-    """Write the figures into `page`. Raises `ValueError` if one of its marks is missing."""
+    """Writes the figures into `page`. Raises `ValueError` if one of its marks is missing."""
     before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -23,7 +23,9 @@ def write(page: Path, figures: Mapping[str, Any]) -> None:
 
 
 def section(figures: Mapping[str, Any]) -> str:
-    """The figures as Markdown: a table of the truncations, and a paragraph. Figures that are missing are left out."""
+    """Returns the figures as Markdown: a table of the truncations, and a paragraph. Figures that are missing are left
+    out.
+    """
     table = list(_table(figures.get("truncation", [])))
     paragraph = textwrap.fill(" ".join(_sentences(figures)), 120, break_long_words=False, break_on_hyphens=False)
     return "\n".join(["", *table, "", paragraph, "", ""])

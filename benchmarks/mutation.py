@@ -54,14 +54,14 @@ class Mutation:
 
 
 def mutate() -> Mutation:
-    """Make all mutants, and run the tests against each."""
+    """Makes all mutants, and runs the tests against each."""
     shutil.rmtree(ROOT / "mutants", ignore_errors=True)
     _mutmut("run", "--max-children", str(os.cpu_count() or 1))
     return results()
 
 
 def results() -> Mutation:
-    """The results of the last run."""
+    """Returns the results of the last run."""
     outcomes = dict(_outcomes(_mutmut("results", "--all", "true").splitlines()))
     mutants = Counter(_module(name) for name in outcomes)
     surviving = [name for name, outcome in outcomes.items() if outcome not in ("killed", "timeout")]
@@ -72,8 +72,9 @@ def results() -> Mutation:
 
 
 def explained(text: str) -> Iterator[Mutant]:
-    """The mutants of a file of explanations. Each entry has a module, a function, the line `before`, the changed lines
-    `after`, and `why` the change has no effect."""
+    """Yields the mutants of a file of explanations. Each entry has a module, a function, the line `before`, the changed
+    lines `after`, and `why` the change has no effect.
+    """
     for entry in tomllib.loads(text)["survivor"]:
         assert entry["why"], f"{entry}: say why"
         for after in entry["after"]:
@@ -81,7 +82,7 @@ def explained(text: str) -> Iterator[Mutant]:
 
 
 def read_mutant(name: str, diff: str) -> Mutant:
-    """The mutant with this name of mutmut's, from its diff."""
+    """Returns the mutant with this name of mutmut's, from its diff."""
     module, _, function = name.rpartition(".")
     function = function.partition("__mutmut_")[0]
     # `x_name` is a function, `xǁClassǁname` a method.

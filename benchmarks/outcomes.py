@@ -129,7 +129,7 @@ def conversations() -> list[Conversation]:
 
 
 async def call(conversation: Conversation, form: ResultForm) -> tuple[Line, ...]:
-    """Make the call. Returns what was said, and what of it was heard."""
+    """Makes the call. Returns what was said, and what of it was heard."""
     transcript: tuple[Line, ...] = ()
     script = Script(
         greeting=Reply(say="Hello. How can I help you?"),
@@ -172,7 +172,7 @@ async def call(conversation: Conversation, form: ResultForm) -> tuple[Line, ...]
 
 
 def stand_in(transcript: str, wanted: Sequence[str]) -> dict[str, Any]:
-    """The answer of a text model that is none: what patterns find in the caller's lines, and inventions."""
+    """Returns the answer of a text model that is none: what patterns find in the caller's lines, and inventions."""
     said = [line.partition(": ")[2] for line in transcript.splitlines() if line.startswith("caller: ")]
     found: dict[str, Any] = {}
     for line in said:  # a later line corrects an earlier one
@@ -232,7 +232,7 @@ class Score:
 
 
 def measure(calls: int) -> list[Score]:
-    """The fields of the first `calls` conversations."""
+    """Returns the fields of the first `calls` conversations."""
     chosen = conversations()[:calls]
     forms = [ResultForm(Booking) for _ in chosen]
     transcripts = [virtual_time.run(call(each, form), seed=1) for each, form in zip(chosen, forms, strict=True)]

@@ -50,7 +50,7 @@ async def _call(caller: Caller, script: Script | str, line: Line, seed: int, jou
 
 
 def journal_of(seed: int) -> bytes:
-    """The journal of the demonstration's call over a rough line."""
+    """Returns the journal of the demonstration's call over a rough line."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
         virtual_time.run(_call(demo, "trattoria", Line.rough(seed=seed), seed, path), seed=seed)
@@ -59,7 +59,7 @@ def journal_of(seed: int) -> bytes:
 
 
 def repeats(runs: int, seed: int) -> bool:
-    """Whether all journals of `runs` calls with one seed are the same to the byte."""
+    """Returns whether all journals of `runs` calls with one seed are the same to the byte."""
     return len({hashlib.sha256(journal_of(seed)).digest() for _ in range(runs)}) == 1
 
 
@@ -94,7 +94,7 @@ CLIPS = ("booking", "busy", "sorry_hours", "next_in_line")
 
 
 def talk(seconds: float, path: Path) -> Path:
-    """Record a conversation of this length. Caller and agent take turns; in each fourth turn the caller interrupts."""
+    """Records a conversation of this length. Caller and agent take turns; in each fourth turn the caller interrupts."""
 
     async def caller(phone: Handset) -> None:
         turn = 0

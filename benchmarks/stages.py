@@ -309,7 +309,9 @@ def call_cost(seconds: float = 30.0, *, journal: bool) -> float:
 
 
 def journal_shares(seconds: float) -> tuple[float, list[tuple[str, float]]]:
-    """The size of a journal in MB a minute, and the share of each kind of record in percent, the largest first."""
+    """Returns the size of a journal in MB a minute, and the share of each kind of record in percent, the largest
+    first.
+    """
     sizes: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
@@ -325,7 +327,9 @@ def journal_shares(seconds: float) -> tuple[float, list[tuple[str, float]]]:
 
 
 def profile(seconds: float, *, journal: bool = False, rows: int = 25) -> str:
-    """The functions of a call with the most time of their own. The profiler makes small functions look slower."""
+    """Returns the functions of a call with the most time of their own. The profiler makes small functions look
+    slower.
+    """
     with cProfile.Profile() as profiler:
         call_cost(seconds, journal=journal)
     text = io.StringIO()

@@ -18,7 +18,7 @@ SUPPRESSION_LIMIT_MS = 3.0
 
 
 def suppression_ms_per_s(seconds: int = 60) -> float:
-    """The CPU of the noise suppression for a second of audio."""
+    """Returns the CPU of the noise suppression for a second of audio."""
     clips = b"".join(clip.ulaw for clip in turn_clips())
     suppress, frames = NoiseSuppressor(), [clips[at : at + 160] for at in range(0, seconds * 8000, 160)]
     began = time.process_time()

@@ -79,7 +79,7 @@ class Recorder:
 
 
 def _kind(name: str, frame: FrameType) -> str | None:
-    """The kind of the step that begins with this call, if it is one of those that are shown."""
+    """Returns the kind of the step that begins with this call, if it is one of those that are shown."""
     if name not in (FROM_TWILIO, FROM_MODEL):
         return None
     message = next((value for value in frame.f_locals.values() if isinstance(value, str | bytes)), "")
@@ -92,7 +92,7 @@ def _kind(name: str, frame: FrameType) -> str | None:
 
 
 def record() -> dict[str, Path_]:
-    """Run the demo's call, and return the most frequent path of each kind. Of interruptions, the longest one."""
+    """Runs the demo's call, and returns the most frequent path of each kind. Of interruptions, the longest one."""
     recorder = Recorder()
     with tempfile.TemporaryDirectory() as folder:
         plan = Plan(None, None, False, False, Path(folder), False)
@@ -111,7 +111,7 @@ def record() -> dict[str, Path_]:
 
 
 def text(paths: dict[str, Path_]) -> str:
-    """The paths as Markdown."""
+    """Returns the paths as Markdown."""
     parts = []
     for kind, title in TITLES.items():
         lines = [f"{'  ' * depth}{_short(name)}" for depth, name in _between_modules(paths[kind])]
@@ -120,7 +120,7 @@ def text(paths: dict[str, Path_]) -> str:
 
 
 def _between_modules(path: Path_) -> list[tuple[int, str]]:
-    """The calls from one module to another, each once in a row, with their depth among those that are left."""
+    """Returns the calls from one module to another, each once in a row, with their depth among those that are left."""
     shown: list[tuple[int, str]] = []
     above: list[tuple[int, str, int]] = []  # depth, module, depth among those that are left
     for depth, name in path:
@@ -137,18 +137,18 @@ def _between_modules(path: Path_) -> list[tuple[int, str]]:
 
 
 def _module(name: str) -> str:
-    """The name without its class and function."""
+    """Returns the name without its class and function."""
     parts = name.split(".")
     return ".".join(parts[:-2] if parts[-2].lstrip("_")[:1].isupper() else parts[:-1])
 
 
 def _short(name: str) -> str:
-    """The module without the name of the package, and the function."""
+    """Returns the module without the name of the package, and the function."""
     return name.removeprefix("realtime_core.").removeprefix("telephony.")
 
 
 def write() -> None:
-    """Replace the written part of the page."""
+    """Replaces the written part of the page."""
     page = PAGE.read_text()
     head, rest = page.split(BEGIN)
     tail = rest.split(END)[1]

@@ -100,7 +100,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
 
 
 def page(name: str) -> str:
-    """The page with its generated part made anew. Raises `ValueError` if the marks are missing."""
+    """Returns the page with its generated part made anew. Raises `ValueError` if the marks are missing."""
     before, begin, rest = (ROOT / "docs" / name).read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -128,7 +128,7 @@ def write() -> None:
 
 
 def _text(field: FieldInfo) -> str:
-    """The default as the environment has it."""
+    """Returns the default as the environment has it."""
     default = field.default
     if default is None:
         return ""
@@ -138,14 +138,14 @@ def _text(field: FieldInfo) -> str:
 
 
 def _classes(module: ModuleType) -> Iterator[type[Exception]]:
-    """The classes that a module defines, in the order of the source."""
+    """Yields the classes that a module defines, in the order of the source."""
     for value in vars(module).values():
         if inspect.isclass(value) and value.__module__ == module.__name__:
             yield value
 
 
 def _summary(documented: Any) -> str:
-    """The first paragraph of a docstring. Raises `ValueError` if there is none."""
+    """Returns the first paragraph of a docstring. Raises `ValueError` if there is none."""
     text = documented.__dict__.get("__doc__") if inspect.isclass(documented) else documented.__doc__
     if not text:
         raise ValueError(f"{documented} needs a docstring")

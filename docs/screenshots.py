@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _record(folder: Path, journal: Path) -> str:
-    """Write the record of the call, and return its sid."""
+    """Writes the record of the call, and returns its sid."""
     call, at = HeardCall(lambda: read_journal(journal)), datetime(2026, 1, 30, 18, 4, tzinfo=UTC)
     sid = str(call.recorded.header["call_sid"])
     tools = {tool.name: {"calls": 1, "failures": 0} for tool in call.tools}

@@ -59,7 +59,7 @@ class RealtimeAgent(Generic[TContext]):
         self._check_parts()
 
     def _check_parts(self) -> None:
-        """Raise `UserError` for mistakes that would otherwise fail during a call: a function without `@function_tool`,
+        """Raises `UserError` for mistakes that would otherwise fail during a call: a function without `@function_tool`,
         a class instead of an object, a single tool instead of a list."""
         from .guardrails import check_guardrails
         from .handoffs import check_handoff
@@ -81,11 +81,11 @@ class RealtimeAgent(Generic[TContext]):
             raise UserError(f"RealtimeAgent {self.name!r}: `hooks` is a class: write {self.hooks.__name__}().")
 
     def clone(self, **changes: Any) -> RealtimeAgent[TContext]:
-        """Return a copy with some fields changed: `agent.clone(instructions="New instructions")`. Lists are shared."""
+        """Returns a copy with some fields changed: `agent.clone(instructions="New instructions")`. Lists are shared."""
         return dataclasses.replace(self, **changes)
 
     async def get_system_prompt(self, run_context: RunContextWrapper[TContext]) -> str | None:
-        """Return the instructions; call the function if they are one. Raises what the function raises, and `UserError`
+        """Returns the instructions; call the function if they are one. Raises what the function raises, and `UserError`
         if it returns no text."""
         if self.instructions is None or isinstance(self.instructions, str):
             return self.instructions
@@ -95,7 +95,7 @@ class RealtimeAgent(Generic[TContext]):
         return made
 
     async def get_mcp_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Return the tools of this agent's MCP servers.
+        """Returns the tools of this agent's MCP servers.
 
         A server is an object with `await list_tools()` and `await call_tool(name, arguments)`: the official client's
         `ClientSession`, or an object that returns a plain list. The user connects it. Source:
@@ -104,7 +104,7 @@ class RealtimeAgent(Generic[TContext]):
         return list(await _mcp_tools(self.mcp_servers, run_context, self))
 
     async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Return the enabled tools; those of the MCP servers come last. Raises `UserError` for an invalid tool."""
+        """Returns the enabled tools; those of the MCP servers come last. Raises `UserError` for an invalid tool."""
         from .tools import check_tool, is_enabled
 
         given = [*self.tools, *(await self.get_mcp_tools(run_context) if self.mcp_servers else ())]
@@ -171,7 +171,7 @@ def _takes(function: Callable[..., Any], *arguments: str) -> bool:
 
 
 async def _mcp_tools(servers: Sequence[Any], run_context: RunContextWrapper[Any], agent: Any) -> list[FunctionTool]:
-    """Return the tools of all MCP servers, in order."""
+    """Returns the tools of all MCP servers, in order."""
     tools: list[FunctionTool] = []
     for server in servers:
         # Servers of the Agents SDK take (context, agent) to filter; the MCP client's session takes neither.

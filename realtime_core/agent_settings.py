@@ -40,7 +40,7 @@ async def activate(
     overrides: RealtimeSessionModelSettings | None = None,
     voice_of: RealtimeSessionModelSettings | None = None,
 ) -> ActiveAgent:
-    """Compute the instructions, tools and handoffs of an agent.
+    """Computes the instructions, tools and handoffs of an agent.
 
     Precedence from low to high: `base` (run config, then initial settings), the agent, `overrides` (for the starting
     agent the initial settings again). `voice_of` holds the settings with which audio was generated: their voice stays,
@@ -87,7 +87,9 @@ async def _enabled_tools(
 def _by_name(
     tools: list[Any], handoffs: list[Handoff[Any, Any]]
 ) -> tuple[dict[str, Tool], dict[str, Handoff[Any, Any]]]:
-    """The tools and handoffs that run in this process, by name; without tools that the server runs (plain dicts)."""
+    """Returns the tools and handoffs that run in this process, by name; without tools that the server runs (plain
+    dicts).
+    """
     local = [tool for tool in tools if not isinstance(tool, Mapping)]
     names = [*(tool.name for tool in local), *(handoff.tool_name for handoff in handoffs)]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -96,7 +98,7 @@ def _by_name(
 
 
 def _with_voice(settings: RealtimeSessionModelSettings, voice: Any) -> RealtimeSessionModelSettings:
-    """The settings with another voice, also in the nested form, which has precedence."""
+    """Returns the settings with another voice, also in the nested form, which has precedence."""
     changed = settings.copy()
     changed["voice"] = voice
     output = (settings.get("audio") or {}).get("output") or {}
@@ -107,7 +109,7 @@ def _with_voice(settings: RealtimeSessionModelSettings, voice: Any) -> RealtimeS
 
 
 def _voice(settings: RealtimeSessionModelSettings) -> Any:
-    """The voice of the settings, or None."""
+    """Returns the voice of the settings, or None."""
     return ((settings.get("audio") or {}).get("output") or {}).get("voice") or settings.get("voice")
 
 

@@ -55,7 +55,7 @@ class AnswerGate:
             self._closed_until = _PAST
 
     def hold(self, until: float) -> None:
-        """Delay answers until `release`, and at most until `until`."""
+        """Delays answers until `release`, and at most until `until`."""
         self._held_until = until
 
     def release(self) -> None:

@@ -15,7 +15,7 @@ __all__ = ["to_realtime_audio_format"]
 
 
 def to_realtime_audio_format(input_audio_format: Any) -> dict[str, Any] | None:
-    """Convert a format to the protocol's object. `"g711_ulaw"` becomes `{"type": "audio/pcmu"}`.
+    """Converts a format to the protocol's object. `"g711_ulaw"` becomes `{"type": "audio/pcmu"}`.
 
     The format is a name, a protocol object or an object of the `openai` package. PCM gets its rate, 24,000 Hz. None and
     unknown names give None. In session settings an unknown name raises `UserError`.

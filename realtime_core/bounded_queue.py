@@ -45,7 +45,7 @@ class BoundedQueue(Generic[T]):
         return iter(self._items)
 
     def put(self, item: T) -> bool:
-        """Add an item; returns whether it was taken."""
+        """Adds an item; returns whether it was taken."""
         size = self._size_of(item)
         while self._items and self.size + size > self._limit:
             if not self._drop_one():
@@ -55,20 +55,20 @@ class BoundedQueue(Generic[T]):
         return True
 
     def popleft(self) -> T:
-        """Take the oldest item. Raises `IndexError` if the queue is empty."""
+        """Takes the oldest item. Raises `IndexError` if the queue is empty."""
         item = self._items.popleft()
         self.size -= self._size_of(item)
         return item
 
     def take(self) -> list[T]:
-        """Take all items, in order."""
+        """Takes all items, in order."""
         items = list(self._items)
         self._items.clear()
         self.size = 0
         return items
 
     def keep_last(self, size: int) -> None:
-        """Remove old items, the oldest first, while those that remain have at least this size together."""
+        """Removes old items, the oldest first, while those that remain have at least this size together."""
         while self._items and self.size - self._size_of(self._items[0]) >= size:
             self.popleft()
 

@@ -26,7 +26,7 @@ class DeadlineTimer:
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, at: float | None) -> None:
-        """Move the deadline to `at`, on the loop's clock. None or infinity: there is no deadline."""
+        """Moves the deadline to `at`, on the loop's clock. None or infinity: there is no deadline."""
         if at == math.inf:
             at = None
         if at == self._at:
@@ -37,7 +37,7 @@ class DeadlineTimer:
         self._handle = None if at is None else self._loop.call_at(at, self._due, at)
 
     def cancel(self) -> None:
-        """Forget the deadline."""
+        """Forgets the deadline."""
         self.set(None)
 
     def _due(self, at: float) -> None:

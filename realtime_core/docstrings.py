@@ -31,7 +31,7 @@ class Docstring:
 
 
 def parse_docstring(text: str | None, style: DocstringStyle | None = None) -> Docstring:
-    """Parse a docstring. Without a `style` the style is detected. Text in no known style is the description."""
+    """Parses a docstring. Without a `style` the style is detected. Text in no known style is the description."""
     text = _EPYDOC_FIELD.sub(r"\1:", inspect.cleandoc(text or ""))
     if "\n" not in text and not text.startswith(":"):
         return Docstring(text.strip())  # griffe takes 0.1 s to import, and one line needs no parser
@@ -61,7 +61,8 @@ def _style(text: str) -> DocstringStyle:
 
 
 def _without_types(text: str) -> str:
-    """The text without the bracketed types of its entries: `limit (int, default: 5): How many.` -> `limit: How many.`
+    """Returns the text without the bracketed types of its entries: `limit (int, default: 5): How many.` -> `limit: How
+    many.`
 
     Types come from the signature. griffe splits an entry at its first colon, which may be one in the type.
     """
@@ -76,7 +77,7 @@ def _without_types(text: str) -> str:
 
 
 def _closing(text: str, start: int) -> int:
-    """The index after the bracket that closes the one at `start` on the same line; `start` if there is none."""
+    """Returns the index after the bracket that closes the one at `start` on the same line; `start` if there is none."""
     depth = 0
     for at in range(start, len(text)):
         depth += {"(": 1, ")": -1, "\n": 0}.get(text[at], 0)

@@ -35,19 +35,19 @@ class Done(Coroutine[Any, Any, None]):
         raise typ
 
     def close(self) -> None:
-        """Do nothing, because there is nothing to stop."""
+        """Does nothing, because there is nothing to stop."""
 
 
 DONE = Done()
 
 
 def is_done(returned: Any) -> bool:
-    """Whether the call that returned this has done its work. A call that returns no awaitable has."""
+    """Returns whether the call that returned this has done its work. A call that returns no awaitable has."""
     return returned is DONE or isinstance(returned, Done) or not inspect.isawaitable(returned)
 
 
 def withdraw(returned: Any) -> bool:
-    """Cancel a call of an `async def` function that nothing has awaited. Returns whether that was possible."""
+    """Cancels a call of an `async def` function that nothing has awaited. Returns whether that was possible."""
     if inspect.iscoroutine(returned):
         returned.close()
         return True

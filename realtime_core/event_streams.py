@@ -75,7 +75,7 @@ class EventStream:
         """How many raw events and text deltas were dropped."""
 
     def __len__(self) -> int:
-        """The number of queued events."""
+        """Returns the number of queued events."""
         return self._live
 
     @property
@@ -84,7 +84,7 @@ class EventStream:
         return [slot.event for slot in self._slots if slot.event is not None]
 
     def put(self, event: RealtimeAnyEvent) -> None:
-        """Queue an event by the rules of its kind. Does nothing after the end."""
+        """Queues an event by the rules of its kind. Does nothing after the end."""
         if self._ended or (self._types and event.type not in self._types):
             return
         kind = _DROPPABLE.get(event.type, "control")
@@ -118,7 +118,7 @@ class EventStream:
             self._clear()
 
     def _drop(self, kind: _Class) -> int:
-        """Drop the oldest event of a kind. Its slot stays empty until half of the slots are."""
+        """Drops the oldest event of a kind. Its slot stays empty until half of the slots are."""
         slot = self._of[kind].popleft()
         self._size[kind] -= slot.size
         slot.event = None
@@ -134,7 +134,7 @@ class EventStream:
             waiting.clear()
 
     def end(self, error: Exception | None = None) -> None:
-        """End the stream. Idempotent: the first end counts."""
+        """Ends the stream. Idempotent: the first end counts."""
         if not self._ended:
             self._ended = True
             self._error = error
@@ -143,7 +143,7 @@ class EventStream:
                     waiter.set_result(None)
 
     def close(self) -> None:
-        """End the stream for its consumer, and drop the queued events."""
+        """Ends the stream for its consumer, and drops the queued events."""
         self.end()
         self._error = None
         self._clear()
@@ -237,8 +237,9 @@ class EventHub:
         self._handlers = tuple(h for h in self._handlers if h != handler)
 
     def open_stream(self, types: Collection[str] = (), after: EventStream | None = None) -> EventStream:
-        """Open a stream of the events from now on. With `after`, the events queued in that stream come first; they also
-        stay there."""
+        """Opens a stream of the events from now on. With `after`, the events queued in that stream come first; they
+        also stay there.
+        """
         stream = EventStream(
             types,
             audio_bytes=int(self._settings.get("audio_ms", 60_000) * self._audio_bytes_per_ms),
@@ -265,14 +266,14 @@ class EventHub:
                 self._handler_failed(handler, event, error)
 
     def _handler_failed(self, handler: EventHandler, event: RealtimeAnyEvent, error: Exception) -> None:
-        """Log the first failure of each kind. Audio events come fifty times a second."""
+        """Logs the first failure of each kind. Audio events come fifty times a second."""
         kind = (user_code.name_of(handler), event.type, type(error).__name__)
         if kind not in self._failures:
             self._failures.add(kind)
             user_code.log_failure("An event handler of the session", error, at=event.type)
 
     def end(self, error: Exception | None = None) -> None:
-        """End all streams: they deliver their queued events, then stop or raise `error`."""
+        """Ends all streams: they deliver their queued events, then stop or raises `error`."""
         self._ended = True
         self._error = self._error or error
         for stream in self._streams:

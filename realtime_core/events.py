@@ -423,7 +423,9 @@ RealtimeAnyEvent = (
 
 
 def is_sdk_event(event: RealtimeAnyEvent) -> TypeGuard[RealtimeSessionEvent]:
-    """Whether the OpenAI Agents SDK has this event too. For a raw event that depends on the model event in it."""
+    """Returns whether the OpenAI Agents SDK has this event too. For a raw event that depends on the model event in
+    it.
+    """
     if isinstance(event, RealtimeRawModelEvent):
         return not isinstance(event.data, OWN_MODEL_EVENTS)
     return isinstance(event, RealtimeSessionEvent)

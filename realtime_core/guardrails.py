@@ -114,7 +114,7 @@ def output_guardrail(*, name: str | None = ...) -> Callable[[GuardrailFunction],
 def output_guardrail(
     func: GuardrailFunction | None = None, *, name: str | None = None
 ) -> OutputGuardrail[Any] | Callable[[GuardrailFunction], OutputGuardrail[Any]]:
-    """Make an `OutputGuardrail` from a function, as `@output_guardrail` or `@output_guardrail(name=...)`."""
+    """Makes an `OutputGuardrail` from a function, as `@output_guardrail` or `@output_guardrail(name=...)`."""
     if func is not None:
         return OutputGuardrail(func, name)
     return lambda f: OutputGuardrail(f, name)
@@ -129,14 +129,16 @@ def input_guardrail(
 def input_guardrail(
     func: GuardrailFunction | None = None, *, name: str | None = None, run_in_parallel: bool = True
 ) -> InputGuardrail[Any] | Callable[[GuardrailFunction], InputGuardrail[Any]]:
-    """Make an `InputGuardrail` from a function, as `@input_guardrail` or `@input_guardrail(name=...)`."""
+    """Makes an `InputGuardrail` from a function, as `@input_guardrail` or `@input_guardrail(name=...)`."""
     if func is not None:
         return InputGuardrail(func, name, run_in_parallel)
     return lambda f: InputGuardrail(f, name, run_in_parallel)
 
 
 def _checked(output: Any, wanted: type[TOutput]) -> TOutput:
-    """Return the output of a guardrail function. Raises `UserError` for a wrong type; the SDK's classes are allowed."""
+    """Returns the output of a guardrail function. Raises `UserError` for a wrong type; the SDK's classes are
+    allowed.
+    """
     field = "behavior" if wanted is ToolGuardrailFunctionOutput else "tripwire_triggered"
     if not hasattr(output, field):
         raise UserError(f"A guardrail function must return a {wanted.__name__}, not {type(output).__name__}.")
@@ -144,7 +146,7 @@ def _checked(output: Any, wanted: type[TOutput]) -> TOutput:
 
 
 def check_guardrails(guardrails: Iterable[Any]) -> None:
-    """Raise `UserError` for an invalid guardrail. A guardrail that cannot run would allow everything."""
+    """Raises `UserError` for an invalid guardrail. A guardrail that cannot run would allow everything."""
     for each in guardrails:
         if not hasattr(each, "run") or not hasattr(each, "get_name"):
             raise UserError(f"{each!r} is not a guardrail. Is @output_guardrail or @input_guardrail missing?")
@@ -168,17 +170,17 @@ class ToolGuardrailFunctionOutput:
 
     @classmethod
     def allow(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Run the tool."""
+        """Runs the tool."""
         return cls(output_info)
 
     @classmethod
     def reject_content(cls, message: str, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Do not run the tool. The model gets `message` as the output."""
+        """Does not run the tool. The model gets `message` as the output."""
         return cls(output_info, _RejectContent(type="reject_content", message=message))
 
     @classmethod
     def raise_exception(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Do not run the tool. An `error` event is emitted, and the model is informed that the call was blocked."""
+        """Does not run the tool. An `error` event is emitted, and the model is informed that the call was blocked."""
         return cls(output_info, _Plain(type="raise_exception"))
 
 
@@ -255,7 +257,7 @@ def tool_input_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., A
 def tool_input_guardrail(
     func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolInputGuardrail[Any] | Callable[[Callable[..., Any]], ToolInputGuardrail[Any]]:
-    """Make a `ToolInputGuardrail` from a function, as `@tool_input_guardrail` or `@tool_input_guardrail(name=...)`."""
+    """Makes a `ToolInputGuardrail` from a function, as `@tool_input_guardrail` or `@tool_input_guardrail(name=...)`."""
     if func is not None:
         return ToolInputGuardrail(func, name)
     return lambda f: ToolInputGuardrail(f, name)
@@ -268,7 +270,7 @@ def tool_output_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., 
 def tool_output_guardrail(
     func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolOutputGuardrail[Any] | Callable[[Callable[..., Any]], ToolOutputGuardrail[Any]]:
-    """Make a `ToolOutputGuardrail` from a function: `@tool_output_guardrail` or `@tool_output_guardrail(name=...)`."""
+    """Makes a `ToolOutputGuardrail` from a function: `@tool_output_guardrail` or `@tool_output_guardrail(name=...)`."""
     if func is not None:
         return ToolOutputGuardrail(func, name)
     return lambda f: ToolOutputGuardrail(f, name)

@@ -54,7 +54,7 @@ class Handoff(Generic[TContext, TAgent]):
     """The agent that takes over, if it is known beforehand."""
 
     def get_transfer_message(self, agent: RealtimeAgent[Any]) -> str:
-        """The tool's output for the model."""
+        """Returns the tool's output for the model."""
         return json.dumps({"assistant": agent.name}, ensure_ascii=False)
 
     @classmethod
@@ -102,7 +102,7 @@ def realtime_handoff(
     input_type: Any = None,
     is_enabled: ToolEnabled = True,
 ) -> Handoff[TContext, RealtimeAgent[TContext]]:
-    """Make a handoff to `agent`. An agent in `handoffs` is a handoff with the default options.
+    """Makes a handoff to `agent`. An agent in `handoffs` is a handoff with the default options.
 
     `on_handoff(context)`, plain or async, is called when the handoff happens. With `input_type` (any type that pydantic
     can read) the model must give an input of that type, and `on_handoff(context, input)` is called.
@@ -166,7 +166,7 @@ def _read_input(adapter: Any, arguments: str, agent_name: str) -> Any:
 
 
 def check_handoff(handoff: Any) -> None:
-    """Raise `UserError` if the object is neither an agent nor a handoff."""
+    """Raises `UserError` if the object is neither an agent nor a handoff."""
     from .agent import RealtimeAgent
 
     if not isinstance(handoff, RealtimeAgent) and not _has_shape(handoff):
@@ -178,8 +178,9 @@ def _has_shape(handoff: Any) -> bool:
 
 
 def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
-    """Convert an entry of `RealtimeAgent.handoffs` to a handoff. Raises `UserError` for another type, and for a handoff
-    that would filter the history."""
+    """Converts an entry of `RealtimeAgent.handoffs` to a handoff. Raises `UserError` for another type, and for a
+    handoff that would filter the history.
+    """
     from .agent import RealtimeAgent
 
     check_handoff(handoff)
@@ -196,7 +197,7 @@ def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
 async def filter_enabled_handoffs(
     handoffs: Iterable[Handoff[Any, Any]], context_wrapper: RunContextWrapper[Any], agent: RealtimeAgent[Any]
 ) -> list[Handoff[Any, Any]]:
-    """Return the handoffs that are enabled now. Exceptions of `is_enabled` functions pass through."""
+    """Returns the handoffs that are enabled now. Exceptions of `is_enabled` functions pass through."""
     listed = list(handoffs)
     enabled = await user_code.concurrently(*(is_enabled(handoff, context_wrapper, agent) for handoff in listed))
     return [handoff for handoff, is_on in zip(listed, enabled, strict=True) if is_on]
@@ -205,6 +206,6 @@ async def filter_enabled_handoffs(
 async def collect_enabled_handoffs(
     agent: RealtimeAgent[Any], context_wrapper: RunContextWrapper[Any]
 ) -> list[Handoff[Any, RealtimeAgent[Any]]]:
-    """Return the agent's enabled handoffs. Raises `UserError` for an invalid entry; exceptions of `is_enabled`
+    """Returns the agent's enabled handoffs. Raises `UserError` for an invalid entry; exceptions of `is_enabled`
     functions pass through."""
     return await filter_enabled_handoffs(map(as_handoff, agent.handoffs), context_wrapper, agent)

@@ -76,7 +76,7 @@ class ToolOutputSent:
 
 
 def reduce(items: Items, event: RealtimeModelEvent | ToolOutputSent, *, bytes_per_ms: float = 48.0) -> Reduced:
-    """Return the conversation after `event`, and the changes. Events that do not concern the conversation change
+    """Returns the conversation after `event`, and the changes. Events that do not concern the conversation change
     nothing.
 
     `bytes_per_ms` belongs to the session's output audio: 48 for PCM16 at 24 kHz, 8 for G.711.
@@ -141,7 +141,7 @@ def _upsert(items: Items, new: RealtimeItem, previous_item_id: str | None) -> Re
 
 
 def _other(items: Items, event: RealtimeModelOtherItemEvent) -> Reduced:
-    """Keep the place of an item that is not listed. A tool's output belongs to its call."""
+    """Keeps the place of an item that is not listed. A tool's output belongs to its call."""
     at = index(items, event.item_id)
     entry = OtherItem(event.item_id, event.item_type, event.previous_item_id, event.call_id, event.output)
     if at is None:
@@ -159,7 +159,7 @@ def _other(items: Items, event: RealtimeModelOtherItemEvent) -> Reduced:
 
 
 def _put(items: Items, at: int, entry: Entry) -> Items:
-    """Replace an item. If its place is new information, it moves there, with the items that follow it."""
+    """Replaces an item. If its place is new information, it moves there, with the items that follow it."""
     if entry.previous_item_id == items[at].previous_item_id:
         return (*items[:at], entry, *items[at + 1 :])
     end = chain_end(items, at)
@@ -176,7 +176,7 @@ TItem = TypeVar("TItem", UserMessageItem, AssistantMessageItem)
 
 
 def _update(items: Items, item_id: str, cls: type[TItem], change: Callable[[TItem], TItem]) -> Reduced:
-    """Change an item of that class if there is one."""
+    """Changes an item of that class if there is one."""
     at = index(items, item_id)
     if at is None:
         return items, ()
@@ -205,7 +205,7 @@ def _deleted(items: Items, item_id: str) -> Reduced:
 def _with_part(
     content: list[AssistantContent], index: int, cls: type[AssistantAudio] | type[AssistantText]
 ) -> tuple[list[AssistantContent], AssistantContent]:
-    """Return a copy of the content with a part of that class at `index`, and that part."""
+    """Returns a copy of the content with a part of that class at `index`, and that part."""
     grown = [*content, *(cls() for _ in range(index + 1 - len(content)))]
     if not isinstance(grown[index], cls):
         grown[index] = cls()
@@ -241,7 +241,7 @@ def _said(
 
 
 def _received(items: Items, event: RealtimeModelAudioEvent, ms: float) -> Reduced:
-    """Count the received audio of a part. This causes no history event."""
+    """Counts the received audio of a part. This causes no history event."""
 
     def change(item: AssistantMessageItem) -> AssistantMessageItem:
         content, part = _with_part(item.content, event.content_index, AssistantAudio)
@@ -283,7 +283,7 @@ def _cut(items: Items, item_id: str, content_index: int, audio_end_ms: int) -> R
 
 
 def _heard(part: AssistantAudio) -> AssistantAudio:
-    """The part with the heard words. They are computed once; text that comes after the cut was not heard."""
+    """Returns the part with the heard words. They are computed once; text that comes after the cut was not heard."""
     if part.heard_ms is None or part.heard_transcript is not None or part.transcript is None:
         return part
     fraction = part.heard_ms / part.received_ms if part.received_ms > 0 else float(part.heard_ms > 0)
@@ -330,7 +330,7 @@ def _tool_output(items: Items, call_id: str | None, output: str) -> Reduced:
 
 
 def _with_known_output(items: Items, call: RealtimeToolCallItem) -> RealtimeToolCallItem:
-    """The call with its output, if the output came before the call."""
+    """Returns the call with its output, if the output came before the call."""
     for item in items if call.output is None and call.call_id else ():
         if isinstance(item, OtherItem) and item.call_id == call.call_id and item.output is not None:
             return replace(call, output=item.output, status="completed")

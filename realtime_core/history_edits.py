@@ -25,7 +25,7 @@ __all__ = ["history_edits", "wire_items", "wire_outputs"]
 def history_edits(
     old: Sequence[Entry], new: Sequence[RealtimeItem], *, lost: Collection[str] = ()
 ) -> list[RealtimeModelRawClientMessage]:
-    """Return client events that change `old` to `new`, in the order of both. `previous_item_id` of the items is
+    """Returns client events that change `old` to `new`, in the order of both. `previous_item_id` of the items is
     ignored.
 
     An item that was changed or moved is deleted and created again; the items before it stay. A tool call is deleted
@@ -80,7 +80,7 @@ def _anywhere(item: RealtimeItem) -> RealtimeItem:
 
 
 def _outputs_by_call(items: Sequence[Entry]) -> dict[str, list[str]]:
-    """Map each call id to the items that hold the call's output."""
+    """Maps each call id to the items that hold the call's output."""
     found: dict[str, list[str]] = {}
     for item in items:
         if isinstance(item, OtherItem) and item.call_id and item.output is not None:
@@ -89,7 +89,7 @@ def _outputs_by_call(items: Sequence[Entry]) -> dict[str, list[str]]:
 
 
 def _differs_in_output(old: RealtimeItem | None, new: RealtimeItem, outputs: Mapping[str, list[str]]) -> bool:
-    """Whether both are the same tool call with different outputs, and the old output can be deleted."""
+    """Returns whether both are the same tool call with different outputs, and the old output can be deleted."""
     if not isinstance(old, RealtimeToolCallItem) or not isinstance(new, RealtimeToolCallItem) or new.server_label:
         return False
     if old.output == new.output or (old.output is not None and not outputs.get(old.call_id or "")):
@@ -98,7 +98,7 @@ def _differs_in_output(old: RealtimeItem | None, new: RealtimeItem, outputs: Map
 
 
 def _behind(items: Sequence[Entry], gone: set[str]) -> dict[str, str]:
-    """Map each listed item to the last unlisted item that directly follows it. New items are inserted after that."""
+    """Maps each listed item to the last unlisted item that directly follows it. New items are inserted after that."""
     found: dict[str, str] = {}
     head = ""
     for item in items:
@@ -114,7 +114,7 @@ def _event(type: str, **fields: Any) -> RealtimeModelRawClientMessage:
 
 
 def wire_items(item: RealtimeItem) -> Iterator[dict[str, Any]]:
-    """The item in the form of the protocol, as a client may create it.
+    """Yields the item in the form of the protocol, as a client may create it.
 
     Speech becomes text. Of the agent's speech it is the heard text. A tool call is followed by its output. A call of a
     hosted tool contains its output.
@@ -133,7 +133,7 @@ def wire_items(item: RealtimeItem) -> Iterator[dict[str, Any]]:
 
 
 def wire_outputs(item: RealtimeItem) -> Iterator[dict[str, Any]]:
-    """The protocol's item with a tool call's output, if the call has one."""
+    """Yields the protocol's item with a tool call's output, if the call has one."""
     if isinstance(item, RealtimeToolCallItem) and item.server_label is None and item.output is not None:
         output = {"call_id": item.call_id or item.item_id, "output": item.output}
         yield {"id": f"{item.item_id[:28]}_out", "type": "function_call_output", **output}

@@ -31,17 +31,17 @@ Items = tuple[Entry, ...]
 
 
 def listed(items: Items) -> list[RealtimeItem]:
-    """The items that the history lists."""
+    """Returns the items that the history lists."""
     return [item for item in items if not isinstance(item, OtherItem)]
 
 
 def index(items: Items, item_id: str) -> int | None:
-    """The index of an item. The search starts at the end, where most changes are."""
+    """Returns the index of an item. The search starts at the end, where most changes are."""
     return next((i for i in range(len(items) - 1, -1, -1) if items[i].item_id == item_id), None)
 
 
 def call_index(items: Items, call_id: str | None) -> int | None:
-    """The index of the tool call with this call id."""
+    """Returns the index of the tool call with this call id."""
     if not call_id:
         return None
     for i in range(len(items) - 1, -1, -1):
@@ -52,7 +52,7 @@ def call_index(items: Items, call_id: str | None) -> int | None:
 
 
 def chain_end(items: Items, start: int) -> int:
-    """The end of the run from `start` in which each item names the item before it as its predecessor."""
+    """Returns the end of the run from `start` in which each item names the item before it as its predecessor."""
     end = start + 1
     while end < len(items) and items[end].previous_item_id == items[end - 1].item_id:
         end += 1
@@ -60,7 +60,7 @@ def chain_end(items: Items, start: int) -> int:
 
 
 def place(items: Items, chain: Items) -> Items:
-    """Insert a chain after its predecessor. Then move the items that waited for its tail behind it."""
+    """Inserts a chain after its predecessor. Then move the items that waited for its tail behind it."""
     previous = chain[0].previous_item_id
     if previous is None:
         at = len(items)
@@ -80,7 +80,7 @@ def place(items: Items, chain: Items) -> Items:
 
 
 def taken_out(items: Items, at: int) -> Items:
-    """Remove an item. Its followers then follow the item before it, because the item may be added again elsewhere."""
+    """Removes an item. Its followers then follow the item before it, because the item may be added again elsewhere."""
     gone = items[at]
     rest = items[:at] + items[at + 1 :]
     return tuple(

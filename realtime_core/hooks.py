@@ -41,7 +41,7 @@ class Hooks:
         self._queue((self._run, "on_handoff", (source, target)), (target.hooks, "on_handoff", (target, source)))
 
     def hosted_tool_started(self, agent: RealtimeAgent[Any], tool: HostedTool) -> None:
-        """Call the hooks for a tool that the model's server runs. Nothing waits for them."""
+        """Calls the hooks for a tool that the model's server runs. Nothing waits for them."""
         self._queue((self._run, "on_tool_start", (agent, tool)), (agent.hooks, "on_tool_start", (agent, tool)))
 
     def hosted_tool_ended(self, agent: RealtimeAgent[Any], tool: HostedTool, result: Any) -> None:
@@ -49,7 +49,7 @@ class Hooks:
         self._queue((self._run, "on_tool_end", args), (agent.hooks, "on_tool_end", args))
 
     async def tool_started(self, agent: RealtimeAgent[Any], tool: Tool) -> None:
-        """Call and await the hooks before the tool runs."""
+        """Calls and awaits the hooks before the tool runs."""
         for hooks in (self._run, agent.hooks):
             await self._call((hooks, "on_tool_start", (agent, tool)))
 

@@ -42,16 +42,16 @@ class _Dumpable:
     __slots__ = ()
 
     def model_dump(self, *, mode: str = "python", exclude_none: bool = False) -> dict[str, Any]:
-        """Return plain dicts and lists that can be written as JSON. `item_from_dict` reads them."""
+        """Returns plain dicts and lists that can be written as JSON. `item_from_dict` reads them."""
         data: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
         return _without_none(data) if exclude_none else data
 
     def model_dump_json(self, *, exclude_none: bool = False) -> str:
-        """Return the value as JSON text."""
+        """Returns the value as JSON text."""
         return json.dumps(self.model_dump(exclude_none=exclude_none), ensure_ascii=False)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
-        """Return a copy with some fields changed."""
+        """Returns a copy with some fields changed."""
         return dataclasses.replace(self, **(update or {}))  # type: ignore[type-var]
 
 
@@ -227,7 +227,7 @@ _ASSISTANT_PARTS: dict[str, type[AssistantContent]] = {
 
 
 def item_from_dict(data: Mapping[str, Any]) -> RealtimeItem:
-    """Read an item from `model_dump` or from the protocol's form (`id` instead of `item_id`, `output_audio`, ...).
+    """Reads an item from `model_dump` or from the protocol's form (`id` instead of `item_id`, `output_audio`, ...).
 
     Audio, unknown fields, unknown content parts and values of a wrong type are omitted. Raises `UserError` for an
     unknown type or role.

@@ -71,7 +71,7 @@ class RealtimeModelConfig(TypedDict, total=False):
 
 
 def player_of(options: RealtimeModelConfig) -> Player | None:
-    """The player of a configuration, which may have it under either name."""
+    """Returns the player of a configuration, which may have it under either name."""
     return options.get("player") or options.get("playback_tracker")
 
 
@@ -80,7 +80,7 @@ class RealtimeModelListener(ABC):
 
     @abstractmethod
     def on_event(self, event: RealtimeModelEvent) -> Coroutine[Any, Any, None]:
-        """Handle an event. The events come in order.
+        """Handles an event. The events come in order.
 
         A listener that waits is `async def`, and the model awaits it before the next event. A listener that does not
         wait handles the event in the call and returns `DONE`.
@@ -97,7 +97,7 @@ class RealtimeModel(ABC):
 
     @abstractmethod
     async def connect(self, options: RealtimeModelConfig) -> None:
-        """Open the connection. Returns when the model has accepted its configuration."""
+        """Opens the connection. Returns when the model has accepted its configuration."""
 
     @abstractmethod
     def add_listener(self, listener: RealtimeModelListener) -> None: ...
@@ -107,11 +107,11 @@ class RealtimeModel(ABC):
 
     @abstractmethod
     def send_event(self, event: RealtimeModelSendEvent) -> Coroutine[Any, Any, None]:
-        """Send one input to the model. A model that waits is `async def`; the session awaits it before the next input.
+        """Sends one input to the model. A model that waits is `async def`; the session awaits it before the next input.
         A model that does not wait sends in the call and returns `DONE`."""
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
-        """Send one input if `send_if()` is true at the moment of sending; return whether it was sent.
+        """Sends one input if `send_if()` is true at the moment of sending; returns whether it was sent.
 
         Nothing runs between the condition and `send_event`. A model whose `send_event` is `async def` sends nothing
         here, because it may wait, and the condition could become false meanwhile.
@@ -127,4 +127,4 @@ class RealtimeModel(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Close the connection. Idempotent."""
+        """Closes the connection. Idempotent."""

@@ -43,7 +43,7 @@ class Outbox:
         self._closed = False
 
     def post(self, event: RealtimeModelSendEvent) -> None:
-        """Send without waiting; an error is reported. Does nothing when the outbox is closed."""
+        """Sends without waiting; an error is reported. Does nothing when the outbox is closed."""
         if self._closed:
             return
         try:
@@ -54,7 +54,7 @@ class Outbox:
             self._on_error(error)
 
     def post_audio(self, audio: bytes) -> None:
-        """Send a piece of the caller's audio, as `post` does. It is called 50 times a second in a call."""
+        """Sends a piece of the caller's audio, as `post` does. It is called 50 times a second in a call."""
         event = RealtimeModelSendAudio(audio)
         if self._closed or self._waiting or self._pumping:
             self.post(event)
@@ -67,7 +67,7 @@ class Outbox:
             self._on_error(error)
 
     async def deliver(self, event: RealtimeModelSendEvent) -> None:
-        """Send, and return when the input is sent. Raises what the model raises, and `UserError` when closed."""
+        """Sends, and return when the input is sent. Raises what the model raises, and `UserError` when closed."""
         if self._closed:
             raise UserError("The session is closed.")
         sending = _LATER if self._waiting or self._pumping else self._model.send_event(event)
@@ -77,7 +77,7 @@ class Outbox:
             await sent
 
     def close(self) -> None:
-        """Send nothing more. Idempotent."""
+        """Sends nothing more. Idempotent."""
         self._closed = True
 
     def _queue(self, event: RealtimeModelSendEvent, sending: Any, sent: asyncio.Future[None] | None) -> None:

@@ -77,7 +77,7 @@ class OutputChecks:
         self._response(response_id)
 
     def audio(self, response_id: str) -> bool:
-        """Take audio of a response. Returns whether it may be played."""
+        """Takes audio of a response. Returns whether it may be played."""
         response = self._responses.get(response_id)
         if response is None:
             return True
@@ -85,7 +85,7 @@ class OutputChecks:
         return not response.tripped
 
     def said(self, response_id: str, item_id: str, content_index: int, delta: str) -> None:
-        """Take more text of a response."""
+        """Takes more text of a response."""
         response = self._response(response_id)
         if response.over:
             return
@@ -94,7 +94,7 @@ class OutputChecks:
         self._check_if_due(response)
 
     def said_in_all(self, response_id: str, item_id: str, content_index: int, text: str) -> None:
-        """Take the whole text of a part. The earlier deltas may have had gaps."""
+        """Takes the whole text of a part. The earlier deltas may have had gaps."""
         response = self._response(response_id)
         known = "".join(response.parts.get((item_id, content_index), ()))
         if response.over or text == known:
@@ -158,7 +158,7 @@ class OutputChecks:
             self._start(response, response.text)
 
     def _trip(self, response: _Response, result: OutputGuardrailResult, text: str) -> None:
-        """Stop the response in one synchronous step; no more of its audio is played."""
+        """Stops the response in one synchronous step; no more of its audio is played."""
         response.tripped = True
         response_id = response.id or None
         newest = next(reversed(self._responses), None) == response.id
@@ -187,7 +187,7 @@ class InputChecks:
         self._heard: OrderedDict[tuple[str, int], str] = OrderedDict()
 
     def heard(self, item_id: str, content_index: int, transcript: str) -> None:
-        """Take the transcript of a turn of the caller. A repeated transcript is not checked again."""
+        """Takes the transcript of a turn of the caller. A repeated transcript is not checked again."""
         key = item_id, content_index
         if item_id and self._heard.get(key) == transcript:
             return
@@ -232,7 +232,7 @@ class Feedback:
 
 
 async def first_tripped(checks: Sequence[tuple[Any, tuple[Any, ...]]], core: SessionCore) -> Any:
-    """Run guardrails with their arguments at the same time. Return the result of the first that trips and cancel the
+    """Runs guardrails with their arguments at the same time. Return the result of the first that trips and cancel the
     others; None if none trips. A guardrail that fails is reported and counts as passed."""
 
     async def run(guardrail: Any, arguments: tuple[Any, ...]) -> Any:

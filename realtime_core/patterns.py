@@ -41,7 +41,7 @@ class LinearPattern:
 
 
 def check_patterns(core_schema: Any, what: str) -> None:
-    """Raise `UserError` if a pydantic schema would match with Python's `re`: for a compiled pattern, or if
+    """Raises `UserError` if a pydantic schema would match with Python's `re`: for a compiled pattern, or if
     `regex_engine` is `python-re`."""
     waiting, seen = [core_schema], set[int]()
     patterns: list[Any] = []
@@ -82,7 +82,7 @@ def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def check_schema_patterns(schema: Mapping[str, Any]) -> None:
-    """Raise `UserError` for a JSON schema with a pattern that does not match in linear time, or with
+    """Raises `UserError` for a JSON schema with a pattern that does not match in linear time, or with
     `patternProperties`."""
     for each in subschemas(schema):
         if isinstance(each.get("pattern"), str):

@@ -44,13 +44,13 @@ class Player(Protocol):
     """Plays the agent's audio. All methods are synchronous and take effect at once."""
 
     def play(self, item_id: str, content_index: int, audio: bytes) -> None:
-        """Queue audio of one part, in the session's output format, behind the queued audio."""
+        """Queues audio of one part, in the session's output format, behind the queued audio."""
 
     def end(self, item_id: str, content_index: int) -> None:
         """Note that no more audio of the part will come."""
 
     def stop(self) -> Sequence[HeardItem]:
-        """Drop all audio that is not yet heard, and fall silent.
+        """Drops all audio that is not yet heard, and fall silent.
 
         Returns, in playing order, each part that was queued or playing and not heard to its end, with its heard
         position when the silence begins. Parts heard to their end are absent (or `finished`). Idempotent: a second call
@@ -58,17 +58,17 @@ class Player(Protocol):
         """
 
     def hold(self) -> None:
-        """Fall silent and keep the audio. `release` continues after the last heard sample. A player that cannot hold
+        """Falls silent and keeps the audio. `release` continues after the last heard sample. A player that cannot hold
         does nothing."""
 
     def duck(self, by_db: float) -> None:
-        """Continue after the last heard sample, quieter by `by_db` decibels, until `release` or `stop`."""
+        """Continues after the last heard sample, quieter by `by_db` decibels, until `release` or `stop`."""
 
     def release(self) -> None:
-        """Continue after `hold` or `duck` from the last heard sample. Otherwise does nothing."""
+        """Continues after `hold` or `duck` from the last heard sample. Otherwise does nothing."""
 
     def heard(self) -> Sequence[HeardItem]:
-        """Return the heard positions of the parts that are queued or playing. Changes nothing."""
+        """Returns the heard positions of the parts that are queued or playing. Changes nothing."""
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ class PlaybackLedger:
         return len(self._parts)
 
     def received(self, item_id: str, content_index: int, n_bytes: int) -> None:
-        """Count audio of a part that the model sent."""
+        """Counts audio of a part that the model sent."""
         part = self._parts.get((item_id, content_index))
         if part is None:
             part = self._parts[item_id, content_index] = _Received()
@@ -112,13 +112,15 @@ class PlaybackLedger:
         return part.n_bytes / self.bytes_per_ms if part else 0.0
 
     def forget_heard(self, heard: Sequence[HeardItem]) -> None:
-        """Forget the parts that are finished: complete or truncated, and no longer in the player (`Player.heard()`)."""
+        """Forgets the parts that are finished: complete or truncated, and no longer in the player
+        (`Player.heard()`).
+        """
         playing = {(h.item_id, h.content_index) for h in heard if not h.finished}
         for key in [k for k, part in self._parts.items() if (part.done or part.truncated) and k not in playing]:
             del self._parts[key]
 
     def truncations(self, heard: Sequence[HeardItem]) -> list[Truncation]:
-        """Return the truncations that end the server's conversation at the heard positions.
+        """Returns the truncations that end the server's conversation at the heard positions.
 
         Each part is truncated at its heard position, rounded down and never past the received audio, because the server
         refuses a position past the part's end. There is no truncation for a part without received audio (the server
@@ -182,7 +184,7 @@ class ClockPlayer:
         self._held = True
 
     def duck(self, by_db: float) -> None:
-        """Continue, because a clock has no volume."""
+        """Continues, because a clock has no volume."""
 
     def release(self) -> None:
         self._advance()
@@ -193,7 +195,7 @@ class ClockPlayer:
         return [HeardItem(*part, playing.heard_ms) for part, playing in self._parts.items()]
 
     def _advance(self) -> None:
-        """Move the playhead to the current time."""
+        """Moves the playhead to the current time."""
         now = self._now()
         elapsed_ms = 0.0 if self._held else max(0.0, (now - self._at) * 1000)
         self._at = now

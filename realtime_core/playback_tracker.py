@@ -52,7 +52,7 @@ class RealtimePlaybackTracker:
         self.stop()
 
     def set_audio_format(self, format: str | Mapping[str, Any] | None) -> None:
-        """Set the format of the reported bytes. The session calls this."""
+        """Sets the format of the reported bytes. The session calls this."""
         name = str(format.get("type") if isinstance(format, Mapping) else format)
         self._bytes_per_ms = 8.0 if any(g711 in name for g711 in ("g711", "pcmu", "pcma")) else 48.0
 

@@ -63,13 +63,13 @@ class Outcome:
         return self.status == "cancelled" or self.reason in ("turn_detected", "client_cancelled")
 
     def names(self) -> list[str]:
-        """The code and the type of the error, if the response has them."""
+        """Returns the code and the type of the error, if the response has them."""
         error = self.error if isinstance(self.error, Mapping) else {}
         return [str(error[name]) for name in ("code", "type") if error.get(name)]
 
 
 def items_of(response: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The output items of a `response` object."""
+    """Returns the output items of a `response` object."""
     output = response.get("output")
     return [each for each in output if isinstance(each, Mapping)] if isinstance(output, list) else []
 

@@ -158,18 +158,20 @@ class Responses:
         return self.state is ResponseState.IDLE and not self._queue
 
     def at_rest(self, now: float) -> bool:
-        """Whether nothing is going on: it is idle, the caller does not speak, and no answer of the server's own is
-        expected."""
+        """Returns whether nothing is going on: it is idle, the caller does not speak, and no answer of the server's own
+        is expected.
+        """
         return self.idle and now >= self._gate.free_at
 
     def awaits_server_answer(self, now: float) -> bool:
-        """Whether the server should answer a turn itself and no audio of the answer has come."""
+        """Returns whether the server should answer a turn itself and no audio of the answer has come."""
         active = self._active
         return self._waits_for_server(now) or (active is not None and active.request is None and not active.spoke)
 
     def expects_unnamed(self, now: float) -> bool:
-        """Whether the next response may lack our event id, because it is the server's own, or because the server
-        returns no metadata."""
+        """Returns whether the next response may lack our event id, because it is the server's own, or because the
+        server returns no metadata.
+        """
         return self._waits_for_server(now) or (self._sent is not None and not self._echoes)
 
     @property
@@ -184,13 +186,13 @@ class Responses:
         return None
 
     def is_out_of_band(self, response_id: str) -> bool:
-        """Whether the response is outside of the default conversation."""
+        """Returns whether the response is outside of the default conversation."""
         return response_id in self._side_responses
 
     # Requests.
 
     def request_answer(self, now: float, item_id: str | None = None, *, acknowledged: bool = False) -> list[Effect]:
-        """Request a response, to `item_id` if given. Requests without options that are not yet sent are merged."""
+        """Requests a response, to `item_id` if given. Requests without options that are not yet sent are merged."""
         request = next((each for each in self._queue if each.options is None), None)
         if request is None:
             request = _Request()
@@ -202,7 +204,7 @@ class Responses:
         return self._next(now)
 
     def request(self, now: float, options: Options) -> list[Effect]:
-        """Request a response with options. No other response fulfils it. An out-of-band request is sent at once."""
+        """Requests a response with options. No other response fulfils it. An out-of-band request is sent at once."""
         if not options:
             return self.request_answer(now)
         if options.get("conversation") == "none":
@@ -213,7 +215,7 @@ class Responses:
         return self._next(now)
 
     def cancel(self, response_id: str | None = None, *, mute: bool = False) -> list[Effect]:
-        """Cancel the response in progress. A response that was requested is cancelled when it is created. At most one
+        """Cancels the response in progress. A response that was requested is cancelled when it is created. At most one
         `response.cancel` is pending."""
         if response_id is not None and response_id != self.active_id:
             return [CancelResponse(self._ids(), response_id, mute)] if response_id in self._side_responses else []
@@ -228,7 +230,7 @@ class Responses:
             self._sent.revoked = True
 
     def hold(self, until: float) -> None:
-        """Send no request without options until `release`, and at most until `until`."""
+        """Sends no request without options until `release`, and at most until `until`."""
         self._gate.hold(until)
 
     def release(self, now: float) -> list[Effect]:
@@ -241,7 +243,7 @@ class Responses:
         return self._gate.paused
 
     def pause(self) -> None:
-        """Send no request until `resume`, except out-of-band ones. A response that begins meanwhile is cancelled."""
+        """Sends no request until `resume`, except out-of-band ones. A response that begins meanwhile is cancelled."""
         self._gate.paused = True
 
     def resume(self, now: float) -> list[Effect]:
@@ -249,8 +251,9 @@ class Responses:
         return self._next(now)
 
     def unanswered(self, now: float) -> list[Options]:
-        """The options of each request that a lost connection leaves unanswered; empty options for a plain request. A
-        response in progress counts if no audio of it has come."""
+        """Returns the options of each request that a lost connection leaves unanswered; empty options for a plain
+        request. A response in progress counts if no audio of it has come.
+        """
         requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.revoked else []
         if self._active and not self._active.spoke and not self.cancelling:
             requests.append(self._active.request or _Request())
@@ -278,7 +281,7 @@ class Responses:
         return bool(wanted)
 
     def created(self, now: float, response_id: str, response: Mapping[str, Any]) -> list[Effect]:
-        """Handle `response.created`."""
+        """Handles `response.created`."""
         echoed = echo_of(response)
         if self._is_side(response, echoed):
             self._side_requests.discard(echoed or next(iter(self._side_requests)))
@@ -325,7 +328,7 @@ class Responses:
             self._active.spoke = True
 
     def done(self, now: float, response_id: str, outcome: Outcome) -> list[Effect]:
-        """Handle `response.done`."""
+        """Handles `response.done`."""
         if response_id in self._side_responses:
             self._side_responses.discard(response_id)
             return []
@@ -347,7 +350,7 @@ class Responses:
         return [*failure, *self._next(now)]
 
     def refused(self, now: float, event_id: str, code: str, error: Any = None) -> list[Effect]:
-        """Handle an error event of the server. It changes nothing if it does not concern a command of ours."""
+        """Handles an error event of the server. It changes nothing if it does not concern a command of ours."""
         if event_id and event_id == self._cancel_id:
             self._cancel_id = None
         self._side_requests.discard(event_id)
@@ -392,7 +395,7 @@ class Responses:
         return [*effects, *self._next(now)]
 
     def _watch(self, now: float) -> list[Effect]:
-        """Give up the active response after too long without an event of it."""
+        """Gives up the active response after too long without an event of it."""
         active, limit_s = self._active, self._retry_policy.stalled_after_s
         if active is None or limit_s is None or now < active.watch_at:
             return []
@@ -409,7 +412,7 @@ class Responses:
         return [*cancel, ResponseStalled(active.response_id), *self.done(now, active.response_id, stalled)]
 
     def _collided(self, now: float, request: _Request) -> list[Effect]:
-        """Send the request again: after the active response, or after a delay if no active response is known."""
+        """Sends the request again: after the active response, or after a delay if no active response is known."""
         self._queue.appendleft(request)
         if self._active is not None:
             request.not_before, request.collides_since = 0.0, None
@@ -428,11 +431,11 @@ class Responses:
         return [CancelResponse(self._cancel_id, self._active.response_id, mute)]
 
     def _reaction_due(self, request: _Request) -> float:
-        """When the reaction to a `response.create` is overdue."""
+        """Returns when the reaction to a `response.create` is overdue."""
         return request.sent_at + (self._cancelled_limit_s if request.maybe_cancelled else self._request_limit_s)
 
     def _presume(self) -> _Request:
-        """Count the response that has just ended as the answer to the sent request."""
+        """Counts the response that has just ended as the answer to the sent request."""
         assert self._sent is not None
         request = self._presumed = self._sent
         self._sent = None
@@ -467,7 +470,7 @@ class Responses:
         self._acknowledged.intersection_update({item_id for each in self._requests() for item_id in each.items})
 
     def _next(self, now: float) -> list[Effect]:
-        """Send the next request if it is due."""
+        """Sends the next request if it is due."""
         request = next((each for each in self._queue if self._due(each) <= now), None)
         if self.state is not ResponseState.IDLE or request is None:
             return []
@@ -516,7 +519,7 @@ def _with_metadata(options: Options, event_id: str) -> Options:
 
 
 def echo_of(response: Mapping[str, Any]) -> str | None:
-    """The event id of the request, which the server returns in the response's metadata."""
+    """Returns the event id of the request, which the server returns in the response's metadata."""
     metadata = response.get("metadata")
     value = metadata.get(_METADATA_KEY) if isinstance(metadata, Mapping) else None
     return value if isinstance(value, str) else None

@@ -36,7 +36,7 @@ class RealtimeRunner:
         self._session_of_model: weakref.ref[RealtimeSession] | None = None
 
     async def run(self, *, context: Any = None, model_config: RealtimeModelConfig | None = None) -> RealtimeSession:
-        """Make a session that is not yet connected: `async with await runner.run() as session`. Nothing is sent here.
+        """Makes a session that is not yet connected: `async with await runner.run() as session`. Nothing is sent here.
 
         Raises `UserError` if the given model object is still in use.
         """

@@ -160,7 +160,7 @@ class RealtimeSession(RealtimeModelListener):
     # Opening and closing
 
     async def __aenter__(self) -> Self:
-        """Connect. Returns when the model has accepted the configuration.
+        """Connects. Returns when the model has accepted the configuration.
 
         Raises the exceptions of dynamic instructions, `UserError` for tools with the same name, and the model's errors
         (`ConnectFailed`, `ServerRejected`).
@@ -190,8 +190,9 @@ class RealtimeSession(RealtimeModelListener):
         return self
 
     def _model_options(self) -> RealtimeModelConfig:
-        """The user's model configuration with the settings of the starting agent and a function that returns the
-        history. A model uses the function when it must begin a new server session."""
+        """Returns the user's model configuration with the settings of the starting agent and a function that returns
+        the history. A model uses the function when it must begin a new server session.
+        """
         options: RealtimeModelConfig = {"conversation": lambda: self.history, **self._model_config}
         options["initial_model_settings"] = self._active.settings
         return options
@@ -202,14 +203,14 @@ class RealtimeSession(RealtimeModelListener):
             tracker.set_audio_format("g711" if self._bytes_per_ms == 8 else "pcm16")
 
     async def enter(self) -> Self:
-        """Connect, as `async with` does. The caller must call `close()`."""
+        """Connects, as `async with` does. The caller must call `close()`."""
         return await self.__aenter__()
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """End the session: cancel users' code, close the model, stop iteration. Takes at most a second.
+        """Ends the session: cancel users' code, close the model, stops iteration. Takes at most a second.
 
         Idempotent. Several tasks and tools may call it at the same time: all wait for the same closing, and cancelling
         one of them does not stop it. If the model fails to close, all get its error, and a later call tries again.
@@ -235,7 +236,7 @@ class RealtimeSession(RealtimeModelListener):
         self._status = "closed"
 
     def _end(self, error: Exception | None = None) -> None:
-        """Emit no more events. Consumers get the queued events, then the end or `error`."""
+        """Emits no more events. Consumers get the queued events, then the end or `error`."""
         self._ended = True
         for answer in self._unanswered:
             if not answer.done():
@@ -264,7 +265,7 @@ class RealtimeSession(RealtimeModelListener):
         return self
 
     async def __anext__(self) -> RealtimeSessionEvent:
-        """Return the next event of the kinds that the OpenAI Agents SDK has. `events` yields all kinds.
+        """Returns the next event of the kinds that the OpenAI Agents SDK has. `events` yields all kinds.
 
         Several plain iterations share the events. After a failure of the model the queued events come first; then the
         session is closed and the error raised.
@@ -286,7 +287,7 @@ class RealtimeSession(RealtimeModelListener):
             raise
 
     def events(self, *types: str) -> EventStream:
-        """Return a stream of all events, or of these types: `async for event in session.events("audio", "dtmf")`.
+        """Returns a stream of all events, or of these types: `async for event in session.events("audio", "dtmf")`.
 
         Events that plain iteration has not yet taken come first, so no event since the start of the session is lost.
         Each call makes an independent consumer. Close it after use, or use it as a context manager.
@@ -294,11 +295,11 @@ class RealtimeSession(RealtimeModelListener):
         return self._events.open_stream(types, after=self._stream)
 
     def subscribe(self, *types: str) -> EventStream:
-        """Return a stream like `events`, but only with events from now on."""
+        """Returns a stream like `events`, but only with events from now on."""
         return self._events.open_stream(types)
 
     def add_handler(self, handler: EventHandler) -> None:
-        """Call `handler(event)` with each event, in order, in the step that caused the event. It must not block.
+        """Calls `handler(event)` with each event, in order, in the step that caused the event. It must not block.
 
         If a handler is added before the session is entered, `async for` gets only the events since its own start.
         """
@@ -310,7 +311,7 @@ class RealtimeSession(RealtimeModelListener):
     # Events of the model
 
     def on_event(self, event: RealtimeModelEvent) -> Coroutine[Any, Any, None]:
-        """Handle an event of the model."""
+        """Handles an event of the model."""
         if self._ended:
             return DONE
         self._core.emit(RealtimeRawModelEvent(event, self._core.info))
@@ -347,11 +348,11 @@ class RealtimeSession(RealtimeModelListener):
     # Inputs of the user
 
     async def send_message(self, message: RealtimeUserInput, *, respond: bool = True) -> None:
-        """Send text, or a message with text and images. With `respond=False` the agent does not answer."""
+        """Sends text, or a message with text and images. With `respond=False` the agent does not answer."""
         await self._deliver(RealtimeModelSendUserInput(message, respond=respond))
 
     async def send_audio(self, audio: bytes, *, commit: bool = False) -> None:
-        """Send the caller's audio in the session's input format. `commit` ends the turn."""
+        """Sends the caller's audio in the session's input format. `commit` ends the turn."""
         await self._deliver(RealtimeModelSendAudio(audio, commit=commit))
 
     @property
@@ -363,21 +364,22 @@ class RealtimeSession(RealtimeModelListener):
         return self._core.outbox.post_audio
 
     async def interrupt(self) -> None:
-        """Stop the agent's speech at once: playback, and the response if it is in progress."""
+        """Stops the agent's speech at once: playback, and the response if it is in progress."""
         await self._deliver(RealtimeModelSendInterrupt())
 
     async def request_response(self, instructions: str | None = None, **options: Any) -> None:
-        """Request a response now. `options` are the fields of the protocol's `response` object: `input`, `conversation`
-        (`"none"`: outside the conversation), `metadata`, `tools`, `output_modalities`, ..."""
+        """Requests a response now. `options` are the fields of the protocol's `response` object: `input`,
+        `conversation` (`"none"`: outside the conversation), `metadata`, `tools`, `output_modalities`, ...
+        """
         fields = {} if instructions is None else {"instructions": instructions}
         await self._deliver(RealtimeModelSendResponseCreate({**fields, **options}))
 
     async def cancel_response(self, response_id: str | None = None) -> None:
-        """Stop the response in progress. Its received audio is still played."""
+        """Stops the response in progress. Its received audio is still played."""
         await self._deliver(RealtimeModelSendResponseCancel(response_id))
 
     async def pause_responses(self) -> None:
-        """Let the model hear the caller and make no response until `resume_responses`. Requests for responses wait.
+        """Lets the model hear the caller and makes no response until `resume_responses`. Requests for responses wait.
         Returns when the server has agreed. A response in progress continues: call `interrupt` first.
 
         Raises:
@@ -387,8 +389,9 @@ class RealtimeSession(RealtimeModelListener):
         await self._set_paused(True)
 
     async def resume_responses(self) -> None:
-        """Let the model respond again: to the requests that waited, and to the turns of the caller from now on. Returns
-        when the server has agreed. Raises `ServerRejected`."""
+        """Lets the model respond again: to the requests that waited, and to the turns of the caller from now on.
+        Returns when the server has agreed. Raises `ServerRejected`.
+        """
         await self._set_paused(False)
 
     async def _set_paused(self, paused: bool) -> None:
@@ -410,8 +413,9 @@ class RealtimeSession(RealtimeModelListener):
             self._unanswered.discard(answer)
 
     async def update_settings(self, settings: RealtimeSessionModelSettings) -> None:
-        """Request other settings of the model's session. Returns when the request is sent. Accepted settings also apply
-        to later agents. If the server refuses them, an `error` event names the setting, and nothing changes."""
+        """Requests other settings of the model's session. Returns when the request is sent. Accepted settings also
+        apply to later agents. If the server refuses them, an `error` event names the setting, and nothing changes.
+        """
 
         def answered(error: Exception | None) -> None:
             if error is None:
@@ -424,7 +428,7 @@ class RealtimeSession(RealtimeModelListener):
     async def update_history(
         self, history: Sequence[RealtimeItem] | Callable[[list[RealtimeItem]], Sequence[RealtimeItem]]
     ) -> None:
-        """Change the conversation to `history` (or to what a function of the current history returns) by deleting and
+        """Changes the conversation to `history` (or to what a function of the current history returns) by deleting and
         creating items.
 
         Speech is sent as text, because the protocol takes no audio back. The history changes when the server confirms.
@@ -446,7 +450,7 @@ class RealtimeSession(RealtimeModelListener):
     # Agents
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
-        """Make another agent the current one without a handoff. Returns when the server has accepted its settings. If
+        """Makes another agent the current one without a handoff. Returns when the server has accepted its settings. If
         the server refuses them, an `error` event names the setting, and the current agent stays. It also stays if the
         agent's dynamic instructions raise; their exception passes through.
         """
@@ -461,7 +465,7 @@ class RealtimeSession(RealtimeModelListener):
         return await activate(agent, self.context, self._run_config, self._base, overrides=overrides, voice_of=speaking)
 
     async def _switch_to(self, active: ActiveAgent, then: Callable[[], None] = lambda: None) -> Exception | None:
-        """Request an agent's settings from the server. The agent is current from the step in which the server accepts
+        """Requests an agent's settings from the server. The agent is current from the step in which the server accepts
         them, and `then` is called in that step. Returns the server's refusal; the current agent stays in that case."""
         answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
@@ -485,8 +489,9 @@ class RealtimeSession(RealtimeModelListener):
             self._unanswered.discard(answer)
 
     async def _hand_off(self, call: ToolCall, handoff: Handoff[Any, Any]) -> None:
-        """Send the session update, wait for the server's answer, then send the tool's output and request the response.
-        In this order the new agent answers, and the output reports the result."""
+        """Sends the session update, waits for the server's answer, then sends the tool's output and request the
+        response. In this order the new agent answers, and the output reports the result.
+        """
         source = call.active.agent
         async with self._handing_off:
             if self.current_agent is source:
@@ -511,14 +516,14 @@ class RealtimeSession(RealtimeModelListener):
     # Approvals
 
     async def approve_tool_call(self, call_id: str, *, always: bool = False) -> None:
-        """Approve a waiting tool call. With `always`, also approve every later call of the tool. An unknown call id
+        """Approves a waiting tool call. With `always`, also approve every later call of the tool. An unknown call id
         changes nothing."""
         self._tools.decide(call_id, Decision(approved=True), always=always)
 
     async def reject_tool_call(
         self, call_id: str, *, always: bool = False, rejection_message: str | None = None
     ) -> None:
-        """Reject a waiting tool call. The model gets `rejection_message`."""
+        """Rejects a waiting tool call. The model gets `rejection_message`."""
         self._tools.decide(call_id, Decision(approved=False, message=rejection_message), always=always)
 
 

@@ -56,7 +56,7 @@ class TaskScope:
             self._on_failure(asyncio.CancelledError() if body.cancelled() else body.exception() or _Stop())
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
-        """Run `work` as a task of the scope. Returns None and drops `work` when the scope is not open."""
+        """Runs `work` as a task of the scope. Returns None and drops `work` when the scope is not open."""
         if self._group is None or self._stop.is_set():
             work.close()
             return None
@@ -69,7 +69,7 @@ class TaskScope:
         return self._stop.is_set()
 
     async def close(self, within_s: float) -> bool:
-        """Cancel all tasks and wait for them. Returns whether they ended in time; late tasks are left running."""
+        """Cancels all tasks and waits for them. Returns whether they ended in time; late tasks are left running."""
         self._stop.set()
         if self._body is None:
             return True
@@ -107,15 +107,15 @@ class SessionCore:
         """Send an input to the model, in order. Returns when it was sent; raises the model's exceptions."""
 
     def report(self, error: Any, source: UserCode | None = None) -> None:
-        """Emit an `error` event. The session continues."""
+        """Emits an `error` event. The session continues."""
         self.emit(RealtimeError(error=error, info=self.info, source=source))
 
     def failed(self, kind: UserCode, name: str, error: BaseException, *, reported: bool = True) -> None:
-        """Log a failure of users' code and emit an `error` event. The session continues."""
+        """Logs a failure of users' code and emits an `error` event. The session continues."""
         log_failure(f"The {kind.value} {name!r} of {self.label}", error)
         if reported:
             self.report(error, kind)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
-        """Run users' code as a task that ends with the session."""
+        """Runs users' code as a task that ends with the session."""
         return self.tasks.start(work, name)

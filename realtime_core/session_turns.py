@@ -70,7 +70,7 @@ class SessionTurns:
         """Whether the responses are paused, so that no audio of the agent is played."""
 
     def handle(self, event: RealtimeModelEvent) -> bool:
-        """Emit the session events for a model event. Returns False for audio of a stopped response, which must be
+        """Emits the session events for a model event. Returns False for audio of a stopped response, which must be
         ignored."""
         match event.type:
             case "audio":
@@ -135,12 +135,12 @@ class SessionTurns:
         self._hooks.ended(agent, text)
 
     def end(self) -> None:
-        """End the responses in progress, because no more events come."""
+        """Ends the responses in progress, because no more events come."""
         for response_id in list(self._speakers):
             self._ended(RealtimeModelTurnEndedEvent(response_id=response_id, status="failed"))
 
     def _translate(self, event: RealtimeModelEvent) -> None:
-        """Translate events that only change their class."""
+        """Translates events that only change their class."""
         info = self._core.info
         match event.type:
             case "audio_done":

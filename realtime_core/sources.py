@@ -31,16 +31,16 @@ class Sources:
         self.random: random.Random = random.SystemRandom() if seed is None else random.Random(seed)
 
     def token(self, n_bytes: int = 16) -> str:
-        """Return `n_bytes` random bytes as lower-case hexadecimal."""
+        """Returns `n_bytes` random bytes as lower-case hexadecimal."""
         return secrets.token_hex(n_bytes) if self.seed is None else self.random.randbytes(n_bytes).hex()
 
     def id(self, prefix: str) -> str:
-        """Return an id: in Twilio's form for a two-letter prefix (`CA` + 32 hexadecimal digits), else `prefix_` + 24
+        """Returns an id: in Twilio's form for a two-letter prefix (`CA` + 32 hexadecimal digits), else `prefix_` + 24
         digits."""
         return prefix + self.token(16) if len(prefix) == 2 and prefix.isupper() else f"{prefix}_{self.token(12)}"
 
     def now(self) -> datetime:
-        """Return the current time in UTC. A seeded source counts the event loop's seconds from 2026-01-01, unless it
+        """Returns the current time in UTC. A seeded source counts the event loop's seconds from 2026-01-01, unless it
         has a clock."""
         if self._clock is not None:
             return self._clock()
@@ -49,7 +49,7 @@ class Sources:
         return _EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
 
     def fork(self, name: str) -> Sources:
-        """Return a source for one part, so that its draws do not affect other parts. Unseeded: this source."""
+        """Returns a source for one part, so that its draws do not affect other parts. Unseeded: this source."""
         if self.seed is None:
             return self
         return Sources(random.Random(f"{self.seed}:{name}").getrandbits(63), clock=self._clock)

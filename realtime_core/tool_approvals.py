@@ -33,7 +33,7 @@ class Approvals:
         self._always: dict[str, Decision] = {}
 
     async def decision(self, call_id: str, tool_name: str, ask: Callable[[], None]) -> Decision:
-        """Wait for the decision on a call. `ask` is called if there is no decision yet."""
+        """Waits for the decision on a call. `ask` is called if there is no decision yet."""
         if tool_name in self._always:
             return self._always[tool_name]
         decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
@@ -45,7 +45,7 @@ class Approvals:
             del self._waiting[call_id]
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
-        """Decide on a waiting call. With `always`, also on the tool's other waiting calls and on all later ones.
+        """Decides on a waiting call. With `always`, also on the tool's other waiting calls and on all later ones.
         Returns False and does nothing if no such call waits."""
         if call_id not in self._waiting:
             return False
@@ -58,15 +58,16 @@ class Approvals:
         return True
 
     def end(self) -> None:
-        """Reject all waiting calls, because the session has ended."""
+        """Rejects all waiting calls, because the session has ended."""
         for _, decided in self._waiting.values():
             if not decided.done():
                 decided.set_result(Decision(approved=False))
 
 
 async def needs_approval(tool: Tool, context: ToolContext[Any], arguments: str) -> bool:
-    """Whether this call of the tool must wait for approval. If the arguments are not a JSON object, the call waits
-    wherever the tool's rule needs to read them."""
+    """Returns whether this call of the tool must wait for approval. If the arguments are not a JSON object, the call
+    waits wherever the tool's rule needs to read them.
+    """
     rule = getattr(tool, "needs_approval", False)
     if not callable(rule):
         return bool(rule)

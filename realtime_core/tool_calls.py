@@ -113,7 +113,7 @@ class ToolCalls:
         self._filler = Filler(core, self._config)
 
     def begin(self, event: RealtimeModelToolCallEvent) -> None:
-        """Start a call of the model. A known call does not run again."""
+        """Starts a call of the model. A known call does not run again."""
         if not event.call_id:
             self._core.report(ModelBehaviorError(f"A call of {event.name!r} has no call_id: it cannot be answered."))
         elif (known := self._calls.get(event.call_id)) is not None:
@@ -135,7 +135,7 @@ class ToolCalls:
         return call
 
     def hosted(self, event: RealtimeModelMcpCallEvent) -> None:
-        """Emit the start and the end of a call of a tool that the model's server runs (hosted MCP), once each."""
+        """Emits the start and the end of a call of a tool that the model's server runs (hosted MCP), once each."""
         tool = HostedTool(event.name, event.server_label)
         if event.id not in self._calls:
             call_event = RealtimeModelToolCallEvent(event.name, event.id, event.arguments, id=event.id)
@@ -154,7 +154,7 @@ class ToolCalls:
         self._hooks.hosted_tool_ended(call.active.agent, tool, output)
 
     def begin_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
-        """Wait for the approval of a tool that the model's server runs, because the server asks for it."""
+        """Waits for the approval of a tool that the model's server runs, because the server asks for it."""
         self._core.start(self._approve_hosted(request), f"approval of {request.name}")
 
     async def _approve_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
@@ -197,7 +197,7 @@ class ToolCalls:
         )
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
-        """Approve or reject a waiting call. Returns False if no such call waits."""
+        """Approves or rejects a waiting call. Returns False if no such call waits."""
         return self._approvals.decide(call_id, decision, always=always)
 
     def _again(self, known: ToolCall, event: RealtimeModelToolCallEvent) -> None:
@@ -273,7 +273,7 @@ class ToolCalls:
         await self._hooks.tool_ended(agent, tool, result.output if isinstance(result, SilentResult) else result)
 
     async def _permit(self, call: ToolCall, tool: Tool) -> None:
-        """Return when the call may run. Raises `_Refused` if it may not."""
+        """Returns when the call may run. Raises `_Refused` if it may not."""
         with self._deciding(UserCode.APPROVAL, tool.name):
             waits = await needs_approval(tool, call.context, call.event.arguments)
         if waits:
@@ -310,7 +310,7 @@ class ToolCalls:
                 raise _Refused(BLOCKED)
 
     async def _rejection(self, call: ToolCall, tool: Tool, decision: Decision) -> str:
-        """The model's text for a rejection: the explicit message, else the run's, else the default."""
+        """Returns the model's text for a rejection: the explicit message, else the run's, else the default."""
         formatter = self._core.run_config.get("tool_error_formatter")
         if decision.message is not None or formatter is None:
             return REJECTION_MESSAGE if decision.message is None else decision.message
@@ -325,7 +325,7 @@ class ToolCalls:
         return await self._words(REJECTION_MESSAGE, tool, formatter, args)
 
     async def _words(self, default: str, tool: Tool, formatter: Callable[..., Any], *args: Any) -> str:
-        """The model's text from users' code; the default if that code fails or returns nothing."""
+        """Returns the model's text from users' code; the default if that code fails or returns nothing."""
         try:
             made = await user_code.call(formatter, *args)
         except Exception as error:  # noqa: BLE001  a user's code
@@ -334,7 +334,7 @@ class ToolCalls:
         return (tool_output_text(made) if made is not None else "") or default
 
     async def _invoke(self, call: ToolCall, tool: Tool) -> Any:
-        """The tool's result. After a failure, the text for the model as a `FailedResult`."""
+        """Returns the tool's result. After a failure, the text for the model as a `FailedResult`."""
         try:
             limit = self._config.get("timeout_seconds")
             result = await invoke_tool(tool, call.context, call.event.arguments, limit)
@@ -362,7 +362,7 @@ class ToolCalls:
             self._tell_end(call, tool, value, duration_s, silent=silent, error=error)
 
     async def answer(self, call: ToolCall, output: str, *, respond: bool = True) -> bool:
-        """Send the model the output and request a response. Returns False if sending fails (the error is reported and
+        """Sends the model the output and request a response. Returns False if sending fails (the error is reported and
         the output kept), and if the call already has its answer."""
         if call.answered:
             return False

@@ -39,8 +39,9 @@ class FunctionSchema:
     _parameters: tuple[inspect.Parameter, ...]
 
     def parse(self, arguments: str) -> tuple[list[Any], dict[str, Any]]:
-        """Validate JSON text. Returns positional and keyword arguments. Raises `ModelBehaviorError` with a message that
-        a model can act on."""
+        """Validates JSON text. Returns positional and keyword arguments. Raises `ModelBehaviorError` with a message
+        that a model can act on.
+        """
         from pydantic import ValidationError
 
         try:
@@ -76,7 +77,7 @@ def function_schema(
     docstring_style: DocstringStyle | None = None,
     strict: bool = True,
 ) -> FunctionSchema:
-    """Read a function's signature and docstring. Raises `UserError` if they cannot become a schema."""
+    """Reads a function's signature and docstring. Raises `UserError` if they cannot become a schema."""
     inner = func.func if isinstance(func, functools.partial) else func
     doc = parse_docstring(inner.__doc__, docstring_style) if use_docstring else Docstring()
     name = name or getattr(inner, "__name__", None) or type(inner).__name__
@@ -108,7 +109,7 @@ def function_schema(
 
 
 def _type_hints(func: Callable[..., Any]) -> dict[str, Any]:
-    """Evaluate the annotations one by one. An annotation that cannot be evaluated (imported for type checkers only)
+    """Evaluates the annotations one by one. An annotation that cannot be evaluated (imported for type checkers only)
     stays text."""
     target = func if inspect.isroutine(func) else getattr(func, "__call__", func)  # noqa: B004
     try:
@@ -128,7 +129,7 @@ def _type_hints(func: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _is_self(func: Callable[..., Any], first: inspect.Parameter) -> bool:
-    """Whether a function is a method without its object."""
+    """Returns whether a function is a method without its object."""
     is_plain = inspect.isfunction(inspect.unwrap(func))
     return is_plain and first.name in ("self", "cls") and first.annotation is inspect.Parameter.empty
 
@@ -179,12 +180,12 @@ def _arguments_model(name: str, parameters: list[inspect.Parameter], hints: dict
 
 
 def _annotated_text(hint: Any) -> str | None:
-    """The description in `Annotated[str, "description"]`."""
+    """Returns the description in `Annotated[str, "description"]`."""
     return next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, str)), None)
 
 
 def strict_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema in the strict form of OpenAI's function calling: every object closed, every property required.
+    """Returns the schema in the strict form of OpenAI's function calling: every object closed, every property required.
 
     The given schema is not changed. Raises `UserError` for an object with free keys, which strict mode cannot express.
     Source: https://platform.openai.com/docs/guides/function-calling (strict mode).

@@ -127,7 +127,7 @@ class FunctionTool:
 
 
 def default_tool_error_function(ctx: RunContextWrapper[Any], error: Exception) -> str:
-    """The default text for the model when a tool fails."""
+    """Returns the default text for the model when a tool fails."""
     text = user_code.error_text(error)
     if isinstance(error, ModelBehaviorError):
         return f"An error occurred while parsing tool arguments. Please try again with valid JSON. Error: {text}"
@@ -261,7 +261,7 @@ async def _unbound(context: ToolContext[Any], arguments: str) -> Any:
 def _invoking(
     schema: FunctionSchema, function: Callable[..., Any], words: ToolErrorFunction | None
 ) -> Callable[[ToolContext[Any], str], Awaitable[Any]]:
-    """Make the `on_invoke_tool` of a function."""
+    """Makes the `on_invoke_tool` of a function."""
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
     async def run(context: ToolContext[Any], arguments: str) -> Any:
@@ -289,13 +289,13 @@ def _invoking(
 async def invoke_tool(
     tool: Tool, context: ToolContext[Any], arguments: str, timeout_seconds: float | None = None
 ) -> Any:
-    """Run a tool within its time limit. Raises `ToolTimeoutError`, or the tool's exception."""
+    """Runs a tool within its time limit. Raises `ToolTimeoutError`, or the tool's exception."""
     limit = getattr(tool, "timeout_seconds", None) or timeout_seconds
     return await within(limit, user_code.called(tool.on_invoke_tool, context, arguments), tool.name)
 
 
 async def within(limit_s: float | None, work: Coroutine[Any, Any, TResult], name: str) -> TResult:
-    """Run users' code within a time limit (None: no limit). Raises `ToolTimeoutError`, or the code's exception."""
+    """Runs users' code within a time limit (None: no limit). Raises `ToolTimeoutError`, or the code's exception."""
     try:
         return cast("TResult", await user_code.within(work, limit_s))
     except user_code.TimeLimit:
@@ -303,7 +303,7 @@ async def within(limit_s: float | None, work: Coroutine[Any, Any, TResult], name
 
 
 def tool_output_text(result: Any) -> str:
-    """Convert a tool's result to text for the model: text unchanged, other values as JSON, else `str()`. Never raises.
+    """Converts a tool's result to text for the model: text unchanged, other values as JSON, else `str()`. Never raises.
 
     Text that is too long is cut, with a note. Invalid Unicode (a lone surrogate) becomes `?`.
     """
@@ -345,7 +345,7 @@ def _plain(value: Any) -> Any:
 
 
 def check_tool(tool: Any) -> Tool:
-    """Return the object if it has the attributes of a tool, or is a dict (a tool that the server runs). Raises
+    """Returns the object if it has the attributes of a tool, or is a dict (a tool that the server runs). Raises
     `UserError` otherwise."""
     if isinstance(tool, Mapping):
         return cast("Tool", tool)
@@ -362,7 +362,7 @@ def check_tool(tool: Any) -> Tool:
 
 
 def _check_is_json(schema: Any, name: str) -> None:
-    """Raise `UserError` for a schema that cannot be sent, because it contains itself or is not JSON."""
+    """Raises `UserError` for a schema that cannot be sent, because it contains itself or is not JSON."""
     try:
         json.dumps(schema)
     except (TypeError, ValueError, RecursionError) as error:
@@ -371,7 +371,7 @@ def _check_is_json(schema: Any, name: str) -> None:
 
 
 async def is_enabled(tool: Any, run_context: RunContextWrapper[Any], agent: Any) -> bool:
-    """Whether a tool or handoff is enabled now. Exceptions of its rule pass through."""
+    """Returns whether a tool or handoff is enabled now. Exceptions of its rule pass through."""
     enabled = getattr(tool, "is_enabled", True)
     if callable(enabled):
         enabled = await user_code.call(enabled, run_context, agent)

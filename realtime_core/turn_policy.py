@@ -41,25 +41,25 @@ class TurnPolicy(ABC):
 
     @abstractmethod
     def turn_detection(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The protocol's `turn_detection` object for this policy, made from the user's."""
+        """Returns the protocol's `turn_detection` object for this policy, made from the user's."""
 
     @abstractmethod
     def speech_started(self, now: float, *, agent_active: bool) -> Actions:
-        """Handle the beginning of the caller's speech. `agent_active`: a response is in progress or playing."""
+        """Handles the beginning of the caller's speech. `agent_active`: a response is in progress or playing."""
 
     def speech_stopped(self, now: float) -> Actions:
         return ()
 
     def committed(self, now: float) -> Actions:
-        """Handle a turn that the server committed."""
+        """Handles a turn that the server committed."""
         return ()
 
     def on_time(self, now: float) -> Actions:
-        """Handle the deadline."""
+        """Handles the deadline."""
         return ()
 
     def reset(self) -> None:
-        """Reset the state of the current turn, because the connection to the server was lost."""
+        """Resets the state of the current turn, because the connection to the server was lost."""
         self.deadline = None
 
 

@@ -31,14 +31,14 @@ class ModalityTokens:
 
     @classmethod
     def from_details(cls, details: Any) -> ModalityTokens:
-        """Read `input_token_details` or `output_token_details` of the protocol. A missing number counts as 0."""
+        """Reads `input_token_details` or `output_token_details` of the protocol. A missing number counts as 0."""
         cached = details.get("cached_tokens_details") if isinstance(details, Mapping) else None
         plain = {name: _count(details, f"{name}_tokens") for name in ("text", "audio", "image")}
         parts = {f"cached_{name}": _count(cached, f"{name}_tokens") for name in plain}
         return cls(**plain, **parts, cached_tokens=_count(details, "cached_tokens"))
 
     def __add__(self, other: Any) -> ModalityTokens:
-        """Return the sum. `other` may be any object with some of these attributes, such as the token details of
+        """Returns the sum. `other` may be any object with some of these attributes, such as the token details of
         `openai`."""
         names = [each.name for each in fields(self)]
         return ModalityTokens(**{name: getattr(self, name) + (getattr(other, name, 0) or 0) for name in names})
@@ -108,7 +108,7 @@ class Usage:
 
     @classmethod
     def of_response(cls, usage: Mapping[str, Any], response_id: str = "") -> Usage:
-        """Read the `usage` object of `response.done`.
+        """Reads the `usage` object of `response.done`.
 
         Source: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
         """
@@ -132,7 +132,7 @@ class Usage:
         )
 
     def add(self, other: Usage) -> None:
-        """Add another sum in place. A single response without an entry gets one."""
+        """Adds another sum in place. A single response without an entry gets one."""
         self.requests += other.requests
         self.input_tokens += other.input_tokens
         self.input_tokens_details += other.input_tokens_details
@@ -147,11 +147,11 @@ class Usage:
         self.request_usage_entries = (self.request_usage_entries + entries)[-_MAX_ENTRIES:]
 
     def snapshot(self) -> Usage:
-        """Return a copy that does not change any more."""
+        """Returns a copy that does not change any more."""
         return replace(self, request_usage_entries=list(self.request_usage_entries))
 
     def cost(self, model: str, prices: Mapping[str, Prices] | None = None) -> CostEstimate:
-        """Estimate the cost for `model` with a price table (default `PRICES_PER_MILLION`). Tokens without a modality
+        """Estimates the cost for `model` with a price table (default `PRICES_PER_MILLION`). Tokens without a modality
         count as text, the cheapest."""
         table = PRICES_PER_MILLION if prices is None else prices
         price = table.get(model) or table.get(_SNAPSHOT.sub("", model))

@@ -71,12 +71,12 @@ class UserCode(Enum):
 
 
 async def call(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function and return its value; an awaitable is awaited. Raises only `Exception`s."""
+    """Calls a function and returns its value; an awaitable is awaited. Raises only `Exception`s."""
     return await _run(called(function, *args))
 
 
 def begin(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function and return its value; an awaitable is not awaited. Raises only `Exception`s."""
+    """Calls a function and returns its value; an awaitable is not awaited. Raises only `Exception`s."""
     try:
         return function(*args)
     except BaseException as error:  # noqa: BLE001
@@ -84,7 +84,7 @@ def begin(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def call_now(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function that must return at once. Raises only `Exception`s; for a coroutine function `UserCodeError`."""
+    """Calls a function that must return at once. Raises only `Exception`s; for a coroutine function `UserCodeError`."""
     try:
         value = function(*args)
         if inspect.iscoroutine(value):
@@ -96,7 +96,7 @@ def call_now(function: Callable[..., Any], *args: Any) -> Any:
 
 
 async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Call a plain function in one of 64 threads. Raises only `Exception`s."""
+    """Calls a plain function in one of 64 threads. Raises only `Exception`s."""
     run = contextvars.copy_context().run
     # The outcome is wrapped, because a future cannot hold StopIteration, and SystemExit would end the loop.
     work = functools.partial(run, _outcome, function, args, kwargs)
@@ -107,7 +107,7 @@ async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: M
 
 
 async def settled(value: Any) -> Any:
-    """Return the value; await an awaitable, and collect the values of a generator. Exceptions pass through."""
+    """Returns the value; awaits an awaitable, and collects the values of a generator. Exceptions pass through."""
     for _ in range(_MAX_LAYERS):
         if inspect.isawaitable(value):
             value = await value
@@ -121,7 +121,7 @@ async def settled(value: Any) -> Any:
 
 
 async def concurrently(*work: Coroutine[Any, Any, Any]) -> list[Any]:
-    """Run coroutines at the same time; return their results in order.
+    """Runs coroutines at the same time; return their results in order.
 
     When one of them raises, the others are cancelled and awaited, and its exception is raised, not in a group.
     """
@@ -134,7 +134,7 @@ async def concurrently(*work: Coroutine[Any, Any, Any]) -> list[Any]:
 
 
 async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:
-    """Await users' code in its own task. Raises only `Exception`s; after `limit_s` it raises `TimeLimit`."""
+    """Awaits users' code in its own task. Raises only `Exception`s; after `limit_s` it raises `TimeLimit`."""
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()
     task = loop.create_task(_tell(work, outcome))
@@ -154,7 +154,7 @@ async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -
 
 
 async def _tell(work: Coroutine[Any, Any, Any], outcome: asyncio.Future[tuple[Any, Exception | None]]) -> None:
-    """Set the outcome in the step in which the code ends. A task that awaits this one would get it later."""
+    """Sets the outcome in the step in which the code ends. A task that awaits this one would get it later."""
     value: Any = None
     error: Exception | None = None
     try:
@@ -181,7 +181,7 @@ class TimeLimit(TimeoutError):
 
 
 def failure_of(error: BaseException) -> Exception:
-    """Return the error, or a `UserCodeError` if the error could not be raised safely."""
+    """Returns the error, or a `UserCodeError` if the error could not be raised safely."""
     if isinstance(error, Exception) and not isinstance(error, (StopIteration, StopAsyncIteration)):
         return error
     text = error_text(error)
@@ -191,7 +191,7 @@ def failure_of(error: BaseException) -> Exception:
 
 
 def error_text(error: Any) -> str:
-    """Return `str(error)`, or the name of its type if that fails."""
+    """Returns `str(error)`, or the name of its type if that fails."""
     try:
         return str(error)
     except BaseException:  # noqa: BLE001 - the exception's class is the user's
@@ -199,19 +199,19 @@ def error_text(error: Any) -> str:
 
 
 def name_of(function: Any) -> str:
-    """The name of a function for messages."""
+    """Returns the name of a function for messages."""
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
 
 
 def log_failure(what: str, error: BaseException, *, at: str = "") -> None:
-    """Log a failure of users' code with its traceback. `at` names the event."""
+    """Logs a failure of users' code with its traceback. `at` names the event."""
     text = error_text(error)
     description = f"{type(error).__name__}: {text}" if text else type(error).__name__
     logger.error("%s failed%s: %s", what, f" at {at!r}" if at else "", description, exc_info=error)
 
 
 async def called(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function and await its value, for `within`. The code's exceptions pass through."""
+    """Calls a function and awaits its value, for `within`. The code's exceptions pass through."""
     try:
         value = function(*args)
     except StopIteration as error:  # which Python would turn into a RuntimeError
@@ -240,7 +240,7 @@ async def _run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait briefly for its end."""
+    """Cancels a task and wait briefly for its end."""
     _cancel(task)
     await asyncio.wait({task}, timeout=_GRACE_S)
 

@@ -15,7 +15,7 @@ class Allowance:
         self._at: float | None = None
 
     def spend(self, now: float, amount: float = 1.0) -> bool:
-        """Take the whole amount. False: there is less left, and nothing is taken."""
+        """Takes the whole amount. False: there is less left, and nothing is taken."""
         self._gain(now)
         if amount > self._left:
             return False
@@ -23,7 +23,7 @@ class Allowance:
         return True
 
     def grant(self, now: float, amount: float) -> float:
-        """Take as much of the amount as is left. Returns what was taken."""
+        """Takes as much of the amount as is left. Returns what was taken."""
         self._gain(now)
         granted = min(amount, self._left)
         self._left -= granted

@@ -39,29 +39,30 @@ _SPELL = {"@": "at", ".": "dot", "-": "dash", "_": "underscore", "+": "plus"}
 
 
 def capture_name(*, store: str = "name") -> FunctionTool:
-    """The tool `capture_name`. The name is read back letter by letter."""
+    """Returns the tool `capture_name`. The name is read back letter by letter."""
     return _capture("name", store, "the caller's name, spelled if it is unusual", name, _spelled)
 
 
 def capture_email(*, store: str = "email") -> FunctionTool:
-    """The tool `capture_email`."""
+    """Returns the tool `capture_email`."""
     return _capture("email", store, "an e-mail address", email, _spelled)
 
 
 def capture_phone(*, region: str = "US", store: str = "phone", secret: bool = False) -> FunctionTool:
-    """The tool `capture_phone`. `region` is the country (ISO 3166) of numbers that the caller says without a country
-    code."""
+    """Returns the tool `capture_phone`. `region` is the country (ISO 3166) of numbers that the caller says without a
+    country code.
+    """
     parse = lambda said: phone(said, region)  # noqa: E731
     return _capture("phone", store, "a phone number", parse, _digits, keys=parse, n_keys=15, secret=secret)
 
 
 def capture_address(*, store: str = "address") -> FunctionTool:
-    """The tool `capture_address`: street, number, postal code and town, in one text."""
+    """Returns the tool `capture_address`: street, number, postal code and town, in one text."""
     return _capture("address", store, "a postal address", address, str)
 
 
 def capture_date(*, store: str = "date", today: Callable[[], date] = date.today) -> FunctionTool:
-    """The tool `capture_date`. The value is a `datetime.date`. A date without a year is the next such date from
+    """Returns the tool `capture_date`. The value is a `datetime.date`. A date without a year is the next such date from
     `today()` on."""
     read = lambda said: day(said, today=today())  # noqa: E731
     return _capture("date", store, "a date", read, _long_date, keys=_typed_date, n_keys=8, typed_as=_EIGHT)
@@ -70,7 +71,7 @@ def capture_date(*, store: str = "date", today: Callable[[], date] = date.today)
 def capture_birth_date(
     *, store: str = "birth_date", secret: bool = False, today: Callable[[], date] = date.today
 ) -> FunctionTool:
-    """The tool `capture_birth_date`. The value is a `datetime.date`."""
+    """Returns the tool `capture_birth_date`. The value is a `datetime.date`."""
     read = lambda said: birth_date(said, today=today())  # noqa: E731
     return _capture(
         "birth_date", store, "a date of birth, with the year", read, _long_date,
@@ -80,8 +81,9 @@ def capture_birth_date(
 
 
 def capture_amount(*, store: str = "amount", currency: str = "") -> FunctionTool:
-    """The tool `capture_amount`. The value is a `Decimal`. `currency`: only amounts in this currency (ISO 4217) are
-    accepted. Empty: every currency is accepted."""
+    """Returns the tool `capture_amount`. The value is a `Decimal`. `currency`: only amounts in this currency (ISO 4217)
+    are accepted. Empty: every currency is accepted.
+    """
 
     def read(said: str) -> Decimal:
         value, found = amount(said)

@@ -45,12 +45,12 @@ class PriceList:
         self._base_url = base_url
 
     def load(self) -> None:
-        """Import the prices. It takes about half a second, so call it in a thread."""
+        """Imports the prices. It takes about half a second, so call it in a thread."""
         import genai_prices.data  # noqa: F401
 
     def cost(self, model: str, usage: Usage, *, audio_s: float | None = None) -> float | None:
-        """The cost of this usage in US dollars. None: the price of the model is unknown, or the usage does not have the
-        numbers by which the model is billed.
+        """Returns the cost of this usage in US dollars. None: the price of the model is unknown, or the usage does not
+        have the numbers by which the model is billed.
 
         `audio_s` is the length of the audio in seconds, for models that are billed by the minute.
         """
@@ -77,7 +77,7 @@ class PriceList:
 
 
 def _counts(usage: Usage) -> dict[str, float]:
-    """The units of `genai-prices`. Its token counts include those of the modalities. Zeros are left out."""
+    """Returns the units of `genai-prices`. Its token counts include those of the modalities. Zeros are left out."""
     i, o = usage.input_tokens_details, usage.output_tokens_details
     counts = {
         "input_tokens": usage.input_tokens,

@@ -23,7 +23,7 @@ ENCODING = "utf-8-sig"
 
 
 def env_file() -> Path | None:
-    """The file to read: `TELEPHONY_ENV_FILE`, else `.env` in the current folder. None: there is no file, or
+    """Returns the file to read: `TELEPHONY_ENV_FILE`, else `.env` in the current folder. None: there is no file, or
     `TELEPHONY_ENV_FILE` is `off`.
 
     Raises:
@@ -45,7 +45,8 @@ def env_file() -> Path | None:
 
 
 def environment() -> Mapping[str, str]:
-    """The variables of the environment that are not empty, and those of the file that the environment does not have.
+    """Returns the variables of the environment that are not empty, and those of the file that the environment does not
+    have.
 
     Raises:
         SettingsError: the file cannot be read.

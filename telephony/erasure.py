@@ -79,7 +79,7 @@ class Receipt:
 
 
 async def erase(person: Party, places: Places, now: datetime) -> Receipt:
-    """Erase a person. The database comes last, so that the command finds the rest again if it is interrupted.
+    """Erases a person. The database comes last, so that the command finds the rest again if it is interrupted.
 
     Raises:
         RecordsUnavailable, RecordRefused: the database cannot be used.
@@ -111,7 +111,7 @@ async def erase(person: Party, places: Places, now: datetime) -> Receipt:
 
 
 def _journals(folder: Path | None, rows: Sequence[CallRecord], number: str, receipt: Receipt) -> list[StoredCall]:
-    """The journals of these calls, and journals of calls without a record that have the number in them."""
+    """Returns the journals of these calls, and journals of calls without a record that have the number in them."""
     try:
         stored = [] if folder is None else stored_calls(folder)
     except JournalError:
@@ -128,13 +128,13 @@ def _journals(folder: Path | None, rows: Sequence[CallRecord], number: str, rece
 
 
 def _folders(rows: Sequence[CallRecord]) -> list[Path]:
-    """The folders of journals that the records name. Only folders that are named after their call."""
+    """Returns the folders of journals that the records name. Only folders that are named after their call."""
     journals = [(Path(row.journal), row.sid or row.id) for row in rows if row.journal]
     return [path.parent for path, sid in journals if path.parent.name == sid and path.parent.is_dir()]
 
 
 def _has(path: Path, words: Sequence[str]) -> bool:
-    """Whether a file has one of these texts. A compressed journal is decompressed."""
+    """Returns whether a file has one of these texts. A compressed journal is decompressed."""
     wanted = [word.encode() for word in words]
     longest = max(map(len, wanted), default=0)
     before = b""
@@ -161,7 +161,7 @@ def _remove_folder(folder: Path, receipt: Receipt) -> None:
 
 
 def _erase_exports(data_dir: Path | None, ids: set[str], number: str, receipt: Receipt) -> None:
-    """Delete exports of these calls, and lists that name one of them or the number."""
+    """Deletes exports of these calls, and lists that name one of them or the number."""
     if data_dir is None or not (noted := noted_exports(data_dir)):
         return
     kept: list[Export] = []

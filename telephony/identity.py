@@ -62,8 +62,9 @@ def requires(level: str = VERIFIED) -> Callable[[FunctionTool], FunctionTool]:
 def verify_pin(
     check: Check, *, max_digits: int = 4, attempts: int = _MAX_ATTEMPTS, level: str = VERIFIED, name: str = "verify_pin"
 ) -> FunctionTool:
-    """The tool `verify_pin`: the caller types a PIN, and `check(call, pin)` decides. Neither the model nor a record
-    gets the PIN. After `attempts` wrong PINs the tool refuses for the rest of the call."""
+    """Returns the tool `verify_pin`: the caller types a PIN, and `check(call, pin)` decides. Neither the model nor a
+    record gets the PIN. After `attempts` wrong PINs the tool refuses for the rest of the call.
+    """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         async def ask() -> bool:
@@ -86,8 +87,9 @@ def verify_birth_date(
     name: str = "verify_birth_date",
     today: Callable[[], date] = date.today,
 ) -> FunctionTool:
-    """The tool `verify_birth_date`: compares the date that the caller says with `of(call)`. The model does not learn
-    which part of a wrong date is wrong."""
+    """Returns the tool `verify_birth_date`: compares the date that the caller says with `of(call)`. The model does not
+    learn which part of a wrong date is wrong.
+    """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         said = str(arguments.get("said") or "")
@@ -113,8 +115,9 @@ def verify_by_call_back(
     level: str = VERIFIED,
     name: str = "verify_by_call_back",
 ) -> FunctionTool:
-    """The tool `verify_by_call_back`: calls the number on file, `number(call)`, and says a code of four digits there.
-    The caller types the code in this call. A caller with a forged caller id does not hear the code."""
+    """Returns the tool `verify_by_call_back`: calls the number on file, `number(call)`, and says a code of four digits
+    there. The caller types the code in this call. A caller with a forged caller id does not hear the code.
+    """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         on_file = await user_code.call(number, call)
@@ -136,8 +139,9 @@ def verify_by_call_back(
 def verify_with(
     check: Check, what: str, *, attempts: int = _MAX_ATTEMPTS, level: str = VERIFIED, name: str = "verify_caller"
 ) -> FunctionTool:
-    """The tool `verify_caller`: verifies the caller with your own check. `what` tells the model what to ask for, such
-    as `the postal code`; `check(call, said)` decides."""
+    """Returns the tool `verify_caller`: verifies the caller with your own check. `what` tells the model what to ask
+    for, such as `the postal code`; `check(call, said)` decides.
+    """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         said = str(arguments.get("said") or "")
@@ -152,7 +156,7 @@ def verify_with(
 
 
 async def _attempt(call: Call, name: str, ask: Callable[[], Awaitable[bool]], attempts: int, level: str) -> str:
-    """Count an attempt and make it. Returns the text for the model: whether the caller is verified, and how many
+    """Counts an attempt and makes it. Returns the text for the model: whether the caller is verified, and how many
     attempts are left."""
     tried: dict[str, int] = call.data.setdefault("verification_attempts", {})
     if level in call.verified:

@@ -20,7 +20,7 @@ _FORM = "AGENT is an import string, module:attribute, such as examples.reception
 
 
 def load_agent(name: str) -> AgentSource:
-    """The `RealtimeAgent` at `module:attribute`, or the function there that selects one for a call.
+    """Returns the `RealtimeAgent` at `module:attribute`, or the function there that selects one for a call.
 
     The current directory is searched first. Raises `ImportStringError`.
     """
@@ -28,7 +28,7 @@ def load_agent(name: str) -> AgentSource:
 
 
 def load_agents(name: str) -> AgentSource | Mapping[str, AgentSource]:
-    """Load what `load_agent` loads, or a mapping of called numbers to agents. Raises `ImportStringError`."""
+    """Loads what `load_agent` loads, or a mapping of called numbers to agents. Raises `ImportStringError`."""
     value = load_object(name)
     if not isinstance(value, Mapping):
         return _agent(value, name)
@@ -38,7 +38,7 @@ def load_agents(name: str) -> AgentSource | Mapping[str, AgentSource]:
 
 
 def load_object(name: str, form: str = _FORM, what: str = "agent") -> Any:
-    """The object of an import string. `form` and `what` are for messages. Raises `ImportStringError`."""
+    """Returns the object of an import string. `form` and `what` are for messages. Raises `ImportStringError`."""
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         raise ImportStringError(f"{name!r} names no {what}.", form)

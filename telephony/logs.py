@@ -47,13 +47,13 @@ def _visible_lines(text: str) -> str:
 
 
 def log_as_call(call_sid: str) -> None:
-    """Add this CallSid to the log lines of this context, and of the tasks that it starts. The call session uses it."""
+    """Adds this CallSid to the log lines of this context, and of the tasks that it starts. The call session uses it."""
     _sid_of_call.set(call_sid)
 
 
 @contextmanager
 def about_call(call_sid: str) -> Iterator[None]:
-    """Add this CallSid to the log lines of this block. The tasks of a call do not need it."""
+    """Adds this CallSid to the log lines of this block. The tasks of a call do not need it."""
     token = _sid.set(call_sid)
     try:
         yield
@@ -68,8 +68,9 @@ HIDDEN_LINE = "(hidden: the call is in a secret part)"
 
 @contextmanager
 def sealed_logs(call_sid: str) -> Iterator[None]:
-    """Hide the texts of all log records of this call in this block, whoever makes and handles them: of this package, of
-    the application and of other libraries. Level and logger stay."""
+    """Hides the texts of all log records of this call in this block, whoever makes and handles them: of this package,
+    of the application and of other libraries. Level and logger stay.
+    """
     if not isinstance(logging.getLogRecordFactory(), _SealedRecords):
         logging.setLogRecordFactory(_SealedRecords(logging.getLogRecordFactory()))
     _sealed[call_sid] += 1
@@ -103,7 +104,7 @@ def configure_logs(
     stream: TextIO | None = None,
     force: bool = False,
 ) -> None:
-    """Log to `stream` (default: standard error). `force` replaces the present configuration of logging."""
+    """Logs to `stream` (default: standard error). `force` replaces the present configuration of logging."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter((_Json if form == "json" else _Text)(masker or Masker()))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=force)
@@ -165,7 +166,7 @@ class Repeats:
         self._kinds: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def warning(self, kind: str, message: str | Callable[[], str]) -> None:
-        """Log a warning. If `message` is a function, it is called only if the line is logged."""
+        """Logs a warning. If `message` is a function, it is called only if the line is logged."""
         self._say(logging.WARNING, kind, message)
 
     def error(self, kind: str, message: str | Callable[[], str]) -> None:
@@ -180,7 +181,7 @@ class Repeats:
             self._log.log(level, "%s%s", text, f" ({more} more like it since)" if more else "")
 
     def count(self, kind: str, now: float | None = None) -> int | None:
-        """Count one of this kind. None: do not log it; otherwise the number of lines that were not logged.
+        """Counts one of this kind. None: do not log it; otherwise the number of lines that were not logged.
 
         `now` (default: the time of the event loop) may be from any clock, but always from the same one.
         """

@@ -48,7 +48,7 @@ _NAMED = {"card": r"\b(?:\d[ -]?){12,18}\d\b"}
 
 
 def bullets(text: str) -> str:
-    """Replace each character by a bullet."""
+    """Replaces each character by a bullet."""
     return BULLET * len(text)
 
 
@@ -56,7 +56,7 @@ def bullets(text: str) -> str:
 
 
 def mask_keys(text: str) -> str:
-    """Mask the keys in the texts and messages that are known to hold keys."""
+    """Masks the keys in the texts and messages that are known to hold keys."""
     if "The caller " in text or '"dtmf"' in text:
         return _KEYS.sub(_keys_masked, text)
     return text
@@ -68,12 +68,12 @@ def _keys_masked(match: re.Match[str]) -> str:
 
 
 def mask_key_characters(text: str) -> str:
-    """Mask each digit, star and hash."""
+    """Masks each digit, star and hash."""
     return _KEY_CHARACTER.sub(BULLET, text)
 
 
 def mask_all_digits(text: str) -> str:
-    """Mask each digit, in any script."""
+    """Masks each digit, in any script."""
     return re.sub(r"\d", BULLET, text)
 
 
@@ -84,7 +84,7 @@ def mask_spelled(secret: str) -> Callable[[str], str]:
 
 
 def mask_spoken(text: str, find: Callable[[str], Iterable[Any]]) -> str:
-    """Mask digits that stand in a text as words ("four two"). `find` finds matches in the digits of a run."""
+    """Masks digits that stand in a text as words ("four two"). `find` finds matches in the digits of a run."""
     hidden = set[tuple[int, int]]()
     for run in spoken_runs(text):
         for match in find(run.digits):
@@ -95,7 +95,7 @@ def mask_spoken(text: str, find: Callable[[str], Iterable[Any]]) -> str:
 
 
 def mask_number(number: str) -> str:
-    """Keep about the country code and the last two digits of a phone number; of a `sip:` address, its scheme."""
+    """Keeps about the country code and the last two digits of a phone number; of a `sip:` address, its scheme."""
     if number.startswith("+") and len(number) > 6:
         return f"{number[:3]}{bullets(number[3:-2])}{number[-2:]}"
     scheme, colon, _ = number.partition(":")
@@ -103,7 +103,7 @@ def mask_number(number: str) -> str:
 
 
 def mask_numbers(text: str) -> str:
-    """Put one bullet for each phone number in a text."""
+    """Puts one bullet for each phone number in a text."""
     return _NUMBER.sub(BULLET, text)
 
 
@@ -111,8 +111,9 @@ def mask_numbers(text: str) -> str:
 
 
 def is_text_delta(text: str) -> bool:
-    """Whether this JSON text holds a piece of a transcript, of a text or of arguments. A secret may span several
-    pieces."""
+    """Returns whether this JSON text holds a piece of a transcript, of a text or of arguments. A secret may span
+    several pieces.
+    """
     return _TEXT_DELTA.search(text, 0, 200) is not None
 
 
@@ -141,7 +142,7 @@ def change_strings(value: Any, change: Callable[[str], str], *, keep: Callable[[
 
 
 def secrets_in(settings: Iterable[tuple[str, Any]]) -> list[str]:
-    """The values of the pydantic secrets among the fields of a model."""
+    """Returns the values of the pydantic secrets among the fields of a model."""
     return [value.get_secret_value() for _, value in settings if hasattr(value, "get_secret_value")]
 
 
@@ -188,7 +189,7 @@ class Patterns:
         return len(self._patterns)
 
     def mask(self, text: str) -> str:
-        """Put a bullet for each character that a pattern matches, one pattern after the other."""
+        """Puts a bullet for each character that a pattern matches, one pattern after the other."""
         text = _without_surrogates(text)
         exact = text.isascii() or not any(c.isalnum() and not c.isascii() for c in text)
         for pattern, loose in self._patterns:
@@ -251,7 +252,7 @@ def _for_re2(pattern: str, *, boundaries: bool) -> str:
 
 
 def _without_surrogates(text: str) -> str:
-    """The text with U+FFFD for each lone surrogate, as `journal.encoding.dump` writes it."""
+    """Returns the text with U+FFFD for each lone surrogate, as `journal.encoding.dump` writes it."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -157,13 +157,13 @@ class Metrics:
         self._calls.labels(direction).inc()
 
     def call_ended(self, direction: str, agent: str, reason: str, duration_s: float) -> None:
-        """Count a call that has ended. `reason` is the code of an ending, one of a small set."""
+        """Counts a call that has ended. `reason` is the code of an ending, one of a small set."""
         self._live.dec()
         self._duration.labels(direction).observe(duration_s)
         self._ended.labels(direction, self._agents(agent), reason).inc()
 
     def version_ended(self, version: str, *, failed: bool, responses_s: Sequence[float]) -> None:
-        """Count an ended call by the version of its agent."""
+        """Counts an ended call by the version of its agent."""
         version = self._versions(version)
         self._version_calls.labels(version, "failed" if failed else "ok").inc()
         for seconds in responses_s:
@@ -185,7 +185,7 @@ class Metrics:
         self._latency.observe(seconds)
 
     def at_ear(self, latency: Latency, agent: str) -> None:
-        """Count a latency of an answer of this agent."""
+        """Counts a latency of an answer of this agent."""
         self._at_ear[latency.kind].labels(self._agents(agent)).observe(latency.seconds)
 
     def barge_in(self) -> None:
@@ -212,7 +212,7 @@ class Metrics:
         self._tool_s.labels(tool).observe(seconds)
 
     def tokens(self, model: str, usage: Usage) -> None:
-        """Count the tokens of one response."""
+        """Counts the tokens of one response."""
         model = self._models(model)
         for direction, details, total in (
             ("input", usage.input_tokens_details, usage.input_tokens),
@@ -223,7 +223,7 @@ class Metrics:
                     self._tokens.labels(model, direction, modality).inc(count)
 
     def model_cost(self, model: str, cost: float | None) -> None:
-        """Count the cost of an ended call in US dollars. None: the cost is unknown."""
+        """Counts the cost of an ended call in US dollars. None: the cost is unknown."""
         if cost is None:
             self._unknown_cost.labels(self._models(model)).inc()
         else:
@@ -249,14 +249,14 @@ class Metrics:
         self._journal_queue.set(characters)
 
     def records(self, available: bool, waiting: int, dropped: int) -> None:
-        """Set the state of the records. `dropped` is the number of updates dropped since the start."""
+        """Sets the state of the records. `dropped` is the number of updates dropped since the start."""
         self._records.set(available)
         self._records_waiting.set(waiting)
         self._records_dropped.inc(dropped - self._counted_dropped)
         self._counted_dropped = dropped
 
     def webhook_attempt(self, outcome: str) -> None:
-        """Count an attempt to deliver a webhook. `outcome` is `delivered`, `failed` or `dead`."""
+        """Counts an attempt to deliver a webhook. `outcome` is `delivered`, `failed` or `dead`."""
         self._webhook_attempts.labels(outcome).inc()
 
     def webhooks(self, waiting: Waiting, now: datetime) -> None:
@@ -265,11 +265,11 @@ class Metrics:
         self._webhook_age.set(0 if waiting.oldest is None else max(0.0, (now - waiting.oldest).total_seconds()))
 
     def campaign_attempt(self, outcome: str) -> None:
-        """Count an attempt that ended. `outcome` is one of a small set of fixed words, such as `abandoned`."""
+        """Counts an attempt that ended. `outcome` is one of a small set of fixed words, such as `abandoned`."""
         self._campaign_attempts.labels(outcome).inc()
 
     def campaign_contact_done(self, reason: str) -> None:
-        """Count a contact for which no further attempt is made. `reason` is one of a small set of fixed words."""
+        """Counts a contact for which no further attempt is made. `reason` is one of a small set of fixed words."""
         self._campaign_contacts.labels(reason).inc()
 
     def campaign_live(self, attempts: int) -> None:
@@ -279,12 +279,12 @@ class Metrics:
         self._lag.set(seconds)
 
     def render(self) -> bytes:
-        """The text that Prometheus reads, of type `CONTENT_TYPE`."""
+        """Returns the text that Prometheus reads, of type `CONTENT_TYPE`."""
         return generate_latest(self.registry)
 
 
 def _by_modality(details: ModalityTokens, total: int) -> Mapping[str, int]:
-    """Each token once. Cached tokens are a kind of their own; tokens without a modality are `unknown`."""
+    """Returns each token once. Cached tokens are a kind of their own; tokens without a modality are `unknown`."""
     cached = max(details.cached_tokens, details.cached_text + details.cached_audio + details.cached_image)
     counts = {
         "text": details.text - details.cached_text,

@@ -243,7 +243,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _tidy(cls, given: Any) -> Any:
-        """Remove blanks and line breaks around values. They come from pasting, or from files with Windows line ends.
+        """Removes blanks and line breaks around values. They come from pasting, or from files with Windows line ends.
 
         A value of blanks only counts as not set.
         """
@@ -406,7 +406,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings from the environment and `.env` (see `env_file`). `overrides` that are not None have priority.
+    """Reads the settings from the environment and `.env` (see `env_file`). `overrides` that are not None have priority.
 
     Raises:
         SettingsError: settings are invalid. It has one line for each, which says what to set.
@@ -419,7 +419,7 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def read_settings(**overrides: object) -> Settings:
-    """The same as `load_settings`, without the checks that only a server needs."""
+    """Returns the same as `load_settings`, without the checks that only a server needs."""
     try:
         given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
         return Settings(_env_file=env_file(), _env_file_encoding=ENCODING, **given)  # type: ignore[call-arg]
@@ -473,7 +473,7 @@ def _contradictions(settings: Settings) -> list[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this name or address is this machine."""
+    """Returns whether this name or address is this machine."""
     if host.lower() == "localhost":
         return True
     try:

@@ -66,7 +66,7 @@ class SpokenRun:
 
 
 def spoken_runs(text: str) -> Iterator[SpokenRun]:
-    """All runs of digits in a text in which at least one digit is a word."""
+    """Yields all runs of digits in a text in which at least one digit is a word."""
     digits, spans, end, has_word = "", list[tuple[int, int]](), 0, False
     times, ten_at, pending = 1, -1, 0
     for found in _TOKEN.finditer(text):
@@ -107,7 +107,7 @@ def _run(digits: str, spans: list[tuple[int, int]], has_word: bool) -> Iterator[
 
 
 def digits_of(text: str) -> str:
-    """All digits in a text, written or spoken, in order."""
+    """Returns all digits in a text, written or spoken, in order."""
     spoken = {span: run for run in spoken_runs(text) for span in run.spans[:1]}
     found, skip = "", 0
     for token in _TOKEN.finditer(text):

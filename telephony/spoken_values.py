@@ -70,7 +70,9 @@ _OLDEST = 120
 
 
 def spelled(said: str) -> str:
-    """The letters of a spelled word: `A, D, A`, `a as in alpha`, `double l`, `Anton Dora Anton`. Empty: no letters."""
+    """Returns the letters of a spelled word: `A, D, A`, `a as in alpha`, `double l`, `Anton Dora Anton`. Empty: no
+    letters.
+    """
     text = re.sub(r"(?i)\b(\w)\s+(?:as in|for|like|wie|como|comme|come)\s+\w+", r"\1", said)
     letters, times = "", 1
     for token in re.findall(r"[^\W_]+(?:-ray)?", text.lower()):
@@ -94,7 +96,7 @@ def name(said: str) -> str:
 
 
 def email(said: str) -> str:
-    """An address of e-mail: `ada dot lovelace at example dot com`, also spelled in part."""
+    """Returns an address of e-mail: `ada dot lovelace at example dot com`, also spelled in part."""
     text = said.lower().strip(" .,!?")
     if _EMAIL.fullmatch(text):
         return text
@@ -178,7 +180,9 @@ def birth_date(said: str, *, today: date) -> date:
 
 
 def amount(said: str) -> tuple[Decimal, str]:
-    """An amount and its currency (ISO 4217, or empty): `twenty three fifty`, `$1,200.50`, `12 euros and 30 cents`."""
+    """Returns an amount and its currency (ISO 4217, or empty): `twenty three fifty`, `$1,200.50`, `12 euros and 30
+    cents`.
+    """
     text = said.lower()
     currency = next((code for word, code in _CURRENCIES.items() if re.search(_alone(word), text)), "")
     plain = re.sub(r"(?<=\d)[,'](?=\d{3}\b)", "", text)
@@ -232,7 +236,7 @@ def _figures_of_year(match: re.Match[str]) -> str:
 
 
 def _with_words(text: str) -> str:
-    """The text with spoken numbers up to thousands as figures: `two hundred and five`."""
+    """Returns the text with spoken numbers up to thousands as figures: `two hundred and five`."""
     tokens = re.findall(r"[^\W\d_]+|\d+(?:[.,]\d+)?|[^\w\s]", text)
     built, current, total, is_open = list[str](), 0, 0, False
 
@@ -263,7 +267,7 @@ def _with_words(text: str) -> str:
 
 
 def _fits(current: int, number: int) -> bool:
-    """Whether a number may follow within one: `twenty` `three`, `200` `five`."""
+    """Returns whether a number may follow within one: `twenty` `three`, `200` `five`."""
     if current % 100 == 0:
         return current > 0
     return current % 10 == 0 and current % 100 >= 20 and number < 10

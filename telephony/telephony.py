@@ -176,8 +176,8 @@ class Telephony:
         detect: bool = True,
         timezone: str | None = None,
     ) -> PlacedCall:
-        """Place a call, and return at once. The call has `answered()`, `finished()`, `hang_up()`, and the controls of a
-        live call.
+        """Places a call, and return at once. The call has `answered()`, `finished()`, `hang_up()`, and the controls of
+        a live call.
 
         Args:
             to: The number to call.
@@ -212,12 +212,13 @@ class Telephony:
     async def run_call(self, to: str, **options: Any) -> CallResult[Any]: ...
 
     async def run_call(self, to: str, **options: Any) -> CallResult[Any]:
-        """Place a call, and wait until it is over. Takes the arguments of `call`. A call that the dialing rules forbid
-        has the status `refused`. When this is cancelled, the call is hung up.
+        """Places a call, and waits until it is over. Takes the arguments of `call`. A call that the dialing rules
+        forbid has the status `refused`. When this is cancelled, the call is hung up.
 
         With a server, `agent` is the name of an agent that the server was started with (None: its default agent).
         `data` and `secrets` are sent as JSON, `result` as its JSON schema, and a clip for a voicemail of up to a minute
-        as audio."""
+        as audio.
+        """
         if self._remote is not None:
             return await self._remote.run_call(to, **options)
         try:
@@ -233,7 +234,7 @@ class Telephony:
     async def run_campaign(
         self, name: str, contacts: Iterable[Mapping[str, Any]], *, group: bool = False, **config: Any
     ) -> list[dict[str, Any]]:
-        """Call every contact of a list, and return a row for each, as `telephony campaign export` writes them.
+        """Calls every contact of a list, and returns a row for each, as `telephony campaign export` writes them.
 
         `contacts` have the keys of the columns of a list (`to`, and `id`, `timezone`, `consent` and the data). `config`
         are the settings of a campaign (`CampaignConfig`); its `agent` is one of `outgoing`. A campaign of this name
@@ -256,8 +257,8 @@ class Telephony:
         return await on_the_records(campaign, found.contacts, self._campaigns, sources)
 
     async def placed_since(self, to: str, since: datetime) -> list[CallResource]:
-        """The account's calls from our number to `to` that were requested since then, newest first: for a program that
-        was killed and does not know what it has done. Twilio may list a call some seconds late.
+        """Returns the account's calls from our number to `to` that were requested since then, newest first: for a
+        program that was killed and does not know what it has done. Twilio may list a call some seconds late.
 
         Raises:
             CallRefused: `to` is not a valid number.
@@ -342,7 +343,7 @@ class Telephony:
             self._dialler.rules = self._rules if is_real else simulated(self._rules, app.state.phone.simulation)
 
     def _agent(self, info: CallInfo) -> RealtimeAgent[Any]:
-        """The agent of inbound calls while this process places calls."""
+        """Returns the agent of inbound calls while this process places calls."""
         return RealtimeAgent(name="Nobody", instructions="Say that nobody is here to answer calls, and say goodbye.")
 
     async def _hang_up_all(self) -> None:

@@ -43,7 +43,7 @@ class Tracing:
         self._content = content
 
     def call(self) -> CallTrace:
-        """The trace of one call, which begins with `start`."""
+        """Returns the trace of one call, which begins with `start`."""
         return CallTrace(self._tracer, self._sources, model=self._model, content=self._content)
 
 
@@ -246,14 +246,16 @@ class CallTrace:
 
 
 def _error_type(fields: Mapping[str, Any]) -> str:
-    """The type of the error of a record (`ValueError: text`), without its text. Empty: there is none."""
+    """Returns the type of the error of a record (`ValueError: text`), without its text. Empty: there is none."""
     if "error" not in fields:
         return "cancelled" if fields.get("cancelled") else ""
     return str(fields["error"]).partition(":")[0].split()[0][:100] if str(fields["error"]).strip() else "error"
 
 
 def global_provider() -> TracerProvider | None:
-    """The provider that the application has set for OpenTelemetry. None: there is none, or the API is not installed."""
+    """Returns the provider that the application has set for OpenTelemetry. None: there is none, or the API is not
+    installed.
+    """
     try:
         from opentelemetry import trace
     except ModuleNotFoundError:

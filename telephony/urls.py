@@ -15,19 +15,19 @@ _HTTP = {"ws": "http", "wss": "https"}
 
 
 def as_websocket(url: str) -> str:
-    """The URL with the scheme of a WebSocket: `ws` for `http`, `wss` for `https`."""
+    """Returns the URL with the scheme of a WebSocket: `ws` for `http`, `wss` for `https`."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(scheme=_WEBSOCKET.get(parts.scheme, parts.scheme)))
 
 
 def as_http(url: str) -> str:
-    """The URL with the scheme of a request: `http` for `ws`, `https` for `wss`."""
+    """Returns the URL with the scheme of a request: `http` for `ws`, `https` for `wss`."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(scheme=_HTTP.get(parts.scheme, parts.scheme)))
 
 
 def as_https(url: str) -> str:
-    """Return the URL with the scheme `https`. It is the original URL where a proxy has ended TLS."""
+    """Returns the URL with the scheme `https`. It is the original URL where a proxy has ended TLS."""
     return urlunsplit(urlsplit(url)._replace(scheme="https"))
 
 
@@ -38,13 +38,13 @@ def origin(url: str) -> str:
 
 
 def public_address(base: str, path: str, query: str = "") -> str:
-    """The URL of `path` under `base` (`https://host[/prefix]`)."""
+    """Returns the URL of `path` under `base` (`https://host[/prefix]`)."""
     parts = urlsplit(base)
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=query, fragment=""))
 
 
 def websocket_address(base: str, path: str) -> str:
-    """The URL of a media stream: `path` under `base`, as a WebSocket."""
+    """Returns the URL of a media stream: `path` under `base`, as a WebSocket."""
     return as_websocket(public_address(base, path))
 
 
@@ -63,7 +63,7 @@ def mounted(base: str, root_path: str) -> str:
 
 
 def rebased(url: str, outside: str, inside: str) -> str | None:
-    """The URL below `inside` for a `url` below `outside`. None: `url` is not below `outside`.
+    """Returns the URL below `inside` for a `url` below `outside`. None: `url` is not below `outside`.
 
     The URL of a WebSocket stays the URL of a WebSocket.
     """

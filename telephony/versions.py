@@ -65,8 +65,9 @@ class Version:
 
 
 def is_chosen(subject: str, place: str, percent: float) -> bool:
-    """Whether this caller is among the `percent` of the callers of a number (`place`) that get the canary. The result
-    depends on the arguments only, so all processes decide alike."""
+    """Returns whether this caller is among the `percent` of the callers of a number (`place`) that get the canary. The
+    result depends on the arguments only, so all processes decide alike.
+    """
     number = int.from_bytes(hashlib.sha256(f"canary {place} {subject}".encode()).digest()[:8])
     return number / 2**64 * 100 < percent
 
@@ -110,7 +111,7 @@ def _plain(value: Any) -> Any:
 
 
 def _of_function(function: Any, depth: int = 3) -> Any:
-    """The name, the code and the constants of a function, and of the functions that it encloses."""
+    """Returns the name, the code and the constants of a function, and of the functions that it encloses."""
     code = getattr(function, "__code__", None)
     if code is None:
         return [getattr(function, "__qualname__", type(function).__qualname__)]
@@ -138,7 +139,7 @@ class CanaryWatch:
         self._failed: deque[bool] = deque(maxlen=None if rollback is None else rollback.calls)
 
     def ended(self, *, failed: bool) -> str:
-        """Count a call of the canary. Returns the reason why the canary has to be rolled back. Empty: the canary
+        """Counts a call of the canary. Returns the reason why the canary has to be rolled back. Empty: the canary
         stays."""
         if self._rollback is None:
             return ""

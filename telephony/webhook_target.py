@@ -15,8 +15,9 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 
 
 def check_url(url: str) -> str:
-    """The address of the receiver. Raises `ValueError` unless it is `https:`, or `http:` to this machine or into a
-    private network."""
+    """Returns the address of the receiver. Raises `ValueError` unless it is `https:`, or `http:` to this machine or
+    into a private network.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.fragment:
         raise ValueError("write the address of the receiver, like https://crm.example.com/calls")
@@ -28,7 +29,7 @@ def check_url(url: str) -> str:
 
 
 def check_secrets(secrets: str) -> str:
-    """Check one or more secrets with blanks between them, and return them. Raises `ValueError` for a secret that is
+    """Checks one or more secrets with blanks between them, and returns them. Raises `ValueError` for a secret that is
     invalid or too short."""
     if not secrets.split():
         raise ValueError("it is empty")

@@ -84,7 +84,7 @@ def same_logging() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests that go by the clock. Leave out those with the mark `proof`, except in `make proof`."""
+    """Marks the tests that go by the clock. Leaves out those with the mark `proof`, except in `make proof`."""
     files = {file for group in BY_THE_CLOCK.values() for file in group}
     for item in items:
         if item.path.name in files:
@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """The workers of `pytest -n auto`. None: the variable says how many."""
+    """Returns the workers of `pytest -n auto`. None: the variable says how many."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     return WORKERS_PER_CORE * (len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
@@ -106,7 +106,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Each test goes to a worker that is free. The groups that go by the clock are the largest, and so begin first.
+    """Sends each test to a worker that is free. The groups that go by the clock are the largest, and so begin first.
 
     The mark `xdist_group` has no effect with xdist 3.8 under pytest 9.2.
     """

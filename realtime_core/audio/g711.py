@@ -21,25 +21,25 @@ SILENCE = b"\xff"
 
 
 def decode(ulaw: bytes) -> bytes:
-    """Convert mu-law to 16-bit PCM in native byte order; twice as many bytes. Samples are within +-32124."""
+    """Converts mu-law to 16-bit PCM in native byte order; twice as many bytes. Samples are within +-32124."""
     pcm: bytes = audioop.ulaw2lin(ulaw, 2)
     return pcm
 
 
 def peak(pcm16: bytes | memoryview) -> int:
-    """The greatest absolute value of these samples."""
+    """Returns the greatest absolute value of these samples."""
     greatest: int = audioop.max(pcm16, 2)
     return greatest
 
 
 def decode_alaw(alaw: bytes) -> bytes:
-    """Convert A-law, the other G.711 code, to 16-bit PCM. Used for files."""
+    """Converts A-law, the other G.711 code, to 16-bit PCM. Used for files."""
     pcm: bytes = audioop.alaw2lin(alaw, 2)
     return pcm
 
 
 def encode(pcm16: bytes) -> bytes:
-    """Convert 16-bit PCM in native byte order to mu-law; half as many bytes.
+    """Converts 16-bit PCM in native byte order to mu-law; half as many bytes.
 
     Zero becomes `SILENCE`, one of its two codes. For all other codes `encode(decode(ulaw)) == ulaw`. Raises
     `ValueError` for an odd number of bytes.
@@ -51,16 +51,16 @@ def encode(pcm16: bytes) -> bytes:
 
 
 def level(ulaw: bytes) -> int:
-    """The root mean square of the samples, from 0 to 32,767. It takes 0.4 us for 20 ms."""
+    """Returns the root mean square of the samples, from 0 to 32,767. It takes 0.4 us for 20 ms."""
     rms: int = audioop.rms(decode(ulaw), 2)
     return rms
 
 
 def quieter(ulaw: bytes, by_db: float) -> bytes:
-    """Reduce the volume by `by_db` decibels."""
+    """Reduces the volume by `by_db` decibels."""
     return encode(audioop.mul(decode(ulaw), 2, 10 ** (-by_db / 20)))
 
 
 def mix(one: bytes, other: bytes) -> bytes:
-    """Add two mu-law sounds of the same length, with clipping."""
+    """Adds two mu-law sounds of the same length, with clipping."""
     return encode(audioop.add(decode(one), decode(other), 2))

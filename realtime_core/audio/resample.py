@@ -54,7 +54,7 @@ def _exact(taps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _up_matrix() -> NDArray[np.float64]:
-    """Output 3n + p is the sum over k of `3 * h[3k + p] * x[n - k]`. The gain 3 compensates for the two missing
+    """Outputs 3n + p is the sum over k of `3 * h[3k + p] * x[n - k]`. The gain 3 compensates for the two missing
     samples."""
     h = _exact(3 * np.append(_low_pass(91, 3925, 7.8), [0, 0]))
     history = len(h) // 3 - 1
@@ -66,7 +66,7 @@ def _up_matrix() -> NDArray[np.float64]:
 
 
 def _down_matrix() -> NDArray[np.float64]:
-    """Output n is the sum over k of `h[k] * x[3n - k]`."""
+    """Outputs n is the sum over k of `h[k] * x[3n - k]`."""
     h = _exact(_low_pass(145, 3675, 6.0))
     matrix = np.zeros((len(h) - 1 + 3 * _ROW, _ROW))
     for n in range(_ROW):
@@ -104,14 +104,14 @@ class _Fir:
         self._fit(self.capacity, 0)
 
     def _fit(self, n: int, late: int) -> None:
-        """Make the views for `n` samples."""
+        """Makes the views for `n` samples."""
         count, history = -(-(n - late) // self._advance), self._history
         self._fits = n, late
         self._new, self._last = self._window[history : history + n], self._window[n : n + history]
         self._views = self._rows[late][:count], self._copy[:count], self._product[:count], self._samples[:count]
 
     def push(self, samples: NDArray[np.int16], late: int = 0) -> NDArray[np.int16]:
-        """Filter up to `capacity` samples from sample `late` on. Only whole rows are computed, so the end may be
+        """Filters up to `capacity` samples from sample `late` on. Only whole rows are computed, so the end may be
         meaningless. The result is valid until the next call."""
         n = len(samples)
         if self._fits != (n, late):
@@ -144,7 +144,7 @@ class Upsampler3:
         self._odd = b""
 
     def push(self, pcm16_8k: bytes) -> bytes:
-        """Return three samples for each sample, little-endian. A half sample at the end waits for its other half."""
+        """Returns three samples for each sample, little-endian. A half sample at the end waits for its other half."""
         data, self._odd = _whole_samples(self._odd, pcm16_8k)
         samples, capacity = np.frombuffer(data, _INT16), self._fir.capacity
         if len(samples) == capacity:
@@ -159,7 +159,7 @@ class Upsampler3:
         return self._fir.push(np.frombuffer(g711.decode(ulaw), _INT16)).tobytes()
 
     def reset(self) -> None:
-        """Start a new stream with silence before it. For a lost frame push silence instead."""
+        """Starts a new stream with silence before it. For a lost frame push silence instead."""
         self._fir.reset()
         self._odd = b""
 
@@ -174,7 +174,7 @@ class Downsampler3:
         self._late = 0
 
     def push(self, pcm16_24k: bytes) -> bytes:
-        """Return one sample for three, little-endian, for chunks of any length. A half sample waits for the rest."""
+        """Returns one sample for three, little-endian, for chunks of any length. A half sample waits for the rest."""
         return b"".join([piece.tobytes() for piece in self._pieces(pcm16_24k)])
 
     def push_to_ulaw(self, pcm16_24k: bytes) -> bytes:
@@ -182,20 +182,20 @@ class Downsampler3:
         return b"".join([_ULAW.take(piece.view(_UINT16)).tobytes() for piece in self._pieces(pcm16_24k)])
 
     def flush(self) -> bytes:
-        """End an utterance: return the 24 samples that the filter still holds, then `reset`."""
+        """Ends an utterance: return the 24 samples that the filter still holds, then `reset`."""
         self._odd = b""
         rest = self.push(bytes(2 * 3 * DOWN_DELAY))
         self.reset()
         return rest
 
     def reset(self) -> None:
-        """Start a new stream with silence before it. Its first sample gives an output."""
+        """Starts a new stream with silence before it. Its first sample gives an output."""
         self._fir.reset()
         self._odd = b""
         self._late = 0
 
     def _pieces(self, pcm16_24k: bytes) -> Iterator[NDArray[np.int16]]:
-        """The filtered samples; each piece is valid until the next."""
+        """Yields the filtered samples; each piece is valid until the next."""
         data, self._odd = _whole_samples(self._odd, pcm16_24k)
         samples, capacity = np.frombuffer(data, _INT16), self._fir.capacity
         for at in range(0, len(samples), capacity):
@@ -206,7 +206,7 @@ class Downsampler3:
 
 
 def _whole_samples(odd: bytes, data: bytes) -> tuple[bytes, bytes]:
-    """Return (whole samples, the half sample that is left)."""
+    """Returns (whole samples, the half sample that is left)."""
     if odd:
         data = odd + data
     return (data[:-1], data[-1:]) if len(data) % 2 else (data, b"")

@@ -28,11 +28,11 @@ class Connection(ABC):
 
     @abstractmethod
     def send(self, text: str) -> None:
-        """Send one text message. Never blocks and never raises: a message after the end is dropped, because `run`
+        """Sends one text message. Never blocks and never raises: a message after the end is dropped, because `run`
         reports the end once. `buffered_bytes` shows whether the peer keeps up."""
 
     def send_all(self, texts: Sequence[str]) -> None:
-        """Send several text messages, as `send` does. A socket sends them in one write."""
+        """Sends several text messages, as `send` does. A socket sends them in one write."""
         for text in texts:
             self.send(text)
 
@@ -43,15 +43,15 @@ class Connection(ABC):
 
     @abstractmethod
     def pause(self) -> None:
-        """Stop delivering messages (and, where there is a socket, reading from it). Idempotent."""
+        """Stops delivering messages (and, where there is a socket, reading from it). Idempotent."""
 
     @abstractmethod
     def resume(self) -> None:
-        """Deliver again, in order and without loss. Idempotent."""
+        """Delivers again, in order and without loss. Idempotent."""
 
     @abstractmethod
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Begin to close, after the sent messages have gone out. No more messages are delivered. Idempotent.
+        """Begins to close, after the sent messages have gone out. No more messages are delivered. Idempotent.
 
         If the peer does not answer, the connection ends after the adapter's close time-out. A reason is cut to 123
         bytes. Raises `ValueError` for a code that must not be sent.
@@ -59,7 +59,7 @@ class Connection(ABC):
 
     @abstractmethod
     async def run(self, on_message: MessageHandler) -> Close:
-        """Call `on_message` with every message, in order, until the connection has ended; return how it ended.
+        """Calls `on_message` with every message, in order, until the connection has ended; returns how it ended.
 
         Cancelling `run` drops the connection at once. An exception of `on_message` closes the connection with 1011 and
         is raised here.

@@ -16,12 +16,12 @@ MAX_REASON_BYTES = 123
 
 
 def size_bytes(message: str | bytes) -> int:
-    """The length of a message in UTF-8."""
+    """Returns the length of a message in UTF-8."""
     return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
 
 
 def check_close(code: int, reason: str) -> str:
-    """The reason, cut to what a close frame can carry.
+    """Returns the reason, cut to what a close frame can carry.
 
     Raises `ValueError` for a code that RFC 6455, section 7.4, does not let an endpoint send.
     """
@@ -88,7 +88,7 @@ class DeliveringConnection(Connection):
 
     @abstractmethod
     def _drop(self) -> None:
-        """End the connection at once, without a closing handshake. Idempotent."""
+        """Ends the connection at once, without a closing handshake. Idempotent."""
 
     @abstractmethod
     def _listening_changed(self) -> None:

@@ -51,11 +51,11 @@ class FrameSplitter:
         self._passes_all = False
 
     def pass_all(self) -> None:
-        """Leave all further bytes to the general protocol, because the connection is closing."""
+        """Leaves all further bytes to the general protocol, because the connection is closing."""
         self._passes_all = True
 
     def feed(self, data: bytes) -> Iterator[Piece]:
-        """Take received bytes. Yields the pieces that they complete, in order."""
+        """Takes received bytes. Yields the pieces that they complete, in order."""
         if self._kept:
             self._kept += data
             if len(self._kept) < self._wanted and not self._passes_all:
@@ -114,7 +114,7 @@ class FrameSplitter:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """The frame of a whole text message of a server."""
+    """Returns the frame of a whole text message of a server."""
     size = len(payload)
     if size < 126:
         return _HEAD_7(_FIN_TEXT, size) + payload
@@ -122,7 +122,7 @@ def text_frame(payload: bytes) -> bytes:
 
 
 def masked_text(payload: bytes, mask: bytes) -> bytes:
-    """The frame of a whole text message of a client, with this masking key of 4 bytes."""
+    """Returns the frame of a whole text message of a client, with this masking key of 4 bytes."""
     size = len(payload)
     if size < 126:
         head = _HEAD_7(_FIN_TEXT, 0x80 | size)

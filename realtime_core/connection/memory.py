@@ -124,7 +124,7 @@ class MemoryConnection(DeliveringConnection):
         self._send(text)
 
     def send_binary(self, data: bytes) -> None:
-        """Send a binary message, as a foreign peer may do."""
+        """Sends a binary message, as a foreign peer may do."""
         self._send(data)
 
     def _send(self, message: str | bytes) -> None:
@@ -151,13 +151,13 @@ class MemoryConnection(DeliveringConnection):
         self._give_up = loop.call_later(self._close_timeout_s, self._end, self._closing)
 
     def break_(self, code: int = 1006, reason: str = "") -> None:
-        """Break the connection: messages in flight are lost, and both ends see an end by the network."""
+        """Breaks the connection: messages in flight are lost, and both ends see an end by the network."""
         for end in (self, self._peer):
             end._wire.cut()
             end._end(end._closing or end._received_close or Close(code, reason, "network"))
 
     def stall(self, seconds: float) -> None:
-        """Hold back the messages of this end, also those in flight, for `seconds`. Then all of them arrive at once."""
+        """Holds back the messages of this end, also those in flight, for `seconds`. Then all of them arrive at once."""
         self._wire.stall(seconds)
 
     def _drop(self) -> None:

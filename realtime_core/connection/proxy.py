@@ -24,8 +24,9 @@ _MAX_ANSWER_BYTES = 16 * 2**10
 
 
 def environment_proxy(uri: WebSocketURI) -> str | None:
-    """The address of the proxy for `uri` that the environment names. None: no proxy. A server on this machine needs
-    none."""
+    """Returns the address of the proxy for `uri` that the environment names. None: no proxy. A server on this machine
+    needs none.
+    """
     return None if _is_loopback(uri.host) else get_proxy(uri)
 
 
@@ -101,7 +102,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _without_password(proxy: str) -> str:
-    """The address without user and password, for messages."""
+    """Returns the address without user and password, for messages."""
     try:
         parts = urlsplit(proxy)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

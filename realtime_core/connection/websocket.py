@@ -55,7 +55,7 @@ async def connect(
     subprotocols: Sequence[str] | None = None,
     proxy: str | Literal[True] | None = True,
 ) -> WebSocketConnection:
-    """Open a WebSocket to a `ws:` or `wss:` address. `ping_interval_s=None` sends no pings. `proxy` is the address of
+    """Opens a WebSocket to a `ws:` or `wss:` address. `ping_interval_s=None` sends no pings. `proxy` is the address of
     an HTTP proxy; True: the one that the environment names; None: none.
 
     Raises `ConnectFailed`, which says what happened and what to look at.
@@ -155,7 +155,7 @@ async def _open_through(
 
 
 def _is_address(host: str) -> bool:
-    """Whether the host is an address. A name may have several addresses."""
+    """Returns whether the host is an address. A name may have several addresses."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -223,7 +223,7 @@ class WebSocketServer:
         await self.close()
 
     async def close(self) -> None:
-        """Stop listening and close every connection with 1001; after `close_timeout_s` cancel the handlers that are
+        """Stops listening and closes every connection with 1001; after `close_timeout_s` cancel the handlers that are
         left. Returns when all have ended."""
         assert self._server is not None, "the server has not been started"
         self._server.close()
@@ -273,7 +273,7 @@ def serve(
     max_buffered_bytes: int = MAX_BUFFERED_BYTES,
     subprotocols: Sequence[str] | None = None,
 ) -> WebSocketServer:
-    """Listen: `async with serve(handler, host, port) as server`, or `server = await serve(...)` and `server.close()`.
+    """Listens: `async with serve(handler, host, port) as server`, or `server = await serve(...)` and `server.close()`.
 
     `handler` is awaited with each connection and its request. When it returns, the connection is closed with code 1000.
     If it fails, the code is 1011, and the error goes to the loop's exception handler. `process_request` may return an

@@ -205,7 +205,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         self._schedule_ping()
 
     def write_handshake(self) -> None:
-        """Write the opening handshake."""
+        """Writes the opening handshake."""
         self._write()
 
     def _frame_received(self, frame: Frame) -> None:

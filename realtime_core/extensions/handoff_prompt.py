@@ -13,5 +13,5 @@ The user hears one assistant. Never mention agents, functions or transfers to th
 
 
 def prompt_with_handoff_instructions(prompt: str) -> str:
-    """The instructions `prompt`, with `RECOMMENDED_PROMPT_PREFIX` in front."""
+    """Returns the instructions `prompt`, with `RECOMMENDED_PROMPT_PREFIX` in front."""
     return f"{RECOMMENDED_PROMPT_PREFIX}\n\n{prompt}"

@@ -16,7 +16,7 @@ Check = Callable[[Any, str], None]
 
 
 def anything(value: Any, path: str) -> None:
-    """Accept any JSON value."""
+    """Accepts any JSON value."""
 
 
 def text(max_length: int | None = None, pattern: str | None = None) -> Check:
@@ -87,7 +87,7 @@ def or_null(inner: Check) -> Check:
 
 
 def either(word: str, inner: Check) -> Check:
-    """Accept `word`, or what `inner` accepts."""
+    """Accepts `word`, or what `inner` accepts."""
 
     def check(value: Any, path: str) -> None:
         if value != word:
@@ -107,7 +107,7 @@ def items(inner: Check) -> Check:
 
 
 def obj(fields: Mapping[str, Check], *required: str) -> Check:
-    """Accept an object with only these fields. The `required` fields must be present."""
+    """Accepts an object with only these fields. The `required` fields must be present."""
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, dict):

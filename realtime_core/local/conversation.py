@@ -90,7 +90,7 @@ class Conversation:
         return self._schedule.next_due
 
     def receive(self, message: str | bytes, now: float) -> None:
-        """Handle one message of the client."""
+        """Handles one message of the client."""
         if self._schedule.stalls(now):
             self._held_back.append(message)
             return
@@ -106,7 +106,7 @@ class Conversation:
             self._outbox.reject(rejection, event.get("event_id"))
 
     def run(self, now: float) -> None:
-        """Perform the due actions."""
+        """Performs the due actions."""
         if self._schedule.stalls(now):
             return
         held_back, self._held_back = self._held_back, []
@@ -115,7 +115,7 @@ class Conversation:
         self._schedule.run(now)
 
     def speech_is_ready(self, now: float) -> None:
-        """Continue, because a line of `wanted_speech` has been prepared."""
+        """Continues, because a line of `wanted_speech` has been prepared."""
         self._schedule.now = now
         self._responder.speech_is_ready()
 
@@ -140,7 +140,7 @@ class Conversation:
             self._outbox.emit(type, previous_item_id=previous, item=item.wire)
 
     def _note(self, item: Item) -> None:
-        """Remember an item for the next response."""
+        """Remembers an item for the next response."""
         wire, news = item.wire, self._responder.news
         if wire["type"] == "function_call_output":
             call = self._items.call(wire["call_id"])

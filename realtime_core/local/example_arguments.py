@@ -49,7 +49,7 @@ _DEEP = 4
 
 
 def example_arguments(schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Make arguments for a function whose `parameters` is this JSON schema."""
+    """Makes arguments for a function whose `parameters` is this JSON schema."""
     try:
         value = _Example(schema or {}).of(schema or {}, "", 0)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):  # the schema is invalid
@@ -97,7 +97,7 @@ class _Example:
         return (prefix + [one] * wanted)[:wanted]
 
     def _resolved(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
-        """Follow references, merge `allOf`, and take the first choice of `anyOf` or `oneOf` (null at great depth)."""
+        """Follows references, merge `allOf`, and takes the first choice of `anyOf` or `oneOf` (null at great depth)."""
         for _ in range(_MAX_DEPTH):
             self._steps += 1
             if self._steps > _MAX_STEPS or depth > _MAX_DEPTH:

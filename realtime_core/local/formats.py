@@ -55,5 +55,5 @@ _FORMATS = {format.type: format for format in (PCM, ULAW, ALAW)}
 
 
 def wire_format(config: Mapping[str, Any]) -> WireFormat:
-    """Return the format of a session object's `format`."""
+    """Returns the format of a session object's `format`."""
     return _FORMATS[config["type"]]

@@ -38,14 +38,17 @@ _MAX_MENU = 9
 
 
 def agent_name(instructions: str) -> str | None:
-    """The name of the agent or its company in the instructions: "You answer for Trattoria Blu." -> "Trattoria Blu"."""
+    """Returns the name of the agent or its company in the instructions: "You answer for Trattoria Blu." -> "Trattoria
+    Blu".
+    """
     found = _NAMED.search(instructions)
     return None if found is None else re.sub(r"( (of|and|&))+$", "", found[1])
 
 
 def leaves_alone(name: str, description: str = "") -> bool:
-    """Whether the improviser must not call this tool: by its name and description it ends or moves the call, or writes
-    a do-not-call list."""
+    """Returns whether the improviser must not call this tool: by its name and description it ends or moves the call, or
+    writes a do-not-call list.
+    """
     if description.startswith(_HANDOFF):
         return False
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-\s]+", "_", name)

@@ -81,7 +81,7 @@ class InputAudio:
         return self._turns
 
     def configure(self, audio_input: Mapping[str, Any]) -> None:
-        """Apply `audio.input` of the session. Speech that has begun continues unless turn detection changes."""
+        """Applies `audio.input` of the session. Speech that has begun continues unless turn detection changes."""
         format = wire_format(audio_input["format"])
         if format is not self._format:
             self._format = format
@@ -99,7 +99,7 @@ class InputAudio:
         self._turns = turns
 
     def append(self, audio: bytes) -> Iterator[Edge]:
-        """Append audio in the session's input format, and find where speech begins and ends, in ms of the session.
+        """Appends audio in the session's input format, and find where speech begins and ends, in ms of the session.
 
         Iterate to the end, and handle each edge before the next.
         """
@@ -118,7 +118,7 @@ class InputAudio:
         return Edge(edge.kind, int(at_ms))
 
     def commit(self, end_ms: float | None = None) -> Committed:
-        """Take the audio out of the buffer: up to the end of a speech, or all. Raises `Rejected` for under 100 ms."""
+        """Takes the audio out of the buffer: up to the end of a speech, or all. Raises `Rejected` for under 100 ms."""
         committed = Committed(self._start_ms, self.position_ms if end_ms is None else end_ms)
         if committed.duration_ms < MIN_COMMIT_MS:
             raise Rejected(

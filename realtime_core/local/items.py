@@ -101,7 +101,7 @@ class Item:
         return self.audio_bytes / self.format.bytes_per_ms
 
     def with_audio(self) -> dict[str, Any]:
-        """The item's form in `conversation.item.retrieved`."""
+        """Returns the item's form in `conversation.item.retrieved`."""
         if self.speech is None:
             return self.wire
         audio = base64.b64encode(self.speech.encoded(self.format)[: self.audio_bytes]).decode()
@@ -123,7 +123,7 @@ class Items:
         return self._order[-1] if self._order else None
 
     def append(self, item: Item) -> str | None:
-        """Add an item at the end; return the id before it."""
+        """Adds an item at the end; returns the id before it."""
         previous = self.last_id
         self._items[item.id] = item
         self._order.append(item.id)
@@ -134,15 +134,15 @@ class Items:
         return self._order[at - 1] if at else None
 
     def call(self, call_id: str) -> Item | None:
-        """Return the function call with this call id."""
+        """Returns the function call with this call id."""
         return next((i for i in self if i.wire["type"] == "function_call" and i.wire["call_id"] == call_id), None)
 
     def _asks(self, item_id: str) -> bool:
-        """Whether the item is a request for approval."""
+        """Returns whether the item is a request for approval."""
         return item_id in self._items and self._items[item_id].wire["type"] == "mcp_approval_request"
 
     def create(self, wire: Any, previous_item_id: Any, new_id: str) -> Item:
-        """Check a client's item and insert it at the end, after `previous_item_id`, or at the `root`."""
+        """Checks a client's item and inserts it at the end, after `previous_item_id`, or at the `root`."""
         wire = self.check(wire, new_id)
         if wire["id"] in self._items:
             message = f"Error adding item: the item with id '{wire['id']}' already exists."
@@ -166,7 +166,7 @@ class Items:
 
     @staticmethod
     def check(wire: Any, new_id: str) -> dict[str, Any]:
-        """Check an item of a client and return it in the server's form. Raises `Rejected`."""
+        """Checks an item of a client and returns it in the server's form. Raises `Rejected`."""
         if not isinstance(wire, dict):
             raise missing("item") if wire is None else invalid_type("item", "an object", wire)
         if "type" not in wire:
@@ -196,7 +196,7 @@ class Items:
         self._order.remove(item_id)
 
     def truncate(self, event: dict[str, Any]) -> Item:
-        """Cut the model's audio at the heard position. The transcript is removed, because the heard words are not
+        """Cuts the model's audio at the heard position. The transcript is removed, because the heard words are not
         known."""
         _TRUNCATE(event, "")
         item = self._get(event["item_id"], "truncating", "truncate")

@@ -36,7 +36,7 @@ class Outbox:
             self.actions.append(orjson.dumps(event).decode())
 
     def emit_audio(self, response_id: str, item_id: str, output_index: int, audio_base64: str) -> None:
-        """Emit a `response.output_audio.delta`."""
+        """Emits a `response.output_audio.delta`."""
         # A template instead of JSON encoding, because this message is by far the largest.
         self.actions.append(
             f'{{"type":"response.output_audio.delta","event_id":"{self._event_id()}","response_id":"{response_id}",'
@@ -44,7 +44,7 @@ class Outbox:
         )
 
     def reject(self, rejection: Rejected, event_id: Any) -> None:
-        """Emit the `error` that answers the client event with this id."""
+        """Emits the `error` that answers the client event with this id."""
         fields = rejection.fields(event_id if isinstance(event_id, str) else None)
         self.emit("error", error=fields)
 

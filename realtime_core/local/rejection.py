@@ -26,7 +26,7 @@ class Rejected(Exception):
         self.type = type
 
     def fields(self, event_id: str | None) -> dict[str, Any]:
-        """The `error` object for the client event with this id."""
+        """Returns the `error` object for the client event with this id."""
         return {
             "type": self.type,
             "code": self.code,

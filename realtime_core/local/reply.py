@@ -101,10 +101,10 @@ class Director(Protocol):
     """Decides the answers. There is one for each session. Pure."""
 
     def heard(self) -> Heard:
-        """Return the transcript of the turn that the caller has finished."""
+        """Returns the transcript of the turn that the caller has finished."""
 
     def reply(self, situation: Situation) -> Reply:
-        """Return the answer. It is requested again for the same turn if an answer was cancelled before any output."""
+        """Returns the answer. It is requested again for the same turn if an answer was cancelled before any output."""
 
     def begun(self, reply: Reply) -> None:
         """Note that the first output of this reply was sent, or that the reply is empty and has ended."""

@@ -77,7 +77,7 @@ class Responder:
         return self._active is not None
 
     def respond(self, options: Mapping[str, Any], *, idle: bool = False) -> None:
-        """Start a response. Raises `Rejected` if the conversation already has one."""
+        """Starts a response. Raises `Rejected` if the conversation already has one."""
         in_conversation = options.get("conversation") != "none"
         if in_conversation and self._active is not None:
             raise Rejected(
@@ -105,12 +105,12 @@ class Responder:
         self._step(running)
 
     def interrupt(self) -> None:
-        """End the conversation's response, because the caller speaks."""
+        """Ends the conversation's response, because the caller speaks."""
         if self._active is not None:
             self._end(self._active, "turn_detected")
 
     def cancel(self, response_id: Any) -> None:
-        """Cancel a response (None: the conversation's). Raises `Rejected` if there is none."""
+        """Cancels a response (None: the conversation's). Raises `Rejected` if there is none."""
         running = self._running.get(response_id) if isinstance(response_id, str) else None
         response = running.response if running is not None else self._active if response_id is None else None
         if response is None:
@@ -118,13 +118,13 @@ class Responder:
         self._end(response, "client_cancelled")
 
     def speech_is_ready(self) -> None:
-        """Continue the responses that waited for speech: a text of `wanted_speech` has been synthesized."""
+        """Continues the responses that waited for speech: a text of `wanted_speech` has been synthesized."""
         for running in list(self._running.values()):
             if running.deadline is None:
                 self._step(running)
 
     def _effective(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The session's configuration, overridden by the options of one response."""
+        """Returns the session's configuration, overridden by the options of one response."""
         session = self._config.object
         output = {**session["audio"]["output"], **options.get("audio", {}).get("output", {})}
         return {**session, **options, "audio": {"output": output}}
@@ -141,7 +141,7 @@ class Responder:
         return Situation(instructions, tools, news.speech_s, news.texts, news.outputs, requested, idle)
 
     def _step(self, running: _Running) -> None:
-        """Continue a response, and schedule its next step."""
+        """Continues a response, and schedule its next step."""
         running.deadline = None
         wait = next(running.waits, None)
         if wait is not None and running.response.id in self._running:
@@ -185,7 +185,7 @@ class Responder:
 
 
 def texts_of(wire: Mapping[str, Any]) -> list[str]:
-    """The texts of a message."""
+    """Returns the texts of a message."""
     parts = wire.get("content")
     if not isinstance(parts, list):
         return []

@@ -107,7 +107,7 @@ class Response:
         self._finish("completed")
 
     def cancel(self, reason: Literal["turn_detected", "client_cancelled"]) -> None:
-        """End the response now; open parts are closed as incomplete. (The caller has closed the generator.)"""
+        """Ends the response now; open parts are closed as incomplete. (The caller has closed the generator.)"""
         self._finish("cancelled", reason=reason)
 
     def _begin(self) -> None:
@@ -181,7 +181,7 @@ class Response:
         self._close("completed")
 
     def _trouble(self, speech: Speech) -> Trouble | None:
-        """The trouble that comes within this line."""
+        """Returns the trouble that comes within this line."""
         trouble, limit_s = self.reply.trouble, audio_limit_s(self._options["max_output_tokens"])
         if trouble is not None and trouble.kind == "incomplete" and trouble.at_s is None:
             trouble = Trouble("incomplete", at_s=speech.duration_ms / 2000, code=trouble.code)
@@ -208,7 +208,7 @@ class Response:
         self._close("completed")
 
     def _call_hosted(self, call: Call) -> Waits:
-        """Run a tool on the server. The client has to request the response with its result."""
+        """Runs a tool on the server. The client has to request the response with its result."""
         shown = {"type": "mcp_call", "server_label": call.server_label, "name": call.name}
         item = self._add({**shown, "arguments": "", "output": None, "error": None, "approval_request_id": None})
         self._begin()
@@ -242,7 +242,7 @@ class Response:
         return item
 
     def _close(self, status: Literal["completed", "incomplete"]) -> None:
-        """Close the open item. Its done events are always emitted."""
+        """Closes the open item. Its done events are always emitted."""
         item, said = self._open, self._said
         if item is None:
             return

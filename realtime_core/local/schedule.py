@@ -22,7 +22,7 @@ class Deadline:
     _act: Act | None = field(compare=False)
 
     def cancel(self) -> None:
-        """Cancel the action. Idempotent."""
+        """Cancels the action. Idempotent."""
         self._act = None
 
 
@@ -40,7 +40,7 @@ class Schedule:
         return deadline
 
     def stall(self, seconds: float) -> None:
-        """Do nothing for `seconds`. Then perform all actions that became due meanwhile."""
+        """Does nothing for `seconds`. Then perform all actions that became due meanwhile."""
         self._stalled_until = self.now + seconds
 
     def stalls(self, now: float) -> bool:
@@ -53,7 +53,7 @@ class Schedule:
         return max(self._heap[0].due, self._stalled_until) if self._heap else None
 
     def run(self, now: float) -> None:
-        """Perform all due actions in order, and those that become due meanwhile."""
+        """Performs all due actions in order, and those that become due meanwhile."""
         while self._heap and self._heap[0].due <= now and not self.stalls(now):
             deadline = heapq.heappop(self._heap)
             act, deadline._act = deadline._act, None

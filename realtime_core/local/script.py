@@ -97,7 +97,7 @@ class Script:
 
 
 def load_script(path: str | Path) -> Script:
-    """Read a script file. Raises `ScriptError` that names the place and the remedy."""
+    """Reads a script file. Raises `ScriptError` that names the place and the remedy."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -107,13 +107,13 @@ def load_script(path: str | Path) -> Script:
 
 
 def builtin_script(name: str) -> Script:
-    """Return a script of the package: `trattoria`."""
+    """Returns a script of the package: `trattoria`."""
     source = files(__package__).joinpath("scripts", f"{name}.toml")
     return parse_script(source.read_text(encoding="utf-8"), name=f"{name}.toml")
 
 
 def parse_script(text: str, *, name: str = "script", folder: Path | None = None) -> Script:
-    """Read a script from TOML. `folder` contains its WAV files. Raises `ScriptError`."""
+    """Reads a script from TOML. `folder` contains its WAV files. Raises `ScriptError`."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -262,7 +262,7 @@ class _Reader:
         return None
 
     def _clip(self, clip: str | None) -> str | None:
-        """The full path of a file beside the script, or the name of a stored line."""
+        """Returns the full path of a file beside the script, or the name of a stored line."""
         if clip is None or self._folder is None or not (self._folder / clip).is_file():
             return clip
         return str(self._folder / clip)

@@ -145,7 +145,7 @@ class LocalRealtimeServer:
             await tasks.__aexit__(None, None, None)
 
     async def serve_connection(self, connection: Connection, *, model: str | None = None) -> None:
-        """Serve one session over an open connection; return when it has ended. `model` comes from the URL."""
+        """Serves one session over an open connection; return when it has ended. `model` comes from the URL."""
         loop = asyncio.get_running_loop()
         self._sessions += 1
         sources = self._sources.fork(f"session {self._sessions}")
@@ -173,7 +173,7 @@ class LocalRealtimeServer:
         await self.serve_connection(connection, model=_model_of(request.path))
 
     async def _connect(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """The `transport` of `model_config`."""
+        """Returns the `transport` of `model_config`."""
         if self._tasks is None:
             raise RuntimeError("The embedded server takes connections only within `async with`.")
         near, far = memory_pair(faults=self._faults, reverse_faults=self._faults)
@@ -262,7 +262,7 @@ def _director(script: Script | None) -> Director:
 
 @cache
 def _voice(synthesise: bool) -> Voice:
-    """Return the voice of the process. All sessions share what it has rendered."""
+    """Returns the voice of the process. All sessions share what it has rendered."""
     return Voice(synthesise=synthesise)
 
 

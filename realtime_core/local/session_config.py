@@ -151,7 +151,7 @@ _RESPONSE = obj(
 
 
 def check_response_options(options: Any) -> None:
-    """Check the `response` of a `response.create`. Raises `Rejected`."""
+    """Checks the `response` of a `response.create`. Raises `Rejected`."""
     _RESPONSE(options, "response")
 
 
@@ -201,11 +201,11 @@ class SessionConfig:
         return self.object["audio"]["output"]  # type: ignore[no-any-return]
 
     def audio_was_sent(self) -> None:
-        """Fix the voice, because audio was sent."""
+        """Fixes the voice, because audio was sent."""
         self._said_anything = True
 
     def update(self, change: Any, *, responding: bool) -> None:
-        """Apply a `session.update` completely, or raise `Rejected` and change nothing. Omitted fields stay."""
+        """Applies a `session.update` completely, or raises `Rejected` and change nothing. Omitted fields stay."""
         _SESSION(change, "session")
         self._check_frozen(change, responding)
         effective = copy.deepcopy(self.object)
@@ -238,7 +238,7 @@ class SessionConfig:
 
 
 def _merge(section: dict[str, Any], name: str, value: Any) -> None:
-    """Merge an object: omitted fields stay, unless the object becomes another kind."""
+    """Merges an object: omitted fields stay, unless the object becomes another kind."""
     current = section.get(name)
     if name == "format":
         section[name] = (

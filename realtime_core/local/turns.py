@@ -55,13 +55,13 @@ class Turns:
         self.configure()
 
     def configure(self) -> None:
-        """Apply the session's `audio.input`."""
+        """Applies the session's `audio.input`."""
         self._input.configure(self._config.input)
         if not self._input.speaking:
             self._speech_item_id = None
 
     def append(self, audio: Any) -> None:
-        """Handle `input_audio_buffer.append`. Raises `Rejected`."""
+        """Handles `input_audio_buffer.append`. Raises `Rejected`."""
         if not isinstance(audio, str):
             raise missing("audio") if audio is None else invalid_type("audio", "a string", audio)
         try:
@@ -78,11 +78,11 @@ class Turns:
                 self._stopped(edge)
 
     def commit(self) -> None:
-        """Handle `input_audio_buffer.commit`: the buffer becomes an item, without an answer. Raises `Rejected`."""
+        """Handles `input_audio_buffer.commit`: the buffer becomes an item, without an answer. Raises `Rejected`."""
         self._commit(self._speech_item_id or self._sources.id("item"))
 
     def clear(self) -> None:
-        """Handle `input_audio_buffer.clear`."""
+        """Handles `input_audio_buffer.clear`."""
         self._input.clear()
         self._speech_item_id = None
         self._outbox.emit("input_audio_buffer.cleared")

@@ -20,12 +20,12 @@ def input_audio_tokens(ms: float) -> int:
 
 
 def audio_limit_s(max_output_tokens: int | str) -> float:
-    """The length of audio that fits into `max_output_tokens`, in seconds."""
+    """Returns the length of audio that fits into `max_output_tokens`, in seconds."""
     return math.inf if isinstance(max_output_tokens, str) else max_output_tokens / _OUTPUT_TOKENS_PER_S
 
 
 def usage(options: Mapping[str, Any], conversation: Iterable[Item], output: Sequence[Item]) -> dict[str, Any]:
-    """Make the `usage` of a `response.done`."""
+    """Makes the `usage` of a `response.done`."""
     made = {item.id for item in output}
     before = [item for item in conversation if item.id not in made]
     text_in = _text(options["instructions"]) + _text(json.dumps(options["tools"])) + sum(map(_item_text, before))

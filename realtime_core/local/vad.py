@@ -64,7 +64,7 @@ class SpeechDetector:
                 yield edge
 
     def reset(self) -> None:
-        """Forget a speech that has begun. The position continues."""
+        """Forgets a speech that has begun. The position continues."""
         self.speaking = False
         self._recent = self._silent_for_ms = 0
 

@@ -59,6 +59,8 @@ def _plain(value: Any) -> Any:
 
 
 def encode_append(audio: bytes) -> str:
-    """The event `input_audio_buffer.append`, sent 50 times a second. It has no id, because no answer names it."""
+    """Returns the event `input_audio_buffer.append`, sent 50 times a second. It has no id, because no answer names
+    it.
+    """
     base64 = pybase64.b64encode_as_string(audio)
     return f'{{"type":"input_audio_buffer.append","audio":"{base64}"}}'

@@ -34,7 +34,7 @@ class Endpoint:
 
 
 def realtime_url(base_url: str, query: str) -> str:
-    """The WebSocket address for the base URL of an API: `https://host/v1` -> `wss://host/v1/realtime?<query>`.
+    """Returns the WebSocket address for the base URL of an API: `https://host/v1` -> `wss://host/v1/realtime?<query>`.
 
     Raises `UserError` for anything but http, https, ws and wss.
     """
@@ -50,11 +50,12 @@ def realtime_url(base_url: str, query: str) -> str:
 async def resolve_endpoint(
     options: RealtimeModelConfig, model_name: str | None, default_model: str, environ: Mapping[str, str]
 ) -> Endpoint:
-    """The endpoint for a model's options. Raises `UserError` where options contradict each other or a key is missing.
+    """Returns the endpoint for a model's options. Raises `UserError` where options contradict each other or a key is
+    missing.
 
     `url` is used unchanged; otherwise the base is `base_url`, `OPENAI_BASE_URL` or OpenAI's. `headers` replace any key.
-    A `transport` of the user needs no key, and gets only a key from the options.
-    `ConnectFailed`: the function that should return the key failed.
+    A `transport` of the user needs no key, and gets only a key from the options. `ConnectFailed`: the function that
+    should return the key failed.
     """
     url, call_id = options.get("url"), options.get("call_id")
     if call_id and model_name:
@@ -88,7 +89,7 @@ def _safety_identifier(options: RealtimeModelConfig) -> dict[str, str]:
 
 
 async def get_api_key(key: str | Callable[[], str | Awaitable[str]] | None) -> str | None:
-    """The key, the result of the function, or else `OPENAI_API_KEY`. Raises what the function raises."""
+    """Returns the key, the result of the function, or else `OPENAI_API_KEY`. Raises what the function raises."""
     if not callable(key):
         return key or os.environ.get(_KEY_VARIABLE)
     value = await user_code.call(key)

@@ -56,16 +56,16 @@ class Listeners:
         self._wake.set()
 
     def end(self) -> None:
-        """Accept no more events. `deliver` returns when the queue is empty."""
+        """Accepts no more events. `deliver` returns when the queue is empty."""
         self._ended = True
         self._wake.set()
 
     def restart(self) -> None:
-        """Accept events again after `end`."""
+        """Accepts events again after `end`."""
         self._ended = False
 
     async def deliver(self) -> None:
-        """Await the slow listeners, until `end`. Their exceptions go to the loop's exception handler."""
+        """Awaits the slow listeners, until `end`. Their exceptions go to the loop's exception handler."""
         while True:
             while self._waiting:
                 listener, event, handling = self._waiting.popleft()
@@ -83,7 +83,7 @@ class Listeners:
 
 
 async def _deliver(listener: RealtimeModelListener, event: RealtimeModelEvent, handling: Any) -> None:
-    """Await the listener. `handling` is what it returned, if it was called already."""
+    """Awaits the listener. `handling` is what it returned, if it was called already."""
     try:
         await user_code.call(listener.on_event if handling is None else lambda event: handling, event)
     except Exception as error:  # noqa: BLE001 - the listener is the user's

@@ -113,7 +113,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         self._listeners.remove(listener)
 
     async def connect(self, options: RealtimeModelConfig) -> None:
-        """Open the connection; return when the server has acknowledged the configuration.
+        """Opens the connection; return when the server has acknowledged the configuration.
 
         Raises `UserError` (no key, contradicting options, or connected already), `ConnectFailed`, or `ServerRejected`
         with the server's complaint about the configuration. Nothing is left open then.
@@ -129,7 +129,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             raise
 
     def send_event(self, event: RealtimeModelSendEvent) -> Coroutine[Any, Any, None]:
-        """Send an input in this step. Between two sessions the input is kept.
+        """Sends an input in this step. Between two sessions the input is kept.
 
         After the end inputs are dropped, because an event has reported the end. Raises `UserError` before `connect`.
         """
@@ -140,12 +140,12 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         return DONE
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
-        """Send an input if the condition holds, as the base class does. An input that is kept between two sessions
+        """Sends an input if the condition holds, as the base class does. An input that is kept between two sessions
         counts as sent. An input after the end does not."""
         return await super().send_event_if(event, send_if) and self._live is not None
 
     async def close(self) -> None:
-        """Close the connection, in at most a second. No more events are emitted."""
+        """Closes the connection, in at most a second. No more events are emitted."""
         live, self._live = self._live, None
         if live is None:
             return
@@ -156,7 +156,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         await asyncio.wait((live,))
 
     async def _run(self, options: RealtimeModelConfig, ready: asyncio.Future[None]) -> None:
-        """Run connections and listeners until the end."""
+        """Runs connections and listeners until the end."""
         self._ready = False
         self._listeners.restart()
         try:
@@ -239,7 +239,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first failure; the others are mostly its consequences."""
+    """Returns the first failure; the others are mostly its consequences."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

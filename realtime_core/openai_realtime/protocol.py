@@ -93,7 +93,7 @@ def _count(data: Object, name: str) -> int:
 
 
 def _index(data: Object, name: str) -> int:
-    """The index of a part of an item; there are one or two."""
+    """Returns the index of a part of an item; there are one or two."""
     value = _count(data, name)
     if not 0 <= value < _MAX_PARTS:
         raise _Bad(f"{name!r} is out of range")
@@ -272,7 +272,7 @@ _WORTH_SLICING = 1024
 
 
 def parse(message: str | bytes) -> Object | Malformed:
-    """The JSON object of a message. Half of a surrogate pair in a text becomes U+FFFD."""
+    """Returns the JSON object of a message. Half of a surrogate pair in a text becomes U+FFFD."""
     try:
         data = orjson.loads(message)
     except ValueError as error:
@@ -302,7 +302,7 @@ def _loads_leniently(message: str | bytes) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """The value with U+FFFD in place of each half of a surrogate pair."""
+    """Returns the value with U+FFFD in place of each half of a surrogate pair."""
     match value:
         case str():
             return _SURROGATE.sub("\ufffd", value)
@@ -315,7 +315,7 @@ def _whole(value: Any) -> Any:
 
 
 def decode_object(data: Object) -> ServerEvent:
-    """The event of a JSON object that has a `type`."""
+    """Returns the event of a JSON object that has a `type`."""
     decode_row = SERVER_EVENTS.get(data["type"])
     if decode_row is None:
         return Unknown(data["type"], data)
@@ -326,7 +326,7 @@ def decode_object(data: Object) -> ServerEvent:
 
 
 def decode(message: str | bytes) -> ServerEvent:
-    """The event of a message."""
+    """Returns the event of a message."""
     if (event := decode_audio(message)) is not None:
         return event
     data = parse(message)
@@ -334,7 +334,7 @@ def decode(message: str | bytes) -> ServerEvent:
 
 
 def decode_audio(message: str | bytes) -> AudioDelta | None:
-    """Decode an audio delta without parsing its audio as JSON. None: this is not safe for this message.
+    """Decodes an audio delta without parsing its audio as JSON. None: this is not safe for this message.
 
     The audio is cut out, and the small rest is parsed. The text `"delta":` with its quotes cannot occur inside a JSON
     string, because quotes are escaped there. The parsed rest shows that the audio was the object's own and only

@@ -97,7 +97,7 @@ class ReconnectingTransport:
         return self._backlog.dropped
 
     async def begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Open the first session, with several attempts where another attempt may succeed. Raises what `open_link`
+        """Opens the first session, with several attempts where another attempt may succeed. Raises what `open_link`
         raises."""
         self.ports.emit(RealtimeModelConnectionStatusEvent("connecting"))
         give_up_at = self._now() + self._policy.first_session_s
@@ -124,7 +124,7 @@ class ReconnectingTransport:
         self.ports.emit(RealtimeModelConnectionStatusEvent("connected"))
 
     async def stay(self, tasks: asyncio.TaskGroup) -> None:
-        """Keep the conversation until it has ended. Raises `ConnectionLost` or `SessionExpired` where it ends early.
+        """Keeps the conversation until it has ended. Raises `ConnectionLost` or `SessionExpired` where it ends early.
 
         Raises `ServerRejected` or `UserError` where the server refuses a new session.
         """
@@ -146,7 +146,7 @@ class ReconnectingTransport:
             await self._reconnect(close, tasks)
 
     def send(self, event: sent.RealtimeModelSendEvent) -> None:
-        """Send an input, or keep it until there is a session. Caller audio also waits while the socket is stalled."""
+        """Sends an input, or keeps it until there is a session. Caller audio also waits while the socket is stalled."""
         link = self._link
         assert link is not None
         if not isinstance(event, sent.RealtimeModelSendAudio):
@@ -177,7 +177,7 @@ class ReconnectingTransport:
             self._keep(event)
 
     def _keep(self, event: sent.RealtimeModelSendEvent) -> None:
-        """Keep an input for the next session."""
+        """Keeps an input for the next session."""
         if not self._outbox.put(event):
             _logger.warning("A %s is dropped, because the model has been away for too long.", type(event).__name__)
 
@@ -188,7 +188,7 @@ class ReconnectingTransport:
             self._link.connection.close()
 
     def pause(self, paused: bool) -> None:
-        """Stop taking messages from the server, or continue."""
+        """Stops taking messages from the server, or continue."""
         if self._link is not None:
             (self._link.connection.pause if paused else self._link.connection.resume)()
 
@@ -208,7 +208,7 @@ class ReconnectingTransport:
             self._set_timer()
 
     async def _reconnect(self, close: Close, tasks: asyncio.TaskGroup) -> None:
-        """Replace a session that is lost, or raise."""
+        """Replaces a session that is lost, or raise."""
         assert self._link is not None
         lost = self._link.session
         self._ready = False
@@ -265,7 +265,7 @@ class ReconnectingTransport:
         self.ports.emit(RealtimeModelConnectionStatusEvent("connected"))
 
     def _memory(self) -> tuple[Sequence[dict[str, Any]], str | None]:
-        """The conversation so far, for a new session: as items, or as one text."""
+        """Returns the conversation so far, for a new session: as items, or as one text."""
         items = self._conversation() if self._conversation else ()
         if self._policy.memory == "items":
             return replayed(items, self._policy.max_chars), None
@@ -274,7 +274,7 @@ class ReconnectingTransport:
     # Time.
 
     async def _watch(self, link: Link, tasks: asyncio.TaskGroup) -> Close:
-        """Wait for the end of the connection. Replace a session that is about to expire, in a pause."""
+        """Waits for the end of the connection. Replace a session that is about to expire, in a pause."""
         loop = asyncio.get_running_loop()
         due = self._rollover_at(link.session)
         quiet = 0
@@ -308,7 +308,9 @@ class ReconnectingTransport:
             quiet = 0
 
     def _rollover_at(self, session: ServerSession) -> float | None:
-        """When to begin to look for a pause, on the loop's clock. None where the server's time is in the past."""
+        """Returns when to begin to look for a pause, on the loop's clock. None where the server's time is in the
+        past.
+        """
         if session.expires_at is None or not self._policy.attempts:
             return None
         left_s = session.expires_at - self.ports.sources.now().timestamp()

@@ -64,13 +64,13 @@ class ReconnectPolicy:
 
 
 def is_recoverable(close: Close) -> bool:
-    """Whether a new connection may succeed after this end."""
+    """Returns whether a new connection may succeed after this end."""
     codes = _PEER_BROKE_THE_RULES if close.by == "us" else _RECOVERABLE
     return close.by == "network" or close.code in codes
 
 
 def is_worth_retrying(error: RealtimeCoreError) -> bool:
-    """Whether another attempt may succeed after this error."""
+    """Returns whether another attempt may succeed after this error."""
     if isinstance(error, ConnectFailed) and error.close is not None:
         return is_recoverable(error.close)
     if isinstance(error, ConnectFailed) and error.status in _HOPELESS_STATUS:
@@ -97,8 +97,9 @@ _LEFT_OUT = "(Earlier parts are left out.)"
 
 
 def summary(items: Sequence[RealtimeItem], max_chars: int) -> str | None:
-    """The conversation as one text, without the oldest lines where it is longer than `max_chars`. None for an empty
-    conversation."""
+    """Returns the conversation as one text, without the oldest lines where it is longer than `max_chars`. None for an
+    empty conversation.
+    """
     lines: deque[str] = deque()
     room = max_chars
     for item in reversed(items):
@@ -144,7 +145,9 @@ def refused_output_note(output: str) -> str:
 
 
 def replayed(items: Sequence[RealtimeItem], max_chars: int) -> list[dict[str, Any]]:
-    """The newest items of the conversation that fit into `max_chars`, as items of the protocol with their ids."""
+    """Returns the newest items of the conversation that fit into `max_chars`, as items of the protocol with their
+    ids.
+    """
     replay: deque[list[dict[str, Any]]] = deque()
     room = max_chars
     for item in reversed(items):
@@ -165,5 +168,5 @@ def _is_replayable(item: RealtimeItem) -> bool:
 
 
 def _short_id(wire: dict[str, Any]) -> dict[str, Any]:
-    """The item; without its id where the protocol does not let a client choose one of that length."""
+    """Returns the item; without its id where the protocol does not let a client choose one of that length."""
     return wire if len(wire["id"]) <= _MAX_ITEM_ID else {key: value for key, value in wire.items() if key != "id"}

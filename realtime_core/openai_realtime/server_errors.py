@@ -64,7 +64,7 @@ _BETA_CURE = (
 
 
 def code_of(error: ServerError) -> str:
-    """The error's code, or the code of a known message; "" for any other error."""
+    """Returns the error's code, or the code of a known message; "" for any other error."""
     return error.code or next((code for start, code in _CODES.items() if error.message.startswith(start)), "")
 
 

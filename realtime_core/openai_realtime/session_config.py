@@ -47,8 +47,9 @@ class Effective:
 
     @classmethod
     def of(cls, session: Mapping[str, Any]) -> Effective:
-        """Read the settings from the session object of `session.updated`, GA or beta. Absent settings have the server's
-        defaults."""
+        """Reads the settings from the session object of `session.updated`, GA or beta. Absent settings have the
+        server's defaults.
+        """
         audio = _mapping(session.get("audio"))
         given, taken = _mapping(audio.get("input")), _mapping(audio.get("output"))
         turns = given.get("turn_detection") if "turn_detection" in given else session.get("turn_detection")
@@ -91,13 +92,14 @@ class SessionConfig:
         self.effective = Effective.of(nest(self._ledger.desired))
 
     def again(self) -> SessionConfig:
-        """The same configuration for another attempt, as if nothing had been sent."""
+        """Returns the same configuration for another attempt, as if nothing had been sent."""
         return SessionConfig(self._settings, turns=self._turns, defaults=self._defaults)
 
     def without_refused_default(self, error: RealtimeCoreError) -> SessionConfig | None:
-        """The same configuration without transcription, for a second attempt after the server has refused the default
-        transcription model with `error`. None: the error has another cause, or the user has configured the
-        transcription."""
+        """Returns the same configuration without transcription, for a second attempt after the server has refused the
+        default transcription model with `error`. None: the error has another cause, or the user has configured the
+        transcription.
+        """
         is_refused = isinstance(error, ServerRejected) and error.param.startswith(
             ".".join(("session", *_TRANSCRIPTION))
         )
@@ -128,7 +130,7 @@ class SessionConfig:
         previous: Mapping[str, Any] | None = None,
         answered: Answered | None = None,
     ) -> None:
-        """Request other settings. Absent keys stay unchanged, and so does the voice once it was heard. If the settings
+        """Requests other settings. Absent keys stay unchanged, and so does the voice once it was heard. If the settings
         replace `previous` ones, only the difference is requested. `answered` gets the server's answer."""
         fields = session_object(settings, defaults=False, turns=self._turns)
         if previous is not None:
@@ -150,7 +152,7 @@ class SessionConfig:
         self._ledger.request(Change(fields, answered, named))
 
     def let_server_wait(self, reason: ServerWait, *, waits: bool) -> None:
-        """Stop the server from answering turns by itself, for this reason, or end the reason. Without a reason the
+        """Stops the server from answering turns by itself, for this reason, or ends the reason. Without a reason the
         server answers, if the settings say so."""
         if waits:
             self._waits.add(reason)
@@ -158,11 +160,13 @@ class SessionConfig:
             self._waits.discard(reason)
 
     def sent_by_hand(self, event_id: str, session: Mapping[str, Any], now: float) -> None:
-        """Note a `session.update` that the user sends. It is a change like any other."""
+        """Notes a `session.update` that the user sends. It is a change like any other."""
         self._ledger.sent(event_id, Change(flatten(session)), now)
 
     def due(self, ids: Callable[[], str], now: float) -> tuple[list[tuple[str, dict[str, Any]]], list[Change]]:
-        """The `session.update`s to send now, as event id and `session`, and the changes in force without one."""
+        """Returns the `session.update`s to send now, as event id and `session`, and the changes in force without
+        one.
+        """
         detection = self._ledger.granted.get(_TURN_DETECTION)
         self._ledger.override = {}
         if self._waits and isinstance(detection, Mapping):
@@ -174,7 +178,7 @@ class SessionConfig:
         return [(event_id, nest(fields)) for event_id, fields in due.updates], due.settled
 
     def created(self, session: Mapping[str, Any]) -> None:
-        """Handle `session.created`. An attached call without transcription gets the default model, so that the history
+        """Handles `session.created`. An attached call without transcription gets the default model, so that the history
         has the caller's words. Its other settings stay."""
         shown = flatten(session)
         self._ledger.created(shown)
@@ -182,7 +186,7 @@ class SessionConfig:
             self._request({_TRANSCRIPTION: DEFAULT_MODEL_SETTINGS["input_audio_transcription"]})
 
     def updated(self, session: Mapping[str, Any]) -> list[Change]:
-        """Handle `session.updated`. Returns the changes that it acknowledges. Some servers describe only what has
+        """Handles `session.updated`. Returns the changes that it acknowledges. Some servers describe only what has
         changed."""
         shown = flatten(session)
         self._echo |= shown
@@ -190,16 +194,16 @@ class SessionConfig:
         return self._ledger.taken(shown)
 
     def refused(self, event_id: str, param: str, code: str) -> Refusal | None:
-        """Handle an error of the server. Returns the `session.update` that it refuses, if any."""
+        """Handles an error of the server. Returns the `session.update` that it refuses, if any."""
         return self._ledger.refused(event_id, _VOICE if code == "cannot_update_voice" else path_of(param))
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
-        """Stop waiting for each `session.update` whose answer is late. Returns two lists: the changes that a later
+        """Stops waiting for each `session.update` whose answer is late. Returns two lists: the changes that a later
         message of the server shows as accepted, and the changes that failed."""
         return self._ledger.on_time(now)
 
     def renewed(self) -> SessionConfig:
-        """The configuration of a new server session: all settings in force, with the voice that was heard."""
+        """Returns the configuration of a new server session: all settings in force, with the voice that was heard."""
         renewed = SessionConfig({}, turns=self._turns, defaults=False)
         renewed._ledger = self._ledger.renewed()
         renewed.effective = self.effective
@@ -207,7 +211,7 @@ class SessionConfig:
         return renewed
 
     def succeed(self, lost: SessionConfig) -> None:
-        """Take over the changes that a lost session has not answered."""
+        """Takes over the changes that a lost session has not answered."""
         self._ledger.succeed(lost._ledger)
         self._waits |= lost._waits
         self.voice_frozen = lost.voice_frozen

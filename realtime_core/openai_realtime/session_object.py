@@ -64,8 +64,9 @@ IDLE_TIMEOUT = "idle_timeout_ms"
 
 
 def wire_format(name: Any) -> dict[str, Any]:
-    """The protocol's object for an audio format: a name, the object itself, or one of the `openai` package. Raises
-    `UserError` for an unknown name."""
+    """Returns the protocol's object for an audio format: a name, the object itself, or one of the `openai` package.
+    Raises `UserError` for an unknown name.
+    """
     if hasattr(name, "model_dump"):
         name = name.model_dump()
     if isinstance(name, Mapping):
@@ -76,15 +77,16 @@ def wire_format(name: Any) -> dict[str, Any]:
 
 
 def bytes_per_ms(format: Mapping[str, Any]) -> int:
-    """The number of bytes in a millisecond: 48 for PCM16 at 24 kHz, 8 for G.711."""
+    """Returns the number of bytes in a millisecond: 48 for PCM16 at 24 kHz, 8 for G.711."""
     return 8 if format.get("type") in ("audio/pcmu", "audio/pcma") else 48
 
 
 def session_object(
     settings: Mapping[str, Any], *, defaults: bool, turns: Callable[[Mapping[str, Any]], dict[str, Any]]
 ) -> Fields:
-    """The fields of `RealtimeSessionModelSettings`, nested keys before flat ones. With `defaults` they are laid over
-    `DEFAULT_MODEL_SETTINGS`. `turns` completes the turn detection."""
+    """Returns the fields of `RealtimeSessionModelSettings`, nested keys before flat ones. With `defaults` they are laid
+    over `DEFAULT_MODEL_SETTINGS`. `turns` completes the turn detection.
+    """
     fields = session_object(DEFAULT_MODEL_SETTINGS, defaults=False, turns=turns) if defaults else {}
     fields |= {(key,): without_nones(settings[key]) for key in _PLAIN_KEYS if settings.get(key) is not None}
     modalities = settings.get("output_modalities") or settings.get("modalities")
@@ -128,7 +130,7 @@ def _audio(settings: Mapping[str, Any], turns: Callable[[Mapping[str, Any]], dic
 
 
 def _turn_detection(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn detection with the protocol's key names (also from camel case) and with a type."""
+    """Turns detection with the protocol's key names (also from camel case) and with a type."""
     names = {key: re.sub(r"(?<=[a-z])([A-Z])", lambda m: "_" + m[1].lower(), key) for key in given}
     named = {names[key]: value for key, value in given.items() if value is not None or names[key] == IDLE_TIMEOUT}
     return {"type": "semantic_vad" if "eagerness" in named else "server_vad", **named}
@@ -145,7 +147,7 @@ def _tool_choice(choice: Any) -> Any:
 
 
 def without_nones(value: Any) -> Any:
-    """The value without fields that are None, because the server refuses null inside an object."""
+    """Returns the value without fields that are None, because the server refuses null inside an object."""
     if isinstance(value, Mapping):
         return {key: without_nones(each) for key, each in value.items() if each is not None}
     return value
@@ -165,7 +167,7 @@ def _tool(tool: Any) -> dict[str, Any]:
 
 
 def flatten(session: Mapping[str, Any]) -> Fields:
-    """The fields of a session object, by path."""
+    """Returns the fields of a session object, by path."""
     fields: Fields = {}
     for key, value in session.items():
         if key == "audio" and isinstance(value, Mapping):
@@ -177,7 +179,7 @@ def flatten(session: Mapping[str, Any]) -> Fields:
 
 
 def nest(fields: Fields) -> dict[str, Any]:
-    """The session object with these fields."""
+    """Returns the session object with these fields."""
     session: dict[str, Any] = {"type": "realtime"}
     for path, value in fields.items():
         target = session
@@ -188,12 +190,12 @@ def nest(fields: Fields) -> dict[str, Any]:
 
 
 def audio_format(shown: Any) -> Mapping[str, Any]:
-    """An audio format as a server shows it: an object, or a name (beta). PCM16 where it shows none."""
+    """Returns an audio format as a server shows it: an object, or a name (beta). PCM16 where it shows none."""
     if isinstance(shown, str):
         return _FORMATS.get(shown, {"type": shown})
     return shown if isinstance(shown, Mapping) and shown else _PCM
 
 
 def setting_name(path: Path) -> str:
-    """The name of a setting in the `param` of an error."""
+    """Returns the name of a setting in the `param` of an error."""
     return ".".join(("session", *path))

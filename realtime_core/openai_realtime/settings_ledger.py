@@ -127,15 +127,17 @@ class SettingsLedger:
     # Requests.
 
     def request(self, change: Change) -> None:
-        """Request a change; `due` returns its update."""
+        """Requests a change; `due` returns its update."""
         self._waiting.append(change)
 
     def sent(self, event_id: str, change: Change, now: float) -> None:
-        """Note an update that the user has sent for the change."""
+        """Notes an update that the user has sent for the change."""
         self._sent.append(_Update(event_id, dict(change.fields), now, change))
 
     def due(self, ids: Callable[[], str], now: float) -> Due:
-        """The updates to send now. A setting that is in force, and that no update under way changes, is left out."""
+        """Returns the updates to send now. A setting that is in force, and that no update under way changes, is left
+        out.
+        """
         due = Due([], [])
         while self._waiting:
             change = self._waiting.popleft()
@@ -179,11 +181,11 @@ class SettingsLedger:
     # Answers.
 
     def created(self, session: Fields) -> None:
-        """Handle `session.created`, which shows the session before any update."""
+        """Handles `session.created`, which shows the session before any update."""
         self._echo = session
 
     def taken(self, session: Fields) -> list[Change]:
-        """Handle `session.updated`, which shows the session as it is now. Returns the changes that are in force from
+        """Handles `session.updated`, which shows the session as it is now. Returns the changes that are in force from
         now on."""
         shown = [self._shows(each, session) for each in self._sent]
         n_answered = 1
@@ -199,8 +201,9 @@ class SettingsLedger:
         return changes
 
     def _shows(self, update: _Update, session: Fields) -> bool | None:
-        """Whether the session shows a change of the update; None where it shows none of the update's settings, or where
-        the update changes nothing."""
+        """Returns whether the session shows a change of the update; None where it shows none of the update's settings,
+        or where the update changes nothing.
+        """
         news = [
             path
             for path in update.fields
@@ -218,7 +221,7 @@ class SettingsLedger:
         return [update.change]
 
     def refused(self, event_id: str, path: Path | None = None) -> Refusal | None:
-        """Handle an error of the server. None: it refuses no update.
+        """Handles an error of the server. None: it refuses no update.
 
         `event_id` is "" if the server names none. `path` is the setting that it names (see `path_of`).
         """
@@ -241,7 +244,7 @@ class SettingsLedger:
         return path is None or any(_overlap(each, path) for each in update.fields)
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
-        """Give up updates without an answer. Returns the changes that count as taken, because the server has described
+        """Gives up updates without an answer. Returns the changes that count as taken, because the server has described
         its session since, and those that failed. If the server takes an update later, `due` reverts it."""
         taken: list[Change] = []
         failed: list[Change] = []
@@ -257,13 +260,13 @@ class SettingsLedger:
     # A new session.
 
     def renewed(self) -> SettingsLedger:
-        """The ledger of a new server session: one change requests all granted settings."""
+        """Returns the ledger of a new server session: one change requests all granted settings."""
         renewed = SettingsLedger()
         renewed.request(Change(dict(self.granted)))
         return renewed
 
     def succeed(self, lost: SettingsLedger) -> None:
-        """Take over the changes that a lost session has not answered, each as a change of its own."""
+        """Takes over the changes that a lost session has not answered, each as a change of its own."""
         known = self.desired
         missed = {path: value for path, value in lost.granted.items() if path not in known or known[path] != value}
         if missed:
@@ -275,19 +278,20 @@ class SettingsLedger:
 
 
 def path_of(param: str) -> Path | None:
-    """The setting that an error's `param` names: `session.tools[0].name` is `("tools", "0", "name")`. None where it
-    names no setting."""
+    """Returns the setting that an error's `param` names: `session.tools[0].name` is `("tools", "0", "name")`. None
+    where it names no setting.
+    """
     names = param.replace("[", ".").replace("]", "").split(".")
     return tuple(names[1:]) if names[0] == "session" and len(names) > 1 else None
 
 
 def _overlap(one: Path, other: Path) -> bool:
-    """Whether one of them names the other, or a part of it."""
+    """Returns whether one of them names the other, or a part of it."""
     return all(a == b for a, b in zip(one, other, strict=False))
 
 
 def _agrees(shown: Any, requested: Any) -> bool:
-    """Whether the server shows the requested value. It may show more fields."""
+    """Returns whether the server shows the requested value. It may show more fields."""
     if isinstance(shown, Mapping) and isinstance(requested, Mapping):
         return all(name in shown and _agrees(shown[name], value) for name, value in requested.items())
     if _is_list(shown) and _is_list(requested):

@@ -30,7 +30,7 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
     settings that the user gives: the call has formats, a voice and a model already."""
 
     async def connect(self, options: RealtimeModelConfig) -> None:
-        """Connect, as the base class does. Raises `UserError` also without a `call_id`."""
+        """Connects, as the base class does. Raises `UserError` also without a `call_id`."""
         if not options.get("call_id"):
             raise UserError("Give call_id: it comes with the webhook realtime.call.incoming.")
         await super().connect(options)
@@ -44,8 +44,8 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
         run_config: RealtimeRunConfig | None = None,
         overrides: RealtimeSessionModelSettings | None = None,
     ) -> SessionPayload:
-        """The body of `POST /v1/realtime/calls/{call_id}/accept`: the session that a `RealtimeSession` of this agent
-        and these configurations requests. `overrides` replace its settings.
+        """Returns the body of `POST /v1/realtime/calls/{call_id}/accept`: the session that a `RealtimeSession` of this
+        agent and these configurations requests. `overrides` replace its settings.
 
         Raises what dynamic instructions raise, and `UserError` for tools and handoffs that a session refuses.
         """
@@ -78,8 +78,9 @@ def _readable(value: Any) -> Any:
 
 
 def accept_payload(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of `POST /v1/realtime/calls/{call_id}/accept` for these settings: the first session of the call. It has
-    no audio format, because the server and the phone network choose it."""
+    """Returns the body of `POST /v1/realtime/calls/{call_id}/accept` for these settings: the first session of the call.
+    It has no audio format, because the server and the phone network choose it.
+    """
     config = SessionConfig(settings, turns=ServerTurns().turn_detection)
     ((_, session),), _ = config.due(lambda: "", 0.0)
     for side in session["audio"].values():

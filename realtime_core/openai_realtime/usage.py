@@ -20,7 +20,7 @@ __all__ = ["usage_event"]
 
 
 def usage_event(response_id: str, usage: Mapping[str, Any]) -> RealtimeModelUsageEvent:
-    """The usage event of one response. A field of the wrong type counts as absent."""
+    """Returns the usage event of one response. A field of the wrong type counts as absent."""
     return RealtimeModelUsageEvent(
         Usage.of_response(usage, response_id),
         _input_details(usage.get("input_token_details")),

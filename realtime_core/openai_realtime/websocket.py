@@ -34,7 +34,7 @@ class TransportConfig(TypedDict, total=False):
 
 
 def websocket_transport(config: TransportConfig) -> Transport:
-    """The transport of `realtime_core.connection.websocket` with these settings."""
+    """Returns the transport of `realtime_core.connection.websocket` with these settings."""
 
     async def open_websocket(url: str, headers: Mapping[str, str]) -> Connection:
         from ..connection.websocket import MAX_MESSAGE_BYTES, connect
@@ -68,7 +68,7 @@ async def open_link(
     tasks: asyncio.TaskGroup,
     timeout_s: float,
 ) -> Link:
-    """Connect, wait for `session.created`, configure, wait for `session.updated`. Leaves nothing open on failure.
+    """Connects, waits for `session.created`, configure, waits for `session.updated`. Leaves nothing open on failure.
 
     Raises `ConnectFailed`, or the `ServerRejected` that the server answered with.
     """
@@ -117,7 +117,7 @@ async def open_link(
 
 
 async def _first(link: Link, step: asyncio.Future[None]) -> None:
-    """Wait for the step, or for the end of the connection."""
+    """Waits for the step, or for the end of the connection."""
     await asyncio.wait((step, link.run), return_when=asyncio.FIRST_COMPLETED)
     if not step.done():
         close = link.run.result()

@@ -201,7 +201,7 @@ class ScriptedRealtimeModel(RealtimeModel):
         return True
 
     def _take(self, event: RealtimeModelSendEvent) -> Sequence[RealtimeModelEvent]:
-        """Compare the input with the script. Returns the model's events."""
+        """Compares the input with the script. Returns the model's events."""
         self._sent.append(event)
         if not self._steps or not _fits(self._steps[0].expect, event):
             if self._strict:
@@ -231,13 +231,13 @@ class ScriptedRealtimeModel(RealtimeModel):
         return self._emitting
 
     def emit_now(self, *events: RealtimeModelEvent) -> None:
-        """Emit events in this step. Listeners that only have async methods do not get them."""
+        """Emits events in this step. Listeners that only have async methods do not get them."""
         for event in events:
             for listener in self.listeners:
                 withdraw(listener.on_event(event))
 
     async def emit(self, *events: RealtimeModelEvent) -> None:
-        """Emit events to all listeners, in order."""
+        """Emits events to all listeners, in order."""
         for event in events:
             for listener in self.listeners:
                 if not is_done(handling := listener.on_event(event)):
@@ -250,7 +250,7 @@ class ScriptedRealtimeModel(RealtimeModel):
             raise self._close_error
 
     def assert_complete(self) -> None:
-        """Raise the first mismatch: `UnexpectedRealtimeSend` for the first unexpected input, else
+        """Raises the first mismatch: `UnexpectedRealtimeSend` for the first unexpected input, else
         `UnconsumedRealtimeSteps` if steps of the script are left."""
         if self._mismatch is not None:
             raise self._mismatch

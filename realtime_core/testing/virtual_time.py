@@ -103,7 +103,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def stall(self, seconds: float) -> None:
-        """Block the loop: `seconds` pass at once, as if a callback had taken them."""
+        """Blocks the loop: `seconds` pass at once, as if a callback had taken them."""
         self._now += seconds
 
     # Called by the selector
@@ -180,7 +180,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return super().call_soon_threadsafe(callback, *args, context=context)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's own
-        """Wait, in virtual time, until all jobs have ended."""
+        """Waits, in virtual time, until all jobs have ended."""
         self._executor_shutdown_called = True
         try:
             async with asyncio.timeout(timeout):
@@ -219,7 +219,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 def run(
     main: Coroutine[Any, Any, T] | Callable[[], Awaitable[T]], *, seed: int | None = None, watchdog_s: float = 60.0
 ) -> T:
-    """Run a coroutine or a coroutine function in virtual time, as `asyncio.run` does in real time.
+    """Runs a coroutine or a coroutine function in virtual time, as `asyncio.run` does in real time.
 
     With a `seed`, the generator of the `random` module starts from the seed and is restored afterwards. That is for
     users' code that uses it; this package draws from `realtime_core.sources.Sources`.
@@ -250,7 +250,7 @@ def run(
 
 
 def is_running() -> bool:
-    """Whether the running event loop is a virtual-time loop."""
+    """Returns whether the running event loop is a virtual-time loop."""
     try:
         return isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
     except RuntimeError:
@@ -272,7 +272,7 @@ def _name(func: Any) -> str:
 
 
 def _where(task: asyncio.Task[Any]) -> str:
-    """The innermost frame in which a task waits."""
+    """Returns the innermost frame in which a task waits."""
     awaited: Any = task.get_coro()
     frame = None
     while awaited is not None:

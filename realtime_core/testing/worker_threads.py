@@ -28,12 +28,12 @@ _local = threading.local()
 
 
 def current_worker() -> Worker | None:
-    """The virtual-time job that runs in this thread, or None."""
+    """Returns the virtual-time job that runs in this thread, or None."""
     return getattr(_local, "worker", None)
 
 
 def spend(seconds: float) -> None:
-    """Declare, in a worker thread, that the job takes `seconds`. In virtual time other work runs meanwhile; in real
+    """Declares, in a worker thread, that the job takes `seconds`. In virtual time other work runs meanwhile; in real
     time the thread sleeps. Without this call a job takes no virtual time."""
     worker = current_worker()
     if worker is not None:
@@ -87,14 +87,14 @@ class Worker:
         self._go = threading.Semaphore(0)
 
     def go(self) -> None:
-        """Pass the baton to this thread. Called in the loop's thread."""
+        """Passes the baton to this thread. Called in the loop's thread."""
         if not self.started:
             self.started = True
             threading.Thread(target=self._work, name=f"virtual-time {self.name}", daemon=True).start()
         self._go.release()
 
     def give_back(self, request: _Sleep | _Wait) -> None:
-        """Return the baton, and get it again when the request is fulfilled. Called in this thread."""
+        """Returns the baton, and gets it again when the request is fulfilled. Called in this thread."""
         if self.abandoned:
             raise _Abandoned
         self.request = request
@@ -161,7 +161,7 @@ class Threads:
         return worker.future
 
     def run_one(self) -> bool:
-        """Run one thread until it returns the baton. Returns whether there was a thread to run."""
+        """Runs one thread until it returns the baton. Returns whether there was a thread to run."""
         worker = self._next()
         if worker is None:
             return False
@@ -182,7 +182,7 @@ class Threads:
         return True
 
     async def finished(self) -> None:
-        """Return when all jobs have ended."""
+        """Returns when all jobs have ended."""
         while self.unfinished:
             self._all_done = self._all_done or self.loop.create_future()
             await self._all_done
@@ -257,8 +257,9 @@ _patches: list[Callable[[], None]] = []
 
 @contextlib.contextmanager
 def patched(counts: Callable[[object], bool]) -> Iterator[None]:
-    """Patch futures and anyio while a virtual-time loop runs. A job that waits for the loop then returns the baton, and
-    anyio's worker threads become jobs. Other threads and loops (see `counts`) keep the original behaviour."""
+    """Patches futures and anyio while a virtual-time loop runs. A job that waits for the loop then returns the baton,
+    and anyio's worker threads become jobs. Other threads and loops (see `counts`) keep the original behaviour.
+    """
     with _patches_lock:
         _patches.append(_patches[-1] if _patches else _patch(counts))
     try:

@@ -292,7 +292,7 @@ def create_app(
 
 
 def _campaigns_of(phone: PhoneServer) -> Campaigns | None:
-    """The campaigns in the records. None: the records are in memory."""
+    """Returns the campaigns in the records. None: the records are in memory."""
     if phone.call_records.client.database is None:
         return None
     from ..campaigns.service import campaigns_of
@@ -306,7 +306,7 @@ def _campaigns_of(phone: PhoneServer) -> Campaigns | None:
 
 
 async def _campaigns(phone: PhoneServer, dialler: Dialler, stack: AsyncExitStack) -> CampaignDialer | None:
-    """What makes the calls of campaigns in this process. It ends after `dialler`, which hangs up the calls."""
+    """Returns what makes the calls of campaigns in this process. It ends after `dialler`, which hangs up the calls."""
     if phone.campaigns is None:
         return None
     from ..campaigns.service import dialer_of
@@ -378,7 +378,7 @@ async def _numbers(
     account_rest: Callable[[Account], TwilioRest | None] | None,
     stack: AsyncExitStack,
 ) -> LiveNumbers | None:
-    """The configured numbers. Raises `NumbersFileError`."""
+    """Returns the configured numbers. Raises `NumbersFileError`."""
     given = settings.telephony_numbers if given is None else given
     if given is None:
         return None
@@ -394,14 +394,14 @@ async def _numbers(
 
 
 def _records(settings: Settings, sources: Sources) -> Records | None:
-    """The database of the records. A simulation in virtual time, which has a seed, leaves no file."""
+    """Returns the database of the records. A simulation in virtual time, which has a seed, leaves no file."""
     if sources.seed is not None and settings.database_url is None:
         return None
     return open_records(settings)
 
 
 def _control(settings: Settings, rest: TwilioRest | None, stack: AsyncExitStack) -> PhoneControl | None:
-    """The client of Twilio's REST API, or None if it is not configured."""
+    """Returns the client of Twilio's REST API, or None if it is not configured."""
     try:
         rest = rest or TwilioRest.of(settings)
     except TwilioNotConfigured:
@@ -437,7 +437,7 @@ async def _model_config(
 def _is_openai(
     settings: Settings, model: RealtimeModel | Callable[[], RealtimeModel] | None, given: RealtimeModelConfig | None
 ) -> bool:
-    """Whether calls use a model of OpenAI's protocol whose name is known."""
+    """Returns whether calls use a model of OpenAI's protocol whose name is known."""
     return model is None and not settings.wants_script and not (given and {"url", "transport"} & given.keys())
 
 

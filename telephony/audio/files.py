@@ -96,7 +96,7 @@ def ulaw_of(raw: bytes, coding: RawAudio) -> bytes:
 
 
 def load_words(given: str | Clip, what: str) -> str | bytes:
-    """Return a text for the model unchanged, or a clip as mu-law (see `load_ulaw`). Raises `AudioFileError`."""
+    """Returns a text for the model unchanged, or a clip as mu-law (see `load_ulaw`). Raises `AudioFileError`."""
     if not isinstance(given, str):
         return load_ulaw(given, what)
     if given.lower().endswith(_SUFFIXES) and not any(map(str.isspace, given.strip())):
@@ -105,17 +105,19 @@ def load_words(given: str | Clip, what: str) -> str | bytes:
 
 
 def read_ulaw(source: _Source) -> bytes:
-    """An audio file (a path, or its bytes) as mono mu-law at 8 kHz. Raises `AudioFileError`, and `OSError`."""
+    """Returns an audio file (a path, or its bytes) as mono mu-law at 8 kHz. Raises `AudioFileError`, and `OSError`."""
     return _ulaw(_parse(source))
 
 
 def read_pcm16(source: _Source, rate: int = 24000) -> bytes:
-    """An audio file (a path, or its bytes) as mono 16-bit PCM at `rate`. Raises `AudioFileError`, and `OSError`."""
+    """Returns an audio file (a path, or its bytes) as mono 16-bit PCM at `rate`. Raises `AudioFileError`, and
+    `OSError`.
+    """
     return _mono_pcm16(_parse(source), rate)
 
 
 def read_pcm16_channels(source: _Source, rate: int = 24000) -> list[bytes]:
-    """Each channel of an audio file as 16-bit PCM at `rate`. Raises `AudioFileError`, and `OSError`."""
+    """Returns each channel of an audio file as 16-bit PCM at `rate`. Raises `AudioFileError`, and `OSError`."""
     wave = _parse(source)
     samples = _samples(wave)
     usable = samples[: len(samples) // wave.channels * wave.channels].reshape(-1, wave.channels)
@@ -123,17 +125,17 @@ def read_pcm16_channels(source: _Source, rate: int = 24000) -> list[bytes]:
 
 
 def write_ulaw(path: str | os.PathLike[str], ulaw: bytes) -> None:
-    """Write a WAV file: mu-law, mono, 8 kHz."""
+    """Writes a WAV file: mu-law, mono, 8 kHz."""
     Path(path).write_bytes(wav_header(ULAW, 1, 8000, 8, len(ulaw)) + ulaw)
 
 
 def write_pcm16(path: str | os.PathLike[str], pcm16: bytes, rate: int = 8000, channels: int = 1) -> None:
-    """Write a WAV file: 16-bit PCM, with interleaved channels."""
+    """Writes a WAV file: 16-bit PCM, with interleaved channels."""
     Path(path).write_bytes(wav_header(PCM, channels, rate, 16, len(pcm16)) + pcm16)
 
 
 def wav_header(format: int, channels: int, rate: int, bits: int, data_bytes: int) -> bytes:
-    """The header of a WAV file, without the audio."""
+    """Returns the header of a WAV file, without the audio."""
     frame = channels * bits // 8
     fmt = struct.pack("<HHIIHH", format, channels, rate, rate * frame, frame, bits)
     fact = b"" if format == PCM else b"fact" + struct.pack("<II", 4, min(data_bytes // frame, 0xFFFFFFFF))
@@ -181,7 +183,7 @@ class _ForeignFormat(AudioFileError):
 
 
 def _decoded(raw: bytes, name: str, container: Container, max_s: float | None) -> _Wave:
-    """The file as libsndfile reads it. With `max_s`, at most about a second more than that is read."""
+    """Returns the file as libsndfile reads it. With `max_s`, at most about a second more than that is read."""
     try:
         import soundfile
     except (ImportError, OSError) as error:  # a platform without libsndfile
@@ -257,7 +259,7 @@ def _pcm16(samples: NDArray[np.float32], from_rate: int, rate: int) -> bytes:
 
 
 def _samples(wave: _Wave) -> NDArray[np.float32]:
-    """All samples, channels interleaved, on the scale of 16-bit PCM."""
+    """Returns all samples, channels interleaved, on the scale of 16-bit PCM."""
     import numpy as np
 
     data, bits = wave.data, wave.bits

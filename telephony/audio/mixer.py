@@ -15,7 +15,7 @@ class Loop:
         self._at = 0
 
     def take(self, n: int) -> bytes:
-        """The next `n` samples."""
+        """Returns the next `n` samples."""
         out = bytearray()
         while len(out) < n:
             part = self._ulaw[self._at : self._at + n - len(out)]

@@ -40,7 +40,7 @@ class NoiseSuppressor:
         self._open = 0
 
     def __call__(self, ulaw: bytes) -> bytes:
-        """The frame (mu-law, 8 kHz) without its noise. A rest that is shorter than 10 ms stays as it is."""
+        """Returns the frame (mu-law, 8 kHz) without its noise. A rest that is shorter than 10 ms stays as it is."""
         whole = len(ulaw) // _PIECE * _PIECE
         # Each sample is doubled and the pairs are averaged again, so silence and an open gate change nothing.
         doubled = np.repeat(np.frombuffer(g711.decode(ulaw[:whole]), "<i2"), 2).tobytes()

@@ -43,7 +43,7 @@ class Load:
             await self._expected.popleft().serve_model(connection)
 
     async def measure(self, server: str, pid: int, count: int, seconds: float) -> dict[str, Any]:
-        """Make the calls. Measure the server's CPU time and memory while all of them run.
+        """Makes the calls. Measure the server's CPU time and memory while all of them run.
 
         Raises:
             ExceptionGroup: the calls did not connect in time, or a connection failed.
@@ -77,7 +77,7 @@ class Load:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The user and system time of all threads of a process, in seconds.
+    """Returns the user and system time of all threads of a process, in seconds.
 
     The number of the clock is that of `clock_getcpuclockid` (glibc, Linux): the complement of the process id and the
     kind of the clock. `/proc/<pid>/stat` is only exact to 10 ms.

@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 def rounds(
     systems: Mapping[str, System], *, calls: int, seconds: float, count: int, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
-    """Run each system in each round. The order alternates, so that other work of the machine affects all systems."""
+    """Runs each system in each round. The order alternates, so that other work of the machine affects all systems."""
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
     for number in range(count):
         for name in list(systems) if number % 2 == 0 else list(systems)[::-1]:
@@ -43,7 +43,7 @@ def rounds(
 def sweep(
     systems: Mapping[str, System], *, counts: Sequence[int], seconds: float, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
-    """The figures of each system for each number of calls, one after the other in the same process."""
+    """Returns the figures of each system for each number of calls, one after the other in the same process."""
     return {name: list(_steps(name, system, counts, seconds, say)) for name, system in systems.items()}
 
 
@@ -61,7 +61,7 @@ def _steps(name: str, system: System, counts: Sequence[int], seconds: float, say
 
 
 def search(name: str, system: System, *, seconds: float, start: int, steps: int, say: Say) -> int:
-    """The most calls that one core serves within the limits, by bisection."""
+    """Returns the most calls that one core serves within the limits, by bisection."""
     good, bad, calls = 0, 0, start
     for _ in range(steps):
         holds = _holds(system, calls, seconds)
@@ -84,7 +84,7 @@ def _holds(system: System, calls: int, seconds: float) -> bool:
 
 
 def prove(system: System, *, calls: int, seconds: float) -> dict[str, Any]:
-    """Whether the load generator sustains so many calls, against a system that does as little as possible."""
+    """Returns whether the load generator sustains so many calls, against a system that does as little as possible."""
     with running(system) as target:
         result = summary([target.measure(calls, seconds)])
     late = result["load_late_ms"]["p99"]
@@ -92,7 +92,7 @@ def prove(system: System, *, calls: int, seconds: float) -> dict[str, Any]:
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Summarise runs: CPU and memory as medians with their range, latencies over all runs in ms."""
+    """Summarises runs: CPU and memory as medians with their range, latencies over all runs in ms."""
     cpu = [run["cpu_ms_per_call_second"] for run in runs]
     result: dict[str, Any] = {
         "cpu_ms_per_call_s": round(median(cpu), 3),
@@ -114,7 +114,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
-    """The quantile of values in order; 0 if there is none."""
+    """Returns the quantile of values in order; 0 if there is none."""
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
 
 

@@ -44,7 +44,7 @@ SYSTEMS: Mapping[str, System] = {
 
 
 def former(root: Path) -> System:
-    """The server of another version of this repository, without a journal."""
+    """Returns the server of another version of this repository, without a journal."""
     return System(_SERVE, {"PYTHONPATH": os.fspath(root.resolve())})
 
 
@@ -62,7 +62,7 @@ class Target:
         return self._address
 
     def measure(self, calls: int, seconds: float) -> dict[str, Any]:
-        """Make these calls at once. `telephony.bench.load` describes the figures.
+        """Makes these calls at once. `telephony.bench.load` describes the figures.
 
         Raises:
             BenchmarkFailed: the calls could not be made. Start the processes again before the next measurement.
@@ -79,7 +79,7 @@ class Target:
 
 @contextmanager
 def running(system: System) -> Iterator[Target]:
-    """Start a system and its load. The first call triggers late imports and is not counted.
+    """Starts a system and its load. The first call triggers late imports and is not counted.
 
     Raises:
         BenchmarkFailed: a process ended before it answered.
@@ -113,7 +113,7 @@ def _process(
     environment: Mapping[str, str] | None = None,
     folder: str | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a Python process that speaks JSON lines, on one core."""
+    """Starts a Python process that speaks JSON lines, on one core."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "TWILIO_", "TELEPHONY_"))}
     for name in ("PUBLIC_URL", "DATABASE_URL"):
         clean.pop(name, None)
@@ -138,7 +138,7 @@ def _process(
 
 
 def cores() -> list[int]:
-    """The cores that this process may use."""
+    """Returns the cores that this process may use."""
     return sorted(os.sched_getaffinity(0))
 
 

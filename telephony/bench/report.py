@@ -21,7 +21,7 @@ _LIBRARIES = ("uvicorn", "websockets", "starlette", "numpy", "orjson", "uvloop")
 
 
 def conditions() -> dict[str, Any]:
-    """The conditions of the measurement: date, machine and versions."""
+    """Returns the conditions of the measurement: date, machine and versions."""
     found: dict[str, str | None] = {}
     for name in _LIBRARIES:
         try:
@@ -38,13 +38,13 @@ def conditions() -> dict[str, Any]:
 
 
 def ratios(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """The CPU of each system as a part of the bare bridge's in the same run."""
+    """Returns the CPU of each system as a part of the bare bridge's in the same run."""
     base = systems[BASE]["cpu_ms_per_call_s"]
     return {name: round(each["cpu_ms_per_call_s"] / base, 3) for name, each in systems.items()}
 
 
 def show(report: Mapping[str, Any]) -> None:
-    """Print the report as a table."""
+    """Prints the report as a table."""
     console, systems = Console(width=_COLUMNS), report["systems"]
     table = Table(
         title=f"{report['calls']} calls at once for {report['seconds']:g} s, {report['rounds']} rounds; "

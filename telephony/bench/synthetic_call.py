@@ -49,7 +49,7 @@ def caller_payloads() -> list[str]:
 
 @cache
 def answer_deltas() -> tuple[list[str], list[str]]:
-    """The deltas of an answer: PCM at 24 kHz, and mu-law."""
+    """Returns the deltas of an answer: PCM at 24 kHz, and mu-law."""
     from realtime_core.audio import g711
     from realtime_core.audio.resample import Downsampler3
 
@@ -86,7 +86,7 @@ class Figures:
     frames_received: int = 0
 
     def reset(self) -> None:
-        """Forget all figures so far."""
+        """Forgets all figures so far."""
         vars(self).update(vars(Figures()))
 
 
@@ -104,7 +104,7 @@ class HeardAnswer:
         self._received_s = 0.0
 
     def heard_s(self, now: float) -> float:
-        """How much of the answer the caller has heard."""
+        """Returns how much of the answer the caller has heard."""
         return self._received_s - max(0.0, self.ends_at - now)
 
     def clear(self) -> None:
@@ -152,8 +152,9 @@ class SyntheticCall:
     # The caller's end
 
     async def run(self, url: str, phase: float, over: asyncio.Event) -> None:
-        """Make the call, and hang up when `over` is set. `phase` says when within 20 ms the frames are sent, from 0 to
-        1."""
+        """Makes the call, and hangs up when `over` is set. `phase` says when within 20 ms the frames are sent, from 0
+        to 1.
+        """
         self._phone = await connect(url, ping_interval_s=None)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._phone.run(self._phone_received))
@@ -306,7 +307,7 @@ class SyntheticCall:
         return answer_deltas()[self._passes_through]
 
     def _response(self, deltas: list[str]) -> Iterator[None]:
-        """Send one answer; each step sends a delta."""
+        """Sends one answer; each step sends a delta."""
         ids = {"response_id": f"resp_{self._number}_{self._answer}", "item_id": f"item_{self._number}_{self._answer}"}
         part = {**ids, "output_index": 0, "content_index": 0}
         item = {"id": ids["item_id"], "object": "realtime.item", "type": "message", "role": "assistant"}
@@ -346,7 +347,7 @@ class SyntheticCall:
         self._emit("input_audio_buffer.committed", previous_item_id=None, item_id=item_id)
 
     def _greet(self) -> None:
-        """Send a short answer at once to a `response.create`. The other answers come by the clock."""
+        """Sends a short answer at once to a `response.create`. The other answers come by the clock."""
         for _ in self._response(self._deltas()[:1]):
             pass
 

@@ -31,7 +31,7 @@ async def accept_stream(
     on_refused: Callable[[str, str], None],
     refusals: Repeats,
 ) -> CallOutcome:
-    """Read one stream to its end.
+    """Reads one stream to its end.
 
     Once the stream is admitted, `take` attaches it to its call. If it is refused, `on_refused` gets the `CallSid` and
     the reason before the stream is closed, and `refusals` writes the log.

@@ -204,7 +204,7 @@ class Call:
         return self._parts.wording.locale.tag
 
     async def change_language(self, language: str | Locale, agent: RealtimeAgent[Any] | None = None) -> None:
-        """Change the language of the fixed texts, clips and prompts of this call. With `agent`, this agent speaks from
+        """Changes the language of the fixed texts, clips and prompts of this call. With `agent`, this agent speaks from
         now on.
 
         Raises:
@@ -253,18 +253,18 @@ class Call:
         return dict(self._parts.conversation.waiting_tools)
 
     def listen(self) -> AbstractContextManager[Listener]:
-        """Listen to both sides in the block `with call.listen() as listener:`. The listener yields pieces of stereo
+        """Listens to both sides in the block `with call.listen() as listener:`. The listener yields pieces of stereo
         PCM (16 bits, 8 kHz): the caller left, what the caller hears right."""
         return self._parts.player.listen()
 
     def heard(self) -> Sequence[HeardItem]:
-        """How much the caller has heard of each item that is playing or queued."""
+        """Returns how much the caller has heard of each item that is playing or queued."""
         return self._parts.player.heard()
 
     # --- controls ------------------------------------------------------------------------------------------------
 
     async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool:
-        """End the call when the caller has heard all audio, after `within_s` seconds at the latest.
+        """Ends the call when the caller has heard all audio, after `within_s` seconds at the latest.
 
         With `goodbye` (instructions) the model says goodbye first. If the caller speaks meanwhile, the call continues,
         and the result is False.
@@ -273,7 +273,7 @@ class Call:
         return await self._commands.run("hang_up", work, goodbye=goodbye, within_s=within_s)
 
     async def transfer(self, target: str, *, summary: str | None = None) -> str:
-        """Transfer the caller to one of `transfer_targets`. Returns the result in words for the model.
+        """Transfers the caller to one of `transfer_targets`. Returns the result in words for the model.
 
         The transfer is warm if there is a `summary`, and always for `warm_targets`. In a warm transfer the called
         person hears the summary and accepts or declines, while the caller hears music. Without a summary the called
@@ -288,7 +288,7 @@ class Call:
         return await self._commands.run("transfer", work, target=target, warm=warm)
 
     def transfer_number(self, target: str) -> str:
-        """The number or SIP address of a transfer target. Raises `CallError` if there is no such target."""
+        """Returns the number or SIP address of a transfer target. Raises `CallError` if there is no such target."""
         number = self.transfer_targets.get(target)
         if number is None:
             names = ", ".join(self.transfer_targets) or "none"
@@ -296,7 +296,7 @@ class Call:
         return _dialled(number, target)
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
-        """Request speech from the model now. Returns whether the caller heard it to its end.
+        """Requests speech from the model now. Returns whether the caller heard it to its end.
 
         If it is not `interruptible`, the model hears silence meanwhile, so that the caller cannot interrupt it.
         """
@@ -304,7 +304,8 @@ class Call:
         return await self._commands.run("say", work, instructions=instructions, interruptible=interruptible)
 
     async def play(self, clip: Clip, *, interruptible: bool = True) -> bool:
-        """Play an audio file (a path, or its bytes) or mu-law at 8 kHz. Returns whether the caller heard it to its end.
+        """Plays an audio file (a path, or its bytes) or mu-law at 8 kHz. Returns whether the caller heard it to its
+        end.
 
         Raises:
             AudioFileError: the clip is empty, or its format is not supported.
@@ -318,11 +319,11 @@ class Call:
         return await work is Heard.HEARD
 
     async def interrupt(self) -> None:
-        """Stop the agent's speech and any clip at once."""
+        """Stops the agent's speech and any clip at once."""
         await self._parts.conversation.interrupt(cut_cause())
 
     def hold(self, clip: Clip | None = None) -> AbstractContextManager[None]:
-        """Hold the call in the block `with call.hold():`. The caller hears a waiting sound (or the clip, in a loop),
+        """Holds the call in the block `with call.hold():`. The caller hears a waiting sound (or the clip, in a loop),
         and the model hears silence.
 
         Convert a long clip before the call, by `telephony.audio.files.read_ulaw`. Raises `AudioFileError`.
@@ -332,11 +333,11 @@ class Call:
         return self._commands.within("hold", self._parts.controls.hold(ulaw), clip=digest)
 
     def muted(self) -> AbstractContextManager[None]:
-        """Mute the caller in the block `with call.muted():`. The model hears silence in place of the caller."""
+        """Mutes the caller in the block `with call.muted():`. The model hears silence in place of the caller."""
         return self._commands.within("muted", self._parts.controls.muted())
 
     async def send_digits(self, digits: str) -> None:
-        """Press keys for the other side when the caller has heard all audio.
+        """Presses keys for the other side when the caller has heard all audio.
 
         The keys are 0-9, *, # and A-D. `w` waits half a second, `W` waits one second.
 
@@ -383,12 +384,12 @@ class Call:
             self._parts.pacing.resume(PauseReason.LISTENING)
 
     def machine_found(self) -> None:
-        """Treat the other side as a machine: the call ends after `CallPolicy.machine_s`."""
+        """Treats the other side as a machine: the call ends after `CallPolicy.machine_s`."""
         self._commands.done("machine_found")
         self._parts.pacing.machine_found()
 
     def note(self, kind: str, **fields: Any) -> None:
-        """Write a record of this kind into the call's journal, if it has one. Fields are JSON values."""
+        """Writes a record of this kind into the call's journal, if it has one. Fields are JSON values."""
         self._parts.recorder.write(kind, **fields)
 
     def secret(self) -> AbstractAsyncContextManager[None]:
@@ -405,8 +406,9 @@ class Call:
         return self._commands.within_async("secret", self._parts.secrets.part())
 
     def hides(self, item_id: str) -> bool:
-        """Whether this item of the conversation belongs to a part of the call that is not recorded. Before it uses an
-        item's text for a record, code asks this."""
+        """Returns whether this item of the conversation belongs to a part of the call that is not recorded. Before it
+        uses an item's text for a record, code asks this.
+        """
         return self._parts.recorder.seal.hides(item_id)
 
     @property
@@ -415,7 +417,7 @@ class Call:
         return self._parts.recorder.seal.is_closed
 
     def refuse_recording(self) -> None:
-        """Record nothing more of this call, because the caller does not want it. The consent policy says what else
+        """Records nothing more of this call, because the caller does not want it. The consent policy says what else
         happens."""
         self._commands.done("refuse_recording")
         self._parts.refuse()
@@ -437,7 +439,7 @@ class Call:
         await session.update_agent(session.current_agent)
 
     async def ring_with_code(self, number: str, *, n_digits: int = 4) -> str:
-        """Call another number, and say a random code of digits there. Returns the code. This call goes on.
+        """Calls another number, and says a random code of digits there. Returns the code. This call goes on.
 
         Raises:
             CallError: the number cannot be called.
@@ -458,7 +460,7 @@ class Call:
             raise CallError(f"The number on file could not be called: {type(error).__name__}.") from error
 
     def keep_secret(self, secret: str) -> None:
-        """Replace this text by bullets in the call's journal from now on."""
+        """Replaces this text by bullets in the call's journal from now on."""
         self._parts.recorder.hide(secret)
 
     def masked(self, value: Any) -> Any:
@@ -470,7 +472,7 @@ class Call:
 
 
 def _dialled(number: str, target: str) -> str:
-    """The number or SIP address of a target. Users' code may set targets."""
+    """Returns the number or SIP address of a target. Users' code may set targets."""
     if (address := tidy(number)).startswith(("sip:", "sips:")):
         return address
     try:
@@ -480,14 +482,14 @@ def _dialled(number: str, target: str) -> str:
 
 
 async def _loaded(clip: Clip) -> bytes:
-    """The clip as mu-law. A thread reads and converts a file."""
+    """Returns the clip as mu-law. A thread reads and converts a file."""
     if isinstance(clip, bytes) and container_of(clip) is None:
         return load_ulaw(clip)
     return await asyncio.to_thread(load_ulaw, clip)
 
 
 def current_call() -> Call:
-    """The call that the running code belongs to.
+    """Returns the call that the running code belongs to.
 
     Raises:
         NoCurrentCall: the code was not started within a call.
@@ -499,6 +501,6 @@ def current_call() -> Call:
 
 
 def set_current_call(call: Call) -> None:
-    """Make this call the current call of this context, and of the tasks that it starts. The call session uses it."""
+    """Makes this call the current call of this context, and of the tasks that it starts. The call session uses it."""
     _current.set(call)
     log_as_call(call.sid)

@@ -48,7 +48,7 @@ class CallInfo:
 
     @classmethod
     def of(cls, start: Start) -> CallInfo:
-        """Read the data from the `start` of a stream, with the parameters that our TwiML added."""
+        """Reads the data from the `start` of a stream, with the parameters that our TwiML added."""
         details, parameters = unpack(start.parameters)
         parameters.pop(TOKEN_PARAMETER, None)
         return cls(
@@ -67,8 +67,9 @@ class CallInfo:
         )
 
     def stream_parameters(self, room: int) -> tuple[dict[str, str], list[str]]:
-        """The stream parameters from which `of` makes this object again, in at most `room` characters of XML. Also
-        returns the names of the details that do not fit."""
+        """Returns the stream parameters from which `of` makes this object again, in at most `room` characters of XML.
+        Also returns the names of the details that do not fit.
+        """
         single = {
             "forwarded_from": self.forwarded_from,
             "caller_name": self.caller_name,
@@ -82,7 +83,7 @@ class CallInfo:
         return {**self.parameters, "caller": self.caller, "called": self.called, **packed}, left_out
 
     def with_stream(self, streams: CallInfo) -> CallInfo:
-        """Combine this data, which comes from the webhook, with `streams`, the data of the call's first media stream.
+        """Combines this data, which comes from the webhook, with `streams`, the data of the call's first media stream.
         The details of the webhook have priority, because details that did not fit into the parameters of the stream are
         missing there."""
         return replace(
@@ -97,7 +98,7 @@ class CallInfo:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """The two parties of the call, for a caller id. `own` is TWILIO_PHONE_NUMBER."""
+        """Returns the two parties of the call, for a caller id. `own` is TWILIO_PHONE_NUMBER."""
         return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
 
 

@@ -20,7 +20,7 @@ class CallTool(FunctionTool):
 
 
 def declare_targets(call: Call, tools: Iterable[Any]) -> None:
-    """Add the targets of these tools to the call. `Call.transfer` in users' own tools can use them, too."""
+    """Adds the targets of these tools to the call. `Call.transfer` in users' own tools can use them, too."""
     for tool in tools:
         if isinstance(tool, CallTool):
             call.transfer_targets.update(tool.targets)

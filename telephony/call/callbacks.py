@@ -21,7 +21,7 @@ class Callbacks:
         self._failed: set[str] = set()
 
     def call(self, name: str, callback: Callable[..., object], *args: Any) -> None:
-        """Call `callback`, and log the exception if it raises one."""
+        """Calls `callback`, and logs the exception if it raises one."""
         try:
             user_code.call_now(callback, *args)
         except Exception as error:  # noqa: BLE001 - a user's code

@@ -78,7 +78,7 @@ _I_AM_AN_AI: Mapping[str, str] = {
 
 
 def language_of(tag: str) -> str:
-    """The language of a tag like `de-AT`, in lower case. English if there is no tag."""
+    """Returns the language of a tag like `de-AT`, in lower case. English if there is no tag."""
     return re.split("[-_]", tag)[0].lower() or "en"
 
 
@@ -142,8 +142,9 @@ class Consent:
         return self.records and self.policy is not ConsentPolicy.NONE and bool(self.notice)
 
     def lines(self, language: str) -> list[tuple[str, bytes | None]]:
-        """The lines that the caller hears before the greeting, in order: (words, clip in mu-law at 8 kHz). If the clip
-        is None, the model says the words."""
+        """Returns the lines that the caller hears before the greeting, in order: (words, clip in mu-law at 8 kHz). If
+        the clip is None, the model says the words.
+        """
         lines = []
         if self.discloses_ai:
             lines.append(_line(_in(self.disclosure or _I_AM_AN_AI, language), ""))
@@ -152,11 +153,11 @@ class Consent:
         return lines
 
     def refuses(self, text: str) -> bool:
-        """Whether these words of the caller refuse the recording, in any language with built-in phrases."""
+        """Returns whether these words of the caller refuse the recording, in any language with built-in phrases."""
         return has_phrase(text, [*self.refusals, *(phrase for phrases in _REFUSALS.values() for phrase in phrases)])
 
     def answer(self, text: str, language: str) -> Answer:
-        """The answer in these words of the caller to the question of `asks`."""
+        """Returns the answer in these words of the caller to the question of `asks`."""
         language = language_of(language)
         if self.refuses(text) or has_phrase(text, _NO.get(language, _NO["en"])):
             return Answer.REFUSED
@@ -168,7 +169,7 @@ ConsentSource = Consent | Mapping[str, Consent] | Callable[[CallInfo], Consent |
 
 
 def consent_of(source: ConsentSource | None, info: CallInfo) -> Consent | None:
-    """The consent policy of this call. None: there is none."""
+    """Returns the consent policy of this call. None: there is none."""
     if source is None or isinstance(source, Consent):
         return source
     if isinstance(source, Mapping):
@@ -210,7 +211,7 @@ class ConsentEvidence:
 
 
 def _in(given: Any, language: str) -> Any:
-    """The value for this language."""
+    """Returns the value for this language."""
     if not isinstance(given, Mapping):
         return given
     for tag in (language, language_of(language), "en"):

@@ -103,7 +103,7 @@ class Consenting:
         return bool(self._lines)
 
     async def run(self) -> None:
-        """Play the notice, wait for an answer if there is a question, and start the recordings."""
+        """Plays the notice, waits for an answer if there is a question, and starts the recordings."""
         if self._lines:
             await self._notice()
         elif self._consent.policy is ConsentPolicy.ONE_PARTY:
@@ -162,7 +162,7 @@ class Consenting:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """Handle a key of the caller. True: the key was an answer, or the caller pressed it before the end of the
+        """Handles a key of the caller. True: the key was an answer, or the caller pressed it before the end of the
         notice. So the key is not for the agent."""
         consent = self._consent
         if consent.policy is ConsentPolicy.NONE:
@@ -176,11 +176,11 @@ class Consenting:
         return self._lines != [] and not self.settled.is_set()
 
     def answered(self, answer: str, by: str) -> None:
-        """Handle a recorded answer, in a replay."""
+        """Handles a recorded answer, in a replay."""
         self._answer(Answer(answer), by)
 
     def refuse(self) -> None:
-        """Handle a refusal that the agent has understood (the tool `refuse_recording`)."""
+        """Handles a refusal that the agent has understood (the tool `refuse_recording`)."""
         self._answer(Answer.REFUSED, "tool")
 
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
@@ -201,7 +201,7 @@ class Consenting:
             self.evidence.said = f"{self.evidence.said} {data.transcript}".strip()[-1000:]
 
     def _answer(self, answer: Answer, by: str) -> None:
-        """Note an answer of the caller. After a refusal later answers are ignored."""
+        """Notes an answer of the caller. After a refusal later answers are ignored."""
         if self.evidence.answer in (Answer.REFUSED, Answer.UNHEARD, answer):
             return
         if by in ("key", "word"):  # the journal has neither, so a replay needs the answer
@@ -219,7 +219,7 @@ class Consenting:
             self._lifetime.start(self._refused())
 
     async def _refused(self) -> None:
-        """Delete Twilio's recording, stop the transcription, and follow the policy."""
+        """Deletes Twilio's recording, stops the transcription, and follows the policy."""
         if self.evidence.recording and self._control is not None:
             recording, self.evidence.recording = self.evidence.recording, ""
             try:
@@ -246,7 +246,7 @@ class Consenting:
     # --- recordings --------------------------------------------------------------------------------------------------
 
     async def _record(self) -> None:
-        """Start Twilio's recording, and check that a required recording is written."""
+        """Starts Twilio's recording, and checks that a required recording is written."""
         consent = self._consent
         unheard = self.evidence.answer == Answer.UNHEARD
         if consent.records_at_twilio and not unheard:

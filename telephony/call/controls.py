@@ -70,12 +70,12 @@ class Controls:
     # --- speaking ------------------------------------------------------------------------------------------------
 
     async def prompt(self, instructions: str) -> None:
-        """Request a response now, and do not wait for it."""
+        """Requests a response now, and do not wait for it."""
         if await self._conversation.ask(instructions):
             self._pacing.expect_answer()
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> Heard:
-        """Request a response, and wait until the caller has heard it."""
+        """Requests a response, and waits until the caller has heard it."""
         begun = asyncio.Event()
         failed = False
 
@@ -100,14 +100,14 @@ class Controls:
             return Heard.NOT_SAID if failed else heard
 
     async def play(self, ulaw: bytes, *, interruptible: bool = True) -> Heard:
-        """Play a clip (mu-law, 8 kHz) after the queued audio, and wait until the caller has heard it."""
+        """Plays a clip (mu-law, 8 kHz) after the queued audio, and waits until the caller has heard it."""
         self._clips += 1
         with self._listening(interruptible):
             self._player.play_clip(f"clip:{self._clips}", ulaw)
             return await self.heard(len(ulaw) / 8000 + _MARGIN_S, to_come=False)
 
     async def heard(self, within_s: float, *, to_come: bool = True) -> Heard:
-        """Wait until the caller has heard all queued audio to the last sample, or speaks. `to_come`: also wait for the
+        """Waits until the caller has heard all queued audio to the last sample, or speaks. `to_come`: also wait for the
         rest of a response that is being made."""
         loop, player = asyncio.get_running_loop(), self._player
         interrupted = False
@@ -136,7 +136,7 @@ class Controls:
 
     @contextmanager
     def hold(self, ulaw: bytes | None = None) -> Iterator[None]:
-        """Play `ulaw` to the caller in a loop (mu-law, 8 kHz; default: a waiting sound). The model hears silence."""
+        """Plays `ulaw` to the caller in a loop (mu-law, 8 kHz; default: a waiting sound). The model hears silence."""
         self._pacing.pause(PauseReason.HOLD)
         self._player.sound(ulaw or waiting_sound())
         try:
@@ -148,7 +148,7 @@ class Controls:
 
     @contextmanager
     def muted(self, reason: MuteReason = MuteReason.MUTED) -> Iterator[None]:
-        """Let the model hear silence in place of the caller."""
+        """Lets the model hear silence in place of the caller."""
         muted = self._conversation.muted
         muted.add(reason)
         try:
@@ -159,7 +159,7 @@ class Controls:
     # --- keys ----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """Handle a key of the caller. Returns whether a collector took it."""
+        """Handles a key of the caller. Returns whether a collector took it."""
         if self._collector is None:
             return False
         self._collector.press(digit, asyncio.get_running_loop().time())
@@ -167,7 +167,7 @@ class Controls:
         return True
 
     async def collect_digits(self, prompt: str | bytes | None, collector: DigitCollector) -> Digits:
-        """Prompt (instructions for the model, or a clip) and collect digits. The first one silences the prompt."""
+        """Prompts (instructions for the model, or a clip) and collect digits. The first one silences the prompt."""
         if self._collector is not None:
             raise CallError("Digits are being collected already.")
         self._collector = collector
@@ -204,7 +204,7 @@ class Controls:
         self._pressed.clear()
 
     async def send_digits(self, digits: str) -> None:
-        """Press keys for the other side.
+        """Presses keys for the other side.
 
         A media stream cannot carry tones to Twilio. So the caller's leg leaves the stream for the keys, and gets a new
         stream after them. The session with the model stays, and nothing is said twice.
@@ -242,7 +242,7 @@ class Controls:
         reason: EndReason = EndReason.AGENT_HUNG_UP,
         anyway: bool = False,
     ) -> bool:
-        """End the call when the caller has heard all audio, `within_s` after its last sample at the latest.
+        """Ends the call when the caller has heard all audio, `within_s` after its last sample at the latest.
 
         If the caller speaks meanwhile, it does nothing and returns False, unless `anyway` is set.
         """
@@ -259,11 +259,11 @@ class Controls:
         return True
 
     async def say_goodbye(self, instructions: str, reason: EndReason) -> None:
-        """Say goodbye and hang up, unless the caller speaks meanwhile."""
+        """Says goodbye and hangs up, unless the caller speaks meanwhile."""
         await self.hang_up(goodbye=instructions, reason=reason)
 
     async def say_farewell(self, instructions: str) -> None:
-        """Say goodbye even if the caller speaks, and hang up, because the process stops."""
+        """Says goodbye even if the caller speaks, and hangs up, because the process stops."""
         self._recorder.callback("farewell")
         if self._leg.stream is None:
             self._lifetime.end(EndReason.PROCESS_STOPS)
@@ -271,7 +271,7 @@ class Controls:
             await self.hang_up(goodbye=instructions, reason=EndReason.DRAINED, anyway=True)
 
     async def give_up(self, reason: str) -> None:
-        """Apologise and end the call, because it cannot continue. The caller goes on to the rescue, if there is
+        """Apologises and ends the call, because it cannot continue. The caller goes on to the rescue, if there is
         one."""
         self._conversation.end()
         self._pacing.pause(PauseReason.GIVING_UP)

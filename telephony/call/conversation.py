@@ -99,7 +99,7 @@ class Conversation:
         self._causes = CutCauses()
 
     async def connect(self, call: Call) -> RealtimeSession:
-        """Pick the agent and make its session, which is not connected yet. `call` is the run context."""
+        """Picks the agent and makes its session, which is not connected yet. `call` is the run context."""
         agent = await self._pick_agent(call)
         model_config = await self._model_config(call)
         self.picked = True
@@ -113,12 +113,12 @@ class Conversation:
         return self.session
 
     async def greet(self) -> None:
-        """Let the agent greet, if the greeting is not a clip."""
+        """Lets the agent greet, if the greeting is not a clip."""
         if isinstance(self._options.greeting, str):
             await self.session.request_response(instructions=self._options.greeting)
 
     async def begin(self, *, greets: bool = True) -> None:
-        """Let the agent greet, and send what the caller has said so far. The model must be connected."""
+        """Lets the agent greet, and sends what the caller has said so far. The model must be connected."""
         if greets:
             await self.greet()
         self.live = True
@@ -128,7 +128,7 @@ class Conversation:
             await self.tell(pressed(digit))
 
     async def stop_transcription(self) -> None:
-        """Have the caller's speech transcribed no more."""
+        """Has the caller's speech transcribed no more."""
         try:
             if self.live:
                 await self.session.update_settings({"input_audio_transcription": None})
@@ -136,7 +136,7 @@ class Conversation:
             log.warning("Call %s: the transcription could not be stopped: %s", self._sid, error)
 
     def end(self) -> None:
-        """Send no more input to the model."""
+        """Sends no more input to the model."""
         self.live = False
 
     @property
@@ -147,7 +147,7 @@ class Conversation:
     # --- the caller ----------------------------------------------------------------------------------------------
 
     def hear(self, ulaw: bytes, stamp_ms: float = 0.0) -> None:
-        """Send the caller's audio (mu-law, 8 kHz) to the model. `stamp_ms` is its media timestamp."""
+        """Sends the caller's audio (mu-law, 8 kHz) to the model. `stamp_ms` is its media timestamp."""
         is_muted = self.muted or stamp_ms < self.deaf_until_ms
         if self._suppress is not None:
             ulaw = self._suppress(ulaw)
@@ -158,7 +158,7 @@ class Conversation:
             self._held.append(audio)
 
     async def press(self, digit: str, *, interrupt: bool) -> None:
-        """Send a key of the caller to the model, which answers."""
+        """Sends a key of the caller to the model, which answers."""
         if self.live:
             if interrupt:
                 await self.interrupt(CutCause.DIGIT)
@@ -167,14 +167,14 @@ class Conversation:
             self._held_digits.append(digit)
 
     async def tell(self, text: str) -> None:
-        """Send a message of the caller to the model, which answers."""
+        """Sends a message of the caller to the model, which answers."""
         try:
             await self.session.send_message(text)
         except RealtimeCoreError as error:
             log.warning("Call %s: a message could not be sent to the model: %s", self._sid, error)
 
     async def ask(self, instructions: str) -> bool:
-        """Request a response now. Returns False if no request can be sent, or if a supervisor speaks."""
+        """Requests a response now. Returns False if no request can be sent, or if a supervisor speaks."""
         if not self.live or self.taken_over:
             return False
         try:
@@ -185,7 +185,7 @@ class Conversation:
         return True
 
     async def interrupt(self, cause: CutCause) -> None:
-        """Stop the agent's speech at once."""
+        """Stops the agent's speech at once."""
         try:
             if self.live:
                 with cutting(cause):
@@ -202,7 +202,7 @@ class Conversation:
         return await self._call_application(self._agent, call, RealtimeAgent, "The function that picks the agent")
 
     async def _call_application(self, function: Callable[[CallInfo], Any], call: Call, kind: type[T], name: str) -> T:
-        """The result of the application's function for this call. Raises the function's exceptions."""
+        """Returns the result of the application's function for this call. Raises the function's exceptions."""
         try:
             value = await user_code.within(user_code.called(function, call.info))
             if not isinstance(value, kind):
@@ -213,7 +213,7 @@ class Conversation:
         return value
 
     def _run_config(self) -> RealtimeRunConfig:
-        """The given configuration, with a time limit for tools that set none."""
+        """Returns the given configuration, with a time limit for tools that set none."""
         given = self._options.run_config
         tools = given.get("tool_execution") or {}
         return {**given, "tool_execution": {"timeout_seconds": _TOOL_S, **tools}}
@@ -302,5 +302,5 @@ class Conversation:
 
 
 def _named(error: BaseException) -> str:
-    """An error with the name of its type."""
+    """Returns an error with the name of its type."""
     return f"{type(error).__name__}: {error_text(error)}".removesuffix(": ")

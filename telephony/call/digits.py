@@ -42,7 +42,7 @@ class DigitCollector:
         self.result: Digits | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of the collector, for the journal."""
+        """Returns the arguments of the collector, for the journal."""
         return {
             "max_digits": self._max_digits,
             "terminator": self._terminator,
@@ -56,7 +56,7 @@ class DigitCollector:
         return bool(self._keys) or self.result is not None
 
     def begin(self, now: float) -> None:
-        """Start the time limit of the first key, because the caller has heard the prompt."""
+        """Starts the time limit of the first key, because the caller has heard the prompt."""
         if not self.begun:
             self.deadline = now + self._first_s
 

@@ -52,7 +52,7 @@ class Ending:
 
     @classmethod
     def parse(cls, text: str) -> Ending | None:
-        """Read the text of an ending. Returns None for a text of another kind."""
+        """Reads the text of an ending. Returns None for a text of another kind."""
         for reason, separator in _SEPARATORS.items():
             if text.startswith(reason.value + separator):
                 return cls(reason, text.removeprefix(reason.value + separator))

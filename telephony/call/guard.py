@@ -55,7 +55,7 @@ class Guard:
         conversation.handlers.append(self._on_event)
 
     async def run(self) -> None:
-        """End the call if the caller does nothing for too long."""
+        """Ends the call if the caller does nothing for too long."""
         if self._screening.silent_s is None:
             return
         await self._leg.attached.wait()
@@ -71,7 +71,7 @@ class Guard:
         self._acted.set()
 
     def emergency(self) -> None:
-        """Handle an emergency. It is called when the caller says one of the phrases, and in a replay of a call whose
+        """Handles an emergency. It is called when the caller says one of the phrases, and in a replay of a call whose
         words are masked."""
         emergency = self._screening.emergency
         if emergency is None or self._is_emergency:

@@ -31,7 +31,7 @@ class Lifetime:
             yield self._tasks
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` as a task until the call ends. Does nothing after the end."""
+        """Runs `work` as a task until the call ends. Does nothing after the end."""
         if self._tasks is None or self.over:
             work.close()
             return
@@ -40,12 +40,12 @@ class Lifetime:
         task.add_done_callback(lambda task: self._started.pop(task, None))
 
     def cancel(self) -> None:
-        """Cancel the tasks of `start`, in their order."""
+        """Cancels the tasks of `start`, in their order."""
         for task in tuple(self._started):
             task.cancel()
 
     def end(self, reason: EndReason, detail: str = "", *, release: Release = Release.HANG_UP) -> None:
-        """End the call. The first reason counts; a second `end` does nothing."""
+        """Ends the call. The first reason counts; a second `end` does nothing."""
         if self.ending is not None:
             return
         self.ending, self.release = Ending(reason, detail), release
@@ -63,5 +63,5 @@ class Lifetime:
         return "" if self.ending is None else str(self.ending)
 
     async def wait(self) -> None:
-        """Return when the call has ended."""
+        """Returns when the call has ended."""
         await self._over.wait()

@@ -22,23 +22,23 @@ class PhoneControl(Protocol):
     ) -> str: ...
 
     async def start_recording(self, call_sid: str) -> str:
-        """Start a recording of the call at Twilio. Returns its SID."""
+        """Starts a recording of the call at Twilio. Returns its SID."""
 
     async def pause_recording(self, call_sid: str) -> str | None:
-        """Pause the running recording of the call, whoever started it. Returns its SID. None: nothing is recorded."""
+        """Pauses the running recording of the call, whoever started it. Returns its SID. None: nothing is recorded."""
 
     async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Continue a paused recording. False: it has ended."""
+        """Continues a paused recording. False: it has ended."""
 
     async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Stop a recording and delete it. False: it does not exist."""
+        """Stops a recording and deletes it. False: it does not exist."""
 
 
 class CallAddresses(Protocol):
     """The addresses of this process that Twilio gets for one call."""
 
     def stream(self, info: CallInfo) -> StreamTarget:
-        """The target of a new media stream for this call, with a new token."""
+        """Returns the target of a new media stream for this call, with a new token."""
 
     @property
     def after_dial(self) -> str:
@@ -49,4 +49,4 @@ class CallAddresses(Protocol):
         """The URL for the statuses of second legs and of dialled legs."""
 
     def leg_key(self, leg_id: str) -> str:
-        """The URL for the key that was pressed on a second leg. It answers with `Registry.leg_key`."""
+        """Returns the URL for the key that was pressed on a second leg. It answers with `Registry.leg_key`."""

@@ -73,14 +73,14 @@ class Registry:
             await group.__aexit__(None, None, None)  # its tasks do not fail
 
     def stop(self) -> None:
-        """End all calls, because the process stops."""
+        """Ends all calls, because the process stops."""
         self.draining = True
         for session in list(self._sessions.values()):
             session.recorder.callback("stop")
             session.lifetime.end(EndReason.PROCESS_STOPS)
 
     async def farewell(self) -> None:
-        """Say goodbye in all live calls, and hang up."""
+        """Says goodbye in all live calls, and hangs up."""
         async with asyncio.TaskGroup() as group:
             for session in list(self._sessions.values()):
                 group.create_task(
@@ -95,12 +95,12 @@ class Registry:
         return not self.draining and len(self._calls) < self.max_calls and self._may_begin()
 
     def add(self, call: Call) -> None:
-        """Count a call."""
+        """Counts a call."""
         self._calls[call] = None
         self._empty.clear()
 
     def remove(self, call: Call) -> None:
-        """Remove a call that is over."""
+        """Removes a call that is over."""
         self._calls.pop(call, None)
         if not self._calls:
             self._empty.set()
@@ -112,12 +112,12 @@ class Registry:
         return iter(list(self._calls))
 
     def call(self, call_sid: str) -> Call | None:
-        """The live call with this CallSid, if it is a call of this process."""
+        """Returns the live call with this CallSid, if it is a call of this process."""
         session = self._sessions.get(call_sid)
         return None if session is None else session.call
 
     async def empty(self) -> None:
-        """Return when no call is left."""
+        """Returns when no call is left."""
         await self._empty.wait()
 
     # --- calls and their streams ---------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class Registry:
         *,
         of_call: Callable[[CallInfo], tuple[AgentSource, CallOptions]] | None = None,
     ) -> CallOutcome:
-        """Serve one stream to its end, for a call that waits for it or for a new call. The call may continue after its
+        """Serves one stream to its end, for a call that waits for it or for a new call. The call may continue after its
         stream; then `reason` is empty. `of_call`: the agent and the options of a new call, where they depend on the
         call."""
 
@@ -162,7 +162,7 @@ class Registry:
             self._arriving.remove(call_sid)
 
     def begin_warm(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> bool:
-        """Connect the session of a call before its stream comes, so that the greeting is not late. If no stream comes,
+        """Connects the session of a call before its stream comes, so that the greeting is not late. If no stream comes,
         the call ends. Returns False if there is no room, or if the call exists already."""
         if not self.has_room or info.sid in self._sessions:
             return False
@@ -202,7 +202,7 @@ class Registry:
     # --- webhooks of Twilio --------------------------------------------------------------------------------------
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Why this call's last stream ended; None if it had no stream here."""
+        """Returns why this call's last stream ended; None if it had no stream here."""
         if (session := self._sessions.get(call_sid)) is not None:
             if not session.leg.had_stream and not _is_refused(session):
                 if call_sid in self._arriving:  # it broke before it was admitted
@@ -218,7 +218,7 @@ class Registry:
         return self._ended[call_sid][1] if call_sid in self._ended else None
 
     def knows(self, call_sid: str) -> bool:
-        """Whether the call is, or was recently, a call of this process, with or without a stream."""
+        """Returns whether the call is, or was recently, a call of this process, with or without a stream."""
         self._forget()
         return call_sid in self._sessions or call_sid in self._ended
 
@@ -228,7 +228,7 @@ class Registry:
             session.leg.offer()
 
     def call_status(self, status: CallStatus) -> None:
-        """Handle a status of a call or of a second leg. Late and repeated statuses change nothing."""
+        """Handles a status of a call or of a second leg. Late and repeated statuses change nothing."""
         if (session := self._sessions.get(status.call_sid)) is not None:
             session.recorder.callback("call status", status=status.status)
             if status.ended:
@@ -243,29 +243,29 @@ class Registry:
                 return
 
     def consent_answered(self, call_sid: str, answer: str, by: str) -> None:
-        """Handle a recorded answer to the notice, in a replay."""
+        """Handles a recorded answer to the notice, in a replay."""
         if (session := self._sessions.get(call_sid)) is not None:
             session.consenting.answered(answer, by)
 
     def emergency(self, call_sid: str) -> None:
-        """Handle a recorded emergency, in a replay."""
+        """Handles a recorded emergency, in a replay."""
         if (session := self._sessions.get(call_sid)) is not None and session.guard is not None:
             session.guard.emergency()
 
     def machine_detected(self, found: MachineDetection) -> None:
-        """Handle the result of answering machine detection."""
+        """Handles the result of answering machine detection."""
         if found.is_machine and (session := self._sessions.get(found.call_sid)) is not None:
             session.recorder.callback("machine", answered_by=found.answered_by)
             session.pacing.machine_found()
 
     def dial_ended(self, result: DialResult) -> None:
-        """Handle the result of a cold transfer."""
+        """Handles the result of a cold transfer."""
         if (session := self._sessions.get(result.call_sid)) is not None:
             session.recorder.callback("dial", status=result.status, leg=result.dial_call_sid)
             session.transfers.dial_ended(result)
 
     def leg_key(self, leg_id: str, key: str) -> str:
-        """The next TwiML for the second leg of a warm transfer on which a key was pressed."""
+        """Returns the next TwiML for the second leg of a warm transfer on which a key was pressed."""
         for session in list(self._sessions.values()):
             if (document := session.transfers.leg_key(leg_id, key)) is not None:
                 return document

@@ -58,7 +58,7 @@ class Emergency:
             raise UserError("Emergency(phrases=[]) never applies: name the phrases, or leave them out for the default.")
 
     def applies(self, text: str) -> bool:
-        """Whether one of the phrases is in these words of the caller."""
+        """Returns whether one of the phrases is in these words of the caller."""
         return has_phrase(text, self.phrases)
 
 
@@ -83,7 +83,7 @@ class Screening:
     emergency: Emergency | None = None
 
     def refusal(self, info: CallInfo) -> str:
-        """The reason why this call is refused, as one word. Empty: the call is answered."""
+        """Returns the reason why this call is refused, as one word. Empty: the call is answered."""
         caller = info.caller
         if any(_matches(caller, rule) for rule in self.blocked):
             return "blocked"
@@ -100,7 +100,9 @@ def _matches(number: str, rule: str) -> bool:
 
 
 def has_phrase(text: str, phrases: Collection[str]) -> bool:
-    """Whether one of the phrases is in the text, as whole words, whatever their case, accents and punctuation."""
+    """Returns whether one of the phrases is in the text, as whole words, whatever their case, accents and
+    punctuation.
+    """
     words = f" {_plain(text)} "
     return any(f" {_plain(phrase)} " in words for phrase in phrases if phrase)
 

@@ -63,7 +63,7 @@ log = logging.getLogger(__name__)
 
 
 async def run_call(connection: Connection, agent: AgentSource, options: CallOptions | None = None) -> CallOutcome:
-    """Run one call over `connection` (a Media Streams peer) to its end. No task of the call runs after it."""
+    """Runs one call over `connection` (a Media Streams peer) to its end. No task of the call runs after it."""
     options = options or CallOptions()
 
     async def take(stream: MediaStream, start: media_stream.Start, info: CallInfo) -> Outcome:
@@ -213,7 +213,7 @@ class CallSession:
         """Whether the conversation has begun, and so ends by itself."""
 
     async def run(self) -> None:
-        """Run the call to its end. No event of a call makes it raise."""
+        """Runs the call to its end. No event of a call makes it raise."""
         options, lifetime = self.options, self.lifetime
         set_current_call(self.call)
         cpu = options.cpu_clock()
@@ -242,7 +242,7 @@ class CallSession:
             self.recorder.close()
 
     async def _consent(self) -> None:
-        """Follow the consent policy. The greeting comes after the notice."""
+        """Follows the consent policy. The greeting comes after the notice."""
         await self.leg.attached.wait()
         if self.consenting.has_notice:
             self.lifetime.start(self._greet_later())
@@ -300,17 +300,17 @@ class CallSession:
             self.leg.let_go()
 
     def stream_end(self) -> StreamEnd:
-        """Why the last stream ended. Called when Twilio asks for the next TwiML."""
+        """Returns why the last stream ended. Called when Twilio asks for the next TwiML."""
         self.reattach.twiml_requested()
         return self.leg.stream_end(self.lifetime.ending if self.lifetime.over else None)
 
     def outcome(self, close: Close | None = None, skipped: int = 0) -> CallOutcome:
-        """How the call ended, and how its connection ended."""
+        """Returns how the call ended, and how its connection ended."""
         return CallOutcome(self.call, self.lifetime.reason, close, skipped, self.player.playout.underruns)
 
 
 def _to_fallback(options: CallOptions, info: CallInfo, apologises: bool) -> str | None:
-    """The TwiML that dials the fallback number."""
+    """Returns the TwiML that dials the fallback number."""
     destination = fallback_for(info.parties(options.own_number), options.fallback)
     action = None if options.addresses is None else after_fallback(options.addresses.after_dial)
     if apologises:
@@ -319,7 +319,7 @@ def _to_fallback(options: CallOptions, info: CallInfo, apologises: bool) -> str 
 
 
 async def _ours(work: Callable[[], Awaitable[None]]) -> None:
-    """Run our own work beside a call. `work` is called here, because a task that is cancelled at once runs nothing."""
+    """Runs our own work beside a call. `work` is called here, because a task that is cancelled at once runs nothing."""
     current_tool.set(OURS)
     await work()
 
@@ -365,7 +365,7 @@ def _write_header(
 
 
 def _screened(screening: Screening) -> dict[str, Any]:
-    """The rules in the header that matter during the call."""
+    """Returns the rules in the header that matter during the call."""
     emergency = screening.emergency
     if emergency is None:
         return {"silent_s": screening.silent_s}
@@ -378,7 +378,7 @@ def _screened(screening: Screening) -> dict[str, Any]:
 
 
 def _described(consent: Consent, language: str, lines: list[tuple[str, bytes | None]]) -> dict[str, Any]:
-    """The consent policy in the header: enough to follow it again."""
+    """Returns the consent policy in the header: enough to follow it again."""
     kept = ("policy", "asks", "answer_s", "accept_key", "refuse_key", "on_refusal", "records_at_twilio",
             "requires_recording", "without_recording", "discloses_ai")  # fmt: skip
     heard = [{"text": text, "clip": None if clip is None else digest_of(clip)} for text, clip in lines]

@@ -17,6 +17,7 @@ class Simulation:
         self._opted_out: dict[Path | None, set[str]] = {}
 
     def opted_out(self, path: Path | None) -> set[str]:
-        """The numbers that opted out within the simulation, of the do-not-call file at this path. None: of the list in
-        the records."""
+        """Returns the numbers that opted out within the simulation, of the do-not-call file at this path. None: of the
+        list in the records.
+        """
         return self._opted_out.setdefault(None if path is None else path.resolve(), set())

@@ -66,8 +66,9 @@ class CallStreams:
         self._now = asyncio.get_running_loop().time
 
     def attach(self, stream: MediaStream, start: media_stream.Start, info: CallInfo | None = None) -> None:
-        """Use this stream for the audio of the call, and close an earlier one. `info` has the data of the stream, for a
-        call that began without one."""
+        """Uses this stream for the audio of the call, and closes an earlier one. `info` has the data of the stream, for
+        a call that began without one.
+        """
         leg = self._leg
         self._reattach.attached()
         first, replaces = not leg.had_stream, leg.is_lost
@@ -89,7 +90,7 @@ class CallStreams:
         stream.listen(self, self._recorder)
 
     def greet(self) -> None:
-        """Play the greeting, if it is a clip."""
+        """Plays the greeting, if it is a clip."""
         if isinstance(self._options.greeting, bytes):
             self._player.play_clip("clip:greeting", self._options.greeting)
 

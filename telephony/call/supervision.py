@@ -115,11 +115,11 @@ class Supervision:
     # --- single commands -----------------------------------------------------------------------------------------
 
     async def hang_up(self) -> None:
-        """End the call at once. If a supervisor speaks, the call ends after the last words of the supervisor."""
+        """Ends the call at once. If a supervisor speaks, the call ends after the last words of the supervisor."""
         await self._commands.run("supervisor.hang_up", self._hang_up())
 
     async def transfer(self, target: str, number: str, *, warm: bool) -> str:
-        """Transfer the caller to `number` at once. `target` is the name of the number. `warm`: the called person first
+        """Transfers the caller to `number` at once. `target` is the name of the number. `warm`: the called person first
         hears who is calling, and accepts or declines. Returns the result in words. If the transfer fails, the agent or
         the supervisor continues the call.
 
@@ -130,7 +130,7 @@ class Supervision:
         return await self._commands.run("supervisor.transfer", work, target=target, warm=warm)
 
     async def say(self, words: str) -> bool:
-        """Let the agent say these words. Returns whether the caller heard them to their end.
+        """Lets the agent say these words. Returns whether the caller heard them to their end.
 
         Raises:
             CallError: a supervisor has taken over the call.
@@ -140,13 +140,13 @@ class Supervision:
         return await self._commands.run("supervisor.say", self._say(words), words=words)
 
     async def approve(self, call_id: str) -> None:
-        """Approve a tool call that waits. An unknown id changes nothing."""
+        """Approves a tool call that waits. An unknown id changes nothing."""
         work = self._conversation.session.approve_tool_call(call_id)
         self._conversation.waiting_tools.pop(call_id, None)
         await self._commands.run("supervisor.approve", work, call_id=call_id)
 
     async def reject(self, call_id: str, message: str | None = None) -> None:
-        """Reject a tool call that waits. The model gets the message. An unknown id changes nothing."""
+        """Rejects a tool call that waits. The model gets the message. An unknown id changes nothing."""
         work = self._conversation.session.reject_tool_call(call_id, rejection_message=message)
         self._conversation.waiting_tools.pop(call_id, None)
         await self._commands.run("supervisor.reject", work, call_id=call_id, message=message)
@@ -176,7 +176,7 @@ class Supervision:
     # --- taking over ---------------------------------------------------------------------------------------------
 
     async def take_over(self) -> None:
-        """Stop the agent, so that `hear` plays the voice of the supervisor in its place. Returns when the model's
+        """Stops the agent, so that `hear` plays the voice of the supervisor in its place. Returns when the model's
         server has agreed to the pause of the responses.
 
         Raises:
@@ -207,8 +207,9 @@ class Supervision:
         self.state = TakeOver.LIVE
 
     def hear(self, ulaw: bytes) -> None:
-        """Play a piece of the supervisor's voice to the caller (mu-law, 8 kHz, any length). Audio that the caller would
-        hear more than 250 ms later is dropped. Nothing is played unless `state` is `LIVE`."""
+        """Plays a piece of the supervisor's voice to the caller (mu-law, 8 kHz, any length). Audio that the caller
+        would hear more than 250 ms later is dropped. Nothing is played unless `state` is `LIVE`.
+        """
         if self.state is not TakeOver.LIVE or self._leg.stream is None or self._transferring:
             return
         unheard = self._player.unheard
@@ -221,7 +222,7 @@ class Supervision:
             self.voice(piece, self._part)
 
     def voice(self, ulaw: bytes, part: str) -> None:
-        """Play this audio (mu-law, 8 kHz) now, as the next samples of the part `part`, and write it to the journal. A
+        """Plays this audio (mu-law, 8 kHz) now, as the next samples of the part `part`, and writes it to the journal. A
         part is speech without a gap."""
         if self.state is not TakeOver.LIVE:
             return
@@ -249,7 +250,7 @@ class Supervision:
             self._stop_filling()
 
     async def hand_back(self, said: str = "") -> None:
-        """Give the call back to the agent, which continues. `said`: what the supervisor has told the caller."""
+        """Gives the call back to the agent, which continues. `said`: what the supervisor has told the caller."""
         if self.state in (TakeOver.LIVE, TakeOver.AWAY):
             await self._commands.run("supervisor.hand_back", self._hand_back(said), said=said)
 
@@ -261,7 +262,7 @@ class Supervision:
         await self._resume()
 
     async def _tell(self, note: str) -> None:
-        """Send the model a note. The model answers the note when it is able to."""
+        """Sends the model a note. The model answers the note when it is able to."""
         content: list[Any] = [{"type": "input_text", "text": note}]
         try:
             await self._conversation.session.send_message({"type": "message", "role": "system", "content": content})
@@ -270,7 +271,7 @@ class Supervision:
         self._pacing.expect_answer()
 
     async def _resume(self) -> None:
-        """Let the agent speak again."""
+        """Lets the agent speak again."""
         self.state = TakeOver.NONE
         self._conversation.taken_over = False
         self._pacing.resume(PauseReason.TAKEN_OVER)

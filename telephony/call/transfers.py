@@ -104,7 +104,7 @@ class Transfers:
         self._busy = False
 
     async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str:
-        """Transfer the caller to `number`, known as `name`. Returns the result in words for the model.
+        """Transfers the caller to `number`, known as `name`. Returns the result in words for the model.
 
         In a `warm` transfer the called person hears `summary`, and accepts or declines. After a successful transfer the
         call is over.
@@ -155,7 +155,7 @@ class Transfers:
         return f"{name} did not take the call: {_DIAL_FAILURES.get(status, status)}. {_IS_BACK}"
 
     def dialled(self, status: CallStatus) -> None:
-        """Handle a status of the leg that a cold transfer calls. It may come late, and twice."""
+        """Handles a status of the leg that a cold transfer calls. It may come late, and twice."""
         if not self._target or status.call_sid in self._ended_legs:
             return
         if status.status in ("in-progress", "completed"):
@@ -165,7 +165,7 @@ class Transfers:
             self._reattach.expect(_MARGIN_S, EndReason.HUNG_UP)
 
     def dial_ended(self, result: DialResult) -> None:
-        """Handle the result of the `<Dial>`."""
+        """Handles the result of the `<Dial>`."""
         self._result = result
         self._ended_legs.add(result.dial_call_sid)
         if result.connected and self._target:
@@ -245,7 +245,7 @@ class Transfers:
             second.transfer.fail(failure)
 
     def leg_key(self, leg_id: str, key: str) -> str | None:
-        """The TwiML for a second leg on which a key was pressed; None if this call has no such leg."""
+        """Returns the TwiML for a second leg on which a key was pressed; None if this call has no such leg."""
         second = self._second
         if second is None or second.leg_id != leg_id:
             return None
@@ -258,7 +258,7 @@ class Transfers:
         return say_and_hang_up(self._wording.text("goodbye"), self._wording.voice)
 
     def leg_status(self, call_sid: str, status: str) -> bool:
-        """Handle a status of a second leg. Returns whether the leg belongs to this call."""
+        """Handles a status of a second leg. Returns whether the leg belongs to this call."""
         second = self._second
         if second is None or second.call_sid != call_sid:
             return False
@@ -268,7 +268,7 @@ class Transfers:
         return True
 
     async def close(self) -> None:
-        """Hang up a second leg that has not been joined. Idempotent."""
+        """Hangs up a second leg that has not been joined. Idempotent."""
         second, self._second = self._second, None
         control = self._control
         if second is None or not second.call_sid or second.transfer.state is LegState.JOINED or control is None:

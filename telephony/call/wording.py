@@ -28,8 +28,9 @@ class Wording:
         return voice_of(self.locale)
 
     def introduction(self, caller: str, agent: str) -> str:
-        """The introduction of a call without a summary: who calls, and who has spoken with the caller. An empty number
-        is not shown."""
+        """Returns the introduction of a call without a summary: who calls, and who has spoken with the caller. An empty
+        number is not shown.
+        """
         comes = self.text("comes_from", number=" ".join(caller)) if caller else self.text("comes_from_hidden")
         return f"{comes} {self.text('spoke_with', agent=agent or self.text('assistant'))}"
 
@@ -40,5 +41,5 @@ class Wording:
 
 
 def voice_of(locale: Locale) -> Voice:
-    """The voice of `<Say>` in a language. In the English that ships, it is the voice of the account."""
+    """Returns the voice of `<Say>` in a language. In the English that ships, it is the voice of the account."""
     return DEFAULT_VOICE if locale is english() else Voice(locale.say_language, locale.say_voice)

@@ -68,23 +68,24 @@ class AttemptCall:
         self._config = config
 
     def place(self, dialler: Dialler) -> PlacedCall:
-        """Place the call. The id of the attempt is the token of the call. Raises `CallRefused`."""
+        """Places the call. The id of the attempt is the token of the call. Raises `CallRefused`."""
         return dialler.place(self.plan, self.attempt.id)
 
     def adopt(self, dialler: Dialler) -> PlacedCall:
-        """Follow the call that a process made before it ended. The call is searched for at Twilio, and is never placed
+        """Follows the call that a process made before it ended. The call is searched for at Twilio, and is never placed
         again."""
         it = self.attempt
         return dialler.adopt(self.plan, it.id, to=it.number, sid=it.sid or None, requested_at=it.started_at)
 
     @staticmethod
     def was_made(call: PlacedCall) -> bool:
-        """Whether Twilio was asked to make this call, which is over. False: the attempt has to be withdrawn, because
-        the number is in another call or on the do-not-call list, or because a budget of the server is used up."""
+        """Returns whether Twilio was asked to make this call, which is over. False: the attempt has to be withdrawn,
+        because the number is in another call or on the do-not-call list, or because a budget of the server is used up.
+        """
         return not call.not_cleared
 
     def ended(self, call: PlacedCall, now: datetime) -> Attempt:
-        """The attempt with the outcome of `call`, which is over."""
+        """Returns the attempt with the outcome of `call`, which is over."""
         result = call.result
         assert result is not None
         outcome = outcome_of(

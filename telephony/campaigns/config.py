@@ -20,7 +20,7 @@ _LONGEST = timedelta(days=366)
 
 
 def duration_of(text: str) -> timedelta:
-    """The duration in a text such as `30m`, `4h`, `1d` or `1h30m`. Raises `ValueError`."""
+    """Returns the duration in a text such as `30m`, `4h`, `1d` or `1h30m`. Raises `ValueError`."""
     text = text.strip()
     parts = _DURATION.findall(text)
     if not parts or _DURATION.sub("", text).strip():
@@ -34,7 +34,7 @@ def duration_of(text: str) -> timedelta:
 
 
 def _written(duration: timedelta) -> str:
-    """The duration as `duration_of` reads it."""
+    """Returns the duration as `duration_of` reads it."""
     seconds = duration.total_seconds()
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= size and seconds % size == 0:
@@ -82,8 +82,9 @@ class Rate(_Counted):
 
 
 def retry_rules(text: str) -> dict[Outcome, RetryRule]:
-    """The retry rules in a text such as `busy=3/30m, no-answer=2/4h, machine=1/1d`. `busy=0`: a busy number is not
-    tried again. Raises `ValueError`."""
+    """Returns the retry rules in a text such as `busy=3/30m, no-answer=2/4h, machine=1/1d`. `busy=0`: a busy number is
+    not tried again. Raises `ValueError`.
+    """
     rules: dict[Outcome, RetryRule] = {}
     for part in filter(None, re.split(r"[,\s]+", text.strip())):
         name, equals, rule = part.partition("=")

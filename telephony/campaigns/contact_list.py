@@ -43,7 +43,7 @@ class ContactList:
 
 
 def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group: bool = False) -> ContactList:
-    """Read the contacts of a CSV file with a header. The separator is a comma, a semicolon or a tab.
+    """Reads the contacts of a CSV file with a header. The separator is a comma, a semicolon or a tab.
 
     Columns: `to` (or number, phone, phone_number, telephone, mobile). Optional columns: `id`, `timezone` and `consent`.
     The values of every other column are data for the agent. `own_number`: our number, from which the calls are made.
@@ -65,8 +65,9 @@ def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group:
 def contacts_from_rows(
     rows: Iterable[Mapping[str, Any]], *, own_number: str, rules: DialingRules, group: bool = False
 ) -> ContactList:
-    """Check contacts that a program made. Each row is a mapping whose keys are the names of the columns. Other keys may
-    have any JSON values. The line of a contact is its place in the rows, and the first row is 1."""
+    """Checks contacts that a program made. Each row is a mapping whose keys are the names of the columns. Other keys
+    may have any JSON values. The line of a contact is its place in the rows, and the first row is 1.
+    """
     return _checked(((n, dict(row), "") for n, row in enumerate(rows, 1)), own_number, rules, group=group)
 
 
@@ -77,7 +78,9 @@ _Row = tuple[int, dict[str, Any], str]
 
 
 def _records(lines: Sequence[str], separator: str) -> Iterator[tuple[int, list[str] | str]]:
-    """The records with their first line. A text: the problem of a line that is not CSV; the next line is a record."""
+    """Yields the records with their first line. A text: the problem of a line that is not CSV; the next line is a
+    record.
+    """
     at = 0
     while at < len(lines):
         start, reader = at, csv.reader((lines[n] for n in range(at, len(lines))), delimiter=separator, strict=True)
@@ -147,7 +150,7 @@ def _checked(rows: Iterable[_Row], own_number: str, rules: DialingRules, *, grou
 
 
 def _contact(values: Mapping[str, Any], given_id: str, own_number: str, rules: DialingRules) -> Contact:
-    """The contact of a row, without an id of its own yet. Raises `ValueError` and `CallRefused`."""
+    """Returns the contact of a row, without an id of its own yet. Raises `ValueError` and `CallRefused`."""
     if len(given_id) > _MAX_ID:
         raise ValueError(f"the id is longer than {_MAX_ID} characters")
     number, extension = split_extension(str(values.get("to") or ""))
@@ -176,7 +179,7 @@ def _consent(value: Any) -> bool | None:
 
 
 def _add(found: _Found, contact: Contact, line: int, given_id: str) -> None:
-    """Add a contact, or merge it with an equal one. Raises `ValueError` if its id belongs to another contact."""
+    """Adds a contact, or merges it with an equal one. Raises `ValueError` if its id belongs to another contact."""
     plain = f"{contact.number}x{contact.extension}" if contact.extension else contact.number
     candidates = [given_id] if given_id else found.same_number[plain]
     for candidate in candidates:

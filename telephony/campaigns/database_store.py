@@ -91,7 +91,7 @@ class DatabaseStore:
             return [campaign_of(row) for row in connection.execute(listed).mappings()]
 
     def running(self) -> list[Campaign]:
-        """The campaigns that run, the oldest first."""
+        """Returns the campaigns that run, the oldest first."""
         these = campaigns.c.status == CampaignStatus.RUNNING.value
         with self._transaction(reads=True) as connection:
             rows = connection.execute(select(campaigns).where(these).order_by(campaigns.c.created_at)).mappings()
@@ -137,7 +137,7 @@ class DatabaseStore:
         return changed
 
     def finish(self, campaign_id: str, now: datetime) -> bool:
-        """Set the status of a running campaign to `FINISHED`, if the campaign has no pending contact and no call in
+        """Sets the status of a running campaign to `FINISHED`, if the campaign has no pending contact and no call in
         progress. False: the status was not changed."""
         with self._transaction() as connection:
             row = queries.locked(connection, campaign_id)
@@ -156,7 +156,7 @@ class DatabaseStore:
             return [contact_of(row) for row in connection.execute(queries.due(campaign_id, now, limit)).mappings()]
 
     def queue(self, campaign_id: str, now: datetime, limit: int, *, for_s: float) -> list[int]:
-        """Mark at most `limit` due contacts as queued for `for_s` seconds. Returns their positions in the list of
+        """Marks at most `limit` due contacts as queued for `for_s` seconds. Returns their positions in the list of
         contacts (the first is 0). No other process gets these contacts within that time. If the attempt of a contact is
         lost in the queue, the contact is due again when that time is over."""
         with self._transaction() as connection:
@@ -169,14 +169,14 @@ class DatabaseStore:
             return positions
 
     def contact_at(self, campaign_id: str, position: int) -> str | None:
-        """The id of the contact at this position in the list of contacts (the first is 0). None: the person was
+        """Returns the id of the contact at this position in the list of contacts (the first is 0). None: the person was
         erased."""
         this = (contacts.c.campaign == campaign_id) & (contacts.c.position == position)
         with self._transaction(reads=True) as connection:
             return connection.execute(select(contacts.c.id).where(this)).scalar()
 
     def unqueue(self, campaign_id: str, contact_id: str) -> None:
-        """Make a queued contact due again, because its attempt was not begun."""
+        """Makes a queued contact due again, because its attempt was not begun."""
         this = (contacts.c.campaign == campaign_id) & (contacts.c.id == contact_id)
         with self._transaction() as connection:
             connection.execute(update(contacts).where(this, queries.PENDING).values(queued_until=None))
@@ -301,7 +301,7 @@ class DatabaseStore:
             return connection.execute(noting).rowcount == 1
 
     def requests(self, attempt_id: str) -> int:
-        """How often Twilio may have been asked to make the call."""
+        """Returns how often Twilio may have been asked to make the call."""
         with self._transaction(reads=True) as connection:
             return connection.execute(select(attempts.c.requests).where(attempts.c.id == attempt_id)).scalar() or 0
 
@@ -371,7 +371,7 @@ class DatabaseStore:
         until: datetime | None = None,
         owner: str | None = None,
     ) -> Contact | None:
-        """See `CampaignStore.withdraw`. With `owner`: only an attempt of this process."""
+        """Sees `CampaignStore.withdraw`. With `owner`: only an attempt of this process."""
         with self._transaction() as connection:
             found = queries.open_attempt(connection, attempt_id)
             if found is None or owner not in (None, found["owner"]):
@@ -420,14 +420,14 @@ class DatabaseStore:
             return [attempt_of(row) for row in connection.execute(wanted).mappings()]
 
     def orphans(self, now: datetime) -> list[tuple[str, Attempt]]:
-        """The attempts in progress whose process has lost its lease: (id of the campaign, attempt)."""
+        """Returns the attempts in progress whose process has lost its lease: (id of the campaign, attempt)."""
         leases = select(processes.c.id).where(processes.c.expires_at > now)
         wanted = select(attempts).where(queries.IN_PROGRESS, attempts.c.owner.not_in(leases))
         with self._transaction(reads=True) as connection:
             return [(row["campaign"], attempt_of(row)) for row in connection.execute(wanted).mappings()]
 
     def take_over(self, attempt: Attempt, owner: str) -> bool:
-        """Make the process `owner` the owner of an attempt in progress. False: another process has taken the attempt
+        """Makes the process `owner` the owner of an attempt in progress. False: another process has taken the attempt
         over, or the attempt has ended."""
         these = and_(attempts.c.id == attempt.id, attempts.c.owner == attempt.owner, queries.IN_PROGRESS)
         with self._transaction() as connection:
@@ -443,7 +443,7 @@ class DatabaseStore:
             return queries.attempts_for(connection, campaign_id, contact_id)
 
     def attempts_of(self, campaign_id: str, contact_ids: Sequence[str]) -> dict[str, list[Attempt]]:
-        """The attempts for these contacts, the oldest first."""
+        """Returns the attempts for these contacts, the oldest first."""
         found: dict[str, list[Attempt]] = {each: [] for each in contact_ids}
         rest = iter(contact_ids)
         with self._transaction(reads=True) as connection:
@@ -491,7 +491,7 @@ class DatabaseStore:
         return found
 
     def calls_by_hour(self, campaign_id: str, since: datetime) -> Counter[datetime]:
-        """The number of attempts that began in each hour (UTC) since `since`."""
+        """Returns the number of attempts that began in each hour (UTC) since `since`."""
         began = select(attempts.c.started_at).where(
             attempts.c.campaign == campaign_id, attempts.c.started_at >= since, ~attempts.c.inbound
         )
@@ -512,7 +512,7 @@ class DatabaseStore:
         now: datetime,
         queued_until: datetime | None = None,
     ) -> None:
-        """Write what changes in a contact."""
+        """Writes what changes in a contact."""
         changes = {
             "state": contact.state.value,
             "reason": "" if contact.reason is None else contact.reason.value,
@@ -538,7 +538,9 @@ class DatabaseStore:
         rules: DialingRules,
         attempt_id: str,
     ) -> PersonHistory:
-        """What is known about a number. With `attempt_id` the number is claimed for it, if no other call has it."""
+        """Returns what is known about a number. With `attempt_id` the number is claimed for it, if no other call has
+        it.
+        """
         config = campaign.config
         since = now - max(config.per_person.per, config.per_number.per)
         calls = select(attempts.c.campaign, attempts.c.started_at).where(

@@ -134,15 +134,15 @@ class CampaignDialer:
             log.info("The lease of the dialer runs out by itself.")
 
     def start(self) -> None:
-        """Begin the work."""
+        """Begins the work."""
         self._loop_task = self._group.create_task(self._run(), name="campaigns")
 
     def drain(self) -> None:
-        """Begin no further call."""
+        """Begins no further call."""
         self._draining = True
 
     def look_now(self) -> None:
-        """Look for due contacts now, because a campaign has changed."""
+        """Looks for due contacts now, because a campaign has changed."""
         self._wake_up.set()
 
     @property
@@ -187,7 +187,7 @@ class CampaignDialer:
         self._lease_until, self._renew_at = began + LEASE_S, began + _RENEW_S
 
     async def _take_over(self) -> None:
-        """Take over the attempts of processes that have ended."""
+        """Takes over the attempts of processes that have ended."""
         for campaign_id, attempt in await self._ask(lambda store: store.orphans(self._sources.now())):
             await self._renew()
             if attempt.id in self._live or not self.has_lease:
@@ -198,7 +198,7 @@ class CampaignDialer:
                 self._group.create_task(self._adopted(campaign_id, replace(attempt, owner=self.owner)))
 
     async def _plan(self, running: Sequence[Campaign]) -> None:
-        """Enqueue due contacts, as many as the limits allow."""
+        """Enqueues due contacts, as many as the limits allow."""
         if running:
             assert self.queue is not None
             await self.queue.open()
@@ -220,7 +220,7 @@ class CampaignDialer:
                 await self.queue.put(self._sources.token(12), id_, position)
 
     def _is_able(self, campaign: Campaign) -> bool:
-        """Whether this process knows the agent of the campaign."""
+        """Returns whether this process knows the agent of the campaign."""
         try:
             self._speech(campaign)
         except CampaignError as error:
@@ -234,7 +234,7 @@ class CampaignDialer:
     # --- one attempt -------------------------------------------------------------------------------------------------
 
     async def work(self, attempt_id: str, campaign_id: str, position: int) -> None:
-        """Make an attempt from the queue, if it is still to be made."""
+        """Makes an attempt from the queue, if it is still to be made."""
         if attempt_id in self._live:
             return
         self._is_made(attempt_id)
@@ -295,7 +295,7 @@ class CampaignDialer:
         await self._withdraw(campaign, attempt, done=None if wanted is None else DoneReason.UNWANTED, until=until)
 
     async def _place(self, campaign: Campaign, contact: Contact, attempt: Attempt) -> None:
-        """Ask Twilio for the call and follow it. Twilio is asked a second time only if it made no call."""
+        """Asks Twilio for the call and follows it. Twilio is asked a second time only if it made no call."""
         ended: Attempt | None = None
         while await self._persist(lambda store: store.requested(attempt.id, self.owner, at_most=_MAX_REQUESTS)):
             now = self._sources.now()
@@ -323,7 +323,7 @@ class CampaignDialer:
             await self._end(campaign, ended)
 
     async def _adopted(self, campaign_id: str, attempt: Attempt) -> None:
-        """Finish the attempt of a process that has ended. Its call is searched for before anything else."""
+        """Finishes the attempt of a process that has ended. Its call is searched for before anything else."""
         try:
             campaign = await self._persist(lambda store: store.campaign(campaign_id))
             contact = await self._persist(lambda store: store.contact(campaign_id, attempt.contact_id))
@@ -379,8 +379,9 @@ class CampaignDialer:
             self.on_change(campaign, None, contact)
 
     async def _is_allowed(self, campaign_id: str, contact: Contact) -> bool:
-        """Whether the call may still be made: the campaign runs, the time is within the calling hours, and the person
-        has not opted out."""
+        """Returns whether the call may still be made: the campaign runs, the time is within the calling hours, and the
+        person has not opted out.
+        """
         campaign = await self._persist(lambda store: store.campaign(campaign_id))
         if campaign is None or self._draining or not self.has_lease:
             return False
@@ -415,7 +416,7 @@ class CampaignDialer:
         return await self._client.ask(lambda _: query(self._store))
 
     async def _persist(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """The same, and wait for the records while they cannot be used. An attempt must not be lost."""
+        """Returns the same, and wait for the records while they cannot be used. An attempt must not be lost."""
         return await self._persist_any(lambda: self._ask(query))
 
     async def _persist_any(self, query: Callable[[], Awaitable[_T]]) -> _T:

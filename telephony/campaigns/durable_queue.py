@@ -50,10 +50,10 @@ class Queue(Protocol):
     """Makes attempts, in this process or in another one."""
 
     async def open(self) -> None:
-        """Begin to make attempts. A second call changes nothing."""
+        """Begins to make attempts. A second call changes nothing."""
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
-        """Enqueue an attempt. An attempt that was enqueued before is not enqueued again."""
+        """Enqueues an attempt. An attempt that was enqueued before is not enqueued again."""
 
 
 class DirectQueue:
@@ -185,7 +185,7 @@ def _enqueue(attempt_id: str, campaign_id: str, position: int) -> None:
 
 
 def _forget_old() -> None:
-    """Delete workflows that ended more than a week ago."""
+    """Deletes workflows that ended more than a week ago."""
     from dbos import DBOS
 
     before = datetime.fromtimestamp(time.time() - _KEPT_S, UTC).isoformat()
@@ -206,7 +206,7 @@ _workflows: list[Any] = []
 
 
 def _register() -> None:
-    """Register the workflow, once in a process."""
+    """Registers the workflow, once in a process."""
     from dbos import DBOS
 
     if _workflows:
@@ -220,7 +220,9 @@ def _register() -> None:
 
 
 def _sqlite_engine(url: str) -> Engine:
-    """The engine of DBOS, as DBOS makes it for SQLite, with the function that SQLite before 3.42 does not have."""
+    """Returns the engine of DBOS, as DBOS makes it for SQLite, with the function that SQLite before 3.42 does not
+    have.
+    """
     engine = create_engine(url)
 
     @event.listens_for(engine, "connect")

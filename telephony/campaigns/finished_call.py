@@ -16,7 +16,7 @@ __all__ = ["completed", "ended_elsewhere"]
 
 
 def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, now: datetime) -> Attempt:
-    """The end of an attempt whose call is over in the records."""
+    """Returns the end of an attempt whose call is over in the records."""
     result: CallResult[Any] = CallResult(  # CallResult[Any](...) raises TypeError on Python 3.11: frozen slots
         to=attempt.number,
         status=cast(Status, row.status),
@@ -36,7 +36,7 @@ def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, n
 
 
 def completed(ended: Attempt, row: CallRecord, config: CampaignConfig) -> Attempt:
-    """The attempt, with the facts that the call record has and that the search at Twilio cannot find out."""
+    """Returns the attempt, with the facts that the call record has and that the search at Twilio cannot find out."""
     outcome = ended.outcome
     if outcome is Outcome.ABANDONED and row.answered_at is not None:  # the process ended in the conversation
         is_reached = row.result is not None and config.result is not None

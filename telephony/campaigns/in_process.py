@@ -30,7 +30,7 @@ async def in_memory(
     agents: Mapping[str, AgentSource],
     sources: Sources,
 ) -> list[dict[str, Any]]:
-    """Run a campaign whose state ends with this process. Returns a row for each contact. Raises `CampaignError`."""
+    """Runs a campaign whose state ends with this process. Returns a row for each contact. Raises `CampaignError`."""
     store = MemoryStore()
     store.add(campaign, contacts)
     speech, check = ServerSpeech(agents)(campaign), check_for(campaign)
@@ -41,7 +41,7 @@ async def in_memory(
 async def on_the_records(
     campaign: Campaign, contacts: Sequence[Contact], campaigns: Campaigns, sources: Sources
 ) -> list[dict[str, Any]]:
-    """Run a campaign on the records, or go on with the one of the same name. Returns a row for each contact.
+    """Runs a campaign on the records, or goes on with the one of the same name. Returns a row for each contact.
 
     Raises:
         CampaignError: this process cannot make the calls, or the campaign is finished or was stopped.
@@ -56,7 +56,7 @@ async def on_the_records(
 
 
 async def until_over(campaigns: Campaigns, campaign_id: str, is_drained: Callable[[], bool] = lambda: False) -> None:
-    """Wait until the campaign is over or drained, and this process has no call in progress."""
+    """Waits until the campaign is over or drained, and this process has no call in progress."""
     assert campaigns.dialer is not None
     while True:
         campaign = await campaigns.existing(campaign_id)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def drained_by_ctrl_c(drain: Callable[[], None], hang_up: Callable[[], Awaitable[None]]) -> Iterator[None]:
-    """Call `drain` at the first SIGINT, and `hang_up` at every later one. Works in virtual time, too. Outside of the
+    """Calls `drain` at the first SIGINT, and `hang_up` at every later one. Works in virtual time, too. Outside of the
     main thread it does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -24,8 +24,9 @@ CAMPAIGN_FINISHED = "campaign.finished"
 def contact_done(
     campaign: Campaign, contact: Contact, attempts: Sequence[Attempt], now: datetime, *, shows_numbers: bool
 ) -> Message:
-    """The message about a contact for which no further attempt is made. The number is masked, unless `shows_numbers`
-    is set."""
+    """Returns the message about a contact for which no further attempt is made. The number is masked, unless
+    `shows_numbers` is set.
+    """
     data = {"campaign": campaign.id, **result_row(contact, attempts)}
     if not shows_numbers:
         data["number"] = mask_number(contact.number)
@@ -38,7 +39,7 @@ def contact_done(
 
 
 def campaign_finished(campaign: Campaign, funnel: Funnel, now: datetime) -> Message:
-    """The message about a campaign that is finished or was stopped."""
+    """Returns the message about a campaign that is finished or was stopped."""
     data = campaign_json(campaign, funnel)
     unique = f"{campaign.id}\0{campaign.status.value}\0{campaign.resumed_at}"
     return _message(CAMPAIGN_FINISHED, unique, campaign.id, _payload(CAMPAIGN_FINISHED, data, now), now)

@@ -28,7 +28,7 @@ def outcome_of(
     callback_at: datetime | None,
     abandoned_after_s: float,
 ) -> Outcome:
-    """How an attempt ended.
+    """Returns how an attempt ended.
 
     `wants_result`: the campaign asks for a structured result. `opted_out`: the callee asked not to be called again.
     `callback_at`: the time that the callee named.

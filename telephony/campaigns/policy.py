@@ -113,8 +113,8 @@ def decide(
     person: PersonHistory,
     hours: CallingHours,
 ) -> Action:
-    """Decide what happens to this contact now. `attempts` are all earlier attempts for this contact, in any order. None
-    of the attempts is in progress. `hours` are the calling hours of this contact.
+    """Decides what happens to this contact now. `attempts` are all earlier attempts for this contact, in any order.
+    None of the attempts is in progress. `hours` are the calling hours of this contact.
     """
     return (
         _end_of(campaign, contact, attempts, now, person)
@@ -133,7 +133,7 @@ def settled(
     person: PersonHistory,
     hours: CallingHours,
 ) -> Contact:
-    """The contact after an attempt has ended: done, or pending until the next attempt."""
+    """Returns the contact after an attempt has ended: done, or pending until the next attempt."""
     if (ended := _end_of(campaign, contact, attempts, now, person)) is not None:
         return done(contact, ended.reason)
     match _wait_of(campaign, contact, attempts, now, person, hours):
@@ -146,12 +146,14 @@ def settled(
 
 
 def done(contact: Contact, reason: DoneReason) -> Contact:
-    """The contact with the state `DONE` and this reason."""
+    """Returns the contact with the state `DONE` and this reason."""
     return replace(contact, state=ContactState.DONE, reason=reason, next_at=None)
 
 
 def calling_hours(contact: Contact, config: CampaignConfig, rules: DialingRules) -> CallingHours:
-    """The calling hours of a contact: the windows of the campaign without the quiet hours of the dialing rules."""
+    """Returns the calling hours of a contact: the windows of the campaign without the quiet hours of the dialing
+    rules.
+    """
     zone = contact.timezone or rules.timezone
     return CallingHours(
         zones=(zone,) if zone else time_zones(contact.number),
@@ -186,7 +188,7 @@ def _end_of(
 
 
 def _ended_by(last: Attempt, attempts: Sequence[Attempt], config: CampaignConfig) -> DoneReason | None:
-    """Why no attempt follows after the last attempt. None: another attempt follows."""
+    """Returns why no attempt follows after the last attempt. None: another attempt follows."""
     outcome = last.outcome
     assert outcome is not None
     if outcome in FINAL:
@@ -217,7 +219,7 @@ def _wait_of(
     person: PersonHistory,
     hours: CallingHours,
 ) -> Wait | Done | None:
-    """Wait until every rule allows the call. The latest of the times counts, moved into the calling hours."""
+    """Waits until every rule allows the call. The latest of the times counts, moved into the calling hours."""
     config = campaign.config
     times: list[tuple[datetime, WaitReason]] = []
     if config.starts_at is not None:
@@ -239,7 +241,7 @@ def _wait_of(
 
 
 def _due_after(last: Attempt, config: CampaignConfig) -> tuple[datetime, WaitReason]:
-    """When the next attempt is due after this one."""
+    """Returns when the next attempt is due after this one."""
     ended = last.ended_at or last.started_at
     assert last.outcome is not None
     if last.outcome is Outcome.CALLBACK:
@@ -248,14 +250,15 @@ def _due_after(last: Attempt, config: CampaignConfig) -> tuple[datetime, WaitRea
 
 
 def _free_at(rate: Rate, started: Sequence[datetime], now: datetime) -> datetime:
-    """The earliest time at which a further call keeps to the rate: when the oldest of the last `times` calls is no
-    longer within the period."""
+    """Returns the earliest time at which a further call keeps to the rate: when the oldest of the last `times` calls is
+    no longer within the period.
+    """
     inside = sorted(at for at in started if at > now - rate.per)
     return now if len(inside) < rate.times else inside[-rate.times] + rate.per
 
 
 def _counted(contact: Contact, attempts: Sequence[Attempt]) -> list[Attempt]:
-    """The attempts that count for the retry rules."""
+    """Returns the attempts that count for the retry rules."""
     since = contact.retried_at
     return [each for each in attempts if since is None or each.started_at >= since]
 
@@ -292,14 +295,17 @@ def _hold_of(campaign: Campaign, standing: Standing, now: datetime) -> Hold | Pa
 
 
 def at_once_now(config: CampaignConfig, standing: Standing) -> int:
-    """How many calls may be in progress at the same time. Each abandoned call of the last 24 hours lowers this number.
-    The minimum is 1."""
+    """Returns how many calls may be in progress at the same time. Each abandoned call of the last 24 hours lowers this
+    number. The minimum is 1.
+    """
     left = 1 - standing.abandoned_in_day / config.max_abandoned_per_day
     return max(1, int(config.at_once * left))
 
 
 def _budget(config: CampaignConfig, standing: Standing) -> Hold | Pause | None:
-    """Whether the budget is used up. A call in progress counts with its maximum length, and with the average price."""
+    """Returns whether the budget is used up. A call in progress counts with its maximum length, and with the average
+    price.
+    """
     if config.max_minutes is not None:
         if standing.minutes >= config.max_minutes or (
             not standing.live and standing.minutes + config.max_s / 60 > config.max_minutes

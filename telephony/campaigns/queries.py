@@ -45,7 +45,7 @@ def existing(connection: Connection, campaign_id: str) -> Any:
 
 
 def locked(connection: Connection, campaign_id: str) -> Any:
-    """The row of a campaign, which other processes cannot change until the transaction ends."""
+    """Returns the row of a campaign, which other processes cannot change until the transaction ends."""
     locking = select(campaigns).where(campaigns.c.id == campaign_id).with_for_update()
     if (row := connection.execute(locking).mappings().first()) is None:
         raise CampaignError(f"There is no campaign {campaign_id}.")

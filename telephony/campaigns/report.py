@@ -37,7 +37,7 @@ def result_rows(store: CampaignStore, campaign_id: str) -> Iterator[dict[str, An
 
 
 def result_row(contact: Contact, attempts: Sequence[Attempt]) -> dict[str, Any]:
-    """The row of a contact. `attempts` are in their order."""
+    """Returns the row of a contact. `attempts` are in their order."""
     last = attempts[-1] if attempts else None
     costs = [each.cost for each in attempts if each.cost is not None]
     with_result = next((each for each in reversed(attempts) if each.result is not None), None)
@@ -80,8 +80,9 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 
 def csv_row(row: dict[str, Any]) -> dict[str, Any]:
-    """The cells of a result row. A list becomes one text with spaces between the elements. Each field of the result and
-    of the data gets its own column."""
+    """Returns the cells of a result row. A list becomes one text with spaces between the elements. Each field of the
+    result and of the data gets its own column.
+    """
     cells = {name: row.get(name) for name in CSV_COLUMNS}
     cells["line"] = " ".join(map(str, row["lines"]))
     cells["attempts"] = len(row["attempts"])
@@ -118,7 +119,7 @@ def campaign_json(campaign: Campaign, funnel: Funnel) -> dict[str, Any]:
 
 
 def funnel_lines(funnel: Funnel) -> list[str]:
-    """The funnel as lines of text: the number of contacts by state and reason, then the number of attempts by
+    """Returns the funnel as lines of text: the number of contacts by state and reason, then the number of attempts by
     outcome."""
     lines = [f"{funnel.contacts} contacts"]
     lines += [f"  {count:6} {state.value}" for state, count in funnel.states.most_common() if state.value != "done"]

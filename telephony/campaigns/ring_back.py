@@ -92,7 +92,7 @@ class RingBack:
         return found
 
     async def _tell(self, query: Callable[..., Any], otherwise: Any) -> Any:
-        """Run a query. Returns `otherwise` while the records cannot be used: no contact is recognised, and the call
+        """Runs a query. Returns `otherwise` while the records cannot be used: no contact is recognised, and the call
         continues."""
         try:
             return await self._ask(query)
@@ -102,7 +102,7 @@ class RingBack:
 
 
 def _facts(found: list[tuple[Campaign, Contact]]) -> dict[str, Any]:
-    """What the agent knows: the data of the first contact, and of further ones as a list."""
+    """Returns what the agent knows: the data of the first contact, and of further ones as a list."""
     campaign, first = found[0]
     facts: dict[str, Any] = {"rings back after our call of the campaign": campaign.name or campaign.id, **first.data}
     if len(found) > 1:

@@ -30,7 +30,7 @@ _MAX_TRANSCRIPT = 100_000
 
 
 def utc(date: datetime | None) -> datetime | None:
-    """The date in UTC. SQLite does not store the time zone."""
+    """Returns the date in UTC. SQLite does not store the time zone."""
     return date if date is None else date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
 
 

@@ -62,7 +62,7 @@ class CampaignRunner:
         self._live: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> Campaign:
-        """Run the campaign until it is finished, paused, stopped or drained, and no call is in progress. Returns the
+        """Runs the campaign until it is finished, paused, stopped or drained, and no call is in progress. Returns the
         campaign."""
         self._store.set_status(self._id, CampaignStatus.RUNNING, self._sources.now())
         async with asyncio.TaskGroup() as group:
@@ -82,12 +82,12 @@ class CampaignRunner:
         return self._campaign
 
     def drain(self) -> None:
-        """Begin no further call. `run` returns when the live calls are over."""
+        """Begins no further call. `run` returns when the live calls are over."""
         self._draining = True
         self._changed.set()
 
     async def hang_up(self) -> None:
-        """Begin no further call, and hang up the live ones."""
+        """Begins no further call, and hangs up the live ones."""
         self.drain()
         await asyncio.gather(*(call.hang_up() for call in self._dialler.live))
 
@@ -100,7 +100,7 @@ class CampaignRunner:
         return campaign
 
     def _begin_due(self, now: datetime, group: asyncio.TaskGroup) -> Hold | None:
-        """Begin attempts until no contact is due or the campaign holds."""
+        """Begins attempts until no contact is due or the campaign holds."""
         rules = self._dialler.rules
         while due := self._store.due(self._id, now, _BATCH):
             for contact in due:
@@ -116,7 +116,7 @@ class CampaignRunner:
         return None
 
     def _wake_at(self, held: Hold | None) -> datetime | None:
-        """When to look again. None: when an attempt ends."""
+        """Returns when to look again. None: when an attempt ends."""
         if held is None:
             return self._store.next_due(self._id)
         return held.until or (None if self._live else self._sources.now() + _LOOK_AGAIN)

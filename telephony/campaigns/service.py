@@ -45,7 +45,7 @@ class Campaigns:
     dialer: CampaignDialer | None = None
 
     async def ask(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """Run a query of the store in a worker thread. Errors of the query are raised."""
+        """Runs a query of the store in a worker thread. Errors of the query are raised."""
         return await self.client.ask(lambda _: query(self.store))
 
     async def existing(self, campaign_id: str) -> Campaign:
@@ -61,7 +61,7 @@ class Campaigns:
         check_for(campaign)
 
     async def run(self, campaign_id: str, now: datetime) -> Campaign:
-        """Begin a campaign, or go on after a pause. Raises `CampaignError`."""
+        """Begins a campaign, or goes on after a pause. Raises `CampaignError`."""
         campaign = await self.existing(campaign_id)
         self.check(campaign)
         if campaign.status is CampaignStatus.FINISHED:
@@ -73,19 +73,19 @@ class Campaigns:
         return campaign
 
     async def pause(self, campaign_id: str, now: datetime) -> Campaign:
-        """Begin no further call of a campaign, in any process. Raises `CampaignError`."""
+        """Begins no further call of a campaign, in any process. Raises `CampaignError`."""
         if (await self.existing(campaign_id)).status is CampaignStatus.FINISHED:
             raise CampaignError(f"The campaign {campaign_id} is finished.")
         paused, reason = CampaignStatus.PAUSED, PauseReason.USER
         return await self.ask(lambda store: store.set_status(campaign_id, paused, now, reason=reason))
 
     async def stop(self, campaign_id: str, now: datetime) -> Campaign:
-        """End a campaign. Calls in progress go on. Raises `CampaignError`."""
+        """Ends a campaign. Calls in progress go on. Raises `CampaignError`."""
         await self.existing(campaign_id)
         return await self.ask(lambda store: store.set_status(campaign_id, CampaignStatus.STOPPED, now))
 
     async def retry(self, campaign_id: str, reasons: Sequence[str], now: datetime) -> int:
-        """Call contacts again that are done with one of these reasons. Raises `CampaignError` and `ValueError`."""
+        """Calls contacts again that are done with one of these reasons. Raises `CampaignError` and `ValueError`."""
         await self.existing(campaign_id)
         wanted = [DoneReason(reason) for reason in reasons]
         count = await self.ask(lambda store: store.retry(campaign_id, wanted, now))
@@ -94,7 +94,7 @@ class Campaigns:
         return count
 
     async def shown(self, campaign_id: str) -> dict[str, Any]:
-        """The status and the counts, as JSON values. Raises `CampaignError`."""
+        """Returns the status and the counts, as JSON values. Raises `CampaignError`."""
         campaign = await self.existing(campaign_id)
         funnel, next_at = await self.ask(lambda store: (store.funnel(campaign_id), store.next_due(campaign_id)))
         return {**campaign_json(campaign, funnel), "next_at": None if next_at is None else next_at.isoformat()}
@@ -136,7 +136,7 @@ class ServerSpeech:
 
 
 def imported(name: str) -> Any:
-    """The attribute `module:attribute` of a module that is imported already. Raises `CampaignError`."""
+    """Returns the attribute `module:attribute` of a module that is imported already. Raises `CampaignError`."""
     module, _, attribute = name.partition(":")
     found = getattr(sys.modules.get(module), attribute, None) if attribute else None
     if found is None:
@@ -151,7 +151,7 @@ def campaigns_of(
     *,
     is_simulation: bool = False,
 ) -> Campaigns | None:
-    """The campaigns in the records of a server. None: its records are in memory."""
+    """Returns the campaigns in the records of a server. None: its records are in memory."""
     if not isinstance(client.database, DatabaseRecords):
         return None
     store = DatabaseStore(
@@ -165,7 +165,7 @@ def campaigns_of(
 
 
 def check_for(campaign: Campaign) -> Check | None:
-    """The check before dialing of a campaign. Raises `CampaignError`."""
+    """Returns the check before dialing of a campaign. Raises `CampaignError`."""
     return check_of(campaign.config.check, imported)
 
 
@@ -179,8 +179,9 @@ def dialer_of(
     executor: str,
     sources: Sources,
 ) -> tuple[CampaignDialer, DurableQueue] | None:
-    """The dialer and the queue that make the calls of the campaigns in this process. Enter the queue first, then the
-    dialer, then `dialler`. After that start the dialer. None: DBOS is not installed."""
+    """Returns the dialer and the queue that make the calls of the campaigns in this process. Enter the queue first,
+    then the dialer, then `dialler`. After that start the dialer. None: DBOS is not installed.
+    """
     dialer = CampaignDialer(
         campaigns.store,
         campaigns.client,
@@ -200,8 +201,9 @@ def dialer_of(
 
 
 def engine_url(settings: Settings) -> str:
-    """The URL of the database of DBOS: the database of the records if that is PostgreSQL, else an SQLite file beside
-    the file of the records."""
+    """Returns the URL of the database of DBOS: the database of the records if that is PostgreSQL, else an SQLite file
+    beside the file of the records.
+    """
     url = settings.records_url
     assert url is not None
     if not url.startswith("sqlite"):

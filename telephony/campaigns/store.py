@@ -44,29 +44,29 @@ class CampaignStore(Protocol):
     attempt with the given id."""
 
     def add(self, campaign: Campaign, contacts: Sequence[Contact]) -> None:
-        """Add a campaign with its contacts. Raises `CampaignError` if the id is taken."""
+        """Adds a campaign with its contacts. Raises `CampaignError` if the id is taken."""
 
     def campaign(self, campaign_id: str) -> Campaign | None: ...
 
     def campaigns(self) -> list[Campaign]:
-        """All campaigns, the newest first."""
+        """Returns all campaigns, the newest first."""
 
     def set_status(
         self, campaign_id: str, status: CampaignStatus, now: datetime, *, reason: PauseReason | None = None
     ) -> Campaign:
-        """Change the status. `reason` is for `PAUSED`. `RUNNING` sets `resumed_at`. `STOPPED` ends the pending
+        """Changes the status. `reason` is for `PAUSED`. `RUNNING` sets `resumed_at`. `STOPPED` ends the pending
         contacts. Raises `CampaignError` if the campaign is stopped already, or finished and not to be run again."""
 
     def due(self, campaign_id: str, now: datetime, limit: int) -> list[Contact]:
         """Pending contacts whose `next_at` is None or has come, the earliest first, then in the order of the file."""
 
     def next_due(self, campaign_id: str) -> datetime | None:
-        """The earliest `next_at` of the pending contacts. None: no contact is pending with a time."""
+        """Returns the earliest `next_at` of the pending contacts. None: no contact is pending with a time."""
 
     def begin(
         self, campaign_id: str, contact_id: str, now: datetime, *, attempt_id: str, owner: str, rules: DialingRules
     ) -> Attempt | Action:
-        """Decide about a pending contact, and do what `policy.decide` returns.
+        """Decides about a pending contact, and does what `policy.decide` returns.
 
         `Dial`: the attempt is stored, the contact is `CALLING`, its number is in a call; returns the attempt. `Wait`
         and `Done` change the contact, `Pause` the campaign, `Hold` nothing. A contact that is not pending or not due
@@ -74,21 +74,21 @@ class CampaignStore(Protocol):
         """
 
     def placed(self, attempt_id: str, sid: str) -> None:
-        """Note Twilio's `CallSid` of an attempt that is in progress."""
+        """Notes Twilio's `CallSid` of an attempt that is in progress."""
 
     def end(self, ended: Attempt, now: datetime, *, rules: DialingRules) -> Contact | None:
-        """Store the end of an attempt, and what follows for its contact (`policy.settled`). None: it had ended
+        """Stores the end of an attempt, and what follows for its contact (`policy.settled`). None: it had ended
         already, and nothing was changed. The outcome `OPTED_OUT` puts the number on the do-not-call list of the
         store."""
 
     def withdraw(
         self, attempt_id: str, *, done: DoneReason | None = None, until: datetime | None = None
     ) -> Contact | None:
-        """Remove an attempt for which no call was made. The contact is done, or pending until `until` (None: at once).
+        """Removes an attempt for which no call was made. The contact is done, or pending until `until` (None: at once).
         None: the attempt is not in progress."""
 
     def rang_back(self, inbound: Attempt, campaign_id: str) -> Contact | None:
-        """Store an inbound call from a contact, with the outcome `RANG_BACK`. A pending contact is done. None: this
+        """Stores an inbound call from a contact, with the outcome `RANG_BACK`. A pending contact is done. None: this
         call is stored already."""
 
     def open_attempts(self, campaign_id: str | None = None) -> list[Attempt]:
@@ -109,15 +109,16 @@ class CampaignStore(Protocol):
         the number."""
 
     def contacts_of(self, number: str) -> list[tuple[Campaign, Contact]]:
-        """The contacts with this number that are pending or in a call, in campaigns that run or are paused."""
+        """Returns the contacts with this number that are pending or in a call, in campaigns that run or are paused."""
 
     def attempts(self, campaign_id: str, contact_id: str) -> list[Attempt]:
-        """The attempts for a contact, the oldest first."""
+        """Returns the attempts for a contact, the oldest first."""
 
     def standing(self, campaign_id: str, now: datetime) -> Standing: ...
 
     def funnel(self, campaign_id: str) -> Funnel: ...
 
     def retry(self, campaign_id: str, reasons: Sequence[DoneReason], now: datetime) -> int:
-        """Set contacts that are done with one of these reasons back to pending, with `retried_at`. A contact that opted
-        out stays done. Returns the number of contacts that were set back."""
+        """Sets contacts that are done with one of these reasons back to pending, with `retried_at`. A contact that
+        opted out stays done. Returns the number of contacts that were set back.
+        """

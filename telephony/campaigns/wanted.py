@@ -26,7 +26,7 @@ def is_url(check: str) -> bool:
 
 
 def check_of(check: str | None, load: Callable[[str], Any]) -> Check | None:
-    """The check of a campaign. Returns None if the campaign has no check.
+    """Returns the check of a campaign. Returns None if the campaign has no check.
 
     `check` is a URL, or `module:function`, which `load` returns. A URL gets a POST with the contact as JSON (`id`,
     `number`, `data`), and answers `{"wanted": true}` or `{"wanted": false}`. A function gets the `Contact` and returns

@@ -36,7 +36,7 @@ class Window:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse a window such as `mon-fri 09:00-18:00`, `sat,sun 10-16`, or `09:00-18:00` for every day. Raises
+        """Parses a window such as `mon-fri 09:00-18:00`, `sat,sun 10-16`, or `09:00-18:00` for every day. Raises
         `ValueError`."""
         found = _WRITTEN.fullmatch(text.strip())
         if found is None:
@@ -96,7 +96,7 @@ def _holidays(country: str, year: int) -> frozenset[date]:
 
 
 def is_holiday(day: date, country: str) -> bool:
-    """Whether this day is a public holiday in the whole country (`US`, `DE`)."""
+    """Returns whether this day is a public holiday in the whole country (`US`, `DE`)."""
     return day in _holidays(country, day.year)
 
 
@@ -120,8 +120,9 @@ class CallingHours:
         return bool(self.zones) and all(self._is_open_in(now.astimezone(ZoneInfo(zone))) for zone in self.zones)
 
     def next_open(self, now: datetime) -> datetime | None:
-        """The first time from `now` on at which the callee may be called, in UTC. None: there is no such time within
-        400 days."""
+        """Returns the first time from `now` on at which the callee may be called, in UTC. None: there is no such time
+        within 400 days.
+        """
         if not self.zones:
             return None
         at, end = now, now + timedelta(days=_SEARCH_DAYS)
@@ -150,7 +151,7 @@ class CallingHours:
         return at >= start or at < until
 
     def _next_edge(self, at: datetime, zone: ZoneInfo) -> datetime:
-        """The next time after `at` at which the answer may change in this zone."""
+        """Returns the next time after `at` at which the answer may change in this zone."""
         local = at.astimezone(zone)
         edges = {time(0), self.quiet_from, self.quiet_until, *(window.start for window in self.windows)}
         for days in (0, 1):

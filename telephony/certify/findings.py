@@ -84,7 +84,7 @@ def test_sound(seconds: float, *, first: int = 0) -> bytes:
 
 
 def slots(trace: Trace) -> list[tuple[float, int]]:
-    """The pitches that were heard: (time of arrival of the 50 ms, number of the pitch). Silence has none."""
+    """Returns the pitches that were heard: (time of arrival of the 50 ms, number of the pitch). Silence has none."""
     found, block, times = list[tuple[float, int]](), bytearray(), list[float]()
     for at, _, ulaw in trace.frames:
         block += ulaw
@@ -107,8 +107,9 @@ def _pitch(samples: NDArray[np.float64]) -> int | None:
 
 
 def heard_times(trace: Trace) -> tuple[float, float] | None:
-    """The times at which the sound of the other end was first and last heard at this end. None: the sound was never
-    heard."""
+    """Returns the times at which the sound of the other end was first and last heard at this end. None: the sound was
+    never heard.
+    """
     loud = [at for at, _, ulaw in trace.frames if _is_loud(ulaw)]
     return (loud[0], loud[-1]) if loud else None
 
@@ -123,7 +124,7 @@ def percentile(values: Sequence[float], p: float) -> float:
 
 
 def check_frames(trace: Trace) -> list[Check]:
-    """The format of the stream, the steps of its timestamps, and the jitter of its frames."""
+    """Returns the format of the stream, the steps of its timestamps, and the jitter of its frames."""
     form = trace.media_format or {}
     got = (form.get("encoding"), int(form.get("sampleRate") or 0), int(form.get("channels") or 0))
     checks = [Check("codec", got == ("audio/x-mulaw", 8000, 1), f"{got[0]}, {got[1]} Hz, {got[2]} channel")]
@@ -148,7 +149,7 @@ def check_frames(trace: Trace) -> list[Check]:
 
 
 def check_marks(near: Trace, far: Trace) -> list[Check]:
-    """Check that each mark of the near end comes back at the time at which the far end hears the audio before the
+    """Checks that each mark of the near end comes back at the time at which the far end hears the audio before the
     mark."""
     heard = heard_times(far)
     if heard is None:
@@ -192,7 +193,7 @@ def check_marks(near: Trace, far: Trace) -> list[Check]:
 
 
 def check_clear(near: Trace, far: Trace, sent_s: float) -> list[Check]:
-    """Check that the line is silent after a clear, and how many of the `sent_s` seconds of audio were heard."""
+    """Checks that the line is silent after a clear, and how many of the `sent_s` seconds of audio were heard."""
     heard = heard_times(far)
     if heard is None or not near.clears:
         return [Check("clear", False, "nothing was heard, or no clear was sent")]
@@ -218,7 +219,9 @@ def check_clear(near: Trace, far: Trace, sent_s: float) -> list[Check]:
 
 
 def proposals(checks: Sequence[Check]) -> list[str]:
-    """The corrections of the simulator (`telephony.simulator.Line`) that these figures require, as sentences."""
+    """Returns the corrections of the simulator (`telephony.simulator.Line`) that these figures require, as
+    sentences.
+    """
     figures: dict[str, float] = {}
     for check in checks:
         figures.update(check.figures)

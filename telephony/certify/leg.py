@@ -34,7 +34,7 @@ class Leg:
         self._clock = asyncio.get_running_loop().time
 
     async def serve(self, socket: WebSocket) -> None:
-        """Serve one media stream of this end."""
+        """Serves one media stream of this end."""
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             while True:
                 self._take(socket, json.loads(await socket.receive_text()))
@@ -68,7 +68,7 @@ class Leg:
         self._news.set()
 
     async def play(self, ulaw: bytes, *, mark_every: int = 1600) -> None:
-        """Send audio at once, with a mark after each `mark_every` samples."""
+        """Sends audio at once, with a mark after each `mark_every` samples."""
         for at in range(0, len(ulaw), mark_every):
             piece = ulaw[at : at + mark_every]
             self.trace.sent.append((self._clock(), len(piece)))
@@ -87,13 +87,13 @@ class Leg:
         await self._send({"event": "clear"})
 
     async def close(self) -> None:
-        """Close the stream. Twilio then continues with the next TwiML."""
+        """Closes the stream. Twilio then continues with the next TwiML."""
         if (socket := self._socket) is not None:
             with contextlib.suppress(RuntimeError):
                 await socket.close(1000)
 
     async def until_loud(self, seconds: float, within_s: float) -> bool:
-        """Wait until the other end's sound was heard for `seconds`."""
+        """Waits until the other end's sound was heard for `seconds`."""
         from .findings import heard_times
 
         async def wait() -> None:

@@ -16,7 +16,9 @@ border-bottom: 1px solid #ccc } .no { color: #a00000; font-weight: 600 } .yes { 
 
 
 def page(report: Mapping[str, Any]) -> str:
-    """The page of a report (`Certificate.to_json`). The page contains no script, no telephone number and no audio."""
+    """Returns the page of a report (`Certificate.to_json`). The page contains no script, no telephone number and no
+    audio.
+    """
     where = "on a simulated Twilio: it says nothing about the real one" if report["simulated"] else "on Twilio"
     verdict = "All checks passed" if report["passed"] else "Some checks failed"
     rows = "".join(

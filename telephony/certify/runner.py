@@ -54,7 +54,9 @@ class Certificate:
 
 
 def cost_usd(scenarios: Sequence[Scenario] = SCENARIOS) -> float:
-    """The maximum cost of the calls in US dollars, by list prices. Each begun minute of both ends is counted."""
+    """Returns the maximum cost of the calls in US dollars, by list prices. Each begun minute of both ends is
+    counted.
+    """
     return sum(each.minutes * (OUT_USD + IN_USD) + each.detects * AMD_USD for each in scenarios)
 
 
@@ -69,7 +71,7 @@ async def run_calls(
     silence_s: float = 20.0,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Certificate:
-    """Make the calls from one number to the other, whose webhook is `server.address("far")`.
+    """Makes the calls from one number to the other, whose webhook is `server.address("far")`.
 
     Raises `TwilioError` if a call cannot be placed.
     """
@@ -108,7 +110,7 @@ async def run_calls(
 
 
 async def _statuses(call: CertifiedCall) -> None:
-    """Wait for the last status callback of a call."""
+    """Waits for the last status callback of a call."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_STATUS_S):
             while "completed" not in call.statuses:  # noqa: ASYNC110

@@ -39,7 +39,7 @@ class Placed:
         self._redirect = redirect
 
     async def both(self) -> bool:
-        """Wait until both ends have a stream."""
+        """Waits until both ends have a stream."""
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await self.near.attached.wait()
@@ -71,7 +71,7 @@ class Scenario:
 
 
 async def _line(placed: Placed) -> list[Check]:
-    """The codec, the timestamps, the jitter, the start delay and the marks."""
+    """Returns the codec, the timestamps, the jitter, the start delay and the marks."""
     near, far = placed.near, placed.far
     await near.mark("probe")
     await asyncio.sleep(_SETTLE_S)
@@ -81,7 +81,7 @@ async def _line(placed: Placed) -> list[Check]:
 
 
 async def _barge_in(placed: Placed) -> list[Check]:
-    """The far end speaks over a long sound; the near end clears it."""
+    """Returns the far end speaks over a long sound; the near end clears it."""
     near, far = placed.near, placed.far
     await near.play(test_sound(5.0))
     if not await far.until_loud(1.2, 5.0):
@@ -108,7 +108,7 @@ async def _digits(placed: Placed) -> list[Check]:
 
 
 async def _reattach(placed: Placed) -> list[Check]:
-    """The near end drops its stream, and gets another one."""
+    """Returns the near end drops its stream, and gets another one."""
     near, loop = placed.near, asyncio.get_running_loop()
     dropped = loop.time()
     await near.close()
@@ -126,7 +126,7 @@ async def _reattach(placed: Placed) -> list[Check]:
 
 
 async def _transfer(placed: Placed) -> list[Check]:
-    """The near end is redirected, as in a transfer, and comes back."""
+    """Returns the near end is redirected, as in a transfer, and comes back."""
     near, loop = placed.near, asyncio.get_running_loop()
     began, streams = loop.time(), near.trace.streams
     placed.call.near_twiml = "<Pause length='1'/>{stream}"
@@ -153,7 +153,7 @@ async def _machine(placed: Placed) -> list[Check]:
 
 
 async def _silence(placed: Placed) -> list[Check]:
-    """Both ends are silent."""
+    """Returns both ends are silent."""
     before = len(placed.near.trace.frames)
     await asyncio.sleep(placed.silence_s)
     came = len(placed.near.trace.frames) - before
@@ -163,14 +163,14 @@ async def _silence(placed: Placed) -> list[Check]:
 
 
 async def _far_hangs_up(placed: Placed) -> list[Check]:
-    """The far end hangs up."""
+    """Returns the far end hangs up."""
     began = asyncio.get_running_loop().time()
     await placed.hang_up(placed.far)
     return [await _stops(placed.near, began, "hang-up of the other end")]
 
 
 async def _near_hangs_up(placed: Placed) -> list[Check]:
-    """The near end hangs up by the REST API."""
+    """Returns the near end hangs up by the REST API."""
     began = asyncio.get_running_loop().time()
     await placed.hang_up(placed.near)
     return [await _stops(placed.near, began, "hang-up by the API")]
@@ -187,7 +187,7 @@ async def _stops(leg: Leg, began: float, name: str) -> Check:
 
 
 async def _both_speak(placed: Placed) -> list[Check]:
-    """Both ends speak at once: each hears the other one only."""
+    """Returns both ends speak at once: each hears the other one only."""
     await asyncio.gather(placed.near.play(test_sound(1.0)), placed.far.play(test_sound(1.0, first=5)))
     await asyncio.sleep(2.0)
     heard = [heard_times(leg.trace) is not None for leg in (placed.near, placed.far)]
@@ -221,7 +221,7 @@ def names() -> list[str]:
 
 
 def check_statuses(name: str, statuses: Sequence[str]) -> Check:
-    """Check that all status callbacks of a call arrived."""
+    """Checks that all status callbacks of a call arrived."""
     missing = [event for event in _EVENTS if event not in statuses]
     return Check(
         f"status callbacks of `{name}`", not missing,
@@ -231,7 +231,7 @@ def check_statuses(name: str, statuses: Sequence[str]) -> Check:
 
 
 def check_signatures(signed: dict[str, list[bool]]) -> list[Check]:
-    """Check that Twilio signed each request for the address that we gave to Twilio."""
+    """Checks that Twilio signed each request for the address that we gave to Twilio."""
     return [
         Check(
             f"signatures of {kind}s", all(results), f"{sum(results)} of {len(results)} were signed for their address",

@@ -55,7 +55,7 @@ class CertifyServer:
         return f"{self.base}/certify/{self._secret}/{side}" + (f"/{kind}" if kind else "")
 
     def document(self, side: str) -> str:
-        """The TwiML of one end of the call."""
+        """Returns the TwiML of one end of the call."""
         assert self.call is not None
         url = as_websocket(f"{self.base}/certify-stream/{self._secret}/{side}")
         action = self.address(side)

@@ -35,7 +35,7 @@ async def certify_simulated(
     in_memory: bool | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Certificate:
-    """Make the calls on a simulated Twilio. `deviations`, `start_delay_s` and `lost` change the behaviour of the
+    """Makes the calls on a simulated Twilio. `deviations`, `start_delay_s` and `lost` change the behaviour of the
     simulated Twilio. In virtual time all calls take a few seconds."""
     sources = Sources(seed)
     line = Line(round_trip_s=ROUND_TRIP_S, jitter_s=0.01, start_delay_s=start_delay_s, ticks=True, seed=seed)

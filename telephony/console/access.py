@@ -87,19 +87,20 @@ class Grant:
     """The id of the stored token or session. Empty: the client used TELEPHONY_API_TOKEN, or is on this machine."""
 
     def allows(self, scope: Scope, number: str | None = None) -> bool:
-        """Whether the client has this scope for calls of `number`, one of our numbers. None: whether the client has the
-        scope at all."""
+        """Returns whether the client has this scope for calls of `number`, one of our numbers. None: whether the client
+        has the scope at all.
+        """
         return scope in self.scopes and (number is None or not self.numbers or tidy(number) in self.numbers)
 
     def demand(self, scope: Scope, number: str | None = None) -> None:
-        """Raise `AccessRefused` if the client is not allowed to do this."""
+        """Raises `AccessRefused` if the client is not allowed to do this."""
         if scope not in self.scopes:
             raise AccessRefused(403, f"This needs a token with the scope `{scope.value}`.")
         if not self.allows(scope, number):
             raise AccessRefused(403, "This token is limited to calls of other numbers.")
 
     def demand_all_numbers(self) -> None:
-        """Raise `AccessRefused` if the token is limited to some numbers."""
+        """Raises `AccessRefused` if the token is limited to some numbers."""
         if self.numbers:
             raise AccessRefused(403, "This needs a token that is not limited to some numbers.")
 
@@ -122,7 +123,7 @@ class Access:
         self._logins = Allowance(per_s=_LOGINS_PER_S, burst=_LOGINS_AT_ONCE)
 
     async def admit(self, connection: HTTPConnection, scope: Scope, *, number: str | None = None) -> Grant:
-        """Check that the client of `connection` has this scope, and return the grant of the client. A request that
+        """Checks that the client of `connection` has this scope, and returns the grant of the client. A request that
         changes something, and every WebSocket, has to come from our own page or from a program with a bearer token.
 
         Args:
@@ -137,14 +138,16 @@ class Access:
         return grant
 
     async def identify(self, connection: HTTPConnection) -> Grant:
-        """The grant of the client, without a check of its scopes. Raises `AccessRefused`."""
+        """Returns the grant of the client, without a check of its scopes. Raises `AccessRefused`."""
         grant = await self._identify(connection)
         if connection.scope["type"] == "websocket" or connection.scope["method"] not in ("GET", "HEAD"):
             self.demand_own_page(connection, grant.credential)
         return grant
 
     async def still(self, grant: Grant) -> bool:
-        """Whether the token of the grant is still valid. While the records cannot be used, the result is True."""
+        """Returns whether the token of the grant is still valid. While the records cannot be used, the result is
+        True.
+        """
         if not grant.token_id:
             return True
         try:
@@ -154,7 +157,7 @@ class Access:
 
     @asynccontextmanager
     async def while_valid(self, grant: Grant) -> AsyncIterator[None]:
-        """Cancel this block, with `AccessRefused`, soon after the token of the grant was revoked or ended."""
+        """Cancels this block, with `AccessRefused`, soon after the token of the grant was revoked or ended."""
         revoked = False
 
         async def watch(block: asyncio.Task[object]) -> None:
@@ -214,7 +217,7 @@ class Access:
         return token
 
     async def _valid(self, token_id: str) -> StoredToken | None:
-        """The token or session with this id, if it and its parent are valid."""
+        """Returns the token or session with this id, if it and its parent are valid."""
         now = self._sources.now()
         try:
             token = await self._client.access(lambda store: store.token(token_id))
@@ -235,7 +238,7 @@ class Access:
     # --- requests of other sites ---------------------------------------------------------------------------------
 
     def demand_own_page(self, connection: HTTPConnection, credential: Credential) -> None:
-        """Refuse a request that a browser sends for a page of another site.
+        """Refuses a request that a browser sends for a page of another site.
 
         Raises:
             AccessRefused: the request comes from another site, or has no `HEADER`.
@@ -261,8 +264,8 @@ class Access:
     # --- logins --------------------------------------------------------------------------------------------------
 
     async def log_in(self, given: str) -> tuple[str, StoredToken]:
-        """Begin a session with `given`: the operator's token or a named token. Returns the value of the cookie, and the
-        session.
+        """Begins a session with `given`: the operator's token or a named token. Returns the value of the cookie, and
+        the session.
 
         Raises:
             AccessRefused: the token is not valid, or there were too many attempts (429).
@@ -278,7 +281,7 @@ class Access:
         return await self._begin(token.name, token.scopes, token.numbers, token.id, until=token)
 
     async def log_in_person(self, name: str, scopes: frozenset[Scope]) -> tuple[str, StoredToken]:
-        """Begin the session of a person whom a single sign-on has identified. Raises `AccessRefused`."""
+        """Begins the session of a person whom a single sign-on has identified. Raises `AccessRefused`."""
         return await self._begin(name, scopes, frozenset(), SINGLE_SIGN_ON)
 
     async def _begin(
@@ -313,7 +316,7 @@ class Access:
         return token_text(session.id, secret), session
 
     async def log_out(self, grant: Grant) -> None:
-        """End the session of a grant. Raises `AccessRefused`."""
+        """Ends the session of a grant. Raises `AccessRefused`."""
         now = self._sources.now()
         try:
             await self._client.access(lambda store: store.revoke_token(grant.token_id, now))
@@ -324,7 +327,7 @@ class Access:
     # --- the audit -----------------------------------------------------------------------------------------------
 
     async def record(self, grant: Grant, action: Action, *, call: str = "", detail: str = "") -> None:
-        """Append an action to the audit. Call this before the action is done.
+        """Appends an action to the audit. Call this before the action is done.
 
         Raises:
             AccessRefused: the audit cannot be written (503). Then do not do the action.
@@ -336,7 +339,7 @@ class Access:
             raise AccessRefused(503, f"The audit cannot be written, so this was not done: {error}") from None
 
     async def entries(self, *, before: int | None, limit: int, call: str | None) -> list[AuditEntry]:
-        """The newest entries of the audit. Raises `AccessRefused`."""
+        """Returns the newest entries of the audit. Raises `AccessRefused`."""
         try:
             return list(await self._client.access(lambda store: store.entries(before=before, limit=limit, call=call)))
         except (RecordsUnavailable, RecordRefused) as error:
@@ -344,7 +347,9 @@ class Access:
 
 
 async def console_error(connection: Any, error: Exception) -> Any:
-    """The application's answer to `ConsoleError`. A WebSocket is accepted first, so that a page can read the code."""
+    """Returns the application's answer to `ConsoleError`. A WebSocket is accepted first, so that a page can read the
+    code.
+    """
     assert isinstance(error, ConsoleError)
     if isinstance(connection, Request):
         headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}

@@ -17,7 +17,7 @@ class Background:
         self._closed = False
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work`, which handles its own errors. Does nothing after `close`."""
+        """Runs `work`, which handles its own errors. Does nothing after `close`."""
         if self._closed:
             work.close()
             return

@@ -78,12 +78,14 @@ class Board:
             row.ended_at = self._clock()
 
     def get(self, call_sid: str) -> LiveRow | None:
-        """The row of a call that is live in this process, or ended within the last 8 s. None: there is no such call."""
+        """Returns the row of a call that is live in this process, or ended within the last 8 s. None: there is no such
+        call.
+        """
         self._forget(self._clock())
         return self._rows.get(call_sid)
 
     def rows(self) -> dict[str, LiveRow]:
-        """All rows by CallSid. They are at most 0.4 s old."""
+        """Returns all rows by CallSid. They are at most 0.4 s old."""
         now = self._clock()
         if now >= self._updated + _FRESH_S or not self._updated:
             self._updated = now
@@ -99,7 +101,7 @@ class Board:
             row.text, row.serial = text, self._serial
 
     def describe(self, row: LiveRow, now: float) -> dict[str, Any]:
-        """The row as JSON values. In texts the secrets of the call are replaced by bullets."""
+        """Returns the row as JSON values. In texts the secrets of the call are replaced by bullets."""
         call, state = row.call, row.state
         if row.ended_at is None:
             state.observe(call.heard(), now)
@@ -135,7 +137,7 @@ class Board:
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Count a page that follows calls, for the duration of the block."""
+        """Counts a page that follows calls, for the duration of the block."""
         self._feeds += 1
         try:
             yield

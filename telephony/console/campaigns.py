@@ -35,7 +35,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def list_campaigns(request: Request) -> Response:
-    """The campaigns, the newest first, with their counts: `{"campaigns": [...]}`."""
+    """Returns the campaigns, the newest first, with their counts: `{"campaigns": [...]}`."""
     phone = await _admitted(request, Scope.VIEW)
     if phone.campaigns is None:
         return JSONResponse({"campaigns": []}, headers=_NO_STORE)
@@ -83,7 +83,7 @@ async def list_contacts(request: Request) -> Response:
 
 
 async def change_campaign(request: Request) -> Response:
-    """Pause, resume or stop a campaign. The change applies at once in every process."""
+    """Pauses, resumes or stops a campaign. The change applies at once in every process."""
     phone = await _admitted(request, Scope.CONTROL)
     id_, change, now = request.path_params["id"], request.path_params["change"], phone.sources.now()
     try:

@@ -26,7 +26,7 @@ class Follower(Protocol):
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None: ...
 
     def raw(self, kind: str, t: float, json_text: str) -> None:
-        """Take a record whose message is this JSON text."""
+        """Takes a record whose message is this JSON text."""
 
 
 class Feed:
@@ -46,7 +46,7 @@ class Feed:
             self.record(kind, t, {"message": parse_object(json_text)})
 
     async def records(self, *, start_s: float = 30.0) -> AsyncIterator[dict[str, Any] | None]:
-        """Yield the records until the `end` of the call, and None from time to time while there are none.
+        """Yields the records until the `end` of the call, and None from time to time while there are none.
 
         It also ends if the call has not started within `start_s`.
         """
@@ -82,14 +82,14 @@ class Feeds:
 
     @contextmanager
     def follow(self, call_sid: str) -> Iterator[Feed]:
-        """Follow the call with this CallSid, which has not started yet."""
+        """Follows the call with this CallSid, which has not started yet."""
         feed = Feed()
         with self.add(call_sid, feed):
             yield feed
 
     @contextmanager
     def add(self, call_sid: str, follower: Follower) -> Iterator[None]:
-        """Give the records of this call to `follower` from now on. A call without a journal has records only if it had
+        """Gives the records of this call to `follower` from now on. A call without a journal has records only if it had
         a follower at its start."""
         followers = self._followers.setdefault(call_sid, [])
         followers.append(follower)

@@ -21,12 +21,12 @@ HEADERS = {
 
 
 def file_text(name: str) -> str:
-    """The text of the file of this name."""
+    """Returns the text of the file of this name."""
     return _FILES[name].read_text(encoding="utf-8")
 
 
 def page_file(name: str) -> Response:
-    """The file of this name, or 404."""
+    """Returns the file of this name, or 404."""
     if name not in _FILES:
         return PlainTextResponse("Not Found", status_code=404)
     kind = mimetypes.guess_type(name)[0]

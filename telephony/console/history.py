@@ -89,7 +89,7 @@ async def list_calls(request: Request) -> Response:
 
 
 def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
-    """The filters of the page. Raises `UserError`."""
+    """Returns the filters of the page. Raises `UserError`."""
     subject_of, words = phone.call_records.subjects.of, given.get("q", "").strip()
     wanted = {name: given[name] for name in ("agent", "from", "to", "cursor") if given.get(name)}
     if number := _number(words):
@@ -105,8 +105,9 @@ def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
 
 
 def _number(text: str) -> str:
-    """The number in E.164, if the text is a complete number. Empty: search the text as words, because it may be a part
-    of a number."""
+    """Returns the number in E.164, if the text is a complete number. Empty: search the text as words, because it may be
+    a part of a number.
+    """
     if sum(map(str.isdigit, text)) < 7 or not re.fullmatch(r"[+\d\s().\-/]+", text):
         return ""
     try:
@@ -159,7 +160,7 @@ async def one_call(request: Request) -> Response:
 
 
 def _live(phone: PhoneServer, live: LiveRow | None, row: CallRecord | None) -> dict[str, Any] | None:
-    """The process in which the call is live. None: the call is over."""
+    """Returns the process in which the call is live. None: the call is over."""
     if live is not None and live.ended_at is None:
         return {"here": True, "instance": phone.instance}
     if row is None or row.over:
@@ -168,13 +169,13 @@ def _live(phone: PhoneServer, live: LiveRow | None, row: CallRecord | None) -> d
 
 
 async def timeline(request: Request) -> Response:
-    """The turns, events and loudness of a recorded call. 404 if there is no recording."""
+    """Returns the turns, events and loudness of a recorded call. 404 if there is no recording."""
     _, prepared, _ = await _recorded(request, Scope.VIEW)
     return FileResponse(prepared.timeline, media_type="application/json", headers=_NO_STORE)
 
 
 async def audio(request: Request) -> Response:
-    """The recording as WAV, with ranges. `?download=1` needs the scope `export`, playing needs `listen`."""
+    """Returns the recording as WAV, with ranges. `?download=1` needs the scope `export`, playing needs `listen`."""
     downloads = request.query_params.get("download") == "1"
     row, prepared, grant = await _recorded(request, Scope.EXPORT if downloads else Scope.LISTEN)
     begins = request.headers.get("range", "bytes=0-").startswith("bytes=0-")
@@ -186,7 +187,7 @@ async def audio(request: Request) -> Response:
 
 
 async def export(request: Request) -> Response:
-    """The record, the figures and the transcript of a call as a file."""
+    """Returns the record, the figures and the transcript of a call as a file."""
     row, prepared, grant = await _recorded(request, Scope.EXPORT)
     await console_of(request).access.record(grant, Action.EXPORT, call=row.sid or row.id, detail="transcript")
     made = parse_object(await asyncio.to_thread(prepared.timeline.read_bytes)) or {}
@@ -248,7 +249,7 @@ async def _found(request: Request, scope: Scope) -> tuple[CallRecord | None, Liv
 
 
 async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepared, Grant]:
-    """The record of the call and its prepared recording. Raises `AccessRefused`."""
+    """Returns the record of the call and its prepared recording. Raises `AccessRefused`."""
     row, _, grant = await _found(request, scope)
     console = console_of(request)
     phone = console.phone
@@ -262,7 +263,7 @@ async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepare
 
 
 def _journal(phone: PhoneServer, row: CallRecord) -> Path | None:
-    """The journal of this call. None: there is none on this machine."""
+    """Returns the journal of this call. None: there is none on this machine."""
     places = [Path(row.journal)] if row.journal else []
     if (own := phone.journals.path_of(row.sid or row.id)) is not None:
         places.append(own)

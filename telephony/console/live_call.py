@@ -105,11 +105,11 @@ class LiveCall:
     _bytes_per_ms: int = _FORMATS["audio/pcm"]
 
     def begin(self, now: float) -> None:
-        """Begin the call. All times of entries count from `now`."""
+        """Begins the call. All times of entries count from `now`."""
         self._began = self._quiet_since = now
 
     def elapsed_ms(self, now: float) -> float:
-        """The time since the call began."""
+        """Returns the time since the call began."""
         return 0.0 if self._began is None else (now - self._began) * 1000
 
     # --- what happens ------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class LiveCall:
                 self._bytes_per_ms = _FORMATS.get(str(name), self._bytes_per_ms)
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        """Handle a record of the journal about an action of the call, or about a report of Twilio."""
+        """Handles a record of the journal about an action of the call, or about a report of Twilio."""
         match kind:
             case "play":
                 key = (str(fields.get("item_id")), 0)
@@ -196,12 +196,12 @@ class LiveCall:
         self._add("key", now, text="The caller pressed a key")
 
     def on_latency(self, seconds: float) -> None:
-        """Note the time from the end of the caller's voice to the answer, as the caller heard it."""
+        """Notes the time from the end of the caller's voice to the answer, as the caller heard it."""
         self.latency_ms = round(seconds * 1000)
         self.version += 1
 
     def observe(self, heard: Sequence[HeardItem], now: float) -> None:
-        """Note how far the caller has heard each part that is playing or queued. A complete part that is no longer
+        """Notes how far the caller has heard each part that is playing or queued. A complete part that is no longer
         playing or queued was heard to its end."""
         known = {(item.item_id, item.content_index): item for item in heard}
         is_playing = False
@@ -237,7 +237,7 @@ class LiveCall:
     # --- entries -----------------------------------------------------------------------------------------------------
 
     def since(self, version: int) -> list[dict[str, Any]]:
-        """The entries that changed after this version, oldest first."""
+        """Returns the entries that changed after this version, oldest first."""
         return [entry.to_json() for entry in self._entries.values() if entry.version > version]
 
     @property
@@ -302,7 +302,7 @@ class LiveCall:
         self._part(item_id, content_index, now).n_bytes += n_bytes
 
     def _supervisor(self, now: float) -> None:
-        """Note a piece of a supervisor's voice."""
+        """Notes a piece of a supervisor's voice."""
         last = next(reversed(self._entries.values()), None)
         if last is None or last.fields.get("speaker") != "supervisor":
             last = self._add("turn", now, speaker="supervisor", said="")
@@ -365,8 +365,9 @@ class LiveCall:
 
 
 def heard_text(said: str, share: float) -> str:
-    """The first words of a text, up to the share `share` (0 to 1) of its length. This is an estimate of the words that
-    were heard: it assumes a constant speed of speech. The last word is not cut."""
+    """Returns the first words of a text, up to the share `share` (0 to 1) of its length. This is an estimate of the
+    words that were heard: it assumes a constant speed of speech. The last word is not cut.
+    """
     if share >= 1.0:
         return said
     letters = round(len(said) * share)

@@ -25,7 +25,8 @@ __all__ = ["call_elsewhere", "live_call"]
 
 
 async def live_call(connection: HTTPConnection, scope: Scope) -> tuple[Call, Grant]:
-    """The live call whose CallSid is in the path, and the grant of the client. The client has `scope` for this call.
+    """Returns the live call whose CallSid is in the path, and the grant of the client. The client has `scope` for this
+    call.
 
     Raises:
         AccessRefused: the client may not do this.
@@ -59,7 +60,7 @@ async def _why_not_here(phone: PhoneServer, connection: HTTPConnection, row: Cal
 
 
 async def call_elsewhere(connection: Any, error: Exception) -> Any:
-    """Send a client to the process of the call. A request gets a redirect (307). A WebSocket gets the close code 4307,
+    """Sends a client to the process of the call. A request gets a redirect (307). A WebSocket gets the close code 4307,
     and the reason is the path of the process."""
     assert isinstance(error, CallElsewhere)
     here = root_of(connection)

@@ -121,8 +121,9 @@ async def _live(console: Console, grant: Grant) -> AsyncIterator[bytes]:
 
 
 def _is_done(phone: PhoneServer) -> bool:
-    """Whether the process is stopping and has no more calls. A feed continues while the last calls of a stopping
-    process go on."""
+    """Returns whether the process is stopping and has no more calls. A feed continues while the last calls of a
+    stopping process go on.
+    """
     return phone.registry.draining and not len(phone.registry)
 
 
@@ -140,7 +141,7 @@ def _state(phone: PhoneServer) -> dict[str, Any]:
 
 
 async def _of_others(phone: PhoneServer, grant: Grant) -> list[CallRecord]:
-    """The open calls of other processes. Empty while the records are down."""
+    """Returns the open calls of other processes. Empty while the records are down."""
     client = phone.call_records.client
     if not client.process:
         return []
@@ -159,7 +160,7 @@ async def _of_others(phone: PhoneServer, grant: Grant) -> list[CallRecord]:
 
 
 def _elsewhere(row: CallRecord) -> dict[str, Any]:
-    """The row of a call of another process, with the facts that the records have."""
+    """Returns the row of a call of another process, with the facts that the records have."""
     latencies = [turn["latency_ms"] for turn in row.turns or [] if turn.get("latency_ms") is not None]
     return {
         "sid": row.sid or row.id,

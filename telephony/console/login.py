@@ -37,7 +37,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def ways(request: Request) -> Response:
-    """The other ways to log in than with a token: `{"single_sign_on": true}`. Public."""
+    """Returns the other ways to log in than with a token: `{"single_sign_on": true}`. Public."""
     return JSONResponse({"single_sign_on": phone_of(request).settings.telephony_oidc_issuer is not None})
 
 
@@ -98,7 +98,7 @@ async def audit(request: Request) -> Response:
 
 
 def set_cookie(request: Request, response: Response, value: str) -> None:
-    """Set the login cookie. If this request came over TLS, the browser sends the cookie over TLS only."""
+    """Sets the login cookie. If this request came over TLS, the browser sends the cookie over TLS only."""
     is_secure = base_of(request, phone_of(request).settings.public_url).startswith("https")
     response.set_cookie(
         COOKIE,

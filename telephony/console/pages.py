@@ -75,13 +75,14 @@ def _endpoint(page: Page) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def static(request: Request) -> Response:
-    """The scripts, styles and pictures of the console's pages."""
+    """Returns the scripts, styles and pictures of the console's pages."""
     return page_file(request.path_params["name"])
 
 
 def render(page: Page, path: str) -> str:
-    """The HTML of a page at this path. All addresses in the page are relative to `/console/`, because a proxy may serve
-    the console under any path."""
+    """Returns the HTML of a page at this path. All addresses in the page are relative to `/console/`, because a proxy
+    may serve the console under any path.
+    """
     depth = page.path.count("/")
     base = "../" * depth if depth else "./" if page.path else "console/"
     here = path.rpartition("/console")[2].lstrip("/")

@@ -35,7 +35,7 @@ _MIN_STEP_MS = 20
 
 
 def timeline_of(call: HeardCall) -> dict[str, Any]:
-    """The timeline of a recorded call: entries in the form of `LiveCall`, and the loudness of both sides."""
+    """Returns the timeline of a recorded call: entries in the form of `LiveCall`, and the loudness of both sides."""
     recorded, audio = call.recorded, call.audio
     step_ms = max(_MIN_STEP_MS, -(-round(call.duration_ms) // _MAX_STEPS // 10) * 10)
     return {
@@ -66,8 +66,9 @@ def _entries(call: HeardCall) -> list[dict[str, Any]]:
 
 
 def _with_supervisor(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entries with the turns of supervisors. If a supervisor pauses, the turn of the supervisor has several parts
-    in the journal. They become one entry."""
+    """Returns the entries with the turns of supervisors. If a supervisor pauses, the turn of the supervisor has several
+    parts in the journal. They become one entry.
+    """
     joined: list[dict[str, Any]] = []
     for entry in entries:
         if entry["type"] == "turn" and entry["said"] == SUPERVISOR_SPEAKS:
@@ -106,7 +107,7 @@ def _peaks(pcm: NDArray[np.int16], step_ms: int) -> list[int]:
 
 
 def main(journal: Path, folder: Path) -> None:
-    """Write both files. Raises `JournalError` and `OSError`."""
+    """Writes both files. Raises `JournalError` and `OSError`."""
     call = HeardCall(lambda: read_journal(journal), journal.parent.name)
     write_stereo(folder / AUDIO, call.audio)
     (folder / TIMELINE).write_text(dump(timeline_of(call)), encoding="utf-8")

@@ -41,7 +41,7 @@ class Prepared:
 
 
 def existing(journal: Path) -> Path | None:
-    """The file of a journal: `journal` itself, or its compressed form. None: the journal does not exist."""
+    """Returns the file of a journal: `journal` itself, or its compressed form. None: the journal does not exist."""
     return next((each for each in (journal, Path(f"{journal}.gz")) if each.is_file()), None)
 
 
@@ -75,7 +75,7 @@ class Recordings:
             shutil.rmtree(self._root, ignore_errors=True)
 
     async def get(self, journal: Path) -> Prepared:
-        """The prepared files of the call with this journal.
+        """Returns the prepared files of the call with this journal.
 
         Raises:
             JournalError: there is no such journal, or it cannot be read.

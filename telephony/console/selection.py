@@ -24,12 +24,12 @@ _FROM_MODEL = {
 
 
 def wants(kind: str) -> bool:
-    """Whether records of this kind may be selected."""
+    """Returns whether records of this kind may be selected."""
     return kind in _KINDS or kind in ("model.in", "twilio.out")
 
 
 def select(kind: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The record for the page, or None. `fields` are all fields except `t` and `kind`."""
+    """Returns the record for the page, or None. `fields` are all fields except `t` and `kind`."""
     if kind in _KINDS:
         return {"kind": kind, **fields}
     message = fields.get("message")

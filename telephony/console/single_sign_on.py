@@ -43,7 +43,7 @@ _ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
 
 
 def check_extra(settings: Settings) -> None:
-    """Raise `SettingsError` if single sign-on is set up and its extra is not installed."""
+    """Raises `SettingsError` if single sign-on is set up and its extra is not installed."""
     if settings.telephony_oidc_issuer is not None and find_spec("authlib") is None:
         raise SettingsError(
             ["TELEPHONY_OIDC_ISSUER: single sign-on needs authlib: pip install 'telephony-agent[oidc]'"]
@@ -55,7 +55,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def begin(request: Request) -> Response:
-    """Send the browser to the provider of TELEPHONY_OIDC_ISSUER. 404 if this setting is empty."""
+    """Sends the browser to the provider of TELEPHONY_OIDC_ISSUER. 404 if this setting is empty."""
     phone = phone_of(request)
     provider = _Provider(phone.settings, _redirect_uri(request))
     state, nonce, verifier = (phone.sources.token(32) for _ in range(3))
@@ -74,7 +74,7 @@ async def begin(request: Request) -> Response:
 
 
 async def callback(request: Request) -> Response:
-    """Begin the session of a person whom the provider has identified. 401 if the provider has not identified the
+    """Begins the session of a person whom the provider has identified. 401 if the provider has not identified the
     person, 403 if the person is not admitted."""
     console = console_of(request)
     phone = console.phone
@@ -99,7 +99,7 @@ async def callback(request: Request) -> Response:
 
 
 def is_admitted(email: str, admitted: str) -> bool:
-    """Whether the e-mail address, or its domain, is in the list `admitted`: `ada@example.com @example.org`."""
+    """Returns whether the e-mail address, or its domain, is in the list `admitted`: `ada@example.com @example.org`."""
     name, at, domain = email.rpartition("@")
     return bool(name and at and domain) and any(
         each in (email, f"@{domain}") for each in admitted.lower().replace(",", " ").split()
@@ -127,13 +127,13 @@ class _Provider:
         )
 
     def begin(self, state: str, nonce: str, verifier: str) -> str:
-        """The address of the provider's login page."""
+        """Returns the address of the provider's login page."""
         endpoint = self._metadata()["authorization_endpoint"]
         address, _ = self._session.create_authorization_url(endpoint, state=state, nonce=nonce, code_verifier=verifier)
         return str(address)
 
     def finish(self, code: str, nonce: str, verifier: str) -> dict[str, Any]:
-        """Exchange the `code` for an ID token, check the token, and return its claims. Raises `AccessRefused`."""
+        """Exchanges the `code` for an ID token, check the token, and returns its claims. Raises `AccessRefused`."""
         from authlib.integrations.base_client import OAuthError
         from joserfc import jwt
         from joserfc.errors import JoseError

@@ -66,7 +66,7 @@ async def about(request: Request) -> Response:
 
 
 async def webhook(request: Request) -> Response:
-    """The response to a webhook that the page sends in place of Twilio.
+    """Returns the response to a webhook that the page sends in place of Twilio.
 
     The query holds the parameters for the media stream of the call. The response header `X-Ticket`, if there is one,
     opens `media_stream`.
@@ -139,8 +139,9 @@ def _as_twilio(
     form: Mapping[str, str],
     parameters: Mapping[str, str],
 ) -> AsgiScope:
-    """The scope of the connection as if Twilio had sent it to `path`. It is marked, because Twilio's API does not
-    know it."""
+    """Returns the scope of the connection as if Twilio had sent it to `path`. It is marked, because Twilio's API does
+    not know it.
+    """
     signed = sign(phone.settings.signing_keys, url, form).items()
     headers = [*connection.scope["headers"], *((name.lower().encode(), value.encode()) for name, value in signed)]
     root = root_of(connection)

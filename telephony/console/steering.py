@@ -83,7 +83,7 @@ async def _hang_up_at_twilio(request: Request) -> Response:
 
 
 async def transfer(request: Request) -> Response:
-    """Transfer the caller to one of the call's targets. `warm`: the called person hears who is calling, and accepts or
+    """Transfers the caller to one of the call's targets. `warm`: the called person hears who is calling, and accepts or
     declines."""
     call, grant = await live_call(request, Scope.CONTROL)
     body = await json_of(request)
@@ -97,7 +97,7 @@ async def transfer(request: Request) -> Response:
 
 
 async def approve(request: Request) -> Response:
-    """Approve a tool call that waits for approval."""
+    """Approves a tool call that waits for approval."""
     call, grant = await live_call(request, Scope.CONTROL)
     call_id, tool = _waiting_tool(call, await json_of(request))
     await console_of(request).access.record(grant, Action.APPROVE, call=call.sid, detail=f"{tool} {call_id}")
@@ -105,7 +105,7 @@ async def approve(request: Request) -> Response:
 
 
 async def reject(request: Request) -> Response:
-    """Reject a tool call that waits for approval. The model gets the `message`."""
+    """Rejects a tool call that waits for approval. The model gets the `message`."""
     call, grant = await live_call(request, Scope.CONTROL)
     body = await json_of(request)
     call_id, tool = _waiting_tool(call, body)
@@ -115,7 +115,7 @@ async def reject(request: Request) -> Response:
 
 
 async def say(request: Request) -> Response:
-    """Let the agent say these words to the caller."""
+    """Lets the agent say these words to the caller."""
     call, grant = await live_call(request, Scope.CONTROL)
     words = text_of(await json_of(request), "words", max_chars=_MAX_WORDS)
     if call.supervision.is_active:
@@ -166,7 +166,7 @@ class until_closed:
 
 
 def _waiting_tool(call: Call, body: dict[str, Any]) -> tuple[str, str]:
-    """The id and the name of a tool call that waits for approval."""
+    """Returns the id and the name of a tool call that waits for approval."""
     call_id = text_of(body, "call_id")
     tool = call.waiting_tools.get(call_id)
     if tool is None:
@@ -175,7 +175,7 @@ def _waiting_tool(call: Call, body: dict[str, Any]) -> tuple[str, str]:
 
 
 def _started(request: Request, call: Call, work: Coroutine[Any, Any, Any]) -> Response:
-    """Run a command of a supervisor in the background."""
+    """Runs a command of a supervisor in the background."""
 
     async def run() -> None:
         try:

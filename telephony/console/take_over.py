@@ -92,7 +92,7 @@ async def take_over(websocket: WebSocket) -> None:
 
 
 async def _sit_down(call: Call, grant: Grant) -> _Seat:
-    """Begin the take-over, or continue one whose connection was lost. Raises `CallError`."""
+    """Begins the take-over, or continues one whose connection was lost. Raises `CallError`."""
     seat = _seats.get(call)
     if seat is not None and seat.who == grant.name and call.supervision.is_away:
         seat.connections += 1
@@ -104,7 +104,7 @@ async def _sit_down(call: Call, grant: Grant) -> _Seat:
 
 
 async def _speaks(websocket: WebSocket, call: Call) -> str:
-    """Play the audio of the microphone until the supervisor hands the call back, or the call is over. Returns `said`:
+    """Plays the audio of the microphone until the supervisor hands the call back, or the call is over. Returns `said`:
     the supervisor's summary of what was said."""
     while True:
         message = await websocket.receive()
@@ -129,7 +129,7 @@ def _handed_back(text: str) -> str | None:
 
 
 async def _left(call: Call, seat: _Seat, nth: int) -> None:
-    """Handle the loss of a supervisor's connection: give the call back to the agent after `GRACE_S`, unless the
+    """Handles the loss of a supervisor's connection: give the call back to the agent after `GRACE_S`, unless the
     supervisor has connected again."""
     await call.supervision.away()
     await asyncio.sleep(GRACE_S)

@@ -34,7 +34,7 @@ _KINDS = ("twilio.in", "twilio.out", "model.in")
 
 
 def loudness(peak: int) -> int:
-    """The loudness of a peak (0 to 32,768), from 0 to 100. The scale is logarithmic, because human hearing is
+    """Returns the loudness of a peak (0 to 32,768), from 0 to 100. The scale is logarithmic, because human hearing is
     logarithmic."""
     return 0 if peak < 1 else max(0, round(100 * (1 + 20 * np.log10(peak / 32768) / _QUIET_DB)))
 
@@ -56,8 +56,9 @@ class Wave:
         self._is_pcm = True
 
     def take(self) -> dict[str, Any]:
-        """The new values: `{"caller": [[step, loudness], ...], "agent": ..., "marks": [ms], "clears": [ms]}`. Empty:
-        there are none. Later values of a step replace earlier ones."""
+        """Returns the new values: `{"caller": [[step, loudness], ...], "agent": ..., "marks": [ms], "clears": [ms]}`.
+        Empty: there are none. Later values of a step replace earlier ones.
+        """
         if not any(self._new.values()) and not any(self._events.values()):
             return {}
         taken = {"step_ms": STEP_MS, **{side: sorted(new.items()) for side, new in self._new.items()}, **self._events}
@@ -65,12 +66,12 @@ class Wave:
         return taken
 
     def raw(self, kind: str, json_text: str, now_ms: float) -> None:
-        """Take a record whose message is this JSON text. `now_ms` is the time since the call began."""
+        """Takes a record whose message is this JSON text. `now_ms` is the time since the call began."""
         if kind in _KINDS:
             self.record(kind, {"message": parse_object(json_text)}, now_ms)
 
     def record(self, kind: str, fields: Mapping[str, Any], now_ms: float) -> None:
-        """Take a record. Malformed records are skipped."""
+        """Takes a record. Malformed records are skipped."""
         try:
             if kind in _KINDS:
                 self._take(kind, object_at(fields, "message"), now_ms)
@@ -111,7 +112,7 @@ class Wave:
         self._append(f"{message['item_id']}/{message['content_index']}", pcm, frame)
 
     def _append(self, key: str, pcm16: bytes, frame: int) -> None:
-        """Add the peaks of a part's next audio. `frame` is the number of bytes of 20 ms."""
+        """Adds the peaks of a part's next audio. `frame` is the number of bytes of 20 ms."""
         if key not in self._items:
             self._items[key] = []
             if len(self._items) > _MAX_ITEMS:

@@ -29,7 +29,7 @@ async def run_checks(
     web: Web = WEB,
     sources: Sources = SYSTEM,
 ) -> list[CheckResult]:
-    """Run all checks. Invalid settings end them early.
+    """Runs all checks. Invalid settings end them early.
 
     `to` also checks whether this number may be called. `model_key` also tries the key of the model.
     """

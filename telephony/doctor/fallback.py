@@ -20,7 +20,7 @@ _ABOUT, _FILE = "fallback", "numbers"
 
 
 def check_numbers_file(path: Path) -> tuple[list[CheckResult], list[str]]:
-    """Check the file of numbers. Also returns the fallback URLs in it."""
+    """Checks the file of numbers. Also returns the fallback URLs in it."""
     try:
         config = read_numbers(path)
     except NumbersFileError as error:
@@ -37,7 +37,7 @@ def check_numbers_file(path: Path) -> tuple[list[CheckResult], list[str]]:
 
 
 async def check_fallbacks(settings: Settings, urls: Iterable[str], web: Web) -> list[CheckResult]:
-    """Check that each of these addresses is outside of this server and answers with TwiML that says or does something.
+    """Checks that each of these addresses is outside of this server and answers with TwiML that says or does something.
 
     The request comes from this machine, and not from Twilio's network.
     """

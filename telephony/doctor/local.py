@@ -28,7 +28,7 @@ _NOT_SETTINGS = {"TELEPHONY_SIMULATE"}
 
 
 def check_settings(environment: Mapping[str, str]) -> tuple[Settings | None, list[CheckResult]]:
-    """The settings if they are valid, and the results of their check."""
+    """Returns the settings if they are valid, and the results of their check."""
     results = list(_misspelt(environment))
     try:
         settings = load_settings()
@@ -51,7 +51,7 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[CheckResult]:
 
 
 def check_model(settings: Settings) -> CheckResult:
-    """Check which model answers."""
+    """Checks which model answers."""
     if settings.telephony_model == "scripted":
         return warning("model", "the embedded model answers, which is no AI", "Set TELEPHONY_MODEL=openai for a model.")
     if settings.openai_base_url is not None:
@@ -66,7 +66,7 @@ def check_model(settings: Settings) -> CheckResult:
 
 
 def check_audio() -> list[CheckResult]:
-    """Check that the codec and the resampler compute the expected values."""
+    """Checks that the codec and the resampler compute the expected values."""
     every = bytes(range(256))
     # 0x7F is the negative zero; it comes back as the positive one
     exact = g711.encode(g711.decode(every)) == every.replace(b"\x7f", b"\xff")
@@ -95,7 +95,7 @@ def _rms(samples: array[int]) -> float:
 async def check_journal_folder(
     settings: Settings, files: Files | None = None, *, within_s: float = _DISK_S
 ) -> CheckResult:
-    """Check that a file can be written in the folder of journals.
+    """Checks that a file can be written in the folder of journals.
 
     A missing folder is not created; its nearest parent is checked.
     """

@@ -41,7 +41,7 @@ async def check_records(settings: Settings, sources: Sources) -> CheckResult:
 
 
 def _file_to_be(url: str) -> Path | None:
-    """The file of SQLite if it does not exist yet. Opening it would create it."""
+    """Returns the file of SQLite if it does not exist yet. Opening it would create it."""
     parts = urlsplit(url)
     file = Path(parts.path.removeprefix("/"))
     return file.absolute() if parts.scheme == "sqlite" and not file.exists() else None

@@ -64,7 +64,7 @@ class Web:
 
 
 def fetch(url: str, headers: Mapping[str, str]) -> Answer:
-    """Send a GET request. It raises nothing, and it must run in a thread."""
+    """Sends a GET request. It raises nothing, and it must run in a thread."""
     request = urllib.request.Request(url, headers={"User-Agent": "telephony-doctor", **headers})  # noqa: S310 - settings
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
@@ -104,7 +104,7 @@ WEB = Web(fetch, upgrade)
 
 
 async def check_address(settings: Settings, web: Web) -> tuple[list[CheckResult], Answer | None]:
-    """Check that this server answers at PUBLIC_URL, accepts Twilio's signatures and opens media streams.
+    """Checks that this server answers at PUBLIC_URL, accepts Twilio's signatures and opens media streams.
 
     The requests come from this machine, and not from Twilio's network. The second value is a response of the server, if
     there was one.
@@ -146,7 +146,7 @@ def _reached(url: str, answer: Answer) -> CheckResult:
 
 
 async def _signature(settings: Settings, public_url: str, web: Web) -> CheckResult:
-    """Send a request like Twilio's, signed with our token for the address that Twilio has."""
+    """Sends a request like Twilio's, signed with our token for the address that Twilio has."""
     if not settings.checks_signatures:
         return skipped("signature", "needs TWILIO_AUTH_TOKEN", "Set it, so that webhooks are checked.")
     url = public_address(public_url, "/stream-status", urlencode(_PROBE))
@@ -189,7 +189,7 @@ def _is_us(body: bytes) -> bool:
 
 
 async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool) -> list[CheckResult]:
-    """Check that the model's server accepts the key and offers our models. Without `wanted` the key is not used."""
+    """Checks that the model's server accepts the key and offers our models. Without `wanted` the key is not used."""
     if settings.openai_api_key is None:
         return [skipped("model's key", "is not set")]
     if not wanted:
@@ -213,7 +213,7 @@ async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool
 
 
 def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[CheckResult]:
-    """The shutdown dates of the models, by the setting of each model.
+    """Yields the shutdown dates of the models, by the setting of each model.
 
     Source: `shutdown_date` of `GET /v1/models`, https://developers.openai.com/api/docs/deprecations
     """
@@ -244,7 +244,7 @@ def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[Ch
 
 
 def check_clock(answer: Answer | None, now: datetime) -> CheckResult:
-    """Compare our clock with the Date header of a response, which counts whole seconds."""
+    """Compares our clock with the Date header of a response, which counts whole seconds."""
     theirs = None
     if answer is not None:
         try:

@@ -63,7 +63,7 @@ class _Stream:
 
 
 def trace(records: Iterable[Record]) -> dict[str, Any]:
-    """The figures of a journal, as JSON values. Malformed records are counted and left out."""
+    """Returns the figures of a journal, as JSON values. Malformed records are counted and left out."""
     reader = _Reader()
     for record in records:
         try:
@@ -158,7 +158,7 @@ def _figures(stream: _Stream) -> dict[str, Any]:
 
 
 def _is_probe(mark: _Mark) -> bool:
-    """Whether the mark was sent while nothing was queued at Twilio, so that it came back at once."""
+    """Returns whether the mark was sent while nothing was queued at Twilio, so that it came back at once."""
     return mark.name.startswith("probe:")
 
 
@@ -181,7 +181,7 @@ def _frames(frames: Sequence[_Frame]) -> dict[str, Any]:
 
 
 def _drift(frames: Sequence[_Frame]) -> float | None:
-    """How much faster their clock counts than ours: the quickest frames of the first and the last tenth."""
+    """Returns how much faster their clock counts than ours: the quickest frames of the first and the last tenth."""
     tenth = len(frames) // 10
     if tenth < 50:
         return None
@@ -193,7 +193,7 @@ def _drift(frames: Sequence[_Frame]) -> float | None:
 
 
 def _runs(stream: _Stream) -> list[dict[str, Any]]:
-    """Each stretch of playback: the probe in front of it, its first mark, and how long playback took to start.
+    """Returns each stretch of playback: the probe in front of it, its first mark, and how long playback took to start.
 
     `start_delay_ms`: by how much more than the audio before it the first mark came back after the probe."""
     runs = []

@@ -33,7 +33,9 @@ class Acoustics:
         self._changes = self._noise is not None or self._echo is not None or line.level_db != 0
 
     def microphone(self, voice: bytes) -> bytes:
-        """The frame that goes to the line while the caller says `voice`: the voice with the noise and the echo."""
+        """Returns the frame that goes to the line while the caller says `voice`: the voice with the noise and the
+        echo.
+        """
         if not self._changes:
             return voice
         pcm = np.frombuffer(g711.decode(voice), "<i2") * self._gain
@@ -45,7 +47,7 @@ class Acoustics:
         return g711.encode(np.clip(np.rint(pcm), -32768, 32767).astype("<i2").tobytes())
 
     def loudspeaker(self, frame: bytes) -> None:
-        """Take a frame that the phone plays."""
+        """Takes a frame that the phone plays."""
         if self._echo is not None:
             self._echo.append(np.frombuffer(g711.decode(frame), "<i2") * _ECHO_GAIN)
 

@@ -120,7 +120,7 @@ class Calibration:
 
 
 def calibrate(judge: Judge, *, votes: int = 3, on_call: Callable[[], None] = lambda: None) -> Calibration:
-    """Ask the judge about all labelled calls."""
+    """Asks the judge about all labelled calls."""
     calls = list(labelled_calls())
 
     def ask(call: Labelled) -> Ruling:
@@ -133,7 +133,7 @@ def calibrate(judge: Judge, *, votes: int = 3, on_call: Callable[[], None] = lam
 
 
 def labelled_calls() -> Iterator[Labelled]:
-    """The labelled calls that come with the package."""
+    """Yields the labelled calls that come with the package."""
     document = tomllib.loads((files(__package__) / "data" / "calibration.toml").read_text("utf-8"))
     for call in document["call"]:
         yield Labelled(call["name"], call["question"], call["answer"] == "yes", call["why"], _evidence(call["lines"]))

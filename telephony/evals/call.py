@@ -79,7 +79,7 @@ class Plan:
 
 
 def make_call(case: Case, plan: Plan, *, caller_seed: int, model_seed: int) -> Evidence:
-    """Make the call. The caller and the line depend on `caller_seed` only. So both agents of a pair have the same
+    """Makes the call. The caller and the line depend on `caller_seed` only. So both agents of a pair have the same
     caller and the same line."""
 
     async def run() -> Evidence:
@@ -258,14 +258,16 @@ class _Recorded:
 
 @lru_cache(maxsize=8)
 def _recorded(path: Path) -> _Recorded:
-    """The recording in a file, read once for all calls of the case, because reading takes as long as a call."""
+    """Returns the recording in a file, read once for all calls of the case, because reading takes as long as a call."""
     recording = read(path)
     call = HeardCall(lambda: read_journal(path), recording.name)
     return _Recorded(recording, call)
 
 
 def _acts_on_call(tool: FunctionTool) -> bool:
-    """Whether a tool acts on the call only, such as `hang_up`. In a simulation such a tool has no effect outside."""
+    """Returns whether a tool acts on the call only, such as `hang_up`. In a simulation such a tool has no effect
+    outside.
+    """
     return isinstance(tool, CallTool)
 
 

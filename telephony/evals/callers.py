@@ -101,8 +101,9 @@ class PersonaCaller:
                 return
 
     async def _listen(self, phone: Handset) -> bool:
-        """Listen until the agent has ended its turn, or interrupt the agent. May say "mhm". False: the agent was silent
-        for longer than `patience_s`."""
+        """Listens until the agent has ended its turn, or interrupts the agent. May say "mhm". False: the agent was
+        silent for longer than `patience_s`.
+        """
         persona, random = self._persona, self._random
         interrupts, agrees = random.random() < persona.interrupts, random.random() < persona.backchannels
         after_s, gap_s = random.uniform(0.8, 1.6), _GAP_S
@@ -123,7 +124,7 @@ class PersonaCaller:
         return True
 
     async def _talks_for(self, phone: Handset, seconds: float) -> bool:
-        """Whether the agent is heard for this long before its turn ends."""
+        """Returns whether the agent is heard for this long before its turn ends."""
         heard = asyncio.ensure_future(phone.heard(seconds, within_s=60.0))
         silent = asyncio.ensure_future(phone.agent_silent(_HURRIED_GAP_S, within_s=60.0))
         try:
@@ -192,7 +193,7 @@ class RecordedCaller:
 
 
 def _texts(call: RecordedCall) -> list[str]:
-    """The words of each turn of `turns_of`, in the same order; empty for a key."""
+    """Returns the words of each turn of `turns_of`, in the same order; empty for a key."""
     moments = [(call.ms(key.t), "") for key in call.keys]
     moments += [(speech.start_ms, speech.text) for speech in call.speech]
     return [text for _, text in sorted(moments, key=lambda moment: moment[0])]

@@ -34,8 +34,9 @@ class Case:
 
 
 def find_cases(paths: Sequence[Path]) -> list[Case]:
-    """The cases in files and folders, in order. A folder is searched for journals and TOML files. A file that is named
-    must be a case; in a folder other TOML files are skipped. Raises `EvalError`."""
+    """Returns the cases in files and folders, in order. A folder is searched for journals and TOML files. A file that
+    is named must be a case; in a folder other TOML files are skipped. Raises `EvalError`.
+    """
     found: list[Case] = []
     names: dict[str, int] = {}
     for path in paths:

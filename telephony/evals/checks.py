@@ -42,7 +42,7 @@ class _NoFact(LookupError):
 
 
 def check(criterion: Criterion, evidence: Evidence) -> Ruling:
-    """Decide a criterion that needs no text model. A call that could not be made meets no criterion."""
+    """Decides a criterion that needs no text model. A call that could not be made meets no criterion."""
     if evidence.error:
         return Ruling(Outcome.FAILED, evidence.error)
     if criterion.family is Family.MEASURED:
@@ -67,7 +67,7 @@ def _measured(criterion: Criterion, evidence: Evidence) -> Ruling:
 
 
 def _checked(criterion: Criterion, evidence: Evidence) -> str:
-    """Why the call does not meet the criterion; empty if it does."""
+    """Returns why the call does not meet the criterion; empty if it does."""
     if criterion.tool is not None:
         return _tool(criterion, evidence)
     if criterion.no_tool is not None:
@@ -141,13 +141,14 @@ def _result(wanted: Mapping[str, Any], result: Any) -> str:
 
 
 def contains(text: str, phrase: str) -> bool:
-    """Whether a text has these whole words in a row. Case and punctuation do not count."""
+    """Returns whether a text has these whole words in a row. Case and punctuation do not count."""
     return f" {' '.join(_WORD.findall(phrase.casefold()))} " in f" {' '.join(_WORD.findall(text.casefold()))} "
 
 
 def _filled(value: Any, facts: Mapping[str, Any]) -> Any:
-    """The value, with each `{name}` in its texts replaced by the fact of this name. A text that is only `{name}`
-    becomes the fact itself, with its type."""
+    """Returns the value, with each `{name}` in its texts replaced by the fact of this name. A text that is only
+    `{name}` becomes the fact itself, with its type.
+    """
     if isinstance(value, Mapping):
         return {name: _filled(each, facts) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -167,7 +168,7 @@ def _includes(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two values are the same. Case and punctuation of texts do not count, and 2 is "2"."""
+    """Returns whether two values are the same. Case and punctuation of texts do not count, and 2 is "2"."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):

@@ -90,8 +90,9 @@ class EvalResult:
         return bool(self.baseline)
 
     def worst(self, limit: int = _WORST) -> list[CallResult]:
-        """The calls of the new agent with the most failed criteria. Criteria that the baseline meets in the same call
-        are counted first. Calls without a failure are left out."""
+        """Returns the calls of the new agent with the most failed criteria. Criteria that the baseline meets in the
+        same call are counted first. Calls without a failure are left out.
+        """
         before = {(call.case, call.nth): call for call in self.baseline}
 
         def rank(call: CallResult) -> tuple[int, int]:
@@ -112,7 +113,7 @@ def result_of(
     baseline: Sequence[CallResult] = (),
     about: Mapping[str, Any] | None = None,
 ) -> EvalResult:
-    """The result of these calls. A pair has the same case and the same number of the repeat.
+    """Returns the result of these calls. A pair has the same case and the same number of the repeat.
 
     Holm's correction is made twice: once for the criteria without a judge, and once for the criteria with a judge. So a
     judge does not change the results of the other criteria.
@@ -133,7 +134,7 @@ def result_of(
 
 
 def _pairs(name: str, new: Iterable[CallResult], baseline: Iterable[CallResult]) -> tuple[PairCounts, int]:
-    """The counts of pairs, and how many pairs have no result."""
+    """Returns the counts of pairs, and how many pairs have no result."""
     before = {(call.case, call.nth): call.rulings.get(name) for call in baseline}
     counts, dropped = dict.fromkeys([(True, True), (True, False), (False, True), (False, False)], 0), 0
     for call in new:

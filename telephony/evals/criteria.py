@@ -148,7 +148,7 @@ class Criteria(BaseModel):
 
 
 def parse_criteria(text: str, where: str = "criteria") -> Criteria:
-    """Read criteria from TOML. Raises `EvalError` with the place and the reason."""
+    """Reads criteria from TOML. Raises `EvalError` with the place and the reason."""
     try:
         return Criteria.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -158,7 +158,7 @@ def parse_criteria(text: str, where: str = "criteria") -> Criteria:
 
 
 def load_criteria(path: Path) -> Criteria:
-    """Read a file of criteria. Raises `EvalError`."""
+    """Reads a file of criteria. Raises `EvalError`."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -167,7 +167,7 @@ def load_criteria(path: Path) -> Criteria:
 
 
 def problems_of(error: ValidationError) -> str:
-    """The problems that pydantic found, in one line."""
+    """Returns the problems that pydantic found, in one line."""
     return "; ".join(
         " ".join(filter(None, [".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")]))
         for each in error.errors()[:5]

@@ -87,7 +87,7 @@ def evidence_of(
     recorded_tools: Sequence[tuple[str, Any]] = (),
     cost_usd: float | None = None,
 ) -> Evidence:
-    """The evidence of a finished call. `acts` are the acts that the simulated caller has noted."""
+    """Returns the evidence of a finished call. `acts` are the acts that the simulated caller has noted."""
     lines = [
         Line(round(turn.start_ms), round(turn.end_ms), turn.speaker, turn.said, turn.heard)
         for turn in call.events

@@ -29,7 +29,7 @@ _TOKENS_PER_CALL_TEXT = 1_200
 def expected_cost(
     cases: Sequence[Case], criteria: Criteria, model: str, chat: ChatSettings, *, calls: int, repeat: int, sides: int
 ) -> str:
-    """The expected cost of the calls and of the text model, as a sentence."""
+    """Returns the expected cost of the calls and of the text model, as a sentence."""
     parts = []
     if model == LIVE:
         seconds = sum(_seconds(case) for case in cases) * repeat * sides
@@ -57,8 +57,9 @@ def _seconds(case: Case) -> float:
 
 
 def _usage(seconds: float, calls: int) -> Usage:
-    """The tokens of the speech model for these calls. Each answer reads the whole earlier conversation again, mostly
-    from the cache."""
+    """Returns the tokens of the speech model for these calls. Each answer reads the whole earlier conversation again,
+    mostly from the cache.
+    """
     turns = seconds / calls / _TURN_S if calls else 0.0
     heard = round(seconds * _IN_PER_S * (1 + turns / 2))
     spoken = round(seconds * _AGENT_SHARE * _OUT_PER_S)

@@ -31,19 +31,19 @@ class HeardWords:
         self._told: dict[int, int] = {}
 
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
-        """Take a record."""
+        """Takes a record."""
         if kind in ("twilio.out", "model.in"):
             self._call.feed(Record(t, kind, fields))
 
     def raw(self, kind: str, t: float, text: str) -> None:
-        """Take a record whose message is JSON text."""
+        """Takes a record whose message is JSON text."""
         if (kind == "model.in" and text.startswith(_WANTED)) or kind == "twilio.out":
             self._call.feed(Record(t, kind, {"message": parse_object(text)}))
         else:
             self._call.now_ms = max(self._call.now_ms, t * 1000)
 
     def new_words(self) -> str:
-        """The words that the caller has heard since the last call of `new_words`."""
+        """Returns the words that the caller has heard since the last call of `new_words`."""
         parts = []
         for n, line in enumerate(self._call.lines):
             if line.kind == "agent":

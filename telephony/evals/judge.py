@@ -60,7 +60,7 @@ class Judge(Protocol):
     is_stand_in: bool
 
     def vote(self, question: str, evidence: Evidence, nth: int = 0) -> Vote:
-        """Answer a question about a call once. `nth` is the number of the vote, from 0. Blocks. Raises `EvalError`."""
+        """Answers a question about a call once. `nth` is the number of the vote, from 0. Blocks. Raises `EvalError`."""
 
 
 class TextJudge:
@@ -93,7 +93,7 @@ class TextJudge:
 
 
 def told(evidence: Evidence) -> str:
-    """The call as text for a judge: the heard words, the tools and their results, in order of time."""
+    """Returns the call as text for a judge: the heard words, the tools and their results, in order of time."""
     entries: list[tuple[float, str]] = []
     for line in evidence.lines:
         unheard = line.said[len(line.heard) :].strip() if line.said.startswith(line.heard) else ""
@@ -109,8 +109,9 @@ def told(evidence: Evidence) -> str:
 
 
 def decide(judge: Judge, criterion: Criterion, evidence: Evidence) -> Ruling:
-    """Ask the judge `criterion.votes` times. The majority decides. The outcome is `UNKNOWN` for a tie, and if the judge
-    cannot be asked."""
+    """Asks the judge `criterion.votes` times. The majority decides. The outcome is `UNKNOWN` for a tie, and if the
+    judge cannot be asked.
+    """
     if evidence.error:
         return Ruling(Outcome.FAILED, evidence.error)
     assert criterion.judge is not None
@@ -123,7 +124,7 @@ def decide(judge: Judge, criterion: Criterion, evidence: Evidence) -> Ruling:
 
 
 def ruling_of(votes: Sequence[Vote]) -> Ruling:
-    """The decision of the majority of the votes, with the reason of the first vote of the majority."""
+    """Returns the decision of the majority of the votes, with the reason of the first vote of the majority."""
     counts = Counter(vote.answer for vote in votes)
     (answer, most), *others = counts.most_common()
     if others and others[0][1] == most:

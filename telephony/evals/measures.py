@@ -39,7 +39,7 @@ no `barge_in_silence_ms`."""
 
 
 def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None) -> dict[str, float]:
-    """The figures of one call. `acts` are the acts that the simulated caller has noted."""
+    """Returns the figures of one call. `acts` are the acts that the simulated caller has noted."""
     latencies = sorted(_latencies(call, acts))
     cuts = [call.recorded.ms(cut.t) for cut in call.recorded.interruptions if cut.cause is CutCause.CALLER]
     causes = [cut.cause for cut in call.recorded.interruptions]
@@ -74,8 +74,10 @@ def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None)
 
 
 def _latencies(call: HeardCall, acts: Sequence[Act]) -> list[float]:
-    """The times in milliseconds from the end of each turn of the caller to the first sound of the answer. A backchannel
-    ("mhm") does not count as a turn. A clip that is played while the caller waits does not count as an answer."""
+    """Returns the times in milliseconds from the end of each turn of the caller to the first sound of the answer. A
+    backchannel ("mhm") does not count as a turn. A clip that is played while the caller waits does not count as an
+    answer.
+    """
     small = [act.at_ms for act in acts if act.kind is ActKind.BACKCHANNEL]
     clips = {part_id for part_id, part in call.recorded.parts.items() if part.is_clip}
     answers = [span.at / 8 for span in call.audio.spans if span.offset == 0 and span.part not in clips]
@@ -91,6 +93,6 @@ def _latencies(call: HeardCall, acts: Sequence[Act]) -> list[float]:
 
 
 def _cut_after(act: Act, others: Sequence[Act], cuts: Sequence[float]) -> bool:
-    """Whether a cut follows this act, before the caller's next act."""
+    """Returns whether a cut follows this act, before the caller's next act."""
     later = min((other.at_ms for other in others if other.at_ms > act.at_ms), default=float("inf"))
     return any(act.at_ms <= cut <= min(act.at_ms + _CUT_WITHIN_MS, later) for cut in cuts)

@@ -67,7 +67,7 @@ for (const call of document.querySelectorAll("details")) {
 
 
 def page_of(result: EvalResult) -> str:
-    """The HTML page. The worst calls come first, and the details of the first call are open."""
+    """Returns the HTML page. The worst calls come first, and the details of the first call are open."""
     title = f"Eval of {result.about.get('agent', 'an agent')}"
     if result.about.get("baseline"):
         title += f" against {result.about['baseline']}"
@@ -134,7 +134,7 @@ def _heard(call: CallResult) -> HeardCall | None:
 
 
 def _audio(call: HeardCall) -> str:
-    """The audio of both sides as MP3. Left: the caller. Right: what the caller heard of the agent."""
+    """Returns the audio of both sides as MP3. Left: the caller. Right: what the caller heard of the agent."""
     sides = [np.frombuffer(g711.decode(bytes(side)), "<i2") for side in (call.audio.caller, call.audio.agent)]
     file = io.BytesIO()
     soundfile.write(file, np.stack([side[: min(map(len, sides))] for side in sides], axis=1), 8000, format="MP3")

@@ -91,7 +91,7 @@ class Persona(BaseModel):
 
 
 def load_persona(path: Path) -> Persona:
-    """Read a persona from a TOML file. Raises `EvalError` with the reason."""
+    """Reads a persona from a TOML file. Raises `EvalError` with the reason."""
     try:
         return Persona.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError) as error:

@@ -40,7 +40,7 @@ class Player(Protocol):
     """Plays one persona in one call. `next` may block."""
 
     def next(self, heard: str) -> Move:
-        """The next acts of the caller, after the caller has heard these words of the agent."""
+        """Returns the next acts of the caller, after the caller has heard these words of the agent."""
 
 
 class StandInPlayer:

@@ -30,14 +30,14 @@ def rate_text(rate: Rate | None) -> str:
 
 
 def verdict_text(result: CriterionResult) -> str:
-    """The verdict, with the reason if it is undecided; empty without a baseline."""
+    """Returns the verdict, with the reason if it is undecided; empty without a baseline."""
     if result.comparison is None:
         return ""
     return f"{result.comparison.verdict}{f' ({result.comparison.why})' if result.comparison.why else ''}"
 
 
 def counts_text(result: CriterionResult) -> str:
-    """The counts of calls and pairs behind the rates."""
+    """Returns the counts of calls and pairs behind the rates."""
     parts = [f"{result.new.passed + result.new.failed} calls"]
     if result.new.unknown:
         parts.append(f"{result.new.unknown} cannot tell")
@@ -55,7 +55,7 @@ def rows_of(result: EvalResult, family: Family) -> Iterator[tuple[str, str, str,
 
 
 def _figures(each: CriterionResult) -> str:
-    """The numbers behind a verdict."""
+    """Returns the numbers behind a verdict."""
     parts = [counts_text(each)]
     if each.new.median is not None:
         before = each.baseline.median if each.baseline is not None else None
@@ -67,7 +67,7 @@ def _figures(each: CriterionResult) -> str:
 
 
 def text_of(result: EvalResult) -> str:
-    """The whole result as text."""
+    """Returns the whole result as text."""
     lines = [*_about(result)]
     for family in Family:
         rows = list(rows_of(result, family))
@@ -125,7 +125,9 @@ def _closing(result: EvalResult) -> list[str]:
 
 
 def data_of(result: EvalResult) -> dict[str, Any]:
-    """The whole result as a JSON object. `criteria` are grouped by family, so the judged criteria are separate."""
+    """Returns the whole result as a JSON object. `criteria` are grouped by family, so the judged criteria are
+    separate.
+    """
     return {
         "about": dict(result.about),
         "margin": result.criteria.margin,
@@ -191,5 +193,5 @@ def _reasons(name: str, calls: Sequence[CallResult]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """The text without characters that XML cannot hold."""
+    """Returns the text without characters that XML cannot hold."""
     return "".join(c for c in text if c in "\n\t" or c >= " ")

@@ -102,7 +102,7 @@ def make_calls(
     workers: int | None = None,
     on_call: Callable[[Side, CallResult], None] = lambda side, call: None,
 ) -> dict[str, list[CallResult]]:
-    """Make `repeat` calls of each case for each side. Returns the calls by the name of the side, in order.
+    """Makes `repeat` calls of each case for each side. Returns the calls by the name of the side, in order.
 
     A call that cannot be made has an `error` in its evidence. `on_call` is called after each call, in any order.
     """
@@ -124,8 +124,9 @@ def make_calls(
 
 
 def _done(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, CallResult]]:
-    """The jobs with their results, in the order in which they end. Sides in different folders use different processes,
-    because a process loads each module once."""
+    """Yields the jobs with their results, in the order in which they end. Sides in different folders use different
+    processes, because a process loads each module once.
+    """
     folders = {job.side.folder for job in jobs}
     if workers <= 1 and folders == {None}:
         for job in jobs:
@@ -203,7 +204,7 @@ def _voice(settings: VoiceSettings) -> Voice:
 
 
 def _cost(call: HeardCall, prices: PriceList) -> float | None:
-    """The cost of the speech model in US dollars, if its price is known."""
+    """Returns the cost of the speech model in US dollars, if its price is known."""
     usage, model = Usage(), ""
     for record in call.records:
         if record.kind == "model.in" and record.event == "response.done":
@@ -220,7 +221,7 @@ def judge_calls(
     *,
     on_ruling: Callable[[], None] = lambda: None,
 ) -> None:
-    """Decide all criteria of all calls, and write the rulings into them. A judge is asked in several threads."""
+    """Decides all criteria of all calls, and writes the rulings into them. A judge is asked in several threads."""
     judged = criteria.of(Family.JUDGED)
     for call in calls:
         call.rulings = {

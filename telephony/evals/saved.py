@@ -16,7 +16,7 @@ RUN = "run.json"
 
 
 def save(result: EvalResult, folder: Path) -> None:
-    """Write `run.json`, `report.txt`, `junit.xml` and `index.html`. The journals of the calls are in `calls/`."""
+    """Writes `run.json`, `report.txt`, `junit.xml` and `index.html`. The journals of the calls are in `calls/`."""
     from .page import page_of
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,9 @@ def save(result: EvalResult, folder: Path) -> None:
 
 
 def load_calls(folder: Path) -> list[CallResult]:
-    """The calls of the new agent in a saved run. Another run can be compared with these calls. Raises `EvalError`."""
+    """Returns the calls of the new agent in a saved run. Another run can be compared with these calls. Raises
+    `EvalError`.
+    """
     try:
         run = json.loads((folder / RUN).read_text("utf-8"))
         return [

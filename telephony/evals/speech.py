@@ -41,7 +41,7 @@ class Voice(Protocol):
     name: str
 
     def speak(self, text: str, language: str = "en") -> bytes:
-        """The text as mu-law at 8 kHz. Blocks. Raises `EvalError`."""
+        """Returns the text as mu-law at 8 kHz. Blocks. Raises `EvalError`."""
 
 
 class StoredVoice:
@@ -95,7 +95,7 @@ class HttpVoice:
 
 
 def voice_of(name: str, *, url: str | None = None, model: str = "", voice: str = "", key: str | None = None) -> Voice:
-    """The voice with this name: `auto` (the best that is here), `stored`, `espeak-ng`, `flite`, `http`. Raises
+    """Returns the voice with this name: `auto` (the best that is here), `stored`, `espeak-ng`, `flite`, `http`. Raises
     `EvalError`."""
     match name:
         case "auto":
@@ -144,7 +144,7 @@ def _synthesised(program: str, text: str, language: str) -> bytes:
 
 
 def _levelled(ulaw: bytes) -> bytes:
-    """The speech at the common level."""
+    """Returns the speech at the common level."""
     pcm = np.frombuffer(g711.decode(ulaw), "<i2").astype(np.float64)
     frames = pcm[: len(pcm) // 160 * 160].reshape(-1, 160)
     levels = np.sqrt((frames**2).mean(axis=1)) if len(frames) else np.zeros(1)

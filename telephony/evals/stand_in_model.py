@@ -205,8 +205,9 @@ class StandInModel:
         return Reply(say="Thank you for calling. Goodbye!", calls=calls)
 
     def _tool(self, words: str, state: _State, tools: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """The tool that the caller wants: the tool whose parameters are being asked for, or else the tool with the most
-        words in common with `words`."""
+        """Returns the tool that the caller wants: the tool whose parameters are being asked for, or else the tool with
+        the most words in common with `words`.
+        """
         usable = [t for t in tools if not leaves_alone(str(t["name"]), str(t.get("description") or ""))]
         if state.tool and (current := next((t for t in usable if t["name"] == state.tool), None)) is not None:
             return current
@@ -228,7 +229,7 @@ class StandInModel:
         return replace(state, values=values, asked="")
 
     def _answer(self, words: str, instructions: str) -> str:
-        """The sentence of the instructions that has most words in common with the question."""
+        """Returns the sentence of the instructions that has most words in common with the question."""
         said = set(words_of(words)) - _COMMON
         sentences = [sentence.strip() for sentence in _SENTENCE.findall(instructions) if sentence.strip()]
         best = max(sentences, key=lambda sentence: len(said & set(words_of(sentence))), default="")
@@ -244,7 +245,7 @@ def _parameters(tool: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[st
 
 
 def _values_in(words: str, tool: Mapping[str, Any]) -> int:
-    """How many parameters of the tool have a value in these words."""
+    """Returns how many parameters of the tool have a value in these words."""
     values = [value_of(words, name, schema, asked=False) for name, schema in _parameters(tool)[0].items()]
     return sum(value is not None for value in values)
 

@@ -104,7 +104,7 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
 
 
 def exact_p(only_new: int, only_baseline: int) -> float:
-    """The two-sided p-value of McNemar's exact test."""
+    """Returns the two-sided p-value of McNemar's exact test."""
     n, less = only_new + only_baseline, min(only_new, only_baseline)
     tail = sum(math.comb(n, k) for k in range(less + 1)) / (1 << n)
     return min(1.0, 2 * tail)
@@ -138,7 +138,7 @@ def _score(b: int, c: int, n: int, delta: float) -> float:
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function crosses zero."""
+    """Returns where a falling function crosses zero."""
     for _ in range(80):
         middle = (low + high) / 2
         if function(middle) > 0:
@@ -149,7 +149,7 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """The p-values after Holm's correction, in the order of `values`."""
+    """Returns the p-values after Holm's correction, in the order of `values`."""
     adjusted = [0.0] * len(values)
     greatest = 0.0
     for rank, index in enumerate(sorted(range(len(values)), key=lambda i: values[i])):
@@ -159,8 +159,9 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def detectable(total: int, alpha: float, power: float = _POWER) -> float | None:
-    """The smallest true difference that the exact test with level `alpha` finds with this power, if all pairs that
-    differ differ in one direction. None: `total` pairs cannot show any difference."""
+    """Returns the smallest true difference that the exact test with level `alpha` finds with this power, if all pairs
+    that differ differ in one direction. None: `total` pairs cannot show any difference.
+    """
     needed = next((n for n in range(1, total + 1) if exact_p(n, 0) <= alpha), None)
     if needed is None or _at_least(needed, total, 1.0) < power:
         return None
@@ -172,18 +173,18 @@ def detectable(total: int, alpha: float, power: float = _POWER) -> float | None:
 
 
 def _at_least(needed: int, total: int, rate: float) -> float:
-    """The probability of at least `needed` successes in `total` trials."""
+    """Returns the probability of at least `needed` successes in `total` trials."""
     less: float = sum(math.comb(total, k) * rate**k * (1 - rate) ** (total - k) for k in range(needed))
     return 1 - less
 
 
 def pairs_for_same(margin: float, alpha: float) -> int:
-    """The smallest number of pairs that can show "same", if no pair differs."""
+    """Returns the smallest number of pairs that can show "same", if no pair differs."""
     return next(n for n in range(1, 1_000_000) if paired_interval(0, 0, n, 1 - 2 * alpha).high < margin)
 
 
 def compare(counts: Sequence[PairCounts], *, margin: float, alpha: float) -> list[Comparison]:
-    """Compare the new agent with the baseline, by one count of pairs for each criterion.
+    """Compares the new agent with the baseline, by one count of pairs for each criterion.
 
     "same" has priority over "better" and "worse": a difference that is certainly smaller than the margin does not
     matter, even if the difference is real.

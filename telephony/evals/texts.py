@@ -39,7 +39,7 @@ class Chat(Protocol):
     spent: Spent
 
     def ask_json(self, messages: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:
-        """Ask the text model to continue a conversation with a JSON object, and return this object. Blocks. Raises
+        """Asks the text model to continue a conversation with a JSON object, and return this object. Blocks. Raises
         `EvalError`."""
 
 
@@ -69,7 +69,7 @@ class HttpChat:
         raise AssertionError  # the last try returns or raises
 
     def _post(self, body: Mapping[str, Any], *, last: bool) -> Mapping[str, Any] | None:
-        """Send one request. Returns None if the request failed and may succeed later. Raises `EvalError`."""
+        """Sends one request. Returns None if the request failed and may succeed later. Raises `EvalError`."""
         import httpx2
 
         try:
@@ -101,7 +101,7 @@ class HttpChat:
 
 @cache
 def tls() -> ssl.SSLContext:
-    """The TLS context with the certificates of this machine. It is made once, because loading takes tens of
+    """Returns the TLS context with the certificates of this machine. It is made once, because loading takes tens of
     milliseconds."""
     return ssl.create_default_context()
 

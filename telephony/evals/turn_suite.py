@@ -79,14 +79,14 @@ class TurnFigures:
 
 @cache
 def turn_clips() -> tuple[TurnClip, ...]:
-    """The clips that come with the package."""
+    """Returns the clips that come with the package."""
     folder = files(__package__) / "clips"
     listed = tomllib.loads((folder / "index.toml").read_text("utf-8"))["clip"]
     return tuple(TurnClip(**clip, ulaw=read_ulaw((folder / f"{clip['name']}.wav").read_bytes())) for clip in listed)
 
 
 def is_cut_by(clip: TurnClip, policy: Policy, *, noise_suppression: bool = False) -> bool:
-    """Whether the clip stops the agent."""
+    """Returns whether the clip stops the agent."""
     journal = MemoryJournal()
 
     async def call() -> None:
@@ -118,7 +118,7 @@ def is_cut_by(clip: TurnClip, policy: Policy, *, noise_suppression: bool = False
 def figures_of(
     policy: Policy, clips: Sequence[TurnClip] | None = None, *, noise_suppression: bool = False
 ) -> TurnFigures:
-    """Play `clips`, or all clips of the package, and count the wrong decisions."""
+    """Plays `clips`, or all clips of the package, and counts the wrong decisions."""
     wrong: dict[bool, list[bool]] = {True: [], False: []}
     by_kind: dict[str, tuple[int, int]] = {}
     for clip in turn_clips() if clips is None else clips:

@@ -64,12 +64,12 @@ _BYE = re.compile(r"\b(goodbye|bye|good night)\b", re.I)
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, without a plural s."""
+    """Returns the words of a text in lower case, without a plural s."""
     return [word[:-1] if len(word) > 3 and word.endswith("s") else word for word in _WORD.findall(text.lower())]
 
 
 def is_backchannel(text: str) -> bool:
-    """Whether a text has only words like "mhm"."""
+    """Returns whether a text has only words like "mhm"."""
     words = _WORD.findall(text.lower())
     return 0 < len(words) <= 3 and all(word in BACKCHANNELS for word in words)
 
@@ -87,8 +87,9 @@ def is_goodbye(text: str) -> bool:
 
 
 def kind_of(name: str, description: str = "") -> str:
-    """The kind of value of a parameter. It is found by the words of the name, or else by the words of the description.
-    Empty: no word is known."""
+    """Returns the kind of value of a parameter. It is found by the words of the name, or else by the words of the
+    description. Empty: no word is known.
+    """
     for text in (name.replace("_", " "), description):
         words = set(_WORD.findall(text.lower()))
         for kind, hints in _HINTS.items():
@@ -98,7 +99,7 @@ def kind_of(name: str, description: str = "") -> str:
 
 
 def value_of(text: str, name: str, schema: Mapping[str, Any], *, asked: bool) -> Any:
-    """The value of a parameter in a text, or None. `asked`: the caller was just asked for it."""
+    """Returns the value of a parameter in a text, or None. `asked`: the caller was just asked for it."""
     if schema.get("enum"):
         said = text.casefold()
         return next((value for value in schema["enum"] if str(value).casefold() in said), None)
@@ -118,7 +119,7 @@ def value_of(text: str, name: str, schema: Mapping[str, Any], *, asked: bool) ->
 
 
 def _count(text: str) -> int | None:
-    """The first number that is not a time."""
+    """Returns the first number that is not a time."""
     rest = _TIME.sub(" ", text)
     return next((n for word in _WORD.findall(rest.lower()) if (n := _number(word)) is not None), None)
 

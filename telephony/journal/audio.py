@@ -55,7 +55,7 @@ class CallAudio:
 
 
 def rebuild(call: RecordedCall) -> CallAudio:
-    """Rebuild both sides. The agent's side ends with the caller's side."""
+    """Rebuilds both sides. The agent's side ends with the caller's side."""
     voices = {part_id: voice_of(part, call.output_format) for part_id, part in call.parts.items()}
     agent = bytearray(SILENCE * len(call.caller))
     spans: list[HeardSpan] = []
@@ -79,8 +79,9 @@ def rebuild(call: RecordedCall) -> CallAudio:
 
 
 def voice_of(part: Part, output_format: str) -> bytes:
-    """The audio of a part as mu-law, converted chunk by chunk as in the call. The filter is flushed at the end of the
-    part."""
+    """Returns the audio of a part as mu-law, converted chunk by chunk as in the call. The filter is flushed at the end
+    of the part.
+    """
     if part.is_clip or output_format == "audio/pcmu":
         return b"".join(part.chunks)
     resampler = Downsampler3()
@@ -91,7 +92,7 @@ def voice_of(part: Part, output_format: str) -> bytes:
 
 
 def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
-    """The played positions of the stream: (first, end, sample of the call at which the first was heard)."""
+    """Returns the played positions of the stream: (first, end, sample of the call at which the first was heard)."""
     sent = max((media.position + media.n_bytes for media in call.media), default=0)
     runs = sorted(call.runs.items())
     runs += _open_runs(call, runs[-1] if runs else None)
@@ -107,7 +108,7 @@ def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
 
 
 def pcm_of(ulaw: bytes) -> NDArray[np.int16]:
-    """Convert mu-law to 16-bit samples."""
+    """Converts mu-law to 16-bit samples."""
     return np.frombuffer(g711.decode(ulaw), dtype="<i2")
 
 
@@ -117,7 +118,7 @@ def _samples(voices: Mapping[PartId, bytes], segment: Segment) -> bytes:
 
 
 def _with_bed(call: RecordedCall, media: Media, speech: bytes) -> bytes:
-    """The sent samples: the speech mixed with the clip under it."""
+    """Returns the sent samples: the speech mixed with the clip under it."""
     if media.bed is None:
         return speech
     clip, at = call.clips.get(media.bed[0], b""), media.bed[1]
@@ -150,7 +151,9 @@ def _joined(spans: list[HeardSpan]) -> list[HeardSpan]:
 
 
 def _open_runs(call: RecordedCall, last: tuple[int, float] | None) -> list[tuple[int, float]]:
-    """The runs that a truncated journal does not have. A run begins when audio is sent after all audio was played."""
+    """Returns the runs that a truncated journal does not have. A run begins when audio is sent after all audio was
+    played.
+    """
     runs: list[tuple[int, float]] = []
     after_clear = {_sent_at(call, t) for t in call.clears}
     for media in call.media:
@@ -165,7 +168,7 @@ def _open_runs(call: RecordedCall, last: tuple[int, float] | None) -> list[tuple
 
 
 def _cut_position(call: RecordedCall, t: float, runs: list[tuple[int, float]]) -> int:
-    """The stream position of a clear: that of its interruption, else the position that was playing."""
+    """Returns the stream position of a clear: that of its interruption, else the position that was playing."""
     for interruption in call.interruptions:
         if interruption.position is not None and abs(interruption.t - t) < SAME_STEP_S:
             return interruption.position
@@ -179,7 +182,7 @@ def _sent_at(call: RecordedCall, t: float) -> int:
 
 
 def _without(start: int, end: int, dead: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The parts of the interval outside of the dead intervals."""
+    """Returns the parts of the interval outside of the dead intervals."""
     pieces = [(start, end)]
     for dead_start, dead_end in dead:
         pieces = [

@@ -27,7 +27,7 @@ _MAX_MS = 7 * 86_400_000.0
 
 
 def collect(records: Iterable[Record]) -> RecordedCall:
-    """Collect a call from its records. A truncated journal gives a shorter call."""
+    """Collects a call from its records. A truncated journal gives a shorter call."""
     return _Collector().run(records)
 
 
@@ -88,7 +88,7 @@ class _Collector:
         return self.call
 
     def _detected(self) -> list[Speech]:
-        """The caller's speech in a call without a model, which would have reported it."""
+        """Returns the caller's speech in a call without a model, which would have reported it."""
         return [
             Speech(f"caller_{n}", self.call.lag_s + start_ms / 1000, start_ms, end_ms)
             for n, (start_ms, end_ms) in enumerate(detected_speech(bytes(self.call.caller)), 1)
@@ -107,7 +107,7 @@ class _Collector:
         self._first_frame = True
 
     def _at(self, message: Mapping[str, Any]) -> int:
-        """The sample of the call at which the stream of this message begins."""
+        """Returns the sample of the call at which the stream of this message begins."""
         streams = self.call.streams
         if len(streams) < 2:
             return 0

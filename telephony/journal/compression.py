@@ -22,7 +22,7 @@ _running: list[subprocess.Popen[bytes]] = []
 
 
 def compress(path: Path) -> Path:
-    """Replace `path` by `path.gz`, with mode 0600. A crash leaves one of the two."""
+    """Replaces `path` by `path.gz`, with mode 0600. A crash leaves one of the two."""
     target, partial = path.with_name(f"{path.name}.gz"), path.with_name(f".{path.name}.gz.part")
     with (
         path.open("rb") as source,
@@ -37,7 +37,7 @@ def compress(path: Path) -> Path:
 
 
 def compress_later(path: Path) -> None:
-    """Start a process that compresses the file, and return at once. May be called from a thread.
+    """Starts a process that compresses the file, and return at once. May be called from a thread.
 
     If no process can be started, the journal stays uncompressed.
     """

@@ -47,7 +47,7 @@ _WORDS = {
 
 
 def cause_of(value: Any) -> CutCause:
-    """The cause in an `interruption` record. Older journals have no cause. Their interruptions count as the
+    """Returns the cause in an `interruption` record. Older journals have no cause. Their interruptions count as the
     caller's."""
     try:
         return CutCause(value)

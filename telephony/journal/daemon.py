@@ -16,8 +16,9 @@ _LOOK_S = 1.0
 
 
 async def in_daemon(work: Callable[[], T], name: str) -> T:
-    """Run `work` in a daemon thread and await its result. A disk that hangs then does not keep the process from ending,
-    as it would with `asyncio.to_thread`."""
+    """Runs `work` in a daemon thread and awaits its result. A disk that hangs then does not keep the process from
+    ending, as it would with `asyncio.to_thread`.
+    """
     outcome: Future[T] = Future()
     done = threading.Event()
 

@@ -13,7 +13,7 @@ _SILENCE_MS = 500
 
 
 def detected_speech(ulaw: bytes) -> list[tuple[float, float]]:
-    """The stretches of speech (start, end) in milliseconds, in order. `ulaw` is mono mu-law at 8 kHz."""
+    """Returns the stretches of speech (start, end) in milliseconds, in order. `ulaw` is mono mu-law at 8 kHz."""
     found: list[tuple[float, float]] = []
     start_ms: float | None = None
     detector = SpeechDetector(threshold=_THRESHOLD, silence_ms=_SILENCE_MS)

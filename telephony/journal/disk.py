@@ -27,7 +27,7 @@ class Files:
     """The file system. Each method may block for as long as the disk does, and raises `OSError`."""
 
     def create(self, path: Path) -> tuple[Path, int]:
-        """Make a new file (mode 0600) and its folders. Returns its path and a file descriptor to append to it.
+        """Makes a new file (mode 0600) and its folders. Returns its path and a file descriptor to append to it.
 
         If `path` exists, a number is added to the name: a journal is never overwritten.
         """
@@ -41,7 +41,7 @@ class Files:
         raise AssertionError("unreachable")
 
     def write(self, fd: int, data: memoryview) -> int:
-        """Write some of the data. Returns the number of bytes."""
+        """Writes some of the data. Returns the number of bytes."""
         return os.write(fd, data)
 
     def truncate(self, fd: int, length: int) -> None:
@@ -51,7 +51,7 @@ class Files:
         os.close(fd)
 
     def probe(self, folder: Path) -> None:
-        """Test the folder: make a file in it, write 64 KiB and remove it. Makes the folder if needed."""
+        """Tests the folder: make a file in it, write 64 KiB and removes it. Makes the folder if needed."""
         _make(folder)
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             view = memoryview(_PROBE)
@@ -73,10 +73,10 @@ class _Queued(Protocol):
     closed: threading.Event
 
     def drain(self, files: Files) -> None:
-        """Write what is queued. Raises no `OSError`."""
+        """Writes what is queued. Raises no `OSError`."""
 
     def settle(self, files: Files) -> None:
-        """Close the file. Raises no `OSError`."""
+        """Closes the file. Raises no `OSError`."""
 
 
 class Disk:
@@ -142,13 +142,13 @@ class Disk:
         return self.dropped + self.unwritten
 
     def start(self) -> None:
-        """Start the thread, and keep it until `stop`."""
+        """Starts the thread, and keeps it until `stop`."""
         self._stays = True
         with self._lock:
             self._ensure_thread()
 
     def stop(self) -> None:
-        """Ask the thread to end when the last journal is finished. Does not wait for it."""
+        """Asks the thread to end when the last journal is finished. Does not wait for it."""
         self._stays = False
         self._wake.set()
 
@@ -159,7 +159,7 @@ class Disk:
         self._wake.set()  # the thread may be about to wait
 
     def takes(self, n_chars: int) -> bool:
-        """Whether the queue has room for this many characters. Wakes the thread when the queue fills."""
+        """Returns whether the queue has room for this many characters. Wakes the thread when the queue fills."""
         queued = self.taken - self.written
         if queued > self._max_queued // 4:
             self._wake.set()
@@ -169,17 +169,17 @@ class Disk:
         self._wake.set()
 
     def check(self, folder: Path) -> None:
-        """Let the thread test this folder. Returns at once; `checked` waits for the result."""
+        """Lets the thread test this folder. Returns at once; `checked` waits for the result."""
         self._checked.clear()
         self._folder = folder
         self._wake.set()
 
     def checked(self, within_s: float) -> bool:
-        """Wait for the result of `check`, which is in `fault`. Blocks. False: there was no result in time."""
+        """Waits for the result of `check`, which is in `fault`. Blocks. False: there was no result in time."""
         return self._checked.wait(within_s)
 
     def settle(self, within_s: float | None = None) -> bool:
-        """Wait until every closed journal is on the disk. Blocks. False: some are not."""
+        """Waits until every closed journal is on the disk. Blocks. False: some are not."""
         deadline = None if within_s is None else time.monotonic() + within_s
         with self._lock:
             closing = [journal for journal in self._journals if journal.closing]
@@ -198,7 +198,7 @@ class Disk:
     # --- the journals' thread ----------------------------------------------------------------------------------------
 
     def failed(self, fault: str) -> None:
-        """Set the fault of the disk. It stays until a `check` succeeds, because a file that can be written does not
+        """Sets the fault of the disk. It stays until a `check` succeeds, because a file that can be written does not
         show that a new file can be made."""
         if not self._fault:
             self._on_change(fault)
@@ -239,7 +239,7 @@ class Disk:
 
 
 def settle(within_s: float | None = None) -> bool:
-    """Wait until every closed journal of this process is on the disk. Blocks. False: some are not.
+    """Waits until every closed journal of this process is on the disk. Blocks. False: some are not.
 
     A program needs this before it reads its own journals. At the exit of the process it runs for at most five seconds.
     """

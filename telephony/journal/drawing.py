@@ -70,7 +70,7 @@ Shape = Rect | Line | Polygon | Text | Bars
 
 
 def png(shapes: Sequence[Shape], width: int, height: int) -> bytes:
-    """The shapes on white, as a PNG file."""
+    """Returns the shapes on white, as a PNG file."""
     image = Image.new("RGB", (width * _SCALE, height * _SCALE), "white")
     draw = ImageDraw.Draw(image)
     for shape in shapes:
@@ -82,7 +82,7 @@ def png(shapes: Sequence[Shape], width: int, height: int) -> bytes:
 
 
 def svg(shapes: Sequence[Shape], width: int, height: int) -> str:
-    """The shapes on white, as a self-contained SVG document."""
+    """Returns the shapes on white, as a self-contained SVG document."""
     body = "\n".join(_element(shape) for shape in shapes)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -95,7 +95,7 @@ def text_width(text: str, size: float) -> float:
 
 
 def wrap(text: str, size: float, width: float, max_lines: int) -> list[str]:
-    """The text in lines of at most `width`. A text that does not fit ends with an ellipsis."""
+    """Returns the text in lines of at most `width`. A text that does not fit ends with an ellipsis."""
     lines: list[str] = []
     words = text.split()
     while words and len(lines) < max_lines:
@@ -162,7 +162,7 @@ def _element(shape: Shape) -> str:
 
 
 def _path(lines: Sequence[tuple[int, int, int]]) -> str:
-    """The lines as a path with relative steps, from the middle of each pixel."""
+    """Returns the lines as a path with relative steps, from the middle of each pixel."""
     parts: list[str] = []
     at = (0, 0)
     for x, y, height in lines:
@@ -178,7 +178,7 @@ def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _plain(text: str) -> str:
-    """The text in the characters of pillow's own font: ASCII, the ellipsis and the middle dot."""
+    """Returns the text in the characters of pillow's own font: ASCII, the ellipsis and the middle dot."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_PLAIN).replace("…", "\0"))
     ascii_only = "".join(c if c.isascii() or c == "·" else "" if unicodedata.combining(c) else "?" for c in decomposed)
     return ascii_only.replace("\0", "…")

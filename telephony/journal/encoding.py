@@ -21,7 +21,7 @@ _GREATEST = 10**4000
 
 
 def parse_object(text: str | bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any] | None:
-    """The JSON object (RFC 8259) in a text; None: there is none, or it is nested deeper than `max_depth`.
+    """Returns the JSON object (RFC 8259) in a text; None: there is none, or it is nested deeper than `max_depth`.
 
     Accepts lone surrogates and integers of more than 64 bits. Refuses NaN, Infinity and numbers beyond a float.
     """
@@ -38,7 +38,7 @@ def parse_object(text: str | bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any
 
 
 def dump(fields: Mapping[str, Any]) -> str:
-    """The fields as one JSON object.
+    """Returns the fields as one JSON object.
 
     A value that is not JSON becomes its `repr`, a lone surrogate U+FFFD, NaN and infinity null, and a value nested
     deeper than `MAX_DEPTH` "...".
@@ -50,7 +50,7 @@ def dump(fields: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """The value in JSON's types only."""
+    """Returns the value in JSON's types only."""
     match value:
         case None | bool():
             return value

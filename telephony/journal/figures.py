@@ -72,7 +72,7 @@ class Figures:
     handoffs: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as a JSON object. Milliseconds have one decimal."""
+        """Returns the figures as a JSON object. Milliseconds have one decimal."""
         answers = [latency.ms for latency in self.latencies if latency.after == "speech"]
         return {
             "call_s": round(self.call_s, 3),
@@ -93,7 +93,7 @@ class Figures:
 
 
 def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
-    """The figures that follow from the journal."""
+    """Returns the figures that follow from the journal."""
     cpu_s = (call.end or {}).get("cpu_s")
     return Figures(
         call_s=call.duration_ms / 1000,
@@ -122,7 +122,7 @@ def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
 
 
 def end_of_voice_ms(caller: bytes, speech: Speech, end_ms: float) -> float:
-    """The end of the caller's voice within a turn: its last 20 ms frame within 30 dB of the loudest."""
+    """Returns the end of the caller's voice within a turn: its last 20 ms frame within 30 dB of the loudest."""
     first, last = int(speech.start_ms * 8) // FRAME, int(end_ms * 8) // FRAME
     pcm = pcm_of(caller)[first * FRAME : last * FRAME].astype(np.float64)
     frames = pcm[: len(pcm) // FRAME * FRAME].reshape(-1, FRAME)

@@ -52,7 +52,7 @@ class LoggedStream:
 
 
 def read_log(lines: Iterable[str]) -> tuple[list[LoggedStream], list[str]]:
-    """The streams that start in these lines, in order, and the problems."""
+    """Returns the streams that start in these lines, in order, and the problems."""
     log = _Log()
     for number, line in enumerate(lines, 1):
         log.take(number, line)
@@ -149,7 +149,8 @@ class _Log:
 
 
 def _message(line: str) -> dict[str, Any] | None:
-    """The message in a line, with any text around it, or as the `message` of the log's JSON. None: there is none.
+    """Returns the message in a line, with any text around it, or as the `message` of the log's JSON. None: there is
+    none.
 
     Raises:
         ValueError: there is a message that cannot be read.
@@ -180,7 +181,7 @@ def _stamp(value: Any) -> int:
 
 
 def _is_outbound(stream: LoggedStream, of_track: Mapping[str, Any]) -> bool:
-    """Whether this is audio to the caller. A message without a track has the only track of its stream."""
+    """Returns whether this is audio to the caller. A message without a track has the only track of its stream."""
     track = of_track.get("track")
     if track is None:
         return stream.start.get("tracks") in (["outbound"], ["outbound_track"])

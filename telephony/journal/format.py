@@ -91,7 +91,7 @@ EXACT_SAMPLES = 4
 
 
 def schema_of(header: Mapping[str, Any]) -> int:
-    """Return the version of the format in which a journal was written. A header without a valid version: 1."""
+    """Returns the version of the format in which a journal was written. A header without a valid version: 1."""
     schema = header.get("schema")
     return schema if isinstance(schema, int) else 1
 
@@ -105,14 +105,14 @@ class Journal(Protocol):
     """Takes records. The methods neither block nor raise."""
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
-        """Write one record. Fields are JSON values; other values are written as their `repr`."""
+        """Writes one record. Fields are JSON values; other values are written as their `repr`."""
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        """Write one record whose `message` is JSON text: an object that `encoding.parse_object` accepts. It is not
+        """Writes one record whose `message` is JSON text: an object that `encoding.parse_object` accepts. It is not
         checked."""
 
     def close(self) -> None:
-        """Take no more records. Queued records are still written. Idempotent."""
+        """Takes no more records. Queued records are still written. Idempotent."""
 
 
 class Record(NamedTuple):
@@ -154,7 +154,7 @@ class Segment:
 
 
 def object_at(message: Any, *names: str) -> Mapping[str, Any]:
-    """The object at this path in a message; empty if there is no object."""
+    """Returns the object at this path in a message; empty if there is no object."""
     found = message
     for name in names:
         found = found.get(name) if isinstance(found, dict) else None
@@ -162,7 +162,7 @@ def object_at(message: Any, *names: str) -> Mapping[str, Any]:
 
 
 def segments_of(message: Mapping[str, Any]) -> list[Segment]:
-    """The segments of a `twilio.out` media message, in order; their lengths add up to its `bytes`.
+    """Returns the segments of a `twilio.out` media message, in order; their lengths add up to its `bytes`.
 
     Raises `KeyError`, `TypeError` or `ValueError` for a malformed message.
     """

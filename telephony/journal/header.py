@@ -19,7 +19,9 @@ def configuration(
     *, greeting: str | bytes | None, ambience: bytes | None, model_config: Mapping[str, Any],
     run_config: Mapping[str, Any], **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """The options as JSON values. Other values (hooks, guardrails, functions) become the names of their types."""
+    """Returns the options as JSON values. Other values (hooks, guardrails, functions) become the names of their
+    types.
+    """
     return {
         "greeting": _clip(greeting) if isinstance(greeting, bytes) else greeting,
         "model_config": _plain({key: model_config[key] for key in _MODEL_KEYS if key in model_config}),
@@ -30,7 +32,7 @@ def configuration(
 
 
 def model_of(model: Any) -> dict[str, Any]:
-    """The class of the model, and its turn policy."""
+    """Returns the class of the model, and its turn policy."""
     policy = getattr(model, "turn_policy", None)
     turns = {} if policy is None else {"turn_policy": {"type": type(policy).__name__, **_public(policy)}}
     return {"type": f"{type(model).__module__}.{type(model).__qualname__}", **turns}
@@ -45,7 +47,7 @@ def _clip(ulaw: bytes) -> dict[str, Any]:
 
 
 def digest_of(ulaw: bytes) -> str:
-    """The name of a clip in journals."""
+    """Returns the name of a clip in journals."""
     return hashlib.sha256(ulaw).hexdigest()[:16]
 
 

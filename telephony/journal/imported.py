@@ -50,7 +50,7 @@ def import_call(
     caller_only: bool = False,
     raw: RawAudio | None = None,
 ) -> Imported:
-    """Make journals in `folder` from a recording or a log. The first bytes of the file decide which it is.
+    """Makes journals in `folder` from a recording or a log. The first bytes of the file decide which it is.
 
     `raw`, or the ending of the name (`RAW_SUFFIXES`), says that it is audio without a header.
 
@@ -71,7 +71,7 @@ def import_call(
 
 
 def import_twilio(source: Path, folder: Path) -> Imported:
-    """Make a journal for each call in a server's log of media stream messages.
+    """Makes a journal for each call in a server's log of media stream messages.
 
     Each line has one JSON object, with any text around it. Successive streams of one call are one recording;
     simultaneous streams are one each. Times are those of the frames. The outbound track is the agent's voice. Messages
@@ -103,7 +103,7 @@ def import_audio(
     caller_only: bool = False,
     raw: RawAudio | None = None,
 ) -> Path:
-    """Make a journal in `folder` from a recording of any kind and rate. See `import_call`.
+    """Makes a journal in `folder` from a recording of any kind and rate. See `import_call`.
 
     Raises:
         AudioFileError, JournalError: a file cannot be read, or its number of channels is wrong.
@@ -131,12 +131,12 @@ def import_audio(
 
 
 def _raw_coding(source: Path, raw: RawAudio | None) -> RawAudio | None:
-    """The encoding of a file without a header. None: it has one, or it is no audio."""
+    """Returns the encoding of a file without a header. None: it has one, or it is no audio."""
     return raw or RAW_SUFFIXES.get(source.suffix.lower())
 
 
 def _channels(source: Path, raw: RawAudio | None) -> list[bytes]:
-    """The channels of a recording as mu-law."""
+    """Returns the channels of a recording as mu-law."""
     data = source.read_bytes()
     coding = _raw_coding(source, raw)
     if coding is None or container_of(data[:_SNIFFED]) is not None:
@@ -145,8 +145,9 @@ def _channels(source: Path, raw: RawAudio | None) -> list[bytes]:
 
 
 def _recordings(streams: Sequence[LoggedStream]) -> Iterator[list[LoggedStream]]:
-    """The streams of each recording. A stream that begins before another of its call has ended is a recording of its
-    own."""
+    """Yields the streams of each recording. A stream that begins before another of its call has ended is a recording of
+    its own.
+    """
     open_calls: list[list[LoggedStream]] = []
     for stream in streams:
         for call in open_calls:
@@ -190,8 +191,9 @@ def _place(call_sid: str, folder: Path) -> tuple[str, Path]:
 
 
 def _records(stream: LoggedStream, t: float, sent: int) -> list[tuple[float, str, dict[str, Any]]]:
-    """The stream's records (time, kind, fields) in order of time. The stream begins at `t`, after `sent` samples of the
-    agent."""
+    """Returns the stream's records (time, kind, fields) in order of time. The stream begins at `t`, after `sent`
+    samples of the agent.
+    """
     start = {"accountSid": "", "customParameters": {}, "mediaFormat": _FORMAT, **stream.start, "streamSid": stream.sid}
     messages: list[tuple[float, dict[str, Any]]] = [(t, {"event": "start", "start": start})]
     rest_ms = stream.end_ms - len(_lane(stream.caller)) // 8
@@ -236,7 +238,7 @@ def _lane(pieces: Sequence[LoggedAudio]) -> bytearray:
 
 
 def _agent(t: float, position: int, ulaw: bytes) -> list[tuple[float, str, dict[str, Any]]]:
-    """The records of a piece of the agent's audio, as if it had been received and sent when it was heard."""
+    """Returns the records of a piece of the agent's audio, as if it had been received and sent when it was heard."""
     delta: dict[str, Any] = {
         "type": "response.output_audio.delta",
         "item_id": _ITEM,

@@ -68,7 +68,7 @@ class Journals:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The journals that the settings configure."""
+        """Returns the journals that the settings configure."""
         return cls(
             settings.telephony_journal_dir,
             redaction=lambda: redaction_of(settings),
@@ -103,21 +103,22 @@ class Journals:
         return self._disk.lost
 
     def open(self, call_sid: str) -> Journal:
-        """The journal of a call, `<folder>/<call sid>/journal.jsonl`, or a `NullJournal` if journals are off. Returns
-        at once."""
+        """Returns the journal of a call, `<folder>/<call sid>/journal.jsonl`, or a `NullJournal` if journals are off.
+        Returns at once.
+        """
         if (path := self.path_of(call_sid)) is None:
             return NullJournal()
         return JournalWriter(path, redaction=self._redaction(), compress=self._compress, disk=self._disk)
 
     def path_of(self, call_sid: str) -> Path | None:
-        """Where the journal of this call is. None: journals are off."""
+        """Returns where the journal of this call is. None: journals are off."""
         if self.folder is None:
             return None
         safe = "".join(c for c in call_sid if c.isascii() and c.isalnum())[:64] or "unknown"
         return self.folder / safe / JOURNALS[0]
 
     def refused(self) -> None:
-        """Log that a call was refused because it would have no journal: at once, then once a minute."""
+        """Logs that a call was refused because it would have no journal: at once, then once a minute."""
         self._repeats.error(
             "refused",
             f"A call is refused: TELEPHONY_JOURNAL_REQUIRED is set, and journals cannot be written. {self.fault}.",
@@ -141,8 +142,9 @@ class Journals:
         self._disk.stop()
 
     async def watch(self, report: Callable[[bool, int], None]) -> None:
-        """Log changes, test a failed disk again, and call `report` with whether journals can be written and the number
-        of lost records. Runs until it is cancelled."""
+        """Logs changes, tests a failed disk again, and call `report` with whether journals can be written and the
+        number of lost records. Runs until it is cancelled.
+        """
         clock = asyncio.get_running_loop().time
         again = clock() + _AGAIN_S
         while True:
@@ -156,7 +158,7 @@ class Journals:
             await asyncio.sleep(_EVERY_S)
 
     def _log_changes(self) -> None:
-        """Log each new state, and lost records at most once a minute."""
+        """Logs each new state, and lost records at most once a minute."""
         fault, lost = self.fault, self.lost
         if fault and not self._logged_fault:
             then = (
@@ -177,7 +179,7 @@ class Journals:
 
 
 def redaction_of(settings: Settings) -> Redaction:
-    """The masking that the settings configure. It includes all secrets of the settings."""
+    """Returns the masking that the settings configure. It includes all secrets of the settings."""
     return redaction(
         on=settings.telephony_redact,
         secrets=secrets_in(settings),

@@ -27,7 +27,8 @@ _MAX_DEPTH = 300
 
 
 def read_journal(path: Path) -> Iterator[Record]:
-    """The records of a file, in order, including records of unknown kinds. Also reads the compressed file, `path.gz`.
+    """Yields the records of a file, in order, including records of unknown kinds. Also reads the compressed file,
+    `path.gz`.
 
     An incomplete last line, the rest of a damaged compressed file, and lines that are no records are skipped, with one
     warning in the log.
@@ -48,7 +49,7 @@ def _reading(path: Path) -> Iterator[Iterable[bytes]]:
 
 
 def _up_to_the_damage(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
-    """The lines of a file, up to the first byte that cannot be uncompressed."""
+    """Yields the lines of a file, up to the first byte that cannot be uncompressed."""
     n_lines = 0
     try:
         for line in lines:
@@ -86,7 +87,7 @@ class _Checked:
         self._odd: list[str] = []
 
     def record(self, line: bytes) -> Record | None:
-        """The record in a line. None: the line is empty, incomplete or no record."""
+        """Returns the record in a line. None: the line is empty, incomplete or no record."""
         self._lines += 1
         if not line.endswith(b"\n") or not line.strip():
             return None
@@ -102,12 +103,12 @@ class _Checked:
         return record
 
     def seen(self) -> None:
-        """Count a line that was parsed elsewhere."""
+        """Counts a line that was parsed elsewhere."""
         self._lines += 1
         self._records += 1
 
     def done(self) -> None:
-        """Report. Raises `JournalError` if no line was a record."""
+        """Reports. Raises `JournalError` if no line was a record."""
         if self._odd and not self._records:
             raise JournalError(
                 f"{self._name} is no journal: {self._odd[0]}. `telephony calls import` makes journals of the logs and "
@@ -119,7 +120,7 @@ class _Checked:
 
 
 def parse_line(line: bytes) -> Record:
-    """The record in one line. Raises `ValueError`."""
+    """Returns the record in one line. Raises `ValueError`."""
     data = parse_object(line, _MAX_DEPTH)
     if data is None:
         raise ValueError("not a JSON object")

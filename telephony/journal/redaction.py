@@ -54,11 +54,11 @@ class Redaction:
         return not (self.secrets or self.patterns or self.audio)
 
     def stated(self) -> dict[str, Any]:
-        """The description of the masking for the header of the journal. It has no secrets and no patterns."""
+        """Returns the description of the masking for the header of the journal. It has no secrets and no patterns."""
         return {"digits": self.digits, "patterns": len(self.patterns), "audio": self.audio}
 
     def line(self, text: str) -> str:
-        """Mask one line of a journal. It stays valid JSON."""
+        """Masks one line of a journal. It stays valid JSON."""
         if _is_audio(text):
             return _AUDIO.sub(self._masked, text) if self.audio else text
         if self.audio and '"session.updated"' in text[:200]:
@@ -89,8 +89,9 @@ PLAIN = Redaction(digits=False)
 def redaction(
     *, on: bool = True, secrets: Iterable[str | None] = (), patterns: Iterable[str] = (), audio: bool = False
 ) -> Redaction:
-    """The redaction from the settings. `on=False` switches all masking off. Raises `SettingsError` for a pattern that
-    cannot be used."""
+    """Returns the redaction from the settings. `on=False` switches all masking off. Raises `SettingsError` for a
+    pattern that cannot be used.
+    """
     if not on:
         return Redaction(digits=False)
     known = tuple(sorted({s for s in secrets if s and len(s) >= 8}, key=len, reverse=True))
@@ -126,7 +127,7 @@ def _speaks_pcmu(text: str) -> bool:
 
 
 def _changed(text: str, change: Callable[[str], str], *, keep: Callable[[str], bool]) -> str:
-    """The line with `change` applied to its strings. Unchanged text stays exactly as it is."""
+    """Returns the line with `change` applied to its strings. Unchanged text stays exactly as it is."""
     data = json.loads(text)
     del data["t"]
     changed = change_strings(data, change, keep=keep)

@@ -37,7 +37,7 @@ class StoredCall:
 
 
 def stored_calls(folder: Path) -> list[StoredCall]:
-    """The calls in a folder, oldest first. Raises `JournalError` if the folder does not exist."""
+    """Returns the calls in a folder, oldest first. Raises `JournalError` if the folder does not exist."""
     if not folder.is_dir():
         raise JournalError(f"{folder} is no folder of journals.")
     return sorted(_calls(folder), key=lambda call: (call.written, call.sid))
@@ -54,7 +54,7 @@ def _calls(folder: Path) -> Iterator[StoredCall]:
 
 
 def find_call(folder: Path, name: str) -> Path:
-    """The journal of a call, by path, sid, or unambiguous beginning of the sid. Raises `JournalError`."""
+    """Returns the journal of a call, by path, sid, or unambiguous beginning of the sid. Raises `JournalError`."""
     path = Path(name)
     if path.is_file():
         with path.open("rb") as file:
@@ -75,7 +75,7 @@ def find_call(folder: Path, name: str) -> Path:
 
 
 def purge(folder: Path, *, days: float, now: datetime, dry_run: bool = False) -> list[StoredCall]:
-    """Delete the folders of calls that are older than `days`. Returns these calls.
+    """Deletes the folders of calls that are older than `days`. Returns these calls.
 
     A folder without a journal stays.
     """
@@ -87,7 +87,7 @@ def purge(folder: Path, *, days: float, now: datetime, dry_run: bool = False) ->
 
 
 async def purge_daily(folder: Path, days: float, sources: Sources = SYSTEM) -> None:
-    """Delete calls that are older than `days`, now and once a day. Runs until it is cancelled."""
+    """Deletes calls that are older than `days`, now and once a day. Runs until it is cancelled."""
     while True:
         try:
             gone = await in_daemon(partial(purge, folder, days=days, now=sources.now()), "old journals")

@@ -32,12 +32,12 @@ CALLER, AGENT, UNHEARD, CUT, TOOL, KEY, ANSWER, MARK, NOTE = (
 
 
 def timeline_png(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event], figures: Figures) -> bytes:
-    """The picture as a PNG file."""
+    """Returns the picture as a PNG file."""
     return png(_shapes(call, audio, entries, figures), WIDTH, HEIGHT)
 
 
 def timeline_svg(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event], figures: Figures) -> str:
-    """The picture as an SVG document."""
+    """Returns the picture as an SVG document."""
     return svg(_shapes(call, audio, entries, figures), WIDTH, HEIGHT)
 
 
@@ -90,7 +90,7 @@ def _frame(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
 
 
 def _unheard(call: RecordedCall, turns: Sequence[Turn]) -> bytes:
-    """The unheard rest of each interrupted turn, where it would have been played, up to the next turn."""
+    """Returns the unheard rest of each interrupted turn, where it would have been played, up to the next turn."""
     lane = bytearray(b"\xff" * len(call.caller))
     spoken = [turn for turn in turns if turn.speaker == "agent"]
     for turn, following in itertools.zip_longest(spoken, spoken[1:]):
@@ -104,7 +104,9 @@ def _unheard(call: RecordedCall, turns: Sequence[Turn]) -> bytes:
 
 
 def _wave(ulaw: bytes, y: float, color: str, axis: _Axis) -> Iterator[Shape]:
-    """The envelope: the loudest sample of each pixel column, in both directions. Silent columns are not drawn."""
+    """Yields the envelope: the loudest sample of each pixel column, in both directions. Silent columns are not
+    drawn.
+    """
     pcm = np.abs(pcm_of(ulaw).astype(np.int32))
     edges = np.linspace(0, len(pcm), RIGHT - LEFT + 1).astype(int)
     peaks = np.array([pcm[a:b].max(initial=0) for a, b in itertools.pairwise(edges)])
@@ -126,7 +128,7 @@ def _marks(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
 
 
 def _texts(axis: _Axis, turns: Sequence[Turn], y: float, color: str, *, upwards: bool) -> Iterator[Shape]:
-    """The text of each turn, in the space before the next turn of the same speaker."""
+    """Yields the text of each turn, in the space before the next turn of the same speaker."""
     size, line_height = 13.0, 17
     turns = _apart([turn for turn in turns if turn.heard or turn.speaker == "caller"], axis)
     for n, turn in enumerate(turns):
@@ -146,7 +148,7 @@ _Entry = TypeVar("_Entry", Turn, Event)
 
 
 def _apart(entries: Sequence[_Entry], axis: _Axis) -> list[_Entry]:
-    """The entries whose texts have some room. In a long call not every text has."""
+    """Returns the entries whose texts have some room. In a long call not every text has."""
     found: list[_Entry] = []
     for each in entries:
         if not found or axis.x(each.start_ms) - axis.x(found[-1].start_ms) >= _ROOM:

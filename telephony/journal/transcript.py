@@ -65,7 +65,7 @@ def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
 
 
 def to_json(entries: Sequence[Turn | Event]) -> list[dict[str, Any]]:
-    """The entries as JSON objects; `type` is `turn` or the event's kind, times are whole milliseconds."""
+    """Returns the entries as JSON objects; `type` is `turn` or the event's kind, times are whole milliseconds."""
     objects = []
     for entry in entries:
         fields = {k: v for k, v in asdict(entry).items() if k != "kind" and v is not None}
@@ -75,12 +75,12 @@ def to_json(entries: Sequence[Turn | Event]) -> list[dict[str, Any]]:
 
 
 def to_text(entries: Sequence[Turn | Event]) -> str:
-    """The entries as lines of text. Square brackets enclose what the caller did not hear."""
+    """Returns the entries as lines of text. Square brackets enclose what the caller did not hear."""
     return "".join(f"{_clock(entry.start_ms)}  {line_of(entry)}\n" for entry in entries)
 
 
 def line_of(entry: Turn | Event) -> str:
-    """The text of one entry, without its time."""
+    """Returns the text of one entry, without its time."""
     match entry:
         case Turn(speaker="caller"):
             return f"Caller  {entry.said or '(speech)'}"
@@ -135,7 +135,9 @@ def _agent_turns(call: RecordedCall, audio: CallAudio) -> list[Turn]:
 
 
 def _heard_text(part: Part, voice: bytes, samples: int) -> str:
-    """The words in the first `samples` of the voice. The share of the letters is the share of the time with sound."""
+    """Returns the words in the first `samples` of the voice. The share of the letters is the share of the time with
+    sound.
+    """
     text = part.transcript.strip()
     if samples == 0:
         return ""
@@ -155,7 +157,7 @@ def _cut_text(interruption: Interruption) -> str:
 
 
 def _key(digit: str) -> str:
-    """The key, or "a key" if the journal masks it."""
+    """Returns the key, or "a key" if the journal masks it."""
     return digit if digit.isascii() else "a key"
 
 

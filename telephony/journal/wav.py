@@ -21,7 +21,7 @@ _BLOCK = 80_000
 
 
 def write_stereo(path: Path, audio: CallAudio) -> None:
-    """Write both sides at 8 kHz: the caller left, the agent as heard right. The file is valid after its first second.
+    """Writes both sides at 8 kHz: the caller left, the agent as heard right. The file is valid after its first second.
     Raises `OSError`."""
     with StereoWriter(path) as file:
         for at in range(0, len(audio.caller), _BLOCK):
@@ -44,7 +44,7 @@ class StereoWriter:
         self._state()
 
     def write(self, left: bytes, right: bytes) -> None:
-        """Append 16-bit PCM to both sides. Raises `ValueError` if the lengths differ."""
+        """Appends 16-bit PCM to both sides. Raises `ValueError` if the lengths differ."""
         if len(left) != len(right) or len(left) % 2:
             raise ValueError(
                 f"Both sides must have the same length and whole samples: {len(left)}, {len(right)} bytes."
@@ -56,7 +56,7 @@ class StereoWriter:
             self._state()
 
     def close(self) -> None:
-        """Complete and close the file. Idempotent."""
+        """Completes and closes the file. Idempotent."""
         if not self._file.closed:
             self._state()
             self._file.close()
@@ -70,7 +70,7 @@ class StereoWriter:
         self.close()
 
     def _state(self) -> None:
-        """Write the audio, then the sizes in the header."""
+        """Writes the audio, then the sizes in the header."""
         self._file.flush()
         self._file.seek(0)
         self._file.write(wav_header(PCM, 2, self.rate, 16, 4 * self.samples))

@@ -108,7 +108,7 @@ class JournalWriter:
         self._disk.wake()
 
     def finish(self, within_s: float | None = None) -> bool:
-        """Close the journal, and wait until everything is on the disk. Blocks, so do not call it on an event loop.
+        """Closes the journal, and waits until everything is on the disk. Blocks, so do not call it on an event loop.
         False: it is not on the disk yet."""
         self.close()
         return self.closed.wait(within_s)
@@ -182,7 +182,7 @@ class JournalWriter:
             self._fail(error)
 
     def _save(self, files: Files, lines: list[str]) -> None:
-        """Append these lines, after a record of the lines that are missing before them."""
+        """Appends these lines, after a record of the lines that are missing before them."""
         assert self._fd is not None
         self._last_t = lines[-1].partition(",")[0] if lines else self._last_t
         report = (
@@ -207,7 +207,7 @@ class JournalWriter:
             self.error = None
 
     def _cut(self, files: Files, length: int) -> None:
-        """Remove an incomplete line. If that fails, the journal ends here; readers skip that line."""
+        """Removes an incomplete line. If that fails, the journal ends here; readers skip that line."""
         assert self._fd is not None
         try:
             files.truncate(self._fd, length)

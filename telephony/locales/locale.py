@@ -62,7 +62,7 @@ class Locales:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Locales:
-        """The languages of the package, and the languages of the folder.
+        """Returns the languages of the package, and the languages of the folder.
 
         Raises:
             LocaleError: the folder, a text or a clip is missing or invalid. The message says what to add.
@@ -83,11 +83,11 @@ class Locales:
         return tuple(self._by_tag)
 
     def find(self, tag: str) -> Locale | None:
-        """The language of a tag, or else of the tag without its region."""
+        """Returns the language of a tag, or else of the tag without its region."""
         return self._by_tag.get(tag) or self._by_tag.get(base_of(tag))
 
     def of(self, tag: str) -> Locale:
-        """The same as `find`. Raises `LocaleError` for an unknown language."""
+        """Returns the same as `find`. Raises `LocaleError` for an unknown language."""
         if (found := self.find(tag)) is None:
             raise LocaleError(
                 f"There are no texts in the language {tag!r}: write one of {', '.join(self.tags)}, or set `locales` to "
@@ -113,7 +113,7 @@ def waiting_sound() -> bytes:
 
 
 def words_of(ulaw: bytes) -> str:
-    """The words of a clip of a language that ships; empty for others."""
+    """Returns the words of a clip of a language that ships; empty for others."""
     for tag in SHIPPED:
         for name, clip in shipped(tag).clips.items():
             if clip is ulaw:
@@ -163,7 +163,7 @@ def _tables(path: Traversable, *, required: bool) -> dict[str, Any]:
 
 
 def _texts(given: Mapping[str, Any], base: Mapping[str, str] | None, table: str, folder: Traversable) -> dict[str, str]:
-    """The texts of one table. Raises `LocaleError` for a text that is missing, unknown or has other values."""
+    """Returns the texts of one table. Raises `LocaleError` for a text that is missing, unknown or has other values."""
     if folder.name == "en" and base is None:
         return dict(given)  # the other languages are compared with English
     model = {"clips": english().words, "texts": english().texts, "instructions": english().instructions}[table]

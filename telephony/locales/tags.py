@@ -10,7 +10,7 @@ _TAG = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
 
 
 def check_tag(tag: str) -> str:
-    """The tag of a language: `de`, `pt-BR`. Raises `ValueError`."""
+    """Returns the tag of a language: `de`, `pt-BR`. Raises `ValueError`."""
     language, _, region = tag.strip().replace("_", "-").partition("-")
     tag = language.lower() + (f"-{region.upper()}" if region else "")
     if not _TAG.fullmatch(tag):
@@ -19,5 +19,5 @@ def check_tag(tag: str) -> str:
 
 
 def base_of(tag: str) -> str:
-    """The language of a tag without its region."""
+    """Returns the language of a tag without its region."""
     return tag.partition("-")[0]

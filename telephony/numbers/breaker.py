@@ -36,7 +36,7 @@ class CircuitBreaker:
         return BreakerState.PROBING if now < self._probe_until else BreakerState.OPEN
 
     def may_try(self, now: float) -> bool:
-        """Whether a call may use the endpoint now. The state of the breaker does not change."""
+        """Returns whether a call may use the endpoint now. The state of the breaker does not change."""
         return self._retry_at is None or (now >= self._retry_at and now >= self._probe_until)
 
     def tries(self, now: float) -> None:

@@ -298,7 +298,7 @@ def _known(names: Mapping[str, Any]) -> str:
 
 
 def _number(key: str) -> str:
-    """The key of a number in the canonical form (E.164, a pattern, or a `sip:` or `client:` address). Raises
+    """Returns the key of a number in the canonical form (E.164, a pattern, or a `sip:` or `client:` address). Raises
     `ValueError`."""
     if key.endswith("*"):
         if not _PATTERN.fullmatch(key):
@@ -330,8 +330,9 @@ class NumbersConfig(Part):
     @model_validator(mode="before")
     @classmethod
     def _merge(cls, given: Any) -> Any:
-        """Merge `defaults` into each number. A field of `defaults` applies to each number that does not have the field.
-        If both have a table, the tables are merged."""
+        """Merges `defaults` into each number. A field of `defaults` applies to each number that does not have the
+        field. If both have a table, the tables are merged.
+        """
         if not isinstance(given, dict) or not isinstance(defaults := given.get("defaults"), dict):
             return given
         numbers = given.get("numbers")
@@ -356,7 +357,7 @@ class NumbersConfig(Part):
         return self
 
     def _unknown_names(self) -> Iterator[Problem]:
-        """The names in numbers that the configuration does not define: where, and what to do."""
+        """Yields the names in numbers that the configuration does not define: where, and what to do."""
         for key, number in self.numbers.items():
             here = ("numbers", key)
             if isinstance(number.hours, str) and number.hours not in self.hours:
@@ -368,7 +369,7 @@ class NumbersConfig(Part):
                     yield (*here, "models"), f"the model {name!r} is not defined. {_known(self.models)}"
 
     def find(self, called: str) -> tuple[str, NumberConfig] | None:
-        """The entry of a called number, with its key."""
+        """Returns the entry of a called number, with its key."""
         if (exact := self.numbers.get(called)) is not None:
             return called, exact
         patterns = sorted((key for key in self.numbers if key.endswith("*")), key=len, reverse=True)
@@ -379,7 +380,7 @@ class NumbersConfig(Part):
 
 
 def number_matches(pattern: str, called: str) -> bool:
-    """Whether a number belongs to a key of `numbers`."""
+    """Returns whether a number belongs to a key of `numbers`."""
     return called.startswith(pattern[:-1]) if pattern.endswith("*") else called == pattern
 
 

@@ -47,7 +47,7 @@ class Endpoints:
         return self._breakers.setdefault(name, CircuitBreaker())
 
     def may_try(self, names: Sequence[str]) -> bool:
-        """Whether a new call may use one of these endpoints now."""
+        """Returns whether a new call may use one of these endpoints now."""
         now = asyncio.get_running_loop().time()
         return any(self.breaker(name).may_try(now) for name in names)
 
@@ -93,7 +93,7 @@ class CallEndpoints:
         """The endpoints that failed in this call, in the order of their last failure."""
 
     async def transport(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Connect to the first endpoint that works. Endpoints that failed in this call are tried last.
+        """Connects to the first endpoint that works. Endpoints that failed in this call are tried last.
 
         Raises:
             ConnectFailed: no endpoint works, or none may be tried now.
@@ -135,8 +135,9 @@ class CallEndpoints:
             self.failed(name)
 
     async def _connect(self, name: str, url: str, headers: Mapping[str, str]) -> Connection:
-        """Connect to an endpoint. `url` and `headers` come from the settings, with the changes that the application has
-        made for this call."""
+        """Connects to an endpoint. `url` and `headers` come from the settings, with the changes that the application
+        has made for this call.
+        """
         given: _Transport | None = self._main.get("transport")
         transport = given or websocket_transport(TransportConfig(handshake_timeout=HANDSHAKE_S))
         if (endpoint := self._models.get(name)) is not None:

@@ -33,7 +33,7 @@ class Span:
 
     @classmethod
     def parse(cls, text: Any) -> Span:
-        """Parse `08:00-12:30`. Raises `ValueError`."""
+        """Parses `08:00-12:30`. Raises `ValueError`."""
         if isinstance(text, Span):
             return text
         start, dash, end = str(text).partition("-")
@@ -118,7 +118,7 @@ class Hours(Part):
         return value
 
     def at(self, moment: datetime) -> HoursState:
-        """Whether the number is open at `moment`, a time with a time zone."""
+        """Returns whether the number is open at `moment`, a time with a time zone."""
         local = moment.astimezone(ZoneInfo(self.timezone))
         today = local.date()
         for day in (today, today - _DAY):
@@ -129,7 +129,7 @@ class Hours(Part):
         return HoursState(False, why, name)
 
     def _day(self, day: dates.date) -> tuple[_Spans, str, str]:
-        """The hours of a day, and what decides them."""
+        """Returns the hours of a day, and what decides them."""
         for exception in self.exceptions:
             if exception.covers(day):
                 return exception.open, "exception", exception.reason
@@ -145,7 +145,7 @@ class Hours(Part):
 
 
 def _wall(day: dates.date, since_midnight: timedelta, zone: ZoneInfo) -> datetime:
-    """The time that a clock on the wall shows, also on the day on which it changes."""
+    """Returns the time that a clock on the wall shows, also on the day on which it changes."""
     days, rest = divmod(since_midnight, _DAY)
     at = time(rest.seconds // 3600, rest.seconds // 60 % 60)
     return datetime.combine(day + timedelta(days=days), at, zone)
@@ -153,7 +153,7 @@ def _wall(day: dates.date, since_midnight: timedelta, zone: ZoneInfo) -> datetim
 
 @cache
 def _holidays(name: str) -> Any:
-    """The holidays of a country or of a part of it. Raises `ValueError`."""
+    """Returns the holidays of a country or of a part of it. Raises `ValueError`."""
     import holidays  # loads its countries
 
     country, _, part = name.partition("-")

@@ -44,7 +44,7 @@ class NumberPlan:
         return self.now is not None and self.wanted is not None and self.now != self.wanted and not self.problem
 
     def lines(self) -> list[str]:
-        """The change as lines of text."""
+        """Returns the change as lines of text."""
         if self.problem:
             return [f"{self.number}  PROBLEM: {self.problem}"]
         if self.wanted is None:
@@ -80,7 +80,7 @@ class Installation:
         self._webhooks_of = webhooks_of
 
     async def plan(self) -> list[NumberPlan]:
-        """All numbers of the file and of its accounts, in the order of the file.
+        """Returns all numbers of the file and of its accounts, in the order of the file.
 
         Raises:
             TwilioError: an account cannot be read.
@@ -134,7 +134,7 @@ class Installation:
         )
 
     async def apply(self, plans: Sequence[NumberPlan]) -> list[NumberPlan]:
-        """Change the numbers of these plans. Returns those that were changed.
+        """Changes the numbers of these plans. Returns those that were changed.
 
         Raises:
             TwilioError, NumberError: Twilio refused a change. Earlier changes stay, and can be restored.
@@ -148,8 +148,8 @@ class Installation:
         return changed
 
     async def restore(self, *, force: bool = False) -> list[tuple[SavedWebhook, bool]]:
-        """Restore the numbers of the file that were changed. Returns each number with True, or with False if the number
-        was not restored, because somebody else has changed it since (`force` restores it anyway).
+        """Restores the numbers of the file that were changed. Returns each number with True, or with False if the
+        number was not restored, because somebody else has changed it since (`force` restores it anyway).
 
         Raises:
             TwilioError: Twilio refused.

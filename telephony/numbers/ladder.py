@@ -45,7 +45,7 @@ class Route:
 def route_of(
     config: NumbersConfig, key: str, caller: str, now: datetime, *, fallback_number: str | None = None
 ) -> Route:
-    """The route of a call to the number with this key, which begins now."""
+    """Returns the route of a call to the number with this key, which begins now."""
     number = config.numbers[key]
     hours = config.hours_of(number)
     state = HoursState(True) if hours is None else hours.at(now)
@@ -55,7 +55,9 @@ def route_of(
 
 
 def ladder_of(number: NumberConfig, ladder: Ladder, fallback_number: str | None = None) -> tuple[Step, ...]:
-    """The steps of a number. `fallback_number` is the number of the settings, for numbers without a `fallback`."""
+    """Returns the steps of a number. `fallback_number` is the number of the settings, for numbers without a
+    `fallback`.
+    """
     fallback = number.fallback or ((Step(dial=fallback_number),) if fallback_number else ())
     steps = [Step(agent=number.agent), *fallback] if ladder is Ladder.OPEN else list(number.closed)
     ends = next((at for at, step in enumerate(steps) if step.kind in _ENDING), None)
@@ -63,8 +65,9 @@ def ladder_of(number: NumberConfig, ladder: Ladder, fallback_number: str | None 
 
 
 def language_of(number: NumberConfig, caller: str) -> str:
-    """The language of a call at its start: the language for the caller's number (`callers`), or else the language of
-    the called number."""
+    """Returns the language of a call at its start: the language for the caller's number (`callers`), or else the
+    language of the called number.
+    """
     if Choice.CALLER in number.choose_language:
         for prefix in sorted(number.callers, key=len, reverse=True):
             if caller.startswith(prefix):
@@ -73,8 +76,9 @@ def language_of(number: NumberConfig, caller: str) -> str:
 
 
 def text_in(text: bool | str | dict[str, str] | None, language: str) -> str | None:
-    """The text in a language. If `text` does not have the language, the result is the text in its first language. None:
-    use the default text."""
+    """Returns the text in a language. If `text` does not have the language, the result is the text in its first
+    language. None: use the default text.
+    """
     if isinstance(text, dict):
         return text.get(language) or text.get(language.partition("-")[0]) or next(iter(text.values()), None)
     return text if isinstance(text, str) else None

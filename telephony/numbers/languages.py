@@ -22,8 +22,9 @@ class LanguageDetector:
         self._last = ""
 
     def heard(self, transcript: str, languages: Sequence[str]) -> str | None:
-        """Handle a transcript of the caller. `languages` are the languages that the transcription names for it. Returns
-        the new language of the call, or None if the language does not change."""
+        """Handles a transcript of the caller. `languages` are the languages that the transcription names for it.
+        Returns the new language of the call, or None if the language does not change.
+        """
         found = self._offered.get(base_of(languages[0].lower())) if len(languages) == 1 else None
         before, self._last = self._last, found or ""
         if found is None or base_of(found) == base_of(self.language):

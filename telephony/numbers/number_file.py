@@ -23,7 +23,7 @@ _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 
 
 def read_numbers(path: Path) -> NumbersConfig:
-    """The configuration in a file. Audio files and the folder of languages are found beside the file.
+    """Returns the configuration in a file. Audio files and the folder of languages are found beside the file.
 
     Raises:
         NumbersFileError: the file cannot be read, or has problems.
@@ -37,7 +37,7 @@ def read_numbers(path: Path) -> NumbersConfig:
 
 
 def parse_numbers(text: str, *, name: str = "numbers.toml", folder: Path = Path()) -> NumbersConfig:
-    """The configuration in the text of a file. `folder` is where relative paths begin.
+    """Returns the configuration in the text of a file. `folder` is where relative paths begin.
 
     Raises:
         NumbersFileError: the text has problems.
@@ -55,7 +55,7 @@ def parse_numbers(text: str, *, name: str = "numbers.toml", folder: Path = Path(
 
 
 def located(name: str, lines: TomlLines, problems: Sequence[Problem]) -> list[str]:
-    """The problems as text: the file, the line, the field, and what to do. In the order of the lines."""
+    """Returns the problems as text: the file, the line, the field, and what to do. In the order of the lines."""
     placed = sorted((_line(lines, path), _written(path), what) for path, what in problems)
     return list(dict.fromkeys(f"{name}:{line}: {f'{where}: ' if where else ''}{what}" for line, where, what in placed))
 
@@ -67,14 +67,14 @@ def _of_toml(name: str, text: str, error: tomllib.TOMLDecodeError) -> str:
 
 
 def _line(lines: TomlLines, path: Sequence[str | int]) -> int:
-    """The line of a value. If a number gets the value from `defaults`, the line is the line in `defaults`."""
+    """Returns the line of a value. If a number gets the value from `defaults`, the line is the line in `defaults`."""
     if len(path) > 2 and path[0] == "numbers" and not lines.has(path[:3]) and lines.has(("defaults", path[2])):
         return lines.of(("defaults", *path[2:]))
     return lines.of(path)
 
 
 def _written(path: Sequence[str | int]) -> str:
-    """The path as it is written in the file: `numbers."+4930".hours`."""
+    """Returns the path as it is written in the file: `numbers."+4930".hours`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -96,8 +96,9 @@ def _problems(error: ValidationError) -> list[Problem]:
 
 
 def _place(loc: Sequence[str | int]) -> tuple[str | int, ...]:
-    """The place in the file. pydantic also names members of unions and keys of mappings. These are left out, because
-    they are not in the file."""
+    """Returns the place in the file. pydantic also names members of unions and keys of mappings. These are left out,
+    because they are not in the file.
+    """
     model: Any = NumbersConfig
     path: list[str | int] = []
     for part in loc:
@@ -111,8 +112,9 @@ def _place(loc: Sequence[str | int]) -> tuple[str | int, ...]:
 
 
 def _has(kind: Any, name: str) -> bool:
-    """Whether values of this type can have this key. A model can have every key, because an unknown key is a problem of
-    the model."""
+    """Returns whether values of this type can have this key. A model can have every key, because an unknown key is a
+    problem of the model.
+    """
     return any(_is_table(each) for each in _members(kind)) and not name.startswith(
         ("function-", "tuple[", "is-instance")
     )
@@ -131,7 +133,7 @@ def _members(kind: Any) -> list[Any]:
 
 
 def _inner(kind: Any, part: str | int) -> Any:
-    """The type of the value at `part`. Unknown: None."""
+    """Returns the type of the value at `part`. Unknown: None."""
     for each in _members(kind):
         if isinstance(each, type) and issubclass(each, BaseModel):
             if isinstance(part, str) and (field := each.model_fields.get(part)) is not None:
@@ -183,7 +185,7 @@ def _shown(value: Any) -> str:
 
 
 def _beside(config: NumbersConfig, folder: Path) -> NumbersConfig:
-    """The configuration with paths that begin at the folder of the file."""
+    """Returns the configuration with paths that begin at the folder of the file."""
     numbers = {key: _with_paths(number, folder) for key, number in config.numbers.items()}
     locales = None if config.locales is None else folder / config.locales
     return config.model_copy(update={"numbers": numbers, "locales": locales})

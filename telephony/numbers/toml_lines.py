@@ -30,7 +30,7 @@ class TomlLines:
         self._read(text.splitlines())
 
     def of(self, path: Sequence[str | int]) -> int:
-        """The line of the value at this path, or of the nearest table that contains it. 1: no table of the file
+        """Returns the line of the value at this path, or of the nearest table that contains it. 1: no table of the file
         contains it."""
         here = tuple(path)
         while here and here not in self._lines:
@@ -66,7 +66,7 @@ class TomlLines:
         return (*array, index)
 
     def _resolved(self, parts: Path) -> Path:
-        """The path, in which the number of the last element follows each array of tables."""
+        """Returns the path, in which the number of the last element follows each array of tables."""
         path: Path = ()
         for part in parts:
             path = (*path, part)
@@ -83,7 +83,9 @@ def _parts(text: str) -> Path:
 
 
 def _extent(lines: list[str], path: Path, first: int, found: dict[Path, int]) -> int:
-    """How many lines a value takes, from the text after its `=`. The elements of an array get their own lines."""
+    """Returns how many lines a value takes, from the text after its `=`. The elements of an array get their own
+    lines.
+    """
     depth, index, quote = 0, 0, ""
     for offset, line in enumerate(lines):
         at = 0

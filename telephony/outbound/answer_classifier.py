@@ -142,7 +142,7 @@ class AnswerClassifier:
         return None
 
     def transcript(self, text: str, now: float) -> Move | None:
-        """Take the words of the callee. They come late, and not always."""
+        """Takes the words of the callee. They come late, and not always."""
         if self._state in (_State.LISTENING, _State.MACHINE) or (self._state is _State.TALKING and not self.conversed):
             if _SCREENING.search(text):
                 return self._screen(now)
@@ -157,7 +157,7 @@ class AnswerClassifier:
         return None
 
     def verdict(self, answered_by: str, now: float) -> Move | None:
-        """Take Twilio's verdict: `human`, `machine_start`, `machine_end_beep`, `fax`, `unknown`..."""
+        """Takes Twilio's verdict: `human`, `machine_start`, `machine_end_beep`, `fax`, `unknown`..."""
         self._verdict = answered_by
         if self._state in (_State.OVER, _State.SCREENING) or self.conversed:
             return None
@@ -177,7 +177,7 @@ class AnswerClassifier:
     # --- time and our own speech -------------------------------------------------------------------------------------
 
     def on_time(self, now: float) -> Move | None:
-        """Decide at the deadline."""
+        """Decides at the deadline."""
         if now < self.deadline:
             return None
         self.deadline = math.inf
@@ -221,14 +221,14 @@ class AnswerClassifier:
         return Move.MESSAGE if self.leaves_message else Move.HANG_UP
 
     def _message_again(self) -> Move | None:
-        """The machine did not record what was said before the beep: leave the message again."""
+        """Returns the machine did not record what was said before the beep: leave the message again."""
         if self._beeped or not self.leaves_message:
             return None
         self._beeped = True
         return Move.MESSAGE
 
     def _screen(self, now: float) -> Move | None:
-        """Answer a screening, and one repetition of its question."""
+        """Answers a screening, and one repetition of its question."""
         self._state, self.answered_by, self._screened = _State.SCREENING, "screening", self._screened + 1
         if self._screened > 2:
             return None

@@ -74,7 +74,7 @@ class CallRequest(BaseModel):
         return self
 
     def plan(self, agents: Mapping[str, AgentSource]) -> CallPlan:
-        """The plan of the call. Raises `UserError` if `agent` is not one of `agents`."""
+        """Returns the plan of the call. Raises `UserError` if `agent` is not one of `agents`."""
         if self.agent is not None and self.agent not in agents:
             known = ", ".join(agents) or "none by name"
             raise UserError(f"agent: there is no {self.agent!r} here; there is: {known}. (serve --outgoing adds one.)")

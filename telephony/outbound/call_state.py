@@ -80,7 +80,7 @@ class CallState:
     # --- news --------------------------------------------------------------------------------------------------------
 
     def identified(self, sid: str, now: float) -> bool:
-        """Take the `CallSid` of a webhook with our token. False: the call was given up, or it is a second call."""
+        """Takes the `CallSid` of a webhook with our token. False: the call was given up, or it is a second call."""
         if self.over and self.sid is None:
             return False
         if self.sid is not None and self.sid != sid:
@@ -101,7 +101,7 @@ class CallState:
         self.answered = self.answered or any(known.status == "in-progress" for known in self._progress.states)
 
     def fetched(self, status: str, now: float) -> None:
-        """Take the status from the API. It may be older than what is known, so it never sets the call back."""
+        """Takes the status from the API. It may be older than what is known, so it never sets the call back."""
         self._failed_fetches = 0
         self._news(now)
         if status in ENDED or (status == "in-progress" and not self.over):
@@ -122,7 +122,7 @@ class CallState:
     # --- what to do --------------------------------------------------------------------------------------------------
 
     def next_step(self, now: float) -> NextStep:
-        """The step that is due. Each step is returned once."""
+        """Returns the step that is due. Each step is returned once."""
         if self.over or now < self.deadline:
             return NextStep.WAIT
         self.deadline = math.inf
@@ -131,7 +131,7 @@ class CallState:
         return NextStep.FETCH if self.sid is not None else NextStep.WAIT
 
     def listed(self, sid: str | None, now: float) -> None:
-        """Take the result of listing the account's calls: the SID of this call, or None if it is not in the list."""
+        """Takes the result of listing the account's calls: the SID of this call, or None if it is not in the list."""
         if sid is not None:
             self.identified(sid, now)
         elif self._searching and self._listings >= len(_LIST_AFTER_S):

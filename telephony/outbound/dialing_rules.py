@@ -72,7 +72,7 @@ class DialingRules:
 
     @classmethod
     def at_any_hour(cls) -> DialingRules:
-        """The default rules without quiet hours."""
+        """Returns the default rules without quiet hours."""
         return cls(quiet_from=time(0), quiet_until=time(0))
 
     def check(self, to: str, *, from_: str, now: datetime, timezone: str | None = None) -> str:
@@ -123,7 +123,7 @@ class DialingRules:
 
 
 def e164(to: str, from_: str) -> str:
-    """Convert a number as people write it to E.164. The default country is that of `from_`. Raises `CallRefused`."""
+    """Converts a number as people write it to E.164. The default country is that of `from_`. Raises `CallRefused`."""
     return _e164(_parse(to, from_))
 
 

@@ -41,7 +41,7 @@ class Clearance(Protocol):
     """Says whether a call may be requested now, by what all processes share."""
 
     async def problem(self, call: PlacedCall) -> str:
-        """Why the call may not be requested. Empty: it may, and no other call of ours goes to its number until
+        """Returns why the call may not be requested. Empty: it may, and no other call of ours goes to its number until
         `over`."""
 
     async def over(self, call: PlacedCall) -> None:
@@ -106,7 +106,7 @@ class Dialler:
         return [call for call in self.calls.values() if not call.is_over]
 
     def place(self, plan: CallPlan, token: str | None = None) -> PlacedCall:
-        """Place a call. Returns at once. `token`: the call's token, where it has one already.
+        """Places a call. Returns at once. `token`: the call's token, where it has one already.
 
         Raises:
             CallRefused: see `DialingRules.check`; or a call to this number is not over yet.
@@ -120,7 +120,7 @@ class Dialler:
         return call
 
     def adopt(self, plan: CallPlan, token: str, *, to: str, sid: str | None, requested_at: datetime) -> PlacedCall:
-        """Follow a call of a process that has ended. The call is searched for, and never placed again."""
+        """Follows a call of a process that has ended. The call is searched for, and never placed again."""
         call = self._call(plan, token, to, requested_at)
         if sid is None:
             call.state.uncertain("The process that was to place this call has ended.", call.now)
@@ -152,7 +152,7 @@ class Dialler:
         self._group.create_task(life, name=f"call to {call.to}")
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run `work` in a task that ends before the dialler closes."""
+        """Runs `work` in a task that ends before the dialler closes."""
         return self._group.create_task(work)
 
     # --- the life of one call ----------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class Dialler:
         self.on_news(call)
 
     async def _create(self, call: PlacedCall) -> None:
-        """Request the call once. The request is repeated only where Twilio certainly made no call."""
+        """Requests the call once. The request is repeated only where Twilio certainly made no call."""
         state, plan = call.state, call.plan
         for attempt in range(_MAX_REQUESTS):
             if not call.may_request():
@@ -223,8 +223,9 @@ class Dialler:
                 return
 
     async def _list(self, call: PlacedCall) -> None:
-        """Search the account's calls. No other call of ours goes to the number, in any process (`Clearance`), so a call
-        from us to the number is this one, unless it is taken."""
+        """Searches the account's calls. No other call of ours goes to the number, in any process (`Clearance`), so a
+        call from us to the number is this one, unless it is taken.
+        """
         try:
             found = await self.rest.calls_between(self.from_, call.to)
         except TwilioError as error:
@@ -260,7 +261,7 @@ class Dialler:
     # --- Twilio's webhooks -------------------------------------------------------------------------------------------
 
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
-        """Handle Twilio's request for the TwiML of a call that was answered. None: the call is not wanted, or no
+        """Handles Twilio's request for the TwiML of a call that was answered. None: the call is not wanted, or no
         longer."""
         call = self.calls.get(token)
         if call is None or call.cancelled or not call.identified(call_sid):

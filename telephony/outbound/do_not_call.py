@@ -65,11 +65,11 @@ class DoNotCall:
         self._added = set[str]() if simulation is None else simulation.opted_out(self.path)
 
     def simulated(self, simulation: Simulation) -> DoNotCall:
-        """The same list for a simulation, which does not change the file."""
+        """Returns the same list for a simulation, which does not change the file."""
         return DoNotCall(self.path, simulation=simulation, subjects=self.subjects)
 
     def __contains__(self, number: object) -> bool:
-        """Whether this number (E.164) is in the file or was added.
+        """Returns whether this number (E.164) is in the file or was added.
 
         Raises:
             CallRefused: the list cannot be read, so no number may be called.
@@ -86,7 +86,7 @@ class DoNotCall:
         return digits in self._digits or any(digits.endswith(loose) for loose in self._loose)
 
     def numbers(self) -> frozenset[str]:
-        """The numbers in the file that have their country, in E.164.
+        """Returns the numbers in the file that have their country, in E.164.
 
         Raises:
             CallRefused: the list cannot be read.
@@ -98,7 +98,7 @@ class DoNotCall:
         return frozenset(f"+{digits}" for digits in self._digits)
 
     def add(self, number: str, remark: str = "") -> None:
-        """Add a number. Outside a simulation the number is on disk when this returns.
+        """Adds a number. Outside a simulation the number is on disk when this returns.
 
         Raises:
             OSError, CallRefused: the file could not be written. Only this process knows the number.
@@ -122,7 +122,7 @@ class DoNotCall:
             os.fsync(file.fileno())
 
     def hash(self, number: str) -> bool:
-        """Replace this number by its keyed hash, in each line that names it. It stays on the list. Returns whether it
+        """Replaces this number by its keyed hash, in each line that names it. It stays on the list. Returns whether it
         was there.
 
         Raises:
@@ -151,7 +151,7 @@ class DoNotCall:
         return True
 
     def _subject(self, number: str) -> str:
-        """The hash of a number, with the fingerprint of its key.
+        """Returns the hash of a number, with the fingerprint of its key.
 
         Raises:
             CallRefused: the hashes in the file are of another key.
@@ -195,7 +195,7 @@ class DoNotCall:
 
 
 def _numbers_of(line: str) -> tuple[set[str], list[str]]:
-    """The digits of the numbers of a line: with their country, and without."""
+    """Returns the digits of the numbers of a line: with their country, and without."""
     if line.startswith(("#", _SUBJECT)):
         return set(), []
     found: set[str] = set()
@@ -212,15 +212,16 @@ def _numbers_of(line: str) -> tuple[set[str], list[str]]:
 
 
 def _digits(written: str) -> str:
-    """The digits of the number at the start. Letters, as in 1-800-FLOWERS, count as digits."""
+    """Returns the digits of the number at the start. Letters, as in 1-800-FLOWERS, count as digits."""
     found = _AS_WRITTEN.match(written)
     return "" if found is None else re.sub(r"\D", "", phonenumbers.convert_alpha_characters_in_number(found[1]))
 
 
 def opt_out(do_not_call: DoNotCall | None = None) -> FunctionTool:
-    """The tool `opt_out`: adds the person on the phone to the do-not-call list of the application, and to the file
-    `do_not_call`. The agents of placed calls get the tool by themselves. A simulated call changes no list of real
-    people."""
+    """Returns the tool `opt_out`: adds the person on the phone to the do-not-call list of the application, and to the
+    file `do_not_call`. The agents of placed calls get the tool by themselves. A simulated call changes no list of real
+    people.
+    """
 
     async def invoke(context: ToolContext[Any], arguments: str) -> str:
         call = context.context
@@ -239,7 +240,7 @@ def opt_out(do_not_call: DoNotCall | None = None) -> FunctionTool:
 
 
 async def opted_out(call: Call, source: OptOutSource, remark: str, file: DoNotCall | None = None) -> bool:
-    """Put the other party of a call on the do-not-call list of its application, and into `file`. False: the number is
+    """Puts the other party of a call on the do-not-call list of its application, and into `file`. False: the number is
     not known.
 
     Raises:
@@ -260,15 +261,16 @@ async def opted_out(call: Call, source: OptOutSource, remark: str, file: DoNotCa
 
 
 def simulated(rules: DialingRules, simulation: Simulation) -> DialingRules:
-    """The same rules for the calls of a simulation. Their do-not-call file is not written to."""
+    """Returns the same rules for the calls of a simulation. Their do-not-call file is not written to."""
     if not isinstance(rules.do_not_call, DoNotCall):
         return rules
     return replace(rules, do_not_call=rules.do_not_call.simulated(simulation))
 
 
 def simulated_dialing_rules(settings: Settings) -> DialingRules:
-    """The rules for simulated calls: only those that are set explicitly. The default quiet hours and countries protect
-    real people, so simulated calls do not have them."""
+    """Returns the rules for simulated calls: only those that are set explicitly. The default quiet hours and countries
+    protect real people, so simulated calls do not have them.
+    """
     rules, given = dialing_rules_of(settings), settings.model_fields_set
     if "telephony_quiet_hours" not in given:
         rules = replace(rules, quiet_from=time(0), quiet_until=time(0))

@@ -58,7 +58,7 @@ class Opening:
         return self._classifier.answered_by or ("human" if self._verdict == "human" else "unknown")
 
     def attach(self, options: CallOptions) -> None:
-        """Set the options of the call. The model listens without answering, and the classifier gets the audio."""
+        """Sets the options of the call. The model listens without answering, and the classifier gets the audio."""
         if self._plan.detect:
             settings: RealtimeSessionModelSettings = {**options.model_config.get("initial_model_settings", {})}
             given: Any = settings.get("turn_detection") or options.run_config.get("model_settings", {}).get(
@@ -87,7 +87,7 @@ class Opening:
     # --- sounds and words --------------------------------------------------------------------------------------------
 
     def verdict(self, answered_by: str) -> None:
-        """Take Twilio's verdict. It may come before the stream and after the end."""
+        """Takes Twilio's verdict. It may come before the stream and after the end."""
         self._verdict = answered_by
         if self._call is not None:
             self._call.note("verdict", answered_by=answered_by)
@@ -129,7 +129,7 @@ class Opening:
         self._set()
 
     def ended(self) -> None:
-        """Note the end of the call."""
+        """Notes the end of the call."""
         if self._talks:
             self._end_silence()
 
@@ -207,7 +207,7 @@ class Opening:
             self.message_left = await call.say(words, interruptible=False)
 
     async def _session_ready(self, call: Call) -> None:
-        """Wait for the model. Connecting to it may take longer than a hello."""
+        """Waits for the model. Connecting to it may take longer than a hello."""
         async with asyncio.timeout(_READY_S):
             while not call.is_live:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.05)

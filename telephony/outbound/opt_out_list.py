@@ -54,7 +54,7 @@ class OptOutList:
         self._version = ""
 
     async def problem(self, number: str) -> str:
-        """Why this number may not be called. Empty: it is not on the list."""
+        """Returns why this number may not be called. Empty: it is not on the list."""
         try:
             found = await self.has(number)
         except (RecordsUnavailable, RecordRefused) as error:
@@ -64,7 +64,7 @@ class OptOutList:
         return f"{number} does not want to be called" if found else ""
 
     async def has(self, number: str) -> bool:
-        """Whether this number is on the list.
+        """Returns whether this number is on the list.
 
         Raises:
             RecordsUnavailable, RecordRefused: the list cannot be read.
@@ -77,7 +77,7 @@ class OptOutList:
     async def add(
         self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
     ) -> bool:
-        """Add a number in E.164 to the records and to the file. What a simulated person asked for is kept in memory.
+        """Adds a number in E.164 to the records and to the file. What a simulated person asked for is kept in memory.
         False: the number was on the list.
 
         Raises:
@@ -102,7 +102,7 @@ class OptOutList:
         return added == 1
 
     async def remove(self, number: str) -> bool:
-        """Remove a number from the list of the records. False: it was not there. A line of the file is not removed.
+        """Removes a number from the list of the records. False: it was not there. A line of the file is not removed.
 
         Raises:
             RecordsUnavailable, RecordRefused: the list cannot be written.
@@ -111,16 +111,16 @@ class OptOutList:
         return await self._client.ask(lambda records: records.opt_outs.remove(subject))
 
     async def listed(self, *, limit: int = 100, before: datetime | None = None) -> Sequence[OptOut]:
-        """The newest entries. Raises `RecordsUnavailable`."""
+        """Returns the newest entries. Raises `RecordsUnavailable`."""
         return await self._client.ask(lambda records: records.opt_outs.listed(limit=limit, before=before))
 
     async def load(self) -> None:
-        """Copy the list for the first time. Without the database there is no copy yet."""
+        """Copies the list for the first time. Without the database there is no copy yet."""
         with suppress(RecordsUnavailable, RecordRefused):  # the client has logged why
             await self._copy_list()
 
     async def watch(self) -> None:
-        """Keep the copy, and add the numbers of the file to the records when the file has changed, until this is
+        """Keeps the copy, and adds the numbers of the file to the records when the file has changed, until this is
         cancelled. The other machines find them there. A number that is removed from the file stays in the records."""
         if self._simulation is not None:
             return

@@ -125,15 +125,15 @@ class PlacedCall(LiveControls):
     # --- for users ---------------------------------------------------------------------------------------------------
 
     async def answered(self) -> bool:
-        """Wait until a person or a machine answers. False: the call ended without an answer."""
+        """Waits until a person or a machine answers. False: the call ended without an answer."""
         return await asyncio.shield(self._answered)
 
     async def finished(self) -> CallResult[Any]:
-        """Wait until the call is over."""
+        """Waits until the call is over."""
         return await asyncio.shield(self._finished)
 
     async def hang_up(self) -> None:
-        """End the call, also one that is still ringing."""
+        """Ends the call, also one that is still ringing."""
         self.cancelled = True
         for _ in range(50):
             if self.is_over or self.state.over:
@@ -151,7 +151,7 @@ class PlacedCall(LiveControls):
     # --- for the dialler and the webhooks ----------------------------------------------------------------------------
 
     async def wait_for_news(self) -> None:
-        """Wait for an event, or until the state has a step to take."""
+        """Waits for an event, or until the state has a step to take."""
         self._changed.clear()
         delay = self.state.deadline - self.now
         try:
@@ -161,7 +161,7 @@ class PlacedCall(LiveControls):
             pass
 
     def identified(self, sid: str) -> bool:
-        """Take the `CallSid` of a webhook with our token. False: it is not this call, or the call was given up."""
+        """Takes the `CallSid` of a webhook with our token. False: it is not this call, or the call was given up."""
         ours = self.state.identified(sid, self.now)
         self._changed.set()
         return ours
@@ -171,13 +171,13 @@ class PlacedCall(LiveControls):
         self._changed.set()
 
     def on_machine_detection(self, answered_by: str) -> None:
-        """Take the result of Twilio's answering machine detection. It may come before the stream and after the end."""
+        """Takes the result of Twilio's answering machine detection. It may come before the stream and after the end."""
         self._answered_by = answered_by
         if self._opening is not None:
             self._opening.verdict(answered_by)
 
     def prepare(self, options: CallOptions) -> None:
-        """Set the options of the call session, because the call was answered."""
+        """Sets the options of the call session, because the call was answered."""
         self.state.stream_started(self.now)
         self._changed.set()
         self._model_config = options.model_config
@@ -208,11 +208,11 @@ class PlacedCall(LiveControls):
         options.on_start, options.on_end = start, end
 
     def agent(self, default: AgentSource) -> AgentSource:
-        """The agent of the plan, else `default`, with the facts and the tools of this call."""
+        """Returns the agent of the plan, else `default`, with the facts and the tools of this call."""
         return agent_for_call(self.plan.agent or default, self.plan.data, self._tools)
 
     async def finish(self) -> None:
-        """Make the result, because Twilio reports the end of the call."""
+        """Makes the result, because Twilio reports the end of the call."""
         try:
             async with asyncio.timeout(_CONVERSATION_ENDS_S):
                 await self._conversation_over.wait()

@@ -95,7 +95,9 @@ class CallPlan:
     """Tools for this call, besides those of the agent."""
 
     def to_journal(self) -> dict[str, Any]:
-        """The plan for the journal of the call, as JSON and without secrets. A clip is replaced by its length."""
+        """Returns the plan for the journal of the call, as JSON and without secrets. A clip is replaced by its
+        length.
+        """
         message = None if self.machine is None else self.machine.message
         return {
             "greeting": self.greeting,
@@ -106,7 +108,7 @@ class CallPlan:
 
     @classmethod
     def from_journal(cls, recorded: Mapping[str, Any]) -> CallPlan:
-        """The plan of a call that is replayed, from its journal."""
+        """Returns the plan of a call that is replayed, from its journal."""
         message = recorded.get("message")
         clip_or_words = b"\xff" * max(message, 1) if isinstance(message, int) else message
         return cls(

@@ -48,7 +48,7 @@ class RemoteServer:
         on_status: Callable[[str], None] = lambda status: None,
         **options: Any,
     ) -> CallResult[Any]:
-        """Place a call and wait until it is over. When this is cancelled, the server hangs up. Raises `ServerFailed`,
+        """Places a call and waits until it is over. When this is cancelled, the server hangs up. Raises `ServerFailed`,
         and `UserError` for arguments that cannot be sent to a server."""
         fields = {"to": to, **options, "agent": _name(agent)}
         if result is not None:
@@ -74,7 +74,7 @@ class RemoteServer:
         return _result(answer, result)
 
     async def _hang_up(self, placing: asyncio.Future[tuple[int, Any]]) -> None:
-        """Hang up, also if it is not known yet whether the call was placed."""
+        """Hangs up, also if it is not known yet whether the call was placed."""
         try:
             _, answer = await placing
             if "id" in answer:
@@ -128,7 +128,7 @@ def _name(agent: str | RealtimeAgent[Any] | None) -> str | None:
 
 
 def _body(fields: dict[str, Any]) -> bytes:
-    """The body of the request. It is validated here, so that errors are raised in this process."""
+    """Returns the body of the request. It is validated here, so that errors are raised in this process."""
     try:
         json.dumps(fields)
     except (TypeError, ValueError) as error:

@@ -58,7 +58,7 @@ class OnEnd:
             await asyncio.wait(late, timeout=1.0)
 
     def call(self, ended: EndedCall[Any]) -> None:
-        """Call the callback in a task of its own. Returns at once."""
+        """Calls the callback in a task of its own. Returns at once."""
         if self._callback is None:
             return
         if len(self._running) >= _MAX_WAITING:

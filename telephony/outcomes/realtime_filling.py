@@ -20,7 +20,7 @@ _EXTRACTION_S = 20.0
 
 
 async def fill_from_transcript(form: ResultForm, transcript: Sequence[Line], model_config: RealtimeModelConfig) -> None:
-    """Ask the model, in a new text session, to record from the transcript what is missing. Fields that the transcript
+    """Asks the model, in a new text session, to record from the transcript what is missing. Fields that the transcript
     does not have stay missing."""
     agent: RealtimeAgent[None] = RealtimeAgent(
         name="Clerk",

@@ -54,7 +54,7 @@ class ResultType:
         self.check = _by_type(adapter, wanted.__name__)
 
     def plain(self, output: Any) -> Any:
-        """Convert an output of this type to JSON values."""
+        """Converts an output of this type to JSON values."""
         if output is None or isinstance(self.wanted, Mapping):
             return output
         return TypeAdapter(self.wanted).dump_python(output, mode="json")
@@ -75,7 +75,7 @@ class ResultForm:
         return self.validate()
 
     def validate(self) -> list[str]:
-        """Set `output` if the fields are valid. Returns the fields that are missing or invalid."""
+        """Sets `output` if the fields are valid. Returns the fields that are missing or invalid."""
         output, problems = self.type.check(self._given)
         if not problems:
             self.output = output
@@ -87,7 +87,7 @@ class ResultForm:
         return [name for name in self.type.schema.get("properties", {}) if name not in self._given]
 
     def take(self, arguments: str) -> str:
-        """Add the fields in the arguments of a tool call. Returns the answer for the agent."""
+        """Adds the fields in the arguments of a tool call. Returns the answer for the agent."""
         try:
             given = json.loads(arguments or "{}")
         except (ValueError, RecursionError):
@@ -99,11 +99,11 @@ class ResultForm:
         return f"Noted. Still missing: {'; '.join(missing)}." if missing else "Noted. Nothing is missing."
 
     def add(self, given: Mapping[str, Any]) -> None:
-        """Add fields. None is not a value: it means that the field is unknown."""
+        """Adds fields. None is not a value: it means that the field is unknown."""
         self._given.update({name: value for name, value in given.items() if value is not None})
 
     def add_valid(self, given: Mapping[str, Any]) -> None:
-        """Add fields, except those that are not valid by themselves."""
+        """Adds fields, except those that are not valid by themselves."""
         before = dict(self._given)
         self.add(given)
         wrong = {problem.partition(":")[0].partition(".")[0] for problem in self.validate()} & given.keys()
@@ -112,7 +112,7 @@ class ResultForm:
             self.validate()
 
     def tool(self) -> FunctionTool:
-        """The tool `record_result`. Its parameters are the fields."""
+        """Returns the tool `record_result`. Its parameters are the fields."""
 
         async def invoke(context: ToolContext[Any], arguments: str) -> str:
             return self.take(arguments)
@@ -124,7 +124,7 @@ class ResultForm:
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Check a schema. Raises `UserError` if it is not a JSON schema of an object, or if validating with it may not
+    """Checks a schema. Raises `UserError` if it is not a JSON schema of an object, or if validating with it may not
     end."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError

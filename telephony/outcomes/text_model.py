@@ -44,7 +44,7 @@ class TextModel:
         self.summarises = summarises
 
     async def read(self, form: ResultForm | None, transcript: Sequence[Line]) -> str:
-        """Fill in the unknown fields of `form`. Returns the summary, or an empty text. A failure is logged, and leaves
+        """Fills in the unknown fields of `form`. Returns the summary, or an empty text. A failure is logged, and leaves
         the form as it is."""
         wanted = {} if form is None else _schemas(form)
         if not transcript or not (wanted or self.summarises):
@@ -87,7 +87,7 @@ class TextModel:
 
 
 def supported(fields: Mapping[str, Any], transcript: Sequence[Line]) -> dict[str, Any]:
-    """The values whose quotes are in one line of what was heard."""
+    """Returns the values whose quotes are in one line of what was heard."""
     heard = [_words(line.text if line.heard is None else line.heard) for line in transcript]
     found = {}
     for name, field in fields.items():
@@ -100,7 +100,7 @@ def supported(fields: Mapping[str, Any], transcript: Sequence[Line]) -> dict[str
 
 
 def _words(text: str) -> str:
-    """The words of a text, with blanks around each, so that a search finds whole words only."""
+    """Returns the words of a text, with blanks around each, so that a search finds whole words only."""
     return f" {' '.join(_WORD.findall(text.casefold()))} "
 
 

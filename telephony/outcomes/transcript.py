@@ -25,13 +25,14 @@ class Line:
 
 
 def as_text(transcript: Iterable[Line]) -> str:
-    """What was heard, one line for each line of the conversation."""
+    """Returns what was heard, one line for each line of the conversation."""
     return "\n".join(f"{line.who}: {line.text if line.heard is None else line.heard}" for line in transcript)
 
 
 def transcript_of(call: Call, *, other: Literal["caller", "callee"]) -> tuple[Line, ...]:
-    """The lines of the conversation, with what was heard of each. Audio that was still on its way at the end was not
-    heard. `other`: the name of the person."""
+    """Returns the lines of the conversation, with what was heard of each. Audio that was still on its way at the end
+    was not heard. `other`: the name of the person.
+    """
     try:
         history = call.session.history
     except AttributeError:  # the call ended before its session was made

@@ -69,7 +69,7 @@ class Records(Protocol):
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
     ) -> Claimed:
-        """Claim a key for `ttl_s` seconds. While a claim is valid, every other claim of the same (kind, key) fails, in
+        """Claims a key for `ttl_s` seconds. While a claim is valid, every other claim of the same (kind, key) fails, in
         all processes.
 
         The store keeps a hash of the key, and `value` in plain text. If the claim succeeds, `call` is noted in the same
@@ -77,42 +77,45 @@ class Records(Protocol):
         """
 
     def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:
-        """Remove a claim, and the call that was noted with it."""
+        """Removes a claim, and the call that was noted with it."""
 
     def note(self, news: Sequence[CallUpdate]) -> None:
-        """Apply updates to the records of calls, in this order."""
+        """Applies updates to the records of calls, in this order."""
 
     def call(self, key: str) -> CallRecord | None:
-        """The record of a call, by its id or its `CallSid`. None also for a text that cannot be a key."""
+        """Returns the record of a call, by its id or its `CallSid`. None also for a text that cannot be a key."""
 
     def calls(self, query: CallQuery) -> list[CallRecord]:
-        """The calls that match, the newest first: one more than `query.limit`, if there are so many."""
+        """Returns the calls that match, the newest first: one more than `query.limit`, if there are so many."""
 
     def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
-        """The start and the id of the last of the `query.scan` calls that a page looks at. None: there are fewer."""
+        """Returns the start and the id of the last of the `query.scan` calls that a page looks at. None: there are
+        fewer.
+        """
 
     def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
-        """The minutes and the cost of the calls that began at `since` or later, in all processes together: of all
-        calls, or of those with one person. A call that goes on counts until `now`."""
+        """Returns the minutes and the cost of the calls that began at `since` or later, in all processes together: of
+        all calls, or of those with one person. A call that goes on counts until `now`.
+        """
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
-        """Renew the lease of a process until `now + ttl_s`. False: the lease is new, or it had run out before."""
+        """Renews the lease of a process until `now + ttl_s`. False: the lease is new, or it had run out before."""
 
     def is_alive(self, process: str, *, now: datetime) -> bool:
-        """Whether this process holds a lease."""
+        """Returns whether this process holds a lease."""
 
     def interrupt(self, now: datetime, *, announce: bool = False, shows_numbers: bool = False) -> int:
-        """Remove the leases that have run out, and give the open calls of processes without a lease the status
+        """Removes the leases that have run out, and gives the open calls of processes without a lease the status
         `interrupted`. With `announce`, messages about them are put into the outbox; with `shows_numbers`, the messages
         have the numbers in full. Returns the number of these calls."""
 
     def leave(self, process: str) -> None:
-        """Remove the lease of a process that ends."""
+        """Removes the lease of a process that ends."""
 
     def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
-        """Remove the calls without an update since `before`, and expired claims. Returns the ids of the calls."""
+        """Removes the calls without an update since `before`, and expired claims. Returns the ids of the calls."""
 
     def check(self) -> str:
-        """Check that the store can be used. Returns its name and version."""
+        """Checks that the store can be used. Returns its name and version."""
 
     def close(self) -> None: ...

@@ -107,21 +107,23 @@ class AccessStore(Protocol):
     """A store of tokens and of the audit. Its methods may block; they raise what `Records` raises."""
 
     def add_token(self, token: StoredToken) -> None:
-        """Store a new token, and delete the sessions that have ended."""
+        """Stores a new token, and deletes the sessions that have ended."""
 
     def token(self, token_id: str) -> StoredToken | None: ...
 
     def tokens(self) -> list[StoredToken]:
-        """The tokens without sessions, the oldest first."""
+        """Returns the tokens without sessions, the oldest first."""
 
     def revoke_token(self, token_id: str, now: datetime) -> bool:
-        """Revoke a token and its sessions. False: there is no such token, or it was revoked before."""
+        """Revokes a token and its sessions. False: there is no such token, or it was revoked before."""
 
     def add_entry(self, entry: AuditEntry) -> None:
-        """Append to the audit. Nothing changes or deletes an entry."""
+        """Appends to the audit. Nothing changes or deletes an entry."""
 
     def entries(self, *, before: int | None = None, limit: int = 100, call: str | None = None) -> Sequence[AuditEntry]:
-        """The newest entries of one call, or of all calls. Only entries with an id lower than `before` are returned."""
+        """Returns the newest entries of one call, or of all calls. Only entries with an id lower than `before` are
+        returned.
+        """
 
 
 def token_text(token_id: str, secret: str) -> str:
@@ -129,15 +131,16 @@ def token_text(token_id: str, secret: str) -> str:
 
 
 def split_token(text: str) -> tuple[str, str] | None:
-    """The id and the secret of a token. None: the text is no token."""
+    """Returns the id and the secret of a token. None: the text is no token."""
     token_id, dot, secret = text.removeprefix(_PREFIX).partition(".")
     is_token = text.startswith(_PREFIX) and bool(dot and token_id and secret) and len(text) <= 200 and text.isascii()
     return (token_id, secret) if is_token else None
 
 
 def hash_secret(secret: str, *, bound_to: str = "") -> str:
-    """The hash of a secret that the records keep. `bound_to`: a second secret. The same hash results only with the same
-    second secret."""
+    """Returns the hash of a secret that the records keep. `bound_to`: a second secret. The same hash results only with
+    the same second secret.
+    """
     if bound_to:
         return hmac.new(bound_to.encode(), secret.encode(), sha256).hexdigest()
     return sha256(secret.encode()).hexdigest()

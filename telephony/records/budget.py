@@ -39,12 +39,12 @@ class Budget:
 
 
 def day_of(now: datetime) -> datetime:
-    """When this day began (UTC). A call belongs to the day on which it began."""
+    """Returns when this day began (UTC). A call belongs to the day on which it began."""
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def spent_of(rows: Iterable[CallRecord], now: datetime) -> Spent:
-    """The sum of the minutes and costs of these calls until now."""
+    """Returns the sum of the minutes and costs of these calls until now."""
     seconds = cost = 0.0
     for row in rows:
         seconds += _seconds(row, now)

@@ -64,7 +64,7 @@ class CallQuery:
     """The start and the id of the last call that the page looks at."""
 
     def matches(self, row: CallRecord) -> bool:
-        """Whether this call matches, for records in memory. The database has the same conditions."""
+        """Returns whether this call matches, for records in memory. The database has the same conditions."""
         started = row.started_at
         return (
             started is not None
@@ -110,7 +110,7 @@ def page_of(rows: list[CallRecord], query: CallQuery) -> CallPage:
 
 
 def query_of(given: Mapping[str, str], *, now: datetime, subject_of: Callable[[str], str]) -> CallQuery:
-    """Read the filters `from`, `to`, `number`, `agent`, `status`, `since`, and `limit` and `cursor`.
+    """Reads the filters `from`, `to`, `number`, `agent`, `status`, `since`, and `limit` and `cursor`.
 
     `number` is a phone number. `from` and `to` are the calling and the called number (`+14155550123`), or the begin and
     the end of a time (`2026-01-31`, `2026-01-31T08:00`). `since` is a time or an age (`90m`, `24h`, `7d`). Times

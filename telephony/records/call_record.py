@@ -182,8 +182,9 @@ class CallUpdate:
 
 
 def updated(row: CallRecord | None, update: CallUpdate) -> CallRecord | None:
-    """The record after the update. None: the update does not apply, because the call is not known and does not begin,
-    or because another process handles it."""
+    """Returns the record after the update. None: the update does not apply, because the call is not known and does not
+    begin, or because another process handles it.
+    """
     if row is None:
         if not update.begins:
             return None
@@ -213,7 +214,7 @@ def updated(row: CallRecord | None, update: CallUpdate) -> CallRecord | None:
 
 
 def _fitting(name: str, value: Any) -> Any:
-    """The value in a form that every database accepts."""
+    """Returns the value in a form that every database accepts."""
     if name == "sid":
         return value if isinstance(value, str) and is_key(value) else None
     if name in JSON_FIELDS:

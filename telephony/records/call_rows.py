@@ -22,7 +22,7 @@ _DATES = ("started_at", "answered_at", "ended_at", "updated_at")
 
 
 def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
-    """The same conditions as in `CallQuery.matches`."""
+    """Yields the same conditions as in `CallQuery.matches`."""
     c, outbound = calls.c, calls.c.direction.startswith("outbound")
     yield c.started_at.is_not(None)
     if query.caller is not None:
@@ -51,7 +51,7 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
 
 
 def period(query: CallQuery) -> Iterator[ColumnElement[bool]]:
-    """The conditions of the time and of the page before. An index has them."""
+    """Yields the conditions of the time and of the page before. An index has them."""
     c = calls.c
     if query.start is not None:
         yield c.started_at >= query.start
@@ -80,5 +80,7 @@ def record_of(found: RowMapping) -> CallRecord:
 
 
 def utc(date: datetime) -> datetime:
-    """The date in UTC. SQLite does not store the time zone, and PostgreSQL returns the time zone of the session."""
+    """Returns the date in UTC. SQLite does not store the time zone, and PostgreSQL returns the time zone of the
+    session.
+    """
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

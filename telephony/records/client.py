@@ -74,8 +74,9 @@ _MAX_ATTEMPTS = 5
 
 
 def open_records(settings: Settings) -> Records | None:
-    """The database of the settings, without connecting to it. None: the records are in the memory of this process,
-    because the settings say so, or because the default data directory cannot be written to. The log says the latter.
+    """Returns the database of the settings, without connecting to it. None: the records are in the memory of this
+    process, because the settings say so, or because the default data directory cannot be written to. The log says the
+    latter.
 
     Raises:
         SettingsError: the driver of the database is not installed, or TELEPHONY_DATA_DIR cannot be written to.
@@ -184,7 +185,7 @@ class RecordsClient:
     # --- claims --------------------------------------------------------------------------------------------------
 
     async def claim(self, kind: str, key: str, ttl_s: float) -> bool:
-        """Claim a key. True once for each (kind, key) in all processes together. While the database is down: once in
+        """Claims a key. True once for each (kind, key) in all processes together. While the database is down: once in
         this process."""
         now = self._sources.now()
         if not self._memory.claim(kind, key, ttl_s=ttl_s, now=now).first:
@@ -197,7 +198,7 @@ class RecordsClient:
             return True
 
     async def reserve(self, kind: str, key: str, ttl_s: float, value: str, call: CallUpdate) -> Claimed:
-        """Claim a key, store `value` for later claims of it, and apply the update `call` in the same transaction.
+        """Claims a key, store `value` for later claims of it, and applies the update `call` in the same transaction.
 
         Raises:
             RecordsUnavailable: the database is down.
@@ -210,7 +211,7 @@ class RecordsClient:
         return claimed
 
     async def release(self, kind: str, key: str, call_id: str) -> None:
-        """Release a key, because what it was reserved for was not done."""
+        """Releases a key, because what it was reserved for was not done."""
         self._memory.release(kind, key, call_id=call_id)
         try:
             await self._run(lambda records: records.release(kind, key, call_id=call_id))
@@ -228,7 +229,7 @@ class RecordsClient:
         announce_s: float | None = None,
         **changes: Any,
     ) -> None:
-        """Update the record of a call (see `CallUpdate`). Returns at once. Only a client with `announces` writes
+        """Updates the record of a call (see `CallUpdate`). Returns at once. Only a client with `announces` writes
         messages about ended calls."""
         if not is_key(key):
             log.warning("An update of a call record is dropped: %.100r is not the id of a call.", key)
@@ -248,7 +249,7 @@ class RecordsClient:
         self._wake_up.set()
 
     async def written(self) -> None:
-        """Wait until the updates so far are in the database. It waits for one second at most, and not while the
+        """Waits until the updates so far are in the database. It waits for one second at most, and not while the
         database is down."""
         awaited = {id(update) for update in (*self._in_progress, *self._waiting)}
 
@@ -260,8 +261,9 @@ class RecordsClient:
                 await self._progress.wait_for(done)
 
     async def call(self, key: str) -> CallRecord | None:
-        """The record of a call, by its id or its `CallSid`, with the updates that wait here. While the database is
-        down: the record as this process knows it."""
+        """Returns the record of a call, by its id or its `CallSid`, with the updates that wait here. While the database
+        is down: the record as this process knows it.
+        """
         if not is_key(key):
             return None
         before = self._unwritten
@@ -276,7 +278,7 @@ class RecordsClient:
         return known if self._database is None or is_new else None
 
     async def calls(self, query: CallQuery) -> CallPage:
-        """The calls that match, the newest first.
+        """Returns the calls that match, the newest first.
 
         Raises:
             RecordsUnavailable: the database is down.
@@ -294,19 +296,19 @@ class RecordsClient:
         return *self._in_progress, *self._waiting
 
     def _newest(self, row: CallRecord) -> CallRecord:
-        """The record with the updates that wait here."""
+        """Returns the record with the updates that wait here."""
         for update in self._unwritten:
             if update.key in (row.id, row.sid):
                 row = updated(row, update) or row
         return row
 
     async def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
-        """The minutes and the cost of calls in all processes together (see `Records.spent`). Raises
+        """Returns the minutes and the cost of calls in all processes together (see `Records.spent`). Raises
         `RecordsUnavailable`."""
         return await self._run(lambda records: records.spent(since, now, subject), _CLAIM_S)
 
     async def check_key(self, key: SubjectKey) -> None:
-        """Log an error if the records were written with another key of number hashes. Then calls cannot be found by
+        """Logs an error if the records were written with another key of number hashes. Then calls cannot be found by
         their numbers."""
         if self._database is None:
             return
@@ -324,7 +326,9 @@ class RecordsClient:
                       "do not find all calls: give all processes the same key.")  # fmt: skip
 
     async def is_alive(self, process: str) -> bool:
-        """Whether this process holds a lease. Also True while the database is down and the answer is unknown."""
+        """Returns whether this process holds a lease. Also True while the database is down and the answer is
+        unknown.
+        """
         now = self._sources.now()
         try:
             return await self._run(lambda records: records.is_alive(process, now=now), _CLAIM_S)
@@ -332,11 +336,11 @@ class RecordsClient:
             return True
 
     async def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
-        """Delete old records of calls (see `Records.purge`). Raises `RecordsUnavailable`."""
+        """Deletes old records of calls (see `Records.purge`). Raises `RecordsUnavailable`."""
         return await self._run(lambda records: records.purge(before, dry_run=dry_run), 60.0)
 
     async def flush(self, within_s: float) -> bool:
-        """Wait until all updates are written. False: they are not, within this time."""
+        """Waits until all updates are written. False: they are not, within this time."""
         try:
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
@@ -347,26 +351,26 @@ class RecordsClient:
     # --- the outbox ----------------------------------------------------------------------------------------------
 
     async def outbox(self, query: Callable[[Outbox], _T]) -> _T:
-        """Run a query of the outbox. Raises `RecordsUnavailable`."""
+        """Runs a query of the outbox. Raises `RecordsUnavailable`."""
         return await self._run(lambda records: query(records.outbox))
 
     async def query(self, query: Callable[[Records], _T]) -> _T:
-        """Run a short query that a caller waits for. Raises `RecordsUnavailable` and `RecordRefused`."""
+        """Runs a short query that a caller waits for. Raises `RecordsUnavailable` and `RecordRefused`."""
         return await self._run(query, _CLAIM_S)
 
     async def access(self, query: Callable[[AccessStore], _T]) -> _T:
-        """Run a query of the tokens or of the audit. Raises `RecordsUnavailable`."""
+        """Runs a query of the tokens or of the audit. Raises `RecordsUnavailable`."""
         return await self._run(lambda records: query(records.access), _CLAIM_S)
 
     async def ask(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:
-        """Run a query of the records. Raises `RecordsUnavailable`, and `RecordRefused` for a value that the database
+        """Runs a query of the records. Raises `RecordsUnavailable`, and `RecordRefused` for a value that the database
         refuses."""
         return await self._run(query, within_s)
 
     # --- the database --------------------------------------------------------------------------------------------
 
     async def _run(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:
-        """Run `query` in a thread. Raises `RecordsUnavailable`, at once if the database is known to be down."""
+        """Runs `query` in a thread. Raises `RecordsUnavailable`, at once if the database is known to be down."""
         if self._database is None or self._threads is None:
             return query(self._memory)
         if self.fault:
@@ -393,7 +397,7 @@ class RecordsClient:
         raise RecordsUnavailable(fault)
 
     async def _reconnect(self) -> None:
-        """Check whether the database can be used (again)."""
+        """Checks whether the database can be used (again)."""
         was_down, now = bool(self.fault), self._sources.now()
 
         def check(records: Records) -> bool:

@@ -251,7 +251,7 @@ class _Collided(RecordRefused):
 
 
 def _is_of_one_record(error: Exception) -> bool:
-    """Whether the error concerns one record, and not the whole database."""
+    """Returns whether the error concerns one record, and not the whole database."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, StatementError)  # a value that SQLAlchemy could not convert
     if error.connection_invalidated:
@@ -263,7 +263,7 @@ def _is_of_one_record(error: Exception) -> bool:
 
 
 def _lock_leases(connection: Connection) -> None:
-    """Take no lease while another process removes the leases that ran out. SQLite's transactions exclude each other
+    """Takes no lease while another process removes the leases that ran out. SQLite's transactions exclude each other
     anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LEASES})
@@ -297,5 +297,5 @@ def _hashed(kind: str, key: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """The first line of the database's own message, without the statement that SQLAlchemy adds."""
+    """Returns the first line of the database's own message, without the statement that SQLAlchemy adds."""
     return (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]

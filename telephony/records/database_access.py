@@ -104,5 +104,5 @@ def _entry(row: Any) -> AuditEntry:
 
 
 def _utc(date: datetime) -> datetime:
-    """The date in UTC. SQLite does not store the time zone."""
+    """Returns the date in UTC. SQLite does not store the time zone."""
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

@@ -34,7 +34,7 @@ class DatabaseErasure:
         self._transaction = transaction
 
     def calls_of(self, person: Party) -> list[CallRecord]:
-        """The calls whose other party this person is, the oldest first. Records without a subject id, of older
+        """Returns the calls whose other party this person is, the oldest first. Records without a subject id, of older
         releases, are found while their number is not masked."""
         outbound = calls.c.direction.startswith("outbound")
         theirs = or_(
@@ -47,7 +47,7 @@ class DatabaseErasure:
             return [record_of(row) for row in rows]
 
     def erase(self, ids: Sequence[str]) -> int:
-        """Delete these calls and the messages about them. Idempotency keys of the calls stay used, but the digests of
+        """Deletes these calls and the messages about them. Idempotency keys of the calls stay used, but the digests of
         their requests are deleted. Returns the number of messages."""
         messages = 0
         for start in range(0, len(ids), _BATCH):
@@ -61,13 +61,13 @@ class DatabaseErasure:
         return messages
 
     def is_being_called(self, person: Party) -> bool:
-        """Whether an attempt of a campaign to reach this person is in progress."""
+        """Returns whether an attempt of a campaign to reach this person is in progress."""
         open_attempts = select(func.count()).where(attempts.c.subject == person.subject, attempts.c.outcome == "")
         with self._transaction() as connection:
             return bool(connection.execute(open_attempts).scalar_one())
 
     def erase_contact(self, person: Party) -> int:
-        """Delete this person from all campaigns: the contacts, the attempts and the messages about them. The
+        """Deletes this person from all campaigns: the contacts, the attempts and the messages about them. The
         do-not-call list keeps the hash of the number. Returns the number of contacts."""
         theirs = or_(contacts.c.subject == person.subject, contacts.c.number == person.number)
         ids = select(attempts.c.id).where(attempts.c.subject == person.subject)
@@ -83,7 +83,7 @@ class DatabaseErasure:
             return connection.execute(delete(contacts).where(theirs)).rowcount
 
     def is_opted_out(self, person: Party) -> bool:
-        """Whether this person is on the do-not-call list of the records."""
+        """Returns whether this person is on the do-not-call list of the records."""
         with self._transaction() as connection:
             return (
                 connection.execute(select(opt_outs.c.subject).where(opt_outs.c.subject == person.subject)).first()
@@ -91,8 +91,8 @@ class DatabaseErasure:
             )
 
     def scrub(self) -> str:
-        """Remove the content of deleted rows from the files of the database. Returns a text that names the places where
-        such content may still be, or an empty text.
+        """Removes the content of deleted rows from the files of the database. Returns a text that names the places
+        where such content may still be, or an empty text.
 
         Raises:
             RecordsUnavailable: another process has used the database for 30 s.

@@ -92,7 +92,7 @@ class DatabaseNumberClaims:
 
 
 def hold(connection: Connection, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
-    """Claim a number, in the transaction of `connection` (see `NumberClaims.hold`)."""
+    """Claims a number, in the transaction of `connection` (see `NumberClaims.hold`)."""
     claims, until = number_claims, now + timedelta(seconds=ttl_s)
     leases = select(processes.c.id).where(processes.c.expires_at > now)
     is_free = or_(claims.c.expires_at <= now, (claims.c.process != "") & claims.c.process.not_in(leases))
@@ -110,13 +110,13 @@ def hold(connection: Connection, subject: str, holder: str, *, process: str, ttl
 
 
 def opt_out(connection: Connection, entry: OptOut) -> None:
-    """Add an entry, in the transaction of `connection`."""
+    """Adds an entry, in the transaction of `connection`."""
     values = {**asdict(entry), "source": entry.source.value}
     connection.execute(_INSERT[connection.dialect.name](opt_outs).values(values).on_conflict_do_nothing())
 
 
 def is_opted_out(connection: Connection, subject: str) -> bool:
-    """Whether this person is on the list, in the transaction of `connection`."""
+    """Returns whether this person is on the list, in the transaction of `connection`."""
     return connection.execute(select(opt_outs.c.subject).where(opt_outs.c.subject == subject)).first() is not None
 
 

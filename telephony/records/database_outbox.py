@@ -22,8 +22,9 @@ _DATES = ("created_at", "due_at", "give_up_at")
 
 
 def put(connection: Connection, message: Message) -> None:
-    """Write a message in the transaction of `connection`. A message with this id that no process has tried yet gets the
-    new payload, and the earlier of both times."""
+    """Writes a message in the transaction of `connection`. A message with this id that no process has tried yet gets
+    the new payload, and the earlier of both times.
+    """
     values = {**asdict(message), "state": message.state.value, "payload": clean_text(message.payload)}
     insert = _INSERT[connection.dialect.name](webhooks).values(values)
     earlier = func.min if connection.dialect.name == "sqlite" else func.least
@@ -90,5 +91,5 @@ def _message(row: Any) -> Message:
 
 
 def _utc(date: datetime | None) -> datetime | None:
-    """The date in UTC. SQLite does not store the time zone."""
+    """Returns the date in UTC. SQLite does not store the time zone."""
     return date if date is None else date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

@@ -29,7 +29,7 @@ def parse_url(url: str) -> URL:
 
 
 def engine_of(url: URL) -> Engine:
-    """The engine of a database.
+    """Returns the engine of a database.
 
     Raises:
         SettingsError: PostgreSQL's driver is not installed.
@@ -89,8 +89,9 @@ def _begin_postgresql(connection: Connection) -> None:
 
 
 def create_file(path: str) -> None:
-    """Create the file with mode 0600, as journals have; SQLite gives its other files the same mode. An existing file is
-    not opened: closing it would drop all POSIX locks of this process on it (https://www.sqlite.org/howtocorrupt.html,
-    2.2)."""
+    """Creates the file with mode 0600, as journals have; SQLite gives its other files the same mode. An existing file
+    is not opened: closing it would drop all POSIX locks of this process on it
+    (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    """
     with _creating, contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

@@ -28,7 +28,7 @@ class Export:
 
 
 def note_export(folder: Path | None, path: Path, call_id: str = "") -> None:
-    """Note an export in the data directory: its path, and the id of the call if it has one call. Without a data
+    """Notes an export in the data directory: its path, and the id of the call if it has one call. Without a data
     directory nothing is noted.
 
     Raises:
@@ -42,7 +42,7 @@ def note_export(folder: Path | None, path: Path, call_id: str = "") -> None:
 
 
 def noted_exports(folder: Path | None) -> list[Export]:
-    """The exports that were noted, also those that do not exist any more."""
+    """Returns the exports that were noted, also those that do not exist any more."""
     if folder is None or not (folder / EXPORTS_FILE).exists():
         return []
     text = (folder / EXPORTS_FILE).read_text("utf-8", "surrogateescape")
@@ -50,6 +50,6 @@ def noted_exports(folder: Path | None) -> list[Export]:
 
 
 def rewrite_exports(folder: Path, exports: list[Export]) -> None:
-    """Keep only these exports."""
+    """Keeps only these exports."""
     text = "".join(f"{export}\n" for export in exports)
     (folder / EXPORTS_FILE).write_text(text, encoding="utf-8", errors="surrogateescape")

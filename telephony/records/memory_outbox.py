@@ -31,7 +31,7 @@ class MemoryOutbox:
             self._messages[message.id] = replace(known, payload=message.payload, due_at=due)
 
     def forget(self, call_id: str) -> None:
-        """Remove the messages about a call."""
+        """Removes the messages about a call."""
         for message in [each for each in self._messages.values() if each.call_id == call_id]:
             del self._messages[message.id]
 

@@ -53,22 +53,22 @@ class OptOuts(Protocol):
     """The list. The methods may block; they raise what `Records` raises."""
 
     def add(self, entries: Sequence[OptOut]) -> int:
-        """Add entries. Returns how many of them are new. A known entry stays as it is."""
+        """Adds entries. Returns how many of them are new. A known entry stays as it is."""
 
     def remove(self, subject: str) -> bool:
-        """Remove an entry. False: the number was not on the list."""
+        """Removes an entry. False: the number was not on the list."""
 
     def among(self, subjects: Collection[str]) -> set[str]:
-        """The given subjects that are on the list."""
+        """Returns the given subjects that are on the list."""
 
     def version(self) -> str:
         """A text that changes when an entry is added or removed."""
 
     def subjects(self) -> set[str]:
-        """All subjects that are on the list."""
+        """Returns all subjects that are on the list."""
 
     def listed(self, *, limit: int = 100, before: datetime | None = None) -> list[OptOut]:
-        """The newest `limit` entries that were added before the time `before`, the newest first."""
+        """Returns the newest `limit` entries that were added before the time `before`, the newest first."""
 
 
 class NumberClaims(Protocol):
@@ -76,9 +76,9 @@ class NumberClaims(Protocol):
     raises."""
 
     def hold(self, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
-        """Claim a number for `holder`, the token of a call. Returns whether the holder has the claim now. A claim ends
+        """Claims a number for `holder`, the token of a call. Returns whether the holder has the claim now. A claim ends
         after `ttl_s` seconds, or when the lease of its `process` ends. If `process` is empty, the claim ends only after
         `ttl_s` seconds."""
 
     def let_go(self, subject: str, holder: str) -> None:
-        """Release a claim of this holder."""
+        """Releases a claim of this holder."""

@@ -72,30 +72,30 @@ class Outbox(Protocol):
     """A store of messages. Its methods may block; they raise what `Records` raises."""
 
     def claim_due(self, now: datetime, *, lease_s: float, limit: int) -> list[Message]:
-        """Claim at most `limit` due messages for this process, the oldest first. No other process gets a claimed
+        """Claims at most `limit` due messages for this process, the oldest first. No other process gets a claimed
         message for `lease_s` seconds. After that a message is due again, unless `settle` was called for it."""
 
     def settle(self, message: Message) -> bool:
-        """Store the `state`, `due_at` and `error` of a claimed message after an attempt to deliver it. False: another
+        """Stores the `state`, `due_at` and `error` of a claimed message after an attempt to deliver it. False: another
         process has claimed the message since, and nothing was stored."""
 
     def messages(self, *, state: MessageState | None = None, limit: int = 100) -> list[Message]:
-        """The newest messages."""
+        """Returns the newest messages."""
 
     def redeliver(self, ids: Sequence[str] | None, now: datetime) -> int:
-        """Make these messages due. None: all dead messages. Returns their number."""
+        """Makes these messages due. None: all dead messages. Returns their number."""
 
     def waiting(self) -> Waiting:
-        """The messages that are not delivered yet."""
+        """Returns the messages that are not delivered yet."""
 
 
 def contact_key(campaign_id: str, contact_id: str) -> str:
-    """What a message about the contact of a campaign has in place of the id of a call."""
+    """Returns what a message about the contact of a campaign has in place of the id of a call."""
     return sha256(f"{campaign_id}\0{contact_id}".encode()).hexdigest()
 
 
 def message_of(row: CallRecord, now: datetime, *, hold_s: float = 0.0, shows_numbers: bool = False) -> Message:
-    """The message about an ended call, due after `hold_s`. The number of the other party is masked, unless
+    """Returns the message about an ended call, due after `hold_s`. The number of the other party is masked, unless
     `shows_numbers` is set. A call that was `interrupted` and then ends has a second
     message."""
     kind = INTERRUPTED if row.status == INTERRUPTED else "ended"
@@ -105,7 +105,7 @@ def message_of(row: CallRecord, now: datetime, *, hold_s: float = 0.0, shows_num
 
 
 def _payload(row: CallRecord, now: datetime, shows_numbers: bool) -> str:
-    """The record as JSON text of at most `MAX_PAYLOAD_BYTES`."""
+    """Returns the record as JSON text of at most `MAX_PAYLOAD_BYTES`."""
     data: dict[str, Any] = row.to_json()
     if not shows_numbers:  # a call that was interrupted, or that ended elsewhere, still has the number in its record
         other = "called" if row.direction.startswith("outbound") else "caller"

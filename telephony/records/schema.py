@@ -306,14 +306,14 @@ Twilio may have been asked to make the call."""
 
 
 def version_of(connection: Connection) -> int:
-    """The version of the schema. 0: there are no tables yet."""
+    """Returns the version of the schema. 0: there are no tables yet."""
     if not inspect(connection).has_table(schema.name):
         return 0
     return int(connection.execute(select(schema.c.version)).scalar_one())
 
 
 def upgrade(connection: Connection) -> None:
-    """Create or upgrade the tables, in the transaction of `connection`.
+    """Creates or upgrade the tables, in the transaction of `connection`.
 
     Raises:
         RecordsUnavailable: the schema is newer than this release.
@@ -335,7 +335,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def _migrate(connection: Connection, version: int) -> None:
-    """Run the missing migrations. A database of a release before alembic gets its revision first."""
+    """Runs the missing migrations. A database of a release before alembic gets its revision first."""
     from alembic import command
     from alembic.config import Config
 

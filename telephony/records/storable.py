@@ -45,5 +45,5 @@ def clean_json(value: Any) -> Any:
 
 
 def is_key(key: str) -> bool:
-    """Whether this can be the id or the `CallSid` of a call."""
+    """Returns whether this can be the id or the `CallSid` of a call."""
     return 0 < len(key) <= MAX_KEY_CHARS and _REFUSED.search(key) is None

@@ -38,7 +38,9 @@ class SubjectKey:
         """Whether other processes, and this one after a restart, have the same key."""
 
     def of(self, number: str) -> str:
-        """The subject id of a number or a `sip:` address, as 64 hexadecimal digits. Empty for a withheld number."""
+        """Returns the subject id of a number or a `sip:` address, as 64 hexadecimal digits. Empty for a withheld
+        number.
+        """
         if is_withheld(number):
             return ""
         try:
@@ -57,7 +59,7 @@ class SubjectKey:
 
 
 def check_key(records: Records, key: SubjectKey, now: datetime) -> bool:
-    """Whether the records were written with this key. The first key that is checked is the key of the records.
+    """Returns whether the records were written with this key. The first key that is checked is the key of the records.
 
     Raises:
         RecordsUnavailable, RecordRefused: the records cannot be used.
@@ -67,8 +69,8 @@ def check_key(records: Records, key: SubjectKey, now: datetime) -> bool:
 
 
 def subject_key(settings: Settings, sources: Sources = SYSTEM) -> SubjectKey:
-    """The key of the settings. In the data directory it is created on first use. Without a data directory it is random,
-    and ends with this process.
+    """Returns the key of the settings. In the data directory it is created on first use. Without a data directory it is
+    random, and ends with this process.
 
     Raises:
         SettingsError: the file of the key cannot be read or written.
@@ -87,7 +89,7 @@ def subject_key(settings: Settings, sources: Sources = SYSTEM) -> SubjectKey:
 
 
 def _stored(path: Path, sources: Sources) -> bytes:
-    """The key in this file. Of several processes that create it at once, all get the key of the first."""
+    """Returns the key in this file. Of several processes that create it at once, all get the key of the first."""
     with contextlib.suppress(FileNotFoundError):
         return path.read_bytes().strip()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ class CalleeMix:
         self._drawn: dict[str, int] = {}
 
     def draw(self, number: str) -> Callee:
-        """The callee of the next call to this number."""
+        """Returns the callee of the next call to this number."""
         count = self._drawn[number] = self._drawn.get(number, 0) + 1
         source = random.Random(f"{self._seed}:{number}:{count}")
         kind = source.choices(list(self._mix), list(self._mix.values()))[0]

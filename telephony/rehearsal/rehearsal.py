@@ -43,7 +43,7 @@ class SkippingClock:
         return self._start + timedelta(seconds=asyncio.get_running_loop().time())
 
     def skip_to(self, at: datetime) -> None:
-        """Move the clock to `at`, if that is in the future."""
+        """Moves the clock to `at`, if that is in the future."""
         self._start += max(at - self.now(), timedelta(0))
 
 
@@ -61,8 +61,9 @@ def rehearse(
     fast: bool = True,
     store: MemoryStore | None = None,
 ) -> MemoryStore:
-    """Run the campaign to its end, and return its store. `rules` apply as to real calls; a number that opts out is kept
-    in the rehearsal only. Without `fast` the calls take real time, over sockets. Ctrl-C drains, a second one hangs up.
+    """Runs the campaign to its end, and return its store. `rules` apply as to real calls; a number that opts out is
+    kept in the rehearsal only. Without `fast` the calls take real time, over sockets. Ctrl-C drains, a second one hangs
+    up.
     """
     store = MemoryStore() if store is None else store
 

@@ -24,8 +24,8 @@ _Schemas = Mapping[str, Mapping[str, Any]]
 
 
 def misfits(recorded: Iterable[Record], replayed: Iterable[Record]) -> list[Divergence]:
-    """The recorded tool calls whose arguments do not fit today's tools, in the order of the calls. `recorded` and
-    `replayed` are the records of both journals.
+    """Returns the recorded tool calls whose arguments do not fit today's tools, in the order of the calls. `recorded`
+    and `replayed` are the records of both journals.
     """
     then: dict[str, Mapping[str, Any]] = {}
     for record in recorded:
@@ -75,7 +75,7 @@ def _misfit(
 
 
 def _faults(schema: Mapping[str, Any], arguments: str) -> Iterator[str]:
-    """What is wrong with these arguments, for people."""
+    """Yields what is wrong with these arguments, for people."""
     try:
         value = orjson.loads(arguments or "{}")
     except orjson.JSONDecodeError:
@@ -99,8 +99,9 @@ def _faults(schema: Mapping[str, Any], arguments: str) -> Iterator[str]:
 
 
 def _closed(schema: Any) -> Any:
-    """The schema without room for unknown properties: a function never receives them. Where the schema says itself what
-    is allowed, it stays."""
+    """Returns the schema without room for unknown properties: a function never receives them. Where the schema says
+    itself what is allowed, it stays.
+    """
     if not isinstance(schema, Mapping):
         return schema
     closed = dict(schema)

@@ -37,7 +37,7 @@ class Job:
 
 
 def run(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[dict[str, Any]]:
-    """Run the jobs, and yield one result for each, in the order of the jobs.
+    """Runs the jobs, and yield one result for each, in the order of the jobs.
 
     A result is the dictionary of `report.data_of`, with `title`, `path`, `text` and `cpu_s`. If a call cannot be
     replayed, its result has an `error` instead of the report. Pages are written.
@@ -71,7 +71,7 @@ def _run(job: Job) -> dict[str, Any]:
 
 
 def write_page(call: ReplayedCall, path: Path, sounds: Path) -> None:
-    """Write the page about a call, and its audio to the folder `sounds`, which is that of the page or inside of it.
+    """Writes the page about a call, and its audio to the folder `sounds`, which is that of the page or inside of it.
     Raises `OSError`."""
     sounds.mkdir(parents=True, exist_ok=True)
     place = "" if sounds == path.parent else sounds.relative_to(path.parent).as_posix()
@@ -107,7 +107,7 @@ def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def spread_text(spread: dict[str, Any]) -> str:
-    """Format the result of `spread_of` as text."""
+    """Formats the result of `spread_of` as text."""
     tools = ", ".join(f"{name} in {count}" for name, count in spread["tools"].items()) or "none"
     lines = [
         f"{spread['n']} times: {spread['diverged']} diverged, goodbye heard in {spread['goodbye_heard']}, tools: "
@@ -122,8 +122,9 @@ def spread_text(spread: dict[str, Any]) -> str:
 
 
 def summary_text(results: Sequence[dict[str, Any]]) -> str:
-    """The last lines about several replays: how many differ, what changed since the recordings, and what the mode
-    shows."""
+    """Returns the last lines about several replays: how many differ, what changed since the recordings, and what the
+    mode shows.
+    """
     diverged, failed = (sum(bool(result.get(key)) for result in results) for key in ("diverged", "error"))
     same = len(results) - diverged - failed
     counts = [f"{same} without divergence", f"{diverged} diverged", *([f"{failed} not replayed"] if failed else [])]
@@ -159,5 +160,5 @@ def junit_of(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without characters that XML cannot hold."""
+    """Returns the text without characters that XML cannot hold."""
     return "".join(c for c in text if c in "\n\t" or c >= " ")

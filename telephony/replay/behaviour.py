@@ -64,8 +64,9 @@ class Behaviour:
 
 
 def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) -> Behaviour:
-    """The behaviour in a journal's records. Incoming messages are ignored. `schema`: leave out what journals of that
-    schema do not have."""
+    """Returns the behaviour in a journal's records. Incoming messages are ignored. `schema`: leave out what journals of
+    that schema do not have.
+    """
     reader = BehaviourReader(schema)
     for index, record in records:
         reader.take(index, record)
@@ -168,7 +169,7 @@ class BehaviourReader:
         return self._items.get(item_id, item_id)
 
     def _named(self, value: Any) -> Any:
-        """The value without our own ids: an item's id becomes its number, an event's id is removed."""
+        """Returns the value without our own ids: an item's id becomes its number, an event's id is removed."""
         if isinstance(value, dict):
             return {k: self._named(v) for k, v in value.items() if k != "client_event_id"}
         if isinstance(value, list):

@@ -74,7 +74,7 @@ class Usage:
     tokens: Mapping[str, int] = field(default_factory=dict)
 
     def cost(self, per_million: Mapping[str, float]) -> float:
-        """The cost with these prices for a million tokens of each kind. Raises `KeyError` for a kind without a
+        """Returns the cost with these prices for a million tokens of each kind. Raises `KeyError` for a kind without a
         price."""
         return sum(count * per_million[kind] / 1e6 for kind, count in self.tokens.items() if count)
 
@@ -155,7 +155,9 @@ class HeardCall:
         return any(tool.name == name for tool in self.tools)
 
     def tool(self, name: str, nth: int = 0) -> ToolCall:
-        """The `nth` call of this tool. Raises `NotCalled`, an `AssertionError` with the tools that were called."""
+        """Returns the `nth` call of this tool. Raises `NotCalled`, an `AssertionError` with the tools that were
+        called.
+        """
         found = [tool for tool in self.tools if tool.name == name]
         if not -len(found) <= nth < len(found):
             called = ", ".join(f"{tool.name}({tool.arguments})" for tool in self.tools) or "no tool"
@@ -234,7 +236,7 @@ class HeardCall:
         return Usage(tokens)
 
     def write_wav(self, path: Path) -> None:
-        """Write both sides as a stereo WAV: the caller left, the agent as heard right."""
+        """Writes both sides as a stereo WAV: the caller left, the agent as heard right."""
         write_stereo(path, self.audio)
 
     @cached_property
@@ -249,7 +251,7 @@ class HeardCall:
         return _voiced(self.audio.caller), _voiced(self._agent)
 
     def _silence_from(self, at_ms: float) -> float:
-        """How long the agent was still heard after `at_ms`, until 200 ms of silence."""
+        """Returns how long the agent was still heard after `at_ms`, until 200 ms of silence."""
         loud = np.abs(pcm_of(self._agent[round(at_ms * 8) :]).astype(np.int32)) > 0
         quiet = 0
         for at in range(0, len(loud), 8):
@@ -308,7 +310,7 @@ class ReplayedCall(HeardCall):
         return self.changes if self.has_recorded_model else []
 
     def assert_same(self) -> None:
-        """Raise `CallDiffers`, an `AssertionError`, with the whole report if the call differs from the recording."""
+        """Raises `CallDiffers`, an `AssertionError`, with the whole report if the call differs from the recording."""
         __tracebackhide__ = True
         if self.divergence is not None:
             raise CallDiffers(self._report(self))

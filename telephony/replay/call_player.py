@@ -50,7 +50,7 @@ class _StreamPlayer:
         return min(coming, self._marks[0][:2]) if self._marks else coming
 
     def play(self, coming: tuple[float, float]) -> None:
-        """Send it."""
+        """Sends it."""
         if self._marks and self._marks[0][:2] == coming:
             self.connection.say(heapq.heappop(self._marks)[3])
         elif self._next_frame < len(self._frames):
@@ -114,7 +114,7 @@ class CallPlayer(ModelPlayer):
         self.changed()
 
     def changed(self) -> None:
-        """Find the next message of the phone again, because it or its time may have changed."""
+        """Finds the next message of the phone again, because it or its time may have changed."""
         self._set_timer()
 
     def _stand_still(self, seconds: float, reads_first: bool) -> None:

@@ -80,7 +80,7 @@ def retimed(turns: list[Turn]) -> Caller:
 
 
 def turns_of(call: RecordedCall, audio: CallAudio) -> list[Turn]:
-    """The caller's turns, each relative to the agent's speech before it.
+    """Returns the caller's turns, each relative to the agent's speech before it.
 
     In a call without a model the agent's speech is found in its audio.
     """
@@ -104,7 +104,7 @@ def _turn(at_ms: float, voice: bytes, key: str, agent: list[tuple[float, float]]
 
 
 def _stretches(audio: CallAudio) -> list[tuple[float, float]]:
-    """When (ms) the agent was heard. Gaps shorter than 300 ms do not count."""
+    """Returns when (ms) the agent was heard. Gaps shorter than 300 ms do not count."""
     found: list[tuple[float, float]] = []
     for span in audio.spans:
         start, end = span.at / 8, (span.at + span.length) / 8

@@ -45,7 +45,7 @@ class Change:
 
 
 def changes_between(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[Change]:
-    """The changes between the commands that were sent to the model, then and now, each once.
+    """Returns the changes between the commands that were sent to the model, then and now, each once.
 
     A call has one `session.update` for each agent that took over, and a `response.create` for each answer that has
     instructions of its own. They are compared in their order. If there is one more or fewer, the replayed call itself
@@ -63,8 +63,9 @@ def changes_between(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str
 def changes_of_settings(
     header: Mapping[str, Any], session: Mapping[str, Any], today: Mapping[str, Any]
 ) -> Iterator[Change]:
-    """The changes of the model's name and its transcription, where `today` has settings of them. `header` and `session`
-    are the header of the journal and the first configuration."""
+    """Yields the changes of the model's name and its transcription, where `today` has settings of them. `header` and
+    `session` are the header of the journal and the first configuration.
+    """
     recorded = object_at(header, "config", "run_config", "model_settings")
     if (name := today.get("model_name")) is not None and name != recorded.get("model_name"):
         yield Change("model", str(recorded.get("model_name") or "the default"), str(name))
@@ -88,7 +89,7 @@ def _requests(commands: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def tool_schemas(session: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The parameters of each function in a configuration, as JSON schemas, by the names of the tools."""
+    """Returns the parameters of each function in a configuration, as JSON schemas, by the names of the tools."""
     tools = session.get("tools")
     return {
         str(tool.get("name")): tool.get("parameters") or {}
@@ -154,7 +155,7 @@ def _signature(tool: Mapping[str, Any]) -> str:
 
 
 def _of_text(subject: str, then: str, now: str) -> Change:
-    """The change of a long text. It shows the first words that differ, with some words before them."""
+    """Returns the change of a long text. It shows the first words that differ, with some words before them."""
     if len(then) <= 2 * _EXCERPT and len(now) <= 2 * _EXCERPT:
         return Change(subject, then and repr(then), now and repr(now))
     old, new = then.split(), now.split()

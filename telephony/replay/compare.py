@@ -116,7 +116,7 @@ class Comparison:
 
 
 def compare(expected: Behaviour, actual: Behaviour, tolerances: Tolerances | None = None) -> Comparison:
-    """Compare two behaviours. The differences are in order of time."""
+    """Compares two behaviours. The differences are in order of time."""
     tolerances = tolerances or Tolerances()
     comparison = Comparison()
     then, now = by_lane(expected.actions), by_lane(actual.actions)
@@ -163,7 +163,7 @@ def _by_order(then: Sequence[Action], now: Sequence[Action]) -> _Aligned:
 
 
 def _by_time(then: Sequence[Action], now: Sequence[Action]) -> _Aligned:
-    """The same for calls with the same timing: actions far apart in time do not correspond."""
+    """Returns the same for calls with the same timing: actions far apart in time do not correspond."""
     a = b = 0
     while a < len(then) and b < len(now):
         if _near(then[a], now[b]):
@@ -220,7 +220,7 @@ def _pair(expected: Action, actual: Action, tolerances: Tolerances) -> Iterator[
 
 
 def _limits(what: str, tolerances: Tolerances) -> tuple[float, float]:
-    """How many milliseconds an action may be late, and early."""
+    """Returns how many milliseconds an action may be late, and early."""
     if what == "the call ends" or what.endswith(" is over"):  # these may wait for marks
         return tolerances.early_ms, tolerances.early_ms
     return (tolerances.audio_ms,) * 2 if what.startswith("speak ") else (tolerances.late_ms, tolerances.early_ms)
@@ -291,7 +291,7 @@ class _Timeline:
 
 
 def _caller(expected: Behaviour, actual: Behaviour) -> Iterator[Divergence]:
-    """The first difference in the caller's audio to the model. The last frames of a call may be missing."""
+    """Yields the first difference in the caller's audio to the model. The last frames of a call may be missing."""
     for then, now in zip(expected.caller, actual.caller, strict=False):
         if then[0] != now[0] or (None not in (then[1], now[1]) and then[1] != now[1]):
             what = "the caller's audio to the model differs"

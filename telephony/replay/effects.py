@@ -32,7 +32,7 @@ class Asked:
 
 
 def check_effects(asked: Asked) -> None:
-    """Raise `ReplayError` for the options that cannot have an effect. The message names the mode in which the option
+    """Raises `ReplayError` for the options that cannot have an effect. The message names the mode in which the option
     has an effect."""
     if problems := list(_without_effect(asked)):
         raise ReplayError(" ".join(problems))

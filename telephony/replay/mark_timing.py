@@ -64,7 +64,7 @@ class MarkTiming:
     _n_sent: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
 
     def frame(self, t: float, index: int) -> None:
-        """Take a frame of the caller."""
+        """Takes a frame of the caller."""
         self._frames.append((t, index))
 
     def sent(self, record: Record) -> None:
@@ -84,7 +84,7 @@ class MarkTiming:
             mark.returned, mark.order, mark.frames = t, float(index), len(self._frames)
 
     def settle(self) -> None:
-        """End the input. Marks that never came back are dropped."""
+        """Ends the input. Marks that never came back are dropped."""
         self._n_sent.clear()
         kept = {
             position: [mark for mark in marks if mark.returned is not None] for position, marks in self._marks.items()
@@ -97,7 +97,9 @@ class MarkTiming:
         self.turnaround_s = min(trips, default=0.0)
 
     def due(self, position: StreamPosition, now: float) -> tuple[float, float]:
-        """When a mark that is sent now at this position comes back: (time, order among messages of that time)."""
+        """Returns when a mark that is sent now at this position comes back: (time, order among messages of that
+        time).
+        """
         key = (position.clears, position.samples)
         soonest = (now + self.turnaround_s, AFTER_ALL)
         marks: Sequence[_Mark] = self._marks.get(key, ())
@@ -114,7 +116,7 @@ class MarkTiming:
         return max(self._between(key) or soonest, soonest)
 
     def _between(self, key: tuple[int, int]) -> tuple[float, float] | None:
-        """When a position without a recorded mark was played, computed from the marks before and after it."""
+        """Returns when a position without a recorded mark was played, computed from the marks before and after it."""
         clears, samples = key
         positions = self._positions.get(clears, [])
         before, after = bisect_right(positions, samples) - 1, bisect_left(positions, samples)
@@ -126,7 +128,7 @@ class MarkTiming:
         return min(found, default=None)
 
     def _shifted(self, mark: _Mark, samples: int) -> tuple[float, float]:
-        """When a mark comes back that is this many samples after another, if playback continues in between."""
+        """Returns when a mark comes back that is this many samples after another, if playback continues in between."""
         assert mark.returned is not None
         frames, rest = divmod(samples, _FRAME)
         nth = mark.frames - 1 + frames

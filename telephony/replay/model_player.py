@@ -42,12 +42,12 @@ class ReplayedConnection(DeliveringConnection):
         return self._ended is not None
 
     def say(self, text: str) -> None:
-        """Deliver a message of the peer in this step."""
+        """Delivers a message of the peer in this step."""
         if self._ended is None:
             self._deliver(text)
 
     def end(self, close: Close) -> None:
-        """Close the connection on the side of the peer or of the network."""
+        """Closes the connection on the side of the peer or of the network."""
         self._end(close)
 
     def send(self, text: str) -> None:
@@ -94,7 +94,7 @@ class ModelPlayer:
         return self._loop.time() - self._start
 
     async def transport(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Open the next recorded connection."""
+        """Opens the next recorded connection."""
         attempt = self.schedule.attempt()
         if attempt is None and not self._reached:
             raise ConnectFailed("The model was not reached in the recording.")
@@ -147,7 +147,7 @@ class ModelPlayer:
         return self._model_next
 
     def _play(self, coming: tuple[float, float]) -> None:
-        """Play what is due at that time, which is now or almost now."""
+        """Plays what is due at that time, which is now or almost now."""
         if (incoming := self.schedule.take(max(self.now, coming[0]))) is not None:
             self._say(incoming)
         self._model_changed()
@@ -173,14 +173,16 @@ class ModelPlayer:
         self._set_timer()
 
     def _is_due(self, coming: tuple[float, float], last: tuple[float, float] | None) -> bool:
-        """Whether it is due now, or came in the same step as the last one: at the same time, with no record between."""
+        """Returns whether it is due now, or came in the same step as the last one: at the same time, with no record
+        between.
+        """
         if last is None:
             return coming[0] <= self.now + _DUE_LATER
         return coming[1] == last[1] + 1 and coming[0] - last[0] < _SAME_STEP_S
 
 
 def _refusal(data: Mapping[str, Any]) -> Exception:
-    """The error of a connection that could not be opened.
+    """Returns the error of a connection that could not be opened.
 
     An error from outside of `realtime_core` came from a user's own transport: the model does not retry after it.
     """
@@ -197,7 +199,7 @@ def _refusal(data: Mapping[str, Any]) -> Exception:
 
 
 def close_in(text: str) -> Close:
-    """Read the close from a recorded `close` message."""
+    """Reads the close from a recorded `close` message."""
     data: dict[str, Any] = orjson.loads(text)
     by = data.get("by")
     return Close(int(data.get("code", 1006)), str(data.get("reason", "")), "peer" if by == "peer" else "network")

@@ -49,7 +49,7 @@ class ModelSchedule:
         return self._queue[0] if self._queue else None
 
     def attempt(self) -> Record | None:
-        """The recorded result of the next attempt to connect. None: not in the recording."""
+        """Returns the recorded result of the next attempt to connect. None: not in the recording."""
         return self._attempts.popleft() if self._attempts else None
 
     def opened(self, now: float) -> int:
@@ -79,7 +79,7 @@ class ModelSchedule:
                     self._renames[then] = today
 
     def due(self) -> float | None:
-        """When the next message is due, or may be skipped. None: something else must be sent first."""
+        """Returns when the next message is due, or may be skipped. None: something else must be sent first."""
         self._awaited_bytes = None
         head = self.head
         if head is None or head.session >= len(self._met["open"]):
@@ -104,7 +104,7 @@ class ModelSchedule:
         return max(due, self._head_since) + PATIENCE_S if waits else due
 
     def take(self, now: float) -> Incoming | None:
-        """Take the next message if it is due. None: it is not due, or it was skipped because a trigger did not
+        """Takes the next message if it is due. None: it is not due, or it was skipped because a trigger did not
         happen."""
         due = self.due()
         if due is None or due > now + _DUE_LATER:
@@ -123,7 +123,7 @@ class ModelSchedule:
         return _QUOTED.sub(lambda found: f'"{self._renames.get(found[1], found[1])}"', text)
 
     def _is_past(self, trigger: Trigger) -> bool:
-        """Whether this is audio of an ended stream. It counts as sent."""
+        """Returns whether this is audio of an ended stream. It counts as sent."""
         return trigger.type == AUDIO and trigger.stream < self._stream
 
     def _time_of(self, trigger: Trigger) -> float | None:

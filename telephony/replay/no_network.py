@@ -16,7 +16,7 @@ _METHODS = ("connect", "connect_ex", "sendto")
 
 @contextmanager
 def no_network(*, unless: bool = False) -> Iterator[None]:
-    """Block the network in this block: connecting, sending and name lookups raise `ReplayError`. Unix domain sockets
+    """Blocks the network in this block: connecting, sending and name lookups raise `ReplayError`. Unix domain sockets
     work. With `unless` nothing is blocked."""
     if unless:
         yield

@@ -33,7 +33,7 @@ __all__ = ["call_info", "options_of", "replay_opening"]
 
 
 def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallOptions:
-    """The options of the recorded call. Options that its header does not have keep their defaults."""
+    """Returns the options of the recorded call. Options that its header does not have keep their defaults."""
     config = recording.config
     model_config = RealtimeModelConfig(url="ws://recorded", api_key="recorded")
     if settings := _known((config.get("model_config") or {}).get("initial_model_settings") or {}):
@@ -70,12 +70,12 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
 
 
 def call_info(recording: Recording, start: media_stream.Start) -> CallInfo:
-    """The call that a media stream belongs to. The direction is in the journal's header only."""
+    """Returns the call that a media stream belongs to. The direction is in the journal's header only."""
     return replace(CallInfo.of(start), direction=str(recording.header.get("direction") or "inbound"))
 
 
 def replay_opening(recording: Recording, options: CallOptions) -> None:
-    """Run the opening of an outgoing call again, with the recorded answers of Twilio's machine detection."""
+    """Runs the opening of an outgoing call again, with the recorded answers of Twilio's machine detection."""
     placed = recording.config.get("placed")
     if not isinstance(placed, dict):
         return
@@ -88,7 +88,7 @@ def replay_opening(recording: Recording, options: CallOptions) -> None:
 
 
 def _model(policy: Any) -> Callable[[], RealtimeModel] | None:
-    """The model with the recorded turn policy. None: the default model has it."""
+    """Returns the model with the recorded turn policy. None: the default model has it."""
     match policy:
         case {"type": "OurTurns", "minimum_speech_s": float(minimum_s), "silence_s": float(silence_s)}:
             duck_db = policy.get("duck_db")
@@ -107,7 +107,7 @@ def _clip(recording: Recording, named: Any) -> bytes | None:
 
 
 def _consent(recording: Recording, values: dict[str, Any]) -> Consent:
-    """The recorded consent policy. Journals have no number to transfer to."""
+    """Returns the recorded consent policy. Journals have no number to transfer to."""
     known = {each.name: values[each.name] for each in fields(Consent) if each.name in values}
     lines = [(str(line.get("text") or ""), line.get("clip")) for line in values.get("lines") or ()]
     heard = [recording.clips.get(str(clip), text) if clip else text for text, clip in lines]
@@ -118,7 +118,7 @@ def _consent(recording: Recording, values: dict[str, Any]) -> Consent:
 
 
 def _screening(recording: Recording, values: dict[str, Any]) -> Screening:
-    """The recorded rules that matter during a call."""
+    """Returns the recorded rules that matter during a call."""
     emergency = None
     if isinstance(given := values.get("emergency"), dict):
         line = given.get("line") or ""
@@ -129,7 +129,7 @@ def _screening(recording: Recording, values: dict[str, Any]) -> Screening:
 
 
 def _policy(values: dict[str, Any]) -> CallPolicy:
-    """The recorded policy. Fields that the journal does not have keep their defaults."""
+    """Returns the recorded policy. Fields that the journal does not have keep their defaults."""
     silence = values.get("silence")
     known = {each.name: values[each.name] for each in fields(CallPolicy) if each.name in values}
     if isinstance(silence, dict):
@@ -140,7 +140,7 @@ def _policy(values: dict[str, Any]) -> CallPolicy:
 
 
 def _known(values: Any) -> Any:
-    """The values without functions and objects: the header has only their types."""
+    """Returns the values without functions and objects: the header has only their types."""
     return {name: value for name, value in values.items() if not (isinstance(value, dict) and "$type" in value)}
 
 

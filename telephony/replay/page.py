@@ -103,7 +103,7 @@ class Page:
 
 
 def page_of(call: ReplayedCall, name: str, folder: str = "") -> Page:
-    """The page about a replay. Its audio files are named after `name`, in `folder` relative to the page."""
+    """Returns the page about a replay. Its audio files are named after `name`, in `folder` relative to the page."""
     sounds = {f"{name}.recorded.wav": _wav(call.original.audio), f"{name}.now.wav": _wav(call.audio)}
     places = [f"{folder}/{each}" if folder else each for each in sounds]
     divergence = call.divergence
@@ -133,7 +133,9 @@ def page_of(call: ReplayedCall, name: str, folder: str = "") -> Page:
 
 
 def index_of(results: Sequence[Mapping[str, Any]], summary: str) -> str:
-    """The page that lists these results (see `batch.run`), those with a difference first. `summary` is a text."""
+    """Returns the page that lists these results (see `batch.run`), those with a difference first. `summary` is a
+    text.
+    """
     rows = []
     for result in sorted(results, key=lambda each: not (each.get("error") or each.get("diverged"))):
         wrong = result.get("error") or (result["divergence"]["sentence"] if result.get("diverged") else "")
@@ -221,7 +223,7 @@ def _figures(call: ReplayedCall) -> str:
 
 
 def _transcripts(rows: Sequence[tuple[float, str, str]]) -> str:
-    """Both calls side by side. A row that is the same in both spans both columns."""
+    """Returns both calls side by side. A row that is the same in both spans both columns."""
     lines = []
     for at_s, then, now in rows:
         kind = "caller" if (then or now).startswith("Caller") else ""
@@ -236,5 +238,5 @@ def _transcripts(rows: Sequence[tuple[float, str, str]]) -> str:
 
 
 def _of(label: str) -> str:
-    """The name of a column, for a narrow page, where rows stand below each other."""
+    """Returns the name of a column, for a narrow page, where rows stand below each other."""
     return f' data-of="{label}"' if label else ""

@@ -101,7 +101,7 @@ class Perturbation:
         return bool(self.loss) or self.noise_dbfs is not None
 
     def voice(self, ulaw: bytes) -> bytes | None:
-        """The frame that arrives when the caller sends this one. None: the frame is lost."""
+        """Returns the frame that arrives when the caller sends this one. None: the frame is lost."""
         if self._happens("loss", self.loss):
             return None
         if self.noise_dbfs is None:
@@ -110,16 +110,16 @@ class Perturbation:
         return g711.mix(ulaw, g711.encode(np.clip(noise, -32768, 32767).astype(np.int16).tobytes()))
 
     def arrival(self, now: float) -> float:
-        """When a message that the phone sends now arrives."""
+        """Returns when a message that the phone sends now arrives."""
         return now + self._dice_of("jitter").uniform(0.0, self.jitter_s) if self.jitter_s else now
 
     def mark(self, now: float, *, scattered: bool = False) -> list[float]:
-        """When a mark that the phone sends now arrives: one time, or two."""
+        """Returns when a mark that the phone sends now arrives: one time, or two."""
         due = now + self.late_marks_s + (self._dice_of("scatter").uniform(0.0, _SCATTER_S) if scattered else 0.0)
         return [due, due + 0.02] if self._happens("doubled", self.doubled_marks) else [due]
 
     def clear(self) -> ClearRace | None:
-        """The fault of the next `clear`. None: no fault."""
+        """Returns the fault of the next `clear`. None: no fault."""
         if self._happens("race", self.clear_races):
             dice = self._dice_of("race")
             late = ClearRace(dice.uniform(0.0, _SCATTER_S))
@@ -130,12 +130,12 @@ class Perturbation:
         return bool(probability) and self._dice_of(what).random() < probability
 
     def _dice_of(self, what: str) -> Random:
-        """Each kind of fault has its own random numbers, so that one kind does not change the others."""
+        """Returns each kind of fault has its own random numbers, so that one kind does not change the others."""
         return self._dice.setdefault(what, Random(f"{self.seed}:{what}"))
 
 
 def perturbation_of(seed: int, given: Perturbations) -> Perturbation:
-    """The faults from the arguments of `replay`. Raises `ReplayError` for values that cannot be."""
+    """Returns the faults from the arguments of `replay`. Raises `ReplayError` for values that cannot be."""
     fields: dict[str, Any] = {}
     for name, value in given.items():
         fields[name.replace("_ms", "_s")] = value / 1000 if name.endswith("_ms") else value  # type: ignore[operator]

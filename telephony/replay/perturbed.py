@@ -17,7 +17,7 @@ __all__ = ["PerturbedStream", "perturbed"]
 
 
 def perturbed(phone: Connection, perturbation: Perturbation) -> Connection:
-    """The connection with faults. Without faults, the connection itself."""
+    """Returns the connection with faults. Without faults, the connection itself."""
     return PerturbedStream(phone, perturbation) if perturbation.touches_phone else phone
 
 
@@ -65,7 +65,7 @@ class PerturbedStream(ConnectionWrapper):
         self.inner.send(text)
 
     def _release(self) -> None:
-        """Send the delayed clear, and what waits behind it."""
+        """Sends the delayed clear, and what waits behind it."""
         if self._clear is None:
             return
         (text, race), self._clear = self._clear, None

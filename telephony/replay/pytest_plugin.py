@@ -122,7 +122,7 @@ def pytest_runtest_makereport(
 
 
 def _pages(item: pytest.Item, replays: list[ReplayedCall]) -> list[str]:
-    """Write the pages about these replays, with `--call-pages`. Returns the names of the files."""
+    """Writes the pages about these replays, with `--call-pages`. Returns the names of the files."""
     folder: Path | None = item.config.getoption("--call-pages")
     if folder is None:
         return [""] * len(replays)
@@ -136,7 +136,7 @@ def _pages(item: pytest.Item, replays: list[ReplayedCall]) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Name what changed since the recordings, and write the index of the pages."""
+    """Names what changed since the recordings, and writes the index of the pages."""
     results = [
         result
         for reports in terminalreporter.stats.values()
@@ -160,7 +160,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def _say(config: pytest.Config, text: str) -> None:
-    """Write to the terminal, also while output is captured."""
+    """Writes to the terminal, also while output is captured."""
     reporter, capture = (config.pluginmanager.get_plugin(name) for name in ("terminalreporter", "capturemanager"))
     if reporter is not None and capture is not None:
         with capture.global_and_fixture_disabled():

@@ -47,7 +47,7 @@ class RecordedRequest:
 
 
 def decided_tools(requests: Iterable[RecordedRequest]) -> frozenset[str]:
-    """The ids of the tool calls that these requests approve or reject."""
+    """Returns the ids of the tool calls that these requests approve or reject."""
     return frozenset(str(each.arguments.get("call_id")) for each in requests if each.action in _DECISIONS)
 
 
@@ -64,13 +64,13 @@ class RequestLog:
         self._order = itertools.count()
 
     def take_voice(self, record: Record) -> None:
-        """Take a `supervisor` record: a piece of a supervisor's voice."""
+        """Takes a `supervisor` record: a piece of a supervisor's voice."""
         arguments = {"part": str(record.data["item_id"]), "ulaw": pybase64.b64decode(record.data["payload"])}
         order = next(self._order)
         self.requests.append(RecordedRequest("supervisor.voice", record.t, arguments, order=order, end_is_known=False))
 
     def take(self, record: Record, *, inside: str | None) -> None:
-        """Take a `control` or `control.end` record. `inside` is the running tool, for records that do not name one."""
+        """Takes a `control` or `control.end` record. `inside` is the running tool, for records that do not name one."""
         data, order = record.data, next(self._order)
         if record.kind == "control.end":
             if (request := self._open.pop(data.get("id"), None)) is not None:

@@ -46,7 +46,7 @@ class ReplayRun:
     """Tool calls (name, arguments) without a recorded answer."""
 
     def ours(self) -> Iterator[tuple[int, Record]]:
-        """All records except incoming messages, with their numbers."""
+        """Yields all records except incoming messages, with their numbers."""
         return self.journal.numbered(lambda kind: kind not in ("twilio.in", "model.in"))
 
 
@@ -59,7 +59,7 @@ def run_recorded(
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
 ) -> ReplayRun:
-    """Replay a recording. Tools answer from the recording. `run_tools=True` runs the agent's own tools, with their
+    """Replays a recording. Tools answer from the recording. `run_tools=True` runs the agent's own tools, with their
     effects."""
     perturbation = perturbation or Perturbation(seed=seed)
 

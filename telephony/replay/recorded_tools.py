@@ -65,7 +65,7 @@ class RecordedTools:
         return None
 
     async def invoke(self, name: str, context: Any, arguments: str) -> str | SilentResult:
-        """Answer a tool call from the recording, in place of the tool's `on_invoke_tool`."""
+        """Answers a tool call from the recording, in place of the tool's `on_invoke_tool`."""
         tool = self.find(getattr(context, "tool_call_id", ""), name, arguments)
         if tool is None:
             self.unrecorded.append((name, arguments))
@@ -79,7 +79,7 @@ class RecordedTools:
         return SilentResult(tool.output) if tool.silent else tool.output
 
     def replace_in(self, source: AgentSource) -> AgentSource:
-        """The agent (or the function that chooses one) with recorded tools and without hooks."""
+        """Returns the agent (or the function that chooses one) with recorded tools and without hooks."""
         if isinstance(source, RealtimeAgent):
             return self._copy(source, {})
 
@@ -98,7 +98,7 @@ class RecordedTools:
         return copy
 
     def _handoff(self, handoff: Any, done: dict[int, RealtimeAgent[Any]]) -> Any:
-        """The handoff without the user's callback. None: only the callback knows the next agent."""
+        """Returns the handoff without the user's callback. None: only the callback knows the next agent."""
         if isinstance(handoff, RealtimeAgent):
             return self._copy(handoff, done)
         if (target := getattr(handoff, "target", None)) is None:
@@ -126,7 +126,7 @@ class RecordedTools:
 def agent_for_replay(
     recording: Recording, agent: AgentSource | None, tools: RecordedTools, *, run_tools: bool
 ) -> AgentSource:
-    """The given agent, or the recorded one. Its tools answer from the recording, except with `run_tools`.
+    """Returns the given agent, or the recorded one. Its tools answer from the recording, except with `run_tools`.
 
     The facts and the tools of an outgoing call are added.
     """
@@ -142,7 +142,7 @@ def agent_for_replay(
 
 
 def recorded_agent(recording: Recording, tools: RecordedTools) -> RealtimeAgent[Any]:
-    """The agent as the recorded session configuration describes it."""
+    """Returns the agent as the recorded session configuration describes it."""
     return RealtimeAgent(
         name=recording.header.get("agent") or "Recorded agent",
         instructions=recording.session.get("instructions"),
@@ -151,7 +151,7 @@ def recorded_agent(recording: Recording, tools: RecordedTools) -> RealtimeAgent[
 
 
 def declared_tools(recording: Recording, tools: RecordedTools) -> list[FunctionTool]:
-    """The tools in the recorded session configuration."""
+    """Returns the tools in the recorded session configuration."""
     return [
         FunctionTool(tool["name"], tool.get("description", ""), tool.get("parameters", {}), _answering(tools, tool))
         for tool in recording.session.get("tools", ())

@@ -135,7 +135,7 @@ class Recording:
 
 
 def load(lines: Iterable[tuple[float, str, str | None, Mapping[str, Any] | None]], name: str) -> Recording:
-    """Read a recording from the lines of a journal, as `journal.reader.raw_lines` gives them.
+    """Reads a recording from the lines of a journal, as `journal.reader.raw_lines` gives them.
 
     Raises `JournalError` for a journal in which no stream starts.
     """
@@ -180,7 +180,7 @@ class _Loader:
         return recording
 
     def _restore_answers(self) -> None:
-        """Put the keys back with which the caller answered the notice about the recording. The header has them, and
+        """Puts the keys back with which the caller answered the notice about the recording. The header has them, and
         they are no secret."""
         consent = recording.get("consent") if isinstance(recording := self.recording.config, Mapping) else None
         for t, callback in self.recording.callbacks:
@@ -192,7 +192,7 @@ class _Loader:
                     each.text = each.text.replace(BULLET, key)
 
     def _is_stall(self, begin: float, end: float) -> bool:
-        """Whether nothing was recorded in this time, and the caller's frames of this time then came at once."""
+        """Returns whether nothing was recorded in this time, and the caller's frames of this time then came at once."""
         frames = sum(
             incoming.event == "media" and end <= incoming.t < end + _BURST_S
             for stream in self.recording.streams
@@ -201,7 +201,7 @@ class _Loader:
         return frames > (end - begin) / _FRAME_S / 2
 
     def _end_of_keys(self, request: RecordedRequest) -> None:
-        """Restore a masked terminator: the key with which `collect_digits` ended before it had all digits."""
+        """Restores a masked terminator: the key with which `collect_digits` ended before it had all digits."""
         keys = request.outcome.get("keys")
         if request.ended_t is None or keys is None or keys >= request.arguments.get("max_digits", 0):
             return
@@ -250,7 +250,7 @@ class _Loader:
                 stream.marks.frame(t, index)
 
     def _stream(self, sid: str) -> RecordedStream | None:
-        """The stream with this sid, else the last one."""
+        """Returns the stream with this sid, else the last one."""
         streams = self.recording.streams
         return next((stream for stream in reversed(streams) if stream.sid == sid), streams[-1] if streams else None)
 
@@ -319,7 +319,7 @@ class _Loader:
             self.recording.tools.append(answer)
 
     def _close(self, index: int, record: Record) -> None:
-        """Record a close by a peer or the network. The replayed code makes our own closes itself."""
+        """Records a close by a peer or the network. The replayed code makes our own closes itself."""
         recording = self.recording
         stream = self._stream(str(record.data.get("stream_sid", ""))) if record.data.get("peer") == "twilio" else None
         if stream is not None:
@@ -348,7 +348,9 @@ class _Loader:
 
 
 def _outlives(request: RecordedRequest, tool: ToolAnswer) -> bool:
-    """Whether the request went on after its tool had returned: the tool began a task and did not wait for it."""
+    """Returns whether the request went on after its tool had returned: the tool began a task and did not wait for
+    it.
+    """
     if tool.seconds is None or not request.end_is_known:
         return False
     return request.ended_t is None or request.ended_t > tool.t + tool.seconds + _SAME_STEP_S

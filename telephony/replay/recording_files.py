@@ -26,7 +26,9 @@ FOLDER = "calls"
 
 
 def find(name: str, beside: Path) -> Path:
-    """The file of a recording, by its path or by its name, beside a test or in a folder above. Raises `ReplayError`."""
+    """Returns the file of a recording, by its path or by its name, beside a test or in a folder above. Raises
+    `ReplayError`.
+    """
     for folder in (beside, *beside.parents):
         for path in (folder / FOLDER / f"{name}.jsonl.gz", folder / FOLDER / f"{name}.jsonl", folder / name):
             if path.is_file():
@@ -37,7 +39,7 @@ def find(name: str, beside: Path) -> Path:
 
 
 def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
-    """Copy a call's journal, masked, to where tests find it. Raises `ReplayError` if the name exists."""
+    """Copies a call's journal, masked, to where tests find it. Raises `ReplayError` if the name exists."""
     path = folder / FOLDER / f"{name}.jsonl.gz"
     if path.exists():
         raise ReplayError(f"{path} exists already; choose another --name.")
@@ -48,8 +50,8 @@ def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
 
 
 def make_test(journal: Path, name: str, agent: str | None, tests: Path, redaction: Redaction) -> tuple[Path, Path]:
-    """Copy a call's journal, masked, into the folder of tests, and write a test with today's values. Returns the files
-    of the recording and of the test. `agent` is `module:attribute`.
+    """Copies a call's journal, masked, into the folder of tests, and writes a test with today's values. Returns the
+    files of the recording and of the test. `agent` is `module:attribute`.
 
     Raises:
         ReplayError: the name is no identifier or exists already, the agent is no import string, or the call was
@@ -74,8 +76,8 @@ class MadeTests:
 def make_tests(
     journals: Mapping[str, Path], module: str, agent: str | None, tests: Path, redaction: Redaction
 ) -> MadeTests:
-    """Copy journals as `make_test` does, and write `test_<module>.py` with a test of each. `journals` has the names of
-    the recordings. A call that cannot be a test is left out. If none can, nothing is written.
+    """Copies journals as `make_test` does, and writes `test_<module>.py` with a test of each. `journals` has the names
+    of the recordings. A call that cannot be a test is left out. If none can, nothing is written.
 
     Raises:
         ReplayError: a name is no identifier or exists already, or the agent is no import string.
@@ -106,7 +108,7 @@ def make_tests(
 
 
 def _problem(journal: Path) -> str | None:
-    """Why this call cannot be a test. None: it can."""
+    """Returns why this call cannot be a test. None: it can."""
     try:
         recording = load(raw_lines(journal), journal.parent.name)
     except JournalError as error:
@@ -129,7 +131,7 @@ def _stating(record: Record, redaction: Redaction) -> Record:
 
 
 def renew(path: Path, call: ReplayedCall) -> None:
-    """Write today's behaviour into a recording. The incoming messages stay."""
+    """Writes today's behaviour into a recording. The incoming messages stay."""
     header = next(record for record in read_journal(path) if record.kind == "header")
     records = (
         Record(record.t, "header", {**header.data, "config": record.data.get("config")})
@@ -141,7 +143,7 @@ def renew(path: Path, call: ReplayedCall) -> None:
 
 
 def _test_of(call: HeardCall, agent: str | None) -> str:
-    """The source of a test with today's values, to be edited. The call has the name of its recording."""
+    """Returns the source of a test with today's values, to be edited. The call has the name of its recording."""
     name, named = call.name, "" if agent is None else f', agent="{agent}"'
     lines = [
         f"def test_{name}(replay):",
@@ -158,7 +160,7 @@ def _test_of(call: HeardCall, agent: str | None) -> str:
 
 
 def _counted(call: HeardCall) -> Iterator[tuple[str, ToolCall]]:
-    """Each tool call, and the arguments of `call.tool` for it."""
+    """Yields each tool call, and the arguments of `call.tool` for it."""
     seen: Counter[str] = Counter()
     for tool in call.tools:
         nth = seen[tool.name]
@@ -167,13 +169,13 @@ def _counted(call: HeardCall) -> Iterator[tuple[str, ToolCall]]:
 
 
 def _literal(value: Any) -> str:
-    """The value as a Python literal, with double quotes where possible."""
+    """Returns the value as a Python literal, with double quotes where possible."""
     text = json.dumps(value, ensure_ascii=False)
     return text if "true" not in text and "false" not in text and "null" not in text else repr(value)
 
 
 def _lines(records: Iterable[Record]) -> Iterator[str]:
-    """The records as lines, as `JournalWriter` writes them."""
+    """Yields the records as lines, as `JournalWriter` writes them."""
     for record in records:
         body = dump(record.data)
         yield f'{{"t":{record.t:.6f},"kind":"{record.kind}"{"," if record.data else ""}{body[1:]}\n'

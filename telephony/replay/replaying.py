@@ -37,7 +37,7 @@ SIMULATED = "simulated"
 
 @contextmanager
 def _gc_paused() -> Iterator[None]:
-    """Pause the cyclic garbage collector. A replay keeps many objects and makes few cycles: this saves a tenth of the
+    """Pauses the cyclic garbage collector. A replay keeps many objects and makes few cycles: this saves a tenth of the
     time."""
     enabled = gc.isenabled()
     gc.disable()
@@ -49,7 +49,7 @@ def _gc_paused() -> Iterator[None]:
 
 
 def read(path: Path) -> Recording:
-    """The recording in a journal. Raises `JournalError`."""
+    """Returns the recording in a journal. Raises `JournalError`."""
     name = path.parent.name if path.stem.startswith("journal") else path.name.split(".")[0]
     with _gc_paused():
         recording = load(raw_lines(path), name)
@@ -79,7 +79,7 @@ def replay_call(
     model_settings: Mapping[str, Any] | None = None,
     **perturbations: Unpack[Perturbations],
 ) -> ReplayedCall:
-    """Run a recorded call again, and compare it with the recording.
+    """Runs a recorded call again, and compares it with the recording.
 
     Args:
         path: A journal.
@@ -169,7 +169,7 @@ def replay_call(
 
 
 def _changes(recording: Recording, run: ReplayRun, model_settings: Mapping[str, Any]) -> list[Change]:
-    """What changed of the configuration that is sent to the model, and of the settings of the model."""
+    """Returns what changed of the configuration that is sent to the model, and of the settings of the model."""
     then = [command.message for command in recording.commands]
     now = [record.message for _, record in run.ours() if record.kind == "model.out" and record.event != AUDIO]
     return [
@@ -191,7 +191,7 @@ def _caller(caller: str | Caller, turns: str, original: HeardCall) -> Caller:
 
 
 def _expected(caller: str | Caller, model: str) -> Tolerances:
-    """What is compared with the recording. With a scripted caller: nothing."""
+    """Returns what is compared with the recording. With a scripted caller: nothing."""
     if caller not in (RECORDED, SIMULATED):
         return Tolerances(timing=False, samples=False, lanes=())
     return Tolerances.other_line() if model == RECORDED else Tolerances.other_model()

@@ -51,8 +51,9 @@ _SAME_STEP_S = 0.002
 
 
 def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, ...]:
-    """The last records of interest before a divergence, in the recording. For the phone, the last mark is one of
-    them."""
+    """Returns the last records of interest before a divergence, in the recording. For the phone, the last mark is one
+    of them.
+    """
     found, mark = deque[Record](maxlen=_BEFORE), None
     for index, record in enumerate(records):
         if record.t > divergence.t + 0.001 or (record.t > divergence.t - 0.001 and index >= divergence.index):
@@ -66,7 +67,7 @@ def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, 
 
 
 def explained(original: HeardCall, replayed: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
-    """The divergences with the cause first. The first one gets a sentence in plain words, and its context.
+    """Returns the divergences with the cause first. The first one gets a sentence in plain words, and its context.
 
     The others are mostly its consequences. What a tool did is the cause of what was sent in the same step.
     """
@@ -82,8 +83,9 @@ def explained(original: HeardCall, replayed: HeardCall, divergences: Sequence[Di
 
 
 def _moved(first: Divergence, rest: Sequence[Divergence]) -> Divergence:
-    """What a tool did, or an answer, that is missing here and comes later, is late. The comparison does not pair
-    actions that are far apart."""
+    """Returns what a tool did, or an answer, that is missing here and comes later, is late. The comparison does not
+    pair actions that are far apart.
+    """
     base = first.what.removesuffix(" did not happen")
     if first.kind != "missing" or first.lane not in ("tools", "phone") or base == "clear":
         return first
@@ -95,7 +97,7 @@ def _moved(first: Divergence, rest: Sequence[Divergence]) -> Divergence:
 
 
 def data_of(call: ReplayedCall) -> dict[str, Any]:
-    """The result as a JSON object."""
+    """Returns the result as a JSON object."""
     return {
         "name": call.name,
         "mode": call.mode,
@@ -121,8 +123,9 @@ def data_of(call: ReplayedCall) -> dict[str, Any]:
 
 
 def text_of(call: ReplayedCall, *, brief: bool = False) -> str:
-    """The result as text: one line, or the first divergence with both calls around it side by side. `brief` leaves out
-    what changed since the recording."""
+    """Returns the result as text: one line, or the first divergence with both calls around it side by side. `brief`
+    leaves out what changed since the recording.
+    """
     divergence = call.divergence
     result = f"no divergence, {call.ended}" if divergence is None else f"DIVERGED. {divergence.sentence}"
     lines = [f"{call.name} ({call.mode}): {result}"]
@@ -141,7 +144,7 @@ def text_of(call: ReplayedCall, *, brief: bool = False) -> str:
 
 
 def timeline_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) -> list[str]:
-    """The recorded call and the replayed call side by side. Rows that differ are marked."""
+    """Returns the recorded call and the replayed call side by side. Rows that differ are marked."""
     lines = [f"{'':9}  {'recorded':{_LANE}} | now"]
     for at_s, one, other in rows_of(then, now, around_ms=around_ms):
         lines.append(f"{at_s:9.1f}  {_cut(one):{_LANE}} {'|' if one == other else '≠'} {_cut(other)}")
@@ -162,7 +165,7 @@ def rows_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) 
 
 
 def _paired(rows: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
-    """Join two successive rows of different calls if they are of the same kind and time."""
+    """Joins two successive rows of different calls if they are of the same kind and time."""
     paired: list[tuple[float, str, str]] = []
     for at_s, one, other in rows:
         last = paired[-1] if paired else None

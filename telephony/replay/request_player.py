@@ -37,13 +37,13 @@ class ReplayClock:
     now: float
 
     async def until(self, t: float) -> None:
-        """Wait for the recorded time `t`. If `t` has passed, no other task runs before the return."""
+        """Waits for the recorded time `t`. If `t` has passed, no other task runs before the return."""
         if (left := self.now + t - self.recorded - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(left)
         self.reached(t)
 
     def reached(self, t: float) -> None:
-        """Set the recorded time to `t` now."""
+        """Sets the recorded time to `t` now."""
         self.recorded, self.now = t, asyncio.get_running_loop().time()
 
 
@@ -59,7 +59,7 @@ class RequestPlayer:
         self._moments = sorted(moments, key=lambda moment: moment[0])
 
     async def run(self, call: Call, clock: ReplayClock) -> None:
-        """Make the requests of `call`. Moves `clock` to the last of them."""
+        """Makes the requests of `call`. Moves `clock` to the last of them."""
         tasks, states = dict[int, asyncio.Task[None]](), dict[int, AsyncExitStack]()
         async with AsyncExitStack() as leaving, asyncio.TaskGroup() as group:
             for at, (_, t, begins, n, request) in enumerate(self._moments):
@@ -99,7 +99,7 @@ class RequestPlayer:
             task.cancel()
 
     def _is_alone(self, at: int, n: int, request: RecordedRequest) -> bool:
-        """Whether no other request was made before this one ended."""
+        """Returns whether no other request was made before this one ended."""
         if not request.end_is_known:
             return True
         following = self._moments[at + 1] if at + 1 < len(self._moments) else None

@@ -60,7 +60,7 @@ def run_simulated(
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
 ) -> SimulatedRun:
-    """Make the call on a simulated phone.
+    """Makes the call on a simulated phone.
 
     `model` is `recorded`; or `live` (the real model, in real time, which costs money); or a script for the embedded
     model (`embedded`: it tries the agent's tools).

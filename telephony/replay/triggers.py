@@ -29,7 +29,7 @@ class Trigger:
 
 
 def our_ids(message: Mapping[str, Any]) -> list[str]:
-    """The ids in a command that are ours: of the event, and of the item that it creates."""
+    """Returns the ids in a command that are ours: of the event, and of the item that it creates."""
     item = message.get("item")
     ids = [message.get("event_id"), item.get("id") if isinstance(item, dict) else None]
     return [each for each in ids if isinstance(each, str)]
@@ -81,7 +81,7 @@ class Triggers:
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:
-        """The triggers of this message."""
+        """Returns the triggers of this message."""
         triggers = self._answered(event, message)
         clock = self._audio or self._open
         return triggers if clock is None else (*triggers, clock)

@@ -61,7 +61,7 @@ class RecordedTwilio:
         return await self._answer("stop_recording") is not False
 
     async def _answer(self, action: str) -> Any:
-        """The recorded answer to the next request of this kind, after the recorded time."""
+        """Returns the recorded answer to the next request of this kind, after the recorded time."""
         if not self._answers[action]:
             return None
         data = self._answers[action].popleft().data
@@ -85,7 +85,7 @@ class RecordedTwilio:
     # --- webhooks
 
     def send(self, registry: Registry, call_sid: str, callback: Mapping[str, Any]) -> None:
-        """Send a recorded callback to the registry."""
+        """Sends a recorded callback to the registry."""
         match callback:
             case {"what": "call status", "status": str(status)}:
                 registry.call_status(CallStatus(call_sid, status))

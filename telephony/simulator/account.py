@@ -113,7 +113,7 @@ class SimulatedAccount:
             self.add_number(number)
 
     def add_number(self, number: str, *, voice_url: str = "") -> OwnedNumber:
-        """Add a number to the account."""
+        """Adds a number to the account."""
         owned = self.numbers[number] = OwnedNumber(self.sources.id("PN"), number, voice_url)
         return owned
 
@@ -132,7 +132,7 @@ class SimulatedAccount:
     async def ring(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """Call one of the account's numbers. Returns when the call is over. Raises what `caller` raises.
+        """Calls one of the account's numbers. Returns when the call is over. Raises what `caller` raises.
 
         `fields`: further fields of Twilio's requests, such as `StirVerstat`.
         """
@@ -146,7 +146,7 @@ class SimulatedAccount:
     def start_ringing(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """Call one of the account's numbers, as `ring` does, and return at once."""
+        """Calls one of the account's numbers, as `ring` does, and return at once."""
         number = self.numbers[to]
         options = {"StatusCallback": number.status_callback, "StatusCallbackMethod": number.status_callback_method}
         call = SimulatedCall(self, to=to, from_=from_, direction="inbound", options=options)
@@ -163,7 +163,7 @@ class SimulatedAccount:
         return self.callees.get(number, self.default_callee)
 
     def place(self, options: Mapping[str, Any], document: Document | Fetch) -> SimulatedCall:
-        """Make an outbound call, as `POST Calls` does."""
+        """Makes an outbound call, as `POST Calls` does."""
         call = self.unplaced(options)
         self.calls[call.sid] = call
         self.start(call.run(call.be_called(self._callee_of(call), document)))
@@ -182,13 +182,13 @@ class SimulatedAccount:
         return bridge(ring, verdict=self.deviations.verdict or machine)
 
     def unplaced(self, options: Mapping[str, Any]) -> SimulatedCall:
-        """The resource of a call that is not made, as with test credentials."""
+        """Returns the resource of a call that is not made, as with test credentials."""
         return SimulatedCall(
             self, to=options["To"], from_=options["From"], direction="outbound-api", options=options
         )  # fmt: skip
 
     async def turn_to_dial(self) -> float:
-        """Wait in the queue of calls per second. Returns the seconds waited."""
+        """Waits in the queue of calls per second. Returns the seconds waited."""
         now = asyncio.get_running_loop().time()
         turn = max(now, self._next_dial)
         self._next_dial = turn + 1 / self._calls_per_second
@@ -196,7 +196,7 @@ class SimulatedAccount:
         return turn - now
 
     def placed_to(self, number: str) -> list[SimulatedCall]:
-        """The calls to a number."""
+        """Returns the calls to a number."""
         return [call for call in self.calls.values() if call.to == number and call.direction != "inbound"]
 
     # --- for calls -------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class SimulatedAccount:
     def call_leg(
         self, parent: Leg, room: Room, *, to: str, from_: str, options: Mapping[str, Any], first: Document | Fetch
     ) -> SimulatedCall:
-        """Call the number of a `<Dial>`. The leg does `first`, then goes to `room`."""
+        """Calls the number of a `<Dial>`. The leg does `first`, then goes to `room`."""
         leg = SimulatedCall(
             self, to=to, from_=from_, direction="outbound-dial", options=options, parent=parent, room=room
         )
@@ -224,7 +224,7 @@ class SimulatedAccount:
         return leg
 
     async def close(self) -> None:
-        """End all calls, and send the callbacks that are due."""
+        """Ends all calls, and sends the callbacks that are due."""
         self._closing.set()
         for call in self.calls.values():
             call.end("completed" if call.status == "in-progress" else "canceled")
@@ -237,7 +237,7 @@ class SimulatedAccount:
         return self.faults_at.get(to, self.faults)
 
     def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
-        """Send a callback, subject to the faults."""
+        """Sends a callback, subject to the faults."""
         faults = self.faults_of(call.to)
         if event in faults.lost:
             return
@@ -253,7 +253,7 @@ class SimulatedAccount:
             self.log_lines.append(f"{form.get('CallSid', '')} callback: {error}")
 
     async def open_stream(self, call: Leg, url: str, noun: Verb) -> MediaPeer:
-        """Connect a media stream. Raises `ConnectFailed` and `WebhookFailed`."""
+        """Connects a media stream. Raises `ConnectFailed` and `WebhookFailed`."""
         parameters = {
             it.get("name"): it.get("value")
             for it in noun.nouns
@@ -273,7 +273,7 @@ class SimulatedAccount:
         )
 
     async def hang(self, seconds: float) -> None:
-        """Wait for this time, or until the account closes."""
+        """Waits for this time, or until the account closes."""
         try:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()

@@ -15,7 +15,7 @@ _ANSWER_S = 30.0
 
 
 def bridge(ring: Callable[[Caller], None], *, verdict: str) -> Callee:
-    """The callee behind one of our numbers. `ring` starts the incoming call with the person at its other end.
+    """Returns the callee behind one of our numbers. `ring` starts the incoming call with the person at its other end.
     `verdict`: the result of machine detection."""
     answered: asyncio.Future[Handset] = asyncio.get_running_loop().create_future()
     over = asyncio.Event()

@@ -33,7 +33,7 @@ class CallVerbs:
         self._call = call
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Get the document, with a request if it needs one. The handset plays silence meanwhile."""
+        """Gets the document, with a request if it needs one. The handset plays silence meanwhile."""
         reading = asyncio.ensure_future(self._call.read(what))
         try:
             await self._call.while_silent(reading)
@@ -54,7 +54,7 @@ class CallVerbs:
     # --- recordings --------------------------------------------------------------------------------------------------
 
     async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """Play a beep, and record until a pause, a key or the maximum length."""
+        """Plays a beep, and record until a pause, a key or the maximum length."""
         call = self._call
         if verb.flag("playBeep", True):
             await call.phone.play(tones.beep())
@@ -86,7 +86,7 @@ class CallVerbs:
     # --- media streams -----------------------------------------------------------------------------------------------
 
     async def stream(self, noun: Verb, base: str) -> None:
-        """Connect a stream until the server closes the WebSocket. When the call is redirected or hung up, the server
+        """Connects a stream until the server closes the WebSocket. When the call is redirected or hung up, the server
         gets a `stop`."""
         call = self._call
         url = urlsplit(absolute(base, noun.get("url")))._replace(query="", fragment="").geturl()
@@ -153,7 +153,7 @@ class CallVerbs:
 
 
 def _times(verb: Verb) -> int:
-    """How often a verb plays: `loop`, where 0 of `<Play>` is "until the call ends"."""
+    """Returns how often a verb plays: `loop`, where 0 of `<Play>` is "until the call ends"."""
     match verb.name:
         case "Say":
             return max(1, min(int(verb.number("loop", 1)), 10))
@@ -163,7 +163,7 @@ def _times(verb: Verb) -> int:
 
 
 def _transcribe(call: Leg, recording: RunningRecording, verb: Verb, base: str) -> None:
-    """Send the transcript of a message. Twilio transcribes messages of 2 to 120 s, and only English ones, which the
+    """Sends the transcript of a message. Twilio transcribes messages of 2 to 120 s, and only English ones, which the
     simulation cannot tell (https://www.twilio.com/docs/voice/twiml/record#attributes-transcribe)."""
     url = verb.get("transcribeCallback")
     if not (verb.flag("transcribe") or url):

@@ -151,7 +151,7 @@ _NAMED: dict[str, Callable[[], Callee]] = {
 
 
 def find(name: str) -> Callee:
-    """Find a callee by name (`person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`), by TOML file,
+    """Finds a callee by name (`person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`), by TOML file,
     or as `callers.find` does. Raises `CallerError`, and `OSError` for the file."""
     if name in _NAMED:
         return _NAMED[name]()
@@ -164,7 +164,7 @@ def find(name: str) -> Callee:
 
 
 def load(path: str | Path) -> Callee:
-    """Load a callee from a TOML file; the module describes it. Raises `CallerError`, and `OSError` for the file."""
+    """Loads a callee from a TOML file; the module describes it. Raises `CallerError`, and `OSError` for the file."""
     document = callers.read(path)
     if unknown := document.keys() - {"steps", *_FITS}:
         raise CallerError(f"{path}: {', '.join(sorted(unknown))}: a callee has steps, {', '.join(_FITS)}.")

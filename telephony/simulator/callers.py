@@ -61,7 +61,9 @@ async def visitor(phone: Handset) -> None:
 
 
 def visitor_of(turns: int) -> Caller:
-    """The visitor that speaks so many times before the goodbye, at least three times. It is called `visitor-12`."""
+    """Returns the visitor that speaks so many times before the goodbye, at least three times. It is called
+    `visitor-12`.
+    """
 
     async def caller(phone: Handset) -> None:
         await _visit(phone, turns)
@@ -100,7 +102,7 @@ async def patient(phone: Handset) -> None:
 
 
 async def _hear_out(phone: Handset) -> None:
-    """Wait for the agent to speak and to be done."""
+    """Waits for the agent to speak and to be done."""
     await phone.agent_speaks()
     await phone.agent_silent(BETWEEN_SENTENCES_S)
 
@@ -116,7 +118,7 @@ NAMED: dict[str, Caller] = {"demo": demo, "patient": patient, "visitor": visitor
 
 
 def find(name: str) -> Caller:
-    """Find a caller by its name in this module, by TOML file, or by import string
+    """Finds a caller by its name in this module, by TOML file, or by import string
     (`module:function`). Raises `CallerError`."""
     if name in NAMED:
         return NAMED[name]
@@ -136,7 +138,7 @@ def find(name: str) -> Caller:
 
 
 def load(path: str | Path) -> Caller:
-    """Load a caller from a TOML file and check every step. Raises `CallerError`."""
+    """Loads a caller from a TOML file and checks every step. Raises `CallerError`."""
     document = read(path)
     if document.keys() - {"steps"}:
         raise CallerError(f"{path}: a caller has only `steps = [...]`.")
@@ -144,7 +146,7 @@ def load(path: str | Path) -> Caller:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Read a TOML file. Raises `CallerError`."""
+    """Reads a TOML file. Raises `CallerError`."""
     try:
         return tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
@@ -154,7 +156,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def follow(document: Mapping[str, Any], path: str | Path) -> Caller:
-    """Make a caller from the `steps` of a document. Raises `CallerError`."""
+    """Makes a caller from the `steps` of a document. Raises `CallerError`."""
     steps = document.get("steps")
     if not isinstance(steps, list):
         raise CallerError(f"{path}: `steps = [...]` is missing.")

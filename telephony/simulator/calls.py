@@ -103,17 +103,17 @@ class SimulatedCall:
         return max(1, round(((self.ended or self.twilio.sources.now()) - self.started).total_seconds()))
 
     async def ends(self) -> None:
-        """Wait for the end of the call."""
+        """Waits for the end of the call."""
         await self._over.wait()
 
     async def finished(self) -> None:
-        """Wait for the end of the call. Raises what the person on the phone raised."""
+        """Waits for the end of the call. Raises what the person on the phone raised."""
         await self.ends()
         if self.failure is not None:
             raise self.failure
 
     async def joins(self) -> bool:
-        """Wait until the call enters its `room`. False: it ended before."""
+        """Waits until the call enters its `room`. False: it ended before."""
         over, joined = asyncio.create_task(self._over.wait()), asyncio.create_task(self._joined.wait())
         try:
             await asyncio.wait({over, joined}, return_when=asyncio.FIRST_COMPLETED)
@@ -123,19 +123,19 @@ class SimulatedCall:
         return self._joined.is_set()
 
     def end(self, status: str = "completed") -> None:
-        """End the call with `status`; the first call of this method counts."""
+        """Ends the call with `status`; the first call of this method counts."""
         if not self._end.done():
             self._end.set_result(status)
 
     def redirect(self, to: Document | Fetch) -> None:
-        """Continue with other TwiML. The call's stream is stopped."""
+        """Continues with other TwiML. The call's stream is stopped."""
         if not self._redirect.done():
             self._redirect.set_result(to)
 
     # --- life ----------------------------------------------------------------------------------------------------
 
     async def run(self, life: Coroutine[Any, Any, str]) -> None:
-        """Run the call until `life` returns the final status, or until `end` is called."""
+        """Runs the call until `life` returns the final status, or until `end` is called."""
         living = asyncio.create_task(life, name=self.sid)
         status = "failed"
         try:
@@ -159,7 +159,7 @@ class SimulatedCall:
             self._over.set()
 
     async def be_called(self, callee: Callee, document: Document | Fetch) -> str:
-        """Run an outbound call, from the queue to its end."""
+        """Runs an outbound call, from the queue to its end."""
         if self.direction == "outbound-api":
             self.queued_ms = round(1000 * await self.twilio.turn_to_dial())
         self.set_status("queued" if self.direction == "outbound-api" else "ringing", event="initiated")
@@ -179,7 +179,7 @@ class SimulatedCall:
         return await self.converse(callee.behaviour, document, callee)
 
     async def call_in(self, caller: Caller, fetch: Fetch) -> str:
-        """Run an inbound call: follow its document."""
+        """Runs an inbound call: follow its document."""
         document = await self.read(fetch)
         if document.verbs and document.verbs[0].name == "Reject":
             return "busy" if document.verbs[0].get("reason") == "busy" else "failed"
@@ -197,13 +197,13 @@ class SimulatedCall:
             self.record("OutboundAPI", given)
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> Recording:
-        """Start a recording, which ends with the call at the latest."""
+        """Starts a recording, which ends with the call at the latest."""
         recording = Recording(self, source, options)
         self.recordings.append(recording)
         return recording
 
     async def converse(self, behaviour: Caller, document: Document | Fetch, callee: Callee | None) -> str:
-        """Run the part after the answer: the person talks, and the TwiML is followed."""
+        """Runs the part after the answer: the person talks, and the TwiML is followed."""
         if digits := self.options.get("SendDigits"):
             self.phone.tones += "".join(key for key in str(digits) if key not in "wW")
         limit_s = float(self.options.get("TimeLimit") or 14400)
@@ -256,12 +256,12 @@ class SimulatedCall:
         return following
 
     async def while_silent(self, work: asyncio.Future[Any]) -> None:
-        """Play silence until `work` is done."""
+        """Plays silence until `work` is done."""
         while not work.done():
             await self.phone.play(SILENCE * FRAME)
 
     def leave_behind(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
-        """Send the request for the `action` of a verb although the caller has hung up."""
+        """Sends the request for the `action` of a verb although the caller has hung up."""
         if action := verb.get("action"):
             form = self.form() | {"CallStatus": "completed"} | dict(fields)
             self.twilio.notify(self, absolute(base, action), form, verb.get("method") or "POST", event="action")
@@ -269,7 +269,7 @@ class SimulatedCall:
     # --- requests to the application --------------------------------------------------------------------------------
 
     def form(self) -> dict[str, str]:
-        """The fields that every request about this call has."""
+        """Returns the fields that every request about this call has."""
         form = {
             "CallSid": self.sid,
             "AccountSid": self.twilio.account_sid,
@@ -289,7 +289,7 @@ class SimulatedCall:
         return form
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Get the document, with a request if it needs one. If the request fails, it is Twilio's apology."""
+        """Gets the document, with a request if it needs one. If the request fails, it is Twilio's apology."""
         if isinstance(what, Document):
             return what
         # The fallback URL of a number serves all requests for TwiML during the call:
@@ -367,7 +367,7 @@ class SimulatedCall:
 
 
 def _only(error: BaseException) -> BaseException:
-    """The only error within a group of one."""
+    """Returns the only error within a group of one."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

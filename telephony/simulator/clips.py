@@ -26,13 +26,13 @@ _VOICE = files(__package__) / "voice"
 
 
 def names() -> list[str]:
-    """The names of all clips."""
+    """Returns the names of all clips."""
     return sorted(file.name.removesuffix(".wav") for file in _VOICE.iterdir() if file.name.endswith(".wav"))
 
 
 @functools.cache
 def load(name: str) -> bytes:
-    """Load a clip as mu-law. Raises `CallerError` when no clip has this name."""
+    """Loads a clip as mu-law. Raises `CallerError` when no clip has this name."""
     if name not in names():
         raise CallerError(f"There is no clip {name!r}. Choose {', '.join(names())}.")
     return read_ulaw((_VOICE / f"{name}.wav").read_bytes())

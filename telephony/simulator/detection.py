@@ -16,7 +16,7 @@ __all__ = ["detect", "detects_aside"]
 
 
 def detects_aside(options: Mapping[str, Any]) -> bool:
-    """Whether the TwiML starts before the result of the detection. Otherwise it waits for the result."""
+    """Returns whether the TwiML starts before the result of the detection. Otherwise it waits for the result."""
     return (
         options.get("AsyncAmd") == "true"
         or "AmdStatusCallback" in options  # of a participant, and of a <Number>
@@ -25,7 +25,7 @@ def detects_aside(options: Mapping[str, Any]) -> bool:
 
 
 async def detect(call: Leg, callee: Callee | None) -> None:
-    """Set `answered_by` and send the callback, if the call has answering machine detection."""
+    """Sets `answered_by` and sends the callback, if the call has answering machine detection."""
     options = call.options
     mode = options.get("MachineDetection")
     if mode is None or callee is None:

@@ -23,12 +23,12 @@ class Rooms:
         self.all: dict[str, Room] = {}
 
     def live(self, name: str) -> Room | None:
-        """The running conference with this sid or name."""
+        """Returns the running conference with this sid or name."""
         rooms = (room for room in self.all.values() if not room.over and name in (room.sid, room.name))
         return next(rooms, None)
 
     async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
-        """Stay in the conference of `<Conference>` until the call leaves it."""
+        """Stays in the conference of `<Conference>` until the call leaves it."""
         room = self.live(noun.text) or self._open(noun, base)
         member = Member(
             call,
@@ -48,15 +48,15 @@ class Rooms:
                 recording.stop()
 
     async def wait(self, member: Member, url: str, method: str) -> None:
-        """Play the sounds of a document to the member until the conference starts."""
+        """Plays the sounds of a document to the member until the conference starts."""
         member.waiting = await announcement(member.call, url, method)
 
     async def hold(self, member: Member, url: str, method: str) -> None:
-        """Play the sounds of a document to the member while it is on hold."""
+        """Plays the sounds of a document to the member while it is on hold."""
         member.holding = await announcement(member.call, url, method)
 
     async def announce(self, members: Iterable[Member], url: str, method: str) -> None:
-        """Play the sounds of a document to the members, once."""
+        """Plays the sounds of a document to the members, once."""
         for member in members:
             member.announcement += await announcement(member.call, url, method)
 
@@ -86,7 +86,7 @@ class Rooms:
 
 
 async def dial_numbers(call: Leg, verb: Verb, numbers: list[Verb], *, base: str) -> tuple[str, str, int]:
-    """Call numbers, and join `call` with the first leg that answers and ends its `<Number url>` document.
+    """Calls numbers, and joins `call` with the first leg that answers and ends its `<Number url>` document.
 
     They stay joined until one of the two leaves. Returns `DialCallStatus`, the leg's SID and its seconds.
     """
@@ -150,7 +150,7 @@ def _capital(name: str) -> str:
 
 
 async def _first_to_join(call: Leg, legs: list[Leg]) -> Leg | None:
-    """The first leg that joins. The caller hears silence meanwhile; a ringing tone is not simulated."""
+    """Returns the first leg that joins. The caller hears silence meanwhile; a ringing tone is not simulated."""
     waiting = asyncio.create_task(_any_joined(legs))
     try:
         await call.while_silent(waiting)

@@ -112,7 +112,7 @@ _NUMBER = re.compile(r"\d{1,9}")
 
 
 def undocumented(form: Form, known: Collection[str]) -> list[str]:
-    """The parameters that the documentation does not allow. Twilio ignores many of them, but sending one is a
+    """Returns the parameters that the documentation does not allow. Twilio ignores many of them, but sending one is a
     mistake."""
     found = []
     for name, values in form.items():
@@ -138,7 +138,7 @@ def _is_allowed(name: str, value: str) -> bool:
 
 
 def is_url(value: str) -> bool:
-    """Whether Twilio accepts this text as a URL: `http` or `https`, and a host name without an underscore."""
+    """Returns whether Twilio accepts this text as a URL: `http` or `https`, and a host name without an underscore."""
     try:
         parts = urlsplit(value)
     except ValueError:

@@ -21,7 +21,7 @@ _AUTO_S = 1.0
 
 
 async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> dict[str, str]:
-    """Collect keys or speech, and return them as fields for the `action`. `{}`: there was neither.
+    """Collects keys or speech, and returns them as fields for the `action`. `{}`: there was neither.
 
     The first key or word ends the prompt. The time-out starts when the prompt is over, or was interrupted.
     """
@@ -42,7 +42,7 @@ async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> di
 async def message(
     call: Leg, *, pause_s: float, max_s: float, finish: str, into: bytearray | None = None
 ) -> tuple[str, bool]:
-    """Listen until `pause_s` of silence, a key of `finish`, or the hang-up.
+    """Listens until `pause_s` of silence, a key of `finish`, or the hang-up.
 
     Returns the key, and whether there was speech.
     """
@@ -85,7 +85,7 @@ async def _speech(call: Leg, words: str, pause_s: float) -> dict[str, str]:
 async def _next(
     call: Leg, prompting: asyncio.Task[None] | None, inputs: list[str], timeout_s: float
 ) -> tuple[str, str]:
-    """The next key (`dtmf`) or clip (`speech`); `("", "")` after the time-out."""
+    """Returns the next key (`dtmf`) or clip (`speech`); `("", "")` after the time-out."""
     waiting = asyncio.create_task(_one_of(call, inputs))
     try:
         if prompting is not None:

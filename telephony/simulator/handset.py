@@ -96,7 +96,7 @@ class Handset:
         return self._speech_frames > 0 and self._silent_in_a_row <= _BREATH_FRAMES
 
     def say(self, clip: str | Clip) -> asyncio.Future[None]:
-        """Queue a clip: by name (see `clips`), or audio as `telephony.audio.files.load_ulaw` takes it. The future is
+        """Queues a clip: by name (see `clips`), or audio as `telephony.audio.files.load_ulaw` takes it. The future is
         done when the clip has been said."""
         name, ulaw = (clip, clips.load(clip)) if isinstance(clip, str) else ("", load_ulaw(clip))
         said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -104,37 +104,37 @@ class Handset:
         return said
 
     def press(self, digit: str) -> None:
-        """Press one key. Raises `ValueError` for any other character."""
+        """Presses one key. Raises `ValueError` for any other character."""
         if digit not in KEYS:
             raise ValueError(f"{digit!r} is not a key; the keys are 0-9, *, # and A-D.")
         self._on_press(digit)
 
     def hang_up(self) -> None:
-        """End the call."""
+        """Ends the call."""
         self._on_hang_up()
 
     async def beep(self) -> None:
-        """Play the beep of a voicemail."""
+        """Plays the beep of a voicemail."""
         await self.say(beep())
         self.beeped.set()
 
     async def agent_speaks(self, *, within_s: float = 60.0) -> None:
-        """Wait until 40 ms of a voice were heard. Returns at once if a voice is heard now."""
+        """Waits until 40 ms of a voice were heard. Returns at once if a voice is heard now."""
         await self._until(lambda: self._voiced_in_a_row >= 2, within_s, "the agent to speak")
 
     async def agent_silent(self, for_s: float = 0.8, *, within_s: float = 120.0) -> None:
-        """Wait until no voice was heard for `for_s` seconds."""
+        """Waits until no voice was heard for `for_s` seconds."""
         frames = round(for_s / FRAME_S)
         await self._until(lambda: self._silent_in_a_row >= frames, within_s, f"{for_s} s of silence")
 
     async def heard(self, seconds: float, *, within_s: float = 120.0) -> None:
-        """Wait until `seconds` more of the agent's speech were heard, including its short pauses."""
+        """Waits until `seconds` more of the agent's speech were heard, including its short pauses."""
         target = self._speech_frames + round(seconds / FRAME_S)
         await self._until(lambda: self._speech_frames >= target, within_s, f"{seconds} s of the agent's speech")
 
     @contextmanager
     def joined(self, other: Handset) -> Iterator[None]:
-        """Hold this handset to another one in this block: each says what the other one hears, and presses its keys."""
+        """Holds this handset to another one in this block: each says what the other one hears, and presses its keys."""
         self._other, other._other = other, self
         self._relayed, other._relayed = len(self.tones), len(other.tones)
         try:
@@ -145,7 +145,7 @@ class Handset:
     # --- for the line --------------------------------------------------------------------------------------------
 
     def speak(self) -> bytes:
-        """Return the next 20 ms of what the caller says."""
+        """Returns the next 20 ms of what the caller says."""
         if self._other is not None and not self._words:
             return self._from_other.popleft() if self._from_other else SILENCE * FRAME
         if not self._words:
@@ -163,7 +163,7 @@ class Handset:
         return frame.ljust(FRAME, SILENCE)
 
     def hear(self, frame: bytes) -> None:
-        """Take the next 20 ms that the line plays."""
+        """Takes the next 20 ms that the line plays."""
         if len(self.received) < _MAX_RECEIVED:
             self.received += frame
         self._frames += 1
@@ -191,7 +191,7 @@ class Handset:
             self._other.beeped.set()
 
     async def play(self, ulaw: bytes) -> None:
-        """Play audio to the handset in real time. What the person says meanwhile is dropped, as during `<Say>`."""
+        """Plays audio to the handset in real time. What the person says meanwhile is dropped, as during `<Say>`."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         for number, at in enumerate(range(0, len(ulaw), FRAME), 1):

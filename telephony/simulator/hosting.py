@@ -92,14 +92,14 @@ class Host:
         await self._tasks.__aexit__(None, None, None)
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
-        """Make one HTTP request. If it is cancelled, the application gets `http.disconnect`."""
+        """Makes one HTTP request. If it is cancelled, the application gets `http.disconnect`."""
         answered: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
         scope = self._scope("http", url, headers) | {"method": method}
         self._start(_exchange(self._app, scope, body, answered))
         return await answered
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> MemoryConnection:
-        """Open a WebSocket. Raises `ConnectFailed` if the application refuses it."""
+        """Opens a WebSocket. Raises `ConnectFailed` if the application refuses it."""
         near, far = memory_pair(max_message_bytes=self._max_message_bytes)
         socket = _Socket(far, url)
         self._sockets.add(socket)

@@ -26,26 +26,26 @@ class Verbs(Protocol):
     """
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Get the document, with a request if it needs one."""
+        """Gets the document, with a request if it needs one."""
 
     async def play(self, verb: Verb, base: str) -> None:
-        """Execute `<Say>`, `<Play>` or `<Pause>`."""
+        """Executes `<Say>`, `<Play>` or `<Pause>`."""
 
     async def gather(self, verb: Verb, prompt: Coroutine[Any, Any, None]) -> Mapping[str, str]:
-        """Execute `<Gather>`. The result is empty if there was no key and no speech. `prompt` plays the verbs within
+        """Executes `<Gather>`. The result is empty if there was no key and no speech. `prompt` plays the verbs within
         it."""
 
     async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """Execute `<Record>`. The result is empty if there was no speech."""
+        """Executes `<Record>`. The result is empty if there was no speech."""
 
     async def start_recording(self, noun: Verb, base: str) -> None:
-        """Execute `<Start><Recording>`."""
+        """Executes `<Start><Recording>`."""
 
     async def stream(self, noun: Verb, base: str) -> None:
-        """Execute `<Connect><Stream>`, and return when the stream has ended."""
+        """Executes `<Connect><Stream>`, and return when the stream has ended."""
 
     async def dial(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """Execute `<Dial>`, and return when the other party or the caller has left."""
+        """Executes `<Dial>`, and return when the other party or the caller has left."""
 
 
 class LeaveDocument(Exception):
@@ -57,7 +57,7 @@ class LeaveDocument(Exception):
 
 
 async def interpret(verbs: Verbs, what: Document | Fetch) -> Following:
-    """Execute one document. Returns the document that follows, None to hang up, or `RAN_OUT`."""
+    """Executes one document. Returns the document that follows, None to hang up, or `RAN_OUT`."""
     document = await verbs.read(what)
     interpreter = _Interpreter(verbs, document.base)
     try:

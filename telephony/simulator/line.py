@@ -58,7 +58,7 @@ class Line:
         return line if seed is None else replace(line, seed=seed)
 
     def draw(self) -> DrawnLine:
-        """Draw the values of one call."""
+        """Draws the values of one call."""
         random = Random(self.seed)
         round_trip_s = _draw(self.round_trip_s, random)
         start_delay_s = _draw(self.start_delay_s, random)
@@ -80,7 +80,7 @@ class Way:
         self._stall = (math.inf, math.inf) if not self._stalls_per_s else (0.0, 0.0)
 
     def arrival(self, now: float) -> float:
-        """The arrival time of a message sent now. Times count from the call's start and never go back."""
+        """Returns the arrival time of a message sent now. Times count from the call's start and never go back."""
         at = now + self.delay_s
         if self._jitter_s:
             at += self._random.uniform(0.0, self._jitter_s)

@@ -38,25 +38,25 @@ class Links(Protocol):
     """Carries requests and streams between the parts of one simulation."""
 
     def serve(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
-        """Serve an application in the block, which gets its address. Raises `ServerFailed`."""
+        """Serves an application in the block, which gets its address. Raises `ServerFailed`."""
 
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, timeout_s: float, max_bytes: int
     ) -> HttpAnswer:
-        """Make one request. Redirects are not followed. Raises `TimeoutError`, `OSError` and `HTTPException`."""
+        """Makes one request. Redirects are not followed. Raises `TimeoutError`, `OSError` and `HTTPException`."""
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Open a WebSocket. Raises `ConnectFailed`."""
+        """Opens a WebSocket. Raises `ConnectFailed`."""
 
     def http_client(self, timeout_s: float) -> TwilioHttpClient:
-        """The HTTP client of an official client, for the running event loop."""
+        """Returns the HTTP client of an official client, for the running event loop."""
 
     def close(self) -> None:
-        """Free the threads. Make no request afterwards."""
+        """Frees the threads. Make no request afterwards."""
 
 
 def links(in_memory: bool | None) -> Links:
-    """Choose the kind of links. None: in memory if the event loop has virtual time, which has no sockets."""
+    """Chooses the kind of links. None: in memory if the event loop has virtual time, which has no sockets."""
     return MemoryLinks() if in_memory or (in_memory is None and virtual_time.is_running()) else SocketLinks()
 
 

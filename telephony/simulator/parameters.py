@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 def check_create(form: Form, *, owned: Collection[str]) -> None:
-    """Check the parameters of `POST Calls`. Raises `Refused`."""
+    """Checks the parameters of `POST Calls`. Raises `Refused`."""
     to, from_ = _one(form, "To"), _one(form, "From")
     if not to:
         raise Refused(400, 21201, "No 'To' number is specified")
@@ -65,7 +65,7 @@ def check_create(form: Form, *, owned: Collection[str]) -> None:
 def check_caller_id(
     caller_id: str | None, *, noun: str, from_: str, to: str, inbound: bool, valid: Collection[str]
 ) -> None:
-    """Check the `callerId` of a `<Dial>`. None: the `<Dial>` has none. Raises `Refused`.
+    """Checks the `callerId` of a `<Dial>`. None: the `<Dial>` has none. Raises `Refused`.
 
     `from_` and `to` are the numbers of the call that dials. `valid` are the numbers of the account and the verified
     ones. https://www.twilio.com/docs/api/errors/13214: it is the calling number, the called number or a validated
@@ -101,7 +101,7 @@ def _check_detection(form: Form) -> None:
 
 
 def check_test_create(form: Form) -> None:
-    """Check the parameters under the test credentials, where magic numbers cause errors. Raises `Refused`."""
+    """Checks the parameters under the test credentials, where magic numbers cause errors. Raises `Refused`."""
     to, from_ = _one(form, "To"), _one(form, "From")
     if from_ != "+15005550006":
         code = _TEST_FROM.get(from_, 21210)

@@ -105,14 +105,14 @@ class MediaPeer:
         return [event for event in self.events if isinstance(event, Violation)]
 
     def lose(self) -> None:
-        """Lose the connection, as when the server dies."""
+        """Loses the connection, as when the server dies."""
         if isinstance(self._connection, MemoryConnection):
             self._connection.break_()
         else:
             self._connection.close(1006)
 
     async def run(self, caller: Caller) -> Close:
-        """Start the stream and let `caller` talk. Returns how the connection ended. Raises what `caller` raises, and
+        """Starts the stream and lets `caller` talk. Returns how the connection ended. Raises what `caller` raises, and
         drops the connection then. `caller` is cancelled when the server ends the stream."""
         self._begin()
         try:
@@ -157,14 +157,16 @@ class MediaPeer:
             self._mark_timer.cancel()
 
     def _position(self) -> int:
-        """The stream position that plays now. A timer may fire slightly early: a thousandth of a sample is added."""
+        """Returns the stream position that plays now. A timer may fire slightly early: a thousandth of a sample is
+        added.
+        """
         return math.floor((self._loop.time() - self.started_at) * self._samples_per_s + 1e-3)
 
     def _time_of(self, position: int) -> float:
         return self.started_at + position / self._samples_per_s
 
     def _tick(self, now: float) -> None:
-        """Send the frames that are due: several after a stall of this process."""
+        """Sends the frames that are due: several after a stall of this process."""
         position = self._position()
         while self._live and (end := (self._frames + 1) * FRAME) <= position:
             self._frames += 1
@@ -249,20 +251,20 @@ class MediaPeer:
         self._log(SaidSomething(self.now, what, samples))
 
     def press(self, digit: str) -> None:
-        """Press a key as the caller."""
+        """Presses a key as the caller."""
         if self._live:
             self._log(Pressed(self.now, digit))
             self._up.push(self._sender.dtmf(digit))
 
     def hang_up(self) -> None:
-        """Hang up as the caller."""
+        """Hangs up as the caller."""
         if self._live:
             self._stop()
             self._log(HungUp(self.now))
             self._say_stop()
 
     def stop(self) -> None:
-        """End the stream as Twilio does when the call is over or redirected."""
+        """Ends the stream as Twilio does when the call is over or redirected."""
         if self._live:
             self._stop()
             self._say_stop()

@@ -38,7 +38,7 @@ class Pipe(Generic[T]):
         self._timer.set(self._start + self._flight[0][0])
 
     def close(self) -> None:
-        """Drop the items in flight."""
+        """Drops the items in flight."""
         self._flight.clear()
         self._timer.cancel()
 

@@ -64,7 +64,7 @@ class Playout:
         return max(self.position, self._starts_at) + self._marks[0][1] - (self.received - self.buffered)
 
     def advance(self, position: int) -> list[Returned]:
-        """Play up to `position`. Returns the marks that are due."""
+        """Plays up to `position`. Returns the marks that are due."""
         due: list[Returned] = []
         while (n := position - self.position) > 0:
             if self.buffered and self.position >= self._starts_at:
@@ -76,7 +76,7 @@ class Playout:
         return due
 
     def media(self, ulaw: bytes) -> bool:
-        """Queue audio. False: the buffer is full, and the audio is discarded."""
+        """Queues audio. False: the buffer is full, and the audio is discarded."""
         if self.buffered + len(ulaw) > CAPACITY:
             return False
         if not ulaw:
@@ -89,7 +89,7 @@ class Playout:
         return True
 
     def mark(self, name: str) -> list[Returned]:
-        """Queue a mark. It is returned at once if nothing is buffered."""
+        """Queues a mark. It is returned at once if nothing is buffered."""
         self._marks.append((name, self.received))
         return self._due() if not self.buffered else []
 
@@ -115,7 +115,9 @@ class Playout:
             self.dry_at = self.position
 
     def _due(self) -> list[Returned]:
-        """The marks that the played samples have passed; called at the end of each chunk, which is where marks lie."""
+        """Returns the marks that the played samples have passed; called at the end of each chunk, which is where marks
+        lie.
+        """
         due: list[Returned] = []
         while self._marks and self._marks[0][1] <= self.received - self.buffered:
             due.append(Returned(self._marks.popleft()[0], self.position))

@@ -25,10 +25,10 @@ class RunningRecording(Protocol):
     status: Any
 
     def stop(self, *, heard: bool = True) -> None:
-        """End the recording. `heard=False`: there was no speech."""
+        """Ends the recording. `heard=False`: there was no speech."""
 
     def fields(self) -> dict[str, str]:
-        """The fields of the recording in a request to the application."""
+        """Returns the fields of the recording in a request to the application."""
 
 
 class Leg(Protocol):
@@ -52,30 +52,30 @@ class Leg(Protocol):
     def duration_s(self) -> int: ...
 
     def warn(self, text: str) -> None:
-        """Add a line to Twilio's debugger."""
+        """Adds a line to Twilio's debugger."""
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Get the document, with a request if it needs one."""
+        """Gets the document, with a request if it needs one."""
 
     async def while_silent(self, work: asyncio.Future[Any]) -> None:
-        """Play silence until `work` is done."""
+        """Plays silence until `work` is done."""
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> RunningRecording:
-        """Start a recording, which ends with the call at the latest."""
+        """Starts a recording, which ends with the call at the latest."""
 
     def end(self, status: str = "completed") -> None:
-        """End the call. The first status counts."""
+        """Ends the call. The first status counts."""
 
     def leave_behind(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
-        """Send the request for the `action` of a verb although the caller has hung up."""
+        """Sends the request for the `action` of a verb although the caller has hung up."""
 
     async def joins(self) -> bool:
-        """Wait until the leg is joined to the call that dialled it. False: it ended before."""
+        """Waits until the leg is joined to the call that dialled it. False: it ended before."""
 
 
 class Conferences(Protocol):
     async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
-        """Stay in the conference of `<Conference>` until the call leaves it."""
+        """Stays in the conference of `<Conference>` until the call leaves it."""
 
 
 class Account(Protocol):
@@ -92,21 +92,21 @@ class Account(Protocol):
     def caller_ids(self) -> Collection[str]: ...
 
     async def turn_to_dial(self) -> float:
-        """Wait in the queue of calls per second. Returns the seconds waited."""
+        """Waits in the queue of calls per second. Returns the seconds waited."""
 
     async def open_stream(self, call: Leg, url: str, noun: Verb) -> MediaPeer:
-        """Connect a media stream. Raises `ConnectFailed` and `WebhookFailed`."""
+        """Connects a media stream. Raises `ConnectFailed` and `WebhookFailed`."""
 
     def call_leg(
         self, parent: Leg, room: Any, *, to: str, from_: str, options: Mapping[str, Any], first: Document | Fetch
     ) -> Leg:
-        """Call the number of a `<Dial>`. The leg does `first`, then goes to `room`."""
+        """Calls the number of a `<Dial>`. The leg does `first`, then goes to `room`."""
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run `work` until the account closes."""
+        """Runs `work` until the account closes."""
 
     def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
-        """Send a callback."""
+        """Sends a callback."""
 
     def log(self, call: Leg, text: str) -> None:
-        """Write a line to the log."""
+        """Writes a line to the log."""

@@ -52,7 +52,7 @@ async def probe(
     public_url: str | None = None,
     sources: Sources = SYSTEM,
 ) -> ProbeResult:
-    """Call the voice webhook at `url` as Twilio does, signed by `auth_token`; say hello, and listen for the answer.
+    """Calls the voice webhook at `url` as Twilio does, signed by `auth_token`; say hello, and listens for the answer.
 
     Raises nothing: a call that could not be made is a result with an `error`. A line that bridges a late answer
     ("One moment, please.") is a sound of the agent too: see `response_s` for a late one.
@@ -87,7 +87,7 @@ async def probe(
 
 
 def write_metrics(result: ProbeResult, path: Path, *, now: float) -> None:
-    """Write the result for the textfile collector of Prometheus's node_exporter, at once as a whole."""
+    """Writes the result for the textfile collector of Prometheus's node_exporter, at once as a whole."""
     values = {
         "success": float(result.succeeded),
         "answered": float(result.answered),

@@ -58,7 +58,9 @@ class Recording:
         return f"{twilio.base_url}{API}/{twilio.account_sid}/Recordings/{self.sid}"
 
     def fields(self) -> dict[str, str]:
-        """The fields of the recording in requests to a verb's `action`, and in the callback of the call's end."""
+        """Returns the fields of the recording in requests to a verb's `action`, and in the callback of the call's
+        end.
+        """
         return {"RecordingUrl": self.url, "RecordingSid": self.sid, "RecordingDuration": str(self.duration_s)}
 
     def pause(self) -> None:
@@ -73,7 +75,7 @@ class Recording:
             self.status = "in-progress"
 
     def stop(self, *, heard: bool = True) -> None:
-        """End the recording. `heard=False`: there was no speech."""
+        """Ends the recording. `heard=False`: there was no speech."""
         if not self.is_over:
             self.pause()
             self.status = "completed" if heard else "absent"

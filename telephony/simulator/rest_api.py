@@ -38,7 +38,7 @@ _Do = Callable[[Request, Form], Awaitable[Response]]
 
 
 def rest_api(twilio: SimulatedAccount) -> Starlette:
-    """The REST API as an ASGI application."""
+    """Returns the REST API as an ASGI application."""
     api, account, rooms, kept = _Api(twilio), AccountApi(twilio), Conferences(twilio), Recordings(twilio)
     calls, conferences = "/{account}/Calls", "/{account}/Conferences"
     recordings = f"{calls}/{{sid}}/Recordings"
@@ -81,7 +81,7 @@ class _Api:
         self._twilio = twilio
 
     def guarded(self, do: _Do, known: frozenset[str]) -> Callable[[Request], Awaitable[Response]]:
-        """An endpoint with its checks. `known`: the documented parameters of the query or the form."""
+        """Returns an endpoint with its checks. `known`: the documented parameters of the query or the form."""
 
         async def endpoint(request: Request) -> Response:
             try:
@@ -194,7 +194,7 @@ class _Api:
 
 
 def _shown(path: str) -> str:
-    """The path without the account."""
+    """Returns the path without the account."""
     return "/" + path.removeprefix(f"{API}/").partition("/")[2]
 
 

@@ -15,13 +15,14 @@ __all__ = ["flag", "not_found", "one", "page", "plain"]
 
 
 def page(request: Request, name: str, items: list[dict[str, Any]]) -> Response:
-    """The response with the requested page of a listing."""
+    """Returns the response with the requested page of a listing."""
     return JSONResponse(resources.page(name, items, request.url.path, request.query_params))
 
 
 def plain(form: Form) -> dict[str, Any]:
-    """The form with one value for each name. `StatusCallbackEvent` is a list. Other lists are joined with blanks, as in
-    TwiML."""
+    """Returns the form with one value for each name. `StatusCallbackEvent` is a list. Other lists are joined with
+    blanks, as in TwiML.
+    """
     return {name: list(values) if name == "StatusCallbackEvent" else " ".join(values) for name, values in form.items()}
 
 

@@ -25,7 +25,7 @@ class Recordings:
         self._twilio = twilio
 
     async def list_recordings(self, request: Request, form: Form) -> Response:
-        """All recordings of the account, or those of the call in the path."""
+        """Returns all recordings of the account, or those of the call in the path."""
         wanted = request.path_params.get("sid") or one(form, "CallSid")
         found = [
             resources.recording(it)
@@ -65,7 +65,7 @@ class Recordings:
         return JSONResponse(resources.recording(recording))
 
     async def audio(self, request: Request, form: Form) -> Response:
-        """The audio of a recording that is complete."""
+        """Returns the audio of a recording that is complete."""
         for call in self._twilio.calls.values():
             for it in call.recordings:
                 if it.sid == request.path_params["recording"] and it.is_over and it.audio:
@@ -73,7 +73,7 @@ class Recordings:
         raise not_found(request)
 
     async def delete_recording(self, request: Request, form: Form) -> Response:
-        """Delete a recording. A recording that is running cannot be deleted."""
+        """Deletes a recording. A recording that is running cannot be deleted."""
         for call in self._twilio.calls.values():
             for it in call.recordings:
                 if it.sid == request.path_params["recording"]:
@@ -84,7 +84,7 @@ class Recordings:
         raise not_found(request)
 
     def _recording(self, request: Request) -> Recording:
-        """Find a recording by its sid; `Twilio.CURRENT` is the running one."""
+        """Finds a recording by its sid; `Twilio.CURRENT` is the running one."""
         call, wanted = self._twilio.calls.get(request.path_params["sid"]), request.path_params["recording"]
         for it in call.recordings if call is not None else ():
             if wanted == it.sid or (wanted == "Twilio.CURRENT" and not it.is_over):

@@ -45,7 +45,7 @@ async def ring(
     on_start: Callable[[MediaPeer], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> MediaPeer:
-    """Call the number whose webhook is `url` (`http://127.0.0.1:8000/incoming-call`), and let `caller` talk until the
+    """Calls the number whose webhook is `url` (`http://127.0.0.1:8000/incoming-call`), and lets `caller` talk until the
     call's first media stream has ended.
 
     A `ws:` or `wss:` address is connected without a webhook. Sounds before the stream are skipped. `SimulatedTwilio`

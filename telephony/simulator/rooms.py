@@ -43,12 +43,12 @@ class Member:
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def announced(self) -> bytes | None:
-        """The next frame of an announcement, if there is one."""
+        """Returns the next frame of an announcement, if there is one."""
         frame, self.announcement = self.announcement[:FRAME], self.announcement[FRAME:]
         return frame.ljust(FRAME, SILENCE) if frame else None
 
     def again(self, music: bytes) -> bytes:
-        """The next frame of looped audio."""
+        """Returns the next frame of looped audio."""
         if not music:
             return _SILENT_FRAME
         self._at = 0 if self._at >= len(music) else self._at
@@ -77,7 +77,7 @@ class Room:
         return "completed" if self.over else "in-progress" if self.started else "init"
 
     async def stay(self, member: Member) -> None:
-        """Stay in the room until the member leaves or the room ends."""
+        """Stays in the room until the member leaves or the room ends."""
         self.members[member.call.sid] = member
         self._on_change("participant-join", member)
         if not self.started and member.starts and len(self.members) > 1:

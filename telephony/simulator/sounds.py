@@ -19,7 +19,7 @@ __all__ = ["announcement", "sound"]
 
 
 async def sound(call: Leg, verb: Verb, base: str) -> bytes:
-    """Return the audio of one pass of `<Say>`, `<Play>` or `<Pause>`; the attribute `loop` is not applied. Audio that
+    """Returns the audio of one pass of `<Say>`, `<Play>` or `<Pause>`; the attribute `loop` is not applied. Audio that
     cannot be loaded gives a warning, and no audio."""
     match verb.name:
         case "Say":
@@ -37,7 +37,9 @@ async def sound(call: Leg, verb: Verb, base: str) -> bytes:
 
 
 async def announcement(call: Leg, url: str, method: str) -> bytes:
-    """The audio of a document that has only `<Say>` and `<Play>`: for `AnnounceUrl`, `HoldUrl` and `waitUrl`."""
+    """Returns the audio of a document that has only `<Say>` and `<Play>`: for `AnnounceUrl`, `HoldUrl` and
+    `waitUrl`.
+    """
     document = await call.read(Fetch(url, method or "POST"))
     return b"".join([await sound(call, verb, document.base) for verb in document.verbs])
 

@@ -16,12 +16,12 @@ _KEYPAD = "123A456B789C*0#D"
 
 
 def beep() -> bytes:
-    """The beep of a voicemail: 1 kHz, 400 ms."""
+    """Returns the beep of a voicemail: 1 kHz, 400 ms."""
     return tone((1000,), 0.4)
 
 
 def digits(keys: str) -> bytes:
-    """The tones of keys (ITU-T Q.23), 120 ms and 120 ms of silence each. `w` is half a second, `W` a second."""
+    """Returns the tones of keys (ITU-T Q.23), 120 ms and 120 ms of silence each. `w` is half a second, `W` a second."""
     out = b""
     for key in keys:
         if key in "wW":

@@ -61,10 +61,11 @@ class SimulatedTwilio(SimulatedAccount):
             raise UndocumentedRequest(self.undocumented)
 
     def serving(self, app: ASGIApp) -> AbstractAsyncContextManager[str]:
-        """Serve an application for this Twilio: `async with twilio.serving(app) as address`."""
+        """Serves an application for this Twilio: `async with twilio.serving(app) as address`."""
         return self.links.serve(app)
 
     def http_client(self, timeout_s: float = 10.0) -> TwilioHttpClient:
-        """An HTTP client for an official client. It carries the requests to this Twilio. Close its `session` after
-        use."""
+        """Returns an HTTP client for an official client. It carries the requests to this Twilio. Close its `session`
+        after use.
+        """
         return self.links.http_client(timeout_s)

@@ -111,7 +111,7 @@ class Fetch:
 
 
 def parse(text: bytes | str, base: str = "") -> Document:
-    """Parse a document. Raises `DocumentRefused`."""
+    """Parses a document. Raises `DocumentRefused`."""
     raw = text.encode() if isinstance(text, str) else text
     if len(raw) > MAX_BYTES:
         raise DocumentRefused(11750, f"the TwiML has {len(raw)} bytes, and {MAX_BYTES} are taken")

@@ -44,7 +44,7 @@ class Webhooks:
         self._timeout_s = timeout_s
 
     async def ask(self, url: str, form: Mapping[str, str], method: str = "POST") -> HttpAnswer:
-        """Make a webhook request. Raises `WebhookFailed`."""
+        """Makes a webhook request. Raises `WebhookFailed`."""
         url = urlsplit(url)._replace(fragment="").geturl()  # connection overrides, no part of the request
         posts = method.upper() != "GET"
         if not posts:
@@ -55,7 +55,7 @@ class Webhooks:
         return await self._request(url, urlencode(form).encode() if posts else None, MAX_BYTES + 1, signature)
 
     async def sound(self, url: str) -> bytes:
-        """The audio file of `<Play>`. Raises `WebhookFailed`."""
+        """Returns the audio file of `<Play>`. Raises `WebhookFailed`."""
         return (await self._request(url, None, _MAX_SOUND_BYTES)).body
 
     def signature(self, url: str, form: Mapping[str, str]) -> str:
@@ -64,7 +64,7 @@ class Webhooks:
         return str(self._validator.compute_signature(url, form))
 
     def address(self, url: str) -> str:
-        """The local address. Raises `WebhookFailed` for an address outside this machine."""
+        """Returns the local address. Raises `WebhookFailed` for an address outside this machine."""
         for public, local in self.reach.items():
             url = rebased(url, public, local) or url
         parts = urlsplit(url)
@@ -89,5 +89,5 @@ class Webhooks:
 
 
 def absolute(base: str, url: str) -> str:
-    """The absolute form of an address in a document at `base`."""
+    """Returns the absolute form of an address in a document at `base`."""
     return urljoin(base, url)

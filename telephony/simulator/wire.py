@@ -55,7 +55,7 @@ _FIELDS = {
 
 
 def decode(message: str | bytes, stream_sid: str) -> Command:
-    """Decode a message of the server. Raises `Rejected`: 31950 for a binary message, 31951 for any other mistake."""
+    """Decodes a message of the server. Raises `Rejected`: 31950 for a binary message, 31951 for any other mistake."""
     if not isinstance(message, str):
         raise Rejected(31950, "a binary message")
     try:

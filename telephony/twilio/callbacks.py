@@ -67,7 +67,7 @@ class VoiceRequest:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """The two parties, for a caller id. `own` is TWILIO_PHONE_NUMBER."""
+        """Returns the two parties, for a caller id. `own` is TWILIO_PHONE_NUMBER."""
         return Parties.of(self.caller, self.called, inbound=not self.direction.startswith("outbound"), own=own)
 
     @property
@@ -118,7 +118,7 @@ class CallProgress:
     states: list[CallStatus] = field(default_factory=list)
 
     def add(self, status: CallStatus) -> bool:
-        """Add a callback. False: it is a repeat."""
+        """Adds a callback. False: it is a repeat."""
         key = (status.sequence_number, status.status)
         if any((known.sequence_number, known.status) == key for known in self.states):
             return False
@@ -140,7 +140,7 @@ class ProgressBook:
         self._calls: OrderedDict[str, CallProgress] = OrderedDict()
 
     def add(self, status: CallStatus) -> bool:
-        """Add a callback (see `CallProgress.add`)."""
+        """Adds a callback (see `CallProgress.add`)."""
         progress = self._calls.setdefault(status.call_sid, CallProgress())
         self._calls.move_to_end(status.call_sid)
         if len(self._calls) > self._max_calls:

@@ -24,14 +24,14 @@ _NAMELESS = frozenset(["", "anonymous", "blocked", "private", "restricted", "una
 
 
 def is_withheld(address: str) -> bool:
-    """Whether this address hides the caller."""
+    """Returns whether this address hides the caller."""
     scheme, colon, rest = address.strip().lower().partition(":")
     name = rest.partition("@")[0] if colon and scheme in ("sip", "sips") else scheme + colon + rest
     return name.removeprefix("+") in _NAMELESS or f"+{name.removeprefix('+')}" in _WITHHELD
 
 
 def is_number(address: str) -> bool:
-    """Whether Twilio accepts this address as a caller id. Withheld numbers, `sip:` and `client:` addresses are
+    """Returns whether Twilio accepts this address as a caller id. Withheld numbers, `sip:` and `client:` addresses are
     refused."""
     return _E164.fullmatch(address) is not None and address not in _WITHHELD
 
@@ -69,7 +69,7 @@ class Parties:
         return next((address for address in found if address and is_number(address)), None)
 
     def reach(self, to: str) -> Destination:
-        """The destination for a `<Dial>` that calls `to` for the other party.
+        """Returns the destination for a `<Dial>` that calls `to` for the other party.
 
         Raises:
             NoCallerId: Twilio would refuse the `<Dial>`.

@@ -28,7 +28,7 @@ _TWILIOS = re.compile(
 
 
 def pack(details: Mapping[str, str], room: int) -> tuple[dict[str, str], list[str]]:
-    """The parameters for these details, in at most `room` characters of XML, and the names that do not fit."""
+    """Returns the parameters for these details, in at most `room` characters of XML, and the names that do not fit."""
     parameters: dict[str, str] = {}
     left_out: list[str] = []
     for name, value in details.items():
@@ -51,7 +51,7 @@ def _pieces(name: str, value: str) -> dict[str, str]:
 
 
 def unpack(parameters: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The details in the parameters of a stream, and the other parameters."""
+    """Returns the details in the parameters of a stream, and the other parameters."""
     pieces: dict[str, dict[int, str]] = {}
     others: dict[str, str] = {}
     for name, value in parameters.items():
@@ -63,10 +63,12 @@ def unpack(parameters: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str
 
 
 def sip_headers(form: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a SIP call: `X-Account` for the field `SipHeader_X-Account`."""
+    """Returns the headers of a SIP call: `X-Account` for the field `SipHeader_X-Account`."""
     return {name.removeprefix(_SIP_HEADER): value for name, value in form.items() if name.startswith(_SIP_HEADER)}
 
 
 def own_query(query: Mapping[str, str], *, is_form: bool) -> dict[str, str]:
-    """The query parameters of the webhook's URL. `is_form`: Twilio's fields are in the query as well (a GET)."""
+    """Returns the query parameters of the webhook's URL. `is_form`: Twilio's fields are in the query as well (a
+    GET).
+    """
     return {name: value for name, value in query.items() if not (is_form and _TWILIOS.fullmatch(name))}

@@ -132,7 +132,7 @@ Message = Connected | Start | Media | Dtmf | Mark | Stop | Unknown
 
 
 def decode(message: str | bytes) -> Message:
-    """Parse a message of Twilio. Raises only `MediaStreamError`, for an invalid message."""
+    """Parses a message of Twilio. Raises only `MediaStreamError`, for an invalid message."""
     if not isinstance(message, str):
         raise BinaryFrame("a binary message, where Twilio sends text only")
     if len(message) > MAX_CHARS:
@@ -141,7 +141,7 @@ def decode(message: str | bytes) -> Message:
 
 
 def _frame(text: str) -> Media | None:
-    """The caller's audio in a usual form. None: the text has another form, or is no audio, or is not valid."""
+    """Returns the caller's audio in a usual form. None: the text has another form, or is no audio, or is not valid."""
     try:
         if (found := _FRAME.fullmatch(text)) is not None:
             number, sid, track, chunk, timestamp, payload = found.groups()
@@ -266,18 +266,18 @@ def _number(fields: dict[str, Any], name: str) -> int:
 
 
 def encode_media(stream_sid: str, ulaw: bytes) -> str:
-    """Play this mu-law audio (8 kHz, no header, any length) after the buffered audio."""
+    """Plays this mu-law audio (8 kHz, no header, any length) after the buffered audio."""
     payload = pybase64.b64encode_as_string(ulaw)
     return f'{{"event":"media","streamSid":{_json(stream_sid)},"media":{{"payload":"{payload}"}}}}'
 
 
 def encode_mark(stream_sid: str, name: str) -> str:
-    """Request a mark of this name after all audio before it was played."""
+    """Requests a mark of this name after all audio before it was played."""
     return f'{{"event":"mark","streamSid":{_json(stream_sid)},"mark":{{"name":{_json(name)}}}}}'
 
 
 def encode_clear(stream_sid: str) -> str:
-    """Drop all buffered audio. Twilio then returns the pending marks."""
+    """Drops all buffered audio. Twilio then returns the pending marks."""
     return f'{{"event":"clear","streamSid":{_json(stream_sid)}}}'
 
 

@@ -62,7 +62,7 @@ class SavedWebhook:
 
 
 def default_path() -> Path:
-    """The default path of the file, after https://specifications.freedesktop.org/basedir-spec/latest/"""
+    """Returns the default path of the file, after https://specifications.freedesktop.org/basedir-spec/latest/"""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "telephony" / "numbers.json"
 
@@ -75,7 +75,7 @@ class NumberWebhooks:
         self._path = path or default_path()
 
     async def set(self, number: str, webhook: VoiceWebhook, *, account: str | None = None) -> SavedWebhook:
-        """Set the webhook of the number, and save the one from before our first change. `account`: the name of its
+        """Sets the webhook of the number, and save the one from before our first change. `account`: the name of its
         account in the file of numbers; without it, the status callback of the number stays.
 
         Raises:
@@ -104,7 +104,7 @@ class NumberWebhooks:
         return saved
 
     async def restore(self, saved: SavedWebhook, *, force: bool = False) -> bool:
-        """Restore the saved webhook. False: the webhook was changed elsewhere, so it stays; the saved one is deleted.
+        """Restores the saved webhook. False: the webhook was changed elsewhere, so it stays; the saved one is deleted.
 
         Raises:
             TwilioError: Twilio refused, or did not respond. The webhook is still saved.
@@ -119,7 +119,7 @@ class NumberWebhooks:
         return ours
 
     def saved(self) -> dict[str, SavedWebhook]:
-        """The saved webhooks, by the SID of the number.
+        """Returns the saved webhooks, by the SID of the number.
 
         Raises:
             NumberError: the file exists but cannot be read.
@@ -138,7 +138,7 @@ class NumberWebhooks:
         await self._rest.set_voice_webhook(sid, **asdict(webhook))
 
     def _write(self, saved: dict[str, SavedWebhook]) -> None:
-        """Write the file atomically, readable by its owner only."""
+        """Writes the file atomically, readable by its owner only."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False, encoding="utf-8") as file:

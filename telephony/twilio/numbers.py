@@ -26,7 +26,9 @@ _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff
 
 
 def tidy(text: str) -> str:
-    """The text without surrounding blanks and line breaks, and without zero-width characters (from a copied page)."""
+    """Returns the text without surrounding blanks and line breaks, and without zero-width characters (from a copied
+    page).
+    """
     return text.strip() if text.isascii() else "".join(c for c in text if unicodedata.category(c) != "Cf").strip()
 
 
@@ -37,7 +39,7 @@ def legible(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """The digits of one complete number, with the `+` if it has one.
+    """Returns the digits of one complete number, with the `+` if it has one.
 
     Raises:
         ValueError: there is more in it than a number, or no number; the message says what to do.

@@ -20,8 +20,9 @@ class Refusal:
 
 
 def parse_refusal(text: str) -> Refusal:
-    """Parse `busy` (the call is not answered and not billed), `queue:NAME`, `https://...` (other TwiML), `+14155550100`
-    (dialled), or `say:TEXT`. Raises `ValueError`."""
+    """Parses `busy` (the call is not answered and not billed), `queue:NAME`, `https://...` (other TwiML),
+    `+14155550100` (dialled), or `say:TEXT`. Raises `ValueError`.
+    """
     text = tidy(text)
     kind, colon, value = text.partition(":")
     if text == "busy":

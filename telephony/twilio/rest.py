@@ -37,7 +37,9 @@ __all__ = ["Account", "Application", "CallResource", "Credentials", "DialingPerm
 _T = TypeVar("_T")
 
 _EDGES = {"ie1": "dublin", "au1": "sydney"}
-"""The edges of the regions other than us1: https://www.twilio.com/docs/global-infrastructure/regional-product-and-feature-availability"""
+"""The edges of the regions other than us1:
+https://www.twilio.com/docs/global-infrastructure/regional-product-and-feature-availability
+"""
 MAX_TWIML_CHARS = 4000
 """The maximum length of TwiML in a request (32018)."""
 
@@ -196,14 +198,14 @@ class TwilioRest:
         raise TwilioNotConfigured("Twilio's REST API is needed but not configured.")
 
     def close(self) -> None:
-        """Close the open connections."""
+        """Closes the open connections."""
         if self._http.session is not None:
             self._http.session.close()
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
     async def hang_up(self, call_sid: str) -> bool:
-        """End a call in any state. False: it had already ended."""
+        """Ends a call in any state. False: it had already ended."""
         try:
             await self._ask("hang_up", lambda: self._client.calls(call_sid).update(status="completed"))
         except (TwilioNotFound, TwilioInvalidState):
@@ -211,7 +213,7 @@ class TwilioRest:
         return True
 
     async def redirect(self, call_sid: str, twiml: str) -> None:
-        """Continue a call with other TwiML. Its media stream, if it has one, ends with a `stop` message."""
+        """Continues a call with other TwiML. Its media stream, if it has one, ends with a `stop` message."""
         _check_length(twiml)
         await self._ask("redirect", lambda: self._client.calls(call_sid).update(twiml=twiml))
 
@@ -229,7 +231,7 @@ class TwilioRest:
         max_s: int | None = None,
         send_digits: str | None = None,
     ) -> str:
-        """Place a call and return its CallSid. Its stream may start before this method returns.
+        """Places a call and returns its CallSid. Its stream may start before this method returns.
 
         Args:
             to: The number to call, in E.164, or a `sip:` or `client:` address.
@@ -263,8 +265,9 @@ class TwilioRest:
         return str((await self._ask("create_call", lambda: self._client.calls.create(**options))).sid)
 
     async def call_status(self, call_sid: str) -> str:
-        """The status of a call: `queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer` or
-        `canceled`. It may be older than the last callback."""
+        """Returns the status of a call: `queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer`
+        or `canceled`. It may be older than the last callback.
+        """
         return str((await self._ask("call_status", lambda: self._client.calls(call_sid).fetch())).status)
 
     async def call(self, call_sid: str) -> CallResource:
@@ -272,20 +275,20 @@ class TwilioRest:
         return CallResource.of(await self._ask("call", lambda: self._client.calls(call_sid).fetch()))
 
     async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallResource]:
-        """The last calls from one number to another, newest first."""
+        """Returns the last calls from one number to another, newest first."""
         listing = self._client.calls
         found = await self._ask("calls_between", lambda: listing.list(from_=from_, to=to, limit=limit))
         return [CallResource.of(it) for it in found]
 
     async def start_recording(self, call_sid: str) -> str:
-        """Start a recording of a live call: two channels, without the silence at its ends. Returns its SID.
+        """Starts a recording of a live call: two channels, without the silence at its ends. Returns its SID.
         https://www.twilio.com/docs/voice/api/recording#create-a-recording"""
         recordings = self._client.calls(call_sid).recordings
         made = await self._ask("start_recording", lambda: recordings.create(recording_channels="dual"))
         return str(made.sid)
 
     async def pause_recording(self, call_sid: str) -> str | None:
-        """Pause the running recording of a call, with silence in its place. Returns its SID. None: there is none."""
+        """Pauses the running recording of a call, with silence in its place. Returns its SID. None: there is none."""
         current = self._client.calls(call_sid).recordings("Twilio.CURRENT")
         try:
             found = await self._ask(
@@ -296,7 +299,7 @@ class TwilioRest:
         return str(found.sid)
 
     async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Continue a paused recording. False: it has ended."""
+        """Continues a paused recording. False: it has ended."""
         recording = self._client.calls(call_sid).recordings(recording_sid)
         try:
             await self._ask("resume_recording", lambda: recording.update(status="in-progress"))
@@ -305,7 +308,7 @@ class TwilioRest:
         return True
 
     async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Stop a recording and delete it. False: it does not exist."""
+        """Stops a recording and deletes it. False: it does not exist."""
         recording = self._client.calls(call_sid).recordings(recording_sid)
         try:
             try:
@@ -318,7 +321,7 @@ class TwilioRest:
         return True
 
     async def delete_recordings(self, call_sid: str) -> int:
-        """Delete all of Twilio's recordings of a call. Returns their number."""
+        """Deletes all of Twilio's recordings of a call. Returns their number."""
         recordings = self._client.recordings
         found = await self._ask("delete_recordings", lambda: recordings.list(call_sid=call_sid, limit=1000))
         for each in found:
@@ -326,7 +329,7 @@ class TwilioRest:
         return len(found)
 
     async def recording_audio(self, recording_sid: str) -> bytes:
-        """The audio of a complete recording, as WAV: https://www.twilio.com/docs/voice/api/recording"""
+        """Returns the audio of a complete recording, as WAV: https://www.twilio.com/docs/voice/api/recording"""
         path = f"/2010-04-01/Accounts/{self._account_sid}/Recordings/{recording_sid}.wav"
         return await self._ask("recording_audio", lambda: self._fetch(path))
 
@@ -343,7 +346,7 @@ class TwilioRest:
     # --- conferences ---------------------------------------------------------------------------------------------
 
     async def conference_sid(self, name: str) -> str | None:
-        """The SID of the active conference with this name."""
+        """Returns the SID of the active conference with this name."""
         listing = self._client.conferences
         found = await self._ask(
             "conference_sid", lambda: listing.list(friendly_name=name, status="in-progress", limit=1)
@@ -353,7 +356,7 @@ class TwilioRest:
     async def add_participant(
         self, conference: str, *, to: str, from_: str, label: str | None = None, end_on_exit: bool = False
     ) -> str:
-        """Call a number into a conference (its SID or name) and return the CallSid of that leg."""
+        """Calls a number into a conference (its SID or name) and returns the CallSid of that leg."""
         options: dict[str, Any] = {"to": to, "from_": from_, "end_conference_on_exit": end_on_exit, "beep": "false"}
         if label is not None:
             options["label"] = label
@@ -363,13 +366,13 @@ class TwilioRest:
     async def update_participant(
         self, conference_sid: str, call_sid: str, *, hold: bool | None = None, muted: bool | None = None
     ) -> None:
-        """Hold, unhold, mute or unmute a participant."""
+        """Holds, unhold, mute or unmute a participant."""
         options = {name: value for name, value in (("hold", hold), ("muted", muted)) if value is not None}
         participant = self._client.conferences(conference_sid).participants(call_sid)
         await self._ask("update_participant", lambda: participant.update(**options))
 
     async def remove_participant(self, conference_sid: str, call_sid: str) -> bool:
-        """Remove a participant, which ends that leg. False: the participant had already left."""
+        """Removes a participant, which ends that leg. False: the participant had already left."""
         try:
             await self._ask(
                 "remove_participant", lambda: self._client.conferences(conference_sid).participants(call_sid).delete()
@@ -385,13 +388,13 @@ class TwilioRest:
         return Account(str(found.sid), str(found.status), str(found.type).lower() == "trial")
 
     async def phone_number(self, number: str) -> PhoneNumber | None:
-        """The number `number` (E.164) of the account. None: the account does not have it."""
+        """Returns the number `number` (E.164) of the account. None: the account does not have it."""
         listing = self._client.incoming_phone_numbers
         found = await self._ask("phone_number", lambda: listing.list(phone_number=number, limit=1))
         return PhoneNumber.of(found[0]) if found else None
 
     async def phone_numbers(self) -> list[PhoneNumber]:
-        """All numbers of the account."""
+        """Returns all numbers of the account."""
         listing = self._client.incoming_phone_numbers
         return [PhoneNumber.of(it) for it in await self._ask("phone_numbers", lambda: listing.list(limit=1000))]
 
@@ -401,12 +404,12 @@ class TwilioRest:
         return Application(str(found.sid), found.friendly_name or "", found.voice_url or "")
 
     async def verified_numbers(self) -> list[str]:
-        """The verified numbers. A trial account may call only these."""
+        """Returns the verified numbers. A trial account may call only these."""
         listing = self._client.outgoing_caller_ids
         return [str(it.phone_number) for it in await self._ask("verified_numbers", lambda: listing.list(limit=1000))]
 
     async def dialing_permission(self, country: str) -> DialingPermission:
-        """The permission of the account to call this country (ISO 3166, two letters)."""
+        """Returns the permission of the account to call this country (ISO 3166, two letters)."""
         countries = self._client.voice.v1.dialing_permissions.countries
         found = await self._ask("dialing_permission", lambda: countries(country).fetch())
         return DialingPermission(found.name or country, bool(found.low_risk_numbers_enabled))
@@ -423,7 +426,7 @@ class TwilioRest:
         status_callback: str,
         status_callback_method: str,
     ) -> None:
-        """Set the voice webhook and the status callback of a number. An application has priority over the URLs."""
+        """Sets the voice webhook and the status callback of a number. An application has priority over the URLs."""
         number = self._client.incoming_phone_numbers(number_sid)
         await self._ask(
             "set_voice_webhook",
@@ -470,7 +473,7 @@ class TwilioRest:
 
 
 def _broken(error: requests.ConnectionError) -> TwilioError:
-    """The error for a connection that failed before or during the request."""
+    """Returns the error for a connection that failed before or during the request."""
     cause = getattr(error.args[0] if error.args else None, "reason", None)
     if isinstance(cause, NewConnectionError):  # a failed DNS lookup is one of these
         return TwilioUnreachable("Twilio could not be reached.")

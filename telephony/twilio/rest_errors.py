@@ -65,7 +65,7 @@ def error_of(error: TwilioException) -> TwilioError:
 
 
 def _answer(response: Any) -> dict[str, Any]:
-    """The error in a `twilio.http.response.Response`."""
+    """Returns the error in a `twilio.http.response.Response`."""
     try:
         body = json.loads(response.text)
     except (AttributeError, TypeError, ValueError):

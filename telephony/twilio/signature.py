@@ -1,8 +1,8 @@
 """Checks and makes Twilio's signatures of requests, with the official validator. Pure.
 
-Twilio signs the URL *that it has for the webhook* and the form (https://www.twilio.com/docs/usage/webhooks/webhooks-security),
-so the URL is computed from the configured public address and never from a Host header. The upgrade of a media stream is
-signed like a GET of its `wss://` address.
+Twilio signs the URL *that it has for the webhook* and the form
+(https://www.twilio.com/docs/usage/webhooks/webhooks-security), so the URL is computed from the configured public
+address and never from a Host header. The upgrade of a media stream is signed like a GET of its `wss://` address.
 
 There are two schemes. By default the secret is the account's auth token, and the digest HMAC-SHA1. Where the header
 `X-Twilio-Webhooks-Signature-Settings` names `algorithm=HMAC_SHA256`, the secret is that of a SharedKey (twilio 9.13).
@@ -46,7 +46,9 @@ class SigningKeys:
 def is_signed(
     secret: str, url: str, form: Mapping[str, Any], signature: str | None, algorithm: str = HMAC_SHA1
 ) -> bool:
-    """Whether `signature` (the header `X-Twilio-Signature`) is valid. False if the validator raises an exception."""
+    """Returns whether `signature` (the header `X-Twilio-Signature`) is valid. False if the validator raises an
+    exception.
+    """
     if not signature:
         return False
     try:
@@ -56,7 +58,7 @@ def is_signed(
 
 
 def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]:
-    """The headers with Twilio's signature of this request. Empty without a secret."""
+    """Returns the headers with Twilio's signature of this request. Empty without a secret."""
     if keys.auth_token is not None:
         return {"X-Twilio-Signature": RequestValidator(keys.auth_token).compute_signature(url, form)}
     if keys.shared_key_secret is not None:
@@ -69,7 +71,7 @@ def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]
 
 
 def check_header(keys: SigningKeys, signature: str | None, settings: str | None = None) -> Fault | None:
-    """The fault of the headers, which needs no form. None: check the signature with the form."""
+    """Returns the fault of the headers, which needs no form. None: check the signature with the form."""
     if not signature:
         return "unsigned"
     algorithm = get_signature_algorithm(settings).upper()
@@ -81,7 +83,7 @@ def check_header(keys: SigningKeys, signature: str | None, settings: str | None 
 def check(
     keys: SigningKeys, url: str, form: Mapping[str, Any], signature: str | None, settings: str | None = None
 ) -> Fault | None:
-    """The fault of the signature, or None. `settings` is the header `X-Twilio-Webhooks-Signature-Settings`."""
+    """Returns the fault of the signature, or None. `settings` is the header `X-Twilio-Webhooks-Signature-Settings`."""
     if (fault := check_header(keys, signature, settings)) is not None:
         return fault
     algorithm = get_signature_algorithm(settings).upper()
@@ -90,7 +92,7 @@ def check(
 
 
 def _secret(keys: SigningKeys, algorithm: str) -> str | None:
-    """The secret for this algorithm. An empty one is none: anyone can sign with it."""
+    """Returns the secret for this algorithm. An empty one is none: anyone can sign with it."""
     return (keys.auth_token if algorithm == HMAC_SHA1 else keys.shared_key_secret) or None
 
 
@@ -135,20 +137,20 @@ def signed_for(
 
 
 def other_slash(url: str) -> str:
-    """The URL with a slash at the end of its path added or removed."""
+    """Returns the URL with a slash at the end of its path added or removed."""
     parts = urlsplit(url)
     path = parts.path[:-1] if parts.path.endswith("/") else parts.path + "/"
     return urlunsplit(parts._replace(path=path))
 
 
 def _other_forms(url: str, requested: str) -> list[str]:
-    """The URLs that Twilio may have had."""
+    """Returns the URLs that Twilio may have had."""
     forms = [other_slash(url), requested, _other_scheme(requested), _other_scheme(url)]
     return [form for form in forms if form and form != url]
 
 
 def _other_scheme(url: str) -> str:
-    """The URL with the other schemes. A proxy that ends TLS changes `https` to `http`."""
+    """Returns the URL with the other schemes. A proxy that ends TLS changes `https` to `http`."""
     schemes = {"https": "http", "http": "https", "wss": "https", "ws": "http"}
     parts = urlsplit(url)
     return urlunsplit(parts._replace(scheme=schemes.get(parts.scheme, parts.scheme)))

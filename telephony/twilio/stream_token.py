@@ -31,13 +31,13 @@ class StreamToken:
 
 
 def mint(key: bytes, token: StreamToken) -> str:
-    """The token as text. It has fewer than 200 characters for Twilio's SIDs."""
+    """Returns the token as text. It has fewer than 200 characters for Twilio's SIDs."""
     body = f"{_VERSION}.{token.call_sid}.{token.expires_at}.{token.nonce}"
     return f"{body}.{_sign(key, body)}"
 
 
 def verify(key: bytes, text: str, *, call_sid: str, now: float) -> StreamToken:
-    """Check a token for this call.
+    """Checks a token for this call.
 
     Raises:
         TokenRefused: it is not ours, not this call's, or too old.

@@ -75,7 +75,7 @@ class StreamTarget:
 
 
 def connect_stream(target: StreamTarget) -> str:
-    """Connect the call to our media stream.
+    """Connects the call to our media stream.
 
     Raises:
         TwimlError: a parameter is too long.
@@ -86,17 +86,17 @@ def connect_stream(target: StreamTarget) -> str:
 
 
 def clean(text: str) -> str:
-    """The text without characters that XML cannot contain."""
+    """Returns the text without characters that XML cannot contain."""
     return _NO_XML.sub("", text)
 
 
 def fits(name: str, value: str) -> bool:
-    """Whether Twilio accepts this `<Parameter>`."""
+    """Returns whether Twilio accepts this `<Parameter>`."""
     return len(name) + len(value) <= MAX_PARAMETER_CHARS
 
 
 def play_digits(digits: str, target: StreamTarget) -> str:
-    """Press keys (`w` is half a second), then open a new stream. Twilio accepts no tones from a stream."""
+    """Presses keys (`w` is half a second), then opens a new stream. Twilio accepts no tones from a stream."""
     response = VoiceResponse()
     response.play(digits=digits)
     _connect(response, target)
@@ -117,7 +117,7 @@ def say_and_hang_up(text: str, voice: Voice = DEFAULT_VOICE) -> str:
 
 
 def say_code(code: str) -> str:
-    """Say the digits of a code twice, one by one."""
+    """Says the digits of a code twice, one by one."""
     response = VoiceResponse()
     for _ in range(2):
         _say(response, f"Your code is: {', '.join(code)}.")
@@ -129,7 +129,7 @@ def say_code(code: str) -> str:
 def apologise(
     text: str, fallback: Destination | None = None, voice: Voice = DEFAULT_VOICE, *, action: str | None = None
 ) -> str:
-    """Apologise, then dial the fallback number or end the call. Twilio requests `action` after the `<Dial>`."""
+    """Apologises, then dial the fallback number or end the call. Twilio requests `action` after the `<Dial>`."""
     response = VoiceResponse()
     _say(response, text, voice)
     if fallback is not None:
@@ -139,21 +139,21 @@ def apologise(
 
 
 def busy() -> str:
-    """Do not answer. The caller hears the busy tone, and the call is not billed."""
+    """Does not answer. The caller hears the busy tone, and the call is not billed."""
     response = VoiceResponse()
     response.reject(reason="busy")
     return str(response)
 
 
 def enqueue(name: str) -> str:
-    """Put the caller into a queue of the account."""
+    """Puts the caller into a queue of the account."""
     response = VoiceResponse()
     response.enqueue(name)
     return str(response)
 
 
 def refuse(refusal: Refusal, parties: Parties) -> str:
-    """The answer to a refused call.
+    """Returns the answer to a refused call.
 
     Raises:
         NoCallerId: the number that takes it cannot be called for this caller.
@@ -172,7 +172,7 @@ def refuse(refusal: Refusal, parties: Parties) -> str:
 
 
 def redirect(url: str, say: str = "", voice: Voice = DEFAULT_VOICE) -> str:
-    """Say a text, and continue with the TwiML of another address."""
+    """Says a text, and continues with the TwiML of another address."""
     response = VoiceResponse()
     if say:
         _say(response, say, voice)
@@ -205,7 +205,7 @@ def dial(
 
 
 def conference(name: str, *, action: str | None = None, end_on_exit: bool = False, beep: bool = False) -> str:
-    """Join a conference. It starts with its second participant."""
+    """Joins a conference. It starts with its second participant."""
     response = VoiceResponse()
     dialling = response.dial(action=action)
     dialling.conference(name, beep="true" if beep else "false", end_conference_on_exit=end_on_exit)
@@ -241,7 +241,7 @@ def record_message(
     transcribe_callback: str | None = None,
     voice: Voice = DEFAULT_VOICE,
 ) -> str:
-    """Say the greeting, and record a message. Twilio requests `action` after the message, also after a hang-up. If
+    """Says the greeting, and record a message. Twilio requests `action` after the message, also after a hang-up. If
     there was no speech, it goes on behind `<Record>` and says `nothing`.
 
     `status_callback` gets the recording when it is complete. `transcribe_callback` gets Twilio's transcript, which
@@ -268,8 +268,9 @@ def record_message(
 
 
 def choose_language(offers: Sequence[tuple[str, Voice]], *, action: str, otherwise: str, key_s: int = 4) -> str:
-    """Say each offer in its language, and wait for a key, which Twilio sends to `action`. Without a key the caller goes
-    on to `otherwise`."""
+    """Says each offer in its language, and waits for a key, which Twilio sends to `action`. Without a key the caller
+    goes on to `otherwise`.
+    """
     response = VoiceResponse()
     gather = response.gather(num_digits=1, timeout=key_s, action=action, action_on_empty_result=False)
     for text, voice in offers:
@@ -282,14 +283,14 @@ def choose_language(offers: Sequence[tuple[str, Voice]], *, action: str, otherwi
 
 
 def is_shown(caller: str) -> bool:
-    """Whether the digits of this address can be read out."""
+    """Returns whether the digits of this address can be read out."""
     return re.fullmatch(r"\+?[0-9]+", caller) is not None and not is_withheld(caller)
 
 
 def briefing(
     summary: str, action: str, *, intros: Sequence[str], ask: str, key_s: int = 6, voice: Voice = DEFAULT_VOICE
 ) -> str:
-    """Say what the call is about, and ask for a key. Twilio sends the key to `action`.
+    """Says what the call is about, and asks for a key. Twilio sends the key to `action`.
 
     Without a key Twilio continues behind `<Gather>` (https://www.twilio.com/docs/voice/twiml/gather), so the document
     asks once for each of `intros`.

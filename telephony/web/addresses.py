@@ -32,7 +32,7 @@ class Addresses:
     """The maximum size of the call's details in TwiML. A request to Twilio's API may have 4000 characters in all."""
 
     def stream(self, info: CallInfo) -> StreamTarget:
-        """The target of a media stream to this process, with a new token."""
+        """Returns the target of a media stream to this process, with a new token."""
         return StreamTarget(
             websocket_address(self.base, self._path("media-stream")),
             action=self._address("after-stream"),

@@ -71,7 +71,7 @@ class Authenticator:
         self._searches = Allowance(per_s=SEARCHES_PER_S, burst=SEARCHES_AT_ONCE)
 
     def admits_headers(self, request: HTTPConnection) -> bool:
-        """Whether the headers can be those of a Twilio webhook. Call it before you read the body."""
+        """Returns whether the headers can be those of a Twilio webhook. Call it before you read the body."""
         if not self._checks:
             return self._admits_without_secret(request, "a webhook")
         faults = [check_header(keys, *_signature(request)) for keys in self._all_keys]
@@ -81,7 +81,7 @@ class Authenticator:
         return fault is None
 
     def choose(self, request: HTTPConnection, forms: Sequence[Form]) -> Form | Unsigned:
-        """The reading of the form that is signed. Call `admits_headers` first."""
+        """Returns the reading of the form that is signed. Call `admits_headers` first."""
         if not self._checks:
             return forms[0]
         for form in forms:
@@ -90,7 +90,7 @@ class Authenticator:
         return self._reject("a webhook", "mismatch", request, _signed_part(request, forms[0]), websocket=False)
 
     def is_signed(self, request: HTTPConnection, form: Form) -> bool:
-        """Whether the request has a valid signature; False without a secret.
+        """Returns whether the request has a valid signature; False without a secret.
 
         The parameters of a GET are a part of the signed URL.
         """
@@ -100,7 +100,9 @@ class Authenticator:
         return any(check(keys, url, signed, *_signature(request)) is None for keys in self._keys_of(form))
 
     def admits_stream(self, websocket: HTTPConnection) -> bool:
-        """Whether the upgrade of a media stream has a valid signature or, without a secret, comes from this machine."""
+        """Returns whether the upgrade of a media stream has a valid signature or, without a secret, comes from this
+        machine.
+        """
         if not self._checks:
             return self._admits_without_secret(websocket, "a media stream")
         url = self._url(websocket, websocket=True)
@@ -121,7 +123,7 @@ class Authenticator:
         return False
 
     def admits_operator(self, request: HTTPConnection) -> bool:
-        """Whether the request has the token TELEPHONY_API_TOKEN.
+        """Returns whether the request has the token TELEPHONY_API_TOKEN.
 
         If no token is set: whether it comes from this machine, and PUBLIC_URL is not set. Behind a proxy that adds no
         headers every request looks local.
@@ -139,7 +141,9 @@ class Authenticator:
         return (self._keys, *(() if self.accounts is None else self.accounts.all_keys))
 
     def _keys_of(self, form: Form) -> Sequence[SigningKeys]:
-        """The keys of the account that the form names. An account with keys of its own is checked with these only."""
+        """Returns the keys of the account that the form names. An account with keys of its own is checked with these
+        only.
+        """
         own = () if self.accounts is None else self.accounts.keys_of(form.get("AccountSid", ""))
         return own or (self._keys,)
 
@@ -177,13 +181,13 @@ class Authenticator:
         return Unsigned() if other is None else Unsigned(other, url)
 
     def refuse(self, reason: str, message: str | Callable[[], str], *, kind: str = "") -> None:
-        """Count a refusal by its reason, and log it. The log has one line for each `kind` in a minute. By default the
+        """Counts a refusal by its reason, and logs it. The log has one line for each `kind` in a minute. By default the
         kind is the reason."""
         self._on_refused(reason)
         self._repeats.warning(kind or reason, message)
 
     def _url(self, connection: HTTPConnection, *, websocket: bool = False) -> str:
-        """The URL that Twilio has for this request."""
+        """Returns the URL that Twilio has for this request."""
         return signed_url(connection, self._settings.public_url or "", websocket=websocket)
 
 
@@ -197,7 +201,7 @@ def _signed_part(request: HTTPConnection, form: Form) -> Mapping[str, Any]:
 
 
 def _is_of_another_site(connection: HTTPConnection) -> bool:
-    """Whether a browser sends this request for a page of another origin.
+    """Returns whether a browser sends this request for a page of another origin.
 
     Every current browser sends the header, also for images and for requests without permission
     (https://www.w3.org/TR/fetch-metadata/). A page of another port belongs to another program and counts as another
@@ -207,7 +211,9 @@ def _is_of_another_site(connection: HTTPConnection) -> bool:
 
 
 def _is_local(connection: HTTPConnection) -> bool:
-    """Whether the request is from this machine, to this machine, without a proxy, and not for another origin."""
+    """Returns whether the request is from this machine, to this machine, without a proxy, and not for another
+    origin.
+    """
     if _is_of_another_site(connection):
         return False
     client = connection.client

@@ -39,7 +39,7 @@ class CallDetails:
         self._written = 0.0
 
     def begin(self, now: float) -> None:
-        """Begin the call. The times of turns count from here."""
+        """Begins the call. The times of turns count from here."""
         self._began = self._written = now
 
     def on_event(self, event: RealtimeAnyEvent, now: float) -> None:
@@ -62,20 +62,22 @@ class CallDetails:
                 self._changed = True
 
     def on_response(self, seconds: float) -> None:
-        """Note the latency of the turn that the caller begins to hear: the last one whose audio has come."""
+        """Notes the latency of the turn that the caller begins to hear: the last one whose audio has come."""
         if self.turns and self._is_counted and self.turns[-1]["latency_ms"] is None:
             self.turns[-1]["latency_ms"] = round(seconds * 1000)
             self._changed = True
 
     def is_due(self, now: float) -> bool:
-        """Whether there is something new, and the last values are ten seconds old. True only once for each change."""
+        """Returns whether there is something new, and the last values are ten seconds old. True only once for each
+        change.
+        """
         if not self._changed or now < self._written + _EVERY_S:
             return False
         self._changed, self._written = False, now
         return True
 
     def changes(self) -> dict[str, Any]:
-        """The fields of the call record. Each list is a copy."""
+        """Returns the fields of the call record. Each list is a copy."""
         return {
             "agents": list(self.agents),
             "turns": [dict(turn) for turn in self.turns],
@@ -104,7 +106,7 @@ class CallDetails:
 
 
 def usage_json(usage: Usage) -> dict[str, Any]:
-    """The tokens of a call by direction and modality. Numbers that are 0 are left out."""
+    """Returns the tokens of a call by direction and modality. Numbers that are 0 are left out."""
     return {
         "responses": usage.requests,
         "input": {"tokens": usage.input_tokens, **_counts(usage.input_tokens_details)},

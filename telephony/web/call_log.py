@@ -12,7 +12,9 @@ __all__ = ["ended_line", "started_line"]
 
 
 def started_line(sid: str, direction: str, caller: str, called: str, agent: str) -> str:
-    """The log line for the start of a call. `agent` is the name of the agent, or of the function that picks it."""
+    """Returns the log line for the start of a call. `agent` is the name of the agent, or of the function that picks
+    it.
+    """
     kind = "An inbound call" if direction == "inbound" else "A placed call"
     from_, to = mask_number(caller) or "a withheld number", mask_number(called) or "an unknown number"
     return f"{kind} starts: {sid} from {from_} to {to}, agent {agent or 'unknown'}."
@@ -21,7 +23,7 @@ def started_line(sid: str, direction: str, caller: str, called: str, agent: str)
 def ended_line(
     sid: str, duration_s: float, ending: str, responses_s: Sequence[float], cost: float | None, journal: Path | None
 ) -> str:
-    """The log line for the end of a call.
+    """Returns the log line for the end of a call.
 
     `ending` is in words. `responses_s` are the response latencies at the caller's ear. `cost` is the cost of the model
     in US dollars; None: it is unknown.

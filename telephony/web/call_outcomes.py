@@ -56,7 +56,7 @@ class Transcribed:
     used: bool = False
 
     def add(self, usage: Mapping[str, Any] | None) -> None:
-        """Add the `usage` of one transcript, by tokens or by seconds. Some servers report none."""
+        """Adds the `usage` of one transcript, by tokens or by seconds. Some servers report none."""
         self.used = True
         if usage and isinstance(seconds := usage.get("seconds"), int | float):
             self.seconds = (self.seconds or 0.0) + seconds
@@ -108,7 +108,7 @@ class CallOutcomes:
         """By `CallSid`: the conversations of placed calls that Twilio has not reported as ended."""
 
     async def close(self) -> None:
-        """Wait for the text model, and then for the callbacks."""
+        """Waits for the text model, and then for the callbacks."""
         if self._reading:
             await asyncio.wait(self._reading, timeout=READING_S)
 
@@ -124,14 +124,14 @@ class CallOutcomes:
         return READING_S if self._text_model is not None else 0.0
 
     def changes(self, call: Call, form: ResultForm | None, cost: float | None) -> dict[str, Any]:
-        """The outcome as fields of the call record, as far as it is known when the call ends."""
+        """Returns the outcome as fields of the call record, as far as it is known when the call ends."""
         if form is not None:
             form.validate()
         output = None if form is None else form.type.plain(form.output)
         return {"result": call.masked(output), "model_cost": cost}
 
     def cost(self, usage: Usage, transcribed: Transcribed) -> float | None:
-        """The cost of the models of a call in US dollars. None: a price is unknown."""
+        """Returns the cost of the models of a call in US dollars. None: a price is unknown."""
         speech = self._prices.cost(self.models.speech, usage)
         if speech is None or not transcribed.used:
             return speech
@@ -141,7 +141,7 @@ class CallOutcomes:
     def ended(
         self, call: Call, form: ResultForm | None, details: CallDetails, duration_s: float, cost: float | None
     ) -> EndedCall[Any]:
-        """Handle the end of a call of this process. Further work runs in tasks."""
+        """Handles the end of a call of this process. Further work runs in tasks."""
         ended = self._snapshot(call, details, duration_s, cost)
         if call.info.direction == OUTBOUND:
             self._placed[call.sid] = ended
@@ -191,8 +191,9 @@ class CallOutcomes:
     # --- placed calls ------------------------------------------------------------------------------------------------
 
     def placed(self, call: PlacedCall) -> None:
-        """Handle a change of a placed call. If the call is over, add its result and Twilio's status to its `EndedCall`,
-        and pass the `EndedCall` to `on_end`."""
+        """Handles a change of a placed call. If the call is over, add its result and Twilio's status to its
+        `EndedCall`, and pass the `EndedCall` to `on_end`.
+        """
         if (result := call.result) is None:
             return
         talked = self._placed.pop(call.sid or "", EndedCall(call.token, direction=OUTBOUND))
@@ -219,12 +220,12 @@ class CallOutcomes:
 
 
 def with_form(source: AgentSource, form: ResultForm | None) -> AgentSource:
-    """The agent with the tool that fills in the form."""
+    """Returns the agent with the tool that fills in the form."""
     return source if form is None else agent_for_call(source, {}, [form.tool()])
 
 
 def model_names(config: RealtimeModelConfig, run_config: RealtimeRunConfig, *, is_openai: bool) -> ModelNames:
-    """The names of the models that a call with this configuration uses."""
+    """Returns the names of the models that a call with this configuration uses."""
     if not is_openai:
         return ModelNames()
     settings = {**run_config.get("model_settings", {}), **config.get("initial_model_settings", {})}
@@ -234,7 +235,9 @@ def model_names(config: RealtimeModelConfig, run_config: RealtimeRunConfig, *, i
 
 
 def result_type(result: Any) -> ResultType | None:
-    """The type of a result. None: no result is requested. Raises `UserError` for a type that cannot be a result."""
+    """Returns the type of a result. None: no result is requested. Raises `UserError` for a type that cannot be a
+    result.
+    """
     if result is None:
         return None
     try:

@@ -165,7 +165,7 @@ class CallRecords:
         self.client.note(sid, begins=False, announce_s=waits_s, **how)
 
     def task(self, sid: str, task: dict[str, Any], *, hold_s: float) -> None:
-        """Note a task that follows from a call. The webhook about the call waits for `hold_s`."""
+        """Notes a task that follows from a call. The webhook about the call waits for `hold_s`."""
         self.client.note(sid, begins=False, announce_s=hold_s, task=task)
 
     def turned_away(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
@@ -231,7 +231,7 @@ class CallRecords:
             await self.client.written()
 
     def progress(self, call: Call, details: CallDetails) -> None:
-        """Write what has happened in the call until now, so that it is known if the process is killed."""
+        """Writes what has happened in the call until now, so that it is known if the process is killed."""
         changes = {"agent": _agent(call), **details.changes(), **_language(call)}
         self.client.note(self._key(call.info), begins=False, held_by=self.client.process, **changes)
 
@@ -245,9 +245,10 @@ class CallRecords:
         hold_s: float = 0.0,
         goes_on: bool = False,
     ) -> None:
-        """Write the end of a call. `outcome` has more fields of its record. The webhook about it waits for `hold_s`, or
-        until `outcome` is called. `goes_on`: only the conversation with the agent has ended, and another step takes the
-        caller."""
+        """Writes the end of a call. `outcome` has more fields of its record. The webhook about it waits for `hold_s`,
+        or until `outcome` is called. `goes_on`: only the conversation with the agent has ended, and another step takes
+        the caller.
+        """
         info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}
         how |= {**outcome, **_language(call)}
@@ -273,21 +274,21 @@ class CallRecords:
         )
 
     def consent(self, call: Call, evidence: ConsentEvidence) -> None:
-        """Write the evidence about the consent to a recording."""
+        """Writes the evidence about the consent to a recording."""
         self.client.note(self._key(call.info), begins=False, consent=evidence.to_json())
 
     def outcome(self, call_id: str, **changes: Any) -> None:
-        """Complete the outcome of an ended call."""
+        """Completes the outcome of an ended call."""
         self.client.note(call_id, begins=False, announce_s=0.0, **changes)
 
     def placing(self, call_id: str, to: str, from_: str) -> CallUpdate:
-        """The first values of an outgoing call, before the request to Twilio."""
+        """Returns the first values of an outgoing call, before the request to Twilio."""
         begun: dict[str, Any] = {"direction": OUTBOUND, "caller": from_, "called": to, **self._here(), "stream": ""}
         begun["subject"] = self.subjects.of(to)
         return CallUpdate(call_id, self._now(), True, {**begun, "status": "queued", "started_at": self._now()})
 
     def placed(self, call: PlacedCall) -> None:
-        """Write what has changed in an outgoing call."""
+        """Writes what has changed in an outgoing call."""
         news, before = self._news(call), self._written.get(call.token)
         if news == before:
             return
@@ -327,7 +328,7 @@ class CallRecords:
         return self._placed.get(info.sid, info.sid)
 
     def _note_again(self) -> None:
-        """Write all live calls again, because other processes may have set their status to `interrupted`."""
+        """Writes all live calls again, because other processes may have set their status to `interrupted`."""
         for sid, begun in self._live.items():
             self.client.note(sid, **begun)
         for token, news in self._written.items():
@@ -336,7 +337,7 @@ class CallRecords:
     # --- calls of any process ----------------------------------------------------------------------------------------
 
     def status(self, key: str, status: CallStatus) -> None:
-        """Write the status from a callback. Legs of unknown calls are ignored."""
+        """Writes the status from a callback. Legs of unknown calls are ignored."""
         changes: dict[str, Any] = {"status": status.status}
         if status.ended:
             self._arrived(key)
@@ -348,7 +349,7 @@ class CallRecords:
             self.ladder_ended(key, *found, "hung_up")
 
     def found(self, row: CallRecord, record: CallResource) -> CallRecord:
-        """Write the status that Twilio has for a call whose process has ended, and return the new row."""
+        """Writes the status that Twilio has for a call whose process has ended, and returns the new row."""
         changes: dict[str, Any] = {"status": record.status}
         if record.status in ENDED:
             changes |= {"ended_at": self._now(), "duration_s": record.duration_s, "cost": record.cost}
@@ -357,7 +358,7 @@ class CallRecords:
         return updated(row, CallUpdate(row.id, self._now(), False, changes)) or row
 
     async def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Why the stream of another process's call ended. None: unknown, or that process has ended.
+        """Returns why the stream of another process's call ended. None: unknown, or that process has ended.
 
         It waits up to two seconds until the other process has written the reason. It does not wait without a database,
         or while the database is down.
@@ -387,7 +388,7 @@ class CallRecords:
         return StreamEnd(why, row.reattached, row.document or None, row.offered, row.instance)
 
     async def followed(self, call_sid: str) -> Followed:
-        """What other processes have done for a call that lost its stream here."""
+        """Returns what other processes have done for a call that lost its stream here."""
         row = await self.client.call(call_sid)
         if row is None or self.client.state != "ok":
             return Followed.NO
@@ -396,12 +397,12 @@ class CallRecords:
         return Followed.OFFERED if row.offered else Followed.NO
 
     async def is_taken(self, sid: str, call_id: str) -> bool:
-        """Whether another call has this `CallSid`."""
+        """Returns whether another call has this `CallSid`."""
         row = await self.client.call(sid)
         return row is not None and row.id != call_id
 
     async def is_orphan(self, row: CallRecord) -> bool:
-        """Whether the process of a call has ended. Use it only for calls that this process does not have."""
+        """Returns whether the process of a call has ended. Use it only for calls that this process does not have."""
         if row.over:
             return row.status == INTERRUPTED
         if row.instance == self._instance:
@@ -442,7 +443,7 @@ def _has_end(row: CallRecord) -> bool:
 
 
 def _language(call: Call) -> dict[str, str]:
-    """The language of a call to a configured number, which has one."""
+    """Returns the language of a call to a configured number, which has one."""
     return {"language": call.language} if call.info.route else {}
 
 

@@ -54,7 +54,7 @@ _KEY_S = 7 * 86_400.0
 
 
 def open_dialler(phone: PhoneServer) -> Dialler | None:
-    """The dialler of the application. None: the account, our number or the public address is not configured."""
+    """Returns the dialler of the application. None: the account, our number or the public address is not configured."""
     from ..twilio.rest import TwilioRest
 
     settings = phone.settings
@@ -72,7 +72,7 @@ def open_dialler(phone: PhoneServer) -> Dialler | None:
 
 
 async def create_call(request: Request) -> JSONResponse:
-    """Place a call: 201 with the call, 200 for a known `Idempotency-Key`, 4xx for an invalid request, 503 if it can be
+    """Places a call: 201 with the call, 200 for a known `Idempotency-Key`, 4xx for an invalid request, 503 if it can be
     tried later."""
     phone = phone_of(request)
     if (refused := _refuse(request)) is not None:
@@ -114,7 +114,7 @@ async def create_call(request: Request) -> JSONResponse:
 
 
 async def _place_once(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, key: str, digest: str) -> JSONResponse:
-    """Claim the key with the id of the call before the call is placed.
+    """Claims the key with the id of the call before the call is placed.
 
     A later request with the same key, to any process, then finds the call and does not place a second one.
     """
@@ -152,9 +152,10 @@ async def _place(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, call
 
 
 async def list_calls(request: Request) -> JSONResponse:
-    """The calls, the newest first: `{"calls": [...], "next": cursor}`. The query has the filters of `telephony calls
-    list`: `from`, `to`, `number`, `agent`, `status`, `since`; and `limit` (default 50, at most 1000) and `cursor`, the
-    `next` of the page before. 400 for an invalid filter, 503 while the database of records is down."""
+    """Returns the calls, the newest first: `{"calls": [...], "next": cursor}`. The query has the filters of `telephony
+    calls list`: `from`, `to`, `number`, `agent`, `status`, `since`; and `limit` (default 50, at most 1000) and
+    `cursor`, the `next` of the page before. 400 for an invalid filter, 503 while the database of records is down.
+    """
     phone = phone_of(request)
     if (refused := _refuse(request)) is not None:
         return refused
@@ -170,7 +171,7 @@ async def list_calls(request: Request) -> JSONResponse:
 
 
 async def fetch_call(request: Request) -> JSONResponse:
-    """The status and the result of a call, by its id or its `CallSid`: 200 or 404."""
+    """Returns the status and the result of a call, by its id or its `CallSid`: 200 or 404."""
     if (refused := _refuse(request)) is not None:
         return refused
     dialler: Dialler | None = getattr(request.app.state, "dialler", None)
@@ -181,7 +182,7 @@ async def fetch_call(request: Request) -> JSONResponse:
 
 
 async def end_call(request: Request) -> JSONResponse:
-    """Hang up a call: 202 if it is hung up, 200 if it has already ended, 404."""
+    """Hangs up a call: 202 if it is hung up, 200 if it has already ended, 404."""
     if (refused := _refuse(request)) is not None:
         return refused
     dialler: Dialler | None = getattr(request.app.state, "dialler", None)
@@ -195,7 +196,7 @@ async def end_call(request: Request) -> JSONResponse:
 
 
 async def _end_elsewhere(phone: PhoneServer, call_id: str) -> JSONResponse:
-    """Hang up a call of another process. Twilio then notifies that process."""
+    """Hangs up a call of another process. Twilio then notifies that process."""
     row = await phone.call_records.client.call(call_id)
     if row is None:
         return _problem(404, "There is no such call, or its record was deleted.")
@@ -213,7 +214,7 @@ async def _end_elsewhere(phone: PhoneServer, call_id: str) -> JSONResponse:
 async def _find(
     phone: PhoneServer, dialler: Dialler | None, call_id: str, plan: CallPlan | None = None
 ) -> dict[str, Any] | None:
-    """The status of a call from this process or from the records.
+    """Returns the status of a call from this process or from the records.
 
     This process takes over a call whose process has ended, and never places it again. With a `plan` it answers such a
     call, without one it hangs up.
@@ -237,7 +238,7 @@ async def _find(
 
 
 async def _asked_for(phone: PhoneServer, row: CallRecord) -> CallRecord:
-    """The row, updated with the status from Twilio's REST API."""
+    """Returns the row, updated with the status from Twilio's REST API."""
     from ..twilio.rest import TwilioRest
 
     if row.sid is None or not isinstance(phone.control, TwilioRest):
@@ -259,7 +260,7 @@ def _shown(call: PlacedCall) -> dict[str, Any]:
 
 
 def _recorded(row: CallRecord) -> dict[str, Any]:
-    """The record of a call. Only the process of the call has its transcript and output."""
+    """Returns the record of a call. Only the process of the call has its transcript and output."""
     reached = row.status == "completed" and row.answered_by in ("human", "unknown")
     return row.to_json() | {"to": row.called, "duration_s": row.duration_s or 0, "reached": reached}
 

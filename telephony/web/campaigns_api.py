@@ -121,7 +121,7 @@ _Endpoint = Callable[[_Asked], Awaitable[Response]]
 
 
 def _operator(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint for operators. Errors become answers."""
+    """Returns an endpoint for operators. Errors become answers."""
 
     @functools.wraps(endpoint)
     async def answer(request: Request) -> Response:
@@ -169,7 +169,7 @@ def campaign_routes() -> list[BaseRoute]:
 
 
 async def _create(asked: _Asked) -> Response:
-    """Create a campaign, and begin it with `run`: 201, 200 for a known `Idempotency-Key`, 400, 409. The answer
+    """Creates a campaign, and begins it with `run`: 201, 200 for a known `Idempotency-Key`, 400, 409. The answer
     names invalid and merged lines."""
     from ..campaigns.campaign import Campaign
     from ..campaigns.config import CampaignConfig
@@ -218,7 +218,7 @@ async def _create(asked: _Asked) -> Response:
 
 
 async def _list(asked: _Asked) -> Response:
-    """The campaigns, the newest first, with their counts."""
+    """Returns the campaigns, the newest first, with their counts."""
     campaigns = asked.campaigns
     known = await campaigns.ask(lambda store: [(it, store.funnel(it.id)) for it in store.campaigns()])
     from ..campaigns.report import campaign_json
@@ -227,30 +227,30 @@ async def _list(asked: _Asked) -> Response:
 
 
 async def _status(asked: _Asked) -> Response:
-    """The status and the counts of a campaign: 200 or 404."""
+    """Returns the status and the counts of a campaign: 200 or 404."""
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
 
 async def _run(asked: _Asked) -> Response:
-    """Begin a campaign, or go on after a pause: 200, 404, 409."""
+    """Begins a campaign, or goes on after a pause: 200, 404, 409."""
     await asked.campaigns.run(_id(asked), asked.phone.sources.now())
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
 
 async def _pause(asked: _Asked) -> Response:
-    """Begin no further call of a campaign, in any process: 200, 404, 409."""
+    """Begins no further call of a campaign, in any process: 200, 404, 409."""
     await asked.campaigns.pause(_id(asked), asked.phone.sources.now())
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
 
 async def _stop(asked: _Asked) -> Response:
-    """End a campaign. Calls in progress go on: 200, 404."""
+    """Ends a campaign. Calls in progress go on: 200, 404."""
     await asked.campaigns.stop(_id(asked), asked.phone.sources.now())
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
 
 async def _retry(asked: _Asked) -> Response:
-    """Call contacts again that are done with one of `reasons`: 200, 400, 404."""
+    """Calls contacts again that are done with one of `reasons`: 200, 400, 404."""
     wanted = RetryRequest.model_validate_json(await asked.body())
     count = await asked.campaigns.retry(_id(asked), wanted.reasons, asked.phone.sources.now())
     return JSONResponse({**await _shown(asked.campaigns, _id(asked)), "retried": count})
@@ -267,7 +267,7 @@ async def _contacts(asked: _Asked) -> Response:
 
 
 async def _export(asked: _Asked) -> Response:
-    """All results of a campaign, as JSON or with `format=csv`."""
+    """Returns all results of a campaign, as JSON or with `format=csv`."""
     from ..campaigns.report import CSV_COLUMNS, campaign_json, csv_row, result_rows
 
     campaigns, id_ = asked.campaigns, _id(asked)
@@ -295,7 +295,7 @@ async def _shown(campaigns: Campaigns, id_: str) -> dict[str, Any]:
 
 
 async def _listed(asked: _Asked) -> Response:
-    """The newest entries of the do-not-call list: `limit`, `before`."""
+    """Returns the newest entries of the do-not-call list: `limit`, `before`."""
     query = asked.request.query_params
     limit = _limit(query.get("limit"), 100)
     before = query.get("before")
@@ -307,7 +307,7 @@ async def _listed(asked: _Asked) -> Response:
 
 
 async def _opt_out(asked: _Asked) -> Response:
-    """Add a number to the do-not-call list: 201, or 200 if it was on it. No process calls it from then on."""
+    """Adds a number to the do-not-call list: 201, or 200 if it was on it. No process calls it from then on."""
     wanted = OptOutRequest.model_validate_json(await asked.body())
     number = e164(wanted.number, asked.phone.settings.twilio_phone_number or "")
     added = await asked.phone.opt_outs.add(number, OptOutSource.API, wanted.remark)
@@ -315,7 +315,7 @@ async def _opt_out(asked: _Asked) -> Response:
 
 
 async def _remove(asked: _Asked) -> Response:
-    """Remove a number from the do-not-call list of the records: 200 or 404."""
+    """Removes a number from the do-not-call list of the records: 200 or 404."""
     number = e164(asked.request.path_params["number"], asked.phone.settings.twilio_phone_number or "")
     if not await asked.phone.opt_outs.remove(number):
         return _problem(404, f"{number} is not on the list of the records.")

@@ -61,7 +61,7 @@ class Canaries:
         self._looked_at: float | None = None
 
     def of_call(self, call_sid: str) -> Version | None:
-        """The version of the agent of this call. None: it was not chosen yet."""
+        """Returns the version of the agent of this call. None: it was not chosen yet."""
         return self._versions.get(call_sid)
 
     def source(
@@ -88,7 +88,7 @@ class Canaries:
         return pick
 
     def ended(self, call_sid: str, *, failed: bool) -> Version | None:
-        """Count the end of a call. If too many calls of its canary have failed, the canary is rolled back. Returns the
+        """Counts the end of a call. If too many calls of its canary have failed, the canary is rolled back. Returns the
         version of the call, if it is known."""
         version = self._versions.get(call_sid)
         place = self._places.pop(call_sid, "")
@@ -117,7 +117,7 @@ class Canaries:
         return ALL, self._canaries.get(ALL)
 
     async def _takes_part(self, place: str, canary: Canary, caller: str) -> bool:
-        """Whether this caller gets the canary now."""
+        """Returns whether this caller gets the canary now."""
         await self._look()
         subject = self._subject_of(caller)
         if not subject or place in self._rolled_back:
@@ -133,7 +133,7 @@ class Canaries:
         return (agreed.value or wanted) == CANARY
 
     async def _look(self) -> None:
-        """Read the decisions of other processes and of commands, at most every five seconds."""
+        """Reads the decisions of other processes and of commands, at most every five seconds."""
         now = asyncio.get_running_loop().time()
         if self._looked_at is not None and now < self._looked_at + _LOOK_EVERY_S:
             return

@@ -19,7 +19,7 @@ _SERVERS_OWN = {1002, 1007, 1009}
 
 
 async def accept(websocket: WebSocket) -> Connection:
-    """Accept an upgrade. The endpoint must return after `run` of the connection.
+    """Accepts an upgrade. The endpoint must return after `run` of the connection.
 
     Our server (`telephony serve`) offers the socket itself. Other ASGI servers pass each message through Starlette.
     """

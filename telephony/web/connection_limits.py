@@ -38,13 +38,13 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 
 
 
 def connections_within(descriptors: int, max_calls: int) -> int:
-    """The number of connections that a process accepts, so that its calls always have file descriptors."""
+    """Returns the number of connections that a process accepts, so that its calls always have file descriptors."""
     left = descriptors - _OWN_DESCRIPTORS - _DESCRIPTORS_PER_CALL * max_calls
     return max(16, min(left, MAX_CONNECTIONS + max_calls))
 
 
 def descriptors_for(max_calls: int) -> int:
-    """The number of file descriptors that `MAX_CONNECTIONS` and `max_calls` need."""
+    """Returns the number of file descriptors that `MAX_CONNECTIONS` and `max_calls` need."""
     return _OWN_DESCRIPTORS + (_DESCRIPTORS_PER_CALL + 1) * max_calls + MAX_CONNECTIONS
 
 
@@ -60,7 +60,7 @@ class ConnectionLimits:
         self.ws: Any = partial[Any](ServerWebSocket, repeats=self.repeats)
 
     def make_room(self, newcomer: _HttpConnection, count: int) -> None:
-        """Close the connection that has waited longest for a request. Connections of Twilio have a request."""
+        """Closes the connection that has waited longest for a request. Connections of Twilio have a request."""
         if count <= self.max_connections:
             return
         oldest = next(iter(self.waiting))
@@ -205,7 +205,7 @@ class _Quiet(logging.Filter):
 
 
 def quiet_server_log() -> None:
-    """Limit the log lines that outsiders can trigger."""
+    """Limits the log lines that outsiders can trigger."""
     for name in ("uvicorn.error", "asyncio"):
         server_log = logging.getLogger(name)
         if not any(isinstance(each, _Quiet) for each in server_log.filters):

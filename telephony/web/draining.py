@@ -42,7 +42,7 @@ _LAST_CALLBACKS_S = 1.0
 
 
 async def drain(phone: PhoneServer, *, stop_now: Callable[[], bool], on_poll: OnPoll | None = None) -> None:
-    """Drain the calls of a phone by its settings, and then stay reachable for Twilio's last callbacks."""
+    """Drains the calls of a phone by its settings, and then stay reachable for Twilio's last callbacks."""
     settings = phone.settings
     drained = await drain_calls(
         phone.registry,
@@ -65,7 +65,7 @@ async def drain_calls(
     stop_now: Callable[[], bool] = lambda: False,
     on_poll: OnPoll | None = None,
 ) -> bool:
-    """Refuse new calls, and wait `within_s` for live ones. Then the agent says goodbye in the rest, which takes
+    """Refuses new calls, and waits `within_s` for live ones. Then the agent says goodbye in the rest, which takes
     `farewell_s` at most. `expected`: how many calls still get their stream. Returns early once `stop_now()` is true.
     `on_poll` is called ten times a second. Returns whether there was any call."""
     clock = asyncio.get_running_loop().time
@@ -120,7 +120,7 @@ def drained_by_signals(phone: PhoneServer) -> Iterator[None]:
 
 
 def _uvicorns_handlers() -> dict[int, Handler]:
-    """The handlers of uvicorn, or of another application that it serves. Empty: there are none."""
+    """Returns the handlers of uvicorn, or of another application that it serves. Empty: there are none."""
     if threading.current_thread() is not threading.main_thread():
         return {}  # signals reach only the main thread
     found = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -145,7 +145,7 @@ class _Chain:
             signal.signal(number, self._on_signal)
 
     def close(self) -> None:
-        """Restore uvicorn's handlers."""
+        """Restores uvicorn's handlers."""
         for number, handler in self._before.items():
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, handler)

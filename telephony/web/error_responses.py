@@ -55,7 +55,7 @@ class NotStartedAnswer:
 
 
 async def no_such_address(request: Request, error: Exception) -> Response:
-    """The response to an unknown path (404), or a method that the path does not have (405)."""
+    """Returns the response to an unknown path (404), or a method that the path does not have (405)."""
     assert isinstance(error, HTTPException)
     phone: PhoneServer | None = getattr(request.app.state, "phone", None)
     if phone is not None and await _is_twilios(request, phone):
@@ -87,7 +87,7 @@ async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _is_twilios(request: Request, phone: PhoneServer) -> bool:
-    """Whether Twilio signed the request or, where nothing is signed, whether it is a form about a call."""
+    """Returns whether Twilio signed the request or, where nothing is signed, whether it is a form about a call."""
     authenticator = phone.authenticator
     if phone.settings.checks_signatures and "x-twilio-signature" not in request.headers:
         return False  # most unknown paths come from scanners

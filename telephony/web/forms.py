@@ -42,7 +42,7 @@ class Form(ImmutableMultiDict[str, str]):
 
 
 async def read_forms(request: Request) -> tuple[Form, ...]:
-    """The form in the body of a POST, or else in the query. Empty fields stay, because they are signed.
+    """Returns the form in the body of a POST, or else in the query. Empty fields stay, because they are signed.
 
     There is one reading if the bytes are UTF-8. Otherwise there are two: one as Latin-1, and one with U+FFFD for the
     invalid bytes. The signature shows which one Twilio signed.
@@ -68,7 +68,7 @@ def _parse(text: str, encoding: str, errors: str) -> Form:
 
 
 async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) -> bytes:
-    """The body of a request.
+    """Returns the body of a request.
 
     Raises:
         BadForm: the body is longer than `max_bytes`, did not arrive in time, or the peer has closed the connection.
@@ -92,7 +92,7 @@ async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) 
 
 
 async def discard_body(request: Request, max_bytes: int, within_s: float = BODY_S) -> None:
-    """Read and drop the rest of a body, so that the peer gets our answer.
+    """Reads and drops the rest of a body, so that the peer gets our answer.
 
     A peer that still sends when the connection is closed sees a broken connection and no answer.
     """

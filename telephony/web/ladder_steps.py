@@ -28,7 +28,7 @@ _NOT_CLOSED = "nobody_available"
 
 
 async def answer_number(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
-    """The TwiML for a new call to a configured number."""
+    """Returns the TwiML for a new call to a configured number."""
     why = ""
     if call.step.kind is StepKind.AGENT:
         refused = await phone.refuse_call(voice.call_sid, voice.caller)
@@ -64,7 +64,7 @@ def next_step(request: Request, phone: PhoneServer, voice: VoiceRequest, call: R
 
 
 def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
-    """The TwiML of the present step of the call, or of the next step that is possible."""
+    """Returns the TwiML of the present step of the call, or of the next step that is possible."""
     step, addresses = call.step, phone.addresses(request)
     locale = call.book.locale(call.language)
     speaks = voice_of(locale)
@@ -113,7 +113,7 @@ def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: 
 
 
 def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> str:
-    """The TwiML after a message. The recording itself comes with its own callback."""
+    """Returns the TwiML after a message. The recording itself comes with its own callback."""
     locale = call.book.locale(call.language)
     took(call, f"voicemail: {form.get('RecordingDuration', '0')} s")
     ladder_over(phone, voice, call, "voicemail")
@@ -124,7 +124,7 @@ def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, for
 
 
 def took(call: RoutedCall, what: str) -> None:
-    """Note what a step did. A later result of the same step replaces the earlier one."""
+    """Notes what a step did. A later result of the same step replaces the earlier one."""
     step, _, result = what.partition(": ")
     if call.taken and call.taken[-1]["step"] == step:
         call.taken.pop()

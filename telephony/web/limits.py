@@ -52,7 +52,7 @@ class Limits:
         self._used_s = 0.0
 
     def admit(self, call_sid: str, caller: str, now: float) -> OverLimit | None:
-        """Admit a call at its webhook. Returns None, or the limit that the call exceeds.
+        """Admits a call at its webhook. Returns None, or the limit that the call exceeds.
 
         An admitted call counts from now on. Admitting it again changes nothing.
         """
@@ -69,20 +69,20 @@ class Limits:
         return None
 
     def expects(self, call_sid: str) -> bool:
-        """Whether the call was admitted and its stream has not started."""
+        """Returns whether the call was admitted and its stream has not started."""
         return call_sid in self._expected
 
     def expected(self, since: float) -> int:
-        """The number of calls that were admitted after `since` and whose streams have not started."""
+        """Returns the number of calls that were admitted after `since` and whose streams have not started."""
         return sum(admitted > since for admitted in self._expected.values())
 
     def started(self, call_sid: str, now: float) -> None:
-        """Count the call as live, because a stream of it has started. Later streams of the call change nothing."""
+        """Counts the call as live, because a stream of it has started. Later streams of the call change nothing."""
         self._expected.pop(call_sid, None)
         self._live.setdefault(call_sid, now)
 
     def ended(self, call_sid: str, now: float) -> float:
-        """Count the call no longer, because it is over or never started. Returns its duration in seconds."""
+        """Counts the call no longer, because it is over or never started. Returns its duration in seconds."""
         self._expected.pop(call_sid, None)
         started = self._live.pop(call_sid, None)
         if started is None:
@@ -92,13 +92,13 @@ class Limits:
         return now - started
 
     def minutes_used(self, now: float) -> float:
-        """The minutes of all calls of this day until now, with the live calls."""
+        """Returns the minutes of all calls of this day until now, with the live calls."""
         self._begin_day(now)
         midnight = self._day * _DAY_S
         return (self._used_s + sum(now - max(started, midnight) for started in self._live.values())) / 60
 
     def is_spent(self, now: float) -> bool:
-        """Whether the minutes of this day are used up."""
+        """Returns whether the minutes of this day are used up."""
         return bool(self.caps.minutes_per_day) and self.minutes_used(now) >= self.caps.minutes_per_day
 
     @property

@@ -99,8 +99,9 @@ class LiveNumbers:
     # --- calls -----------------------------------------------------------------------------------------------------
 
     def begin(self, sid: str, called: str, caller: str, now: datetime) -> RoutedCall | None:
-        """The route of a new call. None: no number of the configuration was called. A repeated webhook gets the same
-        route again."""
+        """Returns the route of a new call. None: no number of the configuration was called. A repeated webhook gets the
+        same route again.
+        """
         if (call := self._calls.get(sid)) is not None:
             return call
         if (found := self.book.config.find(called)) is None:
@@ -110,11 +111,11 @@ class LiveNumbers:
         return self._keep(sid, RoutedCall(self.book, route, now))
 
     def of(self, sid: str) -> RoutedCall | None:
-        """The call with this CallSid, if it began here."""
+        """Returns the call with this CallSid, if it began here."""
         return self._calls.get(sid)
 
     def resumed(self, sid: str, called: str, caller: str, token: str, now: datetime) -> RoutedCall | None:
-        """The call at the place that `token` names. A call that began in another process gets the current
+        """Returns the call at the place that `token` names. A call that began in another process gets the current
         configuration."""
         call = self._calls.get(sid)
         ladder, _, rest = token.partition(".")
@@ -140,7 +141,7 @@ class LiveNumbers:
     # --- limits ----------------------------------------------------------------------------------------------------
 
     def over_limit(self, sid: str, call: RoutedCall, caller: str, now: float) -> bool:
-        """Whether the number has reached one of its limits. If not, the call counts from now on."""
+        """Returns whether the number has reached one of its limits. If not, the call counts from now on."""
         limits = self._limits_of(call)
         day, spent = self._costs.get(call.route.key, (0, 0.0))
         budget = call.number.limits.cost_per_day
@@ -185,7 +186,7 @@ class LiveNumbers:
         return sid in self.book.keys
 
     def rest(self, call: RoutedCall) -> TwilioRest | None:
-        """The client of the account of the number. None: use the client of the settings."""
+        """Returns the client of the account of the number. None: use the client of the settings."""
         name = call.number.account
         if name not in call.book.config.accounts:
             return None
@@ -201,11 +202,11 @@ class LiveNumbers:
     # --- reload ----------------------------------------------------------------------------------------------------
 
     def request_reload(self) -> None:
-        """Read the file again soon, because of a signal."""
+        """Reads the file again soon, because of a signal."""
         self._reload.set()
 
     async def reload(self) -> bool:
-        """Read the file again. If it has problems, they are logged and the old configuration stays."""
+        """Reads the file again. If it has problems, they are logged and the old configuration stays."""
         assert self.path is not None
         try:
             book = await asyncio.to_thread(load_book, self.path, self._load_agent)
@@ -221,7 +222,7 @@ class LiveNumbers:
         return True
 
     async def watch(self) -> None:
-        """Reload the file when it changes, or after `request_reload`. This method runs until it is cancelled."""
+        """Reloads the file when it changes, or after `request_reload`. This method runs until it is cancelled."""
         if self.path is None:
             return
         while True:

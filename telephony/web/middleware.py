@@ -65,12 +65,12 @@ class MountPath:
 
 
 def root_of(connection: HTTPConnection) -> str:
-    """The path under which the application is mounted; empty at the root."""
+    """Returns the path under which the application is mounted; empty at the root."""
     return str(connection.scope.get(ROOT, ""))
 
 
 def base_of(connection: HTTPConnection, public_url: str | None) -> str:
-    """The address that Twilio gets for this application, with the path of the mount.
+    """Returns the address that Twilio gets for this application, with the path of the mount.
 
     Without PUBLIC_URL it is the address of this request. `X-Forwarded-Proto` applies then, because a proxy may end TLS.
     """
@@ -82,7 +82,7 @@ def base_of(connection: HTTPConnection, public_url: str | None) -> str:
 
 
 def signed_url(connection: HTTPConnection, public_url: str, *, websocket: bool) -> str:
-    """The URL that Twilio has for this request. Its signature contains this URL."""
+    """Returns the URL that Twilio has for this request. Its signature contains this URL."""
     base, path = mounted(public_url, root_of(connection)), connection.url.path[len(root_of(connection)) :]
     if websocket:
         return websocket_address(base, path)

@@ -21,7 +21,7 @@ __all__ = ["load_agent", "reloaded_by_signal", "rest_of"]
 
 
 def load_agent(name: str) -> AgentSource:
-    """The agent at `module:attribute`. Raises `UserError`."""
+    """Returns the agent at `module:attribute`. Raises `UserError`."""
     try:
         return import_strings.load_agent(name)
     except ImportStringError as error:
@@ -29,7 +29,7 @@ def load_agent(name: str) -> AgentSource:
 
 
 def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
-    """The client of an account, in its region. None: its environment variables are not set."""
+    """Returns the client of an account, in its region. None: its environment variables are not set."""
     key, secret = os.environ.get(account.api_key_env or "", ""), os.environ.get(account.api_secret_env or "", "")
     if key and secret:
         return TwilioRest(account.sid, key, secret, base_url=base_url, region=account.region.value)
@@ -40,7 +40,7 @@ def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
 
 @contextmanager
 def reloaded_by_signal(numbers: LiveNumbers | None) -> Iterator[None]:
-    """Read the file of numbers again on SIGHUP. If signals cannot be handled here, the file is read again only when it
+    """Reads the file of numbers again on SIGHUP. If signals cannot be handled here, the file is read again only when it
     changes."""
     if numbers is None or numbers.path is None or not hasattr(signal, "SIGHUP"):
         yield

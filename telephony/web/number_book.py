@@ -45,13 +45,13 @@ class NumberBook:
         return self.locales.of(language)
 
     def account_sid(self, number: NumberConfig) -> str | None:
-        """The SID of the number's account. None: the account of the settings."""
+        """Returns the SID of the number's account. None: the account of the settings."""
         account = self.config.accounts.get(number.account)
         return None if account is None else account.sid
 
 
 def load_book(path: Path, load_agent: LoadAgent) -> NumberBook:
-    """Read a file of numbers, and load the agents, languages and clips that the file names.
+    """Reads a file of numbers, and loads the agents, languages and clips that the file names.
 
     Raises:
         NumbersFileError: the file has problems.
@@ -64,7 +64,7 @@ def load_book(path: Path, load_agent: LoadAgent) -> NumberBook:
 
 
 def build_book(config: NumbersConfig, load_agent: LoadAgent) -> NumberBook:
-    """The same as `load_book`, for a configuration that was made in Python."""
+    """Returns the same as `load_book`, for a configuration that was made in Python."""
     book, problems = _build(config, load_agent)
     if book is None:
         raise NumbersFileError([f"{'.'.join(map(str, path))}: {what}" for path, what in problems])
@@ -153,7 +153,7 @@ class _Loading:
 
 
 def consent_for(number: NumberConfig, locales: Locales) -> Consent:
-    """The consent policy of a number, in all of its languages."""
+    """Returns the consent policy of a number, in all of its languages."""
     given, recording = number.consent, number.recording
     notices = {
         tag: locales.of(tag).texts["recording_question" if given.asks else "recording_notice"] for tag in number.offered

@@ -41,7 +41,7 @@ _FIRST_SESSION_S = 8.0
 def number_options(
     numbers: LiveNumbers, call: RoutedCall, base: CallOptions, addresses: Addresses
 ) -> tuple[AgentSource, CallOptions]:
-    """The agent and the options of a call. `base`: the options of the application."""
+    """Returns the agent and the options of a call. `base`: the options of the application."""
     number, book = call.number, call.book
     locale = book.locale(call.language)
     on_start, on_end, on_event = [base.on_start], [base.on_end], list(base.on_event)
@@ -73,7 +73,7 @@ def number_options(
 
 
 def canary_of(call: RoutedCall) -> Canary | None:
-    """The canary of the number of this call, for the agent of the number itself."""
+    """Returns the canary of the number of this call, for the agent of the number itself."""
     number = call.number
     if number.canary is None or call.step.agent is not number.agent:
         return None
@@ -99,7 +99,9 @@ def _agent(call: RoutedCall, given: Any, language: str) -> AgentSource:
 
 
 def _has_consent(number: NumberConfig) -> bool:
-    """Whether the configuration says anything about consent or recording. If not, the application's policy applies."""
+    """Returns whether the configuration says anything about consent or recording. If not, the application's policy
+    applies.
+    """
     return number.consent != ConsentConfig() or number.recording != RecordingConfig()
 
 
@@ -134,7 +136,7 @@ def _model() -> OpenAIRealtimeWebSocketModel:
 
 
 def _rescue(call: RoutedCall, addresses: Addresses) -> Callable[[CallInfo, bool], str | None]:
-    """The TwiML for a call that its agent cannot continue: the next step of its ladder."""
+    """Returns the TwiML for a call that its agent cannot continue: the next step of its ladder."""
     place = f"{call.route.ladder}.{call.at + 1}.{call.language}"
 
     def rescue(info: CallInfo, apologises: bool) -> str | None:

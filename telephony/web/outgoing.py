@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 
 @for_twilio
 def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The voice webhook of an outgoing call that was answered. The model connects while Twilio starts the stream."""
+    """The voice webhook of an outgoing call that was answered. The model connects while Twilio starts the
+    stream.
+    """
     voice, dialler = VoiceRequest.parse(form), _dialler(request)
     call = None if dialler is None else dialler.answered(request.path_params["token"], voice.call_sid)
     if call is None:

@@ -41,7 +41,7 @@ class PhaseTimeouts:
         self._since = 0.0
 
     def is_over(self, phase: Phase, request: int, now: float) -> bool:
-        """Whether the connection has exceeded the timeout of this phase of this request (a number)."""
+        """Returns whether the connection has exceeded the timeout of this phase of this request (a number)."""
         if self._in != (phase, request):
             self._in, self._since = (phase, request), now
         limit_s = self._limits_s.get(phase)

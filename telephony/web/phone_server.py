@@ -89,7 +89,7 @@ class LoopLag:
         self._on_change = on_change
 
     async def watch(self) -> None:
-        """Measure until cancelled."""
+        """Measures until cancelled."""
         clock = asyncio.get_running_loop().time
         while True:
             due = clock() + _LAG_EVERY_S
@@ -160,7 +160,7 @@ class PhoneServer:
         return self.ready and self.registry.has_room and self.lag.seconds <= self.settings.telephony_max_loop_lag_s
 
     def addresses(self, connection: HTTPConnection) -> Addresses:
-        """The addresses for Twilio under PUBLIC_URL, or else under the address of this request."""
+        """Returns the addresses for Twilio under PUBLIC_URL, or else under the address of this request."""
         base = base_of(connection, self.settings.public_url)
         parts = urlsplit(base)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
@@ -168,7 +168,7 @@ class PhoneServer:
         return Addresses(base, self.instance, self.stream_admission.parameters)
 
     def answer(self, connection: HTTPConnection, info: CallInfo | None = None) -> tuple[AgentSource, CallOptions]:
-        """The agent and the options for an inbound call. `info`: the call, where it is known."""
+        """Returns the agent and the options for an inbound call. `info`: the call, where it is known."""
         form = self.outcomes.form()
         options = self.options(connection, form)
         own = self.canaries.source(self.routing.source)
@@ -182,11 +182,11 @@ class PhoneServer:
         return self._prepared(agent, form), options
 
     def _prepared(self, agent: AgentSource, form: ResultForm | None) -> AgentSource:
-        """The agent with the tool of the result, and with what campaigns know about the caller."""
+        """Returns the agent with the tool of the result, and with what campaigns know about the caller."""
         return with_form(agent if self.ring_back is None else self.ring_back.source(agent), form)
 
     def options(self, connection: HTTPConnection, form: ResultForm | None = None, *, agent: str = "") -> CallOptions:
-        """The options for the call of this connection. `form`: the result that its agent fills in.
+        """Returns the options for the call of this connection. `form`: the result that its agent fills in.
         `agent`: the name of the agent, where it is known.
 
         A softphone's call has no control, because Twilio's API does not know it. Only TwiML controls it.
@@ -233,17 +233,17 @@ class PhoneServer:
         return options if self.tracing is None else _traced(options, self.tracing.call())
 
     def recording_source(self, call: RoutedCall) -> TwilioRest | None:
-        """The client of Twilio's REST API that has the recordings of a call."""
+        """Returns the client of Twilio's REST API that has the recordings of a call."""
         own = None if self.numbers is None else self.numbers.rest(call)
         return own or (self.control if isinstance(self.control, TwilioRest) else None)
 
     def warm(self, connection: HTTPConnection, info: CallInfo) -> None:
-        """Connect the model while Twilio opens the media stream."""
+        """Connects the model while Twilio opens the media stream."""
         if self.settings.telephony_warm:
             self.registry.begin_warm(info, *self.answer(connection, info))
 
     async def refuse_call(self, call_sid: str, caller: str) -> tuple[str, Refusal] | None:
-        """Why a new call is refused, and the answer to it. None: the call is accepted and has a place."""
+        """Returns why a new call is refused, and the answer to it. None: the call is accepted and has a place."""
         is_known = self.limits.expects(call_sid) or self.registry.knows(call_sid)
         refused = self._refusal(call_sid, caller)
         if refused is None and not is_known and await self.budgets.problem(caller):
@@ -313,7 +313,7 @@ class PhoneServer:
             self.metrics.placed_call_ended(result.status, result.answered_by, result.cost, result.currency)
 
     def sample(self) -> None:
-        """Set the metrics that are read from the parts at the time of a scrape."""
+        """Sets the metrics that are read from the parts at the time of a scrape."""
         client = self.call_records.client
         self.metrics.capacity(self.registry.max_calls, draining=self.registry.draining)
         self.metrics.journal_queue(self.journals.waiting)
@@ -418,7 +418,7 @@ class PhoneServer:
 
 
 def _traced(options: CallOptions, trace: CallTrace) -> CallOptions:
-    """The options with a trace of the call."""
+    """Returns the options with a trace of the call."""
 
     def on_start(call: Call) -> None:
         trace.start(call)
@@ -448,7 +448,7 @@ def _traced(options: CallOptions, trace: CallTrace) -> CallOptions:
 
 
 def phone_of(connection: HTTPConnection) -> PhoneServer:
-    """The phone server of the application of this connection. It stores the path of the mount.
+    """Returns the phone server of the application of this connection. It stores the path of the mount.
 
     Raises:
         NotStarted: the application's lifespan was not run.
@@ -468,7 +468,7 @@ def phone_of(connection: HTTPConnection) -> PhoneServer:
 
 
 def _caps(settings: Settings) -> Caps:
-    """The limits of calls. Calls from this machine alone cost nothing, so only their number is limited."""
+    """Returns the limits of calls. Calls from this machine alone cost nothing, so only their number is limited."""
     if not settings.can_be_rung:
         return Caps(settings.telephony_max_calls)
     return Caps(

@@ -39,11 +39,11 @@ class Routing:
         return {number: name_of(source) for number, source in sources.items()}
 
     def name(self, called: str) -> str:
-        """The name of the agent for this number, or of the function that picks it. Empty: there is none."""
+        """Returns the name of the agent for this number, or of the function that picks it. Empty: there is none."""
         return self.names.get("" if self._by_number is None else _plain(called), "")
 
     def serves(self, called: str) -> bool:
-        """Whether there is an agent for this number."""
+        """Returns whether there is an agent for this number."""
         return self._by_number is None or _plain(called) in self._by_number
 
     async def _pick(self, info: CallInfo) -> RealtimeAgent[Any]:
@@ -56,7 +56,7 @@ class Routing:
 
 
 def name_of(source: AgentSource) -> str:
-    """The name of an agent, or of the function that picks one."""
+    """Returns the name of an agent, or of the function that picks one."""
     return source.name if isinstance(source, RealtimeAgent) else getattr(source, "__name__", "agent")
 
 
@@ -71,5 +71,5 @@ def _key(number: str) -> str:
 
 
 def _plain(number: str) -> str:
-    """The number without separators. `sip:` and `client:` addresses stay unchanged."""
+    """Returns the number without separators. `sip:` and `client:` addresses stay unchanged."""
     return re.sub(r"[ ().-]", "", number) if number.lstrip().startswith("+") else number.strip()

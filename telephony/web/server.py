@@ -97,7 +97,7 @@ class Startup:
 def server_config(
     app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning", max_calls: int = 100
 ) -> uvicorn.Config:
-    """The configuration of uvicorn for long media streams, with the limits of `connection_limits`."""
+    """Returns the configuration of uvicorn for long media streams, with the limits of `connection_limits`."""
     limits = ConnectionLimits(connections_within(_descriptors(), max_calls))
     quiet_server_log()
     return uvicorn.Config(
@@ -125,7 +125,7 @@ def _descriptors() -> int:
 
 
 def raise_descriptor_limit(max_calls: int) -> None:
-    """Raise the limit of file descriptors to the number that calls and connections need, if the system permits it."""
+    """Raises the limit of file descriptors to the number that calls and connections need, if the system permits it."""
     if sys.platform == "win32":
         return
     wanted = descriptors_for(max_calls)
@@ -148,7 +148,7 @@ def raise_descriptor_limit(max_calls: int) -> None:
 async def listening(
     app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
 ) -> AsyncIterator[str]:
-    """Serve `app` in this block and yield its address, `http://HOST:PORT`. Port 0: any free port.
+    """Serves `app` in this block and yields its address, `http://HOST:PORT`. Port 0: any free port.
 
     Raises:
         ServerFailed: the port is in use, or the application did not start. The log says why.
@@ -196,7 +196,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise `ServerFailed` if nothing can listen there. Port 0 is always free."""
+    """Raises `ServerFailed` if nothing can listen there. Port 0 is always free."""
     if not port:
         return
     try:
@@ -281,7 +281,7 @@ def serve(
     on_listening: Callable[[str], None] | None = None,
     on_draining: Callable[[], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, drain, and return.
+    """Serves until SIGINT or SIGTERM, drain, and return.
 
     `on_listening` gets the address once the server listens. `on_draining` is called in a thread before the drain.
     Logs go to the logging of the program (`telephony.logs`). The number of connections depends on the limit of file

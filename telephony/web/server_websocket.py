@@ -55,7 +55,7 @@ class FloodLimits:
         self._pings = Allowance(per_s=PINGS_PER_S, burst=PINGS_AT_ONCE)
 
     def admits_ping(self, now: float) -> bool:
-        """Whether a ping may be answered."""
+        """Returns whether a ping may be answered."""
         if self._pings.spend(now):
             return True
         self._flooded("pings", "sends too many pings")
@@ -137,7 +137,7 @@ class ServerWebSocket(Watched, WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     async def take_over(self) -> Connection:
-        """Take over the socket (see `TakeOver`)."""
+        """Takes over the socket (see `TakeOver`)."""
         if not self.read_paused:
             raise RuntimeError("A WebSocket is taken over before any of its messages was received.")
         await self.send({"type": "websocket.accept", "subprotocol": None, "headers": []})

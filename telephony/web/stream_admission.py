@@ -52,14 +52,14 @@ class StreamAdmission:
         self._client = client or RecordsClient(sources=sources)
 
     def parameters(self, call_sid: str) -> dict[str, str]:
-        """The parameters that the stream of this call must have."""
+        """Returns the parameters that the stream of this call must have."""
         if self._key is None:
             return {}
         expires_at = int(self._now()) + _LIFETIME_S
         return {TOKEN_PARAMETER: mint(self._key, StreamToken(call_sid, expires_at, self._sources.token(8)))}
 
     async def admit(self, start: Start) -> CallInfo:
-        """Check the `start` message and return its call.
+        """Checks the `start` message and returns its call.
 
         Raises:
             StreamRefused: the token is invalid, or there is no room.
@@ -75,7 +75,7 @@ class StreamAdmission:
         return info
 
     def _make_room(self, info: CallInfo) -> None:
-        """Admit a call that this process does not expect from a webhook."""
+        """Admits a call that this process does not expect from a webhook."""
         if self._limits.expects(info.sid):
             return
         if not self._registry.has_room or self._limits.admit(info.sid, info.caller, self._now()) is not None:

@@ -26,7 +26,9 @@ _MAX_DETAILS_CHARS = 16_000
 
 
 def apologise(phone: PhoneServer, voice: VoiceRequest | None, request: Request | None = None) -> str:
-    """An apology in the language of the call, with the fallback number if Twilio can call it for this caller."""
+    """Returns an apology in the language of the call, with the fallback number if Twilio can call it for this
+    caller.
+    """
     settings = phone.settings
     voice = voice or VoiceRequest("")
     fallback = fallback_for(voice.parties(settings.twilio_phone_number), settings.telephony_fallback_number)
@@ -46,7 +48,7 @@ def new_stream(request: Request, phone: PhoneServer, info: CallInfo, *, instance
 
 
 def call_info(request: Request, voice: VoiceRequest, route: str = "") -> CallInfo:
-    """The parties of a call, and the parameters of a softphone.
+    """Returns the parties of a call, and the parameters of a softphone.
 
     An address that is too long for a parameter of a stream is left out.
     """

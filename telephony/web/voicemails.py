@@ -82,7 +82,7 @@ class Voicemails:
         self._write(voice.call_sid, hold_s=hold_s, **self._about(voice, call, form))
 
     def recording(self, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> None:
-        """Fetch and store the recording of a message, because it is complete."""
+        """Fetches and stores the recording of a message, because it is complete."""
         if self._tasks.get(voice.call_sid, {}).get("stored"):
             return  # Twilio sent the callback twice
         self._write(voice.call_sid, hold_s=_HOLD_S, **self._about(voice, call, form))
@@ -91,7 +91,7 @@ class Voicemails:
         task.add_done_callback(self._fetching.discard)
 
     def transcript(self, call_sid: str, form: Mapping[str, str]) -> None:
-        """Handle the result of Twilio's transcription of a message."""
+        """Handles the result of Twilio's transcription of a message."""
         text = form.get("TranscriptionText", "") if form.get("TranscriptionStatus") == "completed" else ""
         self._write(call_sid, hold_s=0.0, transcript=text)
 
@@ -125,7 +125,7 @@ class Voicemails:
         self._write(voice.call_sid, hold_s=hold_s, stored=bool(stored), file=stored)
 
     def _file(self, voice: VoiceRequest, ulaw: bytes) -> Path | None:
-        """Write the message. Returns its file; None: no journals are written."""
+        """Writes the message. Returns its file; None: no journals are written."""
         if self._journals.folder is None:
             return None
         if (journal := self._journals.path_of(voice.call_sid)) is not None and journal.exists():

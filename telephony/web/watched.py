@@ -44,5 +44,5 @@ class Watched:
         raise NotImplementedError
 
     def _phase(self) -> tuple[Phase, int]:
-        """The phase of the connection, and the number of its request."""
+        """Returns the phase of the connection, and the number of its request."""
         raise NotImplementedError

@@ -49,7 +49,7 @@ Answer = Callable[[Request, PhoneServer, Form], Response | Awaitable[Response]]
 
 
 def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """Make an endpoint that only Twilio can use. It gets the form, whose `CallSid` is present and well formed."""
+    """Makes an endpoint that only Twilio can use. It gets the form, whose `CallSid` is present and well formed."""
 
     async def endpoint(request: Request) -> Response:
         request.state.wants_twiml = answer.__name__ in _ANSWERED_IN_TWIML
@@ -97,8 +97,9 @@ async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Res
 
 
 def _is_of_account(phone: PhoneServer, voice: VoiceRequest, account_sid: str | None) -> bool:
-    """Whether the request comes from the account that has the number. Its signature was checked with the token of the
-    account that it names."""
+    """Returns whether the request comes from the account that has the number. Its signature was checked with the token
+    of the account that it names.
+    """
     expected = account_sid or phone.settings.twilio_account_sid
     if expected is None or voice.account_sid == expected:
         return True
@@ -107,7 +108,7 @@ def _is_of_account(phone: PhoneServer, voice: VoiceRequest, account_sid: str | N
 
 
 def _screened(phone: PhoneServer, info: CallInfo) -> Response | None:
-    """The response to a caller whom the screening turns away. None: the caller may call."""
+    """Returns the response to a caller whom the screening turns away. None: the caller may call."""
     if (screening := phone.defaults.screening) is None or not (why := screening.refusal(info)):
         return None
     phone.metrics.call_refused(why)
@@ -152,7 +153,7 @@ async def after_dial(request: Request, phone: PhoneServer, form: Form) -> Respon
 
 
 def _after_fallback(phone: PhoneServer, voice: VoiceRequest, result: DialResult) -> str:
-    """The TwiML after the fallback number was dialled. If it did not answer, the caller is told."""
+    """Returns the TwiML after the fallback number was dialled. If it did not answer, the caller is told."""
     log.info("The fallback number was dialled: %s.", result.status)
     if result.connected or voice.ended:
         return twiml.hang_up()
@@ -162,7 +163,7 @@ def _after_fallback(phone: PhoneServer, voice: VoiceRequest, result: DialResult)
 
 
 async def _stream_end(phone: PhoneServer, voice: VoiceRequest) -> StreamEnd | None:
-    """Why the last stream of the call ended, from this process or else from the records."""
+    """Returns why the last stream of the call ended, from this process or else from the records."""
     end = phone.hooks.stream_end(voice.call_sid)
     return end if end is not None or voice.ended else await phone.call_records.stream_end(voice.call_sid)
 
@@ -182,7 +183,7 @@ class _Refused(Exception):
 
 
 async def _admit(request: Request, phone: PhoneServer) -> Form:
-    """The form of a webhook that Twilio sent. Its `CallSid` is present and well formed.
+    """Returns the form of a webhook that Twilio sent. Its `CallSid` is present and well formed.
 
     Raises:
         _Refused: the request is not from Twilio, or it cannot be read. One log line says what to correct, because
@@ -223,7 +224,7 @@ def _forbidden(signed_for: str | None, expected: str | None) -> Response:
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """The response if an endpoint raised an exception. The server logs the exception."""
+    """Returns the response if an endpoint raised an exception. The server logs the exception."""
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
     phone, voice = phone_of(request), getattr(request.state, "voice", None)
@@ -247,7 +248,9 @@ def _again(request: Request, phone: PhoneServer, voice: VoiceRequest) -> CallInf
 
 
 def _rescued(request: Request, phone: PhoneServer, voice: VoiceRequest) -> str | None:
-    """The next step for a call to a configured number whose agent is lost. None: the number is not configured."""
+    """Returns the next step for a call to a configured number whose agent is lost. None: the number is not
+    configured.
+    """
     if phone.numbers is None:
         return None
     routed = phone.numbers.begin(voice.call_sid, voice.called, voice.caller, phone.sources.now())

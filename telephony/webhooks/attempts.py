@@ -46,7 +46,7 @@ class Answer:
 
 
 def after(message: Message, answer: Answer, now: datetime, random: Random) -> Message:
-    """Return the message with the state that follows from this attempt. `message.attempts` includes the attempt."""
+    """Returns the message with the state that follows from this attempt. `message.attempts` includes the attempt."""
     if answer.is_success:
         return replace(message, state=MessageState.DELIVERED, due_at=now, error="")
     if answer.status == _GONE:

@@ -75,7 +75,7 @@ class WebhookSender:
 
     @classmethod
     def of(cls, settings: Settings, client: RecordsClient, sources: Sources) -> WebhookSender | None:
-        """The sender that the settings configure. None: TELEPHONY_WEBHOOK_URL is not set."""
+        """Returns the sender that the settings configure. None: TELEPHONY_WEBHOOK_URL is not set."""
         if settings.telephony_webhook_url is None or settings.telephony_webhook_secret is None:
             return None
         if client.state == "memory":
@@ -87,7 +87,7 @@ class WebhookSender:
         return cls(client, settings.telephony_webhook_url, secrets, sources=sources)
 
     def observe(self, on_attempt: Callable[[str], None], on_waiting: Callable[[Waiting], None]) -> None:
-        """Set the callbacks."""
+        """Sets the callbacks."""
         self._on_attempt, self._on_waiting = on_attempt, on_waiting
 
     async def __aenter__(self) -> Self:
@@ -118,7 +118,7 @@ class WebhookSender:
                     await self._wanted.wait()
 
     async def _pass(self) -> None:
-        """Deliver what is due."""
+        """Delivers what is due."""
         try:
             await self._deliver_due(self._http)
             self._on_waiting(await self._client.outbox(lambda it: it.waiting()))

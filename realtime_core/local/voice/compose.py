@@ -23,7 +23,7 @@ _TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()  # n
 
 
 def words_of(text: str) -> list[str]:
-    """Split a text into words in lower case. Numbers become words; punctuation marks are separate words."""
+    """Splits a text into words in lower case. Numbers become words; punctuation marks are separate words."""
     return [word for token in _TOKEN.findall(text.lower().replace("’", "'")) for word in _spoken(token)]
 
 
@@ -54,7 +54,7 @@ def _number(n: int) -> Iterator[str]:
 
 
 def compose(text: str, stored: Mapping[str, bytes]) -> bytes:
-    """Speak `text` with stored phrases: (phrase in `words_of` form without punctuation -> samples at 24 kHz)."""
+    """Speaks `text` with stored phrases: (phrase in `words_of` form without punctuation -> samples at 24 kHz)."""
     longest = max((phrase.count(" ") + 1 for phrase in stored), default=1)
     words = words_of(text)
     parts: list[bytes] = []
@@ -72,7 +72,7 @@ def compose(text: str, stored: Mapping[str, bytes]) -> bytes:
 
 
 def _longest_match(words: list[str], at: int, stored: Mapping[str, bytes], longest: int) -> tuple[str | None, int]:
-    """Return the longest stored phrase from `at` on, without inner punctuation, and its number of words."""
+    """Returns the longest stored phrase from `at` on, without inner punctuation, and its number of words."""
     best: tuple[str | None, int] = (None, 1)
     taken: list[str] = []
     for end in range(at, len(words)):

@@ -52,7 +52,7 @@ LINE_HZ, WORD_HZ = 16000, 8000
 
 
 def say(text: str, keep_ms: int, stretch: float = 1.0) -> bytes:
-    """Speak `text` with flite at 16 kHz, slowed down by `stretch`, with at most `keep_ms` of silence at each end."""
+    """Speaks `text` with flite at 16 kHz, slowed down by `stretch`, with at most `keep_ms` of silence at each end."""
     for written, spoken in SPOKEN.items():
         text = text.replace(written, spoken)
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def say(text: str, keep_ms: int, stretch: float = 1.0) -> bytes:
 
 
 def write_wav(path: Path, pcm16: bytes, rate_hz: int) -> None:
-    """Write a mono mu-law WAV file: RFC 2361, format 7."""
+    """Writes a mono mu-law WAV file: RFC 2361, format 7."""
     audio = g711.encode(pcm16)
     head = struct.pack("<HHIIHH", 7, 1, rate_hz, rate_hz, 1, 8) + struct.pack("<H", 0)
     fact = struct.pack("<4sII", b"fact", 4, len(audio))

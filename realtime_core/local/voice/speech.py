@@ -31,7 +31,7 @@ class Speech:
         return len(self.pcm) // 2 / RATE_HZ * 1000
 
     def encoded(self, format: WireFormat) -> bytes:
-        """Return the whole line in a format of the protocol."""
+        """Returns the whole line in a format of the protocol."""
         audio = self._encoded.get(format.type)
         if audio is None:
             audio = format.encode(self.pcm if format is PCM else resample(self.pcm, RATE_HZ, format.rate_hz))
@@ -39,7 +39,7 @@ class Speech:
         return audio
 
     def bursts(self, format: WireFormat) -> list[tuple[str, int]]:
-        """Return the line in bursts of `BURST_MS`: base64 text and length in bytes of each."""
+        """Returns the line in bursts of `BURST_MS`: base64 text and length in bytes of each."""
         bursts = self._bursts.get(format.type)
         if bursts is None:
             audio, size = self.encoded(format), BURST_MS * format.bytes_per_ms
@@ -49,7 +49,7 @@ class Speech:
 
 
 def _captions(text: str, duration_ms: float) -> list[str]:
-    """Return the words of each burst. A word belongs to the burst in which it begins; word lengths follow their
+    """Returns the words of each burst. A word belongs to the burst in which it begins; word lengths follow their
     letters."""
     n_bursts = max(1, -int(-duration_ms // BURST_MS))
     captions = [""] * n_bursts

@@ -20,12 +20,12 @@ _TIMEOUT_S = 20.0
 
 
 def find_synthesiser() -> str | None:
-    """The path of a synthesiser on PATH, or None."""
+    """Returns the path of a synthesiser on PATH, or None."""
     return next((path for name in _COMMANDS if (path := shutil.which(name))), None)
 
 
 def synthesise(program: str, text: str) -> bytes:
-    """Return `text` as samples at 24 kHz; empty if the synthesiser fails. Blocks: call it in a thread."""
+    """Returns `text` as samples at 24 kHz; empty if the synthesiser fails. Blocks: call it in a thread."""
     # The program would read a leading hyphen as an option.
     values = {"{text}": " " + text.replace("\0", " "), "{out}": ""}
     with tempfile.TemporaryDirectory() as folder:

@@ -34,7 +34,7 @@ class Voice:
         self._made: OrderedDict[tuple[str, str | None], Speech] = OrderedDict()
 
     def speech(self, text: str, clip: str | None = None) -> Speech | None:
-        """Return the line as speech, or None if `prepare` must come first. Raises `ScriptError` for a missing clip."""
+        """Returns the line as speech, or None if `prepare` must come first. Raises `ScriptError` for a missing clip."""
         key = (text, clip)
         speech = self._made.get(key)
         if speech is not None:
@@ -48,7 +48,7 @@ class Voice:
         return self._keep(key, pcm)
 
     def prepare(self, text: str) -> None:
-        """Synthesise a line if a synthesiser is in use; compose it if that fails. Blocks."""
+        """Synthesises a line if a synthesiser is in use; compose it if that fails. Blocks."""
         pcm = synthesise(self._program, text) if self._program else b""
         self._keep((text, None), pcm or compose(text, _phrases()))
 
@@ -65,7 +65,7 @@ def _spoken_key(text: str) -> str:
 
 @cache
 def _index() -> dict[str, Any]:
-    """Read `index.json`: "lines" (clip name -> text), "words" (phrase -> first sample and length in words.wav)."""
+    """Reads `index.json`: "lines" (clip name -> text), "words" (phrase -> first sample and length in words.wav)."""
     index: dict[str, Any] = json.loads(_data("index.json"))
     return index
 
@@ -93,7 +93,7 @@ def _phrases() -> dict[str, bytes]:
 
 @cache
 def _clip(name: str) -> bytes:
-    """Read a stored line by its name, or a WAV file by its path."""
+    """Reads a stored line by its name, or a WAV file by its path."""
     try:
         data = _data(f"{name}.wav") if name in _index()["lines"] else Path(name).read_bytes()
         pcm, rate_hz = read_wav(data)

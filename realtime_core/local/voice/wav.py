@@ -17,7 +17,7 @@ _PCM, _MULAW = 1, 7
 
 
 def read_wav(data: bytes) -> tuple[bytes, int]:
-    """Return the audio of a WAV file as 16-bit mono samples, and its rate. Reads 16-bit PCM and 8-bit mu-law.
+    """Returns the audio of a WAV file as 16-bit mono samples, and its rate. Reads 16-bit PCM and 8-bit mu-law.
 
     Raises `ValueError` with the remedy for other formats.
     """
@@ -41,7 +41,7 @@ def read_wav(data: bytes) -> tuple[bytes, int]:
 
 
 def resample(pcm16: bytes, from_hz: int, to_hz: int) -> bytes:
-    """Resample a whole recording. (soxr's float output is exactly repeatable; its 16-bit output is dithered.)"""
+    """Resamples a whole recording. (soxr's float output is exactly repeatable; its 16-bit output is dithered.)"""
     if from_hz == to_hz:
         return pcm16
     samples = np.frombuffer(pcm16, "<i2").astype(np.float32)

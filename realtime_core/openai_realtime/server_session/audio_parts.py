@@ -52,32 +52,32 @@ class AudioParts:
         return any(not each.finished for each in self._player.heard())
 
     def set_format(self, bytes_per_ms: int) -> None:
-        """Set the size of a millisecond in the session's output format."""
+        """Sets the size of a millisecond in the session's output format."""
         self.ledger.bytes_per_ms = bytes_per_ms
         if isinstance(self._player, ClockPlayer):
             self._player.bytes_per_ms = bytes_per_ms
 
     def mute(self, response_id: str) -> None:
-        """Drop the rest of the response's audio and text."""
+        """Drops the rest of the response's audio and text."""
         self._muted[response_id] = True
 
     def is_muted(self, response_id: str) -> bool:
         return response_id in self._muted
 
     def has_spoken(self, response_id: str) -> bool:
-        """Whether audio of the response has come."""
+        """Returns whether audio of the response has come."""
         return response_id in self._response_of.values()
 
     def heard_responses(self) -> set[str | None]:
-        """The ids of the responses whose audio is playing."""
+        """Returns the ids of the responses whose audio is playing."""
         return {self._response_of.get(each.item_id) for each in self._player.heard() if not each.finished}
 
     def forget_heard(self) -> None:
-        """Forget the parts that the caller has heard to their end."""
+        """Forgets the parts that the caller has heard to their end."""
         self.ledger.forget_heard(self._player.heard())
 
     def receive(self, event: AudioDelta, *, can_be_truncated: bool) -> bool:
-        """Count a piece of audio; returns whether it is the first of its part."""
+        """Counts a piece of audio; returns whether it is the first of its part."""
         part = event.item_id, event.content_index
         if can_be_truncated:
             self.ledger.received(*part, len(event.audio))
@@ -88,7 +88,7 @@ class AudioParts:
         return True
 
     def play(self, event: AudioDelta) -> None:
-        """Play a piece of audio that was counted."""
+        """Plays a piece of audio that was counted."""
         part = event.item_id, event.content_index
         self._player.play(*part, event.audio)
         self._emit(RealtimeModelAudioEvent(event.audio, event.response_id, *part))
@@ -106,32 +106,32 @@ class AudioParts:
             self._emit(RealtimeModelAudioDoneEvent(item_id, content_index, response_id=response_id))
 
     def begin(self, response_id: str) -> None:
-        """Begin a response. A server may use the id of an earlier response."""
+        """Begins a response. A server may use the id of an earlier response."""
         self._finished.pop(response_id, None)
 
     def is_finished(self, response_id: str) -> bool:
         return response_id in self._finished
 
     def finish(self, response_id: str) -> None:
-        """End a response, whose audio has come completely."""
+        """Ends a response, whose audio has come completely."""
         self._finished[response_id] = True
         for (item_id, content_index), owner in list(self.open.items()):
             if owner == response_id:
                 self.end(item_id, content_index)
 
     def hold(self, duck_db: float | None) -> None:
-        """Pause the audio, or play it more quietly by `duck_db` decibels."""
+        """Pauses the audio, or plays it more quietly by `duck_db` decibels."""
         if duck_db is None:
             self._player.hold()
         else:
             self._player.duck(duck_db)
 
     def release(self) -> None:
-        """Continue after `hold`."""
+        """Continues after `hold`."""
         self._player.release()
 
     def interrupt(self, active_id: str | None) -> RealtimeModelAudioInterruptedEvent | None:
-        """Stop the audio, truncate it at the heard position and drop the rest of the active response. The response is
+        """Stops the audio, truncate it at the heard position and drops the rest of the active response. The response is
         not cancelled. Returns the event to emit, if audio was cut."""
         heard = self._player.stop()
         self._player.release()

@@ -69,7 +69,7 @@ class CallerTurns:
         self._emit_if(self._act(self._policy.on_time(now)))
 
     def _act(self, actions: Sequence[TurnAction]) -> emitted.RealtimeModelEvent | None:
-        """Carry out actions of the policy, except `RESPOND`, which needs the turn's item."""
+        """Carries out actions of the policy, except `RESPOND`, which needs the turn's item."""
         interrupted = None
         if self._capabilities.full_duplex:
             return None  # the model hears the caller and decides whether to stop
@@ -138,8 +138,9 @@ class CallerTurns:
         self._turn_taken(event.item_id, previous)
 
     def item_added(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
-        """Handle an item of a turn whose `committed` event was lost or comes later. If the server does not answer turns
-        by itself, the client requests the answer."""
+        """Handles an item of a turn whose `committed` event was lost or comes later. If the server does not answer
+        turns by itself, the client requests the answer.
+        """
         item_id, content = str(item.get("id") or ""), item.get("content")
         is_audio = isinstance(content, list) and any(
             isinstance(part, Mapping) and part.get("type") == "input_audio" for part in content
@@ -208,7 +209,7 @@ class CallerTurns:
         )
 
     def _is_transcribed(self, event: wire.TranscriptionDelta | wire.TranscriptionFailed) -> bool:
-        """Whether the whole transcript is known."""
+        """Returns whether the whole transcript is known."""
         return self._known.has(wire.TranscriptionCompleted, event.item_id, event.content_index)
 
     def _dtmf(self, event: wire.Dtmf) -> None:

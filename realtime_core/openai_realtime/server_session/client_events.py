@@ -20,7 +20,7 @@ class ClientEvents:
         self.ids = ids
 
     def send(self, type: str, fields: Mapping[str, Any] | None = None, *, event_id: str | None = None) -> str:
-        """Send a client event; returns its id."""
+        """Sends a client event; returns its id."""
         event_id = event_id or self.ids()
         text = encode(event_id, type, fields or {})
         if self._payload_log is not None:

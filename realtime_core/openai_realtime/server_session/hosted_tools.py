@@ -105,19 +105,19 @@ class HostedTools:
         }
 
     def knows(self, item_id: str) -> bool:
-        """Whether the call belongs to this server session."""
+        """Returns whether the call belongs to this server session."""
         return item_id in self._calls
 
     def waits_for_approval(self, request_id: str) -> bool:
-        """Whether this server session has requested the approval."""
+        """Returns whether this server session has requested the approval."""
         return request_id in self._approvals
 
     def forget(self, item_id: str) -> None:
-        """Forget an item, because the user creates an item with the same id."""
+        """Forgets an item, because the user creates an item with the same id."""
         self._calls.pop(item_id, None)
 
     def notice(self, event: wire.Notice | wire.Unknown) -> None:
-        """Handle the progress of a call. Any other event changes nothing."""
+        """Handles the progress of a call. Any other event changes nothing."""
         if (handler := self._notices.get(event.type)) is not None:
             self._requests.responses.progress(self._steps.now)
             handler(str(event.data.get("item_id") or ""))
@@ -128,7 +128,7 @@ class HostedTools:
                 self._report(item_id)
 
     def item_seen(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
-        """Handle an item of type `mcp_call` that the conversation or a response shows."""
+        """Handles an item of type `mcp_call` that the conversation or a response shows."""
         item_id = str(item.get("id") or "")
         call = self._call(item_id)
         call.server_label, call.name, call.arguments = (
@@ -142,7 +142,7 @@ class HostedTools:
         self._report(item_id, previous_item_id)
 
     def item_done(self, item: Mapping[str, Any]) -> None:
-        """Handle a complete item: a request for approval, or a call with its result. The server reports both several
+        """Handles a complete item: a request for approval, or a call with its result. The server reports both several
         times. Items that the client has created change nothing."""
         if self._items.is_edited(item.get("id")) or self._items.is_hidden(item.get("id")):
             return
@@ -160,7 +160,7 @@ class HostedTools:
                 call.answer_id = response_id
 
     def response_done(self, response_id: str, response: Mapping[str, Any]) -> None:
-        """Handle the end of a response. If the response spoke after a call, the call is over, even if the server has
+        """Handles the end of a response. If the response spoke after a call, the call is over, even if the server has
         not reported its end."""
         for item_id in _spoken_about(response):
             self._known.add(True, _Fact.SPOKEN_ABOUT, item_id)
@@ -177,7 +177,7 @@ class HostedTools:
                     self._report_end(item_id, call)
 
     def abandon(self) -> None:
-        """Report all calls that are not over as failed, because the connection is gone."""
+        """Reports all calls that are not over as failed, because the connection is gone."""
         for item_id, call in list(self._calls.items()):
             if call.reported is _Reported.BEGIN:
                 call.outcome, call.error = _Outcome.FAILED, _LOST
@@ -193,7 +193,7 @@ class HostedTools:
     # What is reported.
 
     def _report(self, item_id: str, previous_item_id: str | None = None) -> None:
-        """Report the call to the history, and its news to the session."""
+        """Reports the call to the history, and its news to the session."""
         call = self._call(item_id)
         if item_id and not self._items.is_deleted(item_id):
             self._update_history(item_id, call, previous_item_id)
@@ -223,7 +223,7 @@ class HostedTools:
         )
 
     def _update_history(self, item_id: str, call: _Call, previous_item_id: str | None) -> None:
-        """List the call, or keep its place until its arguments are complete."""
+        """Lists the call, or keeps its place until its arguments are complete."""
         if not call.has_begun:
             self._emit(emitted.RealtimeModelOtherItemEvent(item_id, "mcp_call", previous_item_id=previous_item_id))
             return
@@ -290,7 +290,7 @@ def _text(value: Any) -> str:
 
 
 def _error_text(error: Any) -> str:
-    """The text of an error: its `message`, or the text of its `content`."""
+    """Returns the text of an error: its `message`, or the text of its `content`."""
     if isinstance(error, Mapping):
         text = error.get("message") or error.get("content")
         if isinstance(text, list):

@@ -62,8 +62,9 @@ class ItemEvents:
         }
 
     def in_response(self, event: wire.ResponseDone) -> None:
-        """Handle the items of a complete response. Some compatible servers report a tool call, and an item's final text
-        and status, only there."""
+        """Handles the items of a complete response. Some compatible servers report a tool call, and an item's final
+        text and status, only there.
+        """
         for item in items_of(event.response):
             if item.get("type") != "function_call":
                 self._texts.final(event.response_id, item)
@@ -135,7 +136,7 @@ class ItemEvents:
             )
 
     def _listed(self, item: Mapping[str, Any], kind: str) -> RealtimeItem | None:
-        """The item as the history lists it; None for an item that it does not list."""
+        """Returns the item as the history lists it; None for an item that it does not list."""
         if kind == "function_call":
             is_complete = item.get("status", "completed" if item.get("arguments") else "in_progress") == "completed"
             # The server's call is complete with its arguments, the history's call with its output.

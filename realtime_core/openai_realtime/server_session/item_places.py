@@ -26,8 +26,8 @@ class ItemPlaces:
         self._requested[item_id] = "" if previous_item_id == "root" else previous_item_id
 
     def previous(self, event: type[ServerEvent], item_id: str, named: str | None) -> str | None:
-        """The item before `item_id`. "": it is the first of the conversation. None: this is unknown, so the order is
-        that of arrival.
+        """Returns the item before `item_id`. "": it is the first of the conversation. None: this is unknown, so the
+        order is that of arrival.
 
         `named` is the predecessor in that kind of event: "" for null, None if the event does not have it. Null means
         the first item if the server names predecessors in other events of that kind, and for the first item that comes

@@ -55,17 +55,19 @@ class ConversationItems:
         return item_id in self._hidden
 
     def is_edited(self, item_id: Any) -> bool:
-        """Whether the user has put the item into the conversation. A tool call among these items runs nothing."""
+        """Returns whether the user has put the item into the conversation. A tool call among these items runs
+        nothing.
+        """
         return item_id in self._edited
 
     def messages_to_repeat(self) -> list[dict[str, Any]]:
-        """The user's messages that the server has not confirmed."""
+        """Returns the user's messages that the server has not confirmed."""
         return [
             item for item in self.unconfirmed.values() if item["type"] == "message" and not self.is_hidden(item["id"])
         ]
 
     def create(self, item: dict[str, Any], *, hidden: bool = False) -> str:
-        """Send `conversation.item.create`; returns the item's id, which the client chooses."""
+        """Sends `conversation.item.create`; returns the item's id, which the client chooses."""
         item_id: str = item.setdefault("id", self._sources.id("item"))
         self._known.forget(ItemDeleted, item_id)
         self._created[self._client.send("conversation.item.create", {"item": item})] = item_id
@@ -75,12 +77,12 @@ class ConversationItems:
         return item_id
 
     def create_note(self, text: str) -> str:
-        """Give the model a text that is not part of the conversation; returns the item's id."""
+        """Gives the model a text that is not part of the conversation; returns the item's id."""
         content = [{"type": "input_text", "text": text}]
         return self.create({"type": "message", "role": "system", "content": content}, hidden=True)
 
     def edit(self, event_id: str, type: str, fields: dict[str, Any]) -> None:
-        """Send a `conversation.item.create` or `.delete` that the user has made."""
+        """Sends a `conversation.item.create` or `.delete` that the user has made."""
         item = fields.get("item")
         if type == "conversation.item.create" and isinstance(item, Mapping) and (item_id := str(item.get("id") or "")):
             self._known.forget(ItemDeleted, item_id)
@@ -93,8 +95,9 @@ class ConversationItems:
         self._client.send(type, fields, event_id=event_id)
 
     def edit_refused(self, event_id: str, code: str) -> bool:
-        """Handle a refused edit that names an item the server does not know, as after a reconnect. An item to delete is
-        gone, and a new item goes to the end. Returns False for any other error."""
+        """Handles a refused edit that names an item the server does not know, as after a reconnect. An item to delete
+        is gone, and a new item goes to the end. Returns False for any other error.
+        """
         type, fields = self._edits.pop(event_id, ("", {}))
         if type == "conversation.item.delete" and code == "item_delete_invalid_item_id":
             self.deleted(str(fields.get("item_id") or ""))
@@ -107,7 +110,7 @@ class ConversationItems:
         return True
 
     def creation_refused(self, event_id: str) -> None:
-        """Handle an error that may refuse an item of the client. The output of a tool then goes to the model as a
+        """Handles an error that may refuse an item of the client. The output of a tool then goes to the model as a
         note."""
         item_id = self._created.pop(event_id, None)
         if item_id is None:

@@ -29,7 +29,7 @@ class KnownFacts:
         self._facts = Recent(1024)
 
     def add(self, value: Any, *key: Hashable) -> bool:
-        """Store a fact; returns whether the fact is new or has another value than before."""
+        """Stores a fact; returns whether the fact is new or has another value than before."""
         if key in self._facts and self._facts[key] == value:
             return False
         self._facts[key] = value
@@ -39,7 +39,7 @@ class KnownFacts:
         return key in self._facts
 
     def value(self, *key: Hashable) -> Any:
-        """The value of the fact, or None if the fact is unknown."""
+        """Returns the value of the fact, or None if the fact is unknown."""
         return self._facts.get(key)
 
     def forget(self, *key: Hashable) -> None:
@@ -60,7 +60,7 @@ class RepeatedMessages:
         self._ids_differ = True
 
     def is_repeated(self, message: str | bytes, event_id: Any = None) -> bool:
-        """Store a message; returns whether it came before. `event_id` is the id of its event, if it was read."""
+        """Stores a message; returns whether it came before. `event_id` is the id of its event, if it was read."""
         digest = hash(message)
         repeated = digest in self._seen
         self._seen[digest] = True

@@ -51,7 +51,7 @@ class Refusals:
         self._log = log
 
     def handle(self, event: ServerError, error: ServerRejected) -> None:
-        """Handle an error of the server in a session that is configured."""
+        """Handles an error of the server in a session that is configured."""
         fault = classify(event)
         if (refusal := self._refused_update(event)) is not None:
             self._updates.refused(refusal, error)
@@ -73,7 +73,7 @@ class Refusals:
         self._requests.perform(self._requests.responses.refused(self._steps.now, event.event_id, reason, error))
 
     def _refuses_commit(self, event: ServerError) -> bool:
-        """Whether the error refuses a turn that the user has ended."""
+        """Returns whether the error refuses a turn that the user has ended."""
         commits = self._turns.commits
         if event.event_id in commits:
             commits.remove(event.event_id)
@@ -84,13 +84,14 @@ class Refusals:
         return False
 
     def _refused_update(self, event: ServerError) -> Refusal | None:
-        """The `session.update` that the error refuses. An error without an event id refuses one where it names a
-        setting, or where the server has nothing else to refuse."""
+        """Returns the `session.update` that the error refuses. An error without an event id refuses one where it names
+        a setting, or where the server has nothing else to refuse.
+        """
         is_update = bool(event.event_id) or classify(event) is Fault.CONFIGURATION
         if not is_update and (event.param or code_of(event) in KNOWN_CODES or self._may_refuse_another()):
             return None
         return self._updates.config.refused(event.event_id, event.param, event.code)
 
     def _may_refuse_another(self) -> bool:
-        """Whether the server has not answered a client event other than a `session.update`."""
+        """Returns whether the server has not answered a client event other than a `session.update`."""
         return bool(self._items.unconfirmed or self._turns.commits) or self._requests.may_be_refused

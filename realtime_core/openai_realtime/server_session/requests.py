@@ -49,25 +49,25 @@ class ResponseRequests:
         return is_requested or self.responses.cancelling
 
     def request_answer(self, item_id: str | None, *, acknowledged: bool = False) -> None:
-        """Request a response that takes the item into account."""
+        """Requests a response that takes the item into account."""
         self.perform(self.responses.request_answer(self._steps.now, item_id, acknowledged=acknowledged))
 
     def request(self, options: Mapping[str, Any]) -> None:
-        """Request a response with these options. Raises `TypeError` at once for options that JSON cannot represent,
+        """Requests a response with these options. Raises `TypeError` at once for options that JSON cannot represent,
         because the request may wait."""
         encode("", "response.create", {"response": options})
         self.perform(self.responses.request(self._steps.now, options))
 
     def cancel(self, response_id: str | None = None, *, mute: bool = False) -> None:
-        """Cancel a response; without an id the active one. `mute` drops its audio, too."""
+        """Cancels a response; without an id the active one. `mute` drops its audio, too."""
         self.perform(self.responses.cancel(response_id, mute=mute))
 
     def interrupt(self) -> RealtimeModelEvent | None:
-        """Stop and truncate the audio. Returns the event to emit, if audio was cut."""
+        """Stops and truncate the audio. Returns the event to emit, if audio was cut."""
         return self._audio.interrupt(self.responses.active_id)
 
     def perform(self, effects: Sequence[Effect]) -> None:
-        """Carry out effects of `Responses`, in order."""
+        """Carries out effects of `Responses`, in order."""
         for effect in effects:
             match effect:
                 case CreateResponse(event_id, options):

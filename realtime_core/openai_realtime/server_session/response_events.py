@@ -60,7 +60,7 @@ class ResponseEvents:
             self._unannounced_id = response_id
 
     def announce(self) -> None:
-        """Treat the response that the server makes as created, although its `response.created` has not come.
+        """Treats the response that the server makes as created, although its `response.created` has not come.
 
         Called before a command that refers to the active response.
         """
@@ -93,7 +93,7 @@ class ResponseEvents:
         self._requests.perform(effects)
 
     def _is_repeated(self, event: wire.ResponseCreated) -> bool:
-        """Whether the event came before. Some servers use an id again, for another response that is due."""
+        """Returns whether the event came before. Some servers use an id again, for another response that is due."""
         if not self._known.has(wire.ResponseCreated, event.response_id):
             return False
         echo = echo_of(event.response)

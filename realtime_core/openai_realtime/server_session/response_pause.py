@@ -32,7 +32,7 @@ class ResponsePause:
         return self._requests.responses.paused
 
     def set(self, paused: bool, answered: Answered | None = None) -> None:
-        """Pause the responses, or resume them. `answered` is called with None when the server has agreed, or with the
+        """Pauses the responses, or resumes them. `answered` is called with None when the server has agreed, or with the
         error."""
         responses, config = self._requests.responses, self._updates.config
         if paused:
@@ -46,14 +46,14 @@ class ResponsePause:
         self._settle()
 
     def succeed(self, lost: ResponsePause) -> None:
-        """Continue the pause of a lost session."""
+        """Continues the pause of a lost session."""
         self._waiting += lost._waiting
         lost._waiting.clear()
         if lost.is_on:
             self._requests.responses.pause()
 
     def _settle(self) -> None:
-        """Tell those who wait, unless an update is under way. Without a connection the server says nothing anyway."""
+        """Tells those who wait, unless an update is under way. Without a connection the server says nothing anyway."""
         updates = self._updates
         if not self._waiting or (updates.config.under_way and not updates.is_stopped):
             return

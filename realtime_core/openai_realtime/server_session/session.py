@@ -143,11 +143,11 @@ class ServerSession:
     # Inputs.
 
     def receive(self, message: str | bytes, now: float) -> None:
-        """Take a message of the server."""
+        """Takes a message of the server."""
         self._steps.run(now, self._receive, message)
 
     def send(self, event: RealtimeModelSendEvent, now: float) -> None:
-        """Take an input of the user. Raises `UserError` for an object that is not an input of a model. An input that
+        """Takes an input of the user. Raises `UserError` for an object that is not an input of a model. An input that
         waits for the end of a step raises nothing later: an `error` event reports what is wrong with its values."""
         if isinstance(event, RealtimeModelSendAudio) and event.audio:
             self.append(event.audio)
@@ -158,7 +158,7 @@ class ServerSession:
             self._steps.run(now, handle, event)
 
     def append(self, audio: bytes) -> None:
-        """Append the caller's audio to the server's input buffer."""
+        """Appends the caller's audio to the server's input buffer."""
         text = encode_append(audio)
         if self._steps.running:
             self._steps.run(self._steps.now, self._write, text)
@@ -166,11 +166,11 @@ class ServerSession:
             self._write(text)
 
     def configure(self, now: float) -> None:
-        """Send the whole configuration. `configured` is true when the server has taken it."""
+        """Sends the whole configuration. `configured` is true when the server has taken it."""
         self._steps.run(now, self._configure)
 
     def on_time(self, now: float) -> None:
-        """Do what is due."""
+        """Does what is due."""
         self._steps.run(now, self._on_time)
 
     @property
@@ -182,16 +182,16 @@ class ServerSession:
     # Its place in the conversation.
 
     def turn_is_open(self, now: float) -> bool:
-        """Whether the caller speaks, or has spoken and has no answer."""
+        """Returns whether the caller speaks, or has spoken and has no answer."""
         return self._speech.is_active or self.responses.awaits_server_answer(now)
 
     def at_rest(self, now: float) -> bool:
-        """Whether the caller and the agent are silent, and no answer is being made or expected."""
+        """Returns whether the caller and the agent are silent, and no answer is being made or expected."""
         is_busy = self.requests.agent_active or self._speech.is_active or self._gate.tool_runs or self._turns.commits
         return not is_busy and self.responses.at_rest(now)
 
     def end(self, now: float, close: Close | None = None, *, continues: bool = False) -> None:
-        """End the session, the caller's turn and the agent's response, because the connection is over.
+        """Ends the session, the caller's turn and the agent's response, because the connection is over.
 
         `close` is None if another session takes over in a pause of the conversation. `continues`: another session is
         going to take over.
@@ -200,7 +200,7 @@ class ServerSession:
         self._steps.run(now, self._end, close, continues)
 
     def discard(self) -> None:
-        """Take no more messages, because the session is not needed."""
+        """Takes no more messages, because the session is not needed."""
         self.ended = True
 
     def succeed(
@@ -214,7 +214,7 @@ class ServerSession:
         turn_audio: Sequence[bytes] = (),
         later_audio: Sequence[bytes] = (),
     ) -> None:
-        """Continue the conversation of a lost session.
+        """Continues the conversation of a lost session.
 
         `knows_calls`: the server still has the tool calls of that session. `items` or `summary` are the conversation so
         far; they ask for no response. Then the session sends again what the lost one has not answered: messages, the
@@ -226,7 +226,7 @@ class ServerSession:
     # Steps.
 
     def _send_late(self, handle: Callable[[Any], None], event: RealtimeModelSendEvent) -> None:
-        """Carry out an input that has waited for the end of a step."""
+        """Carries out an input that has waited for the end of a step."""
         try:
             handle(event)
         except Exception as error:
@@ -355,7 +355,7 @@ class ServerSession:
 
 
 def _response_of(event: wire.ServerEvent) -> str | None:
-    """The response that the event belongs to."""
+    """Returns the response that the event belongs to."""
     if isinstance(event, wire.Notice):
         response_id = event.data.get("response_id")
         return response_id if isinstance(response_id, str) else None

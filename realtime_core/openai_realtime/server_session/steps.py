@@ -26,7 +26,7 @@ class Steps:
         self._waiting: deque[tuple[float, Callable[..., None], tuple[Any, ...]]] = deque()
 
     def run(self, now: float, step: Callable[..., None], *args: Any) -> None:
-        """Run a step: now, or after the current step and those that wait already.
+        """Runs a step: now, or after the current step and those that wait already.
 
         Raises `UserError` where too many steps wait, because a listener answers each event with an input that causes
         the next event.

@@ -60,7 +60,7 @@ class ToolGate:
         return bool(self._calls or self._hosted_calls)
 
     def is_foreign(self, call_id: str) -> bool:
-        """Whether the server does not know the call."""
+        """Returns whether the server does not know the call."""
         return call_id in self._foreign_calls
 
     def make_known(self, call_id: str) -> None:
@@ -78,7 +78,7 @@ class ToolGate:
             self.close()
 
     def close(self) -> None:
-        """Hold back answers from now on if a tool runs, because the caller speaks."""
+        """Holds back answers from now on if a tool runs, because the caller speaks."""
         if not self._enabled or not self.tool_runs or self.is_closed:
             return
         self._held_until = self._steps.now + _HOLD_LIMIT_S
@@ -100,7 +100,7 @@ class ToolGate:
         self._requests.perform(self._requests.responses.release(self._steps.now))
 
     def succeed(self, lost: ToolGate, *, knows_calls: bool) -> None:
-        """Take over from a lost session whose tools are still running."""
+        """Takes over from a lost session whose tools are still running."""
         self._calls |= lost._calls
         if not knows_calls:
             self._foreign_calls |= lost._calls

@@ -52,12 +52,12 @@ class SessionUpdates:
         return self._decides_turns and self.config.effective.create_response
 
     def stop(self) -> None:
-        """Send no more updates."""
+        """Sends no more updates."""
         self.is_stopped = True
         self.on_answer()
 
     def send(self) -> None:
-        """Send the updates that are due."""
+        """Sends the updates that are due."""
         if self.is_stopped:
             return
         updates, settled = self.config.due(self._client.ids, self._steps.now)
@@ -67,7 +67,7 @@ class SessionUpdates:
             change.settle(None)
 
     def confirmed(self, session: Mapping[str, Any]) -> None:
-        """Handle `session.updated`: apply the settings that are in force now."""
+        """Handles `session.updated`: apply the settings that are in force now."""
         taken = self.config.updated(session)
         effective = self.config.effective
         self._responses.audio = effective.speaks
@@ -79,7 +79,7 @@ class SessionUpdates:
         self.on_answer()
 
     def refused(self, refusal: Refusal, error: ServerRejected) -> None:
-        """Handle an error that refuses an update. The settings of the update are not in force."""
+        """Handles an error that refuses an update. The settings of the update are not in force."""
         if not error.param and refusal.path is not None:
             error.param = setting_name(refusal.path)
         self._emit(RealtimeModelErrorEvent(error))
@@ -89,7 +89,7 @@ class SessionUpdates:
         self.on_answer()
 
     def on_time(self, now: float) -> None:
-        """Give up the updates that the server does not answer."""
+        """Gives up the updates that the server does not answer."""
         taken, failed = self.config.on_time(now)
         for change in taken:
             change.settle(None)

@@ -72,7 +72,9 @@ class UserInputs:
         }
 
     def handler(self, event: sent.RealtimeModelSendEvent) -> Callable[[Any], None]:
-        """The method that carries out the input. Raises `UserError` for an object that is not an input of a model."""
+        """Returns the method that carries out the input. Raises `UserError` for an object that is not an input of a
+        model.
+        """
         handler = self._handlers.get(type(event))
         if handler is None:
             raise UserError(f"{type(event).__name__} cannot be sent to a model.")
@@ -150,7 +152,7 @@ class UserInputs:
         self._pause.set(event.paused, event.answered)
 
     def _raw(self, event: sent.RealtimeModelSendRawMessage) -> None:
-        """Send a client event as it is, and note what it changes of responses, settings, turns and items."""
+        """Sends a client event as it is, and note what it changes of responses, settings, turns and items."""
         type, fields = event.message["type"], dict(event.message.get("other_data") or {})
         event_id = str(fields.pop("event_id", None) or self._client.ids())
         if type == "response.create":

@@ -72,8 +72,9 @@ class CallerLeg:
         return self.info.parties(self._own_number)
 
     def rescue(self, *, apologises: bool = False) -> str | None:
-        """The TwiML for the caller when we cannot continue the call. None: there is none. `apologises`: the caller has
-        heard no apology yet."""
+        """Returns the TwiML for the caller when we cannot continue the call. None: there is none. `apologises`: the
+        caller has heard no apology yet.
+        """
         return self._rescue(self.info, apologises)
 
     def offer(self) -> None:
@@ -82,7 +83,7 @@ class CallerLeg:
         self._offered_at = asyncio.get_running_loop().time()
 
     def is_stale(self, stream: MediaStream) -> bool:
-        """Whether this stream ended before it was admitted: it is older than the last offer of a new stream."""
+        """Returns whether this stream ended before it was admitted: it is older than the last offer of a new stream."""
         return self._offered_at is not None and stream.opened_at < self._offered_at
 
     @property
@@ -91,7 +92,7 @@ class CallerLeg:
         return self.stream is not None or (self.away is not None and self.away.why in ("lost", "stalled"))
 
     def attach(self, stream: MediaStream) -> MediaStream | None:
-        """Set the stream that the caller is on. Returns the stream before it, if that is still open."""
+        """Sets the stream that the caller is on. Returns the stream before it, if that is still open."""
         self.reattached += self.is_lost
         before, self.stream = self.stream, stream
         self.had_stream = True
@@ -103,7 +104,7 @@ class CallerLeg:
         return before
 
     def stream_end(self, ending: Ending | None) -> StreamEnd:
-        """Why the last stream ended. `ending` is the end of the call, if it has ended."""
+        """Returns why the last stream ended. `ending` is the end of the call, if it has ended."""
         if self.away is not None:
             return replace(self.away, offered=self.offered)
         if ending is None:
@@ -111,7 +112,7 @@ class CallerLeg:
         return self.end_of_call(ending)
 
     def end_of_call(self, ending: Ending) -> StreamEnd:
-        """Why the last stream ended, if the call ended with it."""
+        """Returns why the last stream ended, if the call ended with it."""
         return end_of_call(ending, reattached=self.reattached, document=self.rescue())
 
     def detach(self) -> None:
@@ -125,7 +126,7 @@ class CallerLeg:
         self._report(self.away)
 
     async def send_away(self, why: Why, twiml: str) -> str | None:
-        """Continue the caller's leg with `twiml`. Returns None when the stream has ended, else the reason of the
+        """Continues the caller's leg with `twiml`. Returns None when the stream has ended, else the reason of the
         failure."""
         self.leave(why, twiml)
         failure = await self._leave(twiml)
@@ -153,7 +154,7 @@ class CallerLeg:
         return None
 
     async def redirect(self, twiml: str) -> str | None:
-        """Continue the call with `twiml` by Twilio's REST API. Returns the reason of a failure, else None."""
+        """Continues the call with `twiml` by Twilio's REST API. Returns the reason of a failure, else None."""
         if self._control is None:
             return "there is no way to ask Twilio for it"
         try:
@@ -168,7 +169,7 @@ class CallerLeg:
         return None
 
     async def back(self, within_s: float) -> bool:
-        """Wait for the caller's next stream. Returns whether it came in time."""
+        """Waits for the caller's next stream. Returns whether it came in time."""
         try:
             async with asyncio.timeout(within_s):
                 await self.attached.wait()
@@ -177,7 +178,7 @@ class CallerLeg:
         return True
 
     async def hang_up(self) -> None:
-        """End the call by Twilio's REST API. Without the API, close the stream."""
+        """Ends the call by Twilio's REST API. Without the API, close the stream."""
         if self._control is not None:
             try:
                 async with asyncio.timeout(_HANG_UP_S):
@@ -187,6 +188,6 @@ class CallerLeg:
         self.let_go()
 
     def let_go(self) -> None:
-        """Close the stream. Twilio then asks for the next TwiML."""
+        """Closes the stream. Twilio then asks for the next TwiML."""
         if self.stream is not None:
             self.stream.connection.close(1000)

@@ -17,14 +17,16 @@ AFTER_FALLBACK = "fallback"
 
 
 def after_fallback(after_dial: str) -> str:
-    """The address that Twilio requests when the fallback number was dialled. If it did not answer, the caller is
-    told."""
+    """Returns the address that Twilio requests when the fallback number was dialled. If it did not answer, the caller
+    is told.
+    """
     return f"{after_dial}?{AFTER_FALLBACK}=1"
 
 
 def fallback_for(parties: Parties, number: str | None) -> Destination | None:
-    """The destination of TELEPHONY_FALLBACK_NUMBER for this caller; None if it is not set, or if Twilio would refuse
-    it."""
+    """Returns the destination of TELEPHONY_FALLBACK_NUMBER for this caller; None if it is not set, or if Twilio would
+    refuse it.
+    """
     if number is None:
         return None
     try:

@@ -38,7 +38,7 @@ class StreamEnd:
 
 
 def end_of_call(ending: Ending | None, *, reattached: int = 0, document: str | None = None) -> StreamEnd:
-    """The reason why the stream of an ended call ended. `document` is the TwiML of a call that failed."""
+    """Returns the reason why the stream of an ended call ended. `document` is the TwiML of a call that failed."""
     reason = None if ending is None else ending.reason
     if reason is EndReason.REFUSED:
         return StreamEnd("refused", reattached)
@@ -51,18 +51,19 @@ class StreamEnds(Protocol):
     """The ends of streams in this process."""
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Why this call's last stream ended. None: the call had no stream here. A stream that still seems open is lost,
-        because Twilio requests TwiML only after a stream."""
+        """Returns why this call's last stream ended. None: the call had no stream here. A stream that still seems open
+        is lost, because Twilio requests TwiML only after a stream.
+        """
 
     def knows(self, call_sid: str) -> bool:
-        """Whether the call is, or was recently, a call of this process, with or without a stream."""
+        """Returns whether the call is, or was recently, a call of this process, with or without a stream."""
 
 
 Next = Literal["hang up", "new stream", "apologise", "document"]
 
 
 def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
-    """Decide the next TwiML after a media stream, from the reason why the stream ended. `call_ended`: Twilio says that
+    """Decides the next TwiML after a media stream, from the reason why the stream ended. `call_ended`: Twilio says that
     the call is over."""
     if call_ended:
         return "hang up"  # the caller is gone
@@ -82,7 +83,7 @@ def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
 
 
 def after_dial(*, connected: bool, call_ended: bool, known: bool, offered: int = 0) -> Next:
-    """The next TwiML after a cold transfer: the end after success, else a new stream to the agent."""
+    """Returns the next TwiML after a cold transfer: the end after success, else a new stream to the agent."""
     if connected or call_ended:
         return "hang up"
     return "new stream" if known and offered < MAX_REATTACHED else "apologise"

@@ -72,19 +72,19 @@ class Reattach:
         self._reason = EndReason.STREAM_LOST
 
     def expect(self, within_s: float, reason: EndReason) -> None:
-        """End the call with this reason if no stream comes in time."""
+        """Ends the call with this reason if no stream comes in time."""
         self._reason = reason
         self._timer.set(asyncio.get_running_loop().time() + within_s)
 
     def close(self) -> None:
-        """Stop the timer of `expect`."""
+        """Stops the timer of `expect`."""
         self._timer.cancel()
 
     def _on_time(self, now: float) -> None:
         self._lifetime.end(self._reason)
 
     def attached(self) -> None:
-        """Stop waiting, because a stream was attached."""
+        """Stops waiting, because a stream was attached."""
         self.close()
         self._requested.set()
 
@@ -93,19 +93,19 @@ class Reattach:
         self._requested.set()
 
     def detach(self) -> None:
-        """Detach the stream, which is gone. Audio that the caller has not heard waits for the next stream."""
+        """Detaches the stream, which is gone. Audio that the caller has not heard waits for the next stream."""
         self._leg.detach()
         self._player.detach()
         self._pacing.away()
 
     def lost(self) -> None:
-        """Wait for a new stream, because the last one broke. It is detached already."""
+        """Waits for a new stream, because the last one broke. It is detached already."""
         log.warning("Call %s lost its stream; it waits for another.", self._leg.info.sid)
         self._leg.leave("lost")
         self._lifetime.start(self._replace(None))
 
     async def stalled(self) -> None:
-        """Replace a stream that is open but dead."""
+        """Replaces a stream that is open but dead."""
         stream = self._leg.stream
         if stream is None or self._lifetime.over:
             return

@@ -46,7 +46,7 @@ class WarmTransfer:
         return self.state not in (LegState.CALLING, LegState.BRIEFING)
 
     def status(self, status: str, now: float) -> None:
-        """Handle Twilio's status of the second leg."""
+        """Handles Twilio's status of the second leg."""
         if status == "in-progress" and self.state is LegState.CALLING:
             self.state = LegState.BRIEFING
             self.deadline = now + self._brief_s
@@ -54,7 +54,7 @@ class WarmTransfer:
             self.fail(_FAILURES[status])
 
     def key(self, key: str) -> bool:
-        """Handle a key of the second leg. `""`: no key was pressed in time. Returns whether to join the legs."""
+        """Handles a key of the second leg. `""`: no key was pressed in time. Returns whether to join the legs."""
         if self.decided:
             return self.state is LegState.ACCEPTED and key == ACCEPT
         if key != ACCEPT:

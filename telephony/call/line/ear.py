@@ -56,12 +56,12 @@ class Ear:
         self._has_spoken = False
 
     def stream_started(self) -> None:
-        """Start again, because a media stream with its own clock has started."""
+        """Starts again, because a media stream with its own clock has started."""
         self._levels.clear()
         self._voice_ended = None
 
     def frame(self, stamp_s: float, level: int) -> None:
-        """Take a frame of the caller: the time of its first sample, and its level (root mean square)."""
+        """Takes a frame of the caller: the time of its first sample, and its level (root mean square)."""
         self._levels.append((stamp_s, level))
 
     def speech_started(self) -> None:
@@ -95,7 +95,7 @@ class Ear:
         return max(_NOISE, max((level for _, level in self._levels), default=0) / _LOUD)
 
     def _onset(self) -> float:
-        """The start of the last utterance: its first loud frame."""
+        """Returns the start of the last utterance: its first loud frame."""
         loud, onset = self._threshold(), None
         for stamp, level in reversed(self._levels):
             if onset is not None and onset - stamp > _PAUSE_S:

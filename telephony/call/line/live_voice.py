@@ -26,7 +26,7 @@ class LiveVoice:
         """How many samples were dropped because they came too late."""
 
     def push(self, ulaw: bytes, ahead: int) -> bytes:
-        """Add a piece (mu-law, 8 kHz). Returns the audio to play now: whole frames of 20 ms, or nothing.
+        """Adds a piece (mu-law, 8 kHz). Returns the audio to play now: whole frames of 20 ms, or nothing.
 
         Args:
             ahead: how many samples are queued and not heard. 0: the line is silent, so the voice begins again.
@@ -39,7 +39,7 @@ class LiveVoice:
         return self.flush(whole=True)
 
     def flush(self, *, whole: bool = False) -> bytes:
-        """Return the audio that waits, and remove it. `whole`: only whole frames of 20 ms."""
+        """Returns the audio that waits, and removes it. `whole`: only whole frames of 20 ms."""
         size = len(self._waiting) // _FRAME * _FRAME if whole else len(self._waiting)
         audio = bytes(self._waiting[:size])
         del self._waiting[:size]

@@ -51,7 +51,7 @@ class Listener:
         return self
 
     async def __anext__(self) -> bytes:
-        """All pieces that wait, joined into one."""
+        """Returns all pieces that wait, joined into one."""
         while not self._waiting:
             if self._ended:
                 raise StopAsyncIteration
@@ -75,7 +75,7 @@ class Monitor:
 
     @contextmanager
     def listen(self, unheard: bytes = b"") -> Iterator[Listener]:
-        """Listen in this block. `unheard`: what was sent before and is not heard yet."""
+        """Listens in this block. `unheard`: what was sent before and is not heard yet."""
         if not self._listeners:
             self._sent[:] = unheard[:_MAX_SENT]
         listener = Listener()
@@ -86,7 +86,7 @@ class Monitor:
             self._listeners.remove(listener)
 
     def frame(self, ulaw: bytes, *, hidden: bool = False) -> None:
-        """Add a frame of the caller (mu-law, 8 kHz). `hidden`: the frame belongs to a secret part, and listeners get
+        """Adds a frame of the caller (mu-law, 8 kHz). `hidden`: the frame belongs to a secret part, and listeners get
         silence."""
         if not self._listeners:
             return
@@ -103,14 +103,14 @@ class Monitor:
             listener.put(data)
 
     def sent(self, ulaw: bytes, *, hidden: bool = False) -> None:
-        """Add audio that was sent to the caller (mu-law, 8 kHz). `hidden`: the audio belongs to a secret part, and
+        """Adds audio that was sent to the caller (mu-law, 8 kHz). `hidden`: the audio belongs to a secret part, and
         listeners get silence."""
         if self._listeners:
             self._sent += _SILENCE * len(ulaw) if hidden else ulaw
             del self._sent[: max(0, len(self._sent) - _MAX_SENT)]
 
     def cleared(self) -> None:
-        """Drop the audio that was sent and not heard yet."""
+        """Drops the audio that was sent and not heard yet."""
         self._sent.clear()
 
     def close(self) -> None:

@@ -153,7 +153,7 @@ class LinePlayer:
     # --- the stream's side ---------------------------------------------------------------------------------------
 
     def attach(self, connection: Connection, stream_sid: str) -> None:
-        """Play to this stream: begin, or continue where the last stream stopped."""
+        """Plays to this stream: begin, or continue where the last stream stopped."""
         self._connection = connection
         self._stream_sid = stream_sid
         self.ear.stream_started()
@@ -162,7 +162,7 @@ class LinePlayer:
         self._sounded()
 
     def detach(self) -> None:
-        """Stop sending, because the stream is gone. Audio that the caller has not heard waits for the next stream."""
+        """Stops sending, because the stream is gone. Audio that the caller has not heard waits for the next stream."""
         if self._connection is not None:
             heard = self.playout.heard_position(self._loop.time())
             self.playout.lose_line(self._loop.time())
@@ -171,7 +171,7 @@ class LinePlayer:
             self._pump()
 
     def mark(self, name: str) -> None:
-        """Handle a mark that Twilio returned."""
+        """Handles a mark that Twilio returned."""
         self.playout.mark(name, self._loop.time())
         while self._first_samples and self._first_samples[0][0] < self.playout.proved:
             position, is_clip = self._first_samples.popleft()
@@ -180,7 +180,7 @@ class LinePlayer:
         self._settle()
 
     def play_clip(self, name: str, ulaw: bytes) -> None:
-        """Queue a clip (mu-law, 8 kHz) behind the audio that is queued."""
+        """Queues a clip (mu-law, 8 kHz) behind the audio that is queued."""
         if self._source is not None:
             self._end_source()
         self._clips[name] += 1
@@ -193,8 +193,9 @@ class LinePlayer:
         self._enqueue((name, 0), ulaw, whole=True)
 
     def play_voice(self, name: str, ulaw: bytes) -> None:
-        """Play a piece of a person's voice (mu-law, 8 kHz) as the part `name`, which `end_voice` ends. It belongs to no
-        item of the model."""
+        """Plays a piece of a person's voice (mu-law, 8 kHz) as the part `name`, which `end_voice` ends. It belongs to
+        no item of the model.
+        """
         self._clip_sources.add(name)
         self._enqueue((name, 0), ulaw)
 
@@ -212,13 +213,13 @@ class LinePlayer:
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
-        """Listen to both sides of the call in this block."""
+        """Listens to both sides of the call in this block."""
         unheard = b"" if self._record.seal.watches else self.playout.unheard(self._loop.time())
         with self.monitor.listen(unheard) as listener:
             yield listener
 
     def sound(self, ulaw: bytes | None) -> None:
-        """Loop this clip under the speech and between answers. None: loop the call's ambience again."""
+        """Loops this clip under the speech and between answers. None: loop the call's ambience again."""
         if ulaw is not self._looped:
             self._looped = ulaw
             self._lay(self._ambience if ulaw is None else _Bed(self._record.clip(ulaw), Loop(ulaw)))
@@ -239,11 +240,11 @@ class LinePlayer:
         return self._source is not None
 
     async def quiet(self) -> None:
-        """Return when marks prove that all queued audio was heard, or when it was dropped."""
+        """Returns when marks prove that all queued audio was heard, or when it was dropped."""
         await self._quiet.wait()
 
     def close(self) -> None:
-        """Send no more audio, because the call is over."""
+        """Sends no more audio, because the call is over."""
         self.playout.finish()
         self._record_runs()
         self._connection = None
@@ -278,7 +279,7 @@ class LinePlayer:
         self._pump()
 
     def _pump(self) -> None:
-        """Send due audio, and set the timer."""
+        """Sends due audio, and sets the timer."""
         self._timer.cancel()
         if self._connection is not None:
             self._on_time(self._loop.time())
@@ -322,7 +323,7 @@ class LinePlayer:
             self.on_sent(connection.buffered_bytes)
 
     def _is_sealed(self, media: Media) -> bool:
-        """Whether some of this audio belongs to a part of the call that is not recorded."""
+        """Returns whether some of this audio belongs to a part of the call that is not recorded."""
         seal = self._record.seal
         return seal.watches and any(part.source is not None and seal.hides(part.source[0]) for part in media.segments)
 
@@ -336,7 +337,7 @@ class LinePlayer:
                 return media_stream.encode_clear(self._stream_sid)
 
     def _media(self, media: Media) -> dict[str, Any]:
-        """The journal's form of a media message."""
+        """Returns the journal's form of a media message."""
         payload = media.payload
         message: dict[str, Any] = {
             "event": "media",

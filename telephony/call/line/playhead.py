@@ -65,7 +65,7 @@ class LineClock:
         """The mean of the shortest `_usual_count` round trips."""
 
     def frame(self, stamp_s: float, now: float) -> None:
-        """Take a frame of the caller, which was stamped `stamp_s` and arrived now."""
+        """Takes a frame of the caller, which was stamped `stamp_s` and arrived now."""
         self.last_frame = stamp_s
         difference, newest = now - stamp_s, self._newest
         if newest.second != int(now):
@@ -94,7 +94,7 @@ class LineClock:
         return (self._total + newest.total) / count - self.up if count else 0.0
 
     def date(self, now: float) -> tuple[float, float]:
-        """Return the earliest and the latest moment at which Twilio can have sent a message that arrived now. Both are
+        """Returns the earliest and the latest moment at which Twilio can have sent a message that arrived now. Both are
         seconds on the clock of the caller's frames."""
         latest = now - self.up
         if self.last_frame is None:
@@ -103,7 +103,7 @@ class LineClock:
         return earliest, min(latest, self.last_frame + FRAME_S)
 
     def probe(self, sent_at: float, now: float) -> float:
-        """Take a probe mark that Twilio returned. Returns the moment (X) at which Twilio sent it."""
+        """Takes a probe mark that Twilio returned. Returns the moment (X) at which Twilio sent it."""
         earliest, latest = self.date(now)
         x = (max(earliest, now - self.up - 2 * self.jitter) + latest) / 2
         self._trips.append(x - sent_at + self.up)
@@ -118,12 +118,13 @@ class LineClock:
         return bool(self._trips)
 
     def effect(self, now: float) -> float:
-        """The earliest moment (X) at which a message that is sent now takes effect."""
+        """Returns the earliest moment (X) at which a message that is sent now takes effect."""
         return now + self.round_trip - self.up
 
     def expected_effect(self, now: float) -> float:
-        """The moment (X) at which a message that is sent now takes effect, with the mean delay of the probes. Probes
-        that a stall delayed do not count."""
+        """Returns the moment (X) at which a message that is sent now takes effect, with the mean delay of the probes.
+        Probes that a stall delayed do not count.
+        """
         if not self._trips:
             return now - self.up
         limit = self.round_trip + 4 * self.jitter + _TOLERANCE_S
@@ -168,11 +169,11 @@ class Playhead:
         return max(0.0, self.origin - self._arrived)
 
     def arrived(self, x: float) -> None:
-        """Take the moment `x` of the probe before the run's first sample."""
+        """Takes the moment `x` of the probe before the run's first sample."""
         self._arrived = x
 
     def played(self, position: int, now: float) -> bool:
-        """Take the mark at `position`, which Twilio returned and did not flush. Returns whether the origin had to
+        """Takes the mark at `position`, which Twilio returned and did not flush. Returns whether the origin had to
         move."""
         earliest, latest = self._line.date(now)
         offset = (position - self.base) / self._rate
@@ -189,7 +190,7 @@ class Playhead:
         return moved
 
     def waiting(self, position: int, stamp_s: float) -> bool:
-        """Take a frame stamped `stamp_s` that came before the mark at `position` was returned. Returns whether the
+        """Takes a frame stamped `stamp_s` that came before the mark at `position` was returned. Returns whether the
         origin had to move."""
         bound = stamp_s - (position - self.base) / self._rate
         return bound > self._lower and self._not_before(bound)
@@ -205,5 +206,5 @@ class Playhead:
         return moved
 
     def position(self, x: float) -> int:
-        """The position that plays at X, not before the run's base."""
+        """Returns the position that plays at X, not before the run's base."""
         return self.base + max(0, int((x - self.origin) * self._rate + 1e-3))

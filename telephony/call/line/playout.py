@@ -154,18 +154,18 @@ class Playout:
     # --- input ---------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        """Begin the stream. Sends a probe, which measures the line before the first audio."""
+        """Begins the stream. Sends a probe, which measures the line before the first audio."""
         return [self._mark(now, probe=True)]
 
     def enqueue(self, source: Source, payload: bytes) -> None:
-        """Queue mu-law of a source behind all queued audio."""
+        """Queues mu-law of a source behind all queued audio."""
         if payload:
             track = self._tracks.setdefault(source, _Track())
             self._push(_Chunk(source, track.received, payload))
             track.received += len(payload)
 
     def end(self, source: Source) -> None:
-        """Mark the source as complete. Silence fills its last frame."""
+        """Marks the source as complete. Silence fills its last frame."""
         if (track := self._tracks.get(source)) is None:
             return
         track.ended = True
@@ -174,7 +174,7 @@ class Playout:
             self._push(_Chunk(None, 0, SILENCE * (-self._queued % FRAME)))
 
     def frame(self, stamp_s: float, now: float) -> None:
-        """Take a frame of the caller."""
+        """Takes a frame of the caller."""
         self.line.frame(stamp_s, now)
         self._frame_at = now
         if (run := self._playhead) is not None:
@@ -185,7 +185,7 @@ class Playout:
                     break
 
     def mark(self, name: str, now: float) -> None:
-        """Take a mark that Twilio returned. Flushed and unknown marks are ignored."""
+        """Takes a mark that Twilio returned. Flushed and unknown marks are ignored."""
         if all(pending.name != name for pending in self._marks):
             return
         while (pending := self._marks.popleft()).name != name:
@@ -210,7 +210,7 @@ class Playout:
     # --- output --------------------------------------------------------------------------------------------------
 
     def poll(self, now: float) -> list[Command]:
-        """Send as much as the lead allows."""
+        """Sends as much as the lead allows."""
         commands: list[Command] = []
         if self._held:
             return commands
@@ -230,14 +230,14 @@ class Playout:
         return commands
 
     def next_wake(self, now: float) -> float | None:
-        """When to poll again: when the audio at Twilio has shrunk to the lead. None: not before new input."""
+        """Returns when to poll again: when the audio at Twilio has shrunk to the lead. None: not before new input."""
         if self._held or (self._queued < FRAME and self._bed is None):
             return None
         excess = self._ahead(now) - self._lead_now()
         return now if excess <= 0 else now + (excess + 1) / RATE
 
     def _ahead(self, now: float) -> int:
-        """How many samples Twilio will still hold when a message that is sent now arrives."""
+        """Returns how many samples Twilio will still hold when a message that is sent now arrives."""
         return 0 if self._playhead is None else self.sent - self._playhead.position(self.line.effect(now))
 
     def _lead_now(self) -> int:
@@ -300,14 +300,15 @@ class Playout:
     # --- heard audio ---------------------------------------------------------------------------------------------
 
     def heard_position(self, now: float) -> int:
-        """The position that the caller hears when a clear that is sent now takes effect. At most the sent audio, at
-        least the position that marks have proved."""
+        """Returns the position that the caller hears when a clear that is sent now takes effect. At most the sent
+        audio, at least the position that marks have proved.
+        """
         if self._playhead is None:
             return self.sent
         return max(self._proved, min(self.sent, self._playhead.position(self.line.expected_effect(now))))
 
     def unheard(self, now: float) -> bytes:
-        """The sent audio that the caller has not heard, without ambience under it."""
+        """Returns the sent audio that the caller has not heard, without ambience under it."""
         heard, audio = self.heard_position(now), bytearray()
         for segment in self._segments:
             if segment.end > heard:
@@ -315,7 +316,7 @@ class Playout:
         return bytes(audio)
 
     def plays_at(self, position: int) -> float | None:
-        """When the caller hears this position, on the clock of the caller's frames. None: not in this run."""
+        """Returns when the caller hears this position, on the clock of the caller's frames. None: not in this run."""
         run = self._playhead
         return None if run is None or position < run.base else run.origin + (position - run.base) / RATE
 
@@ -325,11 +326,11 @@ class Playout:
         return self._proved
 
     def silent_at(self, now: float) -> float:
-        """When a clear that is sent now takes effect, on the clock of the caller's frames."""
+        """Returns when a clear that is sent now takes effect, on the clock of the caller's frames."""
         return self.line.expected_effect(now)
 
     def cuts(self, now: float) -> list[Cut]:
-        """The sources that are queued, playing or incomplete, in playing order."""
+        """Returns the sources that are queued, playing or incomplete, in playing order."""
         heard = self.heard_position(now)
         samples = {source: track.received for source, track in self._tracks.items()}
         for chunk in reversed(self._queue):
@@ -363,14 +364,14 @@ class Playout:
         return self._rewind(now)
 
     def duck(self, now: float, level: Callable[[bytes], bytes]) -> list[Command]:
-        """Continue from the last heard sample at another level, until `release`. Ambience keeps its level."""
+        """Continues from the last heard sample at another level, until `release`. Ambience keeps its level."""
         if self._held or self._level is not None:
             return []
         self._level = level
         return self._rewind(now)
 
     def lose_line(self, now: float) -> None:
-        """Stop playing, because the stream is gone. Audio that the caller has not heard is kept for the next stream.
+        """Stops playing, because the stream is gone. Audio that the caller has not heard is kept for the next stream.
         Measurements of the line are dropped. Audio that was sent after the caller's last frame may not have arrived."""
         arrived = (mark.position for mark in self._marks if mark.sent_at <= self._frame_at)
         self._rewind(now, at_most=max(arrived, default=self._proved))
@@ -381,7 +382,7 @@ class Playout:
         self.line = LineClock()
 
     def _rewind(self, now: float, at_most: float = math.inf) -> list[Command]:
-        """Take back sent audio that was not heard. `at_most`: a limit of the heard position."""
+        """Takes back sent audio that was not heard. `at_most`: a limit of the heard position."""
         heard = int(min(self.heard_position(now), max(at_most, self._proved)))
         self._forget(heard)
         for segment in reversed(self._segments):
@@ -397,12 +398,12 @@ class Playout:
         return commands
 
     def release(self, now: float) -> list[Command]:
-        """Continue after `hold` or `duck`, from the last heard sample."""
+        """Continues after `hold` or `duck`, from the last heard sample."""
         ducked, self._held, self._level = self._level is not None, False, None
         return self._rewind(now) if ducked else []
 
     def finish(self) -> None:
-        """End the last run, because the stream is over."""
+        """Ends the last run, because the stream is over."""
         if self._playhead is not None:
             self._end_run(self._playhead)
             self._playhead = None
@@ -418,7 +419,9 @@ class Playout:
         return self._queued
 
     def speech_left(self, now: float) -> int:
-        """How many samples the caller will still hear, up to the last sample of a source. Ambience does not count."""
+        """Returns how many samples the caller will still hear, up to the last sample of a source. Ambience does not
+        count.
+        """
         heard = self.heard_position(now)
         if self._queued:
             return self.sent - heard + self._queued
@@ -426,7 +429,7 @@ class Playout:
         return max(0, last - heard)
 
     def set_bed(self, bed: Callable[[int], bytes] | None) -> None:
-        """Set the ambience; None: no ambience. Sent audio plays to its end."""
+        """Sets the ambience; None: no ambience. Sent audio plays to its end."""
         self._bed = bed
 
     def _clear(self, now: float) -> list[Command]:
@@ -445,7 +448,7 @@ class Playout:
         return [Clear(), self._mark(now, probe=True)]
 
     def _forget(self, heard: int) -> None:
-        """Forget heard segments, so that memory does not grow with the call."""
+        """Forgets heard segments, so that memory does not grow with the call."""
         while self._segments and self._segments[0].end <= heard:
             segment = self._segments.popleft()
             if segment.source is not None and (track := self._tracks.get(segment.source)) is not None:

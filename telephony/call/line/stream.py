@@ -35,7 +35,7 @@ class StreamListener(Protocol):
     """Receives the events of a stream, in the step in which the message arrived."""
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        """Handle the caller's audio (mu-law). Gaps are filled with silence. `timestamp_ms` belongs to the last
+        """Handles the caller's audio (mu-law). Gaps are filled with silence. `timestamp_ms` belongs to the last
         frame."""
 
     def on_mark(self, name: str) -> None: ...
@@ -43,7 +43,7 @@ class StreamListener(Protocol):
     def on_digit(self, digit: str) -> None: ...
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
-        """Handle the end of the stream, once. `stopped`: Twilio sent `stop`. Otherwise the caller may still be
+        """Handles the end of the stream, once. `stopped`: Twilio sent `stop`. Otherwise the caller may still be
         there."""
 
 
@@ -76,7 +76,7 @@ class MediaStream:
         return started.result().call_sid
 
     async def start(self) -> media_stream.Start:
-        """Wait for the stream's `start`.
+        """Waits for the stream's `start`.
 
         Raises:
             StreamRefused: no `start` came in time, or the audio format is not supported.
@@ -92,7 +92,7 @@ class MediaStream:
         return start
 
     async def admitted(self, admit: Admit) -> tuple[media_stream.Start, CallInfo]:
-        """Wait for the stream's `start` and for its admission. Later messages wait meanwhile.
+        """Waits for the stream's `start` and for its admission. Later messages wait meanwhile.
 
         Raises:
             StreamRefused: the `start` is missing or invalid, or `admit` refused the stream.
@@ -108,7 +108,7 @@ class MediaStream:
         return start, info
 
     def listen(self, listener: StreamListener, record: CallRecorder) -> None:
-        """Send events to `listener` from now on. If the stream has ended, `on_stream_end` is called at once."""
+        """Sends events to `listener` from now on. If the stream has ended, `on_stream_end` is called at once."""
         self._listener = listener
         self._record = record
         record.seal.stream_started()
@@ -120,7 +120,7 @@ class MediaStream:
             self._end(stopped=False)
 
     async def run(self) -> Close:
-        """Read until the connection is over."""
+        """Reads until the connection is over."""
         try:
             self.close = close = await self.connection.run(self._on_message)
         except BaseException:
@@ -195,7 +195,7 @@ class MediaStream:
             self._started.set_result(start)
 
     def _stranger(self, event: media_stream.Message) -> str | None:
-        """Why a message belongs to another stream or track; None if it belongs here."""
+        """Returns why a message belongs to another stream or track; None if it belongs here."""
         if not self._started.done() or isinstance(event, media_stream.Connected | media_stream.Unknown):
             return None
         says_nothing = isinstance(event, media_stream.Stop) and not event.stream_sid
@@ -216,7 +216,7 @@ class MediaStream:
             self._skip(text, why)
 
     def _skip(self, text: str | bytes, why: str) -> None:
-        """Count and log (with a bound) a message that cannot be used. The call continues."""
+        """Counts and logs (with a bound) a message that cannot be used. The call continues."""
         self.skipped += 1
         if self.skipped <= _MAX_LOGGED:
             log.warning("Skipped a message of the media stream: %s", why)

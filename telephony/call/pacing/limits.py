@@ -68,17 +68,17 @@ class MachineLimit:
         return None if self._found_at is None or self._over else self._found_at + self._limit_s
 
     def found(self, now: float) -> None:
-        """Treat the other side as a machine from now on."""
+        """Treats the other side as a machine from now on."""
         if self._found_at is None:
             self._found_at = now
 
     def is_human(self) -> None:
-        """Treat the other side as a person, and forget its sentences."""
+        """Treats the other side as a person, and forgets its sentences."""
         self._found_at = None
         self._said.clear()
 
     def heard(self, transcript: str, now: float) -> None:
-        """Take a sentence of the other side. A transcript with brackets is a note, not speech."""
+        """Takes a sentence of the other side. A transcript with brackets is a note, not speech."""
         if "[" in transcript:
             return
         words = "".join(c if c.isalnum() else " " for c in transcript.casefold()).split()

@@ -66,13 +66,13 @@ class PendingAnswer:
         return None
 
     def add(self, cause: PendingCause, now: float, key: str = "") -> None:
-        """Add a cause for which an answer is pending. `key` is the id of the response or of the tool call."""
+        """Adds a cause for which an answer is pending. `key` is the id of the response or of the tool call."""
         if not self._causes:
             self._restart(now)
         self._causes.add((cause, key))
 
     def remove(self, cause: PendingCause, now: float, key: str = "") -> bool:
-        """Remove a cause. Returns whether it was the last one."""
+        """Removes a cause. Returns whether it was the last one."""
         if (cause, key) not in self._causes:
             return False
         self._causes.discard((cause, key))
@@ -82,17 +82,17 @@ class PendingAnswer:
         return not self._causes
 
     def pause(self, reason: PauseReason) -> None:
-        """Stop counting until `resume` with the same reason."""
+        """Stops counting until `resume` with the same reason."""
         self._pauses.add(reason)
 
     def resume(self, reason: PauseReason, now: float) -> None:
-        """End a pause. Time counts again from `now`."""
+        """Ends a pause. Time counts again from `now`."""
         if reason in self._pauses:
             self._pauses.discard(reason)
             self._restart(now)
 
     def fill_now(self, now: float) -> bool:
-        """Make the next fill due at once. Returns whether an answer is pending and not paused."""
+        """Makes the next fill due at once. Returns whether an answer is pending and not paused."""
         if not self._causes or self._pauses:
             return False
         if self._line_s < math.inf:
@@ -100,7 +100,7 @@ class PendingAnswer:
         return True
 
     def heard_until(self, at: float) -> None:
-        """Set the time at which the caller will have heard the queued audio."""
+        """Sets the time at which the caller will have heard the queued audio."""
         self._heard_until = at
 
     def model_spoke(self, now: float) -> bool:
@@ -111,8 +111,9 @@ class PendingAnswer:
         return sounding
 
     def on_time(self, now: float, *, mid_sentence: bool = False) -> Fill | None:
-        """The next fill, if it is due. `mid_sentence`: the model has stopped within a sentence, where a line would
-        confuse the caller."""
+        """Returns the next fill, if it is due. `mid_sentence`: the model has stopped within a sentence, where a line
+        would confuse the caller.
+        """
         if self.deadline is None or now < self.deadline:
             return None
         if self._filled is None:

@@ -40,13 +40,13 @@ class PacedCall(Protocol):
     """The commands that the scheduler gives to its call."""
 
     async def prompt(self, instructions: str) -> None:
-        """Request speech from the model."""
+        """Requests speech from the model."""
 
     async def say_goodbye(self, instructions: str, reason: EndReason) -> None:
-        """Request a goodbye from the model, and end the call, unless the caller speaks meanwhile."""
+        """Requests a goodbye from the model, and ends the call, unless the caller speaks meanwhile."""
 
     async def give_up(self, reason: str) -> None:
-        """Apologise, and end the call."""
+        """Apologises, and ends the call."""
 
 
 class Scheduler:
@@ -98,7 +98,7 @@ class Scheduler:
     # --- the caller's side ---------------------------------------------------------------------------------------
 
     def begin(self, *, again: bool = False) -> None:
-        """Begin with a stream. `again`: the stream replaces a lost one. So the caller has heard nothing for a while,
+        """Begins with a stream. `again`: the stream replaces a lost one. So the caller has heard nothing for a while,
         and the model has not heard the caller."""
         now = self._loop.time()
         self._length.begin(now)
@@ -110,18 +110,18 @@ class Scheduler:
         self._set()
 
     def away(self) -> None:
-        """Pause, because the call has no stream."""
+        """Pauses, because the call has no stream."""
         self._watchdog.end()
         self._answer.pause(PauseReason.AWAY)
         self._silence.pause(PauseReason.AWAY)
         self._set()
 
     def connecting(self) -> None:
-        """Wait for the model, which is not connected yet. The call has a stream."""
+        """Waits for the model, which is not connected yet. The call has a stream."""
         self._add(PendingCause.MODEL)
 
     def go_live(self, capabilities: ModelCapabilities) -> None:
-        """Start to count silence and the length of the call, because the model is connected."""
+        """Starts to count silence and the length of the call, because the model is connected."""
         self._full_duplex = capabilities.full_duplex
         self._silence.begin(self._loop.time())
         if self._greets:
@@ -141,7 +141,7 @@ class Scheduler:
     # --- pauses --------------------------------------------------------------------------------------------------
 
     def pause(self, reason: PauseReason, *, fill: bool = False) -> None:
-        """Send no silence prompts until `resume` with the same reason. `fill`: still fill the silence before a pending
+        """Sends no silence prompts until `resume` with the same reason. `fill`: still fill the silence before a pending
         answer."""
         self._hanging_up = self._hanging_up or reason is PauseReason.HANGING_UP
         self._silence.pause(reason)
@@ -150,7 +150,7 @@ class Scheduler:
         self._set()
 
     def resume(self, reason: PauseReason) -> None:
-        """End a pause."""
+        """Ends a pause."""
         now = self._loop.time()
         self._hanging_up = self._hanging_up and reason is not PauseReason.HANGING_UP
         self._silence.resume(reason, now)
@@ -158,11 +158,11 @@ class Scheduler:
         self._set()
 
     def expect_answer(self) -> None:
-        """Wait for an answer, because one was requested from the model."""
+        """Waits for an answer, because one was requested from the model."""
         self._add(PendingCause.TURN)
 
     def close(self) -> None:
-        """Stop the timer for good."""
+        """Stops the timer for good."""
         self._closed = True
         self._timer.cancel()
 
@@ -260,7 +260,7 @@ class Scheduler:
             self._replace_stream()
 
     def _set(self) -> None:
-        """Set the timer to the next deadline."""
+        """Sets the timer to the next deadline."""
         if self._answer.pending:
             self._silence.pause(PauseReason.ANSWER)
         else:

@@ -61,31 +61,31 @@ class SilencePrompts:
         return self._since + self._policy.after_s
 
     def begin(self, now: float) -> None:
-        """Start counting, because the call is live."""
+        """Starts counting, because the call is live."""
         self._since = now
 
     def heard_until(self, at: float) -> None:
-        """Set the time at which the caller will have heard the queued audio."""
+        """Sets the time at which the caller will have heard the queued audio."""
         if self._since is not None:
             self._since = max(self._since, at)
 
     def caller_acted(self, now: float) -> None:
-        """Count from the start and begin with the first prompt, because the caller spoke or pressed a key."""
+        """Counts from the start and begins with the first prompt, because the caller spoke or pressed a key."""
         self._level = 0
         self.heard_until(now)
 
     def pause(self, reason: PauseReason) -> None:
-        """Stop counting until `resume` with the same reason."""
+        """Stops counting until `resume` with the same reason."""
         self._pauses.add(reason)
 
     def resume(self, reason: PauseReason, now: float) -> None:
-        """End a pause. Silence counts from `now`."""
+        """Ends a pause. Silence counts from `now`."""
         if reason in self._pauses:
             self._pauses.discard(reason)
             self.heard_until(now)
 
     def on_time(self, now: float) -> Prompt | Goodbye | None:
-        """The instructions that are due now. None: nothing is due."""
+        """Returns the instructions that are due now. None: nothing is due."""
         if self.deadline is None or now < self.deadline:
             return None
         self._since = now

@@ -33,12 +33,12 @@ class StreamWatchdog:
         return None if self._last is None or self._limit_s == math.inf else self._due
 
     def begin(self, now: float) -> None:
-        """Watch a stream that was attached."""
+        """Watches a stream that was attached."""
         self._last, self._late = now, 0.0
         self._due = now + min(_STEP_S, self._limit_s)
 
     def end(self) -> None:
-        """Watch nothing, because there is no stream."""
+        """Watches nothing, because there is no stream."""
         self._last = None
 
     def frame(self, now: float) -> None:
@@ -58,7 +58,7 @@ class StreamWatchdog:
         return False
 
     def sent(self, buffered_bytes: int) -> bool:
-        """Take the number of bytes that wait to be sent. Returns True once when the stream is stalled."""
+        """Takes the number of bytes that wait to be sent. Returns True once when the stream is stalled."""
         if self._last is None or buffered_bytes <= self._max_bytes:
             return False
         self._last = None

@@ -17,7 +17,7 @@ _cause: ContextVar[CutCause | None] = ContextVar("telephony_cut_cause", default=
 
 @contextmanager
 def cutting(cause: CutCause) -> Iterator[None]:
-    """Set the cause of the interruptions in this block, for this task."""
+    """Sets the cause of the interruptions in this block, for this task."""
     token = _cause.set(cause)
     try:
         yield
@@ -32,8 +32,9 @@ class CutCauses:
         self._tripped = False
 
     def of(self, event: RealtimeAnyEvent) -> CutCause | None:
-        """The cause of an `audio_interrupted` event. None for other events. A guardrail interrupts in the step in which
-        it trips, so its interruption is the next event."""
+        """Returns the cause of an `audio_interrupted` event. None for other events. A guardrail interrupts in the step
+        in which it trips, so its interruption is the next event.
+        """
         if event.type == "raw_model_event":
             return None
         tripped, self._tripped = self._tripped, event.type == "guardrail_tripped"

@@ -35,12 +35,12 @@ _DIGITS = re.compile(r"\d(?:[\s.,-]{0,2}\d){2,}")
 
 
 def pressed(key: str) -> str:
-    """The message to the model about a key. `masking.mask_keys` knows its form."""
+    """Returns the message to the model about a key. `masking.mask_keys` knows its form."""
     return f"{PRESSED}{key}."
 
 
 def typed(keys: str) -> str:
-    """The message to the model about collected digits."""
+    """Returns the message to the model about collected digits."""
     return f"{TYPED}{keys}"
 
 
@@ -54,12 +54,12 @@ class DigitMasker:
         """The ids of calls of these tools, and of their items."""
 
     def hide(self, secret: str) -> None:
-        """Replace this text by bullets from now on, also spelt out ("4 7-1, 1")."""
+        """Replaces this text by bullets from now on, also spelt out ("4 7-1, 1")."""
         if len(secret) >= _SHORTEST and BULLET not in secret and secret not in self._named:
             self._named[secret] = mask_spelled(secret)
 
     def press(self, key: str) -> None:
-        """Remember a key that the caller pressed, for `anywhere`."""
+        """Remembers a key that the caller pressed, for `anywhere`."""
         self._pressed = (self._pressed + key)[-_MAX_PRESSED:]
 
     @property
@@ -68,7 +68,7 @@ class DigitMasker:
         return bool(self._named)
 
     def message(self, text: str) -> str:
-        """Mask a message of the model or of the stream: the JSON text of an object (see `parse_object`)."""
+        """Masks a message of the model or of the stream: the JSON text of an object (see `parse_object`)."""
         if _is_audio(text):
             return text
         if "function_call" in text:
@@ -81,11 +81,11 @@ class DigitMasker:
         return mask_keys(text)
 
     def value(self, value: Any) -> Any:
-        """Mask the strings of a value. Values that are nested deeper than `MAX_DEPTH` are left out."""
+        """Masks the strings of a value. Values that are nested deeper than `MAX_DEPTH` are left out."""
         return change_strings(value, self._text, keep=_is_data, depth=MAX_DEPTH)
 
     def anywhere(self, value: Any) -> Any:
-        """Mask a JSON value of any form: its strings, the names in it, and its numbers. Three or more digits are also
+        """Masks a JSON value of any form: its strings, the names in it, and its numbers. Three or more digits are also
         masked where the caller pressed these keys, one after the other."""
         match value:
             case str():
@@ -114,7 +114,7 @@ class DigitMasker:
         return mask_keys(text)
 
     def arguments(self, tool: str, arguments: str) -> str:
-        """Mask the arguments of a tool call."""
+        """Masks the arguments of a tool call."""
         return mask_key_characters(arguments) if tool in _DIGIT_TOOLS else arguments
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -144,16 +144,16 @@ class DigitMasker:
         }
 
     def _mask_piece(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Mask all digits: a secret may come in pieces, and no piece alone shows it."""
+        """Masks all digits: a secret may come in pieces, and no piece alone shows it."""
         delta = message.get("delta")
         return {**message, "delta": mask_all_digits(delta)} if isinstance(delta, str) else self.value(message)
 
 
 def _is_data(name: str) -> bool:
-    """Whether the value is an id or audio, where digits appear by chance."""
+    """Returns whether the value is an id or audio, where digits appear by chance."""
     return name in ("id", "payload", "digest", "clip") or name.endswith(("_id", "Sid"))
 
 
 def _is_audio(text: str) -> bool:
-    """Whether the message is audio: digits appear in base64 by chance."""
+    """Returns whether the message is audio: digits appear in base64 by chance."""
     return '"payload"' in text[:250] or "audio.delta" in text[:120]

@@ -28,7 +28,7 @@ OURS = ""
 
 
 def cut_cause() -> CutCause:
-    """The cause of an interruption by the code that is running: a tool, the call, or the application."""
+    """Returns the cause of an interruption by the code that is running: a tool, the call, or the application."""
     tool = current_tool.get()
     return CutCause.API if tool is None else CutCause.CALL if tool is OURS else CutCause.TOOL
 
@@ -42,7 +42,7 @@ class RecordedCommands:
         self._count = 0
 
     async def run(self, action: str, work: Awaitable[_T], /, **arguments: Any) -> _T:
-        """Await `work` between its two records."""
+        """Awaits `work` between its two records."""
         end = self._begin(action, arguments)
         try:
             result = await work
@@ -57,7 +57,7 @@ class RecordedCommands:
 
     @contextmanager
     def within(self, action: str, state: AbstractContextManager[None], /, **arguments: Any) -> Iterator[None]:
-        """Enter `state`, and leave it, between the two records."""
+        """Enters `state`, and leaves it, between the two records."""
         end = self._begin(action, arguments)
         try:
             with state:
@@ -76,7 +76,7 @@ class RecordedCommands:
             end()
 
     def done(self, action: str, /, **arguments: Any) -> None:
-        """Record a command that needs no time."""
+        """Records a command that needs no time."""
         self._begin(action, arguments)()
 
     def _begin(self, action: str, arguments: Mapping[str, Any]) -> Any:

@@ -32,7 +32,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Awaitable[None]])
 
 
 def _recorded(command: _Command) -> _Command:
-    """Record the call of a command with the arguments that were passed."""
+    """Records the call of a command with the arguments that were passed."""
     _, *names = inspect.signature(command).parameters
 
     @wraps(command)

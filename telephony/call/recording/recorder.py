@@ -61,7 +61,7 @@ class CallRecorder:
         return "records were lost" if getattr(journal, "lost", 0) else ""
 
     def close_seal(self, reason: SealReason) -> None:
-        """Keep the conversation out of all records, until `open_seal` with the same reason."""
+        """Keeps the conversation out of all records, until `open_seal` with the same reason."""
         self.write("seal", reason=reason.name.lower(), closed=True)
         self.seal.close(reason)
 
@@ -70,11 +70,11 @@ class CallRecorder:
         self.write("seal", reason=reason.name.lower(), closed=False)
 
     def hide(self, secret: str) -> None:
-        """Replace this text by bullets in later records: collected or sent digits."""
+        """Replaces this text by bullets in later records: collected or sent digits."""
         self._secrets.hide(secret)
 
     def press(self, key: str) -> None:
-        """Remember a key of the caller, for `masked`."""
+        """Remembers a key of the caller, for `masked`."""
         self._secrets.press(key)
 
     def write(self, kind: str, **fields: Any) -> None:
@@ -104,7 +104,7 @@ class CallRecorder:
         self.write("tool.start", call_id=call_id, name=name, arguments=arguments)
 
     def message(self, kind: str, message: str | bytes, *, decoded: bool = False) -> None:
-        """Record a message as it was sent or received. `decoded`: the message is known to be a JSON object.
+        """Records a message as it was sent or received. `decoded`: the message is known to be a JSON object.
 
         If the message is not a JSON object, its beginning is recorded as text. In this text all digits are replaced by
         bullets, because any of them may be a key that the caller pressed.
@@ -122,21 +122,22 @@ class CallRecorder:
             self.write(kind, text=shown, chars=len(message))
 
     def verbatim(self, kind: str, message: str) -> None:
-        """Record a message that is a JSON object without text of people: audio, marks and clears. They are most of a
+        """Records a message that is a JSON object without text of people: audio, marks and clears. They are most of a
         journal."""
         if self.is_on:
             self._journal.write_raw(kind, self._clock() - self._start, message)
 
     def caller_frame(self, message: str, stamp_ms: int) -> None:
-        """Record a message with audio of the caller, in the step in which it came."""
+        """Records a message with audio of the caller, in the step in which it came."""
         if self.seal.frame(stamp_ms, self._clock()):
             message = self.seal.message("twilio.in", message)
         if self.is_on:
             self._journal.write_raw("twilio.in", self._clock() - self._start, message)
 
     def clip(self, ulaw: bytes, *, is_ours: bool = False) -> str:
-        """The digest of a clip (mu-law, 8 kHz). The first time, its samples are recorded too. In a sealed part it is
-        the digest of silence of the same length, except for clips of this package (`is_ours`)."""
+        """Returns the digest of a clip (mu-law, 8 kHz). The first time, its samples are recorded too. In a sealed part
+        it is the digest of silence of the same length, except for clips of this package (`is_ours`).
+        """
         if self.seal.is_closed and not is_ours:
             ulaw = b"\xff" * len(ulaw)
         digest = digest_of(ulaw)
@@ -157,7 +158,7 @@ class CallRecorder:
         self._journal.write_raw("model.out", self._clock() - self._start, message)
 
     def close(self) -> None:
-        """Write nothing more. A command that ends after its call leaves no record."""
+        """Writes nothing more. A command that ends after its call leaves no record."""
         self._journal.close()
         self.is_on, self._on_record = False, None
 

@@ -97,12 +97,12 @@ class Seal:
         return bool(self._reasons or self._ids)
 
     def close(self, reason: SealReason) -> None:
-        """Seal the call for this reason. Two seals for the same reason have to be opened twice."""
+        """Seals the call for this reason. Two seals for the same reason have to be opened twice."""
         self._reasons[reason] = self._reasons.get(reason, 0) + 1
         self._is_frame_hidden = True
 
     def open(self, reason: SealReason, now: float) -> None:
-        """Remove one seal of this reason. The call stays sealed until its last seal is removed."""
+        """Removes one seal of this reason. The call stays sealed until its last seal is removed."""
         left = self._reasons.get(reason, 0) - 1
         if left > 0:
             self._reasons[reason] = left
@@ -114,8 +114,9 @@ class Seal:
                 self._spoken_ms = self._appended_bytes / per_ms + MARGIN_S * 1000
 
     def stamp_after(self, now: float) -> float:
-        """The media timestamp in milliseconds. A frame with this timestamp or a later one was certainly spoken after
-        `now`."""
+        """Returns the media timestamp in milliseconds. A frame with this timestamp or a later one was certainly spoken
+        after `now`.
+        """
         return 0.0 if self._lag_s is None else (now - self._lag_s + MARGIN_S) * 1000
 
     # --- the caller's audio ------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ class Seal:
         self._lag_s, self._from_ms = None, 0.0
 
     def frame(self, stamp_ms: int, now: float) -> bool:
-        """Handle a frame of the caller. Returns whether the frame has to be hidden."""
+        """Handles a frame of the caller. Returns whether the frame has to be hidden."""
         lag_s = now - stamp_ms / 1000
         if self._lag_s is None or lag_s < self._lag_s:
             self._lag_s = lag_s
@@ -145,7 +146,7 @@ class Seal:
         self._is_fresh = False
 
     def connected(self) -> None:
-        """Note a new connection to the model. It gets a copy of the conversation."""
+        """Notes a new connection to the model. It gets a copy of the conversation."""
         self._connections += 1
         self._appended_bytes, self._spoken_ms = 0, 0.0
         self._is_fresh = self._connections > 1
@@ -153,16 +154,16 @@ class Seal:
     # --- items -------------------------------------------------------------------------------------------------------
 
     def add(self, item_id: str) -> None:
-        """Seal an item. It stays sealed until the end of the call."""
+        """Seals an item. It stays sealed until the end of the call."""
         if item_id and len(self._ids) < _MAX_IDS:
             self._ids[item_id] = None
 
     def hides(self, item_id: str) -> bool:
-        """Whether this item, response or tool call belongs to a sealed part."""
+        """Returns whether this item, response or tool call belongs to a sealed part."""
         return item_id in self._ids
 
     def hides_new(self, item_id: str) -> bool:
-        """Whether this item is sealed. In a sealed part an item that is not known becomes sealed."""
+        """Returns whether this item is sealed. In a sealed part an item that is not known becomes sealed."""
         if self._reasons and item_id not in self._known:
             self.add(item_id)
         return item_id in self._ids
@@ -170,7 +171,7 @@ class Seal:
     # --- messages and records ----------------------------------------------------------------------------------------
 
     def record(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """The record without the content that the seal hides."""
+        """Returns the record without the content that the seal hides."""
         if not self.watches or kind in _PLAIN_KINDS or (kind == "twilio.in" and "message" in fields):
             return fields
         if kind in ("tool.start", "tool.end"):
@@ -223,7 +224,7 @@ class Seal:
         return text
 
     def _notice(self, text: str) -> None:
-        """Remember an item that begins while the call is not sealed. Only messages that announce an item are read."""
+        """Remembers an item that begins while the call is not sealed. Only messages that announce an item are read."""
         head = text[:120]
         if "session.updated" in head:
             self._is_pcmu = '"audio/pcmu"' in text
@@ -258,7 +259,7 @@ class Seal:
         return any(each in self._ids for each in ids)
 
     def _items_hidden(self, value: Any) -> Any:
-        """The value without the texts of its sealed items."""
+        """Returns the value without the texts of its sealed items."""
         if isinstance(value, list):
             return [self._items_hidden(each) for each in value]
         if not isinstance(value, dict):
@@ -268,14 +269,14 @@ class Seal:
         return {name: self._items_hidden(each) for name, each in value.items()}
 
     def _silent(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The message with silence in place of its audio."""
+        """Returns the message with silence in place of its audio."""
         n = len(pybase64.b64decode(str(message.get("delta", ""))))
         silence = (b"\xff" if self._is_pcmu else b"\x00") * n
         return {**message, "delta": pybase64.b64encode(silence).decode()}
 
 
 def hidden_arguments(arguments: Any) -> str:
-    """The arguments of a tool, as JSON text, with the same names and without their values."""
+    """Returns the arguments of a tool, as JSON text, with the same names and without their values."""
     try:
         value = json.loads(arguments)
     except (TypeError, ValueError):
@@ -284,7 +285,7 @@ def hidden_arguments(arguments: Any) -> str:
 
 
 def _hidden(value: Any, *, numbers: bool = False, keep: frozenset[str] = _STRUCTURE, depth: int = MAX_DEPTH) -> Any:
-    """The value with `HIDDEN` for its texts, and with 0 for its numbers where `numbers` is set."""
+    """Returns the value with `HIDDEN` for its texts, and with 0 for its numbers where `numbers` is set."""
     match value:
         case str():
             return HIDDEN
@@ -319,7 +320,7 @@ def _instructions_hidden(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ids_of(message: Mapping[str, Any]) -> Iterator[str]:
-    """The ids of the items of a message, and of tool calls."""
+    """Yields the ids of the items of a message, and of tool calls."""
     for holder in (message, *_objects(message)):
         for name in ("item_id", "call_id", "id"):
             if isinstance(found := holder.get(name), str) and (holder is not message or name != "id"):
