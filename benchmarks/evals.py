@@ -203,8 +203,9 @@ def write_personas(folder: Path, people: int = len(PEOPLE)) -> list[Case]:
 
 @dataclass(frozen=True)
 class Found:
-    """What the runs of one planted change found. `right`: the number of runs with the right verdict. `others`: the
-    criteria besides the right one that became worse, with the number of runs."""
+    """What the runs of one planted change found. `right` means that the number of runs with the right verdict. `others`
+    is the criteria besides the right one that became worse, with the number of runs.
+    """
 
     planted: Planted
     right: int

@@ -34,7 +34,7 @@ Samples = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Made:
-    """One clip. `turn`: a person wants the turn, so the agent has to stop."""
+    """One clip. `turn` means that a person wants the turn, so the agent has to stop."""
 
     name: str
     kind: str

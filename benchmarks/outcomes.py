@@ -41,7 +41,7 @@ FIELDS = ("day", "people", "name", "highchair")
 
 
 class Booking(BaseModel):
-    """What a call is to find out. None: the call did not say it."""
+    """What a call is to find out. None means that the call did not say it."""
 
     day: str | None = None
     people: int | None = None

@@ -31,9 +31,9 @@ class RealtimeAgent(Generic[TContext]):
     An agent has only the settings that can change within one session. The session chooses the model. `voice` can change
     until the first audio was generated; an agent that takes over later keeps that voice.
 
-    `tools`: a mapping is a tool that the server runs, in the protocol's form (hosted MCP: `{"type": "mcp", ...}`).
-    `mcp_servers`: connected objects with `await list_tools()` and `await call_tool(name, arguments)`. `mcp_config` is
-    accepted for compatibility and has no effect.
+    `tools` means that a mapping is a tool that the server runs, in the protocol's form (hosted MCP: `{"type": "mcp",
+    ...}`). `mcp_servers`: connected objects with `await list_tools()` and `await call_tool(name, arguments)`.
+    `mcp_config` is accepted for compatibility and has no effect.
     """
 
     name: str

@@ -49,8 +49,9 @@ class AnswerGate:
         self._closed_until = now + self._answer_limit_s if server_answers else _PAST
 
     def answered(self) -> None:
-        """Note that a response was created. While the caller speaks, this changes nothing, because the two messages
-        crossed."""
+        """Registers that a response was created. While the caller speaks, this changes nothing, because the two
+        messages crossed.
+        """
         if not self._speaking:
             self._closed_until = _PAST
 

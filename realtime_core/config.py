@@ -174,8 +174,9 @@ class RealtimeGuardrailsSettings(TypedDict, total=False):
     """The number of characters after which output guardrails run again (default 100). They also run at the end of a
     response. -1: only at the end."""
     feedback: str | None
-    """The system text for the model after a guardrail stopped it; `{names}` is replaced by the guardrails' names. None:
-    no text is sent, and no other response is requested."""
+    """The system text for the model after a guardrail stopped it; `{names}` is replaced by the guardrails' names. None
+    means that no text is sent, and no other response is requested.
+    """
 
 
 ToolFiller = Callable[["ToolContext[Any]"], "str | Awaitable[str | None] | None"]
@@ -238,8 +239,9 @@ class RealtimeRunConfig(TypedDict, total=False):
     hooks: RealtimeRunHooks[Any]
     tracing_disabled: bool
     async_tool_calls: bool
-    """Whether tools run at the same time. False: tools run one after another, in the order of the calls. The session
-    continues in both cases."""
+    """Whether tools run at the same time. False means that tools run one after another, in the order of the calls. The
+    session continues in both cases.
+    """
     tool_execution: RealtimeToolExecutionConfig
     tool_error_formatter: ToolErrorFormatter
     queues: RealtimeQueueSettings

@@ -142,8 +142,8 @@ class RealtimeToolStart:
 @dataclass
 class RealtimeToolEnd:
     """A tool ran and its output was sent. `output` is the tool's result, or the text for the model after a failure.
-    `silent`: no response was requested. `error`: the exception. For a `HostedTool` the output and the error's text come
-    from the model's server.
+    `silent` means that no response was requested. `error` is the exception. For a `HostedTool` the output and the
+    error's text come from the model's server.
     """
 
     agent: RealtimeAgent[Any]

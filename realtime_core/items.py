@@ -187,7 +187,7 @@ class RealtimeToolCallItem(_Dumpable):
     """A tool call with its output, once the output is known.
 
     `server_label` names the MCP server of a call that the model's server ran (hosted MCP). Then `call_id` is the item's
-    id, and the output of a failed call is the error's text. None: the session runs the tool.
+    id, and the output of a failed call is the error's text. None means that the session runs the tool.
     """
 
     item_id: str

@@ -54,8 +54,8 @@ class RealtimeModelMcpApprovalRequestEvent:
 @dataclass
 class RealtimeModelMcpCallEvent:
     """A call of a tool that the server runs (hosted MCP) began or ended. `id` is the item's id. `output` is None while
-    the call runs, and if the server did not report it. `error` is the text of a failure. `silent`: no response is
-    requested, because one is in progress or was made.
+    the call runs, and if the server did not report it. `error` is the text of a failure. `silent` means that no
+    response is requested, because one is in progress or was made.
     """
 
     id: str
@@ -297,7 +297,7 @@ class RealtimeModelResponseFailedEvent:
 
 @dataclass
 class RealtimeModelCachedTokensDetails:
-    """Cached input tokens by modality. None: the server did not report the number."""
+    """Cached input tokens by modality. None means that the server did not report the number."""
 
     text_tokens: int | None = None
     audio_tokens: int | None = None
@@ -306,7 +306,7 @@ class RealtimeModelCachedTokensDetails:
 
 @dataclass
 class RealtimeModelInputTokensDetails:
-    """Input tokens by modality. None: the server did not report the number."""
+    """Input tokens by modality. None means that the server did not report the number."""
 
     text_tokens: int | None = None
     audio_tokens: int | None = None
@@ -317,7 +317,7 @@ class RealtimeModelInputTokensDetails:
 
 @dataclass
 class RealtimeModelOutputTokensDetails:
-    """Output tokens by modality. None: the server did not report the number."""
+    """Output tokens by modality. None means that the server did not report the number."""
 
     text_tokens: int | None = None
     audio_tokens: int | None = None

@@ -119,7 +119,7 @@ class RealtimeModelSendInterrupt:
 class RealtimeModelSendSessionUpdate:
     """Change the session's settings. Only the differences from the acknowledged settings are sent.
 
-    `previous`: the settings that these replace, for instance those of the former agent. A setting that is the same in
+    `previous` is the settings that these replace, for instance those of the former agent. A setting that is the same in
     both is not sent, because it may have been changed by other means. A setting that only `previous` has is undone.
     """
 

@@ -71,7 +71,7 @@ class OutputChecks:
         self._responses: OrderedDict[str, _Response] = OrderedDict()
 
     def began(self, response_id: str) -> None:
-        """Note that the current agent began a response."""
+        """Registers that the current agent began a response."""
         if response_id in self._responses and self._responses[response_id].over:
             del self._responses[response_id]  # the model gives no ids
         self._response(response_id)
@@ -110,7 +110,7 @@ class OutputChecks:
             self._check(response)
 
     def ended(self, response_id: str) -> str:
-        """Note that a response ended. Returns its text."""
+        """Registers that a response ended. Returns its text."""
         response = self._responses.get(response_id)
         if response is None:
             return ""

@@ -22,7 +22,7 @@ Part = tuple[str, int]
 class HeardItem:
     """The heard position in one audio part. `heard_ms` is an exact float; only the protocol's value is rounded down.
 
-    `finished`: the part was received and heard to its end.
+    `finished` means that the part was received and heard to its end.
     """
 
     item_id: str
@@ -47,7 +47,7 @@ class Player(Protocol):
         """Queues audio of one part, in the session's output format, behind the queued audio."""
 
     def end(self, item_id: str, content_index: int) -> None:
-        """Note that no more audio of the part will come."""
+        """Registers that no more audio of the part will come."""
 
     def stop(self) -> Sequence[HeardItem]:
         """Drops all audio that is not yet heard, and fall silent.
@@ -103,7 +103,7 @@ class PlaybackLedger:
         part.n_bytes += n_bytes
 
     def done(self, item_id: str, content_index: int) -> None:
-        """Note that no more audio of the part will come."""
+        """Registers that no more audio of the part will come."""
         if (part := self._parts.get((item_id, content_index))) is not None:
             part.done = True
 

@@ -32,8 +32,9 @@ class CancelResponse:
 
 @dataclass(frozen=True, slots=True)
 class ResponseStalled:
-    """The response sent no event for too long. It has ended, and its later events are ignored.
-    `is_complete`: all of its items are complete; only `response.done` is missing."""
+    """The response sent no event for too long. It has ended, and its later events are ignored. `is_complete` means that
+    all of its items are complete; only `response.done` is missing.
+    """
 
     response_id: str
     is_complete: bool = False

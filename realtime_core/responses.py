@@ -101,9 +101,9 @@ class _Active:
 class Responses:
     """The lifecycle of one server session's responses.
 
-    `ids` makes event ids. `audio`: responses should be spoken. `server_responds`: the server answers turns itself.
-    A request waits until `answer_gate` is open. A `response.create` without a reaction is sent again after
-    `request_limit_s`. If a response was cancelled meanwhile, that response counts as the answer after
+    `ids` makes event ids. `audio` means that responses should be spoken. `server_responds` means that the server
+    answers turns itself. A request waits until `answer_gate` is open. A `response.create` without a reaction is sent
+    again after `request_limit_s`. If a response was cancelled meanwhile, that response counts as the answer after
     `cancelled_limit_s`. A `response.create` that was refused because of an unknown response is sent again after
     `collision_delay_s`. After `request_limit_s` of such refusals the unknown response is cancelled. Times are in
     seconds.
@@ -224,8 +224,9 @@ class Responses:
         return self._cancel_active(mute)
 
     def cancelled_by_server(self) -> None:
-        """Note that the server cancelled its response because the caller speaks. A requested response is cancelled,
-        too."""
+        """Registers that the server cancelled its response because the caller speaks. A requested response is
+        cancelled, too.
+        """
         if self._sent is not None:
             self._sent.revoked = True
 
@@ -266,13 +267,14 @@ class Responses:
     # Events of the server.
 
     def acknowledged(self, item_id: str) -> None:
-        """Note that the server added the item to the conversation."""
+        """Registers that the server added the item to the conversation."""
         if any(item_id in request.items for request in self._requests()):
             self._acknowledged.add(item_id)
 
     def answer_not_needed(self, item_id: str) -> bool:
-        """Note that the item needs no answer, because the server refused it or it is answered already. A response that
-        was requested only for this item is cancelled when it is created. Returns whether an answer was requested."""
+        """Registers that the item needs no answer, because the server refused it or it is answered already. A response
+        that was requested only for this item is cancelled when it is created. Returns whether an answer was requested.
+        """
         wanted = [request for request in self._requests() if item_id in request.items]
         for request in wanted:
             request.items.discard(item_id)
@@ -307,23 +309,23 @@ class Responses:
         return self._cancel_active(mute=True) if unwanted or self.paused else []
 
     def progress(self, now: float, response_id: str | None = None) -> None:
-        """Note that an event of the response has come. None: the response in progress."""
+        """Registers that an event of the response has come. None means the response in progress."""
         if self._active and response_id in (None, self._active.response_id):
             self._active.progress_at = now
 
     def began_item(self, response_id: str) -> None:
-        """Note that the response began an item."""
+        """Registers that the response began an item."""
         if self._active and self._active.response_id == response_id:
             self._active.is_complete = False
 
     def completed_item(self, now: float, response_id: str) -> None:
-        """Note that an item of the response is complete."""
+        """Registers that an item of the response is complete."""
         if self._active and self._active.response_id == response_id:
             self._active.is_complete = True
             self._active.watch_at = min(self._active.watch_at, now + _END_LIMIT_S)
 
     def spoke(self, response_id: str) -> None:
-        """Note that audio of the response has come."""
+        """Registers that audio of the response has come."""
         if self._active and self._active.response_id == response_id:
             self._active.spoke = True
 
@@ -377,7 +379,9 @@ class Responses:
         return self._next(now)
 
     def committed(self, now: float, *, by_hand: bool = False) -> list[Effect]:
-        """Note that the server committed a turn. The server does not answer a turn that was committed `by_hand`."""
+        """Registers that the server committed a turn. The server does not answer a turn that was committed
+        `by_hand`.
+        """
         server_answers = self.server_responds and not by_hand
         self._turn_taken_at = now if server_answers else None
         self._gate.committed(now, server_answers=server_answers)

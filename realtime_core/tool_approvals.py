@@ -19,7 +19,7 @@ REJECTION_MESSAGE = "Tool execution was not approved."
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision on a call. `message` is the model's text for a rejection. None: the default text."""
+    """The decision on a call. `message` is the model's text for a rejection. None means the default text."""
 
     approved: bool
     message: str | None = None

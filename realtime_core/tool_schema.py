@@ -26,8 +26,8 @@ _CONTEXT_TEXT = re.compile(r"""^["']?(\w+\.)*(RunContextWrapper|ToolContext)\b""
 class FunctionSchema:
     """The schema of a function for the model, and the conversion of JSON text to its arguments.
 
-    `takes_self`: the function is a method; its first parameter, the object, is not in the schema. `takes_context`: the
-    next parameter is a `RunContextWrapper` (or `ToolContext`) and is not in the schema.
+    `takes_self` means that the function is a method; its first parameter, the object, is not in the schema.
+    `takes_context` means that the next parameter is a `RunContextWrapper` (or `ToolContext`) and is not in the schema.
     """
 
     name: str

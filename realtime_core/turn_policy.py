@@ -37,7 +37,9 @@ class TurnPolicy(ABC):
 
     deadline: float | None = None
     duck_db: float | None = None
-    """How many decibels quieter the agent is while a noise is not yet identified. None: the agent is silent."""
+    """How many decibels quieter the agent is while a noise is not yet identified. None means that the agent is
+    silent.
+    """
 
     @abstractmethod
     def turn_detection(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +47,9 @@ class TurnPolicy(ABC):
 
     @abstractmethod
     def speech_started(self, now: float, *, agent_active: bool) -> Actions:
-        """Handles the beginning of the caller's speech. `agent_active`: a response is in progress or playing."""
+        """Handles the beginning of the caller's speech. `agent_active` means that a response is in progress or
+        playing.
+        """
 
     def speech_stopped(self, now: float) -> Actions:
         return ()

@@ -15,7 +15,7 @@ class Allowance:
         self._at: float | None = None
 
     def spend(self, now: float, amount: float = 1.0) -> bool:
-        """Takes the whole amount. False: there is less left, and nothing is taken."""
+        """Takes the whole amount. False means that there is less left, and nothing is taken."""
         self._gain(now)
         if amount > self._left:
             return False

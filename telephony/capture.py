@@ -81,8 +81,8 @@ def capture_birth_date(
 
 
 def capture_amount(*, store: str = "amount", currency: str = "") -> FunctionTool:
-    """Returns the tool `capture_amount`. The value is a `Decimal`. `currency`: only amounts in this currency (ISO 4217)
-    are accepted. Empty: every currency is accepted.
+    """Returns the tool `capture_amount`. The value is a `Decimal`. `currency` means that only amounts in this currency
+    (ISO 4217) are accepted. An empty value means that every currency is accepted.
     """
 
     def read(said: str) -> Decimal:

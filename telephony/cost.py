@@ -49,8 +49,8 @@ class PriceList:
         import genai_prices.data  # noqa: F401
 
     def cost(self, model: str, usage: Usage, *, audio_s: float | None = None) -> float | None:
-        """Returns the cost of this usage in US dollars. None: the price of the model is unknown, or the usage does not
-        have the numbers by which the model is billed.
+        """Returns the cost of this usage in US dollars. None means that the price of the model is unknown, or the usage
+        does not have the numbers by which the model is billed.
 
         `audio_s` is the length of the audio in seconds, for models that are billed by the minute.
         """

@@ -23,8 +23,8 @@ ENCODING = "utf-8-sig"
 
 
 def env_file() -> Path | None:
-    """Returns the file to read: `TELEPHONY_ENV_FILE`, else `.env` in the current folder. None: there is no file, or
-    `TELEPHONY_ENV_FILE` is `off`.
+    """Returns the file to read: `TELEPHONY_ENV_FILE`, else `.env` in the current folder. None means that there is no
+    file, or `TELEPHONY_ENV_FILE` is `off`.
 
     Raises:
         SettingsError: the file that `TELEPHONY_ENV_FILE` names does not exist, or the file cannot be read.

@@ -35,7 +35,7 @@ class Recordings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The places that may have data about a person. None: there is no such place."""
+    """The places that may have data about a person. None means that there is no such place."""
 
     records: DatabaseRecords | None = None
     journals: Path | None = None
@@ -61,7 +61,9 @@ class Receipt:
     """The number of erased messages of the webhook outbox."""
     exports: list[str] = field(default_factory=list)
     recordings: int | None = None
-    """The number of erased recordings at Twilio. None: no account is configured, so no request was sent to Twilio."""
+    """The number of erased recordings at Twilio. None means that no account is configured, so no request was sent to
+    Twilio.
+    """
     opt_out_kept: bool = False
     """Whether the person is on the do-not-call list, now as a keyed hash."""
     live: list[str] = field(default_factory=list)

@@ -181,7 +181,7 @@ class Repeats:
             self._log.log(level, "%s%s", text, f" ({more} more like it since)" if more else "")
 
     def count(self, kind: str, now: float | None = None) -> int | None:
-        """Counts one of this kind. None: do not log it; otherwise the number of lines that were not logged.
+        """Counts one of this kind. None means that do not log it; otherwise the number of lines that were not logged.
 
         `now` (default: the time of the event loop) may be from any clock, but always from the same one.
         """

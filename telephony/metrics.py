@@ -223,7 +223,7 @@ class Metrics:
                     self._tokens.labels(model, direction, modality).inc(count)
 
     def model_cost(self, model: str, cost: float | None) -> None:
-        """Counts the cost of an ended call in US dollars. None: the cost is unknown."""
+        """Counts the cost of an ended call in US dollars. None means that the cost is unknown."""
         if cost is None:
             self._unknown_cost.labels(self._models(model)).inc()
         else:
@@ -240,7 +240,7 @@ class Metrics:
         self._draining.set(draining)
 
     def journals(self, available: bool, lost: int) -> None:
-        """`lost`: the number of records lost since the start."""
+        """`lost` means that the number of records lost since the start."""
         self._journals.set(available)
         self._records_lost.inc(lost - self._counted_lost)
         self._counted_lost = lost

@@ -52,8 +52,9 @@ class Settings(BaseSettings):
     openai_base_url: str | None = Field(default=None, examples=["https://models.example.com/v1"])
     """The address of a server that is compatible with OpenAI's. Default: OpenAI."""
     telephony_model: Literal["auto", "openai", "scripted"] = "auto"
-    """`openai`: a model. `scripted`: the embedded model, which is no AI. `auto`: the embedded model only where no real
-    caller can call."""
+    """`openai` is a model. `scripted` is the embedded model, which is no AI. `auto` means that the embedded model only
+    where no real caller can call.
+    """
     telephony_model_name: str | None = Field(default=None, examples=["gpt-realtime-2.1"])
     """The name of the model. Default: the newest that this version knows."""
     telephony_transcription_model: str | None = Field(default=None, examples=["gpt-live-transcribe"])
@@ -87,7 +88,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int = Field(default=8000, ge=0, le=65535)
-    """The port to listen on. 0: any free port."""
+    """The port to listen on. 0 means any free port."""
     telephony_env_file: Path = Path(".env")
     """The file with settings that the environment does not have, in the current folder. `off`: no file. It can only be
     set in the environment."""
@@ -120,8 +121,9 @@ class Settings(BaseSettings):
     `postgresql://user:password@host/name`. Several processes share one. Default: `records.db` in
     `TELEPHONY_DATA_DIR`."""
     telephony_data_dir: Path = Path("telephony-data")
-    """The folder of the records, where `DATABASE_URL` is not set, and of the key that hashes numbers. `off`: keep the
-    records in the memory of this process."""
+    """The folder of the records, where `DATABASE_URL` is not set, and of the key that hashes numbers. `off` means that
+    keep the records in the memory of this process.
+    """
     telephony_number_key: SecretStr | None = Field(
         default=None, min_length=16, examples=["32 or more random characters"]
     )
@@ -189,20 +191,23 @@ class Settings(BaseSettings):
     """The maximum delay of the event loop, in seconds. A process whose event loop is later has more calls than it can
     serve, and refuses new calls with the answer of `TELEPHONY_WHEN_FULL`."""
     telephony_calls_per_caller_hour: int = Field(default=20, ge=0)
-    """The maximum number of calls from one number within an hour. 0: no limit."""
+    """The maximum number of calls from one number within an hour. 0 means no limit."""
     telephony_withheld_calls_per_hour: int = Field(default=200, ge=0)
-    """The maximum number of calls from all withheld numbers together within an hour. 0: no limit."""
+    """The maximum number of calls from all withheld numbers together within an hour. 0 means no limit."""
     telephony_minutes_per_day: int = Field(default=6000, ge=0)
-    """The maximum number of minutes of all calls within a day (UTC), in all processes that share the records. 0: no
-    limit."""
+    """The maximum number of minutes of all calls within a day (UTC), in all processes that share the records. 0 means
+    no limit.
+    """
     telephony_cost_per_day: float = Field(default=0.0, ge=0)
     """The maximum cost of all calls within a day (UTC), in US dollars: what models and Twilio cost, as far as it is
-    known. The cost of a call is known after its end. 0: no limit."""
+    known. The cost of a call is known after its end. 0 means no limit.
+    """
     telephony_number_minutes_per_day: float = Field(default=0.0, ge=0)
-    """The maximum number of minutes of the calls with one number within a day (UTC), in both directions. 0: no
-    limit."""
+    """The maximum number of minutes of the calls with one number within a day (UTC), in both directions. 0 means no
+    limit.
+    """
     telephony_number_cost_per_day: float = Field(default=0.0, ge=0)
-    """The maximum cost of the calls with one number within a day (UTC), in US dollars. 0: no limit."""
+    """The maximum cost of the calls with one number within a day (UTC), in US dollars. 0 means no limit."""
 
     telephony_quiet_hours: str = "21:00-08:00"
     """The hours without outgoing calls, in the local time of the called number. `off`: no quiet hours."""
@@ -351,7 +356,9 @@ class Settings(BaseSettings):
 
     @property
     def records_url(self) -> str | None:
-        """The database of the records: DATABASE_URL, or the file in the data directory. None: there is none."""
+        """The database of the records: DATABASE_URL, or the file in the data directory. None means that there is
+        none.
+        """
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return None if self.data_dir is None else f"sqlite:///{self.data_dir / RECORDS_FILE}"

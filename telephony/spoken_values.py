@@ -70,8 +70,8 @@ _OLDEST = 120
 
 
 def spelled(said: str) -> str:
-    """Returns the letters of a spelled word: `A, D, A`, `a as in alpha`, `double l`, `Anton Dora Anton`. Empty: no
-    letters.
+    """Returns the letters of a spelled word: `A, D, A`, `a as in alpha`, `double l`, `Anton Dora Anton`. An empty value
+    means no letters.
     """
     text = re.sub(r"(?i)\b(\w)\s+(?:as in|for|like|wie|como|comme|come)\s+\w+", r"\1", said)
     letters, times = "", 1

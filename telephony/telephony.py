@@ -283,7 +283,7 @@ class Telephony:
 
     @property
     def campaigns(self) -> Campaigns | None:
-        """The campaigns in the records, whose calls this process makes. None: the records are in memory."""
+        """The campaigns in the records, whose calls this process makes. None means that the records are in memory."""
         return self._campaigns
 
     async def _simulated(self, stack: AsyncExitStack) -> Settings:

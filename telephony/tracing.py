@@ -34,7 +34,7 @@ _MAX_OPEN = 100
 
 
 class Tracing:
-    """Makes the traces of an application's calls. `model`: the name of the model that speaks."""
+    """Makes the traces of an application's calls. `model` is the name of the model that speaks."""
 
     def __init__(self, provider: TracerProvider, sources: Sources, *, model: str = "", content: bool = False) -> None:
         self._tracer = provider.get_tracer("telephony")
@@ -191,7 +191,7 @@ class CallTrace:
         return {"gen_ai.provider.name": "openai", "gen_ai.request.model": self._model} if self._model else {}
 
     def _begin(self, name: str, attributes: Mapping[str, Any], start_ns: int | None = None) -> Span | None:
-        """A span below the call. None: the call has not begun, is over, or has too many spans."""
+        """A span below the call. None means that the call has not begun, is over, or has too many spans."""
         if self._root is None:
             return None
         if self._count >= MAX_SPANS:
@@ -246,15 +246,17 @@ class CallTrace:
 
 
 def _error_type(fields: Mapping[str, Any]) -> str:
-    """Returns the type of the error of a record (`ValueError: text`), without its text. Empty: there is none."""
+    """Returns the type of the error of a record (`ValueError: text`), without its text. An empty value means that there
+    is none.
+    """
     if "error" not in fields:
         return "cancelled" if fields.get("cancelled") else ""
     return str(fields["error"]).partition(":")[0].split()[0][:100] if str(fields["error"]).strip() else "error"
 
 
 def global_provider() -> TracerProvider | None:
-    """Returns the provider that the application has set for OpenTelemetry. None: there is none, or the API is not
-    installed.
+    """Returns the provider that the application has set for OpenTelemetry. None means that there is none, or the API is
+    not installed.
     """
     try:
         from opentelemetry import trace

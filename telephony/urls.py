@@ -63,7 +63,7 @@ def mounted(base: str, root_path: str) -> str:
 
 
 def rebased(url: str, outside: str, inside: str) -> str | None:
-    """Returns the URL below `inside` for a `url` below `outside`. None: `url` is not below `outside`.
+    """Returns the URL below `inside` for a `url` below `outside`. None means that `url` is not below `outside`.
 
     The URL of a WebSocket stays the URL of a WebSocket.
     """

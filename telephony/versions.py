@@ -139,8 +139,9 @@ class CanaryWatch:
         self._failed: deque[bool] = deque(maxlen=None if rollback is None else rollback.calls)
 
     def ended(self, *, failed: bool) -> str:
-        """Counts a call of the canary. Returns the reason why the canary has to be rolled back. Empty: the canary
-        stays."""
+        """Counts a call of the canary. Returns the reason why the canary has to be rolled back. An empty value means
+        that the canary stays.
+        """
         if self._rollback is None:
             return ""
         self._failed.append(failed)

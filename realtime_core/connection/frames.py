@@ -28,12 +28,14 @@ _HEAD_64 = Struct("!BBQ").pack
 
 
 Piece = tuple[bool, bytes]
-"""A part of the received bytes. True: the second value is the payload of a whole text message. False: it is bytes for
-the general protocol."""
+"""A part of the received bytes. True means that the second value is the payload of a whole text message. False means
+that it is bytes for the general protocol.
+"""
 
 
 class FrameSplitter:
-    """Splits the bytes of a peer into frames. `masked`: the peer is a client. `max_bytes`: the limit of a message.
+    """Splits the bytes of a peer into frames. `masked` means that the peer is a client. `max_bytes` is the limit of a
+    message.
 
     The general protocol gets whole frames, so it is always at the beginning of a frame. After an invalid frame it gets
     all bytes, and reports the error. At most one incomplete frame of `max_bytes` is kept.

@@ -24,8 +24,8 @@ _MAX_ANSWER_BYTES = 16 * 2**10
 
 
 def environment_proxy(uri: WebSocketURI) -> str | None:
-    """Returns the address of the proxy for `uri` that the environment names. None: no proxy. A server on this machine
-    needs none.
+    """Returns the address of the proxy for `uri` that the environment names. None means no proxy. A server on this
+    machine needs none.
     """
     return None if _is_loopback(uri.host) else get_proxy(uri)
 

@@ -56,7 +56,7 @@ async def connect(
     proxy: str | Literal[True] | None = True,
 ) -> WebSocketConnection:
     """Opens a WebSocket to a `ws:` or `wss:` address. `ping_interval_s=None` sends no pings. `proxy` is the address of
-    an HTTP proxy; True: the one that the environment names; None: none.
+    an HTTP proxy; True means the one that the environment names; None means none.
 
     Raises `ConnectFailed`, which says what happened and what to look at.
     """

@@ -200,7 +200,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     # Frames
 
     def opened(self) -> None:
-        """Note that the handshake is done. No more data is read until `run`."""
+        """Registers that the handshake is done. No more data is read until `run`."""
         self._listening_changed()
         self._schedule_ping()
 

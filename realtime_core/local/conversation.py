@@ -30,8 +30,9 @@ __all__ = ["Conversation", "HangUp"]
 
 
 class Conversation:
-    """One session of the embedded server. `model` comes from the URL; None: the first update may name it. `expires_at`
-    is in Unix seconds. It is shown in the session and has no other effect."""
+    """One session of the embedded server. `model` comes from the URL; None means that the first update may name it.
+    `expires_at` is in Unix seconds. It is shown in the session and has no other effect.
+    """
 
     def __init__(
         self,

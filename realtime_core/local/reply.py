@@ -41,7 +41,8 @@ class Trouble:
     - `stall`: the server neither reads nor writes for `stall_s`; then the answer continues
     - `error`: an `error` event with `code` comes instead of the answer
 
-    `at_s` is the position in the answer's audio (rounded up to 200 ms). None: before any output, `incomplete` half-way.
+    `at_s` is the position in the answer's audio (rounded up to 200 ms). None means before any output, `incomplete`
+    half-way.
     """
 
     kind: Literal["fail", "incomplete", "close", "stall", "error"]
@@ -66,12 +67,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The transcript of the caller's speech. `text` None: not known. `failed`: the transcription fails."""
+    """The transcript of the caller's speech. `text` None: not known. `failed` means that the transcription fails."""
 
     text: str | None = None
     failed: bool = False
     language: str = ""
-    """The language that the transcription names. Empty: none."""
+    """The language that the transcription names. An empty value means none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Situation:
     """The reason for a response: the inputs since the last one, and the agent.
 
     `speech_s` is the length of the caller's speech (0: none), `texts` the client's user messages, `outputs` the results
-    of calls, `request_instructions` the instructions of a `response.create`. `idle`: the idle time-out fired.
+    of calls, `request_instructions` the instructions of a `response.create`. `idle` is the idle time-out fired.
     """
 
     instructions: str = ""
@@ -107,4 +108,4 @@ class Director(Protocol):
         """Returns the answer. It is requested again for the same turn if an answer was cancelled before any output."""
 
     def begun(self, reply: Reply) -> None:
-        """Note that the first output of this reply was sent, or that the reply is empty and has ended."""
+        """Registers that the first output of this reply was sent, or that the reply is empty and has ended."""

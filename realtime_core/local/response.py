@@ -21,7 +21,7 @@ from .voice.speech import BURST_MS
 __all__ = ["Host", "Response", "Waits"]
 
 Waits = Generator[float | None, None, None]
-"""Seconds to wait; None: until the requested speech is ready."""
+"""Seconds to wait; None means that until the requested speech is ready."""
 
 _BURST_S = BURST_MS / 1000
 _ARGUMENT_STEP = 24

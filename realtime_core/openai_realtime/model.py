@@ -41,12 +41,13 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
     A server event is decoded, handled and emitted in the step in which it arrives, without awaiting; `send_event`
     writes in the same step. The model asks for one response at a time (`Responses`), counts the audio that was heard
-    (`PlaybackLedger` and the `player`), follows `turn_policy` for turns, and replaces a session that is lost
-    or about to expire (`reconnect`; `ReconnectPolicy(attempts=0)`: never).
+    (`PlaybackLedger` and the `player`), follows `turn_policy` for turns, and replaces a session that is lost or about
+    to expire (`reconnect`; `ReconnectPolicy(attempts=0)`: never).
 
-    `transport` opens connections (default: a WebSocket with `transport_config`); `retry`: how often a response that
-    failed is repeated; `hold_for_tools`: turns of the caller are answered when running tools have returned, so that the
-    model does not invent their results. One session at a time; after `close` the model can be connected again.
+    `transport` opens connections (default: a WebSocket with `transport_config`); `retry` says how often a response that
+    failed is repeated; `hold_for_tools` means that turns of the caller are answered when running tools have returned,
+    so that the model does not invent their results. One session at a time; after `close` the model can be connected
+    again.
     """
 
     capabilities = ModelCapabilities(

@@ -145,7 +145,7 @@ def _texts(data: Object, name: str) -> list[str]:
 
 
 def _previous(data: Object, name: str) -> str | None:
-    """Absent: unknown. Null: the first item of the conversation."""
+    """An absent value means unknown. Null: the first item of the conversation."""
     return None if name not in data else _text_or_empty(data, name)
 
 
@@ -334,7 +334,7 @@ def decode(message: str | bytes) -> ServerEvent:
 
 
 def decode_audio(message: str | bytes) -> AudioDelta | None:
-    """Decodes an audio delta without parsing its audio as JSON. None: this is not safe for this message.
+    """Decodes an audio delta without parsing its audio as JSON. None means that this is not safe for this message.
 
     The audio is cut out, and the small rest is parsed. The text `"delta":` with its quotes cannot occur inside a JSON
     string, because quotes are escaped there. The parsed rest shows that the audio was the object's own and only

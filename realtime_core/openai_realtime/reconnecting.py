@@ -48,8 +48,8 @@ class ReconnectingTransport:
     """Opens connections, and replaces one that is lost or about to expire.
 
     `conversation` returns the history for the new session; without it a new session begins empty. Between two sessions
-    the caller's audio and all other inputs wait. `is_attached`: the server holds the call itself, and with it the
-    conversation.
+    the caller's audio and all other inputs wait. `is_attached` means that the server holds the call itself, and with it
+    the conversation.
     """
 
     def __init__(

@@ -42,8 +42,8 @@ class ReconnectPolicy:
 
     Before attempt n (from 0) the transport waits `min(max_delay_s, first_delay_s * 2**n)`, half of it at random. The
     first session has `first_session_s` for its attempts, because the caller hears nothing meanwhile. A session that is
-    lost within `settled_after_s` counts as a failed attempt, so a server that drops every session is given up.
-    `memory`: the conversation goes in as one system message of at most `max_chars`, or item by item. The last
+    lost within `settled_after_s` counts as a failed attempt, so a server that drops every session is given up. `memory`
+    means that the conversation goes in as one system message of at most `max_chars`, or item by item. The last
     `gap_audio_s` of the caller's audio are kept until there is a session. A session is replaced in the first pause of
     the conversation within `rollover_margin_s` before its announced end.
     """

@@ -27,7 +27,7 @@ _AUDIO_FORMATS: tuple[Path, ...] = (("audio", "input", "format"), ("audio", "out
 
 
 class ServerWait(Enum):
-    """Why the server does not answer turns by itself."""
+    """The reason why the server does not answer turns by itself."""
 
     TOOL = auto()
     """A tool runs, and the model would invent its result."""
@@ -97,8 +97,8 @@ class SessionConfig:
 
     def without_refused_default(self, error: RealtimeCoreError) -> SessionConfig | None:
         """Returns the same configuration without transcription, for a second attempt after the server has refused the
-        default transcription model with `error`. None: the error has another cause, or the user has configured the
-        transcription.
+        default transcription model with `error`. None means that the error has another cause, or the user has
+        configured the transcription.
         """
         is_refused = isinstance(error, ServerRejected) and error.param.startswith(
             ".".join(("session", *_TRANSCRIPTION))

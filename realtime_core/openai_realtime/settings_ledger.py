@@ -221,7 +221,7 @@ class SettingsLedger:
         return [update.change]
 
     def refused(self, event_id: str, path: Path | None = None) -> Refusal | None:
-        """Handles an error of the server. None: it refuses no update.
+        """Handles an error of the server. None means that it refuses no update.
 
         `event_id` is "" if the server names none. `path` is the setting that it names (see `path_of`).
         """

@@ -28,7 +28,9 @@ class TransportConfig(TypedDict, total=False):
     """The time limit of `connect` as a whole, until the server has taken the configuration. Default 15."""
     max_size: int
     proxy: str | None
-    """The address of an HTTP proxy; None: no proxy. Default: the one that the environment names (`HTTPS_PROXY`)."""
+    """The address of an HTTP proxy; None means no proxy. Default: the one that the environment names
+    (`HTTPS_PROXY`).
+    """
     log_payloads: bool
     """Log the messages of the connection at DEBUG, except the audio that is sent. Default: never."""
 

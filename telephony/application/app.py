@@ -292,7 +292,7 @@ def create_app(
 
 
 def _campaigns_of(phone: PhoneServer) -> Campaigns | None:
-    """Returns the campaigns in the records. None: the records are in memory."""
+    """Returns the campaigns in the records. None means that the records are in memory."""
     if phone.call_records.client.database is None:
         return None
     from ..campaigns.service import campaigns_of

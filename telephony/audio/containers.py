@@ -87,7 +87,7 @@ _MPEG_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000
 
 
 def container_of(data: bytes) -> Container | None:
-    """Returns the kind of file that begins with these bytes. None: unknown, such as audio without a header."""
+    """Returns the kind of file that begins with these bytes. None means unknown, such as audio without a header."""
     for first, container in _FIRST_BYTES:
         if data.startswith(first):
             return container
@@ -127,7 +127,7 @@ def _chained(data: bytes, frame_bytes: Callable[[bytes], int], frames: int = 3) 
 
 
 def _mpeg_bytes(header: bytes) -> int:
-    """Returns the length in bytes of the MPEG audio frame with this header. 0: no such header."""
+    """Returns the length in bytes of the MPEG audio frame with this header. 0 means no such header."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return 0
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -142,7 +142,7 @@ def _mpeg_bytes(header: bytes) -> int:
 
 
 def _adts_bytes(header: bytes) -> int:
-    """Returns the length in bytes of the ADTS frame with this header. 0: no such header."""
+    """Returns the length in bytes of the ADTS frame with this header. 0 means no such header."""
     if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
         return 0
     n = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5

@@ -25,8 +25,9 @@ _SERVE = ("-m", "telephony", "serve", "desk:agent", "--port", "0", "--json")
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A system under test: the arguments of Python, and the environment of its process. `has_journal`: it writes a
-    journal of each call and keeps its records in SQLite."""
+    """A system under test: the arguments of Python, and the environment of its process. `has_journal` means that it
+    writes a journal of each call and keeps its records in SQLite.
+    """
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -228,7 +228,7 @@ class Call:
 
     @property
     def ended(self) -> str:
-        """Why the call ended; empty while it goes on."""
+        """The reason why the call ended; empty while it goes on."""
         return self._parts.lifetime.reason
 
     @property
@@ -430,7 +430,9 @@ class Call:
         return self._verified
 
     async def mark_verified(self, level: str = "verified") -> None:
-        """Note that code has verified the caller. The tools that require it are offered to the model from now on."""
+        """Registers that code has verified the caller. The tools that require it are offered to the model from now
+        on.
+        """
         self._verified |= {level}
         await self._commands.run("mark_verified", self._offer_tools(), level=level)
 

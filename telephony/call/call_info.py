@@ -44,7 +44,7 @@ class CallInfo:
     values, the last one counts."""
 
     route: str = ""
-    """The place of the call in the ladder of its number (`numbers.ladder`). Empty: there is none."""
+    """The place of the call in the ladder of its number (`numbers.ladder`). An empty value means that there is none."""
 
     @classmethod
     def of(cls, start: Start) -> CallInfo:

@@ -97,12 +97,14 @@ class Consent:
     notice: Clip | str | Mapping[str, Clip | str] | None = None
     text: Texts = ""
     asks: bool = False
-    """True: the call is recorded only after the caller has said yes or pressed `accept_key`."""
+    """True means that the call is recorded only after the caller has said yes or pressed `accept_key`."""
     answer_s: float = 15.0
     """How long the caller may take to answer, in seconds. No answer within this time is a refusal."""
     accept_key: str = "1"
     refuse_key: str = "9"
-    """The key that refuses the recording, at any time of the call. Empty: no key refuses the recording."""
+    """The key that refuses the recording, at any time of the call. An empty value means that no key refuses the
+    recording.
+    """
     refusals: Sequence[str] = ()
     """Further phrases that count as a refusal. Phrases in five languages are built in."""
     on_refusal: Otherwise | str = Otherwise.CONTINUE
@@ -113,7 +115,7 @@ class Consent:
     disclosure: Clip | str | Mapping[str, Clip | str] | None = None
     """The words or the clip for `discloses_ai`. Default: a sentence in five languages, which the model says."""
     records: bool = True
-    """Whether calls are recorded. False: no notice is played, and journals have no content."""
+    """Whether calls are recorded. False means that no notice is played, and journals have no content."""
     records_at_twilio: bool = False
     """Whether Twilio records the call, too."""
     requires_recording: bool = False
@@ -169,7 +171,7 @@ ConsentSource = Consent | Mapping[str, Consent] | Callable[[CallInfo], Consent |
 
 
 def consent_of(source: ConsentSource | None, info: CallInfo) -> Consent | None:
-    """Returns the consent policy of this call. None: there is none."""
+    """Returns the consent policy of this call. None means that there is none."""
     if source is None or isinstance(source, Consent):
         return source
     if isinstance(source, Mapping):
@@ -186,9 +188,13 @@ class ConsentEvidence:
     notice: str = ""
     """The words of the notice."""
     said: str = ""
-    """The words that the model said as the notice, from the transcript of the model. Empty: the notice is a clip."""
+    """The words that the model said as the notice, from the transcript of the model. An empty value means that the
+    notice is a clip.
+    """
     clip: str = ""
-    """The first 16 hexadecimal digits of the SHA-256 of the clip (mu-law). Empty: the model said the notice."""
+    """The first 16 hexadecimal digits of the SHA-256 of the clip (mu-law). An empty value means that the model said the
+    notice.
+    """
     discloses_ai: bool = False
     heard: bool = False
     """Whether the caller heard the notice to its end, by Twilio's marks."""
@@ -202,7 +208,7 @@ class ConsentEvidence:
     recording: str = ""
     """The SID of Twilio's recording."""
     problem: str = ""
-    """Why a required recording was not written."""
+    """The reason why a required recording was not written."""
     notices: int = field(default=0)
     """The number of times that the notice was begun."""
 

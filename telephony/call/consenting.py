@@ -162,8 +162,9 @@ class Consenting:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """Handles a key of the caller. True: the key was an answer, or the caller pressed it before the end of the
-        notice. So the key is not for the agent."""
+        """Handles a key of the caller. True means that the key was an answer, or the caller pressed it before the end
+        of the notice. So the key is not for the agent.
+        """
         consent = self._consent
         if consent.policy is ConsentPolicy.NONE:
             return False

@@ -52,7 +52,7 @@ _TOOL_S = 120.0
 
 
 class MuteReason(Enum):
-    """Why the model hears silence in place of the caller."""
+    """The reason why the model hears silence in place of the caller."""
 
     HOLD = auto()
     MUTED = auto()

@@ -1,4 +1,4 @@
-"""Why a call ended, and how Twilio's side of it is released. Pure."""
+"""The reason why a call ended, and how Twilio's side of it is released. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["EndReason", "Ending", "Release"]
 
 
 class EndReason(Enum):
-    """Why a call ended. The value is the text in the journal."""
+    """The reason why a call ended. The value is the text in the journal."""
 
     HUNG_UP = "hung up"
     """The caller hung up."""

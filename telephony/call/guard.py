@@ -67,7 +67,7 @@ class Guard:
             self._lifetime.end(EndReason.SAID_NOTHING)
 
     def pressed(self) -> None:
-        """Note that the caller has pressed a key."""
+        """Registers that the caller has pressed a key."""
         self._acted.set()
 
     def emergency(self) -> None:

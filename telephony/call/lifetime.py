@@ -59,7 +59,7 @@ class Lifetime:
 
     @property
     def reason(self) -> str:
-        """Why the call ended, as the journal has it; empty while the call is live."""
+        """The reason why the call ended, as the journal has it; empty while the call is live."""
         return "" if self.ending is None else str(self.ending)
 
     async def wait(self) -> None:

@@ -46,7 +46,7 @@ class CallOptions:
     """Options of a call. All have defaults."""
 
     greeting: str | bytes | None = None
-    """Instructions for the first response, or a clip, which needs no model. None: the caller speaks first."""
+    """Instructions for the first response, or a clip, which needs no model. None means that the caller speaks first."""
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None
     model_config: RealtimeModelConfig = field(default_factory=RealtimeModelConfig)
     call_model_config: ModelConfigSource | None = None
@@ -62,7 +62,7 @@ class CallOptions:
     digits_to_model: bool = True
     """Send pressed keys to the model, which answers."""
     reattach_s: float = 0.0
-    """How long a call that lost its stream waits for another one. 0: the call ends with its stream."""
+    """How long a call that lost its stream waits for another one. 0 means that the call ends with its stream."""
     policy: CallPolicy = field(default_factory=CallPolicy)
     control: PhoneControl | None = None
     """Twilio's REST API. Without it, closing the stream ends or redirects the call."""
@@ -104,9 +104,9 @@ class CallOptions:
     beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None
     """Work that runs beside the conversation from the call's start. It is cancelled at the end."""
     placed: Mapping[str, Any] | None = None
-    """How the call was placed, for its journal. None: it is an inbound call."""
+    """How the call was placed, for its journal. None means that it is an inbound call."""
     simulation: Simulation | None = None
-    """The simulation that this call belongs to. None: the call is with a real person."""
+    """The simulation that this call belongs to. None means that the call is with a real person."""
     opt_outs: OptOutWriter | None = None
     """The do-not-call list of the application."""
     followed: Callable[[str], Awaitable[Followed]] = _not_followed

@@ -25,13 +25,15 @@ class PhoneControl(Protocol):
         """Starts a recording of the call at Twilio. Returns its SID."""
 
     async def pause_recording(self, call_sid: str) -> str | None:
-        """Pauses the running recording of the call, whoever started it. Returns its SID. None: nothing is recorded."""
+        """Pauses the running recording of the call, whoever started it. Returns its SID. None means that nothing is
+        recorded.
+        """
 
     async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Continues a paused recording. False: it has ended."""
+        """Continues a paused recording. False means that it has ended."""
 
     async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Stops a recording and deletes it. False: it does not exist."""
+        """Stops a recording and deletes it. False means that it does not exist."""
 
 
 class CallAddresses(Protocol):

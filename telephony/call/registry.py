@@ -131,8 +131,9 @@ class Registry:
         of_call: Callable[[CallInfo], tuple[AgentSource, CallOptions]] | None = None,
     ) -> CallOutcome:
         """Serves one stream to its end, for a call that waits for it or for a new call. The call may continue after its
-        stream; then `reason` is empty. `of_call`: the agent and the options of a new call, where they depend on the
-        call."""
+        stream; then `reason` is empty. `of_call` is the agent and the options of a new call, where they depend on the
+        call.
+        """
 
         async def take(stream: MediaStream, start: Start, info: CallInfo) -> Outcome:
             session = self._sessions.get(info.sid)
@@ -223,7 +224,7 @@ class Registry:
         return call_sid in self._sessions or call_sid in self._ended
 
     def stream_offered(self, call_sid: str) -> None:
-        """Note that this process answers Twilio with TwiML that opens a new stream for this call."""
+        """Registers that this process answers Twilio with TwiML that opens a new stream for this call."""
         if (session := self._sessions.get(call_sid)) is not None:
             session.leg.offer()
 

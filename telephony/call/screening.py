@@ -48,7 +48,7 @@ class Emergency:
     """
 
     transfer_to: str = ""
-    """The number that takes the caller. Empty: the caller hears `line`, and the call continues."""
+    """The number that takes the caller. An empty value means that the caller hears `line`, and the call continues."""
     line: bytes | str = ""
     """The words that the model says, or a clip (mu-law at 8 kHz). Default: a sentence in the caller's language."""
     phrases: Sequence[str] = field(default_factory=lambda: [each for some in PHRASES.values() for each in some])
@@ -83,7 +83,7 @@ class Screening:
     emergency: Emergency | None = None
 
     def refusal(self, info: CallInfo) -> str:
-        """Returns the reason why this call is refused, as one word. Empty: the call is answered."""
+        """Returns the reason why this call is refused, as one word. An empty value means that the call is answered."""
         caller = info.caller
         if any(_matches(caller, rule) for rule in self.blocked):
             return "blocked"

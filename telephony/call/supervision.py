@@ -119,9 +119,9 @@ class Supervision:
         await self._commands.run("supervisor.hang_up", self._hang_up())
 
     async def transfer(self, target: str, number: str, *, warm: bool) -> str:
-        """Transfers the caller to `number` at once. `target` is the name of the number. `warm`: the called person first
-        hears who is calling, and accepts or declines. Returns the result in words. If the transfer fails, the agent or
-        the supervisor continues the call.
+        """Transfers the caller to `number` at once. `target` is the name of the number. `warm` means that the called
+        person first hears who is calling, and accepts or declines. Returns the result in words. If the transfer fails,
+        the agent or the supervisor continues the call.
 
         Raises:
             CallError: a transfer is going on.
@@ -234,7 +234,7 @@ class Supervision:
         self._player.play_voice(self._part, ulaw)
 
     async def away(self) -> None:
-        """Note that the supervisor's connection was lost. The caller hears a filler."""
+        """Registers that the supervisor's connection was lost. The caller hears a filler."""
         if self.state is TakeOver.LIVE:
             self.state = TakeOver.AWAY
             self._commands.done("supervisor.away")
@@ -243,14 +243,14 @@ class Supervision:
             self._fill()
 
     async def back(self) -> None:
-        """Note that the supervisor has connected again. The caller hears the supervisor again."""
+        """Registers that the supervisor has connected again. The caller hears the supervisor again."""
         if self.state is TakeOver.AWAY:
             self.state = TakeOver.LIVE
             self._commands.done("supervisor.back")
             self._stop_filling()
 
     async def hand_back(self, said: str = "") -> None:
-        """Gives the call back to the agent, which continues. `said`: what the supervisor has told the caller."""
+        """Gives the call back to the agent, which continues. `said` is what the supervisor has told the caller."""
         if self.state in (TakeOver.LIVE, TakeOver.AWAY):
             await self._commands.run("supervisor.hand_back", self._hand_back(said), said=said)
 

@@ -79,8 +79,9 @@ class AttemptCall:
 
     @staticmethod
     def was_made(call: PlacedCall) -> bool:
-        """Returns whether Twilio was asked to make this call, which is over. False: the attempt has to be withdrawn,
-        because the number is in another call or on the do-not-call list, or because a budget of the server is used up.
+        """Returns whether Twilio was asked to make this call, which is over. False means that the attempt has to be
+        withdrawn, because the number is in another call or on the do-not-call list, or because a budget of the server
+        is used up.
         """
         return not call.not_cleared
 

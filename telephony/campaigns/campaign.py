@@ -63,7 +63,7 @@ class Standing:
     calls_in_day: int = 0
     """Attempts that began in the last 24 hours."""
     oldest_in_day: datetime | None = None
-    """When the oldest attempt of the last 24 hours began, in UTC. None: no attempt began."""
+    """When the oldest attempt of the last 24 hours began, in UTC. None means that no attempt began."""
     minutes: float = 0.0
     """The length of the calls that ended, in minutes."""
     cost: float = 0.0
@@ -75,7 +75,7 @@ class Standing:
     abandoned_in_day: int = 0
     """Abandoned calls that ended in the last 24 hours."""
     oldest_abandoned: datetime | None = None
-    """When the oldest abandoned call of the last 24 hours ended, in UTC. None: there was no such call."""
+    """When the oldest abandoned call of the last 24 hours ended, in UTC. None means that there was no such call."""
     recent: tuple[Outcome, ...] = field(default=())
     """The outcomes of the last `failures_of` attempts that ended after `Campaign.resumed_at`, in any order."""
 

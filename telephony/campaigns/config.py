@@ -116,14 +116,15 @@ class CampaignConfig(BaseModel):
     result: str | None = None
     """The type of the result, `module:Model`."""
     message: str | None = None
-    """The words that the agent says to a voicemail. None: the agent hangs up when a voicemail answers."""
+    """The words that the agent says to a voicemail. None means that the agent hangs up when a voicemail answers."""
     greeting: str | None = None
     max_s: float = Field(default=300.0, gt=0, le=14_400)
     """The maximum length of a call, in seconds."""
     ring_s: int = Field(default=30, ge=5, le=600)
     check: str | None = None
     """The check before dialing: a function (`module:function`) or an `https` URL. Before each attempt it says whether
-    the call is still wanted. None: no check."""
+    the call is still wanted. None means that no check.
+    """
 
     # When
     windows: tuple[Window, ...] = ()
@@ -152,15 +153,17 @@ class CampaignConfig(BaseModel):
     per_second: float = Field(default=1.0, gt=0, le=100)
     """The maximum number of calls that begin within a second. 0.5: one call in two seconds."""
     max_per_day: int | None = Field(default=None, ge=1)
-    """The maximum number of calls within any 24 hours. None: no limit."""
+    """The maximum number of calls within any 24 hours. None means no limit."""
     max_calls: int | None = Field(default=None, ge=1)
-    """The maximum number of calls of the whole campaign. None: no limit."""
+    """The maximum number of calls of the whole campaign. None means no limit."""
     max_minutes: float | None = Field(default=None, gt=0)
     """The maximum length of all calls of the campaign together, in minutes. A call in progress counts as `max_s` long.
-    None: no limit."""
+    None means no limit.
+    """
     max_cost: float | None = Field(default=None, gt=0)
     """The maximum cost of all calls of the campaign together, in the currency of the Twilio account. A call whose price
-    is not known yet counts with the average price. None: no limit."""
+    is not known yet counts with the average price. None means no limit.
+    """
     failures: int = Field(default=10, ge=1, le=100)
     """The campaign pauses when this number of the last `failures_of` attempts have failed (the circuit breaker)."""
     failures_of: int = Field(default=20, ge=1, le=100)

@@ -62,7 +62,7 @@ FAILURES = {Outcome.FAILED, Outcome.ABANDONED}
 
 
 class DoneReason(Enum):
-    """Why no further attempt is made."""
+    """The reason why no further attempt is made."""
 
     REACHED = "reached"
     INCOMPLETE = "incomplete"
@@ -103,14 +103,17 @@ class Contact:
     extension: str = ""
     """Digits that are dialled after the answer."""
     timezone: str = ""
-    """The IANA name of the time zone of the contact. Empty: the time zones in which the number may be are used."""
+    """The IANA name of the time zone of the contact. An empty value means the time zones in which the number may be are
+    used.
+    """
     consent: bool | None = None
-    """None: the file has no consent column."""
+    """None means that the file has no consent column."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """What the agent knows about the contact."""
     members: tuple[str, ...] = ()
-    """The ids of the contacts that were combined into this contact, with the id of this contact. Empty: none were
-    combined."""
+    """The ids of the contacts that were combined into this contact, with the id of this contact. An empty value means
+    that none were combined.
+    """
     lines: tuple[int, ...] = ()
     state: ContactState = ContactState.PENDING
     reason: DoneReason | None = None
@@ -139,7 +142,7 @@ class Attempt:
     ended_at: datetime | None = None
     outcome: Outcome | None = None
     sid: str = ""
-    """Twilio's `CallSid`. Empty: Twilio made no call, or its SID is not known."""
+    """Twilio's `CallSid`. An empty value means that Twilio made no call, or its SID is not known."""
     answered_by: str = ""
     duration_s: int = 0
     cost: float | None = None

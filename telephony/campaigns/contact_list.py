@@ -46,8 +46,9 @@ def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group:
     """Reads the contacts of a CSV file with a header. The separator is a comma, a semicolon or a tab.
 
     Columns: `to` (or number, phone, phone_number, telephone, mobile). Optional columns: `id`, `timezone` and `consent`.
-    The values of every other column are data for the agent. `own_number`: our number, from which the calls are made.
-    Its country is the default country of the contacts' numbers. `group`: contacts with the same number become one call.
+    The values of every other column are data for the agent. `own_number` means that our number, from which the calls
+    are made. Its country is the default country of the contacts' numbers. `group` means that contacts with the same
+    number become one call.
 
     Raises:
         CampaignError: the file has no usable header.

@@ -138,7 +138,8 @@ class DatabaseStore:
 
     def finish(self, campaign_id: str, now: datetime) -> bool:
         """Sets the status of a running campaign to `FINISHED`, if the campaign has no pending contact and no call in
-        progress. False: the status was not changed."""
+        progress. False means that the status was not changed.
+        """
         with self._transaction() as connection:
             row = queries.locked(connection, campaign_id)
             campaign, theirs = campaign_of(row), contacts.c.campaign == campaign_id
@@ -169,8 +170,9 @@ class DatabaseStore:
             return positions
 
     def contact_at(self, campaign_id: str, position: int) -> str | None:
-        """Returns the id of the contact at this position in the list of contacts (the first is 0). None: the person was
-        erased."""
+        """Returns the id of the contact at this position in the list of contacts (the first is 0). None means that the
+        person was erased.
+        """
         this = (contacts.c.campaign == campaign_id) & (contacts.c.position == position)
         with self._transaction(reads=True) as connection:
             return connection.execute(select(contacts.c.id).where(this)).scalar()
@@ -291,8 +293,10 @@ class DatabaseStore:
             return action
 
     def requested(self, attempt_id: str, owner: str, *, at_most: int) -> bool:
-        """Note that the process `owner` now asks Twilio to make the call of an attempt. False: the process must not
-        ask, because Twilio was asked `at_most` times, the attempt has ended, or another process has the attempt."""
+        """Registers that the process `owner` now asks Twilio to make the call of an attempt. False means that the
+        process must not ask, because Twilio was asked `at_most` times, the attempt has ended, or another process has
+        the attempt.
+        """
         ours = and_(
             attempts.c.id == attempt_id, attempts.c.owner == owner, queries.IN_PROGRESS, attempts.c.requests < at_most
         )
@@ -427,8 +431,9 @@ class DatabaseStore:
             return [(row["campaign"], attempt_of(row)) for row in connection.execute(wanted).mappings()]
 
     def take_over(self, attempt: Attempt, owner: str) -> bool:
-        """Makes the process `owner` the owner of an attempt in progress. False: another process has taken the attempt
-        over, or the attempt has ended."""
+        """Makes the process `owner` the owner of an attempt in progress. False means that another process has taken the
+        attempt over, or the attempt has ended.
+        """
         these = and_(attempts.c.id == attempt.id, attempts.c.owner == attempt.owner, queries.IN_PROGRESS)
         with self._transaction() as connection:
             return connection.execute(update(attempts).where(these).values(owner=owner)).rowcount == 1

@@ -398,7 +398,7 @@ class CampaignDialer:
         return isinstance(action, Dial)
 
     async def _is_wanted(self, campaign: Campaign, contact: Contact) -> bool | None:
-        """None: it is not known."""
+        """None means that it is not known."""
         if (check := self._check(campaign)) is None:
             return True
         try:

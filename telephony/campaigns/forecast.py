@@ -25,7 +25,8 @@ def forecast(
     listed: Collection[str] = (),
 ) -> Iterator[dict[str, Any]]:
     """A row for each contact: its state, and the first time at which it may be called, in UTC and in the callee's local
-    time. The pace of the campaign is not counted. `listed`: further numbers of the do-not-call list."""
+    time. The pace of the campaign is not counted. `listed` means that further numbers of the do-not-call list.
+    """
     running = replace(campaign, status=CampaignStatus.RUNNING)
     for contact in contacts:
         row: dict[str, Any] = {"id": contact.id, "number": contact.number, "lines": list(contact.lines)}

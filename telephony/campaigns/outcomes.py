@@ -30,8 +30,8 @@ def outcome_of(
 ) -> Outcome:
     """Returns how an attempt ended.
 
-    `wants_result`: the campaign asks for a structured result. `opted_out`: the callee asked not to be called again.
-    `callback_at`: the time that the callee named.
+    `wants_result` means that the campaign asks for a structured result. `opted_out` means that the callee asked not to
+    be called again. `callback_at` is the time that the callee named.
     """
     if opted_out:
         return Outcome.OPTED_OUT

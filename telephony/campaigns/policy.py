@@ -41,7 +41,7 @@ _LOOK_AGAIN = timedelta(seconds=30)
 
 
 class WaitReason(Enum):
-    """Why a contact waits."""
+    """The reason why a contact waits."""
 
     CAMPAIGN_START = "campaign-start"
     WINDOW = "window"
@@ -54,7 +54,7 @@ class WaitReason(Enum):
 
 
 class HoldReason(Enum):
-    """Why the campaign begins no call now."""
+    """The reason why the campaign begins no call now."""
 
     NOT_RUNNING = "not-running"
     AT_ONCE = "at-once"
@@ -87,7 +87,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The campaign begins no call before `until`. None: until a call ends or the campaign is changed."""
+    """The campaign begins no call before `until`. None means that until a call ends or the campaign is changed."""
 
     reason: HoldReason
     until: datetime | None = None
@@ -188,7 +188,7 @@ def _end_of(
 
 
 def _ended_by(last: Attempt, attempts: Sequence[Attempt], config: CampaignConfig) -> DoneReason | None:
-    """Returns why no attempt follows after the last attempt. None: another attempt follows."""
+    """Returns why no attempt follows after the last attempt. None means that another attempt follows."""
     outcome = last.outcome
     assert outcome is not None
     if outcome in FINAL:

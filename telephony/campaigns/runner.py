@@ -116,7 +116,7 @@ class CampaignRunner:
         return None
 
     def _wake_at(self, held: Hold | None) -> datetime | None:
-        """Returns when to look again. None: when an attempt ends."""
+        """Returns when to look again. None means when an attempt ends."""
         if held is None:
             return self._store.next_due(self._id)
         return held.until or (None if self._live else self._sources.now() + _LOOK_AGAIN)
@@ -170,7 +170,7 @@ class CampaignRunner:
         await call.finished()
 
     async def _is_wanted(self, contact: Contact) -> bool | None:
-        """None: it is not known."""
+        """None means that it is not known."""
         if self._check is None:
             return True
         try:

@@ -151,7 +151,7 @@ def campaigns_of(
     *,
     is_simulation: bool = False,
 ) -> Campaigns | None:
-    """Returns the campaigns in the records of a server. None: its records are in memory."""
+    """Returns the campaigns in the records of a server. None means that its records are in memory."""
     if not isinstance(client.database, DatabaseRecords):
         return None
     store = DatabaseStore(
@@ -180,7 +180,7 @@ def dialer_of(
     sources: Sources,
 ) -> tuple[CampaignDialer, DurableQueue] | None:
     """Returns the dialer and the queue that make the calls of the campaigns in this process. Enter the queue first,
-    then the dialer, then `dialler`. After that start the dialer. None: DBOS is not installed.
+    then the dialer, then `dialler`. After that start the dialer. None means that DBOS is not installed.
     """
     dialer = CampaignDialer(
         campaigns.store,

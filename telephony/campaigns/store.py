@@ -61,7 +61,7 @@ class CampaignStore(Protocol):
         """Pending contacts whose `next_at` is None or has come, the earliest first, then in the order of the file."""
 
     def next_due(self, campaign_id: str) -> datetime | None:
-        """Returns the earliest `next_at` of the pending contacts. None: no contact is pending with a time."""
+        """Returns the earliest `next_at` of the pending contacts. None means that no contact is pending with a time."""
 
     def begin(
         self, campaign_id: str, contact_id: str, now: datetime, *, attempt_id: str, owner: str, rules: DialingRules
@@ -77,19 +77,22 @@ class CampaignStore(Protocol):
         """Notes Twilio's `CallSid` of an attempt that is in progress."""
 
     def end(self, ended: Attempt, now: datetime, *, rules: DialingRules) -> Contact | None:
-        """Stores the end of an attempt, and what follows for its contact (`policy.settled`). None: it had ended
-        already, and nothing was changed. The outcome `OPTED_OUT` puts the number on the do-not-call list of the
-        store."""
+        """Stores the end of an attempt, and what follows for its contact (`policy.settled`). None means that it had
+        ended already, and nothing was changed. The outcome `OPTED_OUT` puts the number on the do-not-call list of the
+        store.
+        """
 
     def withdraw(
         self, attempt_id: str, *, done: DoneReason | None = None, until: datetime | None = None
     ) -> Contact | None:
         """Removes an attempt for which no call was made. The contact is done, or pending until `until` (None: at once).
-        None: the attempt is not in progress."""
+        None means that the attempt is not in progress.
+        """
 
     def rang_back(self, inbound: Attempt, campaign_id: str) -> Contact | None:
-        """Stores an inbound call from a contact, with the outcome `RANG_BACK`. A pending contact is done. None: this
-        call is stored already."""
+        """Stores an inbound call from a contact, with the outcome `RANG_BACK`. A pending contact is done. None means
+        that this call is stored already.
+        """
 
     def open_attempts(self, campaign_id: str | None = None) -> list[Attempt]:
         """Attempts in progress: of one campaign, or of all."""

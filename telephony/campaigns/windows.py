@@ -28,7 +28,7 @@ _SEARCH_DAYS = 400
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A weekly window. `days`: 0 is Monday. `until` 00:00 is midnight at the end of the day."""
+    """A weekly window. `days` means that 0 is Monday. `until` 00:00 is midnight at the end of the day."""
 
     days: frozenset[int]
     start: time
@@ -106,8 +106,8 @@ class CallingHours:
 
     `zones` are the time zones in which the callee may be. A call is allowed only if it is allowed in each of these
     zones, and never if `zones` is empty. `quiet_from` and `quiet_until` are as in `DialingRules`: if they are equal,
-    there are no quiet hours. `country`: no call on public holidays of this country. Empty: calls are allowed on
-    holidays.
+    there are no quiet hours. `country`: no call on public holidays of this country. An empty value means that calls are
+    allowed on holidays.
     """
 
     zones: tuple[str, ...]
@@ -120,8 +120,8 @@ class CallingHours:
         return bool(self.zones) and all(self._is_open_in(now.astimezone(ZoneInfo(zone))) for zone in self.zones)
 
     def next_open(self, now: datetime) -> datetime | None:
-        """Returns the first time from `now` on at which the callee may be called, in UTC. None: there is no such time
-        within 400 days.
+        """Returns the first time from `now` on at which the callee may be called, in UTC. None means that there is no
+        such time within 400 days.
         """
         if not self.zones:
             return None

@@ -107,8 +107,8 @@ def _pitch(samples: NDArray[np.float64]) -> int | None:
 
 
 def heard_times(trace: Trace) -> tuple[float, float] | None:
-    """Returns the times at which the sound of the other end was first and last heard at this end. None: the sound was
-    never heard.
+    """Returns the times at which the sound of the other end was first and last heard at this end. None means that the
+    sound was never heard.
     """
     loud = [at for at, _, ulaw in trace.frames if _is_loud(ulaw)]
     return (loud[0], loud[-1]) if loud else None

@@ -60,7 +60,9 @@ class Placed:
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One call. `run` carries out the call and returns its checks. `{stream}` in the TwiML is replaced by the media
-    stream of that end. `detects`: Twilio's machine detection is on. `minutes`: the maximum length, for the cost."""
+    stream of that end. `detects` means that Twilio's machine detection is on. `minutes` is the maximum length, for the
+    cost.
+    """
 
     name: str
     run: Callable[[Placed], Awaitable[list[Check]]]

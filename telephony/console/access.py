@@ -82,13 +82,15 @@ class Grant:
     credential: Credential
     scopes: frozenset[Scope] = frozenset(Scope)
     numbers: frozenset[str] = frozenset()
-    """Our numbers whose calls the client may see and control. Empty: all numbers."""
+    """Our numbers whose calls the client may see and control. An empty value means all numbers."""
     token_id: str = ""
-    """The id of the stored token or session. Empty: the client used TELEPHONY_API_TOKEN, or is on this machine."""
+    """The id of the stored token or session. An empty value means that the client used TELEPHONY_API_TOKEN, or is on
+    this machine.
+    """
 
     def allows(self, scope: Scope, number: str | None = None) -> bool:
-        """Returns whether the client has this scope for calls of `number`, one of our numbers. None: whether the client
-        has the scope at all.
+        """Returns whether the client has this scope for calls of `number`, one of our numbers. None means that whether
+        the client has the scope at all.
         """
         return scope in self.scopes and (number is None or not self.numbers or tidy(number) in self.numbers)
 

@@ -78,8 +78,8 @@ class Board:
             row.ended_at = self._clock()
 
     def get(self, call_sid: str) -> LiveRow | None:
-        """Returns the row of a call that is live in this process, or ended within the last 8 s. None: there is no such
-        call.
+        """Returns the row of a call that is live in this process, or ended within the last 8 s. None means that there
+        is no such call.
         """
         self._forget(self._clock())
         return self._rows.get(call_sid)

@@ -70,7 +70,7 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def words_of(row: CallRecord) -> EndingWords | None:
-    """Returns why this call ended. None: the call is not over."""
+    """Returns why this call ended. None means that the call is not over."""
     code = row.ending_code
     if not code:
         return None

@@ -26,7 +26,7 @@ class Follower(Protocol):
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None: ...
 
     def raw(self, kind: str, t: float, json_text: str) -> None:
-        """Takes a record whose message is this JSON text."""
+        """Handles a record whose message is this JSON text."""
 
 
 class Feed:

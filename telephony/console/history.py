@@ -105,8 +105,8 @@ def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
 
 
 def _number(text: str) -> str:
-    """Returns the number in E.164, if the text is a complete number. Empty: search the text as words, because it may be
-    a part of a number.
+    """Returns the number in E.164, if the text is a complete number. An empty value means that search the text as
+    words, because it may be a part of a number.
     """
     if sum(map(str.isdigit, text)) < 7 or not re.fullmatch(r"[+\d\s().\-/]+", text):
         return ""
@@ -160,7 +160,7 @@ async def one_call(request: Request) -> Response:
 
 
 def _live(phone: PhoneServer, live: LiveRow | None, row: CallRecord | None) -> dict[str, Any] | None:
-    """Returns the process in which the call is live. None: the call is over."""
+    """Returns the process in which the call is live. None means that the call is over."""
     if live is not None and live.ended_at is None:
         return {"here": True, "instance": phone.instance}
     if row is None or row.over:
@@ -263,7 +263,7 @@ async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepare
 
 
 def _journal(phone: PhoneServer, row: CallRecord) -> Path | None:
-    """Returns the journal of this call. None: there is none on this machine."""
+    """Returns the journal of this call. None means that there is none on this machine."""
     places = [Path(row.journal)] if row.journal else []
     if (own := phone.journals.path_of(row.sid or row.id)) is not None:
         places.append(own)

@@ -192,7 +192,7 @@ class LiveCall:
                 self._add("stream", now, text="The phone line's audio stopped")
 
     def on_key(self, now: float) -> None:
-        """Note that the caller pressed a key. The console does not show which key."""
+        """Registers that the caller pressed a key. The console does not show which key."""
         self._add("key", now, text="The caller pressed a key")
 
     def on_latency(self, seconds: float) -> None:
@@ -242,7 +242,7 @@ class LiveCall:
 
     @property
     def last_words(self) -> tuple[str, str]:
-        """The side that spoke last, and its words. Empty: nothing was said."""
+        """The side that spoke last, and its words. An empty value means that nothing was said."""
         for entry in reversed(self._entries.values()):
             if entry.type == "turn" and (words := _said(entry)):
                 return entry.fields["speaker"], words

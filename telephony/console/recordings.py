@@ -41,7 +41,9 @@ class Prepared:
 
 
 def existing(journal: Path) -> Path | None:
-    """Returns the file of a journal: `journal` itself, or its compressed form. None: the journal does not exist."""
+    """Returns the file of a journal: `journal` itself, or its compressed form. None means that the journal does not
+    exist.
+    """
     return next((each for each in (journal, Path(f"{journal}.gz")) if each.is_file()), None)
 
 

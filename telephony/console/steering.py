@@ -83,8 +83,9 @@ async def _hang_up_at_twilio(request: Request) -> Response:
 
 
 async def transfer(request: Request) -> Response:
-    """Transfers the caller to one of the call's targets. `warm`: the called person hears who is calling, and accepts or
-    declines."""
+    """Transfers the caller to one of the call's targets. `warm` means that the called person hears who is calling, and
+    accepts or declines.
+    """
     call, grant = await live_call(request, Scope.CONTROL)
     body = await json_of(request)
     target, warm = text_of(body, "target"), body.get("warm") is True or body.get("target") in call.warm_targets

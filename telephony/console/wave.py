@@ -57,7 +57,7 @@ class Wave:
 
     def take(self) -> dict[str, Any]:
         """Returns the new values: `{"caller": [[step, loudness], ...], "agent": ..., "marks": [ms], "clears": [ms]}`.
-        Empty: there are none. Later values of a step replace earlier ones.
+        An empty value means that there are none. Later values of a step replace earlier ones.
         """
         if not any(self._new.values()) and not any(self._events.values()):
             return {}
@@ -66,12 +66,12 @@ class Wave:
         return taken
 
     def raw(self, kind: str, json_text: str, now_ms: float) -> None:
-        """Takes a record whose message is this JSON text. `now_ms` is the time since the call began."""
+        """Handles a record whose message is this JSON text. `now_ms` is the time since the call began."""
         if kind in _KINDS:
             self.record(kind, {"message": parse_object(json_text)}, now_ms)
 
     def record(self, kind: str, fields: Mapping[str, Any], now_ms: float) -> None:
-        """Takes a record. Malformed records are skipped."""
+        """Handles a record. Malformed records are skipped."""
         try:
             if kind in _KINDS:
                 self._take(kind, object_at(fields, "message"), now_ms)

@@ -48,7 +48,9 @@ async def _check(settings: Settings, rest: TwilioRest, to: str | None, results: 
 
 
 def check_account(account: Account, verified: list[str] | None) -> list[CheckResult]:
-    """Checks the account. `verified` are the numbers that a trial account may call; None: it is not a trial account."""
+    """Checks the account. `verified` are the numbers that a trial account may call; None means that it is not a trial
+    account.
+    """
     if account.status != "active":
         advice = "The Twilio Console shows the reason: https://console.twilio.com. Until then no call works (10001)."
         return [wrong(_ACCOUNT, f"is {account.status}", advice)]

@@ -195,7 +195,8 @@ def _drift(frames: Sequence[_Frame]) -> float | None:
 def _runs(stream: _Stream) -> list[dict[str, Any]]:
     """Returns each stretch of playback: the probe in front of it, its first mark, and how long playback took to start.
 
-    `start_delay_ms`: by how much more than the audio before it the first mark came back after the probe."""
+    `start_delay_ms` means that by how much more than the audio before it the first mark came back after the probe.
+    """
     runs = []
     for probe, first in pairwise(stream.marks):
         if not _is_probe(probe) or _is_probe(first) or not first.queued_audio:

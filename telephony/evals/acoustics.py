@@ -47,7 +47,7 @@ class Acoustics:
         return g711.encode(np.clip(np.rint(pcm), -32768, 32767).astype("<i2").tobytes())
 
     def loudspeaker(self, frame: bytes) -> None:
-        """Takes a frame that the phone plays."""
+        """Handles a frame that the phone plays."""
         if self._echo is not None:
             self._echo.append(np.frombuffer(g711.decode(frame), "<i2") * _ECHO_GAIN)
 

@@ -22,8 +22,9 @@ class ActKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """An act of the caller, `at_ms` milliseconds after the start of the call. `over_agent`: the caller heard the agent
-    at that time."""
+    """An act of the caller, `at_ms` milliseconds after the start of the call. `over_agent` is the caller heard the
+    agent at that time.
+    """
 
     at_ms: float
     kind: ActKind

@@ -101,8 +101,8 @@ class PersonaCaller:
                 return
 
     async def _listen(self, phone: Handset) -> bool:
-        """Listens until the agent has ended its turn, or interrupts the agent. May say "mhm". False: the agent was
-        silent for longer than `patience_s`.
+        """Listens until the agent has ended its turn, or interrupts the agent. May say "mhm". False means that the
+        agent was silent for longer than `patience_s`.
         """
         persona, random = self._persona, self._random
         interrupts, agrees = random.random() < persona.interrupts, random.random() < persona.backchannels

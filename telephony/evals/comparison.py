@@ -59,7 +59,8 @@ class Rate:
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
     """The result of one criterion. `comparison` is None if there is no baseline. `missed` says why the command fails
-    because of this criterion. Empty: the command does not fail."""
+    because of this criterion. An empty value means that the command does not fail.
+    """
 
     criterion: Criterion
     new: Rate

@@ -31,12 +31,12 @@ class HeardWords:
         self._told: dict[int, int] = {}
 
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
-        """Takes a record."""
+        """Handles a record."""
         if kind in ("twilio.out", "model.in"):
             self._call.feed(Record(t, kind, fields))
 
     def raw(self, kind: str, t: float, text: str) -> None:
-        """Takes a record whose message is JSON text."""
+        """Handles a record whose message is JSON text."""
         if (kind == "model.in" and text.startswith(_WANTED)) or kind == "twilio.out":
             self._call.feed(Record(t, kind, {"message": parse_object(text)}))
         else:

@@ -27,8 +27,9 @@ You speak the language {persona.language}."""
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The next acts of the caller, in this order: says something, presses keys, hangs up. `gives_up`: the caller hangs
-    up because it is annoyed, or did not get what it wanted."""
+    """The next acts of the caller, in this order: says something, presses keys, hangs up. `gives_up` means that the
+    caller hangs up because it is annoyed, or did not get what it wanted.
+    """
 
     say: str = ""
     keys: str = ""

@@ -66,7 +66,8 @@ class VoiceSettings:
 @dataclass(frozen=True)
 class Side:
     """One of the two agents: `new` or `baseline`. `agent`, `configure` and `result` are import strings. `folder` is
-    where its modules are, such as a work tree of git; None: the current folder."""
+    where its modules are, such as a work tree of git; None means the current folder.
+    """
 
     name: str
     agent: str

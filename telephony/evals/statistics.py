@@ -75,8 +75,8 @@ class Comparison:
 
     `p` is the p-value of the paired test, and `adjusted_p` is the p-value after Holm's correction. `interval` is the
     interval of the difference with the confidence 1 - 2 alpha: "same" means that it lies within the margin.
-    `detectable` is the smallest true difference that a test with this number of pairs finds in four of five runs. None:
-    the test cannot find any difference.
+    `detectable` is the smallest true difference that a test with this number of pairs finds in four of five runs. None
+    means that the test cannot find any difference.
     """
 
     verdict: Verdict
@@ -160,7 +160,7 @@ def holm(values: Sequence[float]) -> list[float]:
 
 def detectable(total: int, alpha: float, power: float = _POWER) -> float | None:
     """Returns the smallest true difference that the exact test with level `alpha` finds with this power, if all pairs
-    that differ differ in one direction. None: `total` pairs cannot show any difference.
+    that differ differ in one direction. None means that `total` pairs cannot show any difference.
     """
     needed = next((n for n in range(1, total + 1) if exact_p(n, 0) <= alpha), None)
     if needed is None or _at_least(needed, total, 1.0) < power:

@@ -57,7 +57,7 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TurnClip:
-    """A sound of a caller. `turn`: a person wants to speak, so the agent has to stop."""
+    """A sound of a caller. `turn` means that a person wants to speak, so the agent has to stop."""
 
     name: str
     kind: str

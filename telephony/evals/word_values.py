@@ -88,7 +88,7 @@ def is_goodbye(text: str) -> bool:
 
 def kind_of(name: str, description: str = "") -> str:
     """Returns the kind of value of a parameter. It is found by the words of the name, or else by the words of the
-    description. Empty: no word is known.
+    description. An empty value means that no word is known.
     """
     for text in (name.replace("_", " "), description):
         words = set(_WORD.findall(text.lower()))
@@ -99,7 +99,7 @@ def kind_of(name: str, description: str = "") -> str:
 
 
 def value_of(text: str, name: str, schema: Mapping[str, Any], *, asked: bool) -> Any:
-    """Returns the value of a parameter in a text, or None. `asked`: the caller was just asked for it."""
+    """Returns the value of a parameter in a text, or None. `asked` means that the caller was just asked for it."""
     if schema.get("enum"):
         said = text.casefold()
         return next((value for value in schema["enum"] if str(value).casefold() in said), None)

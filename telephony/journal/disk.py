@@ -130,7 +130,7 @@ class Disk:
 
     @property
     def fault(self) -> str:
-        """Why journals cannot be written. Empty: they can."""
+        """The reason why journals cannot be written. An empty value means that they can."""
         since = self._busy_since
         if since is not None and self._clock() - since >= self.stalled_s:
             return f"the disk has not answered for {self.stalled_s:g} s"
@@ -175,11 +175,13 @@ class Disk:
         self._wake.set()
 
     def checked(self, within_s: float) -> bool:
-        """Waits for the result of `check`, which is in `fault`. Blocks. False: there was no result in time."""
+        """Waits for the result of `check`, which is in `fault`. Blocks. False means that there was no result in
+        time.
+        """
         return self._checked.wait(within_s)
 
     def settle(self, within_s: float | None = None) -> bool:
-        """Waits until every closed journal is on the disk. Blocks. False: some are not."""
+        """Waits until every closed journal is on the disk. Blocks. False means that some are not."""
         deadline = None if within_s is None else time.monotonic() + within_s
         with self._lock:
             closing = [journal for journal in self._journals if journal.closing]
@@ -239,7 +241,7 @@ class Disk:
 
 
 def settle(within_s: float | None = None) -> bool:
-    """Waits until every closed journal of this process is on the disk. Blocks. False: some are not.
+    """Waits until every closed journal of this process is on the disk. Blocks. False means that some are not.
 
     A program needs this before it reads its own journals. At the exit of the process it runs for at most five seconds.
     """

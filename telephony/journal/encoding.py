@@ -21,7 +21,8 @@ _GREATEST = 10**4000
 
 
 def parse_object(text: str | bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any] | None:
-    """Returns the JSON object (RFC 8259) in a text; None: there is none, or it is nested deeper than `max_depth`.
+    """Returns the JSON object (RFC 8259) in a text; None means that there is none, or it is nested deeper than
+    `max_depth`.
 
     Accepts lone surrogates and integers of more than 64 bits. Refuses NaN, Infinity and numbers beyond a float.
     """

@@ -149,8 +149,8 @@ class _Log:
 
 
 def _message(line: str) -> dict[str, Any] | None:
-    """Returns the message in a line, with any text around it, or as the `message` of the log's JSON. None: there is
-    none.
+    """Returns the message in a line, with any text around it, or as the `message` of the log's JSON. None means that
+    there is none.
 
     Raises:
         ValueError: there is a message that cannot be read.

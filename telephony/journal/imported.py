@@ -131,7 +131,7 @@ def import_audio(
 
 
 def _raw_coding(source: Path, raw: RawAudio | None) -> RawAudio | None:
-    """Returns the encoding of a file without a header. None: it has one, or it is no audio."""
+    """Returns the encoding of a file without a header. None means that it has one, or it is no audio."""
     return raw or RAW_SUFFIXES.get(source.suffix.lower())
 
 

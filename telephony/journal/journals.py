@@ -78,7 +78,7 @@ class Journals:
 
     @property
     def fault(self) -> str:
-        """Why journals cannot be written. Empty: they can be written, or they are off."""
+        """The reason why journals cannot be written. An empty value means that they can be written, or they are off."""
         return "" if self.folder is None else self._disk.fault
 
     @property
@@ -89,7 +89,7 @@ class Journals:
 
     @property
     def takes_calls(self) -> bool:
-        """Whether a call may begin. False: a call requires a journal, and journals cannot be written."""
+        """Whether a call may begin. False means that a call requires a journal, and journals cannot be written."""
         return not (self.required and self.fault)
 
     @property
@@ -111,7 +111,7 @@ class Journals:
         return JournalWriter(path, redaction=self._redaction(), compress=self._compress, disk=self._disk)
 
     def path_of(self, call_sid: str) -> Path | None:
-        """Returns where the journal of this call is. None: journals are off."""
+        """Returns where the journal of this call is. None means that journals are off."""
         if self.folder is None:
             return None
         safe = "".join(c for c in call_sid if c.isascii() and c.isalnum())[:64] or "unknown"

@@ -87,7 +87,7 @@ class _Checked:
         self._odd: list[str] = []
 
     def record(self, line: bytes) -> Record | None:
-        """Returns the record in a line. None: the line is empty, incomplete or no record."""
+        """Returns the record in a line. None means that the line is empty, incomplete or no record."""
         self._lines += 1
         if not line.endswith(b"\n") or not line.strip():
             return None

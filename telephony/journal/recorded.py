@@ -43,7 +43,7 @@ class Media:
     position: int
     n_bytes: int
     crc32: int | None
-    """None: the audio is of a sealed part."""
+    """None means that the audio is of a sealed part."""
     segments: tuple[Segment, ...]
     bed: tuple[str, int] | None = None
     """The clip under the speech: its digest, and the first sample of the loop."""
@@ -87,7 +87,9 @@ class Interruption:
 
 @dataclass(slots=True)
 class Mark:
-    """A mark, sent at `t` and returned at `back_t`. `flushed`: a `clear` returned it, before its audio was played."""
+    """A mark, sent at `t` and returned at `back_t`. `flushed` means that a `clear` returned it, before its audio was
+    played.
+    """
 
     name: str
     t: float
@@ -116,7 +118,8 @@ class Key:
 @dataclass(slots=True)
 class Stream:
     """One media stream, whose timestamp 0 is at sample `at` of the call. The caller did not hear the positions from
-    `heard` to `sent`, because the stream had ended. None: the call ended with the stream."""
+    `heard` to `sent`, because the stream had ended. None means that the call ended with the stream.
+    """
 
     sid: str
     at: int

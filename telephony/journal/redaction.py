@@ -36,7 +36,7 @@ _NOISE: NDArray[np.float64] = np.random.default_rng(1).standard_normal(48_000)
 
 @dataclass(slots=True)
 class Redaction:
-    """What is masked. `digits`: keys; `secrets`: these values, in any text; `audio`: both voices.
+    """What is masked. `digits`: keys; `secrets`: these values, in any text; `audio` is both voices.
 
     A pattern may match across the pieces of a transcript. With `patterns`, pieces are masked completely, and complete
     texts by the patterns.

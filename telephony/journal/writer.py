@@ -31,7 +31,7 @@ _LINE_BREAKS = str.maketrans("\r\n", "  ")
 def open_journal(
     path: Path | None, *, redaction: Redaction | None = None, compress: bool = False, disk: Disk = DISK
 ) -> Journal:
-    """A writer to `path`. None: a journal that is off."""
+    """A writer to `path`. None means a journal that is off."""
     return NullJournal() if path is None else JournalWriter(path, redaction=redaction, compress=compress, disk=disk)
 
 
@@ -61,7 +61,7 @@ class JournalWriter:
     truncated after its last whole line; later lines are written after a `lost` record. `lost` counts the records that
     are not in the file.
 
-    `redaction` is applied in the thread, before lines reach the disk. `compress`: a process of the lowest priority
+    `redaction` is applied in the thread, before lines reach the disk. `compress` is a process of the lowest priority
     compresses the file after the call.
     """
 
@@ -109,7 +109,8 @@ class JournalWriter:
 
     def finish(self, within_s: float | None = None) -> bool:
         """Closes the journal, and waits until everything is on the disk. Blocks, so do not call it on an event loop.
-        False: it is not on the disk yet."""
+        False means that it is not on the disk yet.
+        """
         self.close()
         return self.closed.wait(within_s)
 

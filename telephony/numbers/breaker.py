@@ -40,8 +40,9 @@ class CircuitBreaker:
         return self._retry_at is None or (now >= self._retry_at and now >= self._probe_until)
 
     def tries(self, now: float) -> None:
-        """Note that a call uses the endpoint. While the breaker is open, no other call may try the endpoint until the
-        result of this call is known, or `open_s` seconds have passed."""
+        """Registers that a call uses the endpoint. While the breaker is open, no other call may try the endpoint until
+        the result of this call is known, or `open_s` seconds have passed.
+        """
         if self._retry_at is not None:
             self._probe_until = now + self._open_s
 

@@ -86,10 +86,11 @@ class Step(Part):
     """A transfer target by its name, a number, or a `sip:` address. If the call is not answered, the next step
     follows."""
     voicemail: bool | Text | None = None
-    """Record a message of the caller after a greeting. `true`: the default greeting in the language of the call. A
-    text: this greeting."""
+    """Record a message of the caller after a greeting. `true` is the default greeting in the language of the call. A
+    text: this greeting.
+    """
     say: bool | Text | None = None
-    """Say a text and hang up. `true`: the default text in the language of the call."""
+    """Say a text and hang up. `true` is the default text in the language of the call."""
     ring_s: float = Field(default=25.0, ge=5, le=600)
     """How long `dial` rings, in seconds."""
     max_s: int = Field(default=120, ge=5, le=3600)
@@ -114,8 +115,9 @@ class Step(Part):
 
 
 class Limits(Part):
-    """The limits of one number. 0: the number has no limit of its own. The limits of the settings apply as well. Each
-    process counts its own calls."""
+    """The limits of one number. 0 means that the number has no limit of its own. The limits of the settings apply as
+    well. Each process counts its own calls.
+    """
 
     max_calls: int = Field(default=0, ge=0)
     """The maximum number of calls at the same time."""
@@ -212,8 +214,9 @@ class NumberConfig(Part):
     """Values for the agent's instructions. A `{name}` in the instructions is replaced by the value with this name.
     Values whose name is not in the instructions are added at their end. Tools find all values in `Call.data`."""
     greeting: Text | Path | None = "Greet the caller and ask how you can help."
-    """Instructions for the first words, or an audio file (`greeting = { file = "hello.wav" }`). Empty: the caller
-    speaks first."""
+    """Instructions for the first words, or an audio file (`greeting = { file = "hello.wav" }`). An empty value means
+    that the caller speaks first.
+    """
     language: Language = "en"
     languages: tuple[Language, ...] = ()
     """Further languages that callers may get."""
@@ -228,7 +231,9 @@ class NumberConfig(Part):
     voices: dict[Language, str] = Field(default_factory=dict)
     """The voices of the model for languages."""
     hours: str | Hours | None = None
-    """The opening hours, or the name of opening hours in the configuration. None: the number is always open."""
+    """The opening hours, or the name of opening hours in the configuration. None means that the number is always
+    open.
+    """
     closed: tuple[Step, ...] = (Step(say=True),)
     """The steps for callers while the number is closed."""
     models: tuple[str, ...] = (MAIN,)
@@ -243,7 +248,7 @@ class NumberConfig(Part):
     recording: RecordingConfig = RecordingConfig()
     limits: Limits = Limits()
     account: str = MAIN
-    """The name of the account that has the number. `main`: the account of the settings."""
+    """The name of the account that has the number. `main` is the account of the settings."""
     fallback_url: Annotated[str, AfterValidator(_check_fallback_url)] = ""
     """The address that Twilio requests while this server is down: a TwiML Bin, or an address on another server.
     Default: an address of this server."""

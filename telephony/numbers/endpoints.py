@@ -56,7 +56,7 @@ class Endpoints:
         return {name: breaker.state(now) for name, breaker in self._breakers.items()}
 
     def failed(self, name: str) -> None:
-        """Note that a call failed because of this endpoint."""
+        """Registers that a call failed because of this endpoint."""
         breaker, now = self.breaker(name), asyncio.get_running_loop().time()
         was_open = breaker.state(now) is not BreakerState.CLOSED
         breaker.failed(now)

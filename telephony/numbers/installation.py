@@ -32,11 +32,11 @@ class NumberPlan:
     account: str
     """The name of the account."""
     now: VoiceWebhook | None
-    """The present webhook. None: the account does not have the number."""
+    """The present webhook. None means that the account does not have the number."""
     wanted: VoiceWebhook | None
-    """The webhook that the configuration requires. None: the configuration does not have the number."""
+    """The webhook that the configuration requires. None means that the configuration does not have the number."""
     problem: str = ""
-    """Why the number cannot be changed, and what to do."""
+    """The reason why the number cannot be changed, and what to do."""
     warning: str = ""
 
     @property

@@ -77,7 +77,7 @@ def language_of(number: NumberConfig, caller: str) -> str:
 
 def text_in(text: bool | str | dict[str, str] | None, language: str) -> str | None:
     """Returns the text in a language. If `text` does not have the language, the result is the text in its first
-    language. None: use the default text.
+    language. None means that use the default text.
     """
     if isinstance(text, dict):
         return text.get(language) or text.get(language.partition("-")[0]) or next(iter(text.values()), None)

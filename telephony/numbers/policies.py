@@ -53,7 +53,7 @@ class ConsentConfig(Part):
     text: Text = ""
     """The words of the audio file of `notice`. The call record has them as evidence."""
     asks: bool = False
-    """True: the call is recorded only after the caller has said yes or pressed `accept_key`."""
+    """True means that the call is recorded only after the caller has said yes or pressed `accept_key`."""
     answer_s: float = Field(default=15.0, gt=0)
     accept_key: str = "1"
     refuse_key: str = "9"

@@ -194,7 +194,7 @@ class AnswerClassifier:
         return None
 
     def greeted(self) -> None:
-        """Note that the agent has said its first words. Speech of the callee that begins later is an answer."""
+        """Registers that the agent has said its first words. Speech of the callee that begins later is an answer."""
         self._greeted = self._state is _State.TALKING
 
     @property

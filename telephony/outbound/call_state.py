@@ -44,7 +44,7 @@ class CallState:
     status: str = ""
     """Twilio's newest status; empty before the first one."""
     error: str = ""
-    """Why there was no call, or why it is unknown whether there was one."""
+    """The reason why there was no call, or why it is unknown whether there was one."""
     answered: bool = False
     not_made: bool = False
     """Whether the request had no answer, and a search has found that Twilio made no call."""
@@ -62,16 +62,16 @@ class CallState:
     # --- the answer to `POST Calls` ----------------------------------------------------------------------------------
 
     def created(self, sid: str, now: float) -> None:
-        """Note that Twilio made the call."""
+        """Registers that Twilio made the call."""
         self.identified(sid, now)
 
     def refused(self, error: str) -> None:
-        """Note that Twilio did not make the call."""
+        """Registers that Twilio did not make the call."""
         if self.sid is None:
             self._end("failed", error)
 
     def uncertain(self, error: str, now: float) -> None:
-        """Note that Twilio may have made the call."""
+        """Registers that Twilio may have made the call."""
         if self.sid is None and not self.over:
             self.error = error
             self._searching = True
@@ -80,7 +80,9 @@ class CallState:
     # --- news --------------------------------------------------------------------------------------------------------
 
     def identified(self, sid: str, now: float) -> bool:
-        """Takes the `CallSid` of a webhook with our token. False: the call was given up, or it is a second call."""
+        """Takes the `CallSid` of a webhook with our token. False means that the call was given up, or it is a second
+        call.
+        """
         if self.over and self.sid is None:
             return False
         if self.sid is not None and self.sid != sid:
@@ -101,21 +103,22 @@ class CallState:
         self.answered = self.answered or any(known.status == "in-progress" for known in self._progress.states)
 
     def fetched(self, status: str, now: float) -> None:
-        """Takes the status from the API. It may be older than what is known, so it never sets the call back."""
+        """Handles the status from the API. It may be older than what is known, so it never sets the call back."""
         self._failed_fetches = 0
         self._news(now)
         if status in ENDED or (status == "in-progress" and not self.over):
             self._become(status)
 
     def stream_started(self, now: float) -> None:
-        """Note that the call has a media stream. So it was answered, even if no callback said so."""
+        """Registers that the call has a media stream. So it was answered, even if no callback said so."""
         self._news(now)
         if not self.over:
             self._become("in-progress")
 
     def stream_ended(self, now: float) -> None:
-        """Note that the media stream has ended. The call will probably end now. If no callback comes within 1 s,
-        `next_step` returns `FETCH`: request the call's status from Twilio."""
+        """Registers that the media stream has ended. The call will probably end now. If no callback comes within 1 s,
+        `next_step` returns `FETCH`: request the call's status from Twilio.
+        """
         if not self.over:
             self.deadline = now + 1.0
 
@@ -131,7 +134,7 @@ class CallState:
         return NextStep.FETCH if self.sid is not None else NextStep.WAIT
 
     def listed(self, sid: str | None, now: float) -> None:
-        """Takes the result of listing the account's calls: the SID of this call, or None if it is not in the list."""
+        """Handles the result of listing the account's calls: the SID of this call, or None if it is not in the list."""
         if sid is not None:
             self.identified(sid, now)
         elif self._searching and self._listings >= len(_LIST_AFTER_S):
@@ -141,7 +144,7 @@ class CallState:
             self._plan_listing(now)
 
     def listing_failed(self, now: float) -> None:
-        """Note that the account's calls could not be listed."""
+        """Registers that the account's calls could not be listed."""
         self._failed_listings += 1
         self._listings = max(0, self._listings - 1)
         if self._failed_listings >= _MAX_FAILED_LISTINGS:
@@ -150,7 +153,7 @@ class CallState:
             self._plan_listing(now)
 
     def fetch_failed(self, now: float, *, gone: bool = False) -> None:
-        """Note that the call could not be fetched. `gone`: Twilio does not know the call."""
+        """Registers that the call could not be fetched. `gone` means that Twilio does not know the call."""
         self._failed_fetches += 1
         if gone and self._failed_fetches > 3:
             self._end("failed", "Twilio does not know this call any more.")

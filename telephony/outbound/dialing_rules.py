@@ -76,7 +76,7 @@ class DialingRules:
         return cls(quiet_from=time(0), quiet_until=time(0))
 
     def check(self, to: str, *, from_: str, now: datetime, timezone: str | None = None) -> str:
-        """Returns the number in E.164. `timezone`: the time zone of this callee, if it is known.
+        """Returns the number in E.164. `timezone` is the time zone of this callee, if it is known.
 
         Raises:
             CallRefused: the number is invalid, has special costs, lies in another country, has quiet hours now, or is

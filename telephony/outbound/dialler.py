@@ -41,11 +41,12 @@ class Clearance(Protocol):
     """Says whether a call may be requested now, by what all processes share."""
 
     async def problem(self, call: PlacedCall) -> str:
-        """Returns why the call may not be requested. Empty: it may, and no other call of ours goes to its number until
-        `over`."""
+        """Returns why the call may not be requested. An empty value means that it may, and no other call of ours goes
+        to its number until `over`.
+        """
 
     async def over(self, call: PlacedCall) -> None:
-        """Note that the call is over."""
+        """Registers that the call is over."""
 
 
 class Dialler:
@@ -106,7 +107,7 @@ class Dialler:
         return [call for call in self.calls.values() if not call.is_over]
 
     def place(self, plan: CallPlan, token: str | None = None) -> PlacedCall:
-        """Places a call. Returns at once. `token`: the call's token, where it has one already.
+        """Places a call. Returns at once. `token` is the call's token, where it has one already.
 
         Raises:
             CallRefused: see `DialingRules.check`; or a call to this number is not over yet.
@@ -261,8 +262,9 @@ class Dialler:
     # --- Twilio's webhooks -------------------------------------------------------------------------------------------
 
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
-        """Handles Twilio's request for the TwiML of a call that was answered. None: the call is not wanted, or no
-        longer."""
+        """Handles Twilio's request for the TwiML of a call that was answered. None means that the call is not wanted,
+        or no longer.
+        """
         call = self.calls.get(token)
         if call is None or call.cancelled or not call.identified(call_sid):
             return None

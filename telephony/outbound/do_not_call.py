@@ -240,8 +240,8 @@ def opt_out(do_not_call: DoNotCall | None = None) -> FunctionTool:
 
 
 async def opted_out(call: Call, source: OptOutSource, remark: str, file: DoNotCall | None = None) -> bool:
-    """Puts the other party of a call on the do-not-call list of its application, and into `file`. False: the number is
-    not known.
+    """Puts the other party of a call on the do-not-call list of its application, and into `file`. False means that the
+    number is not known.
 
     Raises:
         RecordsUnavailable, RecordRefused, OSError, CallRefused: a list cannot be written.

@@ -36,7 +36,7 @@ class KeypadOptOut:
         await self._group.__aexit__(None, None, None)
 
     def pressed(self, call: Call, digit: str) -> None:
-        """Takes a key that the other party has pressed."""
+        """Handles a key that the other party has pressed."""
         if digit == self._key:
             self._group.create_task(self._opt_out(call), name="opt-out by key")
 

@@ -32,8 +32,8 @@ class OptOutList:
     """Adds numbers to the list, and says whether a number is on it.
 
     While the database is down, a copy of the list is used. The copy is at most ten seconds older than the outage. If
-    there is no copy, no number is called. `file`: the file of TELEPHONY_DO_NOT_CALL. `simulation`: the calls of this
-    application are simulated, so its opt-outs stay in memory.
+    there is no copy, no number is called. `file` is the file of TELEPHONY_DO_NOT_CALL. `simulation` means that the
+    calls of this application are simulated, so its opt-outs stay in memory.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class OptOutList:
         self._version = ""
 
     async def problem(self, number: str) -> str:
-        """Returns why this number may not be called. Empty: it is not on the list."""
+        """Returns why this number may not be called. An empty value means that it is not on the list."""
         try:
             found = await self.has(number)
         except (RecordsUnavailable, RecordRefused) as error:
@@ -78,7 +78,7 @@ class OptOutList:
         self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
     ) -> bool:
         """Adds a number in E.164 to the records and to the file. What a simulated person asked for is kept in memory.
-        False: the number was on the list.
+        False means that the number was on the list.
 
         Raises:
             RecordsUnavailable, RecordRefused, OSError, CallRefused: the list cannot be written. The number may be in
@@ -102,7 +102,8 @@ class OptOutList:
         return added == 1
 
     async def remove(self, number: str) -> bool:
-        """Removes a number from the list of the records. False: it was not there. A line of the file is not removed.
+        """Removes a number from the list of the records. False means that it was not there. A line of the file is not
+        removed.
 
         Raises:
             RecordsUnavailable, RecordRefused: the list cannot be written.

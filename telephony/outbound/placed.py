@@ -125,7 +125,7 @@ class PlacedCall(LiveControls):
     # --- for users ---------------------------------------------------------------------------------------------------
 
     async def answered(self) -> bool:
-        """Waits until a person or a machine answers. False: the call ended without an answer."""
+        """Waits until a person or a machine answers. False means that the call ended without an answer."""
         return await asyncio.shield(self._answered)
 
     async def finished(self) -> CallResult[Any]:
@@ -161,7 +161,9 @@ class PlacedCall(LiveControls):
             pass
 
     def identified(self, sid: str) -> bool:
-        """Takes the `CallSid` of a webhook with our token. False: it is not this call, or the call was given up."""
+        """Takes the `CallSid` of a webhook with our token. False means that it is not this call, or the call was given
+        up.
+        """
         ours = self.state.identified(sid, self.now)
         self._changed.set()
         return ours
@@ -171,7 +173,9 @@ class PlacedCall(LiveControls):
         self._changed.set()
 
     def on_machine_detection(self, answered_by: str) -> None:
-        """Takes the result of Twilio's answering machine detection. It may come before the stream and after the end."""
+        """Handles the result of Twilio's answering machine detection. It may come before the stream and after the
+        end.
+        """
         self._answered_by = answered_by
         if self._opening is not None:
             self._opening.verdict(answered_by)
@@ -239,7 +243,7 @@ class PlacedCall(LiveControls):
 
     @property
     def output_json(self) -> Any:
-        """The result as JSON values, masked for records. None: there is none."""
+        """The result as JSON values, masked for records. None means that there is none."""
         output = None if self.result is None else self.result.output
         return None if self.form is None else self._for_records(self.form.type.plain(output))
 

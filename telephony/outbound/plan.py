@@ -24,7 +24,9 @@ Status = Literal["completed", "busy", "no-answer", "failed", "canceled", "refuse
 """The final statuses of Twilio, and `refused`: the call was not requested. `CallResult.error` says why."""
 
 AnsweredBy = Literal["", "human", "machine", "screening", "fax", "unknown"]
-"""Who answered a call. `screening`: an assistant screened the call and did not put it through. Empty: no answer."""
+"""Who answered a call. `screening` means that an assistant screened the call and did not put it through. An empty value
+means that no answer.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class CallResult(Generic[T]):
     """What a text model wrote about the call (TELEPHONY_TEXT_MODEL_URL, TELEPHONY_SUMMARIES)."""
     silence_s: float | None = None
     """How long a person who answered waited for the agent's first words, in seconds: from the end of what the person
-    said, until the words or the end of the call. None: no person answered."""
+    said, until the words or the end of the call. None means no person answered.
+    """
 
     @property
     def reached(self) -> bool:
@@ -79,7 +82,7 @@ class CallPlan:
     result: type[Any] | Mapping[str, Any] | None = None
     """The type of the result: a pydantic model, a dataclass, a TypedDict, or the JSON schema of an object."""
     machine: LeaveMessage | None = None
-    """The message for a voicemail. None: hang up on a machine."""
+    """The message for a voicemail. None means that hang up on a machine."""
     greeting: str = GREETING
     max_s: float | None = 600.0
     ring_s: int = 30
@@ -88,7 +91,7 @@ class CallPlan:
     detect: bool = True
     """Whether to find out who answered before the agent speaks."""
     timezone: str | None = None
-    """The time zone of the callee, for quiet hours. None: derived from the number."""
+    """The time zone of the callee, for quiet hours. None means derived from the number."""
     extension: str = ""
     """Keys that Twilio presses after the answer, such as `42`."""
     tools: tuple[FunctionTool, ...] = ()

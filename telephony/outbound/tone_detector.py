@@ -63,7 +63,7 @@ class ToneDetector:
         self._bursts: list[tuple[int, ...]] = []
 
     def feed(self, ulaw: bytes) -> list[Sound]:
-        """Takes a piece of audio. Returns the sounds that were recognised with it."""
+        """Handles a piece of audio. Returns the sounds that were recognised with it."""
         sounds: list[Sound] = []
         audio = self._rest + ulaw
         for at in range(0, len(audio) - FRAME + 1, FRAME):
@@ -118,7 +118,9 @@ class ToneDetector:
 
 
 def _tones(samples: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[int, ...]:
-    """Returns the one or two frequencies with nearly all the power of a frame. Empty: the frame is not a tone."""
+    """Returns the one or two frequencies with nearly all the power of a frame. An empty value means that the frame is
+    not a tone.
+    """
     power = np.abs(np.fft.rfft(samples * _WINDOW, _FFT)) ** 2
     power[: round(250 / _HZ)] = 0.0
     total = float(power.sum())

@@ -22,7 +22,7 @@ class EndedCall(Generic[T]):
     id: str
     """Our own id of a placed call; the `CallSid` of an inbound call."""
     sid: str | None = None
-    """Twilio's `CallSid`. None: Twilio assigned none."""
+    """Twilio's `CallSid`. None means Twilio assigned none."""
     direction: str = "inbound"
     """`inbound` or `outbound-api`."""
     caller: str = ""
@@ -30,7 +30,7 @@ class EndedCall(Generic[T]):
     status: str = "completed"
     """Twilio's final status, or `refused`."""
     ending: str = ""
-    """Why the call ended, in words. Empty for a call without an answer: its `status` says why."""
+    """The reason why the call ended, in words. Empty for a call without an answer: its `status` says why."""
     ending_code: str = ""
     """The reason of the end as a code: the name of an `EndReason` in lower case, or the status of a call without an
     answer."""
@@ -40,9 +40,9 @@ class EndedCall(Generic[T]):
     message_left: bool = False
     error: str = ""
     output: T | None = None
-    """The result. None: the conversation did not give it, or no result was requested."""
+    """The result. None means that the conversation did not give it, or no result was requested."""
     summary: str = ""
-    """The summary of a text model. Empty: no text model is configured."""
+    """The summary of a text model. An empty value means that no text model is configured."""
     transcript: tuple[Line, ...] = ()
     """The lines of the conversation, with what was heard of each."""
     agents: tuple[str, ...] = ()
@@ -56,11 +56,11 @@ class EndedCall(Generic[T]):
     """The numbers of `calls` and `failures`, by the name of the tool."""
     model: str = ""
     model_cost: float | None = None
-    """The cost of the model in US dollars. None: unknown."""
+    """The cost of the model in US dollars. None means unknown."""
     cost: float | None = None
     """The price of Twilio in `currency`. None: not known yet."""
     currency: str = ""
     journal: str = ""
-    """The path of the journal. Empty: there is none."""
+    """The path of the journal. An empty value means that there is none."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """The value of `Call.data` at the end of the call."""

@@ -35,7 +35,7 @@ that say the value, copied exactly. Leave out each field that the transcript doe
 
 
 class TextModel:
-    """A text model at `url`, the address that ends in `/v1`. `summarises`: whether it also writes summaries."""
+    """A text model at `url`, the address that ends in `/v1`. `summarises` says whether it also writes summaries."""
 
     def __init__(self, url: str, name: str, key: str | None = None, *, summarises: bool = False) -> None:
         self._url = url.rstrip("/") + "/chat/completions"

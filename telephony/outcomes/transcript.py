@@ -31,7 +31,7 @@ def as_text(transcript: Iterable[Line]) -> str:
 
 def transcript_of(call: Call, *, other: Literal["caller", "callee"]) -> tuple[Line, ...]:
     """Returns the lines of the conversation, with what was heard of each. Audio that was still on its way at the end
-    was not heard. `other`: the name of the person.
+    was not heard. `other` is the name of the person.
     """
     try:
         history = call.session.history

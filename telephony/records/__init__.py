@@ -32,8 +32,9 @@ __all__ = ["Claimed", "Records"]
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The result of `Records.claim`. `first`: this claim succeeded, because no earlier claim of the key is valid.
-    `value`: the value of the claim that is valid now."""
+    """The result of `Records.claim`. `first` means that this claim succeeded, because no earlier claim of the key is
+    valid. `value` is the value of the claim that is valid now.
+    """
 
     first: bool
     value: str = ""
@@ -89,8 +90,8 @@ class Records(Protocol):
         """Returns the calls that match, the newest first: one more than `query.limit`, if there are so many."""
 
     def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
-        """Returns the start and the id of the last of the `query.scan` calls that a page looks at. None: there are
-        fewer.
+        """Returns the start and the id of the last of the `query.scan` calls that a page looks at. None means that
+        there are fewer.
         """
 
     def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
@@ -99,7 +100,9 @@ class Records(Protocol):
         """
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
-        """Renews the lease of a process until `now + ttl_s`. False: the lease is new, or it had run out before."""
+        """Renews the lease of a process until `now + ttl_s`. False means that the lease is new, or it had run out
+        before.
+        """
 
     def is_alive(self, process: str, *, now: datetime) -> bool:
         """Returns whether this process holds a lease."""

@@ -78,12 +78,14 @@ class StoredToken:
     secret_hash: str
     scopes: frozenset[Scope]
     numbers: frozenset[str]
-    """Our numbers whose calls the client may see and control. Empty: all numbers."""
+    """Our numbers whose calls the client may see and control. An empty value means all numbers."""
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     parent: str = ""
-    """The id of the token that began this session. Or `OPERATOR` or `SINGLE_SIGN_ON`. Empty: this is a token."""
+    """The id of the token that began this session. Or `OPERATOR` or `SINGLE_SIGN_ON`. An empty value means that this is
+    a token.
+    """
 
     def is_valid(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
@@ -115,7 +117,7 @@ class AccessStore(Protocol):
         """Returns the tokens without sessions, the oldest first."""
 
     def revoke_token(self, token_id: str, now: datetime) -> bool:
-        """Revokes a token and its sessions. False: there is no such token, or it was revoked before."""
+        """Revokes a token and its sessions. False means that there is no such token, or it was revoked before."""
 
     def add_entry(self, entry: AuditEntry) -> None:
         """Appends to the audit. Nothing changes or deletes an entry."""
@@ -131,15 +133,15 @@ def token_text(token_id: str, secret: str) -> str:
 
 
 def split_token(text: str) -> tuple[str, str] | None:
-    """Returns the id and the secret of a token. None: the text is no token."""
+    """Returns the id and the secret of a token. None means that the text is no token."""
     token_id, dot, secret = text.removeprefix(_PREFIX).partition(".")
     is_token = text.startswith(_PREFIX) and bool(dot and token_id and secret) and len(text) <= 200 and text.isascii()
     return (token_id, secret) if is_token else None
 
 
 def hash_secret(secret: str, *, bound_to: str = "") -> str:
-    """Returns the hash of a secret that the records keep. `bound_to`: a second secret. The same hash results only with
-    the same second secret.
+    """Returns the hash of a secret that the records keep. `bound_to` is a second secret. The same hash results only
+    with the same second secret.
     """
     if bound_to:
         return hmac.new(bound_to.encode(), secret.encode(), sha256).hexdigest()

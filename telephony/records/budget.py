@@ -25,7 +25,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The limits for all calls of a day together. 0: no limit."""
+    """The limits for all calls of a day together. 0 means no limit."""
 
     minutes: float = 0.0
     cost: float = 0.0

@@ -47,7 +47,7 @@ class CallQuery:
     status: str = ""
     """The status, or the code of the ending."""
     endings: tuple[str, ...] = ()
-    """Codes of endings (`CallRecord.ending_code`), one of which matches. Empty: all."""
+    """Codes of endings (`CallRecord.ending_code`), one of which matches. An empty value means all."""
     text: str = ""
     """Words of the summary, the outcome, the result, the reason, or a part of a number as it is shown."""
     is_open: bool = False
@@ -59,7 +59,9 @@ class CallQuery:
     after: tuple[datetime, str] | None = None
     """The start and the id of the last call of the page before."""
     scan: int = 0
-    """How many calls a page looks at, at most. A page may then be short, or empty, and have a next page. 0: all."""
+    """How many calls a page looks at, at most. A page may then be short, or empty, and have a next page. 0 means
+    all.
+    """
     until: tuple[datetime, str] | None = None
     """The start and the id of the last call that the page looks at."""
 
@@ -96,7 +98,7 @@ def _has_text(row: CallRecord, text: str) -> bool:
 class CallPage:
     calls: list[CallRecord]
     cursor: str
-    """The cursor of the next page. Empty: this is the last one."""
+    """The cursor of the next page. An empty value means that this is the last one."""
 
 
 def page_of(rows: list[CallRecord], query: CallQuery) -> CallPage:

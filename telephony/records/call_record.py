@@ -81,7 +81,7 @@ class CallRecord:
     """Twilio's status: `queued`, `ringing`, `in-progress`, `completed`, `busy`, `no-answer`, `failed`, `canceled`; or
     `interrupted`."""
     reason: str = ""
-    """Why our side ended the call. Empty until then."""
+    """The reason why our side ended the call. Empty until then."""
     error: str = ""
     answered_by: str = ""
     message_left: bool = False
@@ -100,14 +100,15 @@ class CallRecord:
     """When the last update was made."""
     duration_s: int | None = None
     cost: float | None = None
-    """The price of Twilio in `currency`. None: unknown."""
+    """The price of Twilio in `currency`. None means unknown."""
     currency: str = ""
     subject: str = ""
     """A keyed hash of the number of the other party (`subjects.SubjectKey`). It stays when the number is masked."""
     answered_at: datetime | None = None
     ending: str = ""
-    """Why the call ended, as a code: the name of an `EndReason` in lower case, Twilio's status of a call without an
-    answer, or why the call was refused. `reason` has it in words."""
+    """The reason why the call ended, as a code: the name of an `EndReason` in lower case, Twilio's status of a call
+    without an answer, or why the call was refused. `reason` has it in words.
+    """
     agents: list[str] | None = None
     """The agents that have spoken, in order. `agent` is the last one."""
     outcome: str = ""
@@ -124,7 +125,7 @@ class CallRecord:
     usage: dict[str, Any] | None = None
     """The number of tokens by modality."""
     model_cost: float | None = None
-    """The cost of the model in US dollars. None: unknown."""
+    """The cost of the model in US dollars. None means unknown."""
     journal: str = ""
     """The path of the journal."""
     variant: str = ""
@@ -154,12 +155,12 @@ class CallRecord:
 
     @property
     def ending_code(self) -> str:
-        """Why the call ended, as a code. Empty while it goes on."""
+        """The reason why the call ended, as a code. Empty while it goes on."""
         return self.ending or (self.status if self.over else "")
 
     @property
     def ending_words(self) -> str:
-        """Why the call ended, in words. Empty while it goes on."""
+        """The reason why the call ended, in words. Empty while it goes on."""
         return self.reason or (self.error if self.over else "") or _WORDS.get(self.ending_code, self.ending_code)
 
 
@@ -182,8 +183,8 @@ class CallUpdate:
 
 
 def updated(row: CallRecord | None, update: CallUpdate) -> CallRecord | None:
-    """Returns the record after the update. None: the update does not apply, because the call is not known and does not
-    begin, or because another process handles it.
+    """Returns the record after the update. None means that the update does not apply, because the call is not known and
+    does not begin, or because another process handles it.
     """
     if row is None:
         if not update.begins:

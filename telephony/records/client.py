@@ -74,9 +74,9 @@ _MAX_ATTEMPTS = 5
 
 
 def open_records(settings: Settings) -> Records | None:
-    """Returns the database of the settings, without connecting to it. None: the records are in the memory of this
-    process, because the settings say so, or because the default data directory cannot be written to. The log says the
-    latter.
+    """Returns the database of the settings, without connecting to it. None means that the records are in the memory of
+    this process, because the settings say so, or because the default data directory cannot be written to. The log says
+    the latter.
 
     Raises:
         SettingsError: the driver of the database is not installed, or TELEPHONY_DATA_DIR cannot be written to.
@@ -165,7 +165,7 @@ class RecordsClient:
 
     @property
     def database(self) -> Records | None:
-        """The database. None: the records are in the memory of this process."""
+        """The database. None means that the records are in the memory of this process."""
         return self._database
 
     @property
@@ -340,7 +340,7 @@ class RecordsClient:
         return await self._run(lambda records: records.purge(before, dry_run=dry_run), 60.0)
 
     async def flush(self, within_s: float) -> bool:
-        """Waits until all updates are written. False: they are not, within this time."""
+        """Waits until all updates are written. False means that they are not, within this time."""
         try:
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
@@ -497,7 +497,9 @@ class RecordsClient:
             self._wake_up.set()
 
     def _renewed(self, held: bool) -> None:
-        """`held`: the lease has not run out since the last renewal. Only then are the leases of others judged."""
+        """`held` means that the lease has not run out since the last renewal. Only then are the leases of others
+        judged.
+        """
         self._has_lease = held
         self._renew_at = asyncio.get_running_loop().time() + RENEW_S
         if not held:

@@ -224,7 +224,7 @@ class DatabaseRecords:
 
     @contextmanager
     def _transaction(self, *, reads: bool = False) -> Iterator[Connection]:
-        """`reads`: the transaction only reads."""
+        """`reads` means that the transaction only reads."""
         try:
             if self._create and not self._is_ready:
                 self._prepare()

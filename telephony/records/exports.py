@@ -16,7 +16,7 @@ class Export:
 
     path: Path
     call_id: str = ""
-    """The id of the call in the file. Empty: the file has several calls."""
+    """The id of the call in the file. An empty value means that the file has several calls."""
 
     def __str__(self) -> str:
         return f"{self.call_id}\t{self.path}"

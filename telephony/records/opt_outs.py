@@ -56,7 +56,7 @@ class OptOuts(Protocol):
         """Adds entries. Returns how many of them are new. A known entry stays as it is."""
 
     def remove(self, subject: str) -> bool:
-        """Removes an entry. False: the number was not on the list."""
+        """Removes an entry. False means that the number was not on the list."""
 
     def among(self, subjects: Collection[str]) -> set[str]:
         """Returns the given subjects that are on the list."""

@@ -55,7 +55,7 @@ class Message:
     attempts: int = 0
     """The number of times that the message was claimed."""
     error: str = ""
-    """Why the last attempt failed."""
+    """The reason why the last attempt failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,15 @@ class Outbox(Protocol):
         message for `lease_s` seconds. After that a message is due again, unless `settle` was called for it."""
 
     def settle(self, message: Message) -> bool:
-        """Stores the `state`, `due_at` and `error` of a claimed message after an attempt to deliver it. False: another
-        process has claimed the message since, and nothing was stored."""
+        """Stores the `state`, `due_at` and `error` of a claimed message after an attempt to deliver it. False means
+        that another process has claimed the message since, and nothing was stored.
+        """
 
     def messages(self, *, state: MessageState | None = None, limit: int = 100) -> list[Message]:
         """Returns the newest messages."""
 
     def redeliver(self, ids: Sequence[str] | None, now: datetime) -> int:
-        """Makes these messages due. None: all dead messages. Returns their number."""
+        """Makes these messages due. None means all dead messages. Returns their number."""
 
     def waiting(self) -> Waiting:
         """Returns the messages that are not delivered yet."""

@@ -266,7 +266,9 @@ contacts = Table(
     Index("ix_telephony_contacts_subject", "subject"),
     Index("ix_telephony_contacts_due", "campaign", "next_at", sqlite_where=_is_pending, postgresql_where=_is_pending),
 )
-"""The contacts. `queued_until`: until then an attempt waits in the queue, or the limits of the campaign allow none."""
+"""The contacts. `queued_until` means that until then an attempt waits in the queue, or the limits of the campaign allow
+none.
+"""
 
 _is_in_progress = text("outcome = ''")
 
@@ -301,12 +303,13 @@ attempts = Table(
     Index("ix_telephony_attempts_subject", "subject", "started_at"),
     Index("ix_telephony_attempts_open", "owner", sqlite_where=_is_in_progress, postgresql_where=_is_in_progress),
 )
-"""The attempts. The id of an attempt is also the token of its call and the id of its call record. `requests`: how often
-Twilio may have been asked to make the call."""
+"""The attempts. The id of an attempt is also the token of its call and the id of its call record. `requests` says how
+often Twilio may have been asked to make the call.
+"""
 
 
 def version_of(connection: Connection) -> int:
-    """Returns the version of the schema. 0: there are no tables yet."""
+    """Returns the version of the schema. 0 means that there are no tables yet."""
     if not inspect(connection).has_table(schema.name):
         return 0
     return int(connection.execute(select(schema.c.version)).scalar_one())

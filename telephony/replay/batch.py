@@ -23,8 +23,9 @@ __all__ = ["Job", "junit_of", "run", "spread_of", "spread_text", "summary_text",
 @dataclass(frozen=True, slots=True)
 class Job:
     """One replay to run. `agent` is an import string. `options` are those of `replay_call`. `page` is the file of the
-    HTML page, and `sounds` the folder of its audio; None: no page. `brief`: the text leaves out what changed since the
-    recording, because a summary says it."""
+    HTML page, and `sounds` the folder of its audio; None means no page. `brief` means that the text leaves out what
+    changed since the recording, because a summary says it.
+    """
 
     path: Path
     agent: str | None = None

@@ -64,8 +64,8 @@ class Behaviour:
 
 
 def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) -> Behaviour:
-    """Returns the behaviour in a journal's records. Incoming messages are ignored. `schema`: leave out what journals of
-    that schema do not have.
+    """Returns the behaviour in a journal's records. Incoming messages are ignored. `schema` means that leave out what
+    journals of that schema do not have.
     """
     reader = BehaviourReader(schema)
     for index, record in records:

@@ -41,7 +41,9 @@ class CallDiffers(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool. `arguments` are those of the model. `ms` is the duration; None: the tool did not return."""
+    """One call of a tool. `arguments` are those of the model. `ms` is the duration; None means that the tool did not
+    return.
+    """
 
     name: str
     arguments: Any
@@ -82,7 +84,7 @@ class Usage:
 class HeardCall:
     """A call read from its journal. Each value is computed on first use. Times are milliseconds of the call.
 
-    `phone_audio`: the audio that a simulated phone played, which is more exact than the journal.
+    `phone_audio` is the audio that a simulated phone played, which is more exact than the journal.
     """
 
     def __init__(
@@ -129,7 +131,7 @@ class HeardCall:
 
     @property
     def ended(self) -> str:
-        """Why the call ended: `hung up` (by the caller), `agent hung up`, `failed: ...`."""
+        """The reason why the call ended: `hung up` (by the caller), `agent hung up`, `failed: ...`."""
         return str((self.recorded.end or {}).get("reason", ""))
 
     @property

@@ -136,7 +136,7 @@ class CallPlayer(ModelPlayer):
         return phone if model is None or (phone is not None and phone < model) else model
 
     def _next_of_phone(self) -> tuple[tuple[float, float] | None, _StreamPlayer | None]:
-        """Time and order of the next message of the phone, and its stream. None: a new stream."""
+        """Time and order of the next message of the phone, and its stream. None means a new stream."""
         first, from_stream = None, None
         for stream in self._streams:
             coming = stream.coming()

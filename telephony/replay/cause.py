@@ -41,8 +41,8 @@ _MODEL: Mapping[str, tuple[str, str]] = {
 
 
 def cause_of(divergence: Divergence, texts: Mapping[str, str]) -> str:
-    """Returns the cause in one sentence. Empty: no plain sentence is known for this difference. `texts` has the spoken
-    words by the id of the item.
+    """Returns the cause in one sentence. An empty value means that no plain sentence is known for this difference.
+    `texts` has the spoken words by the id of the item.
     """
     match divergence.lane:
         case "phone":

@@ -14,8 +14,9 @@ __all__ = ["Asked", "check_effects"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The options of a replay that may have no effect. `listens`: our own code listens to the caller's audio, as the
-    tone detector of an outgoing call does. `duration_s`: the length of the recording in seconds."""
+    """The options of a replay that may have no effect. `listens` means that our own code listens to the caller's audio,
+    as the tone detector of an outgoing call does. `duration_s` is the length of the recording in seconds.
+    """
 
     recorded_caller: bool
     simulated_caller: bool

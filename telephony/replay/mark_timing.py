@@ -64,7 +64,7 @@ class MarkTiming:
     _n_sent: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
 
     def frame(self, t: float, index: int) -> None:
-        """Takes a frame of the caller."""
+        """Handles a frame of the caller."""
         self._frames.append((t, index))
 
     def sent(self, record: Record) -> None:

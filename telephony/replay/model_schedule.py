@@ -53,25 +53,25 @@ class ModelSchedule:
         return self._attempts.popleft() if self._attempts else None
 
     def opened(self, now: float) -> int:
-        """Note that a connection was opened. Returns its number."""
+        """Registers that a connection was opened. Returns its number."""
         self._met["open"].append(now)
         return len(self._met["open"]) - 1
 
     def stream_began(self) -> None:
-        """Note that the caller's audio comes from a new stream."""
+        """Registers that the caller's audio comes from a new stream."""
         self._stream += 1
         self._audio_bytes.clear()
         self._audio_t.clear()
 
     def appended(self, n_bytes: int, now: float) -> bool:
-        """Note that audio of the caller was sent. Returns whether that may change `due`."""
+        """Registers that audio of the caller was sent. Returns whether that may change `due`."""
         total = (self._audio_bytes[-1] if self._audio_bytes else 0) + n_bytes
         self._audio_bytes.append(total)
         self._audio_t.append(now)
         return self._awaited_bytes is not None and total >= self._awaited_bytes
 
     def sent(self, type: str, message: Mapping[str, Any], now: float) -> None:
-        """Note that a command other than audio was sent."""
+        """Registers that a command other than audio was sent."""
         self._met[type].append(now)
         if recorded := self._recorded_ids[type]:
             for then, today in zip(recorded.popleft(), our_ids(message), strict=False):
@@ -79,7 +79,9 @@ class ModelSchedule:
                     self._renames[then] = today
 
     def due(self) -> float | None:
-        """Returns when the next message is due, or may be skipped. None: something else must be sent first."""
+        """Returns when the next message is due, or may be skipped. None means that something else must be sent
+        first.
+        """
         self._awaited_bytes = None
         head = self.head
         if head is None or head.session >= len(self._met["open"]):
@@ -104,8 +106,9 @@ class ModelSchedule:
         return max(due, self._head_since) + PATIENCE_S if waits else due
 
     def take(self, now: float) -> Incoming | None:
-        """Takes the next message if it is due. None: it is not due, or it was skipped because a trigger did not
-        happen."""
+        """Handles the next message if it is due. None means that it is not due, or it was skipped because a trigger did
+        not happen.
+        """
         due = self.due()
         if due is None or due > now + _DUE_LATER:
             return None

@@ -88,7 +88,7 @@ def replay_opening(recording: Recording, options: CallOptions) -> None:
 
 
 def _model(policy: Any) -> Callable[[], RealtimeModel] | None:
-    """Returns the model with the recorded turn policy. None: the default model has it."""
+    """Returns the model with the recorded turn policy. None means that the default model has it."""
     match policy:
         case {"type": "OurTurns", "minimum_speech_s": float(minimum_s), "silence_s": float(silence_s)}:
             duck_db = policy.get("duck_db")

@@ -101,7 +101,7 @@ class Perturbation:
         return bool(self.loss) or self.noise_dbfs is not None
 
     def voice(self, ulaw: bytes) -> bytes | None:
-        """Returns the frame that arrives when the caller sends this one. None: the frame is lost."""
+        """Returns the frame that arrives when the caller sends this one. None means that the frame is lost."""
         if self._happens("loss", self.loss):
             return None
         if self.noise_dbfs is None:
@@ -119,7 +119,7 @@ class Perturbation:
         return [due, due + 0.02] if self._happens("doubled", self.doubled_marks) else [due]
 
     def clear(self) -> ClearRace | None:
-        """Returns the fault of the next `clear`. None: no fault."""
+        """Returns the fault of the next `clear`. None means no fault."""
         if self._happens("race", self.clear_races):
             dice = self._dice_of("race")
             late = ClearRace(dice.uniform(0.0, _SCATTER_S))

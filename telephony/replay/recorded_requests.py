@@ -24,7 +24,7 @@ STATES = frozenset({"hold", "muted", "listening", "secret"})
 class RecordedRequest:
     """A request made at `t`, which ended at `ended_t` (None: never) with `outcome`.
 
-    `tool` is the `call_id` of the tool that made it; None: other code made it.
+    `tool` is the `call_id` of the tool that made it; None means that other code made it.
     """
 
     action: str
@@ -54,7 +54,7 @@ def decided_tools(requests: Iterable[RecordedRequest]) -> frozenset[str]:
 class RequestLog:
     """Collects the requests of a journal.
 
-    `complete`: the journal has the ends of requests, and only requests of users' code (schema 3).
+    `complete` means that the journal has the ends of requests, and only requests of users' code (schema 3).
     """
 
     def __init__(self) -> None:

@@ -38,7 +38,9 @@ class RecordedTools:
         slower_s: float = 0.0,
         decided: frozenset[str] = frozenset(),
     ) -> None:
-        """`decided`: the ids of the tool calls whose recorded approval or rejection is repeated. They wait for it."""
+        """`decided` means that the ids of the tool calls whose recorded approval or rejection is repeated. They wait
+        for it.
+        """
         self._clips = clips or {}
         self._left = list(tools)
         self._all = list(tools)

@@ -108,7 +108,7 @@ def make_tests(
 
 
 def _problem(journal: Path) -> str | None:
-    """Returns why this call cannot be a test. None: it can."""
+    """Returns why this call cannot be a test. None means that it can."""
     try:
         recording = load(raw_lines(journal), journal.parent.name)
     except JournalError as error:

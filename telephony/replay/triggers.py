@@ -50,7 +50,7 @@ class Triggers:
         self._cancels: dict[str, Trigger] = {}
 
     def sent(self, record: Record, type: str) -> None:
-        """Note that a command of this type was sent. Type `open`: a connection was opened."""
+        """Registers that a command of this type was sent. Type `open`: a connection was opened."""
         message = record.message
         if type == "open":
             self._counts["open"] += 1
@@ -77,7 +77,7 @@ class Triggers:
         self._audio = None
 
     def stream_ended(self) -> None:
-        """Note that no more audio comes, so that audio is no trigger."""
+        """Registers that no more audio comes, so that audio is no trigger."""
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:

@@ -134,7 +134,7 @@ class SimulatedAccount:
     ) -> SimulatedCall:
         """Calls one of the account's numbers. Returns when the call is over. Raises what `caller` raises.
 
-        `fields`: further fields of Twilio's requests, such as `StirVerstat`.
+        `fields` is further fields of Twilio's requests, such as `StirVerstat`.
         """
         call = self.start_ringing(to=to, caller=caller, from_=from_, fields=fields)
         try:

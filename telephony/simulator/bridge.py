@@ -16,7 +16,8 @@ _ANSWER_S = 30.0
 
 def bridge(ring: Callable[[Caller], None], *, verdict: str) -> Callee:
     """Returns the callee behind one of our numbers. `ring` starts the incoming call with the person at its other end.
-    `verdict`: the result of machine detection."""
+    `verdict` is the result of machine detection.
+    """
     answered: asyncio.Future[Handset] = asyncio.get_running_loop().create_future()
     over = asyncio.Event()
 

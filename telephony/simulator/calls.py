@@ -113,7 +113,7 @@ class SimulatedCall:
             raise self.failure
 
     async def joins(self) -> bool:
-        """Waits until the call enters its `room`. False: it ended before."""
+        """Waits until the call enters its `room`. False means that it ended before."""
         over, joined = asyncio.create_task(self._over.wait()), asyncio.create_task(self._joined.wait())
         try:
             await asyncio.wait({over, joined}, return_when=asyncio.FIRST_COMPLETED)

@@ -185,7 +185,7 @@ class Handset:
             self._waits = [wait for wait in self._waits if not self._settle(*wait)]
 
     def hear_beep(self) -> None:
-        """Note that the line has played the beep of a voicemail. The other handset hears it, too."""
+        """Registers that the line has played the beep of a voicemail. The other handset hears it, too."""
         self.beeped.set()
         if self._other is not None:
             self._other.beeped.set()

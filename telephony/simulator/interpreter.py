@@ -14,7 +14,7 @@ from .twiml import Document, Fetch, Verb
 __all__ = ["RAN_OUT", "Following", "LeaveDocument", "Verbs", "interpret"]
 
 Following = Document | Fetch | None
-"""The next document. None: the call is hung up."""
+"""The next document. None means that the call is hung up."""
 RAN_OUT = Document(())
 """The result after the last verb of a document."""
 

@@ -65,7 +65,7 @@ def check_create(form: Form, *, owned: Collection[str]) -> None:
 def check_caller_id(
     caller_id: str | None, *, noun: str, from_: str, to: str, inbound: bool, valid: Collection[str]
 ) -> None:
-    """Checks the `callerId` of a `<Dial>`. None: the `<Dial>` has none. Raises `Refused`.
+    """Checks the `callerId` of a `<Dial>`. None means that the `<Dial>` has none. Raises `Refused`.
 
     `from_` and `to` are the numbers of the call that dials. `valid` are the numbers of the account and the verified
     ones. https://www.twilio.com/docs/api/errors/13214: it is the calling number, the called number or a validated

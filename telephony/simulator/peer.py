@@ -47,8 +47,8 @@ class MediaPeer:
     """Twilio's side of one media stream over `connection`. It computes what the caller hears by itself, without the
     code of the product.
 
-    `drawn`: the delays, the jitter and the clock drift that were drawn from `line` for this call. `events`: what
-    happened, in order. `heard`: the audio that was played to the caller.
+    `drawn` is the delays, the jitter and the clock drift that were drawn from `line` for this call. `events` is what
+    happened, in order. `heard` is the audio that was played to the caller.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class Playout:
         return due
 
     def media(self, ulaw: bytes) -> bool:
-        """Queues audio. False: the buffer is full, and the audio is discarded."""
+        """Queues audio. False means that the buffer is full, and the audio is discarded."""
         if self.buffered + len(ulaw) > CAPACITY:
             return False
         if not ulaw:

@@ -70,7 +70,7 @@ class Leg(Protocol):
         """Sends the request for the `action` of a verb although the caller has hung up."""
 
     async def joins(self) -> bool:
-        """Waits until the leg is joined to the call that dialled it. False: it ended before."""
+        """Waits until the leg is joined to the call that dialled it. False means that it ended before."""
 
 
 class Conferences(Protocol):

@@ -22,7 +22,7 @@ _GREETING_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """The result of a synthetic call. Times are in seconds. None: it did not happen."""
+    """The result of a synthetic call. Times are in seconds. None means that it did not happen."""
 
     first_word_s: float | None = None
     """The time from the start of the call to the first sound of the agent."""

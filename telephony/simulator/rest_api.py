@@ -81,7 +81,7 @@ class _Api:
         self._twilio = twilio
 
     def guarded(self, do: _Do, known: frozenset[str]) -> Callable[[Request], Awaitable[Response]]:
-        """Returns an endpoint with its checks. `known`: the documented parameters of the query or the form."""
+        """Returns an endpoint with its checks. `known` is the documented parameters of the query or the form."""
 
         async def endpoint(request: Request) -> Response:
             try:

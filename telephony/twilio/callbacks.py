@@ -118,7 +118,7 @@ class CallProgress:
     states: list[CallStatus] = field(default_factory=list)
 
     def add(self, status: CallStatus) -> bool:
-        """Adds a callback. False: it is a repeat."""
+        """Adds a callback. False means that it is a repeat."""
         key = (status.sequence_number, status.status)
         if any((known.sequence_number, known.status) == key for known in self.states):
             return False

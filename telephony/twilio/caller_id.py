@@ -43,7 +43,7 @@ class Destination:
     to: str
     """A number, or a `sip:` address."""
     caller_id: str | None = None
-    """The number that the called party sees. None: Twilio shows the caller's own number."""
+    """The number that the called party sees. None means that Twilio shows the caller's own number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Parties:
 
     @property
     def number(self) -> str | None:
-        """A number of ours that Twilio accepts as `From` and as `callerId`. None: none is known."""
+        """A number of ours that Twilio accepts as `From` and as `callerId`. None means that none is known."""
         # The address that a client or a SIP device called may be no number of the account.
         found = (self.own, self.ours) if _is_device(self.theirs) else (self.ours, self.own)
         return next((address for address in found if address and is_number(address)), None)

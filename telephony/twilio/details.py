@@ -68,7 +68,7 @@ def sip_headers(form: Mapping[str, str]) -> dict[str, str]:
 
 
 def own_query(query: Mapping[str, str], *, is_form: bool) -> dict[str, str]:
-    """Returns the query parameters of the webhook's URL. `is_form`: Twilio's fields are in the query as well (a
-    GET).
+    """Returns the query parameters of the webhook's URL. `is_form` means that Twilio's fields are in the query as well
+    (a GET).
     """
     return {name: value for name, value in query.items() if not (is_form and _TWILIOS.fullmatch(name))}

@@ -141,7 +141,9 @@ def decode(message: str | bytes) -> Message:
 
 
 def _frame(text: str) -> Media | None:
-    """Returns the caller's audio in a usual form. None: the text has another form, or is no audio, or is not valid."""
+    """Returns the caller's audio in a usual form. None means that the text has another form, or is no audio, or is not
+    valid.
+    """
     try:
         if (found := _FRAME.fullmatch(text)) is not None:
             number, sid, track, chunk, timestamp, payload = found.groups()

@@ -75,7 +75,7 @@ class NumberWebhooks:
         self._path = path or default_path()
 
     async def set(self, number: str, webhook: VoiceWebhook, *, account: str | None = None) -> SavedWebhook:
-        """Sets the webhook of the number, and save the one from before our first change. `account`: the name of its
+        """Sets the webhook of the number, and save the one from before our first change. `account` is the name of its
         account in the file of numbers; without it, the status callback of the number stays.
 
         Raises:
@@ -104,7 +104,8 @@ class NumberWebhooks:
         return saved
 
     async def restore(self, saved: SavedWebhook, *, force: bool = False) -> bool:
-        """Restores the saved webhook. False: the webhook was changed elsewhere, so it stays; the saved one is deleted.
+        """Restores the saved webhook. False means that the webhook was changed elsewhere, so it stays; the saved one is
+        deleted.
 
         Raises:
             TwilioError: Twilio refused, or did not respond. The webhook is still saved.

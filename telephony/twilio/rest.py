@@ -205,7 +205,7 @@ class TwilioRest:
     # --- calls ---------------------------------------------------------------------------------------------------
 
     async def hang_up(self, call_sid: str) -> bool:
-        """Ends a call in any state. False: it had already ended."""
+        """Ends a call in any state. False means that it had already ended."""
         try:
             await self._ask("hang_up", lambda: self._client.calls(call_sid).update(status="completed"))
         except (TwilioNotFound, TwilioInvalidState):
@@ -288,7 +288,9 @@ class TwilioRest:
         return str(made.sid)
 
     async def pause_recording(self, call_sid: str) -> str | None:
-        """Pauses the running recording of a call, with silence in its place. Returns its SID. None: there is none."""
+        """Pauses the running recording of a call, with silence in its place. Returns its SID. None means that there is
+        none.
+        """
         current = self._client.calls(call_sid).recordings("Twilio.CURRENT")
         try:
             found = await self._ask(
@@ -299,7 +301,7 @@ class TwilioRest:
         return str(found.sid)
 
     async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Continues a paused recording. False: it has ended."""
+        """Continues a paused recording. False means that it has ended."""
         recording = self._client.calls(call_sid).recordings(recording_sid)
         try:
             await self._ask("resume_recording", lambda: recording.update(status="in-progress"))
@@ -308,7 +310,7 @@ class TwilioRest:
         return True
 
     async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Stops a recording and deletes it. False: it does not exist."""
+        """Stops a recording and deletes it. False means that it does not exist."""
         recording = self._client.calls(call_sid).recordings(recording_sid)
         try:
             try:
@@ -372,7 +374,7 @@ class TwilioRest:
         await self._ask("update_participant", lambda: participant.update(**options))
 
     async def remove_participant(self, conference_sid: str, call_sid: str) -> bool:
-        """Removes a participant, which ends that leg. False: the participant had already left."""
+        """Removes a participant, which ends that leg. False means that the participant had already left."""
         try:
             await self._ask(
                 "remove_participant", lambda: self._client.conferences(conference_sid).participants(call_sid).delete()
@@ -388,7 +390,7 @@ class TwilioRest:
         return Account(str(found.sid), str(found.status), str(found.type).lower() == "trial")
 
     async def phone_number(self, number: str) -> PhoneNumber | None:
-        """Returns the number `number` (E.164) of the account. None: the account does not have it."""
+        """Returns the number `number` (E.164) of the account. None means that the account does not have it."""
         listing = self._client.incoming_phone_numbers
         found = await self._ask("phone_number", lambda: listing.list(phone_number=number, limit=1))
         return PhoneNumber.of(found[0]) if found else None

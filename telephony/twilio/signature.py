@@ -71,7 +71,7 @@ def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]
 
 
 def check_header(keys: SigningKeys, signature: str | None, settings: str | None = None) -> Fault | None:
-    """Returns the fault of the headers, which needs no form. None: check the signature with the form."""
+    """Returns the fault of the headers, which needs no form. None means that check the signature with the form."""
     if not signature:
         return "unsigned"
     algorithm = get_signature_algorithm(settings).upper()

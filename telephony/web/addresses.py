@@ -55,7 +55,7 @@ class Addresses:
         return self._address("after-dial")
 
     def ladder(self, place: str, what: str = "") -> str:
-        """A step of the ladder of a call. `place` names the step (`RoutedCall.token`). `what`: what has happened."""
+        """A step of the ladder of a call. `place` names the step (`RoutedCall.token`). `what` is what has happened."""
         return self._address(f"ladder/{place}{what and '/'}{what}")
 
     def voicemail(self, what: str) -> str:

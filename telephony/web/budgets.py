@@ -30,7 +30,9 @@ class Budgets:
             self._of_all = self._of_number = Budget()
 
     async def problem(self, number: str) -> str:
-        """Returns why no call with this number may begin now, in words that name the settings. Empty: it may begin."""
+        """Returns why no call with this number may begin now, in words that name the settings. An empty value means
+        that it may begin.
+        """
         try:
             if self._of_all.is_set and await self._is_used_up(self._of_all, ""):
                 return (

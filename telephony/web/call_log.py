@@ -26,7 +26,7 @@ def ended_line(
     """Returns the log line for the end of a call.
 
     `ending` is in words. `responses_s` are the response latencies at the caller's ear. `cost` is the cost of the model
-    in US dollars; None: it is unknown.
+    in US dollars; None means that it is unknown.
     """
     latency = "no answers"
     if responses_s:

@@ -41,7 +41,9 @@ OUTBOUND = "outbound-api"
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """The names of the models of a call. Empty: the embedded model, or a model of the application's own."""
+    """The names of the models of a call. An empty value means the embedded model, or a model of the application's
+    own.
+    """
 
     speech: str = ""
     transcription: str = ""
@@ -115,7 +117,7 @@ class CallOutcomes:
     # --- inbound calls ---------------------------------------------------------------------------------------------
 
     def form(self) -> ResultForm | None:
-        """A form for one inbound call. None: no result is requested."""
+        """A form for one inbound call. None means that no result is requested."""
         return None if self._result is None else ResultForm(self._result)
 
     @property
@@ -131,7 +133,7 @@ class CallOutcomes:
         return {"result": call.masked(output), "model_cost": cost}
 
     def cost(self, usage: Usage, transcribed: Transcribed) -> float | None:
-        """Returns the cost of the models of a call in US dollars. None: a price is unknown."""
+        """Returns the cost of the models of a call in US dollars. None means that a price is unknown."""
         speech = self._prices.cost(self.models.speech, usage)
         if speech is None or not transcribed.used:
             return speech
@@ -235,8 +237,8 @@ def model_names(config: RealtimeModelConfig, run_config: RealtimeRunConfig, *, i
 
 
 def result_type(result: Any) -> ResultType | None:
-    """Returns the type of a result. None: no result is requested. Raises `UserError` for a type that cannot be a
-    result.
+    """Returns the type of a result. None means that no result is requested. Raises `UserError` for a type that cannot
+    be a result.
     """
     if result is None:
         return None

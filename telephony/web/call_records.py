@@ -126,8 +126,9 @@ class CallRecords:
     # --- calls of this process -------------------------------------------------------------------------------------
 
     def announced(self, info: CallInfo) -> None:
-        """Note that a webhook announced this call, and that its stream should come. If no stream comes here or
-        elsewhere, the caller has hung up before the first word."""
+        """Registers that a webhook announced this call, and that its stream should come. If no stream comes here or
+        elsewhere, the caller has hung up before the first word.
+        """
         if info.sid in self._live or info.sid in self._expected:
             return
         self.client.note(info.sid, **self._inbound(info), status="ringing")
@@ -139,7 +140,7 @@ class CallRecords:
         self.client.note(sid, begins=False, held_by=self.client.process, announce_s=_ELSEWHERE_S, **how)
 
     def on_ladder(self, sid: str, caller: str, call: LadderCall, *, within_s: float) -> None:
-        """Note that a step of its ladder has the call, for `within_s` at most. Then the call counts as ended."""
+        """Registers that a step of its ladder has the call, for `within_s` at most. Then the call counts as ended."""
         self._arrived(sid)
         now: dict[str, Any] = {
             "status": "in-progress",
@@ -153,7 +154,7 @@ class CallRecords:
         self._on_ladder[sid] = caller, call
 
     def ladder_ended(self, sid: str, caller: str, call: LadderCall, ending: str) -> None:
-        """Note that a step of its ladder has ended the call."""
+        """Registers that a step of its ladder has ended the call."""
         self._arrived(sid)
         self._on_ladder.pop(sid, None)
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "ending": ending}
@@ -169,8 +170,9 @@ class CallRecords:
         self.client.note(sid, begins=False, announce_s=hold_s, task=task)
 
     def turned_away(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
-        """Note that the webhook refused a call. `why` is one of a few fixed words. `is_busy`: the caller heard the busy
-        signal."""
+        """Registers that the webhook refused a call. `why` is one of a few fixed words. `is_busy` is the caller heard
+        the busy signal.
+        """
         how: dict[str, Any] = {"status": "busy" if is_busy else "completed", "ended_at": self._now(), "duration_s": 0}
         how |= {"ending": f"refused-{why}", "reason": f"refused: {REFUSED_CALLS[why]}"}
         how |= {"caller": self._kept(caller), "called": called, "subject": self.subjects.of(caller)}
@@ -200,8 +202,9 @@ class CallRecords:
             timer.cancel()
 
     def stream(self, call: Call, end: StreamEnd | None) -> None:
-        """Note that the call has a media stream, and so belongs to this process. Or, with `end`, that its media stream
-        has ended."""
+        """Registers that the call has a media stream, and so belongs to this process. Or, with `end`, that its media
+        stream has ended.
+        """
         now: dict[str, Any] = {"stream": OPEN, "document": "", "offered": 0, "sid": call.sid, **self._here()}
         now |= {"status": "in-progress", "reason": "", "ending": "", "answered_at": self._now()}
         if (journal := self._journal_of(call.sid)) is not None:
@@ -213,8 +216,9 @@ class CallRecords:
         self.client.note(self._key(call.info), begins=not is_ours, held_by=held_by, **now)
 
     def refused(self, call_sid: str, reason: str) -> None:
-        """Note that a media stream of this call was refused. This changes nothing if the call has or had another
-        stream."""
+        """Registers that a media stream of this call was refused. This changes nothing if the call has or had another
+        stream.
+        """
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "reason": self._mask(reason)}
         how["ending"] = REFUSED
         self._arrived(call_sid)
@@ -246,8 +250,8 @@ class CallRecords:
         goes_on: bool = False,
     ) -> None:
         """Writes the end of a call. `outcome` has more fields of its record. The webhook about it waits for `hold_s`,
-        or until `outcome` is called. `goes_on`: only the conversation with the agent has ended, and another step takes
-        the caller.
+        or until `outcome` is called. `goes_on` means that only the conversation with the agent has ended, and another
+        step takes the caller.
         """
         info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}
@@ -358,7 +362,7 @@ class CallRecords:
         return updated(row, CallUpdate(row.id, self._now(), False, changes)) or row
 
     async def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Returns why the stream of another process's call ended. None: unknown, or that process has ended.
+        """Returns why the stream of another process's call ended. None means unknown, or that process has ended.
 
         It waits up to two seconds until the other process has written the reason. It does not wait without a database,
         or while the database is down.

@@ -54,7 +54,9 @@ _KEY_S = 7 * 86_400.0
 
 
 def open_dialler(phone: PhoneServer) -> Dialler | None:
-    """Returns the dialler of the application. None: the account, our number or the public address is not configured."""
+    """Returns the dialler of the application. None means that the account, our number or the public address is not
+    configured.
+    """
     from ..twilio.rest import TwilioRest
 
     settings = phone.settings

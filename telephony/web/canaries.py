@@ -61,7 +61,7 @@ class Canaries:
         self._looked_at: float | None = None
 
     def of_call(self, call_sid: str) -> Version | None:
-        """Returns the version of the agent of this call. None: it was not chosen yet."""
+        """Returns the version of the agent of this call. None means that it was not chosen yet."""
         return self._versions.get(call_sid)
 
     def source(
@@ -70,8 +70,9 @@ class Canaries:
         canary: Canary | None = None,
         prepared: Callable[[AgentSource], AgentSource] = lambda agent: agent,
     ) -> AgentSource:
-        """A function that chooses the version of the agent for a call. `agent`: the present agent. `canary`: the canary
-        of the number. `prepared`: adds the facts of the number to the agent of the canary."""
+        """A function that chooses the version of the agent for a call. `agent` is the present agent. `canary` is the
+        canary of the number. `prepared` means that adds the facts of the number to the agent of the canary.
+        """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
             place, chosen = self._canary(info.called, canary)

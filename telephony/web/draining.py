@@ -66,8 +66,9 @@ async def drain_calls(
     on_poll: OnPoll | None = None,
 ) -> bool:
     """Refuses new calls, and waits `within_s` for live ones. Then the agent says goodbye in the rest, which takes
-    `farewell_s` at most. `expected`: how many calls still get their stream. Returns early once `stop_now()` is true.
-    `on_poll` is called ten times a second. Returns whether there was any call."""
+    `farewell_s` at most. `expected` says how many calls still get their stream. Returns early once `stop_now()` is
+    true. `on_poll` is called ten times a second. Returns whether there was any call.
+    """
     clock = asyncio.get_running_loop().time
 
     async def empty(within_s: float) -> bool:
@@ -120,7 +121,9 @@ def drained_by_signals(phone: PhoneServer) -> Iterator[None]:
 
 
 def _uvicorns_handlers() -> dict[int, Handler]:
-    """Returns the handlers of uvicorn, or of another application that it serves. Empty: there are none."""
+    """Returns the handlers of uvicorn, or of another application that it serves. An empty value means that there are
+    none.
+    """
     if threading.current_thread() is not threading.main_thread():
         return {}  # signals reach only the main thread
     found = {number: signal.getsignal(number) for number in _SIGNALS}

@@ -30,7 +30,7 @@ __all__ = ["NotStartedAnswer", "no_such_address", "unknown_path"]
 class NotStartedAnswer:
     """An exception handler for `NotStarted`: an apology for the caller, and the remedy in the log.
 
-    `settings` are those of the application; None: those of the environment.
+    `settings` are those of the application; None means those of the environment.
     """
 
     def __init__(self, settings: Settings | None) -> None:

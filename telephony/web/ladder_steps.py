@@ -132,6 +132,6 @@ def took(call: RoutedCall, what: str) -> None:
 
 
 def ladder_over(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, how: str) -> None:
-    """Note that the ladder has ended the call."""
+    """Registers that the ladder has ended the call."""
     why = "closed" if call.route.ladder is Ladder.CLOSED else "fallback"
     phone.call_records.ladder_ended(voice.call_sid, voice.caller, call, f"{why}-{how}")

@@ -99,8 +99,8 @@ class LiveNumbers:
     # --- calls -----------------------------------------------------------------------------------------------------
 
     def begin(self, sid: str, called: str, caller: str, now: datetime) -> RoutedCall | None:
-        """Returns the route of a new call. None: no number of the configuration was called. A repeated webhook gets the
-        same route again.
+        """Returns the route of a new call. None means that no number of the configuration was called. A repeated
+        webhook gets the same route again.
         """
         if (call := self._calls.get(sid)) is not None:
             return call
@@ -186,7 +186,7 @@ class LiveNumbers:
         return sid in self.book.keys
 
     def rest(self, call: RoutedCall) -> TwilioRest | None:
-        """Returns the client of the account of the number. None: use the client of the settings."""
+        """Returns the client of the account of the number. None means that use the client of the settings."""
         name = call.number.account
         if name not in call.book.config.accounts:
             return None

@@ -29,7 +29,7 @@ def load_agent(name: str) -> AgentSource:
 
 
 def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
-    """Returns the client of an account, in its region. None: its environment variables are not set."""
+    """Returns the client of an account, in its region. None means that its environment variables are not set."""
     key, secret = os.environ.get(account.api_key_env or "", ""), os.environ.get(account.api_secret_env or "", "")
     if key and secret:
         return TwilioRest(account.sid, key, secret, base_url=base_url, region=account.region.value)

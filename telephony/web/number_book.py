@@ -45,7 +45,7 @@ class NumberBook:
         return self.locales.of(language)
 
     def account_sid(self, number: NumberConfig) -> str | None:
-        """Returns the SID of the number's account. None: the account of the settings."""
+        """Returns the SID of the number's account. None means the account of the settings."""
         account = self.config.accounts.get(number.account)
         return None if account is None else account.sid
 

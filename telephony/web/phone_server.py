@@ -136,18 +136,18 @@ class PhoneServer:
     refusals: Repeats = field(default_factory=lambda: Repeats(log))
     """The log of refused calls."""
     tracing: Tracing | None = None
-    """Makes a trace of each call. None: no traces."""
+    """Makes a trace of each call. None means no traces."""
     keypad: KeypadOptOut | None = None
     """Puts a person on the do-not-call list who presses the key (TELEPHONY_OPT_OUT_KEY)."""
     numbers: LiveNumbers | None = None
-    """The configured numbers. None: there is no configuration."""
+    """The configured numbers. None means that there is no configuration."""
     canaries: Canaries = field(init=False)
     """The versions of the agents."""
     voicemails: Voicemails = field(init=False)
     campaigns: Campaigns | None = None
     """The campaigns in the records. None: the records are in memory."""
     ring_back: RingBack | None = None
-    """Recognises contacts of campaigns that call. None: there are no campaigns."""
+    """Recognises contacts of campaigns that call. None means that there are no campaigns."""
     ready: bool = False
 
     @property
@@ -168,7 +168,7 @@ class PhoneServer:
         return Addresses(base, self.instance, self.stream_admission.parameters)
 
     def answer(self, connection: HTTPConnection, info: CallInfo | None = None) -> tuple[AgentSource, CallOptions]:
-        """Returns the agent and the options for an inbound call. `info`: the call, where it is known."""
+        """Returns the agent and the options for an inbound call. `info` is the call, where it is known."""
         form = self.outcomes.form()
         options = self.options(connection, form)
         own = self.canaries.source(self.routing.source)
@@ -186,8 +186,8 @@ class PhoneServer:
         return with_form(agent if self.ring_back is None else self.ring_back.source(agent), form)
 
     def options(self, connection: HTTPConnection, form: ResultForm | None = None, *, agent: str = "") -> CallOptions:
-        """Returns the options for the call of this connection. `form`: the result that its agent fills in.
-        `agent`: the name of the agent, where it is known.
+        """Returns the options for the call of this connection. `form` is the result that its agent fills in. `agent` is
+        the name of the agent, where it is known.
 
         A softphone's call has no control, because Twilio's API does not know it. Only TwiML controls it.
         """
@@ -243,7 +243,9 @@ class PhoneServer:
             self.registry.begin_warm(info, *self.answer(connection, info))
 
     async def refuse_call(self, call_sid: str, caller: str) -> tuple[str, Refusal] | None:
-        """Returns why a new call is refused, and the answer to it. None: the call is accepted and has a place."""
+        """Returns why a new call is refused, and the answer to it. None means that the call is accepted and has a
+        place.
+        """
         is_known = self.limits.expects(call_sid) or self.registry.knows(call_sid)
         refused = self._refusal(call_sid, caller)
         if refused is None and not is_known and await self.budgets.problem(caller):

@@ -39,7 +39,9 @@ class Routing:
         return {number: name_of(source) for number, source in sources.items()}
 
     def name(self, called: str) -> str:
-        """Returns the name of the agent for this number, or of the function that picks it. Empty: there is none."""
+        """Returns the name of the agent for this number, or of the function that picks it. An empty value means that
+        there is none.
+        """
         return self.names.get("" if self._by_number is None else _plain(called), "")
 
     def serves(self, called: str) -> bool:

@@ -62,7 +62,7 @@ class FloodLimits:
         return False
 
     def fragments(self, count: int) -> None:
-        """Note that the message that is being received has this many frames."""
+        """Registers that the message that is being received has this many frames."""
         if count > MAX_FRAGMENTS:
             self._flooded("fragments", "cuts a message into too many frames")
 

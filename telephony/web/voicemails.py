@@ -49,8 +49,8 @@ class RecordingSource(Protocol):
 class Voicemails:
     """The messages of one application.
 
-    `source_of`: where the recordings of a call are. `keeps_audio`: whether voices are kept as they are; otherwise only
-    journals, which replace them by noise, have a message.
+    `source_of` says where the recordings of a call are. `keeps_audio` says whether voices are kept as they are;
+    otherwise only journals, which replace them by noise, have a message.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Voicemails:
             task.cancel()
 
     def message(self, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> None:
-        """Note that a caller has left a message. The recording is not complete yet."""
+        """Registers that a caller has left a message. The recording is not complete yet."""
         hold_s = _TRANSCRIPT_S if call.step.transcribe else _HOLD_S
         self._write(voice.call_sid, hold_s=hold_s, **self._about(voice, call, form))
 
@@ -125,7 +125,7 @@ class Voicemails:
         self._write(voice.call_sid, hold_s=hold_s, stored=bool(stored), file=stored)
 
     def _file(self, voice: VoiceRequest, ulaw: bytes) -> Path | None:
-        """Writes the message. Returns its file; None: no journals are written."""
+        """Writes the message. Returns its file; None means that no journals are written."""
         if self._journals.folder is None:
             return None
         if (journal := self._journals.path_of(voice.call_sid)) is not None and journal.exists():

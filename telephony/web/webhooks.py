@@ -108,7 +108,7 @@ def _is_of_account(phone: PhoneServer, voice: VoiceRequest, account_sid: str | N
 
 
 def _screened(phone: PhoneServer, info: CallInfo) -> Response | None:
-    """Returns the response to a caller whom the screening turns away. None: the caller may call."""
+    """Returns the response to a caller whom the screening turns away. None means that the caller may call."""
     if (screening := phone.defaults.screening) is None or not (why := screening.refusal(info)):
         return None
     phone.metrics.call_refused(why)
@@ -248,7 +248,7 @@ def _again(request: Request, phone: PhoneServer, voice: VoiceRequest) -> CallInf
 
 
 def _rescued(request: Request, phone: PhoneServer, voice: VoiceRequest) -> str | None:
-    """Returns the next step for a call to a configured number whose agent is lost. None: the number is not
+    """Returns the next step for a call to a configured number whose agent is lost. None means that the number is not
     configured.
     """
     if phone.numbers is None:

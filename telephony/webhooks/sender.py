@@ -75,7 +75,7 @@ class WebhookSender:
 
     @classmethod
     def of(cls, settings: Settings, client: RecordsClient, sources: Sources) -> WebhookSender | None:
-        """Returns the sender that the settings configure. None: TELEPHONY_WEBHOOK_URL is not set."""
+        """Returns the sender that the settings configure. None means that TELEPHONY_WEBHOOK_URL is not set."""
         if settings.telephony_webhook_url is None or settings.telephony_webhook_secret is None:
             return None
         if client.state == "memory":

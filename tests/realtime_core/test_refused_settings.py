@@ -20,7 +20,7 @@ LONG = "x" * 2000
 
 
 class Server(Peer):
-    """It takes all of an update or nothing, and has an opinion on each. `late`: updates wait for `answer`."""
+    """It takes all of an update or nothing, and has an opinion on each. `late` means that updates wait for `answer`."""
 
     def __init__(self, *, says_event_id: bool = True, says_param: bool = True) -> None:
         super().__init__()

@@ -61,7 +61,7 @@ def broken_tool(function: Function) -> Function:
 
 
 class Case:
-    """A session in which users' code is called at one place. `tool`: a call of the tool `t` gets there."""
+    """A session in which users' code is called at one place. `tool` means that a call of the tool `t` gets there."""
 
     def __init__(self, kind: UserCode, *, tool: bool = True, run: dict[str, Any] | None = None, **agent: Any) -> None:
         self.kind = kind

@@ -122,8 +122,9 @@ async def clinic(
     sources: Sources | None = None,
     **options: Any,
 ) -> AsyncIterator[Clinic]:
-    """`accounts`: the SIDs of further accounts by their names in the file. `models`: scripts of the endpoints by name;
-    `main` is that of the settings. `given`: more settings."""
+    """`accounts` is the SIDs of further accounts by their names in the file. `models` means that scripts of the
+    endpoints by name; `main` is that of the settings. `given`: more settings.
+    """
     sources = sources or Sources(5)
     scripts = {
         "silent": SILENT,

@@ -392,7 +392,7 @@ class Story:
 
     @property
     def reason(self) -> str:
-        """Why the call ended."""
+        """The reason why the call ended."""
         return str(self.records.of("end")[-1][1]["reason"])
 
     def spoken(self) -> dict[str, bytes]:

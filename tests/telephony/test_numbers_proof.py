@@ -141,7 +141,9 @@ class Listening:
         self.where = ""
 
     async def watch(self, phone: Handset, decided: Callable[[], str]) -> None:
-        """`decided`: why silence is meant now, such as the tone of a phone that rings. Empty: it is not."""
+        """`decided` says why silence is meant now, such as the tone of a phone that rings. An empty value means that it
+        is not.
+        """
         since = phone.now
         while True:
             await asyncio.sleep(0.1)

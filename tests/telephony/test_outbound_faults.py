@@ -50,7 +50,7 @@ ANSWERED_BY = {
     "verdict after the end": {"human", "unknown"},
     "wrong verdict": {"machine", "unknown"},
 }
-"""`unknown`: the verdict was lost, and they were gone before our own ear knew."""
+"""`unknown` means that the verdict was lost, and they were gone before our own ear knew."""
 EXPECTED = {"busy": "busy", "no answer": "no-answer"}
 COMBINATIONS = list(itertools.product(CREATE, CALLBACKS, CALLEES))
 

@@ -44,7 +44,9 @@ async def hangs_up(phone: Handset) -> None:
 
 @asynccontextmanager
 async def two(url: str | None, *, to_a: bool = True, **settings: Any) -> AsyncIterator[World]:
-    """Webhooks come to a, streams to b; what comes next is asked of a, unless not `to_a`. None: each has its memory."""
+    """Webhooks come to a, streams to b; what comes next is asked of a, unless not `to_a`. None means that each has its
+    memory.
+    """
     async with world(url or "sqlite://", **settings) as it:
         it.url = url  # type: ignore[assignment]
         await it.start("a", telephony_fallback_number="+14155550111")

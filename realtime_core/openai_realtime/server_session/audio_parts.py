@@ -21,8 +21,8 @@ __all__ = ["AudioParts"]
 class AudioParts:
     """Gives audio to the player and truncates it where the caller interrupts. A part is one content part of an item.
 
-    `truncates`: the server can truncate items. The player is a synchronous port: `stop` returns the heard position in
-    the same step.
+    `truncates` means that the server can truncate items. The player is a synchronous port: `stop` returns the heard
+    position in the same step.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class AudioParts:
             self.end(*part)  # it came late, and no other event ends it
 
     def end(self, item_id: str, content_index: int) -> None:
-        """Note that all audio of the part has come."""
+        """Registers that all audio of the part has come."""
         response_id = self.open.pop((item_id, content_index), None)
         if response_id is None:
             return

@@ -152,8 +152,9 @@ class HostedTools:
             self._over(str(item.get("id") or ""))
 
     def answer_began(self, response_id: str) -> None:
-        """Note that a response begins. When it is over, the server has reported everything about each call that is over
-        now."""
+        """Registers that a response begins. When it is over, the server has reported everything about each call that is
+        over now.
+        """
         for call in self._calls.values():
             is_over = call.outcome is not _Outcome.UNKNOWN
             if is_over and call.reported is not _Reported.END and call.answer_id is None:

@@ -12,8 +12,9 @@ __all__ = ["ItemPlaces"]
 
 
 class ItemPlaces:
-    """The places of one server session's items. `goes_on`: another session came before this one, so its first item is
-    not the first of the conversation."""
+    """The places of one server session's items. `goes_on` means that another session came before this one, so its first
+    item is not the first of the conversation.
+    """
 
     def __init__(self) -> None:
         self.goes_on = False
@@ -22,12 +23,12 @@ class ItemPlaces:
         self._first_item_id = ""
 
     def requested(self, item_id: str, previous_item_id: str) -> None:
-        """Note that the client requests an item after another one, or as the first (`root`)."""
+        """Registers that the client requests an item after another one, or as the first (`root`)."""
         self._requested[item_id] = "" if previous_item_id == "root" else previous_item_id
 
     def previous(self, event: type[ServerEvent], item_id: str, named: str | None) -> str | None:
-        """Returns the item before `item_id`. "": it is the first of the conversation. None: this is unknown, so the
-        order is that of arrival.
+        """Returns the item before `item_id`. "": it is the first of the conversation. None means that this is unknown,
+        so the order is that of arrival.
 
         `named` is the predecessor in that kind of event: "" for null, None if the event does not have it. Null means
         the first item if the server names predecessors in other events of that kind, and for the first item that comes

@@ -123,7 +123,7 @@ class ConversationItems:
                 self._requests.request_answer(note_id)
 
     def confirmed(self, item_id: Any) -> None:
-        """Note that the server has the item."""
+        """Registers that the server has the item."""
         if isinstance(item_id, str):
             self.unconfirmed.pop(item_id, None)
             if item_id in self._edited:
@@ -131,11 +131,11 @@ class ConversationItems:
             self._requests.responses.acknowledged(item_id)
 
     def ran_before(self, item_id: str) -> None:
-        """Note that the item is a tool call that has run before this session. It runs nothing."""
+        """Registers that the item is a tool call that has run before this session. It runs nothing."""
         self._edited[item_id] = True
 
     def deleted(self, item_id: str) -> None:
-        """Note that the item is not in the conversation any more."""
+        """Registers that the item is not in the conversation any more."""
         if self._edited.get(item_id) is not False:  # else the user has created an item of that id meanwhile
             self._known.add(True, ItemDeleted, item_id)
         self._emit(RealtimeModelItemDeletedEvent(item_id))

@@ -54,7 +54,7 @@ class ResponseEvents:
         }
 
     def progress(self, response_id: str) -> None:
-        """Note that the server has sent an event of the response."""
+        """Registers that the server has sent an event of the response."""
         self._responses.progress(self._steps.now, response_id)
         if not self._known.has(wire.ResponseCreated, response_id):
             self._unannounced_id = response_id

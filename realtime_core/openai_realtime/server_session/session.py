@@ -143,7 +143,7 @@ class ServerSession:
     # Inputs.
 
     def receive(self, message: str | bytes, now: float) -> None:
-        """Takes a message of the server."""
+        """Handles a message of the server."""
         self._steps.run(now, self._receive, message)
 
     def send(self, event: RealtimeModelSendEvent, now: float) -> None:
@@ -193,8 +193,8 @@ class ServerSession:
     def end(self, now: float, close: Close | None = None, *, continues: bool = False) -> None:
         """Ends the session, the caller's turn and the agent's response, because the connection is over.
 
-        `close` is None if another session takes over in a pause of the conversation. `continues`: another session is
-        going to take over.
+        `close` is None if another session takes over in a pause of the conversation. `continues` means that another
+        session is going to take over.
         """
         self.ended = True
         self._steps.run(now, self._end, close, continues)
@@ -216,10 +216,10 @@ class ServerSession:
     ) -> None:
         """Continues the conversation of a lost session.
 
-        `knows_calls`: the server still has the tool calls of that session. `items` or `summary` are the conversation so
-        far; they ask for no response. Then the session sends again what the lost one has not answered: messages, the
-        audio of the open turn (`turn_audio`), and requests for responses. `later_audio` is the caller's audio since
-        then.
+        `knows_calls` means that the server still has the tool calls of that session. `items` or `summary` are the
+        conversation so far; they ask for no response. Then the session sends again what the lost one has not answered:
+        messages, the audio of the open turn (`turn_audio`), and requests for responses. `later_audio` is the caller's
+        audio since then.
         """
         self._steps.run(now, self._succeed, lost, knows_calls, items, summary, turn_audio, later_audio)
 

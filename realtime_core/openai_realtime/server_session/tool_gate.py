@@ -64,7 +64,7 @@ class ToolGate:
         return call_id in self._foreign_calls
 
     def make_known(self, call_id: str) -> None:
-        """Note that the server was sent the call of an earlier session."""
+        """Registers that the server was sent the call of an earlier session."""
         self._foreign_calls.discard(call_id)
 
     def call_began(self, call_id: str) -> None:
@@ -87,8 +87,9 @@ class ToolGate:
         self._updates.send()
 
     def call_over(self, call_id: str) -> None:
-        """Note that the tool has returned. After the last tool, one response answers the tools and the turns that wait.
-        For a hosted tool, `call_id` is the item's id."""
+        """Registers that the tool has returned. After the last tool, one response answers the tools and the turns that
+        wait. For a hosted tool, `call_id` is the item's id.
+        """
         self._calls.discard(call_id)
         self._foreign_calls.discard(call_id)
         self._hosted_calls.discard(call_id)

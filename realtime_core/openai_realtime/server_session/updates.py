@@ -21,7 +21,7 @@ __all__ = ["SessionUpdates"]
 class SessionUpdates:
     """Keeps the server's settings equal to the configuration, until `stop`.
 
-    `decides_turns`: the server can answer turns by itself.
+    `decides_turns` means that the server can answer turns by itself.
     """
 
     def __init__(

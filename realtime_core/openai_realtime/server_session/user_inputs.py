@@ -26,7 +26,9 @@ __all__ = ["UserInputs"]
 
 
 class UserInputs:
-    """Carries out requests to the model, one method for each type. `cancels`: the server can cancel responses."""
+    """Carries out requests to the model, one method for each type. `cancels` means that the server can cancel
+    responses.
+    """
 
     def __init__(
         self,

@@ -72,13 +72,13 @@ class CallerLeg:
         return self.info.parties(self._own_number)
 
     def rescue(self, *, apologises: bool = False) -> str | None:
-        """Returns the TwiML for the caller when we cannot continue the call. None: there is none. `apologises`: the
-        caller has heard no apology yet.
+        """Returns the TwiML for the caller when we cannot continue the call. None means that there is none.
+        `apologises` means that the caller has heard no apology yet.
         """
         return self._rescue(self.info, apologises)
 
     def offer(self) -> None:
-        """Note that Twilio gets TwiML that opens a new stream. It asks for TwiML only after a stream has ended."""
+        """Registers that Twilio gets TwiML that opens a new stream. It asks for TwiML only after a stream has ended."""
         self.offered += 1
         self._offered_at = asyncio.get_running_loop().time()
 
@@ -121,7 +121,7 @@ class CallerLeg:
         self._detached.set()
 
     def leave(self, why: Why, twiml: str | None = None) -> None:
-        """Note that the caller leaves our stream, and the TwiML that follows."""
+        """Registers that the caller leaves our stream, and the TwiML that follows."""
         self.away = StreamEnd(why, self.reattached, twiml)
         self._report(self.away)
 

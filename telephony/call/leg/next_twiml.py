@@ -22,11 +22,13 @@ Why = Literal["goodbye", "lost", "stalled", "failed", "refused", "transfer", "di
 
 @dataclass(frozen=True, slots=True)
 class StreamEnd:
-    """Why a call's stream ended."""
+    """The reason why a call's stream ended."""
 
     why: Why
-    """`goodbye`: we hung up. `lost`: the socket broke. `stalled`: no data moved. `failed`: we cannot continue (no
-    model). `refused`: the stream was not admitted. In all other cases we sent the caller elsewhere, by `twiml`."""
+    """`goodbye` means that we hung up. `lost` means that the socket broke. `stalled` means that no data moved. `failed`
+    means that we cannot continue (no model). `refused` means that the stream was not admitted. In all other cases we
+    sent the caller elsewhere, by `twiml`.
+    """
     reattached: int = 0
     """How many lost streams were replaced so far."""
     twiml: str | None = None
@@ -51,8 +53,8 @@ class StreamEnds(Protocol):
     """The ends of streams in this process."""
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Returns why this call's last stream ended. None: the call had no stream here. A stream that still seems open
-        is lost, because Twilio requests TwiML only after a stream.
+        """Returns why this call's last stream ended. None means that the call had no stream here. A stream that still
+        seems open is lost, because Twilio requests TwiML only after a stream.
         """
 
     def knows(self, call_sid: str) -> bool:
@@ -63,8 +65,9 @@ Next = Literal["hang up", "new stream", "apologise", "document"]
 
 
 def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
-    """Decides the next TwiML after a media stream, from the reason why the stream ended. `call_ended`: Twilio says that
-    the call is over."""
+    """Decides the next TwiML after a media stream, from the reason why the stream ended. `call_ended` means that Twilio
+    says that the call is over.
+    """
     if call_ended:
         return "hang up"  # the caller is gone
     if end is None:

@@ -89,7 +89,7 @@ class Reattach:
         self._requested.set()
 
     def twiml_requested(self) -> None:
-        """Note that Twilio has requested the next TwiML."""
+        """Registers that Twilio has requested the next TwiML."""
         self._requested.set()
 
     def detach(self) -> None:

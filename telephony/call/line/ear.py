@@ -61,22 +61,22 @@ class Ear:
         self._voice_ended = None
 
     def frame(self, stamp_s: float, level: int) -> None:
-        """Takes a frame of the caller: the time of its first sample, and its level (root mean square)."""
+        """Handles a frame of the caller: the time of its first sample, and its level (root mean square)."""
         self._levels.append((stamp_s, level))
 
     def speech_started(self) -> None:
-        """Note that the model reports the beginning of the caller's speech."""
+        """Registers that the model reports the beginning of the caller's speech."""
         self._speech_began = self._onset()
         self._voice_ended = None
 
     def speech_stopped(self) -> None:
-        """Note that the model reports the end of the caller's speech."""
+        """Registers that the model reports the end of the caller's speech."""
         loud = self._threshold()
         spoken = [stamp for stamp, level in self._levels if level >= loud and stamp >= self._speech_began]
         self._voice_ended = spoken[-1] + FRAME_S if spoken else None
 
     def heard(self, at_s: float, *, is_clip: bool) -> None:
-        """Note that the first sample of an answer or of a clip is heard at this time."""
+        """Registers that the first sample of an answer or of a clip is heard at this time."""
         if not self._has_spoken:
             self._has_spoken = True
             self._measured(LatencyKind.FIRST_WORD, 0.0, at_s)
@@ -85,7 +85,7 @@ class Ear:
             self._voice_ended = None
 
     def silenced(self, at_s: float) -> None:
-        """Note that the caller's voice stopped the agent, who is silent from this time on."""
+        """Registers that the caller's voice stopped the agent, who is silent from this time on."""
         self._measured(LatencyKind.BARGE_IN, self._speech_began, at_s)
 
     def _measured(self, kind: LatencyKind, from_s: float, at_s: float) -> None:

@@ -75,7 +75,7 @@ class Monitor:
 
     @contextmanager
     def listen(self, unheard: bytes = b"") -> Iterator[Listener]:
-        """Listens in this block. `unheard`: what was sent before and is not heard yet."""
+        """Listens in this block. `unheard` is what was sent before and is not heard yet."""
         if not self._listeners:
             self._sent[:] = unheard[:_MAX_SENT]
         listener = Listener()
@@ -86,8 +86,9 @@ class Monitor:
             self._listeners.remove(listener)
 
     def frame(self, ulaw: bytes, *, hidden: bool = False) -> None:
-        """Adds a frame of the caller (mu-law, 8 kHz). `hidden`: the frame belongs to a secret part, and listeners get
-        silence."""
+        """Adds a frame of the caller (mu-law, 8 kHz). `hidden` means that the frame belongs to a secret part, and
+        listeners get silence.
+        """
         if not self._listeners:
             return
         if hidden:
@@ -103,8 +104,9 @@ class Monitor:
             listener.put(data)
 
     def sent(self, ulaw: bytes, *, hidden: bool = False) -> None:
-        """Adds audio that was sent to the caller (mu-law, 8 kHz). `hidden`: the audio belongs to a secret part, and
-        listeners get silence."""
+        """Adds audio that was sent to the caller (mu-law, 8 kHz). `hidden` means that the audio belongs to a secret
+        part, and listeners get silence.
+        """
         if self._listeners:
             self._sent += _SILENCE * len(ulaw) if hidden else ulaw
             del self._sent[: max(0, len(self._sent) - _MAX_SENT)]

@@ -62,7 +62,7 @@ class _Bed:
 class LinePlayer:
     """Plays to the attached media stream. Without a stream, it keeps the audio for the next one.
 
-    `passthrough`: the model sends mu-law at 8 kHz, and its audio is not transcoded.
+    `passthrough` means that the model sends mu-law at 8 kHz, and its audio is not transcoded.
     """
 
     on_sound: Callable[[float], None] = staticmethod(lambda until: None)
@@ -200,7 +200,7 @@ class LinePlayer:
         self._enqueue((name, 0), ulaw)
 
     def end_voice(self, name: str) -> None:
-        """Note that a person's part is complete."""
+        """Registers that a person's part is complete."""
         self.playout.end((name, 0))
         self._settle()
         self._pump()

@@ -65,7 +65,7 @@ class LineClock:
         """The mean of the shortest `_usual_count` round trips."""
 
     def frame(self, stamp_s: float, now: float) -> None:
-        """Takes a frame of the caller, which was stamped `stamp_s` and arrived now."""
+        """Handles a frame of the caller, which was stamped `stamp_s` and arrived now."""
         self.last_frame = stamp_s
         difference, newest = now - stamp_s, self._newest
         if newest.second != int(now):
@@ -103,7 +103,7 @@ class LineClock:
         return earliest, min(latest, self.last_frame + FRAME_S)
 
     def probe(self, sent_at: float, now: float) -> float:
-        """Takes a probe mark that Twilio returned. Returns the moment (X) at which Twilio sent it."""
+        """Handles a probe mark that Twilio returned. Returns the moment (X) at which Twilio sent it."""
         earliest, latest = self.date(now)
         x = (max(earliest, now - self.up - 2 * self.jitter) + latest) / 2
         self._trips.append(x - sent_at + self.up)
@@ -169,12 +169,13 @@ class Playhead:
         return max(0.0, self.origin - self._arrived)
 
     def arrived(self, x: float) -> None:
-        """Takes the moment `x` of the probe before the run's first sample."""
+        """Handles the moment `x` of the probe before the run's first sample."""
         self._arrived = x
 
     def played(self, position: int, now: float) -> bool:
-        """Takes the mark at `position`, which Twilio returned and did not flush. Returns whether the origin had to
-        move."""
+        """Handles the mark at `position`, which Twilio returned and did not flush. Returns whether the origin had to
+        move.
+        """
         earliest, latest = self._line.date(now)
         offset = (position - self.base) / self._rate
         moved = self._not_before(earliest - offset)
@@ -190,8 +191,9 @@ class Playhead:
         return moved
 
     def waiting(self, position: int, stamp_s: float) -> bool:
-        """Takes a frame stamped `stamp_s` that came before the mark at `position` was returned. Returns whether the
-        origin had to move."""
+        """Handles a frame stamped `stamp_s` that came before the mark at `position` was returned. Returns whether the
+        origin had to move.
+        """
         bound = stamp_s - (position - self.base) / self._rate
         return bound > self._lower and self._not_before(bound)
 

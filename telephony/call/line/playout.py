@@ -174,7 +174,7 @@ class Playout:
             self._push(_Chunk(None, 0, SILENCE * (-self._queued % FRAME)))
 
     def frame(self, stamp_s: float, now: float) -> None:
-        """Takes a frame of the caller."""
+        """Handles a frame of the caller."""
         self.line.frame(stamp_s, now)
         self._frame_at = now
         if (run := self._playhead) is not None:
@@ -185,7 +185,7 @@ class Playout:
                     break
 
     def mark(self, name: str, now: float) -> None:
-        """Takes a mark that Twilio returned. Flushed and unknown marks are ignored."""
+        """Handles a mark that Twilio returned. Flushed and unknown marks are ignored."""
         if all(pending.name != name for pending in self._marks):
             return
         while (pending := self._marks.popleft()).name != name:
@@ -382,7 +382,7 @@ class Playout:
         self.line = LineClock()
 
     def _rewind(self, now: float, at_most: float = math.inf) -> list[Command]:
-        """Takes back sent audio that was not heard. `at_most`: a limit of the heard position."""
+        """Takes back sent audio that was not heard. `at_most` is a limit of the heard position."""
         heard = int(min(self.heard_position(now), max(at_most, self._proved)))
         self._forget(heard)
         for segment in reversed(self._segments):
@@ -429,7 +429,7 @@ class Playout:
         return max(0, last - heard)
 
     def set_bed(self, bed: Callable[[int], bytes] | None) -> None:
-        """Sets the ambience; None: no ambience. Sent audio plays to its end."""
+        """Sets the ambience; None means no ambience. Sent audio plays to its end."""
         self._bed = bed
 
     def _clear(self, now: float) -> list[Command]:

@@ -43,8 +43,9 @@ class StreamListener(Protocol):
     def on_digit(self, digit: str) -> None: ...
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
-        """Handles the end of the stream, once. `stopped`: Twilio sent `stop`. Otherwise the caller may still be
-        there."""
+        """Handles the end of the stream, once. `stopped` means that Twilio sent `stop`. Otherwise the caller may still
+        be there.
+        """
 
 
 class MediaStream:

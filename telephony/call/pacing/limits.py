@@ -78,7 +78,7 @@ class MachineLimit:
         self._said.clear()
 
     def heard(self, transcript: str, now: float) -> None:
-        """Takes a sentence of the other side. A transcript with brackets is a note, not speech."""
+        """Handles a sentence of the other side. A transcript with brackets is a note, not speech."""
         if "[" in transcript:
             return
         words = "".join(c if c.isalnum() else " " for c in transcript.casefold()).split()

@@ -104,15 +104,15 @@ class PendingAnswer:
         self._heard_until = at
 
     def model_spoke(self, now: float) -> bool:
-        """Note that the model sent audio. Returns whether the waiting sound has to stop."""
+        """Registers that the model sent audio. Returns whether the waiting sound has to stop."""
         sounding = self._filled is Fill.SOUND
         self._filled = None
         self._restart(now)
         return sounding
 
     def on_time(self, now: float, *, mid_sentence: bool = False) -> Fill | None:
-        """Returns the next fill, if it is due. `mid_sentence`: the model has stopped within a sentence, where a line
-        would confuse the caller.
+        """Returns the next fill, if it is due. `mid_sentence` means that the model has stopped within a sentence, where
+        a line would confuse the caller.
         """
         if self.deadline is None or now < self.deadline:
             return None

@@ -1,4 +1,4 @@
-"""Why the timers of a call pause, and what the caller waits for. Pure."""
+"""The reason why the timers of a call pause, and what the caller waits for. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["PauseReason", "PendingCause"]
 
 
 class PauseReason(Enum):
-    """Why the caller's silence is not counted."""
+    """The reason why the caller's silence is not counted."""
 
     ANSWER = auto()
     """An answer is pending."""
@@ -32,7 +32,7 @@ class PauseReason(Enum):
 
 
 class PendingCause(Enum):
-    """Why the caller can expect to hear the agent."""
+    """The reason why the caller can expect to hear the agent."""
 
     MODEL = auto()
     """The model is not connected."""

@@ -98,8 +98,9 @@ class Scheduler:
     # --- the caller's side ---------------------------------------------------------------------------------------
 
     def begin(self, *, again: bool = False) -> None:
-        """Begins with a stream. `again`: the stream replaces a lost one. So the caller has heard nothing for a while,
-        and the model has not heard the caller."""
+        """Begins with a stream. `again` means that the stream replaces a lost one. So the caller has heard nothing for
+        a while, and the model has not heard the caller.
+        """
         now = self._loop.time()
         self._length.begin(now)
         self._watchdog.begin(now)
@@ -129,12 +130,13 @@ class Scheduler:
         self._remove(PendingCause.MODEL)
 
     def caller_acted(self) -> None:
-        """Note that the caller has pressed a key."""
+        """Registers that the caller has pressed a key."""
         self._silence.caller_acted(self._loop.time())
 
     def machine_found(self) -> None:
-        """Note that a machine is on the other side. The call ends when `CallPolicy.machine_s` seconds have passed since
-        then."""
+        """Registers that a machine is on the other side. The call ends when `CallPolicy.machine_s` seconds have passed
+        since then.
+        """
         self._machine.found(self._loop.time())
         self._set()
 

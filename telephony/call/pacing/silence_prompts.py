@@ -85,7 +85,7 @@ class SilencePrompts:
             self.heard_until(now)
 
     def on_time(self, now: float) -> Prompt | Goodbye | None:
-        """Returns the instructions that are due now. None: nothing is due."""
+        """Returns the instructions that are due now. None means that nothing is due."""
         if self.deadline is None or now < self.deadline:
             return None
         self._since = now

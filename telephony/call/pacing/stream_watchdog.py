@@ -58,7 +58,7 @@ class StreamWatchdog:
         return False
 
     def sent(self, buffered_bytes: int) -> bool:
-        """Takes the number of bytes that wait to be sent. Returns True once when the stream is stalled."""
+        """Handles the number of bytes that wait to be sent. Returns True once when the stream is stalled."""
         if self._last is None or buffered_bytes <= self._max_bytes:
             return False
         self._last = None

@@ -52,7 +52,9 @@ class CallRecorder:
 
     @property
     def problem(self) -> str:
-        """Why the journal of the call is not written, or not completely. Empty: it is written."""
+        """The reason why the journal of the call is not written, or not completely. An empty value means that it is
+        written.
+        """
         if not self.is_on:
             return "journals are off"
         journal = self._journal
@@ -104,7 +106,7 @@ class CallRecorder:
         self.write("tool.start", call_id=call_id, name=name, arguments=arguments)
 
     def message(self, kind: str, message: str | bytes, *, decoded: bool = False) -> None:
-        """Records a message as it was sent or received. `decoded`: the message is known to be a JSON object.
+        """Records a message as it was sent or received. `decoded` means that the message is known to be a JSON object.
 
         If the message is not a JSON object, its beginning is recorded as text. In this text all digits are replaced by
         bullets, because any of them may be a key that the caller pressed.

@@ -50,7 +50,7 @@ _AUDIO = ("response.output_audio.delta", "response.audio.delta")
 
 
 class SealReason(Enum):
-    """Why a call is sealed."""
+    """The reason why a call is sealed."""
 
     NOTICE = auto()
     """The notice about the recording was not heard yet, or its question was not answered."""
@@ -141,7 +141,7 @@ class Seal:
         return self._is_frame_hidden or self._was_frame_hidden
 
     def appended(self, n_bytes: int) -> None:
-        """Note that audio of the caller went to the model."""
+        """Registers that audio of the caller went to the model."""
         self._appended_bytes += n_bytes
         self._is_fresh = False
 
