@@ -13,12 +13,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import griffe
 from prometheus_client.process_collector import ProcessCollector
 from pydantic.fields import FieldInfo
 from starlette.routing import Mount, Route, WebSocketRoute
 
 import realtime_core.errors
 import telephony.errors
+import telephony.settings
 from realtime_core import RealtimeAgent
 from telephony import create_app
 from telephony.metrics import Metrics
@@ -52,12 +54,23 @@ ENV_HEAD = """\
 """
 
 
+def descriptions() -> dict[str, str]:
+    """The docstring below each setting; empty where there is none.
+
+    pydantic could read them (`use_attribute_docstrings`). It would do so at each start of each command.
+    """
+    path = Path(telephony.settings.__file__)
+    settings = griffe.visit("telephony.settings", path, path.read_text())["Settings"]
+    return {name: docstring.value if (docstring := settings[name].docstring) else "" for name in Settings.model_fields}
+
+
 def settings_table() -> Iterator[str]:
+    described = descriptions()
     for name, field in Settings.model_fields.items():
         if name in GROUPS:
             yield from ("", f"## {GROUPS[name]}", "", "| variable | default | meaning |", "|---|---|---|")
         default = "" if field.default is None else f"`{_text(field)}`"
-        yield f"| `{name.upper()}` | {default} | {_cell(field.description)} |"
+        yield f"| `{name.upper()}` | {default} | {_cell(described[name])} |"
 
 
 def endpoints_table() -> Iterator[str]:
@@ -110,11 +123,12 @@ def page(name: str) -> str:
 
 def env_example() -> str:
     """Every setting once. A setting with a default or an example is commented out."""
+    described = descriptions()
     lines = [ENV_HEAD.rstrip()]
     for name, field in Settings.model_fields.items():
         if name in GROUPS:
             lines += ["", f"# --- {GROUPS[name]} ".ljust(118, "-"), ""]
-        lines += textwrap.wrap((field.description or "").replace("`", ""), 116, initial_indent="# ",
+        lines += textwrap.wrap(described[name].replace("`", ""), 116, initial_indent="# ",
                                subsequent_indent="# ", break_on_hyphens=False, break_long_words=False)  # fmt: skip
         value = field.examples[0] if field.examples else _text(field)
         lines.append(f"{'#' if value else ''}{name.upper()}={value}")

@@ -10,8 +10,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from .errors import SettingsError
 
 __all__ = ["ENCODING", "VARIABLE", "env_file", "environment"]
@@ -52,7 +50,11 @@ def environment() -> Mapping[str, str]:
         SettingsError: the file cannot be read.
     """
     path = env_file()
-    given = {} if path is None else dotenv_values(path, encoding=ENCODING)
+    given: Mapping[str, str | None] = {}
+    if path is not None:
+        from dotenv import dotenv_values  # each command imports this module, and few have a file
+
+        given = dotenv_values(path, encoding=ENCODING)
     return {name: value for name, value in given.items() if value} | {k: v for k, v in os.environ.items() if v}
 
 

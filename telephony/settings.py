@@ -43,9 +43,7 @@ class Settings(BaseSettings):
     `docs/reference.py` writes `docs/settings.md` and `deploy/.env.example` from this class.
     """
 
-    model_config = SettingsConfigDict(
-        case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True)
 
     openai_api_key: SecretStr | None = None
     """The key of the account that pays for the model."""

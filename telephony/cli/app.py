@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +30,8 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more, and sh
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata
+
         typer.echo(f"telephony-agent {metadata.version('telephony-agent')}")
         raise typer.Exit
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as jsonlib
 import os
 from collections.abc import Callable
@@ -58,6 +57,8 @@ def _simulated(silence_s: float, json: bool) -> Certificate:
 
 
 def _real(from_: str | None, to: str | None, silence_s: float, *, yes: bool, json: bool) -> Certificate:
+    import asyncio
+
     from ..certify.runner import cost_usd
     from ..certify.scenarios import SCENARIOS
     from ..settings import load_settings

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as jsonlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from telephony.errors import NumberError
-from telephony.numbers.config import MAIN, NumbersConfig
-from telephony.numbers.installation import Installation, NumberPlan
-from telephony.settings import Settings, read_settings
-from telephony.twilio.rest import TwilioRest
-from telephony.web.number_accounts import load_agent, rest_of
-from telephony.web.number_book import load_book
 
 from .errors import FAILED, USAGE, CliError, reporting
+
+if TYPE_CHECKING:
+    from telephony.numbers.config import NumbersConfig
+    from telephony.numbers.installation import Installation, NumberPlan
+    from telephony.settings import Settings
+    from telephony.twilio.rest import TwilioRest
 
 __all__ = ["app", "rests"]
 
@@ -39,6 +38,8 @@ DIFFERS = 3
 @app.command()
 def plan(file: File = Path("numbers.toml"), json: Json = False) -> None:
     """Show what `apply` would change. It changes nothing."""
+    import asyncio
+
     with reporting(verbose=False):
         _show(asyncio.run(_installation(file).plan()), json=json)
 
@@ -46,6 +47,8 @@ def plan(file: File = Path("numbers.toml"), json: Json = False) -> None:
 @app.command()
 def diff(file: File = Path("numbers.toml"), json: Json = False) -> None:
     """The same as `plan`, with exit code 3 if a number differs from the file."""
+    import asyncio
+
     with reporting(verbose=False):
         plans = asyncio.run(_installation(file).plan())
         _show([each for each in plans if each.is_change or each.problem], json=json)
@@ -61,6 +64,8 @@ def apply(
     yes: Annotated[bool, typer.Option("--yes", help="Change the numbers without a question.")] = False,
 ) -> None:
     """Change the webhooks, fallbacks and status callbacks of all numbers of the file. The previous ones are saved."""
+    import asyncio
+
     with reporting(verbose=False):
         installation = _installation(file)
         plans = asyncio.run(installation.plan())
@@ -84,6 +89,8 @@ def restore(
     force: Annotated[bool, typer.Option("--force", help="Restore numbers that were changed elsewhere, too.")] = False,
 ) -> None:
     """Restore what the numbers of the file had before the first `apply`."""
+    import asyncio
+
     with reporting(verbose=False):
         installation = _installation(file)
         if not yes and not typer.confirm("Restore the numbers of the file?"):
@@ -101,6 +108,9 @@ def restore(
 @app.command()
 def check(file: File = Path("numbers.toml")) -> None:
     """Check the file, and load the agents, languages and clips that it names. Twilio is not asked."""
+    from telephony.web.number_accounts import load_agent
+    from telephony.web.number_book import load_book
+
     with reporting(verbose=False):
         book = load_book(file, load_agent)
         typer.echo(f"{file}: {len(book.config.numbers)} numbers, no problem.")
@@ -108,6 +118,10 @@ def check(file: File = Path("numbers.toml")) -> None:
 
 def rests(config: NumbersConfig, settings: Settings) -> Callable[[str], TwilioRest]:
     """The clients of the accounts of a configuration, by their names. Raises `CliError` for one without keys."""
+    from telephony.numbers.config import MAIN
+    from telephony.twilio.rest import TwilioRest
+    from telephony.web.number_accounts import rest_of
+
     clients: dict[str, TwilioRest] = {}
 
     def client(name: str) -> TwilioRest:
@@ -126,6 +140,11 @@ def rests(config: NumbersConfig, settings: Settings) -> Callable[[str], TwilioRe
 
 
 def _installation(file: Path) -> Installation:
+    from telephony.numbers.installation import Installation
+    from telephony.settings import read_settings
+    from telephony.web.number_accounts import load_agent
+    from telephony.web.number_book import load_book
+
     settings = read_settings()
     if settings.public_url is None:
         raise CliError("No address for the calls is set.", "Set PUBLIC_URL to the address of the server.", code=USAGE)

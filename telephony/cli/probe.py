@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +34,8 @@ def probe(
     The call is real for the server: it uses the model, and has a record. The webhook and the stream are signed by
     TWILIO_AUTH_TOKEN. Twilio takes no part in it.
     """
+    import asyncio
+
     from realtime_core.sources import SYSTEM
 
     from ..settings import load_settings

@@ -40,7 +40,7 @@ class Otherwise(StrEnum):
 class Part(BaseModel):
     """A part of the configuration. It cannot be changed, and unknown fields are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
 class ConsentConfig(Part):
