@@ -17,7 +17,7 @@ __all__ = ["completed", "ended_elsewhere"]
 
 def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, now: datetime) -> Attempt:
     """Returns the end of an attempt whose call is over in the records."""
-    result: CallResult[Any] = CallResult(  # CallResult[Any](...) raises TypeError on Python 3.11: frozen slots
+    result = CallResult[Any](
         to=attempt.number,
         status=cast(Status, row.status),
         answered_by=cast(AnsweredBy, row.answered_by),

@@ -40,7 +40,7 @@ class LeaveMessage:
         object.__setattr__(self, "message", load_words(self.message, "LeaveMessage"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # with slots, CallResult[Model](...) raises TypeError on Python 3.11
 class CallResult(Generic[T]):
     """How a call ended. A call always has a result, also after a failure.
 

@@ -15,7 +15,7 @@ __all__ = ["EndedCall"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # with slots, EndedCall[Model](...) raises TypeError on Python 3.11
 class EndedCall(Generic[T]):
     """One call that has ended. Numbers are complete here, and what was said is not masked. Dates are in UTC."""
 
