@@ -1,19 +1,19 @@
 """Runs a campaign on server processes that are killed, frozen and replaced, with a simulated Twilio whose requests and
-callbacks fail, and checks every call."""
+callbacks fail, and checks every call.
+
+Each fault happens at a random point of the campaign's progress, so the faults are spread over the whole campaign on a
+fast and on a slow machine. A campaign that makes no progress for some minutes is a fault, and its run ends.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import resource
 import signal
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -22,49 +22,34 @@ from typing import Any
 
 from telephony.campaigns.contact import Outcome
 from telephony.campaigns.database_store import DatabaseStore
-from telephony.demo.environment import child_environment
 from telephony.records.database import DatabaseRecords
 from telephony.records.subjects import SubjectKey
 from telephony.simulator import Handset, SimulatedTwilio, callees
 from telephony.simulator.faults import CreateFault
 
+from .campaign_processes import KEY, LEASE_S, Processes
+
 __all__ = ["Plan", "Report", "run_campaign"]
 
-PUBLIC, TOKEN, KEY = "https://phone.example.com", "api-token", "the key of the proof"
-OWN = "+14155550199"
 FAULTS: tuple[CreateFault, ...] = ("", "", "", "", "", "429", "500", "500-after", "time-out-after")
-_LEASE_S = 8.0
-_PROGRAM = f"""
-import sys
-from telephony.campaigns import dialer
-from telephony.outbound import call_state
-dialer.LEASE_S, dialer._RENEW_S, dialer._SAFE_S = {_LEASE_S}, 1.0, 1.0
-from telephony.records import client, engine
-call_state._LIST_AFTER_S = (0.2, 0.4, 0.8, 1.0)
-client._CLAIM_S = client._QUERY_S = engine.WITHIN_S = 60
-from telephony.cli import main
-sys.argv = ["telephony", "serve", "--json", "--port", "0"]
-sys.exit(main())
-"""
-"""A server with a short lease, so that a campaign does not take hours. The searches at Twilio are shorter, too. The
-database may take longer, because the machine is busy with all processes."""
+_STANDSTILL_S = 300.0
+"""A campaign without progress for this time does not end."""
+_SHOWN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What happens to the processes. Times are chosen at random by `seed`."""
+    """What happens to the processes. `seed` chooses the points of the campaign at random."""
 
     url: str
     contacts: int
     processes: int = 1
     kills: int = 0
-    restarts: bool = True
-    """Whether a killed process is started again."""
     freezes: int = 0
     deploys: int = 0
     twin: bool = False
     """Whether another process has the name, and so the executor id, of the first one."""
-    at_once: int = 8
+    at_once: int = 16
     per_second: float = 20.0
     faults: bool = True
     persons: float = 0.1
@@ -72,13 +57,14 @@ class Plan:
     opted_out: int = 0
     """How many people opt out while the campaign runs."""
     seed: int = 0
-    within_s: float = 900.0
+    within_s: float = 3600.0
 
 
 @dataclass(slots=True)
 class Report:
     """What was found. `problems` is empty if everything holds."""
 
+    contacts: int = 0
     calls: int = 0
     attempts: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -99,74 +85,17 @@ async def _brief(phone: Handset) -> None:
     phone.hang_up()
 
 
-class _Site:
-    def __init__(self, plan: Plan, twilio: SimulatedTwilio, report: Report) -> None:
+class _Run:
+    def __init__(self, plan: Plan, twilio: SimulatedTwilio, processes: Processes) -> None:
         self.plan = plan
         self.twilio = twilio
-        self.report = report
+        self.processes = processes
+        self.report = Report(contacts=plan.contacts)
         self.random = Random(plan.seed)
-        self.servers: dict[str, asyncio.subprocess.Process] = {}
-        self.addresses: dict[str, str] = {}
         self.listed: dict[str, datetime] = {}
-        self.frozen: set[str] = set()
-
-    async def start(self, slot: str, instance: str | None = None) -> None:
-        instance = instance or slot
-        ours = {
-            "DATABASE_URL": self.plan.url,
-            "PUBLIC_URL": PUBLIC,
-            "TWILIO_ACCOUNT_SID": self.twilio.account_sid,
-            "TWILIO_AUTH_TOKEN": self.twilio.auth_token,
-            "TWILIO_PHONE_NUMBER": OWN,
-            "TELEPHONY_TWILIO_API_URL": self.twilio.base_url,
-            "TELEPHONY_API_TOKEN": TOKEN,
-            "TELEPHONY_MODEL": "scripted",
-            "TELEPHONY_DATA_DIR": "off",
-            "TELEPHONY_NUMBER_KEY": KEY,
-            "TELEPHONY_INSTANCE": instance,
-            "TELEPHONY_QUIET_HOURS": "off",
-            "TELEPHONY_DRAIN_S": "1",
-            "TELEPHONY_FAREWELL_S": "1",
-            "LOG_LEVEL": "error",
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _PROGRAM, env=child_environment(os.environ, ours), stdout=asyncio.subprocess.PIPE
-        )
-        self.servers[slot] = process
-        assert process.stdout is not None
-        async with asyncio.timeout(120):
-            line = await process.stdout.readline()
-        address = json.loads(line)["listening"]
-        self.addresses[slot] = address
-        self.twilio.webhooks.reach = {**self.twilio.webhooks.reach, f"{PUBLIC}/i/{instance}": f"{address}/i/{instance}"}
-        self.twilio.webhooks.reach.setdefault(PUBLIC, address)
-
-    async def stop(self, slot: str, how: signal.Signals) -> None:
-        process = self.servers.pop(slot)
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, how)
-        await process.wait()
-
-    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Asks any server that answers."""
-
-        def send(address: str) -> tuple[int, Any]:
-            data = None if body is None else json.dumps(body).encode()
-            request = urllib.request.Request(address + path, data, {"Authorization": f"Bearer {TOKEN}"}, method=method)
-            try:
-                with urllib.request.urlopen(request, timeout=10) as answer:
-                    return answer.status, json.loads(answer.read())
-            except urllib.error.HTTPError as error:
-                with error:
-                    return error.code, json.loads(error.read())
-
-        while True:
-            for slot in [each for each in self.servers if each not in self.frozen]:
-                with suppress(OSError, KeyError):
-                    return await asyncio.to_thread(send, self.addresses[slot])
-            await asyncio.sleep(0.2)
-
-    # --- what goes wrong ---------------------------------------------------------------------------------------------
+        """When a number was on the do-not-call list."""
+        self.shown: dict[str, Any] = {}
+        """The newest status of the campaign."""
 
     async def watch(self) -> None:
         """Counts the calls at once, and keeps the faults of the next requests."""
@@ -178,38 +107,82 @@ class _Site:
             await asyncio.sleep(0.02)
 
     async def disturb(self) -> None:
-        """Kills, freeze and replace servers, and let people opt out, in random order."""
-        plan = self.plan
+        """Kills, freezes and replaces servers, and lets people opt out, in random order."""
+        plan, random = self.plan, self.random
         acts = (
             ["kill"] * plan.kills + ["freeze"] * plan.freezes + ["deploy"] * plan.deploys + ["opt out"] * plan.opted_out
         )
-        self.random.shuffle(acts)
-        for act in acts:
-            await asyncio.sleep(self.random.uniform(0.1, 1.5))
-            slot = self.random.choice(sorted(self.servers))
-            if act == "kill":
-                await self.stop(slot, signal.SIGKILL)
+        random.shuffle(acts)
+        moments = sorted(random.randrange(1, plan.contacts * 4 // 5) for _ in acts)
+        for act, calls in zip(acts, moments, strict=True):
+            while len(self.twilio.calls) < calls:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(random.uniform(0.0, 0.5))
+            await self._disturb(act)
+
+    async def _disturb(self, act: str) -> None:
+        slot = self.random.choice(self.processes.slots)
+        match act:
+            case "kill":
+                await self.processes.stop(slot, signal.SIGKILL)
                 self.report.kills += 1
-                if plan.restarts:
-                    await asyncio.sleep(self.random.uniform(0.0, 1.0))
-                    await self.start(slot, "a" if slot == "twin" else None)
-            elif act == "deploy":
-                await self.stop(slot, signal.SIGTERM)
+                await self.processes.start(slot)
+            case "deploy":
+                await self.processes.stop(slot, signal.SIGTERM)
+                await self.processes.start(slot, is_next_release=True)
                 self.report.deploys += 1
-                await self.start(slot, "a" if slot == "twin" else None)
-            elif act == "freeze":
-                self.frozen.add(slot)
-                os.kill(self.servers[slot].pid, signal.SIGSTOP)
-                await asyncio.sleep(_LEASE_S + 2)
-                os.kill(self.servers[slot].pid, signal.SIGCONT)
-                self.frozen.discard(slot)
+            case "freeze":
+                await self.processes.freeze(slot, LEASE_S + 2)
                 self.report.freezes += 1
-            else:
-                number = _number(self.random.randrange(plan.contacts))
-                code, _ = await self.ask("POST", "/do-not-call", {"number": number})
+            case _:
+                number = _number(self.random.randrange(self.plan.contacts))
+                code, _ = await self.processes.ask("POST", "/do-not-call", {"number": number})
                 if code in (200, 201):
                     self.listed.setdefault(number, datetime.now(UTC))
                     self.report.opted_out += 1
+
+    async def until_finished(self) -> None:
+        """Waits until the campaign is finished and all faults have happened. A campaign that does not end is a
+        problem."""
+        disturbing, watching = asyncio.create_task(self.disturb()), asyncio.create_task(self.watch())
+        began = moved = shown_at = time.monotonic()
+        before: Any = None
+        try:
+            while self.shown.get("status") != "finished" or not disturbing.done():
+                if disturbing.done():
+                    disturbing.result()
+                _, self.shown = await self.processes.ask("GET", "/campaigns/proof")
+                now, report = time.monotonic(), self.report
+                faults = (report.kills, report.freezes, report.deploys, report.opted_out)
+                progress = (len(self.twilio.calls), self.shown.get("funnel"), faults)
+                if progress != before:
+                    before, moved = progress, now
+                if now > shown_at + _SHOWN_S:
+                    shown_at = now
+                    self._show(now - began)
+                if now > moved + _STANDSTILL_S or now > began + self.plan.within_s:
+                    report.problems.append(f"not finished after {now - began:.0f} s: {self.shown}")
+                    return
+                if ended := self.processes.ended:
+                    report.problems.append(f"the processes {ended} have ended by themselves")
+                    return
+                await asyncio.sleep(0.3)
+        finally:
+            disturbing.cancel()
+            watching.cancel()
+            await asyncio.wait([disturbing, watching])
+            self.report.seconds = time.monotonic() - began
+            self._show(self.report.seconds)
+
+    def _show(self, seconds: float) -> None:
+        states = self.shown.get("funnel", {}).get("states", {})
+        report, calls = self.report, len(self.twilio.calls)
+        counts = f"{states.get('done', 0)}/{self.plan.contacts} contacts, {calls} calls, {report.kills} kills"
+        print(
+            f"    {seconds:.0f} s: {counts}, {report.freezes} freezes, {report.deploys} deploys",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _number(n: int) -> str:
@@ -217,15 +190,13 @@ def _number(n: int) -> str:
 
 
 def run_campaign(plan: Plan) -> Report:
-    """Runs one campaign to its end, and check every call."""
+    """Runs one campaign to its end, and checks every call. Progress is printed on standard error."""
     return asyncio.run(_run(plan))
 
 
 async def _run(plan: Plan) -> Report:
-    report, random = Report(), Random(plan.seed)
-    began, cpu_before = time.monotonic(), _children_s()
+    random, cpu_before = Random(plan.seed), _children_s()
     async with SimulatedTwilio() as twilio:
-        site = _Site(plan, twilio, report)
         twilio.faults.hangs_s = 11
         twilio.faults.lost, twilio.faults.doubled = ("ringing",), ("completed", "answered")
         twilio.faults.reordered_s = 0.3 if plan.faults else 0.0
@@ -233,53 +204,41 @@ async def _run(plan: Plan) -> Report:
             chance = random.random()
             busy = callees.busy(after_s=0.1) if chance < 0.7 else callees.no_answer(after_s=0.4)
             twilio.callees[_number(n)] = busy if chance > plan.persons else callees.person(_brief, after_s=0.1)
-        slots = [chr(ord("a") + n) for n in range(plan.processes)]
-        try:
-            await asyncio.gather(*(site.start(slot) for slot in slots))
+        async with Processes(plan.url, twilio) as processes:
+            run = _Run(plan, twilio, processes)
+            await asyncio.gather(*(processes.start(chr(ord("a") + n)) for n in range(plan.processes)))
             if plan.twin:
-                await site.start("twin", "a")
-            people = "\n".join(["id,to", *(f"p{n},{_number(n)}" for n in range(plan.contacts))])
-            config = {
-                "at_once": plan.at_once,
-                "per_second": plan.per_second,
-                "max_s": 30,
-                "failures": 100,
-                "failures_of": 100,
-                "retry": "busy=1/2s,no-answer=0,failed=2/2s,canceled=3/1s,abandoned=0",
-            }
-            body = {"name": "proof", "csv": people, "config": config, "run": True}
-            code, made = await site.ask("POST", "/campaigns", body)
+                await processes.start("twin")
+            body = {"name": "proof", "csv": _people(plan), "config": _config(plan), "run": True}
+            code, made = await processes.ask("POST", "/campaigns", body, key="proof")
             while code == 503:
-                code, made = await site.ask("POST", "/campaigns", body)
-            if code != 201:
-                report.problems.append(f"the campaign was not made: {made}")
-                return report
-            watching = asyncio.create_task(site.watch())
-            disturbing = asyncio.create_task(site.disturb())
-            shown: dict[str, Any] = {}
-            try:
-                async with asyncio.timeout(plan.within_s):
-                    while shown.get("status") != "finished" or not disturbing.done():
-                        if disturbing.done():
-                            disturbing.result()
-                        _, shown = await site.ask("GET", "/campaigns/proof")
-                        await asyncio.sleep(0.3)
-            except TimeoutError:
-                report.problems.append(f"not finished after {plan.within_s:.0f} s: {shown}")
-            disturbing.cancel()
-            watching.cancel()
-            report.seconds = time.monotonic() - began
-        finally:
-            for slot in list(site.servers):
-                os.kill(site.servers[slot].pid, signal.SIGCONT)
-                await site.stop(slot, signal.SIGTERM)
-        report.cpu_s = _children_s() - cpu_before
-        await asyncio.to_thread(_check, plan, site, report)
-    return report
+                code, made = await processes.ask("POST", "/campaigns", body, key="proof")
+            if code in (200, 201):
+                await run.until_finished()
+            else:
+                run.report.problems.append(f"the campaign was not made: {made}")
+        run.report.cpu_s = _children_s() - cpu_before
+        await asyncio.to_thread(_check, plan, run, run.report)
+    return run.report
 
 
-def _check(plan: Plan, site: _Site, report: Report) -> None:
-    calls = list(site.twilio.calls.values())
+def _people(plan: Plan) -> str:
+    return "\n".join(["id,to", *(f"p{n},{_number(n)}" for n in range(plan.contacts))])
+
+
+def _config(plan: Plan) -> dict[str, Any]:
+    return {
+        "at_once": plan.at_once,
+        "per_second": plan.per_second,
+        "max_s": 30,
+        "failures": 100,
+        "failures_of": 100,
+        "retry": "busy=1/2s,no-answer=0,failed=2/2s,canceled=3/1s,abandoned=0",
+    }
+
+
+def _check(plan: Plan, run: _Run, report: Report) -> None:
+    calls = list(run.twilio.calls.values())
     report.calls = len(calls)
     with closing(DatabaseRecords(plan.url)) as database:
         store = DatabaseStore(database.transaction, SubjectKey(KEY.encode()).of)
@@ -299,7 +258,7 @@ def _check(plan: Plan, site: _Site, report: Report) -> None:
         token = str(call.options.get("StatusCallback", "")).rpartition("/")[2]
         if token in known and known[token].sid not in ("", call.sid):
             problems.append(f"attempt {token} names another call")
-        if (at := site.listed.get(call.to)) is not None and call.created > at:
+        if (at := run.listed.get(call.to)) is not None and call.created > at:
             problems.append(f"{call.to} was called after its opt-out")
     reached = [each.contact_id for each in attempts if each.outcome is Outcome.REACHED]
     for contact_id in reached:

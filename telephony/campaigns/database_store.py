@@ -423,9 +423,10 @@ class DatabaseStore:
         with self._transaction(reads=True) as connection:
             return [attempt_of(row) for row in connection.execute(wanted).mappings()]
 
-    def orphans(self, now: datetime) -> list[tuple[str, Attempt]]:
-        """Returns the attempts in progress whose process has lost its lease: (id of the campaign, attempt)."""
-        leases = select(processes.c.id).where(processes.c.expires_at > now)
+    def orphans(self, now: datetime, owner: str) -> list[tuple[str, Attempt]]:
+        """Returns the attempts in progress whose process has lost its lease, and those of the process `owner`: (id of
+        the campaign, attempt)."""
+        leases = select(processes.c.id).where(processes.c.expires_at > now, processes.c.id != owner)
         wanted = select(attempts).where(queries.IN_PROGRESS, attempts.c.owner.not_in(leases))
         with self._transaction(reads=True) as connection:
             return [(row["campaign"], attempt_of(row)) for row in connection.execute(wanted).mappings()]

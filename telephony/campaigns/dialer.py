@@ -7,7 +7,8 @@ the hours and the do-not-call list, claims the number, and writes the attempt. A
 the call. So an attempt that is in the queue twice is made once.
 
 Each process holds a lease. If a process does not renew its lease, the other processes take its attempts over. They
-first search for the call at Twilio. A process that has lost its lease may not ask Twilio for calls.
+first search for the call at Twilio. A process that has lost its lease may not ask Twilio for calls. In the same way a
+process takes over an attempt of its own that it could not finish because of an error.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from realtime_core.sources import Sources
 
@@ -61,6 +62,10 @@ _CHECK_AGAIN = timedelta(minutes=5)
 _MAX_REQUESTS = 2
 """Twilio is asked a second time only if a search found that it made no call."""
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+_TRY_AGAIN_S = 10.0
+"""After this time a process tries again to finish an attempt, if it could not because of an error."""
+_MAX_ERRORS = 5
+"""After so many errors an attempt ends as failed."""
 
 
 class CampaignDialer:
@@ -107,17 +112,19 @@ class CampaignDialer:
         self._lease_until = -math.inf
         self._renew_at = -math.inf
         self._live: set[str] = set()
+        self._unfinished: dict[str, tuple[int, float]] = {}
+        """The attempts that this process could not finish because of errors: the number of errors, and when the process
+        tries again."""
         self._idle = asyncio.Event()
         self._idle.set()
         self._beginning: dict[str, asyncio.Lock] = {}
         self._wake_up = asyncio.Event()
         self._draining = False
         self._unable: set[str] = set()
-        self._group = asyncio.TaskGroup()
+        self._adopting: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
         return self
 
     async def __aexit__(
@@ -126,8 +133,8 @@ class CampaignDialer:
         self.drain()
         if self._loop_task is not None:
             self._loop_task.cancel()
-        await self._group.__aexit__(None, None, None)
-        await self._idle.wait()  # the calls of attempts from the queue have been hung up
+            await asyncio.wait([self._loop_task])
+        await self._idle.wait()  # the calls of all attempts have been hung up
         try:
             await self._client.ask(lambda records: records.leave(self.owner))
         except (RecordsUnavailable, RecordRefused):
@@ -135,7 +142,7 @@ class CampaignDialer:
 
     def start(self) -> None:
         """Begins the work."""
-        self._loop_task = self._group.create_task(self._run(), name="campaigns")
+        self._loop_task = asyncio.create_task(self._run(), name="campaigns")
 
     def drain(self) -> None:
         """Begins no further call."""
@@ -187,15 +194,27 @@ class CampaignDialer:
         self._lease_until, self._renew_at = began + LEASE_S, began + _RENEW_S
 
     async def _take_over(self) -> None:
-        """Takes over the attempts of processes that have ended."""
-        for campaign_id, attempt in await self._ask(lambda store: store.orphans(self._sources.now())):
+        """Takes over the attempts of processes that have ended, and those that this process could not finish."""
+        left = await self._ask(lambda store: store.orphans(self._sources.now(), self.owner))
+        known = {attempt.id for _, attempt in left}
+        self._unfinished = {each: at for each, at in self._unfinished.items() if each in known}
+        for campaign_id, attempt in left:
             await self._renew()
-            if attempt.id in self._live or not self.has_lease:
+            errors, again_at = self._unfinished.get(attempt.id, (0, -math.inf))
+            if attempt.id in self._live or not self.has_lease or asyncio.get_running_loop().time() < again_at:
+                continue
+            campaign = await self._ask(lambda store, id_=campaign_id: store.campaign(id_))  # type: ignore[misc]
+            if campaign is None or not self._is_able(campaign):
                 continue
             if await self._ask(lambda store, attempt=attempt: store.take_over(attempt, self.owner)):  # type: ignore[misc]
-                log.warning("Attempt %s is taken over: its process has ended.", attempt.id)
+                if attempt.owner != self.owner:
+                    log.warning("Attempt %s is taken over: its process has ended.", attempt.id)
                 self._is_made(attempt.id)
-                self._group.create_task(self._adopted(campaign_id, replace(attempt, owner=self.owner)))
+                finish = self._adopted if errors < _MAX_ERRORS else self._given_up
+                ours = replace(attempt, owner=self.owner)
+                task = asyncio.create_task(self._worked(attempt.id, finish(campaign, ours)))
+                self._adopting.add(task)
+                task.add_done_callback(self._adopting.discard)
 
     async def _plan(self, running: Sequence[Campaign]) -> None:
         """Enqueues due contacts, as many as the limits allow."""
@@ -238,15 +257,31 @@ class CampaignDialer:
         if attempt_id in self._live:
             return
         self._is_made(attempt_id)
+        await self._worked(attempt_id, self._from_queue(attempt_id, campaign_id, position))
+
+    async def _from_queue(self, attempt_id: str, campaign_id: str, position: int) -> None:
+        known = await self._persist(lambda store: store.attempt(attempt_id))
+        contact_id = await self._persist(lambda store: store.contact_at(campaign_id, position))
+        if known is None and contact_id is not None:
+            await self._begin(attempt_id, campaign_id, contact_id)
+
+    async def _worked(self, attempt_id: str, work: Coroutine[Any, Any, None]) -> None:
+        """Awaits the work on an attempt. If an error ends the work, `_take_over` tries again, so that the attempt does
+        not stay open."""
         try:
-            known = await self._persist(lambda store: store.attempt(attempt_id))
-            contact_id = await self._persist(lambda store: store.contact_at(campaign_id, position))
-            if known is None and contact_id is not None:
-                await self._begin(attempt_id, campaign_id, contact_id)
+            await work
         except CampaignError as error:
-            log.info("An attempt is not made: %s", error)
+            log.error("Attempt %s is not finished: %s", attempt_id, error)
+            self._failed(attempt_id)
+        except Exception:  # for example of the user's result type
+            log.exception("Attempt %s is not finished.", attempt_id)
+            self._failed(attempt_id)
         finally:
             self._is_over(attempt_id)
+
+    def _failed(self, attempt_id: str) -> None:
+        errors, _ = self._unfinished.get(attempt_id, (0, 0.0))
+        self._unfinished[attempt_id] = errors + 1, asyncio.get_running_loop().time() + _TRY_AGAIN_S
 
     def _is_made(self, attempt_id: str) -> None:
         self._live.add(attempt_id)
@@ -322,38 +357,36 @@ class CampaignDialer:
         if ended is not None:
             await self._end(campaign, ended)
 
-    async def _adopted(self, campaign_id: str, attempt: Attempt) -> None:
-        """Finishes the attempt of a process that has ended. Its call is searched for before anything else."""
-        try:
-            campaign = await self._persist(lambda store: store.campaign(campaign_id))
-            contact = await self._persist(lambda store: store.contact(campaign_id, attempt.contact_id))
-            if campaign is None or contact is None:  # the person was erased
+    async def _adopted(self, campaign: Campaign, attempt: Attempt) -> None:
+        """Finishes an attempt that a process has left. Its call is searched for before anything else."""
+        contact = await self._persist(lambda store: store.contact(campaign.id, attempt.contact_id))
+        if contact is None:  # the person was erased
+            return
+        requests = await self._persist(lambda store: store.requests(attempt.id))
+        row = await self._client.call(attempt.id)
+        if row is not None and row.over and row.status != INTERRUPTED:
+            await self._end(campaign, ended_elsewhere(attempt, row, campaign.config, self._sources.now()))
+            return
+        if requests:
+            if row is not None and row.sid is not None:
+                attempt = replace(attempt, sid=row.sid)
+            now, speech = self._sources.now(), self._speech(campaign)
+            made = AttemptCall(campaign, contact, attempt, speech, rules=self._dialler.rules, now=now)
+            call = made.adopt(self._dialler)
+            await self._follow(call, attempt)
+            if not call.state.not_made:
+                ended = made.ended(call, self._sources.now())
+                row = await self._client.call(attempt.id)
+                await self._end(campaign, ended if row is None else completed(ended, row, campaign.config))
                 return
-            requests = await self._persist(lambda store: store.requests(attempt.id))
-            row = await self._client.call(attempt.id)
-            if row is not None and row.over and row.status != INTERRUPTED:
-                await self._end(campaign, ended_elsewhere(attempt, row, campaign.config, self._sources.now()))
-                return
-            if requests:
-                if row is not None and row.sid is not None:
-                    attempt = replace(attempt, sid=row.sid)
-                now, speech = self._sources.now(), self._speech(campaign)
-                made = AttemptCall(campaign, contact, attempt, speech, rules=self._dialler.rules, now=now)
-                call = made.adopt(self._dialler)
-                await self._follow(call, attempt)
-                if not call.state.not_made:
-                    ended = made.ended(call, self._sources.now())
-                    row = await self._client.call(attempt.id)
-                    await self._end(campaign, ended if row is None else completed(ended, row, campaign.config))
-                    return
-            if await self._is_allowed(campaign_id, contact):
-                await self._place(campaign, contact, attempt)
-            else:
-                await self._withdraw(campaign, attempt)
-        except CampaignError as error:
-            log.error("Attempt %s cannot be finished here: %s", attempt.id, error)
-        finally:
-            self._is_over(attempt.id)
+        if await self._is_allowed(campaign.id, contact):
+            await self._place(campaign, contact, attempt)
+        else:
+            await self._withdraw(campaign, attempt)
+
+    async def _given_up(self, campaign: Campaign, attempt: Attempt) -> None:
+        error = "The attempt could not be finished because of errors: see the log."
+        await self._end(campaign, replace(attempt, outcome=Outcome.FAILED, error=error))
 
     async def _follow(self, call: PlacedCall, attempt: Attempt) -> None:
         await call.answered()

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from realtime_core.errors import UserError
 from realtime_core.sources import Sources
 
 from ..call.options import AgentSource
 from ..errors import CampaignError, SettingsError
 from ..outbound.dialler import Dialler
 from ..outbound.opt_out_list import OptOutList
+from ..outcomes.result_form import ResultType
 from ..records.client import RecordsClient
 from ..records.database import DatabaseRecords
 from ..settings import Settings
@@ -120,6 +122,7 @@ class ServerSpeech:
 
     def __init__(self, agents: Mapping[str, AgentSource]) -> None:
         self._agents = agents
+        self._results: dict[str, Any] = {}
 
     def __call__(self, campaign: Campaign) -> Speech:
         """Raises `CampaignError`."""
@@ -131,8 +134,18 @@ class ServerSpeech:
             )
         return Speech(
             self._agents[config.agent] if config.agent else None,
-            None if config.result is None else imported(config.result),
+            None if config.result is None else self._result(config.result),
         )
+
+    def _result(self, name: str) -> Any:
+        if name not in self._results:
+            found = imported(name)
+            try:
+                ResultType(found)
+            except UserError as error:
+                raise CampaignError(str(error)) from None
+            self._results[name] = found
+        return self._results[name]
 
 
 def imported(name: str) -> Any:

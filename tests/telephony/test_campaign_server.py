@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from telephony.campaigns import dialer
+from telephony.campaigns.attempt_call import AttemptCall
+from telephony.campaigns.contact import Attempt
+from telephony.campaigns.finished_call import ended_elsewhere
 from telephony.outbound import call_state
+from telephony.outbound.placed import PlacedCall
 from telephony.simulator import Handset, callees
 from tests.support.call_processes import Server, world
 from tests.support.call_processes import until as condition
@@ -96,12 +102,44 @@ async def test_pause_and_an_opt_out_hold_at_once_and_a_stop_ends_what_waits(tmp_
         assert (await server.ask("GET", "/do-not-call"))[1] == {"numbers": [], "next": None}
 
 
+async def test_an_attempt_that_an_error_interrupts_ends_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first number meets errors again and again, so its attempt is given up. The second number meets one error, so
+    its attempt is finished later. Neither is called twice."""
+    real = AttemptCall.ended
+
+    def ended(it: AttemptCall, call: PlacedCall, now: datetime) -> Attempt:
+        if it.plan.to in PEOPLE[:2]:
+            raise ValueError("an error of the user's result type")
+        return real(it, call, now)
+
+    def elsewhere(attempt: Attempt, *rest: Any) -> Attempt:
+        if attempt.number == PEOPLE[0]:
+            raise ValueError("the same error")
+        return ended_elsewhere(attempt, *rest)
+
+    monkeypatch.setattr(AttemptCall, "ended", ended)
+    monkeypatch.setattr(dialer, "ended_elsewhere", elsewhere)
+    monkeypatch.setattr(dialer, "_TRY_AGAIN_S", 0.0)
+    async with world(f"sqlite:///{tmp_path}/records.db", "a") as it:
+        server, twilio = it.servers["a"], it.twilio
+        twilio.default_callee = callees.busy(after_s=0.05)
+        config = {**FAST, "retry": "busy=0,failed=0"}
+        body = {"name": "spring", "csv": csv_of(PEOPLE[:3]), "config": config, "run": True}
+        assert (await server.ask("POST", "/campaigns", body))[0] == 201
+        await until(server, "spring", "finished")
+        _, results = await server.ask("GET", "/campaigns/spring/export")
+        assert [row["reason"] for row in results["contacts"]] == ["failed", "busy", "busy"]
+        assert sorted(call.to for call in twilio.calls.values()) == PEOPLE[:3], "each number is called once"
+
+
 async def test_what_cannot_be_made_is_refused_with_a_reason(tmp_path: Path) -> None:
     async with world(f"sqlite:///{tmp_path}/records.db", "a") as it:
         server = it.servers["a"]
         for changes, code, reason in (
             ({"config": {"agent": "desk:nobody"}}, 409, "no agent 'desk:nobody'"),
-            ({"config": {"result": "os:system"}}, 201, ""),
+            ({"config": {"result": "os:system"}}, 409, "give a pydantic model"),
             ({"config": {"result": "antigravity:fly"}}, 409, "not in a module"),
             ({"config": {"at_onc": 3}}, 400, "at_onc"),
             ({"name": "a b"}, 400, "write letters"),

@@ -261,8 +261,9 @@ def test_survivors_take_over_the_attempts_of_a_dead_process(records: DatabaseRec
     campaign(store, ADA)
     records.renew("me", ttl_s=20, now=at(0))
     attempt = begin(store, "c0")
-    assert store.orphans(at(19)) == []
-    assert store.orphans(at(21)) == [("spring", attempt)]
+    assert store.orphans(at(19), "another") == []
+    assert store.orphans(at(19), attempt.owner) == [("spring", attempt)], "its own"
+    assert store.orphans(at(21), "another") == [("spring", attempt)]
     assert [store.take_over(attempt, "b"), store.take_over(attempt, "c")] == [True, False]
     assert not store.requested(attempt.id, "me", at_most=2), "the woken process may not call any more"
     assert [store.requested(attempt.id, "b", at_most=2) for _ in range(3)] == [True, True, False]
