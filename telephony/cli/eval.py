@@ -17,11 +17,13 @@ from ..env_file import environment
 from ..evals.calibration import calibrate
 from ..evals.call import EMBEDDED, LIVE
 from ..evals.cases import Case, CaseKind, find_cases
+from ..evals.checks import Outcome
 from ..evals.comparison import CallResult, EvalResult, result_of
 from ..evals.criteria import Criteria, Family, load_criteria
 from ..evals.judge import Judge, StandInJudge, TextJudge
 from ..evals.report import data_of, junit_of, text_of
 from ..evals.run import ChatSettings, Side, VoiceSettings, judge_calls, make_calls
+from ..evals.spent import Spent
 from ..import_strings import load_agent, load_object
 from ..settings import load_settings
 from .errors import USAGE, CliError
@@ -69,6 +71,8 @@ def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
     sides = _sides(options, with_baseline=before is None)
     judge = judge_of(chat)
     notes = _notes(options, cases, chat, judge, criteria)
+    if _asks_texts(cases, criteria):
+        _check_texts(judge)
     _announce(options, cases, sides, criteria, chat, notes)
     began = time.monotonic()
     with ExitStack() as stack:
@@ -86,7 +90,7 @@ def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
         progress = _Progress(judged, "judgements", quiet=options.json)
         for each in (calls["new"], baseline):
             judge_calls(criteria, each, judge, on_ruling=progress.step)
-        notes += _afterwards(calls, judge, time.monotonic() - began)
+        notes += _afterwards(calls, judge, options.model, chat, time.monotonic() - began)
         about = {
             "agent": options.agent, "baseline": options.baseline, "judge": judge.name if judged else None,
             "model": options.model, "repeat": options.repeat, "seed": options.seed, "notes": notes,
@@ -100,11 +104,15 @@ def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
         typer.echo(text_of(result))
     if result.missed:
         raise typer.Exit(1)
+    if all(call.evidence.is_callers_error for call in calls["new"]):
+        raise CliError("No call could be made.", calls["new"][0].evidence.error)
 
 
 def run_calibration(*, json: bool) -> None:
     """Print how often the judge agrees with the labels of the transcripts that come with the package."""
-    calibration = calibrate(judge_of(chat_settings()))
+    judge = judge_of(chat_settings())
+    _check_texts(judge)
+    calibration = calibrate(judge)
     typer.echo(jsonlib.dumps(calibration.to_json(), indent=1) if json else calibration.to_text())
 
 
@@ -168,19 +176,29 @@ def _notes(
     notes = []
     if options.model == EMBEDDED:
         notes.append(_STAND_IN)
-    needs_texts = criteria.of(Family.JUDGED) or any(case.kind is CaseKind.PERSONA for case in cases)
-    if judge.is_stand_in and needs_texts:
+    if judge.is_stand_in and _asks_texts(cases, criteria):
         notes.append(_STAND_IN_TEXTS)
     if not options.run_tools:
         notes.append("The agent's own tools did not run: recordings or stubs answered (--run-tools runs them).")
     return notes
 
 
+def _asks_texts(cases: Sequence[Case], criteria: Criteria) -> bool:
+    """Whether a text model, or a stand-in for it, plays a persona or judges a call."""
+    return bool(criteria.of(Family.JUDGED)) or any(case.kind is CaseKind.PERSONA for case in cases)
+
+
+def _check_texts(judge: Judge) -> None:
+    """Reports a wrong address or key of the text model before calls are made."""
+    if isinstance(judge, TextJudge):
+        judge.check()
+
+
 def _announce(
     options: EvalOptions, cases: Sequence[Case], sides: Sequence[Side], criteria: Criteria, chat: ChatSettings,
     notes: Sequence[str],
 ) -> None:  # fmt: skip
-    from ..evals.expected import expected_cost
+    from ..evals.costs import expected_cost
 
     total = len(sides) * len(cases) * options.repeat
     expected = expected_cost(cases, criteria, options.model, chat, calls=total, repeat=options.repeat, sides=len(sides))
@@ -196,17 +214,29 @@ def _announce(
         typer.confirm("Make these calls?", abort=True, err=True)
 
 
-def _afterwards(calls: dict[str, list[CallResult]], judge: Judge, took_s: float) -> list[str]:
+def _afterwards(
+    calls: dict[str, list[CallResult]], judge: Judge, model: str, chat: ChatSettings, took_s: float
+) -> list[str]:
+    from ..evals.costs import actual_cost
+
     every = [call for each in calls.values() for call in each]
     cpu_s = sum(call.cpu_s for call in every)
-    costs = [call.evidence.measures.get("cost_usd") for call in every]
-    known = [cost for cost in costs if cost is not None]
-    unknown = len(costs) - len(known)
-    cost = f"speech model {sum(known):.2f} USD{f' (unknown for {unknown} calls)' if unknown else ''}"
-    if isinstance(judge, TextJudge):
-        cost += f", judge {judge.spent.requests} requests"
     call_s = sum(call.evidence.duration_ms for call in every) / 1000
-    return [f"{call_s:.0f} s of calls in {took_s:.0f} s, {cpu_s:.0f} s of CPU. Cost: {cost}."]
+    judged = judge.spent if isinstance(judge, TextJudge) else Spent()
+    cost = actual_cost(every, judged, model, chat)
+    notes = [f"{call_s:.0f} s of calls in {took_s:.0f} s, {cpu_s:.0f} s of CPU. {cost}"]
+    unmade = [call for call in every if call.evidence.error]
+    if unmade:
+        notes.append(f"{len(unmade)} of {len(every)} calls could not be made: {unmade[0].evidence.error}")
+    unsure = [
+        ruling
+        for call in every
+        for ruling in call.rulings.values()
+        if ruling.votes and ruling.outcome is Outcome.UNKNOWN
+    ]
+    if unsure:
+        notes.append(f"The judge cannot tell in {len(unsure)} cases, such as: {unsure[0].why}")
+    return notes
 
 
 def _write(result: EvalResult, options: EvalOptions) -> None:

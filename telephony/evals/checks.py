@@ -11,7 +11,7 @@ from typing import Any
 from .criteria import Criterion, Family
 from .evidence import Evidence
 
-__all__ = ["Outcome", "Ruling", "check"]
+__all__ = ["Outcome", "Ruling", "check", "contains", "ruling_of_unmade"]
 
 _WORD = re.compile(r"\w+")
 _FACT = re.compile(r"\{(\w+)\}")
@@ -42,9 +42,9 @@ class _NoFact(LookupError):
 
 
 def check(criterion: Criterion, evidence: Evidence) -> Ruling:
-    """Decides a criterion that needs no text model. A call that could not be made meets no criterion."""
-    if evidence.error:
-        return Ruling(Outcome.FAILED, evidence.error)
+    """Decides a criterion that needs no text model."""
+    if (unmade := ruling_of_unmade(evidence)) is not None:
+        return unmade
     if criterion.family is Family.MEASURED:
         return _measured(criterion, evidence)
     try:
@@ -52,6 +52,14 @@ def check(criterion: Criterion, evidence: Evidence) -> Ruling:
     except _NoFact as error:
         return Ruling(Outcome.UNKNOWN, f"the case has no fact {error}")
     return Ruling(Outcome.FAILED, why) if why else Ruling(Outcome.PASSED)
+
+
+def ruling_of_unmade(evidence: Evidence) -> Ruling | None:
+    """The decision about each criterion of a call that could not be made; None: the call was made. The call meets no
+    criterion, unless its simulated caller failed: then nothing is known."""
+    if not evidence.error:
+        return None
+    return Ruling(Outcome.UNKNOWN if evidence.is_callers_error else Outcome.FAILED, evidence.error)
 
 
 def _measured(criterion: Criterion, evidence: Evidence) -> Ruling:

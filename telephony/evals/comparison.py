@@ -10,6 +10,7 @@ from typing import Any
 from .checks import Outcome, Ruling
 from .criteria import Criteria, Criterion, Family
 from .evidence import Evidence
+from .spent import Spent
 from .statistics import Comparison, Interval, PairCounts, Verdict, compare, wilson
 
 __all__ = ["CallResult", "CriterionResult", "EvalResult", "Rate", "result_of"]
@@ -28,6 +29,8 @@ class CallResult:
     seed: int = 0
     cpu_s: float = 0.0
     journal: str = ""
+    texts: Spent = field(default_factory=Spent)
+    """What the text model used that played the caller."""
 
     @property
     def name(self) -> str:

@@ -46,6 +46,8 @@ class Evidence:
     """The evidence of one call. If the call could not be made, `error` says why, and the other fields are empty."""
 
     error: str = ""
+    is_callers_error: bool = False
+    """`error` came from the simulated caller, so it decides no criterion."""
     ended: str = ""
     duration_ms: float = 0.0
     lines: Sequence[Line] = ()

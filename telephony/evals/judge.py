@@ -17,9 +17,10 @@ from enum import StrEnum
 from typing import Protocol
 
 from ..errors import EvalError
-from .checks import Outcome, Ruling, contains
+from .checks import Outcome, Ruling, contains, ruling_of_unmade
 from .criteria import Criterion
 from .evidence import Evidence
+from .spent import Spent
 from .texts import Chat
 
 __all__ = ["Answer", "Judge", "StandInJudge", "TextJudge", "Vote", "decide", "told"]
@@ -70,8 +71,15 @@ class TextJudge:
 
     def __init__(self, chat: Chat) -> None:
         self.name = chat.name
-        self.spent = chat.spent
         self._chat = chat
+
+    @property
+    def spent(self) -> Spent:
+        return self._chat.spent
+
+    def check(self) -> None:
+        """Reports a text model that cannot be asked. Raises `EvalError`."""
+        self._chat.check()
 
     def vote(self, question: str, evidence: Evidence, nth: int = 0) -> Vote:
         answer = self._chat.ask_json(
@@ -112,14 +120,14 @@ def decide(judge: Judge, criterion: Criterion, evidence: Evidence) -> Ruling:
     """Asks the judge `criterion.votes` times. The majority decides. The outcome is `UNKNOWN` for a tie, and if the
     judge cannot be asked.
     """
-    if evidence.error:
-        return Ruling(Outcome.FAILED, evidence.error)
+    if (unmade := ruling_of_unmade(evidence)) is not None:
+        return unmade
     assert criterion.judge is not None
     votes: list[Vote] = []
     try:
         votes += [judge.vote(criterion.judge, evidence, nth) for nth in range(criterion.votes)]
     except EvalError as error:
-        return Ruling(Outcome.UNKNOWN, str(error), votes=tuple(vote.answer.value for vote in votes))
+        return Ruling(Outcome.UNKNOWN, str(error), votes=(*(vote.answer.value for vote in votes), "no answer"))
     return ruling_of(votes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -23,6 +23,8 @@ when you end the call after these words. "gives_up": true if you end it because 
 get what you want. Never invent a fact. Never say that you are a machine or a test.
 You are {persona.name}. Your goal: {persona.goal} What you know: {facts}. Your manner: {persona.manner}
 You speak the language {persona.language}."""
+
+_LAST = " (You have no more time. Say goodbye now, and hang up.)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,17 @@ class TextPlayer:
 
     def __init__(self, persona: Persona, chat: Chat) -> None:
         self._chat = chat
+        self._turns_left = persona.max_turns
         self._messages: list[dict[str, str]] = [{"role": "system", "content": _role(persona)}]
 
     def next(self, heard: str) -> Move:
-        self._messages.append({"role": "user", "content": heard or "(silence)"})
+        self._turns_left -= 1
+        is_last = self._turns_left <= 0
+        self._messages.append({"role": "user", "content": (heard or "(silence)") + (_LAST if is_last else "")})
         answer = self._chat.ask_json(self._messages)
         self._messages.append({"role": "assistant", "content": json.dumps(answer, ensure_ascii=False)})
-        return _move(answer)
+        move = _move(answer)
+        return replace(move, hang_up=True) if is_last else move
 
 
 def _role(persona: Persona) -> str:

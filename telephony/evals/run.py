@@ -17,7 +17,7 @@ from typing import Any
 from realtime_core.usage import Usage
 
 from ..cost import PriceList
-from ..errors import TelephonyError
+from ..errors import EvalError, TelephonyError
 from ..journal.disk import settle
 from ..journal.format import object_at
 from ..replay.call import HeardCall
@@ -31,6 +31,7 @@ from .judge import Judge, decide
 from .persona import Persona
 from .players import Player, StandInPlayer, TextPlayer
 from .speech import Voice, voice_of
+from .spent import Spent
 from .texts import HttpChat
 
 __all__ = ["LIVE_AT_ONCE", "ChatSettings", "Side", "VoiceSettings", "judge_calls", "make_calls"]
@@ -156,18 +157,31 @@ def _run(job: _Job) -> CallResult:
     # The two agents of a pair meet the same caller, and a model that is free to answer otherwise.
     model_seed = Random(f"{caller_seed}:{job.side.name}").getrandbits(48)
     start = time.process_time()
+    talks = _chat(job.chat)
+    before = Spent() if talks is None else talks.spent
     try:
         plan = replace(_plan(job.side, job.model, job.run_tools, job.chat, job.voice), journal=journal)
         evidence = make_call(job.case, plan, caller_seed=caller_seed, model_seed=model_seed)
         if journal is not None:
             settle()
     except TelephonyError as error:
-        evidence = Evidence(error=str(error))
+        evidence = _unmade(error)
     except ExceptionGroup as errors:
-        first = next(_leaves(errors))
-        evidence = Evidence(error=f"{type(first).__name__}: {first}")
-    cpu_s = round(time.process_time() - start, 3)
-    return CallResult(job.case.name, job.nth, evidence, {}, caller_seed, cpu_s, "" if journal is None else str(journal))
+        leaves = list(_leaves(errors))
+        evidence = _unmade(next((each for each in leaves if isinstance(each, EvalError)), leaves[0]))
+    return CallResult(
+        job.case.name, job.nth, evidence, {}, caller_seed,
+        cpu_s=round(time.process_time() - start, 3),
+        journal="" if journal is None else str(journal),
+        texts=Spent() if talks is None else talks.spent - before,
+    )  # fmt: skip
+
+
+def _unmade(error: BaseException) -> Evidence:
+    """The evidence of a call that could not be made. An `EvalError` comes from the caller, such as a text model that
+    does not answer, and says nothing about the agent."""
+    said = str(error) if isinstance(error, TelephonyError) else f"{type(error).__name__}: {error}"
+    return Evidence(error=" ".join(said.split()), is_callers_error=isinstance(error, EvalError))
 
 
 def _leaves(errors: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -183,7 +197,7 @@ def _plan(side: Side, model: str, run_tools: bool, chat: ChatSettings, voice: Vo
     from ..import_strings import load_agent, load_object
 
     prices = PriceList()
-    talks = chat.chat()
+    talks = _chat(chat)
 
     def player(persona: Persona) -> Player:
         return StandInPlayer(persona) if talks is None else TextPlayer(persona, talks)
@@ -198,6 +212,11 @@ def _plan(side: Side, model: str, run_tools: bool, chat: ChatSettings, voice: Vo
         voice=_voice(voice),
         cost=lambda call: _cost(call, prices) if model == LIVE else 0.0,
     )
+
+
+@lru_cache(maxsize=8)
+def _chat(settings: ChatSettings) -> HttpChat | None:
+    return settings.chat()
 
 
 def _voice(settings: VoiceSettings) -> Voice:

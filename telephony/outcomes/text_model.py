@@ -67,7 +67,6 @@ class TextModel:
         }
         body = {
             "model": self._name,
-            "temperature": 0,
             "response_format": {"type": "json_object"},
             "messages": [
                 {"role": "system", "content": f"{_INSTRUCTIONS}\n{json.dumps(wishes, ensure_ascii=False)}"},

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from telephony.errors import EvalError
 from telephony.evals.calibration import calibrate, labelled_calls
 from telephony.evals.checks import Outcome
 from telephony.evals.criteria import Criterion
@@ -72,23 +71,11 @@ def test_the_majority_of_quoted_votes_decides(
     assert "Does the agent confirm?" in service.requests[0]["messages"][1]["content"]
 
 
-def test_a_service_that_fails_for_a_moment_is_asked_again() -> None:
-    failures: list[dict[str, Any] | int] = [503, 429]
-    answers = itertools.chain(failures, itertools.repeat({"answer": "no", "quote": "", "reason": "never"}))
-    with chat_service(lambda body: next(answers)) as service:
-        assert decide(TextJudge(HttpChat(service.url, "judge-1")), ASKED, CALL).outcome is Outcome.FAILED
-
-
 @pytest.mark.parametrize("status", [401, 404, 500], ids=str)
 def test_a_judge_that_does_not_answer_is_no_verdict(status: int) -> None:
     with chat_service(lambda body: status) as service:
         ruling = decide(TextJudge(HttpChat(service.url, "judge-1")), ASKED, CALL)
     assert ruling.outcome is Outcome.UNKNOWN and f"HTTP {status}" in ruling.why
-
-
-def test_a_service_that_cannot_be_reached_says_so() -> None:
-    with pytest.raises(EvalError, match="gave no answer"):
-        HttpChat("http://127.0.0.1:9/v1", "judge-1").ask_json([])
 
 
 def test_a_tie_is_no_verdict() -> None:

@@ -1,4 +1,4 @@
-"""Estimates the cost of an eval before its calls are made, and says it in a sentence."""
+"""The cost of an eval in a sentence: expected before its calls are made, and actual after them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from ..journal.reader import read_journal
 from ..replay.call import HeardCall
 from .call import LIVE
 from .cases import Case, CaseKind
+from .comparison import CallResult
 from .criteria import Criteria, Family
 from .run import ChatSettings
+from .spent import Spent
 
-__all__ = ["expected_cost"]
+__all__ = ["actual_cost", "expected_cost"]
 
 _MODEL = "gpt-realtime"
 _PERSONA_S = 90.0
@@ -23,7 +25,9 @@ _IN_PER_S, _OUT_PER_S = 10.0, 20.0
 """Tokens of audio for each second: of the caller, and of the agent's speech (Realtime API, managing costs)."""
 _AGENT_SHARE = 0.5
 _TURN_S = 10.0
-_TOKENS_PER_CALL_TEXT = 1_200
+_PERSONA_TURNS = 8
+_TOKENS_IN, _TOKENS_OUT = 1_200, 80
+"""Tokens of one request to the text model."""
 
 
 def expected_cost(
@@ -42,12 +46,38 @@ def expected_cost(
         parts.append("no cost for the speech model, which is embedded")
     if chat.url is not None:
         votes = sum(each.votes for each in criteria.of(Family.JUDGED)) * calls
-        turns = sum(case.kind is CaseKind.PERSONA for case in cases) * repeat * sides * 8
-        tokens = (votes + turns) * _TOKENS_PER_CALL_TEXT
-        text = PriceList().cost(chat.model, Usage(requests=1, input_tokens=tokens, output_tokens=votes * 80))
-        cost = f"about {text:.2f} USD" if text is not None else "a price that is not known"
-        parts.append(f"about {votes + turns} requests to {chat.model}, {cost}")
+        turns = sum(case.kind is CaseKind.PERSONA for case in cases) * repeat * sides * _PERSONA_TURNS
+        if votes + turns:
+            spent = Spent(votes + turns, (votes + turns) * _TOKENS_IN, (votes + turns) * _TOKENS_OUT)
+            parts.append(f"about {_requests(turns, votes)} to {chat.model}, {_price(spent, chat)}")
     return f"Expected: {'; '.join(parts)}."
+
+
+def actual_cost(calls: Sequence[CallResult], judged: Spent, model: str, chat: ChatSettings) -> str:
+    """The cost of these calls, as a sentence. `judged`: what the judge used."""
+    parts = []
+    if model == LIVE:
+        costs = [call.evidence.measures.get("cost_usd") for call in calls]
+        known = [cost for cost in costs if cost is not None]
+        unknown = len(costs) - len(known)
+        parts.append(f"speech model {sum(known):.2f} USD{f' (not known for {unknown} calls)' if unknown else ''}")
+    else:
+        parts.append("no cost for the speech model, which is embedded")
+    if chat.url is not None:
+        played = sum((call.texts for call in calls), Spent())
+        parts.append(f"{_requests(played.requests, judged.requests)} to {chat.model}, {_price(played + judged, chat)}")
+    return f"Cost: {'; '.join(parts)}."
+
+
+def _requests(personas: int, judge: int) -> str:
+    return f"{personas + judge} requests ({personas} of personas, {judge} of the judge)"
+
+
+def _price(spent: Spent, chat: ChatSettings) -> str:
+    usage = Usage(requests=spent.requests, input_tokens=spent.input_tokens, output_tokens=spent.output_tokens)
+    price = PriceList(base_url=chat.url).cost(chat.model, usage) if spent.input_tokens else None
+    tokens = f"{spent.input_tokens} tokens in and {spent.output_tokens} out"
+    return f"{tokens}, {f'{price:.2f} USD' if price is not None else 'at a price that is not known'}"
 
 
 def _seconds(case: Case) -> float:

@@ -1,0 +1,26 @@
+"""What a text model has used. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Spent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The number of requests that the text model has answered, and of tokens that it has used."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+    def __sub__(self, other: Spent) -> Spent:
+        return self + Spent(-other.requests, -other.input_tokens, -other.output_tokens)
