@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from realtime_core.errors import UserError
 if TYPE_CHECKING:
     from .call.options import AgentSource
 
-__all__ = ["Canary", "CanaryWatch", "Rollback", "Version", "digest_of_agent", "is_chosen"]
+__all__ = ["Canary", "Rollback", "Version", "digest_of_agent", "is_chosen"]
 
 CANARY, STABLE = "canary", "stable"
 
@@ -24,7 +23,8 @@ CANARY, STABLE = "canary", "stable"
 @dataclass(frozen=True, slots=True)
 class Rollback:
     """The rule for the automatic rollback of a canary: it is rolled back when `failures` of its last `calls` calls have
-    failed. A call has failed if a tool failed, or if the agent could not continue the call."""
+    failed. A call has failed if a tool failed, or if the agent could not continue the call. The calls of all processes
+    that share the records count together."""
 
     failures: int = 3
     calls: int = 20
@@ -32,6 +32,12 @@ class Rollback:
     def __post_init__(self) -> None:
         if not 1 <= self.failures <= self.calls:
             raise UserError("Rollback(failures=..., calls=...): failures is at least 1, and at most calls.")
+
+    def reason(self, failures: int, calls: int) -> str:
+        """Returns why the canary has to be rolled back after `failures` of its last `calls` calls failed. An empty
+        text means that it stays.
+        """
+        return f"{failures} of its last {calls} calls failed" if failures >= self.failures else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +70,11 @@ class Version:
         return f"{self.name[:40]} {self.digest}{' canary' if self.is_canary else ''}"
 
 
-def is_chosen(subject: str, place: str, percent: float) -> bool:
-    """Returns whether this caller is among the `percent` of the callers of a number (`place`) that get the canary. The
-    result depends on the arguments only, so all processes decide alike.
+def is_chosen(subject: str, name: str, percent: float) -> bool:
+    """Returns whether this caller is among the `percent` of the callers that get the canary with this name. The result
+    depends on the arguments only, so all processes decide alike, and for all numbers that have the canary.
     """
-    number = int.from_bytes(hashlib.sha256(f"canary {place} {subject}".encode()).digest()[:8])
+    number = int.from_bytes(hashlib.sha256(f"canary {name} {subject}".encode()).digest()[:8])
     return number / 2**64 * 100 < percent
 
 
@@ -129,22 +135,3 @@ def _is_filled(cell: Any) -> bool:
     except ValueError:
         return False
     return True
-
-
-class CanaryWatch:
-    """Counts the last calls of one canary in this process."""
-
-    def __init__(self, rollback: Rollback | None) -> None:
-        self._rollback = rollback
-        self._failed: deque[bool] = deque(maxlen=None if rollback is None else rollback.calls)
-
-    def ended(self, *, failed: bool) -> str:
-        """Counts a call of the canary. Returns the reason why the canary has to be rolled back. An empty value means
-        that the canary stays.
-        """
-        if self._rollback is None:
-            return ""
-        self._failed.append(failed)
-        if (failures := sum(self._failed)) < self._rollback.failures:
-            return ""
-        return f"{failures} of its last {len(self._failed)} calls failed"

@@ -222,6 +222,7 @@ def create_app(
                 model=models.speech,
                 config=options.run_config,
             )
+            stack.push_async_callback(phone.canaries.close)
             phone.outgoing = outgoing or {}
             phone.tracing = _tracing(loaded, tracer_provider, sources, models.speech, stack)
             await stack.enter_async_context(phone.registry)

@@ -9,7 +9,10 @@ from ..twilio.caller_id import Parties
 from ..twilio.details import pack, unpack
 from ..twilio.media_stream import Start
 
-__all__ = ["TOKEN_PARAMETER", "Admit", "CallInfo"]
+__all__ = ["OUTBOUND", "TOKEN_PARAMETER", "Admit", "CallInfo"]
+
+OUTBOUND = "outbound-api"
+"""The direction of a call that this side placed."""
 
 TOKEN_PARAMETER = "token"  # noqa: S105 (its name, not its value)
 """The stream parameter that carries our token. Applications do not see it."""

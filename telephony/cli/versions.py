@@ -48,7 +48,7 @@ def list_versions(
 
 @app.command("rollback")
 def rollback(place: Place, reason: Annotated[str, typer.Option(help="Why, for the records.")] = "by command") -> None:
-    """Roll a canary back. Processes see it within five seconds; calls that go on keep their agent."""
+    """Roll a canary back. Each process sees it at its next call. Calls that go on keep their agent."""
     _decide(place, "rolled back", reason)
 
 

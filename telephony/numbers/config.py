@@ -115,18 +115,19 @@ class Step(Part):
 
 
 class Limits(Part):
-    """The limits of one number. 0 means that the number has no limit of its own. The limits of the settings apply as
-    well. Each process counts its own calls.
-    """
+    """The limits of one number or pattern, for all processes that share the records together. 0: there is no limit of
+    its own. The limits of the settings apply as well. While the records are unavailable, each process counts its own
+    calls."""
 
     max_calls: int = Field(default=0, ge=0)
     """The maximum number of calls at the same time."""
     calls_per_caller_hour: int = Field(default=0, ge=0)
-    """The maximum number of calls from one caller within an hour."""
+    """The maximum number of calls from one caller within an hour. Each process counts its own calls."""
     minutes_per_day: float = Field(default=0.0, ge=0)
     """The maximum length of all calls to the number within a day (UTC) together, in minutes."""
     cost_per_day: float = Field(default=0.0, ge=0)
-    """The maximum cost of the model for all calls to the number within a day (UTC) together, in US dollars."""
+    """The maximum cost of all calls to the number within a day (UTC) together, in US dollars: of the model and of
+    Twilio, as far as the cost is known."""
 
 
 class Account(Part):

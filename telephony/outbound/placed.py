@@ -211,9 +211,9 @@ class PlacedCall(LiveControls):
 
         options.on_start, options.on_end = start, end
 
-    def agent(self, default: AgentSource) -> AgentSource:
-        """Returns the agent of the plan, else `default`, with the facts and the tools of this call."""
-        return agent_for_call(self.plan.agent or default, self.plan.data, self._tools)
+    def agent(self, source: AgentSource) -> AgentSource:
+        """The agent `source` with the facts and the tools of this call."""
+        return agent_for_call(source, self.plan.data, self._tools)
 
     async def finish(self) -> None:
         """Makes the result, because Twilio reports the end of the call."""

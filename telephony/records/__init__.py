@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from .access import AccessStore
-    from .budget import Spent
+    from .budget import SharedLimits, Spent
     from .call_query import CallQuery
     from .call_record import CallRecord, CallUpdate
     from .opt_outs import NumberClaims, OptOuts
@@ -76,6 +76,11 @@ class Records(Protocol):
         The store keeps a hash of the key, and `value` in plain text. If the claim succeeds, `call` is noted in the same
         transaction.
         """
+
+    def admit(self, call: CallUpdate, limits: SharedLimits, *, now: datetime) -> bool:
+        """Apply the update `call`, which sets `number_key`, if the limits of that number allow another call. False:
+        they do not. A call that was admitted already is admitted again. A call that a step of a ladder has taken over
+        from the agent is no longer one of the calls at the same time."""
 
     def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:
         """Removes a claim, and the call that was noted with it."""

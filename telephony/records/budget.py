@@ -8,7 +8,7 @@ from datetime import datetime
 
 from .call_record import CallRecord
 
-__all__ = ["DOLLARS", "Budget", "Spent", "day_of", "spent_of"]
+__all__ = ["DOLLARS", "Budget", "SharedLimits", "Spent", "day_of", "spent_of"]
 
 DOLLARS = "USD"
 
@@ -36,6 +36,23 @@ class Budget:
 
     def is_used_up(self, spent: Spent) -> bool:
         return (self.minutes > 0 and spent.seconds >= self.minutes * 60) or (self.cost > 0 and spent.cost >= self.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLimits:
+    """The limits of one number in all processes together. `max_calls` 0: no limit."""
+
+    max_calls: int = 0
+    """The maximum number of calls at the same time."""
+    budget: Budget = Budget()
+
+    @property
+    def are_set(self) -> bool:
+        return self.max_calls > 0 or self.budget.is_set
+
+    def allow(self, live: int, spent: Spent) -> bool:
+        """Whether another call may begin beside `live` calls, after the calls of the day took `spent`."""
+        return (self.max_calls == 0 or live < self.max_calls) and not self.budget.is_used_up(spent)
 
 
 def day_of(now: datetime) -> datetime:

@@ -46,6 +46,7 @@ MAX_CHARS: Mapping[str, int] = {
     "journal": 1_000,
     "variant": 64,
     "language": 16,
+    "number_key": 64,
 }
 """The maximum length of each text. Longer texts are cut."""
 _EARLY = ("queued", "ringing")
@@ -59,7 +60,7 @@ _WORDS: Mapping[str, str] = {
 }
 """The endings of calls that our side did not end, and that have no words yet."""
 JSON_FIELDS = ("agents", "result", "turns", "tools", "transfers", "usage", "consent", "steps", "task")
-_INTERNAL = ("process", "document", "subject")
+_INTERNAL = ("process", "document", "subject", "number_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +137,19 @@ class CallRecord:
     """What the steps of the number's ladder did, in order: `step` and `result`."""
     task: Any = None
     """What is to be done after the call: to call back a caller who left a message. `state` is `open` or `done`."""
+    number_key: str = ""
+    """The number or pattern of the configuration whose limits count this call. Empty: there is none."""
     consent: Any = None
     """The evidence about the consent to a recording (`telephony.call.consent.ConsentEvidence`), as JSON."""
 
     @property
     def over(self) -> bool:
         return self.status in ENDED or self.status == INTERRUPTED
+
+    @property
+    def is_with_agent(self) -> bool:
+        """Whether the call goes on, and no step of its ladder has taken it over from the agent."""
+        return self.ended_at is None and not self.over and self.steps is None
 
     @property
     def is_outbound(self) -> bool:

@@ -28,7 +28,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -41,7 +41,7 @@ from ..errors import RecordRefused, RecordsUnavailable, SettingsError
 from ..settings import Settings
 from . import Claimed, Records
 from .access import AccessStore
-from .budget import Spent
+from .budget import SharedLimits, Spent
 from .call_query import CallPage, CallQuery, page_of
 from .call_record import CallRecord, CallUpdate, updated
 from .memory import MemoryRecords
@@ -137,7 +137,7 @@ class RecordsClient:
         self._idle = asyncio.Event()
         self._idle.set()
         self._threads: ThreadPoolExecutor | None = None
-        self._jobs: set[Future[Any]] = set()
+        self._jobs: set[asyncio.Future[Any]] = set()
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -159,8 +159,8 @@ class RecordsClient:
         with suppress(RecordsUnavailable, RecordRefused):  # the lease runs out by itself
             await self._run(lambda records: records.leave(self.process), _CLAIM_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if jobs := [asyncio.wrap_future(each) for each in tuple(self._jobs)]:
-            await asyncio.wait(jobs, timeout=_CLOSE_S)  # each of them returns its connection
+        if self._jobs:
+            await asyncio.wait(tuple(self._jobs), timeout=_CLOSE_S)  # each of them returns its connection
         self._database.close()
 
     @property
@@ -209,6 +209,25 @@ class RecordsClient:
         if claimed.first and self._database is not None:
             self._memory.note([call])
         return claimed
+
+    async def admit(self, call: CallUpdate, limits: SharedLimits) -> bool:
+        """Note an inbound call if the limits of its number allow it (see `Records.admit`). Calls of this process whose
+        end waits to be written do not count.
+
+        Raises:
+            RecordsUnavailable: the database is down.
+            RecordRefused: the database refuses the record of the call.
+        """
+
+        async def ask() -> bool:
+            return await self._run(lambda it: it.admit(call, limits, now=call.at), _CLAIM_S)
+
+        if not (admitted := await ask()) and self.waiting:
+            await self.written()
+            admitted = await ask()
+        if admitted and self._database is not None:
+            self._memory.note([call])
+        return admitted
 
     async def release(self, kind: str, key: str, call_id: str) -> None:
         """Releases a key, because what it was reserved for was not done."""
@@ -380,12 +399,12 @@ class RecordsClient:
     async def _run_in_thread(self, query: Callable[[Records], _T], within_s: float) -> _T:
         assert self._database is not None
         assert self._threads is not None
-        job = self._threads.submit(query, self._database)
+        job = asyncio.get_running_loop().run_in_executor(self._threads, query, self._database)
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
         try:
             async with asyncio.timeout(within_s):
-                return await asyncio.wrap_future(job)
+                return await asyncio.shield(job)  # a query that takes too long still returns its connection
         except TimeoutError:
             fault = f"it did not answer within {within_s:g} s"
         except RecordsUnavailable as error:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     case,
     delete,
@@ -30,9 +31,9 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from ..errors import RecordRefused, RecordsUnavailable
 from ..twilio.callbacks import ENDED
 from . import Claimed
-from .budget import DOLLARS, Spent, spent_of
+from .budget import DOLLARS, SharedLimits, Spent, day_of, spent_of
 from .call_query import CallQuery
-from .call_record import INTERRUPTED, CallRecord, CallUpdate, updated
+from .call_record import INTERRUPTED, MAX_CHARS, CallRecord, CallUpdate, updated
 from .call_rows import conditions, period, record_of, utc
 from .database_access import DatabaseAccess
 from .database_erasure import DatabaseErasure
@@ -99,6 +100,24 @@ class DatabaseRecords:
             known = connection.execute(select(claims.c.value).where(this)).scalar()
             return Claimed(False, known or "")
 
+    def admit(self, call: CallUpdate, limits: SharedLimits, *, now: datetime) -> bool:
+        key = clean_text(str(call.changes["number_key"]), MAX_CHARS["number_key"])
+        of_number = calls.c.number_key == key
+        is_live = calls.c.ended_at.is_(None) & calls.c.status.not_in([*ENDED, INTERRUPTED]) & calls.c.steps.is_(None)
+        with self._transaction() as connection:
+            if self._engine.dialect.name == "postgresql":  # SQLite's transactions exclude each other anyway
+                locking = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
+                connection.execute(locking, {"key": f"telephony number {key}"})
+            known = _find(connection, call.key, for_update=True)
+            if known is not None and known.number_key == key:
+                return True
+            live = connection.execute(select(func.count()).where(of_number, is_live)).scalar_one()
+            spent = _spent(connection, day_of(now), now, of_number) if limits.budget.is_set else Spent()
+            if not limits.allow(live, spent):
+                return False
+            _note(connection, call)
+            return True
+
     def _forget_claims(self, now: datetime) -> None:
         if self._purged_at is not None and now < self._purged_at + _PURGE_EVERY:
             return
@@ -146,16 +165,9 @@ class DatabaseRecords:
         return None if last is None else (utc(last.started_at), last.id)
 
     def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
-        these = [calls.c.started_at >= since, *([calls.c.subject == subject] if subject else [])]
-        is_measured = calls.c.duration_s.is_not(None)
-        dollars = case((calls.c.currency.in_(("", DOLLARS)), func.coalesce(calls.c.cost, 0.0)), else_=0.0)
-        cost = func.coalesce(calls.c.model_cost, 0.0) + dollars
-        measured = select(func.sum(calls.c.duration_s), func.sum(cost)).where(*these, is_measured)
+        these = [calls.c.subject == subject] if subject else []
         with self._transaction(reads=True) as connection:
-            seconds, dollars_spent = connection.execute(measured).one()
-            others = connection.execute(select(calls).where(*these, ~is_measured)).mappings()
-            rest = spent_of(map(record_of, others), now)
-        return Spent((seconds or 0) + rest.seconds, (dollars_spent or 0.0) + rest.cost)
+            return _spent(connection, since, now, *these)
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         until, this = now + timedelta(seconds=ttl_s), processes.c.id == process
@@ -267,6 +279,19 @@ def _lock_leases(connection: Connection) -> None:
     anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LEASES})
+
+
+def _spent(connection: Connection, since: datetime, now: datetime, *conditions: ColumnElement[bool]) -> Spent:
+    """The minutes and the cost of the calls that began at `since` or later, and to which the conditions apply."""
+    these = [calls.c.started_at >= since, *conditions]
+    is_measured = calls.c.duration_s.is_not(None)
+    dollars = case((calls.c.currency.in_(("", DOLLARS)), func.coalesce(calls.c.cost, 0.0)), else_=0.0)
+    cost = func.coalesce(calls.c.model_cost, 0.0) + dollars
+    measured = select(func.sum(calls.c.duration_s), func.sum(cost)).where(*these, is_measured)
+    seconds, dollars_spent = connection.execute(measured).one()
+    others = connection.execute(select(calls).where(*these, ~is_measured)).mappings()
+    rest = spent_of(map(record_of, others), now)
+    return Spent((seconds or 0) + rest.seconds, (dollars_spent or 0.0) + rest.cost)
 
 
 def _note(connection: Connection, news: CallUpdate) -> None:

@@ -1,4 +1,4 @@
-"""The decisions about canaries in the database of the records."""
+"""The decisions about canaries and their last calls, in the database of the records."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, text
 
+from .call_record import MAX_CHARS
 from .releases import Release
-from .schema import releases
+from .schema import canary_calls, releases
 from .storable import clean_text
 
 __all__ = ["DatabaseReleases"]
+
+_COUNTING = 7_483_115_022
+"""The number of PostgreSQL's advisory lock for the calls of canaries: any number, the same in all processes."""
 
 
 class DatabaseReleases:
@@ -27,6 +31,7 @@ class DatabaseReleases:
         with self._transaction() as connection:
             connection.execute(delete(releases).where(releases.c.key == key))
             connection.execute(insert(releases).values(values))
+            connection.execute(delete(canary_calls).where(canary_calls.c.place == key))
 
     def all(self) -> list[Release]:
         with self._transaction(reads=True) as connection:
@@ -35,3 +40,15 @@ class DatabaseReleases:
             Release(row["key"], row["state"], row["reason"], row["at"].replace(tzinfo=row["at"].tzinfo or UTC))
             for row in found
         ]
+
+    def count(self, place: str, version: str, *, failed: bool, keep: int) -> tuple[int, int]:
+        place, version, c = clean_text(place, 64), clean_text(version, MAX_CHARS["variant"]), canary_calls.c
+        here = (c.place == place) & (c.version == version)
+        with self._transaction() as connection:
+            if connection.dialect.name == "postgresql":  # SQLite's transactions exclude each other anyway
+                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _COUNTING})
+            connection.execute(insert(canary_calls).values(place=place, version=version, failed=failed))
+            newest = select(c.id, c.failed).where(here).order_by(c.id.desc())
+            rows = connection.execute(newest).all()
+            connection.execute(delete(canary_calls).where(c.id.in_([row.id for row in rows[keep:]])))
+        return sum(row.failed for row in rows[:keep]), len(rows[:keep])

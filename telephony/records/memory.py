@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from heapq import nlargest
 
 from . import Claimed
-from .budget import Spent, spent_of
+from .budget import SharedLimits, Spent, day_of, spent_of
 from .call_query import CallQuery
 from .call_record import CallRecord, CallUpdate, updated
 from .memory_access import MemoryAccess
@@ -49,6 +49,17 @@ class MemoryRecords:
         if call is not None:
             self.note([call])
         return Claimed(True, value)
+
+    def admit(self, call: CallUpdate, limits: SharedLimits, *, now: datetime) -> bool:
+        key, known = call.changes["number_key"], self.call(call.key)
+        if known is not None and known.number_key == key:
+            return True
+        rows = [row for row in self._calls.values() if row.number_key == key]
+        today = [row for row in rows if row.started_at is not None and row.started_at >= day_of(now)]
+        if not limits.allow(sum(row.is_with_agent for row in rows), spent_of(today, now)):
+            return False
+        self.note([call])
+        return True
 
     def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:
         self._claims.pop((kind, key), None)

@@ -1,7 +1,8 @@
-"""The decisions about canaries: the interface of their stores, and a store in memory."""
+"""The decisions about canaries, and their last calls: the interface of the stores, and a store in memory."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -26,11 +27,16 @@ class Release:
 
 
 class Releases(Protocol):
-    """A store of decisions. The last decision about a place (a number, or `*`) applies."""
+    """A store of decisions and of the last calls of canaries. The last decision about a place (a number, or `*`)
+    applies."""
 
     def decide(self, release: Release) -> None: ...
 
     def all(self) -> list[Release]: ...
+
+    def count(self, place: str, version: str, *, failed: bool, keep: int) -> tuple[int, int]:
+        """Count a call of the canary `version` at `place`. The last `keep` calls of all processes are kept. Returns the
+        number of failures among the kept calls, and the number of kept calls."""
 
 
 class MemoryReleases:
@@ -38,9 +44,16 @@ class MemoryReleases:
 
     def __init__(self) -> None:
         self._releases: dict[str, Release] = {}
+        self._calls: dict[tuple[str, str], deque[bool]] = {}
 
     def decide(self, release: Release) -> None:
         self._releases[release.place] = release
+        self._calls = {key: calls for key, calls in self._calls.items() if key[0] != release.place}
 
     def all(self) -> list[Release]:
         return list(self._releases.values())
+
+    def count(self, place: str, version: str, *, failed: bool, keep: int) -> tuple[int, int]:
+        calls = self._calls.setdefault((place, version), deque(maxlen=keep))
+        calls.append(failed)
+        return sum(calls), len(calls)

@@ -40,6 +40,7 @@ __all__ = [
     "audit",
     "calls",
     "campaigns",
+    "canary_calls",
     "claims",
     "contacts",
     "number_claims",
@@ -51,7 +52,7 @@ __all__ = [
     "webhooks",
 ]
 
-VERSION = 8
+VERSION = 9
 VERSION_TABLE = "telephony_migrations"
 """The table of alembic. The database may be the user's, and have a table `alembic_version` of the user's own."""
 _LOCK = 7_483_115_020
@@ -129,6 +130,7 @@ calls = Table(
     Column("language", String(MAX_CHARS["language"]), nullable=False, server_default=""),
     Column("steps", _json),
     Column("task", _json),
+    Column("number_key", String(MAX_CHARS["number_key"]), nullable=False, server_default=""),
     Index("ix_telephony_calls_started_at", "started_at", "id"),
     Index("ix_telephony_calls_subject", "subject", "started_at"),
     Index("ix_telephony_calls_updated_at", "updated_at"),
@@ -144,6 +146,17 @@ releases = Table(
     Column("at", DateTime(timezone=True), nullable=False),
 )
 """What was decided about canaries (`telephony.versions`)."""
+
+canary_calls = Table(
+    "telephony_canary_calls",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("place", String(64), nullable=False),
+    Column("version", String(MAX_CHARS["variant"]), nullable=False),
+    Column("failed", Boolean, nullable=False),
+    Index("ix_telephony_canary_calls_place", "place", "version", "id"),
+)
+"""The last calls of each canary, and whether they failed."""
 
 webhooks = Table(
     "telephony_webhooks",

@@ -16,6 +16,7 @@ from realtime_core.sources import Sources
 from realtime_core.usage import Usage
 
 from ..call.call import Call
+from ..call.call_info import OUTBOUND
 from ..call.ending import Ending
 from ..call.options import AgentSource
 from ..cost import PriceList
@@ -36,7 +37,6 @@ READING_S = 60.0
 """The time for which the webhook about a call waits for the text model. It matters if this process dies while the model
 reads."""
 _MAX_PLACED = 1000
-OUTBOUND = "outbound-api"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from realtime_core.sources import Sources
 
 from ..call.call import Call, CallInfo, TransferAttempt
+from ..call.call_info import OUTBOUND
 from ..call.consent import ConsentEvidence
 from ..call.ending import Ending, EndReason
 from ..call.leg.fallback import fallback_for
 from ..call.leg.next_twiml import StreamEnd, Why, end_of_call
 from ..call.leg.reattach import Followed
+from ..errors import RecordRefused, RecordsUnavailable
 from ..masking import Masker, mask_number
+from ..records.budget import SharedLimits
 from ..records.call_record import INTERRUPTED, OPEN, REFUSED, CallRecord, CallUpdate, updated
 from ..records.client import RecordsClient
 from ..records.subjects import SubjectKey
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["REFUSED_CALLS", "CallRecords"]
 
-OUTBOUND = "outbound-api"
 _MAX_PLACED = 10_000
 _WRITING_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.0)
 """The pauses between reads: the other process may write the end of a stream a moment after Twilio's webhook. Twilio
@@ -131,8 +133,20 @@ class CallRecords:
         """
         if info.sid in self._live or info.sid in self._expected:
             return
-        self.client.note(info.sid, **self._inbound(info), status="ringing")
+        self.client.note(info.sid, **self._ringing(info))
         self._expected[info.sid] = asyncio.get_running_loop().call_later(_SETUP_S, self._abandoned, info.sid)
+
+    async def within_limits(self, info: CallInfo, key: str, limits: SharedLimits) -> bool:
+        """Whether the number or pattern `key` may take this call, by its calls in all processes. If so, the call counts
+        from now on. While the records are unavailable, it may."""
+        call = CallUpdate(info.sid, self._now(), changes={**self._ringing(info), "number_key": key})
+        try:
+            return await self.client.admit(call, limits)
+        except (RecordsUnavailable, RecordRefused):
+            return True
+
+    def _ringing(self, info: CallInfo) -> dict[str, Any]:
+        return {**self._inbound(info), "status": "ringing"}
 
     def _abandoned(self, sid: str) -> None:
         del self._expected[sid]

@@ -28,6 +28,7 @@ from starlette.responses import JSONResponse
 
 from realtime_core.errors import UserError
 
+from ..call.call_info import OUTBOUND
 from ..errors import CallRefused, RecordRefused, RecordsUnavailable, TwilioError
 from ..outbound.call_request import CallRequest
 from ..outbound.dialing_rules import e164
@@ -39,7 +40,6 @@ from ..records.call_query import query_of
 from ..records.call_record import CallRecord
 from ..records.storable import clean_json
 from ..urls import mounted, public_address
-from .call_records import OUTBOUND
 from .forms import BadForm, discard_body, read_body
 from .phone_server import PhoneServer, phone_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -11,12 +10,15 @@ from typing import Any
 from realtime_core import RealtimeAgent, user_code
 from realtime_core.sources import Sources
 
-from ..call.call_info import CallInfo
+from ..call.call_info import OUTBOUND, CallInfo
 from ..call.options import AgentSource
 from ..errors import RecordRefused, RecordsUnavailable
+from ..records import Claimed, Records
 from ..records.client import RecordsClient
-from ..records.releases import ROLLED_BACK, Release
-from ..versions import CANARY, STABLE, Canary, CanaryWatch, Version, digest_of_agent, is_chosen
+from ..records.releases import ROLLED_BACK, MemoryReleases, Release
+from ..versions import CANARY, STABLE, Canary, Rollback, Version, digest_of_agent, is_chosen
+from .background import Background
+from .routing import name_of
 
 __all__ = ["Canaries"]
 
@@ -24,7 +26,6 @@ log = logging.getLogger(__name__)
 
 ALL = "*"
 _DAY_S = 86_400.0
-_LOOK_EVERY_S = 5.0
 _MAX_CALLS = 10_000
 
 
@@ -55,10 +56,17 @@ class Canaries:
         self._config = config or {}
         self._versions: OrderedDict[str, Version] = OrderedDict()
         """By `CallSid`."""
-        self._places: dict[str, str] = {}
-        self._watches = {place: CanaryWatch(canary.rollback) for place, canary in self._canaries.items()}
+        self._taking_part: dict[str, tuple[str, Canary]] = {}
+        """The places and the canaries of the calls that have one, by `CallSid`."""
+        self._counted_here = MemoryReleases()
+        """The calls of canaries in this process. They count while the records are unavailable."""
         self._rolled_back: set[str] = set()
-        self._looked_at: float | None = None
+        self._unsaved: dict[str, Release] = {}
+        """The rollbacks of this process that the records do not have yet."""
+        self._background = Background()
+
+    async def close(self) -> None:
+        await self._background.close()
 
     def of_call(self, call_sid: str) -> Version | None:
         """Returns the version of the agent of this call. None means that it was not chosen yet."""
@@ -70,94 +78,100 @@ class Canaries:
         canary: Canary | None = None,
         prepared: Callable[[AgentSource], AgentSource] = lambda agent: agent,
     ) -> AgentSource:
-        """A function that chooses the version of the agent for a call. `agent` is the present agent. `canary` is the
-        canary of the number. `prepared` means that adds the facts of the number to the agent of the canary.
+        """Returns a function that chooses the version of the agent for a call. `agent` is the present agent. `canary`
+        is the canary of the number. `prepared` adds the facts of the number to the agent of the canary.
         """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
-            place, chosen = self._canary(info.called, canary)
-            is_canary = chosen is not None and await self._takes_part(place, chosen, info.caller)
-            if is_canary and chosen is not None:
+            ours, theirs = (info.caller, info.called) if info.direction == OUTBOUND else (info.called, info.caller)
+            place, chosen = (ours, canary) if canary is not None else self._canary(ours)
+            if chosen is not None and await self._takes_part(place, chosen, theirs):
                 picked = await _picked(prepared(chosen.agent), info)
-                original = chosen.agent
+                self._note(info.sid, chosen.agent, picked, is_canary=True)
+                self._taking_part[info.sid] = place, chosen
             else:
-                picked, original = await _picked(agent, info), agent
-            self._note(info.sid, place, original if isinstance(original, RealtimeAgent) else picked, is_canary)
+                picked = await _picked(agent, info)
+                self._note(info.sid, agent, picked)
             return picked
 
-        pick.__name__ = agent.name if isinstance(agent, RealtimeAgent) else getattr(agent, "__name__", "agent")
+        pick.__name__ = name_of(agent)
+        return pick
+
+    def noted(self, agent: AgentSource) -> AgentSource:
+        """Returns a function that notes the version of an agent that has no canary."""
+
+        async def pick(info: CallInfo) -> RealtimeAgent[Any]:
+            picked = await _picked(agent, info)
+            self._note(info.sid, agent, picked)
+            return picked
+
+        pick.__name__ = name_of(agent)
         return pick
 
     def ended(self, call_sid: str, *, failed: bool) -> Version | None:
-        """Counts the end of a call. If too many calls of its canary have failed, the canary is rolled back. Returns the
-        version of the call, if it is known."""
+        """Counts the end of a call. If too many calls of its canary have failed in all processes together, the canary is
+        rolled back. Returns the version of the call, if it is known.
+        """
         version = self._versions.get(call_sid)
-        place = self._places.pop(call_sid, "")
-        if version is not None and version.is_canary and (watch := self._watches.get(place)) is not None:
-            reason = watch.ended(failed=failed)
-            if reason and place not in self._rolled_back:
-                self._rolled_back.add(place)
-                log.error("The canary %s of %s is rolled back: %s.", version, place, reason)
-                task = asyncio.get_running_loop().create_task(self._decide(place, reason))
-                task.add_done_callback(lambda task: task.exception())
+        place, canary = self._taking_part.pop(call_sid, ("", None))
+        if version is not None and canary is not None and canary.rollback is not None:
+            self._background.start(self._count(place, canary.rollback, version, failed=failed), "canary")
         return version
 
+    async def _count(self, place: str, rollback: Rollback, version: Version, *, failed: bool) -> None:
+        keep = rollback.calls
+        failures, calls = self._counted_here.count(place, str(version), failed=failed, keep=keep)
+        try:
+            failures, calls = await self._client.query(
+                lambda records: records.releases.count(place, str(version), failed=failed, keep=keep)
+            )
+        except (RecordsUnavailable, RecordRefused) as error:
+            log.warning("A call of the canary of %s counts in this process only: %s", place, error)
+        if (reason := rollback.reason(failures, calls)) and place not in self._rolled_back:
+            self._rolled_back.add(place)
+            log.error("The canary %s of %s is rolled back: %s.", version, place, reason)
+            await self._decide(place, reason)
+
     async def _decide(self, place: str, reason: str) -> None:
-        release = Release(place, ROLLED_BACK, reason, self._sources.now())
+        release = self._unsaved[place] = Release(place, ROLLED_BACK, reason, self._sources.now())
         try:
             await self._client.query(lambda records: records.releases.decide(release))
+            self._unsaved.pop(place, None)
         except (RecordsUnavailable, RecordRefused) as error:
-            log.error("Other processes do not know that the canary of %s was rolled back: %s", place, error)
+            log.error("Other processes do not know yet that the canary of %s was rolled back: %s", place, error)
 
-    def _canary(self, called: str, given: Canary | None) -> tuple[str, Canary | None]:
-        if given is not None:
-            self._watches.setdefault(called, CanaryWatch(given.rollback))
-            return called, given
-        if called in self._canaries:
-            return called, self._canaries[called]
-        return ALL, self._canaries.get(ALL)
+    def _canary(self, ours: str) -> tuple[str, Canary | None]:
+        return (ours, self._canaries[ours]) if ours in self._canaries else (ALL, self._canaries.get(ALL))
 
-    async def _takes_part(self, place: str, canary: Canary, caller: str) -> bool:
-        """Returns whether this caller gets the canary now."""
-        await self._look()
-        subject = self._subject_of(caller)
-        if not subject or place in self._rolled_back:
+    async def _takes_part(self, place: str, canary: Canary, party: str) -> bool:
+        """Returns whether this person gets the canary now. All processes give the same answer for a day, unless the
+        canary is rolled back.
+        """
+        if not (subject := self._subject_of(party)):
             return False
-        wanted = CANARY if is_chosen(subject, place, canary.percent) else STABLE
-        try:
-            key, now = f"{place} {subject}", self._sources.now()
-            agreed = await self._client.query(
-                lambda records: records.claim("version", key, ttl_s=_DAY_S, now=now, value=wanted)
-            )
-        except (RecordsUnavailable, RecordRefused):
-            return wanted == CANARY
-        return (agreed.value or wanted) == CANARY
+        name = name_of(canary.agent)
+        wanted = CANARY if is_chosen(subject, name, canary.percent) else STABLE
+        key, now = f"{name} {subject}", self._sources.now()
 
-    async def _look(self) -> None:
-        """Reads the decisions of other processes and of commands, at most every five seconds."""
-        now = asyncio.get_running_loop().time()
-        if self._looked_at is not None and now < self._looked_at + _LOOK_EVERY_S:
-            return
-        self._looked_at = now
-        try:
-            found = await self._client.query(lambda records: records.releases.all())
-        except (RecordsUnavailable, RecordRefused):
-            return
-        for each in found:
-            if each.is_rolled_back:
-                self._rolled_back.add(each.place)
-            elif each.place in self._rolled_back:
-                self._rolled_back.discard(each.place)
-                if (canary := self._canaries.get(each.place)) is not None:
-                    self._watches[each.place] = CanaryWatch(canary.rollback)
+        def ask(records: Records) -> tuple[list[Release], Claimed]:
+            for release in tuple(self._unsaved.values()):
+                records.releases.decide(release)
+            return records.releases.all(), records.claim("version", key, ttl_s=_DAY_S, now=now, value=wanted)
 
-    def _note(self, sid: str, place: str, agent: RealtimeAgent[Any], is_canary: bool) -> None:
-        digest = digest_of_agent(agent, self._model, self._config)
-        self._versions[sid] = Version(agent.name, digest, is_canary)
-        self._places[sid] = place
+        try:
+            releases, agreed = await self._client.query(ask)
+        except (RecordsUnavailable, RecordRefused):
+            return wanted == CANARY and place not in self._rolled_back
+        self._unsaved.clear()
+        self._rolled_back = {each.place for each in releases if each.is_rolled_back}
+        return place not in self._rolled_back and (agreed.value or wanted) == CANARY
+
+    def _note(self, sid: str, given: AgentSource, picked: RealtimeAgent[Any], *, is_canary: bool = False) -> None:
+        agent = given if isinstance(given, RealtimeAgent) else picked
+        self._versions[sid] = Version(agent.name, digest_of_agent(agent, self._model, self._config), is_canary)
         if len(self._versions) > _MAX_CALLS:
             gone, _ = self._versions.popitem(last=False)
-            self._places.pop(gone, None)
+            self._taking_part.pop(gone, None)
 
 
 async def _picked(source: AgentSource, info: CallInfo) -> RealtimeAgent[Any]:

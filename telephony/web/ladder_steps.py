@@ -10,13 +10,14 @@ from collections.abc import Mapping
 
 from starlette.requests import Request
 
+from ..call.call_info import CallInfo
 from ..call.wording import voice_of
 from ..errors import NoCallerId
 from ..numbers.config import Choice, StepKind
 from ..numbers.ladder import Ladder, text_in
 from ..twilio import twiml
 from ..twilio.callbacks import VoiceRequest
-from .live_numbers import RoutedCall
+from .live_numbers import RoutedCall, shared_limits
 from .phone_server import PhoneServer
 from .twiml_responses import call_info, new_stream
 
@@ -28,16 +29,16 @@ _NOT_CLOSED = "nobody_available"
 
 
 async def answer_number(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
-    """Returns the TwiML for a new call to a configured number."""
-    why = ""
+    """The TwiML for a new call to a configured number."""
+    why, info = "", call_info(request, voice, call.token)
     if call.step.kind is StepKind.AGENT:
         refused = await phone.refuse_call(voice.call_sid, voice.caller)
         assert phone.numbers is not None
         why = "" if refused is None else refused[0]
-        if not why and phone.numbers.over_limit(voice.call_sid, call, voice.caller, phone.now):
+        if not why and not await _within_limits(phone, voice, call, info):
             phone.limits.ended(voice.call_sid, phone.now)
             why = "number-limit"
-    phone.call_records.announced(call_info(request, voice, call.token))
+    phone.call_records.announced(info)
     if why:
         phone.metrics.call_refused(why)
         phone.refusals.warning(why, f"No agent takes a call: {why}. The next step of its number does.")
@@ -46,6 +47,18 @@ async def answer_number(request: Request, phone: PhoneServer, voice: VoiceReques
     if Choice.KEYPAD in call.number.choose_language and len(call.number.offered) > 1:
         return _offer_languages(request, phone, call)
     return step_twiml(request, phone, voice, call)
+
+
+async def _within_limits(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, info: CallInfo) -> bool:
+    """Whether the number may take the call: by the calls of this process, and by the calls of all processes."""
+    assert phone.numbers is not None
+    if phone.numbers.over_limit(voice.call_sid, call, voice.caller, phone.now):
+        return False
+    limits = shared_limits(call.number)
+    if not limits.are_set or await phone.call_records.within_limits(info, call.route.key, limits):
+        return True
+    phone.numbers.ended(voice.call_sid, phone.now, None)
+    return False
 
 
 def _offer_languages(request: Request, phone: PhoneServer, call: RoutedCall) -> str:

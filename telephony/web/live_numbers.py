@@ -18,13 +18,14 @@ from ..errors import NumbersFileError
 from ..numbers.config import Account, NumberConfig, Step
 from ..numbers.endpoints import Endpoints
 from ..numbers.ladder import Ladder, Route, ladder_of, language_of, route_of
+from ..records.budget import Budget, SharedLimits
 from ..settings import Settings
 from ..twilio.rest import TwilioRest
 from ..twilio.signature import SigningKeys
 from .limits import Caps, Limits
 from .number_book import LoadAgent, NumberBook, load_book
 
-__all__ = ["LiveNumbers", "RoutedCall"]
+__all__ = ["LiveNumbers", "RoutedCall", "shared_limits"]
 
 log = logging.getLogger(__name__)
 
@@ -236,6 +237,12 @@ class LiveNumbers:
                 self._reload.clear()
                 self._seen = found
                 await self.reload()
+
+
+def shared_limits(number: NumberConfig) -> SharedLimits:
+    """The limits of a number for all processes together."""
+    given = number.limits
+    return SharedLimits(given.max_calls, Budget(given.minutes_per_day, given.cost_per_day))
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..call.call import CallInfo
+from ..call.call_info import OUTBOUND, CallInfo
 from ..twilio import twiml
 from ..twilio.callbacks import CallStatus, MachineDetection, VoiceRequest
 from .forms import Form
@@ -41,13 +41,15 @@ def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
         voice.call_sid,
         caller=voice.caller,
         called=voice.called,
-        direction="outbound-api",
+        direction=OUTBOUND,
         account_sid=voice.account_sid,
     )
     if call.live is None:
         options = phone.options(request, agent=name_of(call.plan.agent or phone.routing.source))
         call.prepare(options)
-        if not phone.registry.begin_warm(info, call.agent(phone.routing.source), options):
+        given, default = call.plan.agent, phone.routing.source
+        source = phone.canaries.source(default) if given is None else phone.canaries.noted(given)
+        if not phone.registry.begin_warm(info, call.agent(source), options):
             log.error("An outgoing call was answered, but there is no room for it. It is hung up.")
             return Response(twiml.hang_up(), media_type="text/xml")
     return Response(twiml.connect_stream(phone.addresses(request).stream(info)), media_type="text/xml")

@@ -95,6 +95,8 @@ class Clinic:
     address: str
     another: Callable[[], Awaitable[str]]
     """Starts another process, and returns its address."""
+    apps: list[Starlette]
+    """The applications of all processes."""
 
     async def kill(self) -> None:
         """Kill the process of all calls. Another process with the same records takes its place."""
@@ -126,6 +128,7 @@ async def clinic(
     endpoints by name; `main` is that of the settings. `given`: more settings.
     """
     sources = sources or Sources(5)
+    apps: list[Starlette] = []
     scripts = {
         "silent": SILENT,
         "main": Script(greeting=Reply("Hello, how can I help you?"), otherwise=Reply("Yes.")),
@@ -168,7 +171,7 @@ async def clinic(
             )
 
         def make() -> Starlette:
-            return create_app(
+            app = create_app(
                 numbers=numbers,
                 settings=settings,
                 model_config=RealtimeModelConfig(url="wss://main", api_key="local", transport=endpoints.transport),
@@ -177,6 +180,8 @@ async def clinic(
                 sources=sources,
                 **options,
             )
+            apps.append(app)
+            return app
 
         async def another() -> str:
             return await stack.enter_async_context(twilio.serving(make()))
@@ -187,7 +192,7 @@ async def clinic(
         for each in (twilio, *others.values()):
             each.webhooks.reach[PUBLIC] = address
             each.webhooks.reach["https://handler.example.com"] = fallback
-        yield Clinic(app, twilio, others, endpoints, settings, address, another)
+        yield Clinic(app, twilio, others, endpoints, settings, address, another, apps)
 
 
 def own(twilio: SimulatedTwilio, number: str) -> None:
