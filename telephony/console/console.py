@@ -9,9 +9,9 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
+from ..web.background import Background
 from ..web.phone_server import PhoneServer, phone_of
 from .access import Access
-from .background import Background
 from .board import Board
 from .feed import Feeds
 from .recordings import Recordings

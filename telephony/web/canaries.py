@@ -109,8 +109,8 @@ class Canaries:
         return pick
 
     def ended(self, call_sid: str, *, failed: bool) -> Version | None:
-        """Counts the end of a call. If too many calls of its canary have failed in all processes together, the canary is
-        rolled back. Returns the version of the call, if it is known.
+        """Counts the end of a call. If too many calls of its canary have failed in all processes together, the canary
+        is rolled back. Returns the version of the call, if it is known.
         """
         version = self._versions.get(call_sid)
         place, canary = self._taking_part.pop(call_sid, ("", None))
