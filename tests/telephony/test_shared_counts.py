@@ -99,7 +99,7 @@ def test_a_number_has_at_most_so_many_calls_at_once_in_all_processes(stores: lis
 @pytest.mark.parametrize("budget", [Budget(minutes=2), Budget(cost=0.5)], ids=str)
 def test_a_number_has_a_budget_of_a_day_in_all_processes(stores: list[Records], budget: Budget) -> None:
     limits = SharedLimits(budget=budget)
-    spends = {"status": "completed", "ended_at": NOON, "duration_s": 70, "model_cost": 0.3}
+    spends: dict[str, Any] = {"status": "completed", "ended_at": NOON, "duration_s": 70, "model_cost": 0.3}
     before = begun(0, NOON - timedelta(days=1), **{**spends, "duration_s": 9999, "model_cost": 9.0})
     stores[0].note([before, begun(1, **spends)])
     assert stores[1].admit(begun(2), limits, now=NOON)
