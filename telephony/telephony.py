@@ -28,8 +28,8 @@ from .call.call import CallInfo
 from .call.options import AgentSource
 from .env_file import environment
 from .errors import CallRefused, SettingsError
+from .outbound.dialer import Dialer
 from .outbound.dialing_rules import DialingRules, e164
-from .outbound.dialler import Dialler
 from .outbound.do_not_call import simulated, simulated_dialing_rules
 from .outbound.placed import PlacedCall
 from .outbound.plan import GREETING, CallPlan, CallResult, LeaveMessage
@@ -105,7 +105,7 @@ class Telephony:
         self._outgoing = outgoing
         self._campaigns: Campaigns | None = None
         self._stack = AsyncExitStack()
-        self._dialler: Dialler | None = None
+        self._dialer: Dialer | None = None
         self._remote: RemoteServer | None = None
 
     @classmethod
@@ -203,7 +203,7 @@ class Telephony:
         plan = CallPlan(
             to, agent, data or {}, result, machine, greeting, max_s, ring_s, secrets or {}, detect, timezone
         )
-        return self.dialler.place(plan)
+        return self.dialer.place(plan)
 
     @overload
     async def run_call(self, to: str, *, result: type[T], **options: Any) -> CallResult[T]: ...
@@ -249,11 +249,11 @@ class Telephony:
         from .campaigns.contact_list import contacts_from_rows
         from .campaigns.in_process import in_memory, on_the_records
 
-        dialler, sources = self.dialler, self._sources or SYSTEM
-        found = contacts_from_rows(contacts, own_number=dialler.from_, rules=dialler.rules, group=group)
+        dialer, sources = self.dialer, self._sources or SYSTEM
+        found = contacts_from_rows(contacts, own_number=dialer.from_, rules=dialer.rules, group=group)
         campaign = Campaign(name, CampaignConfig.model_validate(config), sources.now(), name)
         if self._campaigns is None:
-            return await in_memory(campaign, found.contacts, dialler, self._outgoing or {}, sources)
+            return await in_memory(campaign, found.contacts, dialer, self._outgoing or {}, sources)
         return await on_the_records(campaign, found.contacts, self._campaigns, sources)
 
     async def placed_since(self, to: str, since: datetime) -> list[CallResource]:
@@ -264,22 +264,22 @@ class Telephony:
             CallRefused: `to` is not a valid number.
             TwilioError: the calls could not be listed.
         """
-        dialler = self.dialler
-        found = await dialler.rest.calls_between(dialler.from_, e164(to, dialler.from_))
+        dialer = self.dialer
+        found = await dialer.rest.calls_between(dialer.from_, e164(to, dialer.from_))
         return [it for it in found if it.direction == "outbound-api" and (it.created is None or it.created >= since)]
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
     @property
-    def dialler(self) -> Dialler:
-        """The dialler, which places and follows the calls. Raises `UserError` outside of `async with`."""
-        if self._dialler is None:
+    def dialer(self) -> Dialer:
+        """The dialer, which places and follows the calls. Raises `UserError` outside of `async with`."""
+        if self._dialer is None:
             if self._remote is not None:
                 raise UserError(
                     "A server places the calls: use run_call. The controls of a live call exist only in its process."
                 )
             raise UserError("Telephony places calls only within `async with`.")
-        return self._dialler
+        return self._dialer
 
     @property
     def campaigns(self) -> Campaigns | None:
@@ -336,18 +336,18 @@ class Telephony:
         address = await stack.enter_async_context(serving)
         if twilio is not None:
             twilio.webhooks.reach[SIMULATED_URL] = address
-        self._dialler, self._campaigns = app.state.dialler, app.state.phone.campaigns
-        assert self._dialler is not None
+        self._dialer, self._campaigns = app.state.dialer, app.state.phone.campaigns
+        assert self._dialer is not None
         if self._rules is not None:
             is_real = not settings.is_simulation
-            self._dialler.rules = self._rules if is_real else simulated(self._rules, app.state.phone.simulation)
+            self._dialer.rules = self._rules if is_real else simulated(self._rules, app.state.phone.simulation)
 
     def _agent(self, info: CallInfo) -> RealtimeAgent[Any]:
         """Returns the agent of inbound calls while this process places calls."""
         return RealtimeAgent(name="Nobody", instructions="Say that nobody is here to answer calls, and say goodbye.")
 
     async def _hang_up_all(self) -> None:
-        if self._dialler is None or not (live := self._dialler.live):
+        if self._dialer is None or not (live := self._dialer.live):
             return
         log.info("Hanging up %d calls.", len(live))
         try:
@@ -355,4 +355,4 @@ class Telephony:
                 await asyncio.gather(*(call.hang_up() for call in live))
                 await asyncio.gather(*(call.finished() for call in live))
         except TimeoutError:
-            log.error("%d calls may still be going on.", len(self._dialler.live))
+            log.error("%d calls may still be going on.", len(self._dialer.live))

@@ -49,7 +49,7 @@ from ..versions import Canary
 from ..web import callbacks, error_responses, health, ladder, media_streams, outgoing, webhooks
 from ..web.call_clearance import CallClearance
 from ..web.call_outcomes import CallOutcomes, model_names, result_type
-from ..web.calls_api import create_call, end_call, fetch_call, list_calls, open_dialler
+from ..web.calls_api import create_call, end_call, fetch_call, list_calls, open_dialer
 from ..web.campaigns_api import campaign_routes
 from ..web.canaries import Canaries
 from ..web.draining import drained_by_signals
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from ..campaigns.contact import Attempt, Contact
     from ..campaigns.dialer import CampaignDialer
     from ..campaigns.service import Campaigns
-    from ..outbound.dialler import Dialler
+    from ..outbound.dialer import Dialer
 
 __all__ = ["PhoneServer", "create_app"]
 
@@ -234,12 +234,12 @@ def create_app(
 
                 phone.campaigns = campaigns
                 phone.ring_back = await stack.enter_async_context(RingBack(campaigns.ask, sources))
-            if (dialler := open_dialler(phone)) is not None:
-                dialler.clearance = CallClearance(phone.budgets, phone.opt_outs, client, subjects, sources)
-                dialler.on_news, dialler.is_taken = phone.placed_call_changed, phone.call_records.is_taken
-                dialler.text_model = _text_model(loaded)
-                campaign_dialer = await _campaigns(phone, dialler, stack)
-                app.state.dialler = await stack.enter_async_context(dialler)
+            if (dialer := open_dialer(phone)) is not None:
+                dialer.clearance = CallClearance(phone.budgets, phone.opt_outs, client, subjects, sources)
+                dialer.on_news, dialer.is_taken = phone.placed_call_changed, phone.call_records.is_taken
+                dialer.text_model = _text_model(loaded)
+                campaign_dialer = await _campaigns(phone, dialer, stack)
+                app.state.dialer = await stack.enter_async_context(dialer)
                 if campaign_dialer is not None:
                     campaign_dialer.start()
             if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
@@ -306,11 +306,11 @@ def _campaigns_of(phone: PhoneServer) -> Campaigns | None:
     )
 
 
-async def _campaigns(phone: PhoneServer, dialler: Dialler, stack: AsyncExitStack) -> CampaignDialer | None:
-    """Returns what makes the calls of campaigns in this process. It ends after `dialler`, which hangs up the calls."""
+async def _campaigns(phone: PhoneServer, dialer: Dialer, stack: AsyncExitStack) -> CampaignDialer | None:
+    """Returns what makes the calls of campaigns in this process. It ends after `dialer`, which hangs up the calls."""
     if phone.campaigns is None:
         return None
-    from ..campaigns.service import dialer_of
+    from ..campaigns.service import campaign_dialer_of
 
     registry = phone.registry
 
@@ -318,10 +318,10 @@ async def _campaigns(phone: PhoneServer, dialler: Dialler, stack: AsyncExitStack
         return registry.max_calls - max(len(registry), live) if phone.takes_calls and not registry.draining else 0
 
     executor = phone.settings.telephony_instance or "dialer"
-    made = dialer_of(
+    made = campaign_dialer_of(
         phone.campaigns,
         phone.settings,
-        dialler,
+        dialer,
         phone.opt_outs,
         room=room,
         executor=executor,
@@ -329,7 +329,7 @@ async def _campaigns(phone: PhoneServer, dialler: Dialler, stack: AsyncExitStack
     )
     if made is None:
         return None
-    dialer, queue = made
+    campaign_dialer, queue = made
 
     def changed(campaign: Campaign, attempt: Attempt | None, contact: Contact | None) -> None:
         if attempt is not None and attempt.outcome is not None:
@@ -339,9 +339,9 @@ async def _campaigns(phone: PhoneServer, dialler: Dialler, stack: AsyncExitStack
         if phone.call_records.client.announces:
             phone.call_records.client.on_announced()
 
-    dialer.on_change = changed
+    campaign_dialer.on_change = changed
     await stack.enter_async_context(queue)
-    return await stack.enter_async_context(dialer)
+    return await stack.enter_async_context(campaign_dialer)
 
 
 def _routes_of_an_instance() -> Router:

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from ..call.options import AgentSource
+from ..outbound.dialer import Dialer
 from ..outbound.dialing_rules import DialingRules
-from ..outbound.dialler import Dialler
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import GREETING, CallPlan, LeaveMessage
 from .callback_tool import CallbackTool
@@ -67,15 +67,15 @@ class AttemptCall:
         )
         self._config = config
 
-    def place(self, dialler: Dialler) -> PlacedCall:
+    def place(self, dialer: Dialer) -> PlacedCall:
         """Places the call. The id of the attempt is the token of the call. Raises `CallRefused`."""
-        return dialler.place(self.plan, self.attempt.id)
+        return dialer.place(self.plan, self.attempt.id)
 
-    def adopt(self, dialler: Dialler) -> PlacedCall:
+    def adopt(self, dialer: Dialer) -> PlacedCall:
         """Follows the call that a process made before it ended. The call is searched for at Twilio, and is never placed
         again."""
         it = self.attempt
-        return dialler.adopt(self.plan, it.id, to=it.number, sid=it.sid or None, requested_at=it.started_at)
+        return dialer.adopt(self.plan, it.id, to=it.number, sid=it.sid or None, requested_at=it.started_at)
 
     @staticmethod
     def was_made(call: PlacedCall) -> bool:

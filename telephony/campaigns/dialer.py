@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar
 from realtime_core.sources import Sources
 
 from ..errors import CallRefused, CampaignError, RecordRefused, RecordsUnavailable
-from ..outbound.dialler import Dialler
+from ..outbound.dialer import Dialer
 from ..outbound.opt_out_list import OptOutList
 from ..outbound.placed import PlacedCall
 from ..records.call_record import INTERRUPTED
@@ -74,7 +74,7 @@ class CampaignDialer:
     Args:
         store: The store of the campaigns.
         client: The records.
-        dialler: Places and follows the calls of this process.
+        dialer: Places and follows the calls of this process.
         opt_outs: The do-not-call list.
         speech: Returns the `Speech` of a campaign. Raises `CampaignError` if this process does not know the agent of
             the campaign.
@@ -87,7 +87,7 @@ class CampaignDialer:
         self,
         store: DatabaseStore,
         client: RecordsClient,
-        dialler: Dialler,
+        dialer: Dialer,
         opt_outs: OptOutList,
         *,
         speech: Callable[[Campaign], Speech],
@@ -103,7 +103,7 @@ class CampaignDialer:
         """Called after each change of a contact by this process."""
         self._store = store
         self._client = client
-        self._dialler = dialler
+        self._dialer = dialer
         self._opt_outs = opt_outs
         self._speech = speech
         self._check = check
@@ -299,7 +299,7 @@ class CampaignDialer:
         if campaign is None or not is_free or not self._is_able(campaign):
             await self._persist(lambda store: store.unqueue(campaign_id, contact_id))
             return
-        rules = self._dialler.rules
+        rules = self._dialer.rules
         waits_until = asyncio.get_running_loop().time() + _LONGEST_WAIT_S
         async with self._beginning.setdefault(campaign_id, asyncio.Lock()):
             while True:
@@ -334,9 +334,9 @@ class CampaignDialer:
         ended: Attempt | None = None
         while await self._persist(lambda store: store.requested(attempt.id, self.owner, at_most=_MAX_REQUESTS)):
             now = self._sources.now()
-            made = AttemptCall(campaign, contact, attempt, self._speech(campaign), rules=self._dialler.rules, now=now)
+            made = AttemptCall(campaign, contact, attempt, self._speech(campaign), rules=self._dialer.rules, now=now)
             try:
-                call = made.place(self._dialler)
+                call = made.place(self._dialer)
             except CallRefused as error:
                 log.info("A contact is not called now: %s", error)
                 until, done = (now + _LOOK_AGAIN, None) if error.temporary else (None, DoneReason.REFUSED)
@@ -371,8 +371,8 @@ class CampaignDialer:
             if row is not None and row.sid is not None:
                 attempt = replace(attempt, sid=row.sid)
             now, speech = self._sources.now(), self._speech(campaign)
-            made = AttemptCall(campaign, contact, attempt, speech, rules=self._dialler.rules, now=now)
-            call = made.adopt(self._dialler)
+            made = AttemptCall(campaign, contact, attempt, speech, rules=self._dialer.rules, now=now)
+            call = made.adopt(self._dialer)
             await self._follow(call, attempt)
             if not call.state.not_made:
                 ended = made.ended(call, self._sources.now())
@@ -398,7 +398,7 @@ class CampaignDialer:
         answered = ended.outcome in (Outcome.REACHED, Outcome.INCOMPLETE, Outcome.CALLBACK, Outcome.ABANDONED)
         if answered and await self._persist_any(lambda: self._opt_outs.has(ended.number)):
             ended = replace(ended, outcome=Outcome.OPTED_OUT)
-        now, rules = self._sources.now(), self._dialler.rules
+        now, rules = self._sources.now(), self._dialer.rules
         contact = await self._persist(lambda store: store.end(ended, now, rules=rules))
         if contact is not None:
             self.on_change(campaign, ended, contact)
@@ -426,7 +426,7 @@ class CampaignDialer:
             self._sources.now(),
             standing=Standing(),
             person=PersonHistory(listed=listed),
-            hours=calling_hours(contact, campaign.config, self._dialler.rules),
+            hours=calling_hours(contact, campaign.config, self._dialer.rules),
         )
         return isinstance(action, Dial)
 

@@ -24,6 +24,7 @@ from sqlalchemy import Engine, create_engine, event
 
 from ..errors import SettingsError
 from ..records.engine import create_file, parse_url
+from ..task_owner import TaskOwner
 
 __all__ = ["DirectQueue", "DurableQueue", "Queue", "Work"]
 
@@ -56,28 +57,19 @@ class Queue(Protocol):
         """Enqueues an attempt. An attempt that was enqueued before is not enqueued again."""
 
 
-class DirectQueue:
+class DirectQueue(TaskOwner):
     """A queue without a database. Attempts run in this process, and stop when the process ends. An async context
     manager."""
 
     def __init__(self, work: Work) -> None:
+        super().__init__()
         self._work = work
-        self._group = asyncio.TaskGroup()
-
-    async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._group.__aexit__(None, None, None)
 
     async def open(self) -> None:
         pass
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
-        self._group.create_task(self._work(attempt_id, campaign_id, position), name=f"attempt {attempt_id}")
+        self.start_task(self._work(attempt_id, campaign_id, position), name=f"attempt {attempt_id}")
 
 
 class DurableQueue:

@@ -10,7 +10,7 @@ from realtime_core.sources import Sources
 
 from ..call.options import AgentSource
 from ..errors import CampaignError
-from ..outbound.dialler import Dialler
+from ..outbound.dialer import Dialer
 from .campaign import Campaign, CampaignStatus
 from .contact import Contact
 from .memory_store import MemoryStore
@@ -26,7 +26,7 @@ _LOOK_S = 0.5
 async def in_memory(
     campaign: Campaign,
     contacts: Sequence[Contact],
-    dialler: Dialler,
+    dialer: Dialer,
     agents: Mapping[str, AgentSource],
     sources: Sources,
 ) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ async def in_memory(
     store = MemoryStore()
     store.add(campaign, contacts)
     speech, check = ServerSpeech(agents)(campaign), check_for(campaign)
-    await CampaignRunner(store, campaign.id, dialler, speech, sources=sources, check=check).run()
+    await CampaignRunner(store, campaign.id, dialer, speech, sources=sources, check=check).run()
     return list(result_rows(store, campaign.id))
 
 

@@ -3,11 +3,9 @@ called again."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from realtime_core import RealtimeAgent, user_code
 from realtime_core.sources import Sources
@@ -17,6 +15,7 @@ from ..call.call_info import CallInfo
 from ..call.options import AgentSource
 from ..errors import CampaignError, RecordRefused, RecordsUnavailable
 from ..outcomes.call_agent import agent_for_call
+from ..task_owner import TaskOwner
 from ..twilio.caller_id import is_withheld
 from .campaign import Campaign
 from .contact import Attempt, Contact, Outcome
@@ -27,22 +26,13 @@ __all__ = ["RingBack"]
 log = logging.getLogger(__name__)
 
 
-class RingBack:
+class RingBack(TaskOwner):
     """Recognises the contacts that call. An async context manager. `ask` runs a query of the store of campaigns."""
 
     def __init__(self, ask: Callable[[Callable[[CampaignStore], Any]], Awaitable[Any]], sources: Sources) -> None:
+        super().__init__()
         self._ask = ask
         self._sources = sources
-        self._group = asyncio.TaskGroup()
-
-    async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._group.__aexit__(None, None, None)
 
     def source(self, source: AgentSource) -> AgentSource:
         """A source of the same agents. If the caller is a contact, the instructions of the agent also have the data of
@@ -64,7 +54,7 @@ class RingBack:
         """An inbound call has begun. If a contact calls, the contact is done, and `call.data` gets the contact's
         data."""
         if call.info.direction == "inbound":
-            self._group.create_task(self._rang_back(call), name="ring-back")
+            self.start_task(self._rang_back(call), name="ring-back")
 
     async def _rang_back(self, call: Call) -> None:
         found, now = await self._contacts(call.caller), self._sources.now()

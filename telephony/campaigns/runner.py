@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from realtime_core.sources import Sources
 
 from ..errors import CallRefused
-from ..outbound.dialler import Dialler
+from ..outbound.dialer import Dialer
 from ..outbound.placed import PlacedCall
 from .attempt_call import AttemptCall, Speech
 from .campaign import Campaign, CampaignStatus
@@ -41,7 +41,7 @@ class CampaignRunner:
         self,
         store: CampaignStore,
         campaign_id: str,
-        dialler: Dialler,
+        dialer: Dialer,
         speech: Speech,
         *,
         sources: Sources,
@@ -51,7 +51,7 @@ class CampaignRunner:
     ) -> None:
         self._store = store
         self._id = campaign_id
-        self._dialler = dialler
+        self._dialer = dialer
         self._speech = speech
         self._sources = sources
         self._check = check
@@ -89,7 +89,7 @@ class CampaignRunner:
     async def hang_up(self) -> None:
         """Begins no further call, and hangs up the live ones."""
         self.drain()
-        await asyncio.gather(*(call.hang_up() for call in self._dialler.live))
+        await asyncio.gather(*(call.hang_up() for call in self._dialer.live))
 
     # -----------------------------------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class CampaignRunner:
 
     def _begin_due(self, now: datetime, group: asyncio.TaskGroup) -> Hold | None:
         """Begins attempts until no contact is due or the campaign holds."""
-        rules = self._dialler.rules
+        rules = self._dialer.rules
         while due := self._store.due(self._id, now, _BATCH):
             for contact in due:
                 attempt_id = self._sources.token(12)
@@ -146,10 +146,10 @@ class CampaignRunner:
             until = None if wanted is not None else self._sources.now() + _CHECK_AGAIN
             reason = None if wanted is None else DoneReason.UNWANTED
             return self._store.withdraw(attempt.id, done=reason, until=until), None
-        rules, now = self._dialler.rules, self._sources.now()
+        rules, now = self._dialer.rules, self._sources.now()
         made = AttemptCall(self._campaign, contact, attempt, self._speech, rules=rules, now=now)
         try:
-            call = made.place(self._dialler)
+            call = made.place(self._dialer)
         except CallRefused as error:
             log.info("A contact is not called now: %s", error)
             if error.temporary:

@@ -14,7 +14,7 @@ from realtime_core.sources import Sources
 
 from ..call.options import AgentSource
 from ..errors import CampaignError, SettingsError
-from ..outbound.dialler import Dialler
+from ..outbound.dialer import Dialer
 from ..outbound.opt_out_list import OptOutList
 from ..outcomes.result_form import ResultType
 from ..records.client import RecordsClient
@@ -30,7 +30,7 @@ from .report import campaign_json, result_row
 from .runner import Check
 from .wanted import check_of
 
-__all__ = ["Campaigns", "ServerSpeech", "campaigns_of", "check_for", "dialer_of", "engine_url"]
+__all__ = ["Campaigns", "ServerSpeech", "campaign_dialer_of", "campaigns_of", "check_for", "engine_url"]
 
 _T = TypeVar("_T")
 
@@ -182,10 +182,10 @@ def check_for(campaign: Campaign) -> Check | None:
     return check_of(campaign.config.check, imported)
 
 
-def dialer_of(
+def campaign_dialer_of(
     campaigns: Campaigns,
     settings: Settings,
-    dialler: Dialler,
+    dialer: Dialer,
     opt_outs: OptOutList,
     *,
     room: Callable[[int], int],
@@ -193,12 +193,12 @@ def dialer_of(
     sources: Sources,
 ) -> tuple[CampaignDialer, DurableQueue] | None:
     """Returns the dialer and the queue that make the calls of the campaigns in this process. Enter the queue first,
-    then the dialer, then `dialler`. After that start the dialer. None means that DBOS is not installed.
+    then the dialer, then `dialer`. After that start the dialer. None means that DBOS is not installed.
     """
-    dialer = CampaignDialer(
+    campaign_dialer = CampaignDialer(
         campaigns.store,
         campaigns.client,
-        dialler,
+        dialer,
         opt_outs,
         speech=campaigns.speech,
         check=check_for,
@@ -206,11 +206,11 @@ def dialer_of(
         sources=sources,
     )
     try:
-        queue = DurableQueue(engine_url(settings), executor, dialer.work, at_once=settings.telephony_max_calls)
+        queue = DurableQueue(engine_url(settings), executor, campaign_dialer.work, at_once=settings.telephony_max_calls)
     except SettingsError:
         return None
-    dialer.queue, campaigns.dialer = queue, dialer
-    return dialer, queue
+    campaign_dialer.queue, campaigns.dialer = queue, campaign_dialer
+    return campaign_dialer, queue
 
 
 def engine_url(settings: Settings) -> str:

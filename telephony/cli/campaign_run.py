@@ -99,7 +99,7 @@ class _Run:
                 dialer.drain()
 
             async def hang_up() -> None:
-                await asyncio.gather(*(call.hang_up() for call in phone.dialler.live))
+                await asyncio.gather(*(call.hang_up() for call in phone.dialer.live))
 
             dialer.on_change = changed
             await campaigns.run(self.campaign_id, SYSTEM.now())

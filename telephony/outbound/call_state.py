@@ -24,7 +24,7 @@ _MAX_FETCH_S = 30.0
 
 
 class NextStep(Enum):
-    """What the dialler does next for a call."""
+    """What the dialer does next for a call."""
 
     WAIT = "wait"
     """Wait for news, until the deadline."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from types import TracebackType
-from typing import Self
 
 from ..call.call import Call
 from ..errors import CallError, CallRefused, RecordRefused, RecordsUnavailable
 from ..records.opt_outs import OptOutSource
+from ..task_owner import TaskOwner
 from .do_not_call import opted_out
 
 __all__ = ["KeypadOptOut"]
@@ -19,26 +17,17 @@ log = logging.getLogger(__name__)
 _GOODBYE = "Say that they are on the list and will not be called again. Apologise, and say goodbye."
 
 
-class KeypadOptOut:
+class KeypadOptOut(TaskOwner):
     """Handles the key of TELEPHONY_OPT_OUT_KEY. An async context manager: its work ends with it."""
 
     def __init__(self, key: str) -> None:
+        super().__init__()
         self._key = key
-        self._group = asyncio.TaskGroup()
-
-    async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._group.__aexit__(None, None, None)
 
     def pressed(self, call: Call, digit: str) -> None:
         """Handles a key that the other party has pressed."""
         if digit == self._key:
-            self._group.create_task(self._opt_out(call), name="opt-out by key")
+            self.start_task(self._opt_out(call), name="opt-out by key")
 
     async def _opt_out(self, call: Call) -> None:
         try:

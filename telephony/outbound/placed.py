@@ -148,7 +148,7 @@ class PlacedCall(LiveControls):
                     log.warning("The call to %s could not be hung up: %s", self.to, error)
             await asyncio.sleep(0.2)
 
-    # --- for the dialler and the webhooks ----------------------------------------------------------------------------
+    # --- for the dialer and the webhooks ----------------------------------------------------------------------------
 
     async def wait_for_news(self) -> None:
         """Waits for an event, or until the state has a step to take."""

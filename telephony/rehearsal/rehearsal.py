@@ -1,5 +1,5 @@
 """Runs a rehearsal: the whole campaign in virtual time, with a simulated Twilio and simulated callees. No real call is
-made. All parts of the product run: dialler, webhooks, media streams, agent, tools. While no call is in progress, the
+made. All parts of the product run: dialer, webhooks, media streams, agent, tools. While no call is in progress, the
 clock jumps to the next attempt, so a campaign of several days takes as long as its calls. The same seed gives the same
 result.
 """
@@ -88,12 +88,12 @@ def rehearse(
                 twilio.callees[contact.number] = mix.draw(contact.number)
                 on_change(contact, attempt)
 
-            phone.dialler.completes_results = False
+            phone.dialer.completes_results = False
             twilio.callees |= {contact.number: mix.draw(contact.number) for contact in contacts}
             runner = CampaignRunner(
                 store,
                 campaign.id,
-                phone.dialler,
+                phone.dialer,
                 speech,
                 sources=sources.fork("campaign"),
                 check=check,

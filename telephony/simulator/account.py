@@ -17,7 +17,7 @@ from .bridge import bridge
 from .callees import Callee, person
 from .calls import SimulatedCall
 from .deviations import NONE, Deviations
-from .dialling import Rooms
+from .dialing import Rooms
 from .faults import Faults
 from .line import Line
 from .links import Links, links

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from realtime_core.errors import ConnectFailed
 
 from . import tones
-from .dialling import dial_numbers
+from .dialing import dial_numbers
 from .gathering import gather, message
 from .playout import SILENCE
 from .ports import Leg, RunningRecording

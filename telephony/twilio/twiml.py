@@ -197,8 +197,8 @@ def dial(
     response = VoiceResponse()
     if say:
         _say(response, say, voice)
-    dialling = response.dial(action=action, caller_id=whom.caller_id, timeout=ring_s, answer_on_bridge=True)
-    noun = dialling.sip if whom.to.startswith(("sip:", "sips:")) else dialling.number
+    dialing = response.dial(action=action, caller_id=whom.caller_id, timeout=ring_s, answer_on_bridge=True)
+    noun = dialing.sip if whom.to.startswith(("sip:", "sips:")) else dialing.number
     noun(whom.to, status_callback=status_callback, status_callback_event=status_callback and "answered completed")
     response.hangup()
     return str(response)
@@ -207,8 +207,8 @@ def dial(
 def conference(name: str, *, action: str | None = None, end_on_exit: bool = False, beep: bool = False) -> str:
     """Joins a conference. It starts with its second participant."""
     response = VoiceResponse()
-    dialling = response.dial(action=action)
-    dialling.conference(name, beep="true" if beep else "false", end_conference_on_exit=end_on_exit)
+    dialing = response.dial(action=action)
+    dialing.conference(name, beep="true" if beep else "false", end_conference_on_exit=end_on_exit)
     response.hangup()
     return str(response)
 

@@ -31,8 +31,8 @@ from realtime_core.errors import UserError
 from ..call.call_info import OUTBOUND
 from ..errors import CallRefused, RecordRefused, RecordsUnavailable, TwilioError
 from ..outbound.call_request import CallRequest
+from ..outbound.dialer import Dialer
 from ..outbound.dialing_rules import e164
-from ..outbound.dialler import Dialler
 from ..outbound.do_not_call import simulated
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import CallPlan
@@ -45,7 +45,7 @@ from .phone_server import PhoneServer, phone_of
 
 log = logging.getLogger(__name__)
 
-__all__ = ["create_call", "end_call", "fetch_call", "list_calls", "open_dialler"]
+__all__ = ["create_call", "end_call", "fetch_call", "list_calls", "open_dialer"]
 
 MAX_BYTES = 1024 * 1024
 _KIND = "idempotency key"
@@ -53,8 +53,8 @@ _KEY_S = 7 * 86_400.0
 """How long a key is remembered."""
 
 
-def open_dialler(phone: PhoneServer) -> Dialler | None:
-    """Returns the dialler of the application. None means that the account, our number or the public address is not
+def open_dialer(phone: PhoneServer) -> Dialer | None:
+    """Returns the dialer of the application. None means that the account, our number or the public address is not
     configured.
     """
     from ..twilio.rest import TwilioRest
@@ -70,7 +70,7 @@ def open_dialler(phone: PhoneServer) -> Dialler | None:
     rules = phone.dialing_rules
     if settings.is_simulation:
         rules = simulated(rules, phone.simulation)
-    return Dialler(rest, from_=number, address=address, rules=rules, sources=phone.sources)
+    return Dialer(rest, from_=number, address=address, rules=rules, sources=phone.sources)
 
 
 async def create_call(request: Request) -> JSONResponse:
@@ -79,8 +79,8 @@ async def create_call(request: Request) -> JSONResponse:
     phone = phone_of(request)
     if (refused := _refuse(request)) is not None:
         return refused
-    dialler: Dialler | None = getattr(request.app.state, "dialler", None)
-    if dialler is None:
+    dialer: Dialer | None = getattr(request.app.state, "dialer", None)
+    if dialer is None:
         return _problem(503, "No calls can be placed: set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, "
                              "TWILIO_PHONE_NUMBER and PUBLIC_URL.")  # fmt: skip
     try:
@@ -102,9 +102,9 @@ async def create_call(request: Request) -> JSONResponse:
     key = request.headers.get("idempotency-key", "")
     try:
         if not key:
-            return await _place(phone, dialler, wanted, phone.sources.token(12))
+            return await _place(phone, dialer, wanted, phone.sources.token(12))
         async with _lock(request, key):
-            return await _place_once(phone, dialler, wanted, key, hashlib.sha256(body).hexdigest())
+            return await _place_once(phone, dialer, wanted, key, hashlib.sha256(body).hexdigest())
     except CallRefused as error:
         return _problem(409, str(error))
     except RecordRefused as error:
@@ -115,30 +115,30 @@ async def create_call(request: Request) -> JSONResponse:
                              "Repeat the request with the same key.", again=True)  # fmt: skip
 
 
-async def _place_once(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, key: str, digest: str) -> JSONResponse:
+async def _place_once(phone: PhoneServer, dialer: Dialer, wanted: CallRequest, key: str, digest: str) -> JSONResponse:
     """Claims the key with the id of the call before the call is placed.
 
     A later request with the same key, to any process, then finds the call and does not place a second one.
     """
     call_records, call_id = phone.call_records, phone.sources.token(12)
-    begun = call_records.placing(call_id, e164(wanted.to, dialler.from_), dialler.from_)
+    begun = call_records.placing(call_id, e164(wanted.to, dialer.from_), dialer.from_)
     claimed = await call_records.client.reserve(_KIND, key, _KEY_S, f"{digest}:{call_id}", begun)
     if not claimed.first:
         known, _, call_id = claimed.value.partition(":")
         if known != digest:
             return _problem(422, "This Idempotency-Key was used for another request.")
-        shown = await _find(phone, dialler, call_id, wanted.plan(phone.outgoing))
+        shown = await _find(phone, dialer, call_id, wanted.plan(phone.outgoing))
         return JSONResponse(shown or {"id": call_id}, status_code=200)
     response = None
     try:
-        response = await _place(phone, dialler, wanted, call_id)
+        response = await _place(phone, dialer, wanted, call_id)
     finally:
         if response is None or response.status_code != 201:
             await call_records.client.release(_KIND, key, call_id)
     return response
 
 
-async def _place(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, call_id: str) -> JSONResponse:
+async def _place(phone: PhoneServer, dialer: Dialer, wanted: CallRequest, call_id: str) -> JSONResponse:
     """Raises `CallRefused`."""
     if not phone.journals.takes_calls:
         phone.journals.refused()
@@ -147,9 +147,9 @@ async def _place(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, call
         return _problem(503, "There is no room for another call.", again=True)
     if phone.limits.is_spent(phone.now):
         return _problem(429, "The minutes of this day are used up (TELEPHONY_MINUTES_PER_DAY).")
-    if problem := await phone.budgets.problem(e164(wanted.to, dialler.from_)):
+    if problem := await phone.budgets.problem(e164(wanted.to, dialer.from_)):
         return _problem(429, f"{problem[0].upper()}{problem[1:]}.")
-    call = dialler.place(wanted.plan(phone.outgoing), call_id)
+    call = dialer.place(wanted.plan(phone.outgoing), call_id)
     return JSONResponse(_shown(call), status_code=201, headers={"Location": f"{phone.root_path}/calls/{call_id}"})
 
 
@@ -176,8 +176,8 @@ async def fetch_call(request: Request) -> JSONResponse:
     """Returns the status and the result of a call, by its id or its `CallSid`: 200 or 404."""
     if (refused := _refuse(request)) is not None:
         return refused
-    dialler: Dialler | None = getattr(request.app.state, "dialler", None)
-    shown = await _find(phone_of(request), dialler, request.path_params["id"])
+    dialer: Dialer | None = getattr(request.app.state, "dialer", None)
+    shown = await _find(phone_of(request), dialer, request.path_params["id"])
     return (
         JSONResponse(shown) if shown is not None else _problem(404, "There is no such call, or its record was deleted.")
     )
@@ -187,13 +187,13 @@ async def end_call(request: Request) -> JSONResponse:
     """Hangs up a call: 202 if it is hung up, 200 if it has already ended, 404."""
     if (refused := _refuse(request)) is not None:
         return refused
-    dialler: Dialler | None = getattr(request.app.state, "dialler", None)
-    call = None if dialler is None else dialler.calls.get(request.path_params["id"])
-    if dialler is None or call is None:
+    dialer: Dialer | None = getattr(request.app.state, "dialer", None)
+    call = None if dialer is None else dialer.calls.get(request.path_params["id"])
+    if dialer is None or call is None:
         return await _end_elsewhere(phone_of(request), request.path_params["id"])
     if call.is_over:
         return JSONResponse(_shown(call))
-    dialler.start(call.hang_up())
+    dialer.start_task(call.hang_up())
     return JSONResponse(_shown(call), status_code=202)
 
 
@@ -214,14 +214,14 @@ async def _end_elsewhere(phone: PhoneServer, call_id: str) -> JSONResponse:
 
 
 async def _find(
-    phone: PhoneServer, dialler: Dialler | None, call_id: str, plan: CallPlan | None = None
+    phone: PhoneServer, dialer: Dialer | None, call_id: str, plan: CallPlan | None = None
 ) -> dict[str, Any] | None:
     """Returns the status of a call from this process or from the records.
 
     This process takes over a call whose process has ended, and never places it again. With a `plan` it answers such a
     call, without one it hangs up.
     """
-    call = None if dialler is None else dialler.calls.get(call_id)
+    call = None if dialer is None else dialer.calls.get(call_id)
     if call is None:
         call_records = phone.call_records
         row = await call_records.client.call(call_id)
@@ -229,12 +229,12 @@ async def _find(
             return None
         if not await call_records.is_orphan(row):
             return _recorded(row)
-        if row.direction != OUTBOUND or dialler is None:
+        if row.direction != OUTBOUND or dialer is None:
             return _recorded(await _asked_for(phone, row))
-        call = dialler.calls.get(row.id)
+        call = dialer.calls.get(row.id)
         if call is None:
             at = row.started_at or phone.sources.now()
-            call = dialler.adopt(plan or CallPlan(row.called), row.id, to=row.called, sid=row.sid, requested_at=at)
+            call = dialer.adopt(plan or CallPlan(row.called), row.id, to=row.called, sid=row.sid, requested_at=at)
             call.cancelled = plan is None
     return _shown(call)
 

@@ -19,7 +19,7 @@ from .routing import name_of
 from .webhooks import for_twilio
 
 if TYPE_CHECKING:
-    from ..outbound.dialler import Dialler
+    from ..outbound.dialer import Dialer
     from .phone_server import PhoneServer
 
 __all__ = ["outgoing_call", "outgoing_machine", "outgoing_status"]
@@ -32,8 +32,8 @@ def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The voice webhook of an outgoing call that was answered. The model connects while Twilio starts the
     stream.
     """
-    voice, dialler = VoiceRequest.parse(form), _dialler(request)
-    call = None if dialler is None else dialler.answered(request.path_params["token"], voice.call_sid)
+    voice, dialer = VoiceRequest.parse(form), _dialer(request)
+    call = None if dialer is None else dialer.answered(request.path_params["token"], voice.call_sid)
     if call is None:
         log.warning("An unknown or cancelled call was answered and is hung up.")
         return Response(twiml.hang_up(), media_type="text/xml")
@@ -59,8 +59,8 @@ def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
 def outgoing_status(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The status callback of an outgoing call. Twilio may send it twice, late, and in any order."""
     status, token = CallStatus.parse(form), request.path_params["token"]
-    if (dialler := _dialler(request)) is not None and token in dialler.calls:
-        dialler.status(token, status)
+    if (dialer := _dialer(request)) is not None and token in dialer.calls:
+        dialer.status(token, status)
     else:
         phone.call_records.status(token, status)
     phone.hooks.call_status(status)
@@ -70,10 +70,10 @@ def outgoing_status(request: Request, phone: PhoneServer, form: Form) -> Respons
 @for_twilio
 def outgoing_machine(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The callback of answering machine detection for an outgoing call."""
-    if (dialler := _dialler(request)) is not None:
-        dialler.machine(request.path_params["token"], MachineDetection.parse(form))
+    if (dialer := _dialer(request)) is not None:
+        dialer.machine(request.path_params["token"], MachineDetection.parse(form))
     return Response(status_code=204)
 
 
-def _dialler(request: Request) -> Dialler | None:
-    return getattr(request.app.state, "dialler", None)
+def _dialer(request: Request) -> Dialer | None:
+    return getattr(request.app.state, "dialer", None)

@@ -72,7 +72,7 @@ class World:
         app = create_app(RealtimeAgent(name="Blu"), settings=loaded, greeting="Greet the caller.")
         stack = self.stacks[name] = AsyncExitStack()
         address = await stack.enter_async_context(listening(app))
-        app.state.dialler.rules = DialingRules.at_any_hour()
+        app.state.dialer.rules = DialingRules.at_any_hour()
         self.twilio.webhooks.reach = {f"{PUBLIC}/i/{name}": f"{address}/i/{name}", **self.twilio.webhooks.reach}
         self.twilio.webhooks.reach.setdefault(PUBLIC, address)
         self.apps[name] = app

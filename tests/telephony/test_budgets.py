@@ -126,9 +126,9 @@ async def test_a_program_places_no_call_over_the_budget() -> None:
 
     agent = RealtimeAgent(name="Desk")
     async with office(script(), agent=agent, given={"telephony_number_minutes_per_day": 1}) as (twilio, app):
-        app.state.dialler.rules = DialingRules.none()
+        app.state.dialer.rules = DialingRules.none()
         client, of = app.state.phone.call_records.client, app.state.phone.call_records.subjects.of
         client.note("CA0", subject=of(KITCHEN), duration_s=60)
-        result = await app.state.dialler.place(CallPlan(KITCHEN, agent)).finished()
+        result = await app.state.dialer.place(CallPlan(KITCHEN, agent)).finished()
         assert (result.status, "TELEPHONY_NUMBER_MINUTES_PER_DAY" in result.error) == ("failed", True)
         assert not twilio.calls

@@ -79,9 +79,9 @@ async def test_metrics_of_whole_calls() -> None:
     agent = RealtimeAgent[Any](name="Desk", tools=[look_up])
     async with office(script, agent=agent, given={"telephony_max_calls": 7}) as (twilio, app):
         await twilio.ring(caller=talks)
-        app.state.dialler.rules = DialingRules.none()
+        app.state.dialer.rules = DialingRules.none()
         twilio.callees["+14155550123"] = callees.busy()
-        await app.state.dialler.place(CallPlan("+14155550123")).finished()
+        await app.state.dialer.place(CallPlan("+14155550123")).finished()
         await app.state.phone.control.hang_up("CA" + "0" * 32)
         app.state.phone.sample()
         value = app.state.phone.metrics.registry.get_sample_value

@@ -92,13 +92,13 @@ async def test_a_record_shows_no_keys_that_the_caller_pressed() -> None:
 async def test_a_placed_call_ends_with_on_end_too() -> None:
     ended: list[EndedCall[Any]] = []
     async with office(records(people=3), on_end=ended.append) as (twilio, app):
-        app.state.dialler.rules = DialingRules.none()
+        app.state.dialer.rules = DialingRules.none()
         twilio.callees[THEM] = callees.person(lambda phone: _answers(phone), after_s=0.5)
-        placed = app.state.dialler.place(CallPlan(THEM, result=Booking, data={"name": "Ada"}))
+        placed = app.state.dialer.place(CallPlan(THEM, result=Booking, data={"name": "Ada"}))
         result = await placed.finished()
         await until(lambda: len(ended) == 1)
         twilio.callees[THEM] = callees.busy()
-        await app.state.dialler.place(CallPlan(THEM)).finished()
+        await app.state.dialer.place(CallPlan(THEM)).finished()
         await until(lambda: len(ended) == 2)
         row = await app.state.phone.call_records.client.call(placed.token)
     talked, busy = ended

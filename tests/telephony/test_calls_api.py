@@ -32,7 +32,7 @@ async def server() -> AsyncIterator[Server]:
         app = create_app(RealtimeAgent(name="Blu", instructions="Short sentences."), settings=settings)
         async with listening(app) as address:
             twilio.webhooks.reach[PUBLIC] = address
-            app.state.dialler.rules = DialingRules.at_any_hour()
+            app.state.dialer.rules = DialingRules.at_any_hour()
             yield Server(address, twilio)
 
 

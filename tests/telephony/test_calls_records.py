@@ -72,9 +72,9 @@ async def test_one_key_at_two_processes_at_once_is_one_call(shared_database_url:
 async def test_a_refused_call_uses_up_no_key(database_url: str) -> None:
     async with world(database_url, "a") as it:
         it.twilio.default_callee = callees.busy(after_s=0.1)
-        it.apps["a"].state.dialler.rules = DialingRules(countries=["DE"])
+        it.apps["a"].state.dialer.rules = DialingRules(countries=["DE"])
         assert (await it.servers["a"].ask("POST", "/calls", BODY, key="k"))[0] == 409
-        it.apps["a"].state.dialler.rules = DialingRules.at_any_hour()
+        it.apps["a"].state.dialer.rules = DialingRules.at_any_hour()
         assert (await it.servers["a"].ask("POST", "/calls", {**BODY, "max_s": 9}, key="k"))[0] == 201
 
 
@@ -109,7 +109,7 @@ async def test_a_process_that_died_while_it_placed_a_call_is_followed_up(shared_
         it.twilio.webhooks.reach[f"{PUBLIC}/i/a"] = it.servers["b"].address + "/i/a"  # the proxy's way out
         status, call = await it.servers["b"].ask("POST", "/calls", BODY, key="k")
         assert (status, call["id"], call["over"]) == (200, call_id, False), "it may live: it is told of, and no more"
-        assert not it.apps["b"].state.dialler.calls
+        assert not it.apps["b"].state.dialer.calls
         again = await it.start("a")  # what was called so is back
         status, call = await again.ask("POST", "/calls", BODY, key="k")
         assert (status, call["id"]) == (200, call_id)
@@ -177,7 +177,7 @@ async def test_a_database_that_is_down_takes_no_calls_down_but_a_key_needs_it(
             "The records cannot be used, and calls continue without them",
             "A call with an Idempotency-Key was not placed",
         ]
-        it.apps["a"].state.dialler.calls.clear()
+        it.apps["a"].state.dialer.calls.clear()
         assert (await server.ask("GET", f"/calls/{call_in.sid}"))[1]["over"], "what was noted meanwhile was written"
         assert (await server.ask("POST", "/calls", BODY, key="k"))[0] == 201
 

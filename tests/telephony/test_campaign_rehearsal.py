@@ -1,4 +1,4 @@
-"""Whole campaigns in virtual time: the dialler, the webhooks, the streams and the agent run, and the callees are
+"""Whole campaigns in virtual time: the dialer, the webhooks, the streams and the agent run, and the callees are
 simulated."""
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ async def campaign(
         phone.twilio.default_callee = callee or callees.person(answers, after_s=0.5)
         store.add(Campaign("c", CampaignConfig(**{"max_s": 60, "per_second": 10, **config}), START), contacts)
         runner = CampaignRunner(
-            store, "c", phone.dialler, Speech(AGENT), sources=sources.fork("campaign"), when_idle=skip
+            store, "c", phone.dialer, Speech(AGENT), sources=sources.fork("campaign"), when_idle=skip
         )
         yield runner, store, phone
 

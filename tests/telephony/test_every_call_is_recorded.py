@@ -222,8 +222,8 @@ async def test_a_call_that_we_placed(answers: bool) -> None:
     agent = RealtimeAgent(name="Desk")
     async with office(script(), agent=agent) as (twilio, app):
         twilio.callees[KITCHEN] = callees.person(talks, after_s=0.5) if answers else callees.no_answer()
-        app.state.dialler.rules = DialingRules.none()
-        placed = app.state.dialler.place(CallPlan(KITCHEN, agent))
+        app.state.dialer.rules = DialingRules.none()
+        placed = app.state.dialer.place(CallPlan(KITCHEN, agent))
         await placed.finished()
         await asyncio.sleep(1)
         row = await record_of(app, placed.token)

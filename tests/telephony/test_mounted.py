@@ -188,7 +188,7 @@ def test_calls_that_we_place_are_answered_where_we_are_mounted() -> None:
     with served(starlette_mount, "", **settings) as client:
         found = client.app.routes[0].app.state  # type: ignore[attr-defined]
         client.get(f"{HOST}/voice/calls/none", headers=OPERATOR)
-        address = found.dialler._address("answer", "token")
+        address = found.dialer._address("answer", "token")
         assert address == public_address(HOST, "/voice/i/here/outgoing-answer/token")
         assert ask(client, address).status_code == 200
 

@@ -1,5 +1,5 @@
 """A hundred ways in which placing a call goes wrong: no call is placed twice, none is forgotten, and the result always
-says what happened. The real dialler, the official client, the simulated Twilio, the application and its webhooks."""
+says what happened. The real dialer, the official client, the simulated Twilio, the application and its webhooks."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ async def server() -> AsyncIterator[tuple[Telephony, SimulatedTwilio]]:
         app = create_app(DESK, settings=settings, outgoing=agents)
         async with listening(app) as address, Telephony(server=address, token=TOKEN) as phone:
             twilio.webhooks.reach[PUBLIC] = address
-            app.state.dialler.rules = DialingRules.none()
+            app.state.dialer.rules = DialingRules.none()
             yield phone, twilio
 
 

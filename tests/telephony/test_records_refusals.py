@@ -256,7 +256,7 @@ async def test_a_gateway_s_odd_error_and_a_caller_s_odd_number_stop_no_records(d
         it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
         it.twilio.default_callee = callees.busy(after_s=0.1)
         status, call = await server.ask("POST", "/calls", {"to": TO})
-        placed = it.apps["a"].state.dialler.calls[call["id"]]
+        placed = it.apps["a"].state.dialer.calls[call["id"]]
         placed.state.error = "502 \0 \ud800"
         call = await finished(server, call)
         assert "\0" not in str(call)

@@ -230,10 +230,10 @@ async def test_a_placed_call_has_a_version_and_a_canary() -> None:
     canary = Canary(BROKEN, percent=100, rollback=Rollback(failures=2))
     found = []
     async with office(SCRIPT, agent=OLD, canary=canary) as (twilio, app):
-        app.state.dialler.rules = DialingRules.none()
+        app.state.dialer.rules = DialingRules.none()
         twilio.callees[person] = callees.person(talks, after_s=0.5)
         for plan in [CallPlan(person)] * 3 + [CallPlan(person, OTHER)]:
-            placed = app.state.dialler.place(plan)
+            placed = app.state.dialer.place(plan)
             await placed.finished()
             found.append((await app.state.phone.call_records.client.call(placed.token)).variant)
     assert found == [

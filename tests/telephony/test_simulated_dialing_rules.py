@@ -120,7 +120,7 @@ async def test_the_agents_own_tool_writes_no_list_in_simulation(tmp_path: Path) 
 @pytest.mark.virtual_time
 async def test_a_number_as_people_write_it_is_looked_for_as_it_was_called() -> None:
     async with Telephony(simulate="busy") as phone:
-        began = phone.dialler._sources.now()
+        began = phone.dialer._sources.now()
         await phone.run_call("(415) 555-0123", agent=AGENT)
         assert len(await phone.placed_since("415 555 0123", began)) == 1
 
@@ -155,7 +155,7 @@ async def the_person_calls(twilio: SimulatedTwilio, app: Starlette, person: Call
 
 async def a_program_places_a_call(twilio: SimulatedTwilio, app: Starlette, person: Caller) -> None:
     twilio.default_callee = callees.person(person, after_s=0.05)
-    await app.state.dialler.place(CallPlan(TO, None, detect=False)).finished()
+    await app.state.dialer.place(CallPlan(TO, None, detect=False)).finished()
 
 
 async def a_request_places_a_call(twilio: SimulatedTwilio, app: Starlette, person: Caller) -> None:
@@ -165,7 +165,7 @@ async def a_request_places_a_call(twilio: SimulatedTwilio, app: Starlette, perso
     url = twilio.webhooks.reach[PUBLIC] + "/calls"
     answer = await twilio.links.request("POST", url, headers, body, timeout_s=5, max_bytes=10_000)
     assert answer.status == 201
-    await app.state.dialler.calls[json.loads(answer.body)["id"]].finished()
+    await app.state.dialer.calls[json.loads(answer.body)["id"]].finished()
 
 
 @pytest.mark.virtual_time
@@ -195,7 +195,7 @@ async def test_a_server_on_a_simulated_twilio_writes_no_list(person: Caller, beg
             assert path.read_text() == "+14155550999\n"
             for refused in (TO, "+14155550999"):
                 with pytest.raises(CallRefused, match="does not want to be called"):
-                    app.state.dialler.place(CallPlan(refused, agent))
+                    app.state.dialer.place(CallPlan(refused, agent))
 
 
 def test_a_replay_that_runs_the_tools_writes_no_list(tmp_path: Path) -> None:

@@ -121,4 +121,4 @@ async def test_a_simulated_call_sends_no_webhook() -> None:
     async with Telephony(given, simulate=True) as phone:
         result = await phone.run_call(CALLER, agent=RealtimeAgent(name="Reminder"))
         assert result.status == "completed"
-        assert not phone.dialler.text_model
+        assert not phone.dialer.text_model

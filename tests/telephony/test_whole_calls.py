@@ -112,8 +112,8 @@ async def test_a_call_that_we_placed_is_measured_like_any_other() -> None:
     agent = RealtimeAgent(name="Desk")
     async with office(script(), agent=agent) as (twilio, app):
         twilio.callees[KITCHEN] = callees.person(talks, after_s=0.5)
-        app.state.dialler.rules = DialingRules.none()
-        await app.state.dialler.place(CallPlan(KITCHEN, agent)).finished()
+        app.state.dialer.rules = DialingRules.none()
+        await app.state.dialer.place(CallPlan(KITCHEN, agent)).finished()
         figures = app.state.phone.metrics.render().decode()
     (answered,) = [line for line in figures.splitlines() if line.startswith("telephony_response_latency_seconds_count")]
     assert float(answered.split()[1]) >= 1.0

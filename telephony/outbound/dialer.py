@@ -1,6 +1,6 @@
 """Places calls, and follows each call until it is over.
 
-A request that Twilio may have carried out is never repeated. If Twilio does not answer the request, the dialler
+A request that Twilio may have carried out is never repeated. If Twilio does not answer the request, the dialer
 searches for the call in the list of the account's calls. It handles the status callbacks of the call. If no callback
 comes, it requests the status from Twilio. `CallState` decides about these steps, and this module carries them out.
 """
@@ -11,14 +11,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from realtime_core.sources import SYSTEM, Sources
 
 from ..errors import CallRefused, TwilioError, TwilioNotFound, TwilioRateLimited, TwilioServerError, TwilioTimeout
 from ..errors import TwilioUnreachable as Unreachable
 from ..outcomes.text_model import TextModel
+from ..task_owner import TaskOwner
 from ..twilio.callbacks import CallStatus, MachineDetection
 from ..twilio.rest import TwilioRest
 from .call_state import NextStep
@@ -27,7 +27,7 @@ from .do_not_call import DoNotCall
 from .placed import PlacedCall
 from .plan import CallPlan
 
-__all__ = ["Clearance", "Dialler"]
+__all__ = ["Clearance", "Dialer"]
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Clearance(Protocol):
         """Registers that the call is over."""
 
 
-class Dialler:
+class Dialer(TaskOwner):
     """Places calls and follows them. An async context manager: when it closes, it hangs up the calls that are not over.
 
     `address(what, token)` returns the addresses of our webhooks for one call: `answer`, `status` and `machine`. A call
@@ -66,6 +66,7 @@ class Dialler:
         fetch_s: float = 10.0,
         sources: Sources = SYSTEM,
     ) -> None:
+        super().__init__()
         self.rest = rest
         self.from_ = from_
         self.rules = rules or DialingRules()
@@ -81,25 +82,16 @@ class Dialler:
         self.fetch_s = fetch_s
         self._address = address
         self._sources = sources
-        self._group = asyncio.TaskGroup()
         self._closing = False
         self.completes_results = True
         """Whether the model completes a result from the transcript, after the call. A rehearsal's script cannot."""
         self.text_model: TextModel | None = None
         """Reads the transcripts of ended calls."""
 
-    async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def closing(self) -> None:
         self._closing = True
         for call in self.live:
-            self._group.create_task(call.hang_up())
-        # After an exception in the block, too, the calls are hung up before the tasks end.
-        await self._group.__aexit__(None, None, None)
+            self.start_task(call.hang_up())
 
     @property
     def live(self) -> list[PlacedCall]:
@@ -150,11 +142,7 @@ class Dialler:
     def _begin(self, call: PlacedCall, life: Coroutine[Any, Any, None]) -> None:
         self._forget()
         self.calls[call.token] = call
-        self._group.create_task(life, name=f"call to {call.to}")
-
-    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs `work` in a task that ends before the dialler closes."""
-        return self._group.create_task(work)
+        self.start_task(life, name=f"call to {call.to}")
 
     # --- the life of one call ----------------------------------------------------------------------------------------
 
@@ -278,7 +266,7 @@ class Dialler:
             call.on_status(status)
         elif not status.ended:
             log.warning("A call to %s exists after we gave it up. Hanging it up.", call.to)
-            self.start(self._hang_up(status.call_sid))
+            self.start_task(self._hang_up(status.call_sid))
 
     def machine(self, token: str, found: MachineDetection) -> None:
         call = self.calls.get(token)

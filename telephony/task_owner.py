@@ -1,0 +1,35 @@
+"""The base of a part of a server that runs tasks of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+__all__ = ["TaskOwner"]
+
+
+class TaskOwner:
+    """Runs tasks. An async context manager: the end of the block waits for the tasks, also after an exception in it. A
+    subclass that has to stop its tasks does so in `closing`."""
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.closing()
+        await self._group.__aexit__(None, None, None)
+
+    def start_task(self, work: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
+        """Runs `work` in a task that ends before the block does."""
+        return self._group.create_task(work, name=name)
+
+    def closing(self) -> None:
+        """Called at the end of the block, before it waits for the tasks."""
