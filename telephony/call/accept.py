@@ -1,4 +1,6 @@
-"""Accepts one media stream: reads its `start`, asks for admission, and attaches the stream to its call."""
+"""Reads the `start` message of one media stream, asks whether the stream is admitted, and attaches the stream to its
+call.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,10 @@ async def accept_stream(
     on_refused: Callable[[str, str], None],
     refusals: Repeats,
 ) -> CallOutcome:
-    """Reads one stream to its end.
+    """Reads one media stream to its end.
 
-    Once the stream is admitted, `take` attaches it to its call. If it is refused, `on_refused` gets the `CallSid` and
-    the reason before the stream is closed, and `refusals` writes the log.
+    If `admit` admits the stream, `take` attaches the stream to its call. If `admit` refuses the stream, `on_refused`
+    gets the `CallSid` and the reason before the stream is closed, and `refusals` logs the refusal.
     """
     stream = MediaStream(connection)
     async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""One phone call, as users' code sees it. It is the run context of the call's session."""
+"""`Call`, the interface of one phone call for users' code. A `Call` is the run context of the session of the call."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _current: ContextVar[Call] = ContextVar("telephony_call")
 
 
 class ConversationCommands(Protocol):
-    """The commands of the conversation with the model that `Call` uses."""
+    """The commands of the conversation with the model that `Call` calls."""
 
     session: RealtimeSession
     live: bool
@@ -57,7 +57,7 @@ class ConversationCommands(Protocol):
 
 
 class ControlCommands(Protocol):
-    """The commands of `telephony.call.controls.Controls` that `Call` uses."""
+    """The commands of `telephony.call.controls.Controls` that `Call` calls."""
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> Heard: ...
 
@@ -75,7 +75,7 @@ class ControlCommands(Protocol):
 
 
 class SupervisorCommands(Protocol):
-    """The commands of `telephony.call.supervision.Supervision`."""
+    """The commands of `telephony.call.supervision.Supervision` that `Call` calls."""
 
     @property
     def is_active(self) -> bool: ...
@@ -107,7 +107,9 @@ class SupervisorCommands(Protocol):
 
 
 class TransferAttempt(Protocol):
-    """A transfer that was tried, as `Call.transfers` shows it (`telephony.call.transfers.TransferAttempt`)."""
+    """An attempt to transfer the caller, as `Call.transfers` shows the attempt. Implemented by
+    `telephony.call.transfers.TransferAttempt`.
+    """
 
     target: str
     warm: bool
@@ -116,7 +118,7 @@ class TransferAttempt(Protocol):
 
 
 class TransferCommands(Protocol):
-    """The commands of `telephony.call.transfers.Transfers` that `Call` uses."""
+    """The commands of `telephony.call.transfers.Transfers` that `Call` calls."""
 
     @property
     def attempts(self) -> Sequence[TransferAttempt]: ...
@@ -125,7 +127,9 @@ class TransferCommands(Protocol):
 
 
 class OptOutWriter(Protocol):
-    """The part of the application's do-not-call list that calls use (`telephony.outbound.opt_out_list`)."""
+    """The method of the application's do-not-call list that a call needs. Implemented by
+    `telephony.outbound.opt_out_list`.
+    """
 
     async def add(
         self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
@@ -151,11 +155,11 @@ class CallParts:
     control: PhoneControl | None = None
     sources: Sources = SYSTEM
     refuse: Callable[[], None] = lambda: None
-    """Handles a refusal of the recording."""
+    """A function that is called when the caller refuses the recording."""
 
 
 class Call:
-    """A live call. Tools get it as `ctx.context`; elsewhere `current_call()` returns it."""
+    """A live phone call. Tools get the call as `ctx.context`. In other code `current_call()` returns the call."""
 
     def __init__(
         self,
@@ -204,11 +208,11 @@ class Call:
         return self._parts.wording.locale.tag
 
     async def change_language(self, language: str | Locale, agent: RealtimeAgent[Any] | None = None) -> None:
-        """Changes the language of the fixed texts, clips and prompts of this call. With `agent`, this agent speaks from
-        now on.
+        """Changes the language of the fixed texts, clips and prompts of this call. If `agent` is given, this agent
+        continues the conversation.
 
         Raises:
-            LocaleError: no texts in this language ship. Give a `Locale` of your own.
+            LocaleError: the package has no texts in this language. Pass a `Locale` with your own texts.
         """
         locale = Locales.load().of(language) if isinstance(language, str) else language
         self._parts.wording.locale = locale
@@ -223,64 +227,69 @@ class Call:
 
     @property
     def is_live(self) -> bool:
-        """Whether the model is connected and the call is not over."""
+        """Whether the model is connected and the call has not ended."""
         return self._parts.conversation.live
 
     @property
     def ended(self) -> str:
-        """The reason why the call ended; empty while it goes on."""
+        """The reason why the call ended. The text is empty while the call continues."""
         return self._parts.lifetime.reason
 
     @property
     def had_stream(self) -> bool:
-        """Whether this process has had a media stream of the call. Webhook and stream may go to different processes."""
+        """Whether this process has had a media stream of the call. Twilio may send the webhook and the stream of a call
+        to different processes.
+        """
         return self._parts.leg.had_stream
 
     @property
     def transfers(self) -> Sequence[TransferAttempt]:
-        """The transfers that were tried, in order. Each has `target`, `warm`, `succeeded`, and `result`: the text for
-        the model."""
+        """The attempts to transfer the caller, in order. Each attempt has `target`, `warm`, `succeeded`, and `result`,
+        the text for the model.
+        """
         return tuple(self._parts.transfers.attempts)
 
     @property
     def supervision(self) -> SupervisorCommands:
-        """The commands of a supervisor, who steers the call from the console."""
+        """The commands with which a supervisor controls the call from the console."""
         return self._parts.supervision
 
     @property
     def waiting_tools(self) -> Mapping[str, str]:
-        """The tool calls that wait for approval: the id, and the name of the tool."""
+        """The tool calls that wait for approval: a mapping from the id of the tool call to the name of the tool."""
         return dict(self._parts.conversation.waiting_tools)
 
     def listen(self) -> AbstractContextManager[Listener]:
-        """Listens to both sides in the block `with call.listen() as listener:`. The listener yields pieces of stereo
-        PCM (16 bits, 8 kHz): the caller left, what the caller hears right."""
+        """Lets a listener hear both sides of the call in the block `with call.listen() as listener:`. The listener
+        yields pieces of stereo PCM (16 bits, 8 kHz). The left channel has the caller. The right channel has the audio
+        that the caller hears.
+        """
         return self._parts.player.listen()
 
     def heard(self) -> Sequence[HeardItem]:
-        """Returns how much the caller has heard of each item that is playing or queued."""
+        """Returns how much the caller has heard of each conversation item whose audio is playing or queued."""
         return self._parts.player.heard()
 
     # --- controls ------------------------------------------------------------------------------------------------
 
     async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool:
-        """Ends the call when the caller has heard all audio, after `within_s` seconds at the latest.
+        """Ends the call when the caller has heard all queued audio, or after `within_s` seconds at the latest.
 
-        With `goodbye` (instructions) the model says goodbye first. If the caller speaks meanwhile, the call continues,
-        and the result is False.
+        `goodbye` has instructions for the model, which then says goodbye before the call ends. If the caller speaks
+        during the goodbye, the call continues, and the method returns False.
         """
         work = self._parts.controls.hang_up(goodbye=goodbye, within_s=within_s)
         return await self._commands.run("hang_up", work, goodbye=goodbye, within_s=within_s)
 
     async def transfer(self, target: str, *, summary: str | None = None) -> str:
-        """Transfers the caller to one of `transfer_targets`. Returns the result in words for the model.
+        """Transfers the caller to one of `transfer_targets`. Returns the result as text for the model.
 
-        The transfer is warm if there is a `summary`, and always for `warm_targets`. In a warm transfer the called
-        person hears the summary and accepts or declines, while the caller hears music. Without a summary the called
-        person hears who is calling.
+        The transfer is warm if `summary` is given or if the target is in `warm_targets`. In a warm transfer the called
+        person hears the summary and accepts or declines, and the caller hears music meanwhile. Without a summary the
+        called person hears who is calling.
 
         Raises:
-            CallError: there is no such target, or a transfer is going on.
+            CallError: `target` is unknown, or another transfer is in progress.
         """
         number = self.transfer_number(target)
         warm = summary is not None or target in self.warm_targets
@@ -296,16 +305,17 @@ class Call:
         return _dialled(number, target)
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
-        """Requests speech from the model now. Returns whether the caller heard it to its end.
+        """Requests a spoken response from the model. Returns whether the caller heard the response to its end.
 
-        If it is not `interruptible`, the model hears silence meanwhile, so that the caller cannot interrupt it.
+        If `interruptible` is False, the model gets silence in place of the caller's audio during the response, so the
+        caller cannot interrupt the response.
         """
         work = self._heard(self._parts.controls.say(instructions, interruptible=interruptible))
         return await self._commands.run("say", work, instructions=instructions, interruptible=interruptible)
 
     async def play(self, clip: Clip, *, interruptible: bool = True) -> bool:
-        """Plays an audio file (a path, or its bytes) or mu-law at 8 kHz. Returns whether the caller heard it to its
-        end.
+        """Plays a clip: an audio file (a path, or the bytes of the file) or mu-law at 8 kHz. Returns whether the caller
+        heard the clip to its end.
 
         Raises:
             AudioFileError: the clip is empty, or its format is not supported.
@@ -319,30 +329,31 @@ class Call:
         return await work is Heard.HEARD
 
     async def interrupt(self) -> None:
-        """Stops the agent's speech and any clip at once."""
+        """Stops the speech of the agent and any clip immediately."""
         await self._parts.conversation.interrupt(cut_cause())
 
     def hold(self, clip: Clip | None = None) -> AbstractContextManager[None]:
-        """Holds the call in the block `with call.hold():`. The caller hears a waiting sound (or the clip, in a loop),
-        and the model hears silence.
+        """Puts the caller on hold in the block `with call.hold():`. The caller hears a waiting sound or, if `clip` is
+        given, the clip in a loop. The model gets silence in place of the caller's audio.
 
-        Convert a long clip before the call, by `telephony.audio.files.read_ulaw`. Raises `AudioFileError`.
+        A long clip should be converted before the call with `telephony.audio.files.read_ulaw`. Raises `AudioFileError`
+        if the clip is empty or its format is not supported.
         """
         ulaw = None if clip is None else load_ulaw(clip)
         digest = None if ulaw is None else self._parts.recorder.clip(ulaw)
         return self._commands.within("hold", self._parts.controls.hold(ulaw), clip=digest)
 
     def muted(self) -> AbstractContextManager[None]:
-        """Mutes the caller in the block `with call.muted():`. The model hears silence in place of the caller."""
+        """Mutes the caller in the block `with call.muted():`. The model gets silence in place of the caller's audio."""
         return self._commands.within("muted", self._parts.controls.muted())
 
     async def send_digits(self, digits: str) -> None:
-        """Presses keys for the other side when the caller has heard all audio.
+        """Sends DTMF tones to the other party after the caller has heard all queued audio.
 
-        The keys are 0-9, *, # and A-D. `w` waits half a second, `W` waits one second.
+        `digits` has the keys 0-9, *, # and A-D. `w` is a pause of 0.5 seconds, `W` is a pause of 1 second.
 
         Raises:
-            CallError: the keys cannot be sent.
+            CallError: the tones cannot be sent.
         """
         keys = re.sub("[0-9]", "0", digits)
         await self._commands.run("send_digits", self._parts.controls.send_digits(digits), keys=keys)
@@ -356,11 +367,11 @@ class Call:
         first_s: float = 8.0,
         between_s: float = 4.0,
     ) -> Digits:
-        """Prompt for digits (instructions for the model, or a clip), and collect them. The model does not get them, and
-        no record shows them.
+        """Asks the caller for digits, and collects the digits that the caller types. `prompt` has instructions for the
+        model, or is a clip. The model does not get the digits, and the digits are written to no record.
 
         Raises:
-            CallError: digits are being collected already.
+            CallError: another collection of digits is in progress.
             AudioFileError: the clip is empty, or its format is not supported.
         """
         prompt = prompt if prompt is None or isinstance(prompt, str) else await _loaded(prompt)
@@ -371,8 +382,9 @@ class Call:
         )
 
     def listening(self) -> AbstractContextManager[None]:
-        """Only listen in the block `with call.listening():`. No line fills a silence, and a silent caller is not
-        prompted."""
+        """Lets the agent only listen in the block `with call.listening():`. In this block the agent does not fill
+        silences and does not prompt a silent caller.
+        """
         return self._commands.within("listening", self._listening())
 
     @contextmanager
@@ -384,41 +396,45 @@ class Call:
             self._parts.pacing.resume(PauseReason.LISTENING)
 
     def machine_found(self) -> None:
-        """Treats the other side as a machine: the call ends after `CallPolicy.machine_s`."""
+        """Registers that the other party is a machine. The call then ends after `CallPolicy.machine_s` seconds."""
         self._commands.done("machine_found")
         self._parts.pacing.machine_found()
 
     def note(self, kind: str, **fields: Any) -> None:
-        """Writes a record of this kind into the call's journal, if it has one. Fields are JSON values."""
+        """Writes a record of the kind `kind` into the journal of the call, if the call has a journal. The fields must
+        be JSON values.
+        """
         self._parts.recorder.write(kind, **fields)
 
     def secret(self) -> AbstractAsyncContextManager[None]:
-        """A secret part of the call: the block `async with call.secret():`, for example around a card number.
+        """Opens a secret part of the call: the block `async with call.secret():`, for example for a card number.
 
-        While it is open, neither side's audio nor transcript, no key and no argument of a tool reaches the journal, a
-        log, a trace, the console or a webhook. A recording at Twilio is paused. The caller and the model hear each
-        other. What a tool returns to the model after the block is recorded again.
+        In a secret part, no audio, transcript, key or tool argument of either side is written to the journal, a log, a
+        trace, the console or a webhook. A recording at Twilio is paused. The caller and the model still hear each
+        other. A tool result that the model gets after the block is recorded.
 
         Raises:
             CallError: the recording at Twilio could not be paused. The block does not run.
-            SecretPartFailed: the block raised an exception. Its text is not kept, because it may have a secret.
+            SecretPartFailed: the block raised an exception. The text of the exception is dropped, because the text may
+                contain a secret.
         """
         return self._commands.within_async("secret", self._parts.secrets.part())
 
     def hides(self, item_id: str) -> bool:
-        """Returns whether this item of the conversation belongs to a part of the call that is not recorded. Before it
-        uses an item's text for a record, code asks this.
+        """Returns whether this conversation item belongs to a part of the call that must not be recorded. Code must
+        call this method before it writes the text of an item to a record.
         """
         return self._parts.recorder.seal.hides(item_id)
 
     @property
     def is_sealed(self) -> bool:
-        """Whether nothing of the conversation may be recorded or shown now."""
+        """Whether the conversation must not be recorded or shown at the moment."""
         return self._parts.recorder.seal.is_closed
 
     def refuse_recording(self) -> None:
-        """Records nothing more of this call, because the caller does not want it. The consent policy says what else
-        happens."""
+        """Stops the recording of this call, because the caller refuses the recording. The consent policy decides what
+        happens next.
+        """
         self._commands.done("refuse_recording")
         self._parts.refuse()
 
@@ -426,12 +442,14 @@ class Call:
 
     @property
     def verified(self) -> frozenset[str]:
-        """The levels at which code has verified the caller in this call (see `telephony.identity`)."""
+        """The levels at which the application has verified the identity of the caller in this call (see
+        `telephony.identity`).
+        """
         return self._verified
 
     async def mark_verified(self, level: str = "verified") -> None:
-        """Registers that code has verified the caller. The tools that require it are offered to the model from now
-        on.
+        """Registers that the application has verified the identity of the caller. The tools that require this level are
+        offered to the model from now on.
         """
         self._verified |= {level}
         await self._commands.run("mark_verified", self._offer_tools(), level=level)
@@ -441,7 +459,8 @@ class Call:
         await session.update_agent(session.current_agent)
 
     async def ring_with_code(self, number: str, *, n_digits: int = 4) -> str:
-        """Calls another number, and says a random code of digits there. Returns the code. This call goes on.
+        """Calls the number `number` and says a random code of digits to the called person. Returns the code. The
+        current call continues.
 
         Raises:
             CallError: the number cannot be called.
@@ -462,11 +481,13 @@ class Call:
             raise CallError(f"The number on file could not be called: {type(error).__name__}.") from error
 
     def keep_secret(self, secret: str) -> None:
-        """Replaces this text by bullets in the call's journal from now on."""
+        """Replaces the text `secret` by bullets in all later records of the call's journal."""
         self._parts.recorder.hide(secret)
 
     def masked(self, value: Any) -> Any:
-        """A copy of a JSON value with bullets in place of pressed keys, collected digits and texts of `keep_secret`."""
+        """Returns a copy of a JSON value. In the copy, bullets replace pressed keys, collected digits and the texts
+        that were passed to `keep_secret`.
+        """
         return self._parts.recorder.masked(value)
 
     def __repr__(self) -> str:
@@ -474,7 +495,9 @@ class Call:
 
 
 def _dialled(number: str, target: str) -> str:
-    """Returns the number or SIP address of a target. Users' code may set targets."""
+    """Returns the number or SIP address of a transfer target. Validates the value, because users' code may set the
+    targets.
+    """
     if (address := tidy(number)).startswith(("sip:", "sips:")):
         return address
     try:
@@ -484,7 +507,7 @@ def _dialled(number: str, target: str) -> str:
 
 
 async def _loaded(clip: Clip) -> bytes:
-    """Returns the clip as mu-law. A thread reads and converts a file."""
+    """Returns the clip as mu-law at 8 kHz. Reads and converts an audio file in a thread."""
     if isinstance(clip, bytes) and container_of(clip) is None:
         return load_ulaw(clip)
     return await asyncio.to_thread(load_ulaw, clip)
@@ -503,6 +526,6 @@ def current_call() -> Call:
 
 
 def set_current_call(call: Call) -> None:
-    """Makes this call the current call of this context, and of the tasks that it starts. The call session uses it."""
+    """Sets the current call of this context and of the tasks that this context starts. Called by the call session."""
     _current.set(call)
     log_as_call(call.sid)

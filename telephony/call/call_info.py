@@ -1,4 +1,4 @@
-"""The data of a call that is known before it begins."""
+"""The data of a call that is known before the call begins."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ OUTBOUND = "outbound-api"
 """The direction of a call that this side placed."""
 
 TOKEN_PARAMETER = "token"  # noqa: S105 (its name, not its value)
-"""The stream parameter that carries our token. Applications do not see it."""
+"""The name of the stream parameter that has the stream token. The parameter is hidden from applications."""
 _SIP, _QUERY = "sip:", "query:"
 
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """The data of a call that is known before it begins. Numbers are in E.164 if Twilio knows them, else empty.
+    """The data of a call that is known before the call begins. Phone numbers are in E.164. A number that Twilio does
+    not know is empty.
 
-    A caller id can be forged. It is only what the caller claims to be.
+    A caller can forge the caller id, so the caller id does not prove who is calling.
     """
 
     sid: str
@@ -33,25 +34,34 @@ class CallInfo:
     account_sid: str = ""
     stream_sid: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """The `<Parameter>`s of the stream, without our own."""
+    """The values of `<Parameter>` in the stream's TwiML, without the parameters that this package adds."""
     forwarded_from: str = ""
-    """The number that forwarded the call, if the carrier reports it (Twilio's `ForwardedFrom`)."""
+    """The number that forwarded the call, if the carrier reports this number (Twilio's `ForwardedFrom`)."""
     caller_name: str = ""
-    """The caller's name, if caller-name lookup is on for our number (`CallerName`)."""
+    """The name of the caller, if caller-name lookup is switched on for the called number (Twilio's `CallerName`)."""
     stir_verstat: str = ""
-    """The attestation of the caller's number by the carriers (`StirVerstat`), such as `TN-Validation-Passed-A`."""
+    """The result of the carriers' check of the caller's number (Twilio's `StirVerstat`), such as
+    `TN-Validation-Passed-A`.
+    """
     sip_headers: Mapping[str, str] = field(default_factory=dict)
-    """The headers of a SIP call by name, such as `X-Account` (`SipHeader_X-Account`)."""
+    """The SIP headers of a SIP call. The keys are the names of the headers, such as `X-Account` for Twilio's field
+    `SipHeader_X-Account`.
+    """
     query: Mapping[str, str] = field(default_factory=dict)
-    """The query of the webhook's own URL: `?campaign=spring` becomes `{"campaign": "spring"}`. If a name has several
-    values, the last one counts."""
+    """The query parameters of the webhook URL. For example, `?campaign=spring` becomes `{"campaign": "spring"}`. If a
+    parameter has several values, the last value is used.
+    """
 
     route: str = ""
-    """The place of the call in the ladder of its number (`numbers.ladder`). An empty value means that there is none."""
+    """The current step of the call in the ladder of the called number (`numbers.ladder`). The text is empty if there is
+    no ladder.
+    """
 
     @classmethod
     def of(cls, start: Start) -> CallInfo:
-        """Reads the data from the `start` of a stream, with the parameters that our TwiML added."""
+        """Reads the data of the call from the `start` message of a media stream and from the stream parameters that
+        this package adds to its TwiML.
+        """
         details, parameters = unpack(start.parameters)
         parameters.pop(TOKEN_PARAMETER, None)
         return cls(
@@ -70,8 +80,8 @@ class CallInfo:
         )
 
     def stream_parameters(self, room: int) -> tuple[dict[str, str], list[str]]:
-        """Returns the stream parameters from which `of` makes this object again, in at most `room` characters of XML.
-        Also returns the names of the details that do not fit.
+        """Returns the stream parameters from which `of` can create this object again. The parameters have at most
+        `room` characters of XML. Also returns the names of the details that do not fit into `room`.
         """
         single = {
             "forwarded_from": self.forwarded_from,
@@ -86,9 +96,10 @@ class CallInfo:
         return {**self.parameters, "caller": self.caller, "called": self.called, **packed}, left_out
 
     def with_stream(self, streams: CallInfo) -> CallInfo:
-        """Combines this data, which comes from the webhook, with `streams`, the data of the call's first media stream.
-        The details of the webhook have priority, because details that did not fit into the parameters of the stream are
-        missing there."""
+        """Returns this data, which comes from the webhook, combined with `streams`, the data from the first media
+        stream of the call. A value from the webhook has priority, because the stream parameters lack the details that
+        did not fit into them.
+        """
         return replace(
             streams,
             direction=self.direction,
@@ -101,12 +112,14 @@ class CallInfo:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """Returns the two parties of the call, for a caller id. `own` is TWILIO_PHONE_NUMBER."""
+        """Returns the two parties of the call, for the choice of a caller id. `own` is the number
+        TWILIO_PHONE_NUMBER.
+        """
         return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
 
 
 Admit = Callable[[Start], CallInfo | Awaitable[CallInfo]]
-"""Checks a stream's `start` and returns the call of the stream."""
+"""A function that checks the `start` message of a media stream and returns the data of the stream's call."""
 
 
 def _under(prefix: str, details: Mapping[str, str]) -> dict[str, str]:

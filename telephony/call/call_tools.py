@@ -1,4 +1,4 @@
-"""Tools that work on phone calls only, and the transfer targets that they declare."""
+"""Tools that can be used in phone calls only, and the transfer targets that these tools declare."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ __all__ = ["CallTool", "declare_targets"]
 
 
 class CallTool(FunctionTool):
-    """A tool that works on phone calls only. `targets` are the transfer targets that it declares, warm ones or not."""
+    """A tool that can be used in phone calls only. `targets` has the transfer targets that the tool declares, each for
+    a warm or a cold transfer.
+    """
 
     targets: Mapping[str, str] = {}
     warm: bool = False
 
 
 def declare_targets(call: Call, tools: Iterable[Any]) -> None:
-    """Adds the targets of these tools to the call. `Call.transfer` in users' own tools can use them, too."""
+    """Adds the transfer targets that these tools declare to the call. Users' own tools can transfer the caller to these
+    targets with `Call.transfer`.
+    """
     for tool in tools:
         if isinstance(tool, CallTool):
             call.transfer_targets.update(tool.targets)

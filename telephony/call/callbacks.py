@@ -12,8 +12,9 @@ __all__ = ["Callbacks"]
 
 
 class Callbacks:
-    """Calls the application's callbacks for one call. Only the first failure of each callback is logged, because frames
-    come 50 times a second."""
+    """Calls the application's callbacks during one call. Only the first failure of each callback is logged, because
+    some callbacks run 50 times a second.
+    """
 
     def __init__(self, call_sid: str, on_failure: Callable[[UserCode], None]) -> None:
         self._call_sid = call_sid
@@ -21,7 +22,7 @@ class Callbacks:
         self._failed: set[str] = set()
 
     def call(self, name: str, callback: Callable[..., object], *args: Any) -> None:
-        """Calls `callback`, and logs the exception if it raises one."""
+        """Calls `callback` with `args`. An exception of the callback is logged."""
         try:
             user_code.call_now(callback, *args)
         except Exception as error:  # noqa: BLE001 - a user's code

@@ -1,4 +1,4 @@
-"""The English clips that the caller hears when the model cannot speak (mu-law, 8 kHz, no header)."""
+"""English clips (mu-law, 8 kHz, no header) that the caller hears when the model cannot speak."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ __all__ = ["apology", "farewell", "one_moment", "repeat", "waiting"]
 
 
 def apology() -> bytes:
-    """ "I am sorry, something went wrong at our end. Please call again later." """
+    """Returns the clip "I am sorry, something went wrong at our end. Please call again later." """
     return english().clips["apology"]
 
 
 def farewell() -> bytes:
-    """ "I am sorry, we have to end this call now. Please call again in a few minutes. Goodbye." """
+    """Returns the clip "I am sorry, we have to end this call now. Please call again in a few minutes. Goodbye." """
     return english().clips["farewell"]
 
 
 def one_moment() -> bytes:
-    """ "One moment, please." """
+    """Returns the clip "One moment, please." """
     return english().clips["one_moment"]
 
 
 def repeat() -> bytes:
-    """ "I am sorry, I did not get that. Could you say it again?" """
+    """Returns the clip "I am sorry, I did not get that. Could you say it again?" """
     return english().clips["repeat"]
 
 
 def waiting() -> bytes:
-    """A waiting sound, made to be looped."""
+    """Returns a waiting sound that can be played in a loop."""
     return waiting_sound()

@@ -1,8 +1,8 @@
-"""The consent policy of a call: the notice about the recording, the caller's answer, and the action after a refusal.
-Pure.
+"""The consent policy of a call: the notice about the recording, the answer of the caller, and the action after a
+refusal. Pure.
 
-By some laws one party of the call has to agree to a recording, by other laws all parties. This module carries out the
-policy that the user has chosen. It does not know the laws.
+Some laws require the consent of one party of the call to a recording, other laws require the consent of all parties.
+This module applies the policy that the user has chosen, and contains no knowledge of the laws.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Answer(StrEnum):
     NONE = ""
     """The caller has not answered yet."""
     STAYED = "stayed"
-    """The caller heard the notice to its end and stayed on the line."""
+    """The caller heard the notice to its end and did not hang up."""
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNHEARD = "unheard"
-    """The notice was not heard to its end, so nothing is recorded."""
+    """The caller did not hear the notice to its end, so nothing is recorded."""
 
 
 _REFUSALS: Mapping[str, Sequence[str]] = {
@@ -78,7 +78,7 @@ _I_AM_AN_AI: Mapping[str, str] = {
 
 
 def language_of(tag: str) -> str:
-    """Returns the language of a tag like `de-AT`, in lower case. English if there is no tag."""
+    """Returns the language of a tag in lower case, for example `de` for `de-AT`. Returns `en` for an empty tag."""
     return re.split("[-_]", tag)[0].lower() or "en"
 
 
@@ -87,41 +87,49 @@ class Consent:
     """The consent policy of a number.
 
     The caller hears `notice` before anything is recorded. A notice is a text that the model says, or a clip. A mapping
-    has a notice for each language (`{"en": ..., "de": ...}`). Callers with another language hear the English notice.
-    `text` has the words of a clip, as evidence for the call record. The caller cannot interrupt the notice.
+    has one notice for each language (`{"en": ..., "de": ...}`). A caller with another language hears the English
+    notice. `text` has the words of a clip, as evidence for the call record. The caller cannot interrupt the notice.
 
-    Raises `UserError` if the fields contradict each other or a required field is missing.
+    Raises `UserError` if two fields contradict each other or if a required field is missing.
     """
 
     policy: ConsentPolicy | str = ConsentPolicy.NONE
     notice: Clip | str | Mapping[str, Clip | str] | None = None
     text: Texts = ""
     asks: bool = False
-    """True means that the call is recorded only after the caller has said yes or pressed `accept_key`."""
+    """Whether the caller must agree. If True, the call is recorded only after the caller has said yes or pressed
+    `accept_key`.
+    """
     answer_s: float = 15.0
-    """How long the caller may take to answer, in seconds. No answer within this time is a refusal."""
+    """The time limit for the caller's answer, in seconds. If the caller gives no answer in this time, the caller has
+    refused.
+    """
     accept_key: str = "1"
     refuse_key: str = "9"
-    """The key that refuses the recording, at any time of the call. An empty value means that no key refuses the
-    recording.
+    """The key with which the caller can refuse the recording at any time of the call. If the value is empty, no key
+    refuses the recording.
     """
     refusals: Sequence[str] = ()
-    """Further phrases that count as a refusal. Phrases in five languages are built in."""
+    """Additional phrases with which a caller refuses the recording. Phrases in five languages are built in."""
     on_refusal: Otherwise | str = Otherwise.CONTINUE
     transfer_to: str = ""
-    """The number to which the caller is transferred, if the action is `transfer`."""
+    """The number to which the caller is transferred after a refusal, if the action is `transfer`."""
     discloses_ai: bool = False
-    """Whether the caller hears that an AI speaks, as a part of the notice."""
+    """Whether the notice tells the caller that an AI speaks."""
     disclosure: Clip | str | Mapping[str, Clip | str] | None = None
-    """The words or the clip for `discloses_ai`. Default: a sentence in five languages, which the model says."""
+    """The words or the clip that tell the caller that an AI speaks, used if `discloses_ai` is True. Default: a sentence
+    in five languages, which the model says.
+    """
     records: bool = True
-    """Whether calls are recorded. False means that no notice is played, and journals have no content."""
+    """Whether calls are recorded. If False, no notice is played, and journals do not contain the conversation."""
     records_at_twilio: bool = False
-    """Whether Twilio records the call, too."""
+    """Whether Twilio also records the call."""
     requires_recording: bool = False
-    """Whether the call must have a journal (and Twilio's recording, with `records_at_twilio`)."""
+    """Whether the call must have a journal. If `records_at_twilio` is True, the call must also have a Twilio
+    recording.
+    """
     without_recording: Otherwise | str = Otherwise.HANG_UP
-    """What happens if a required recording cannot be written."""
+    """The action if a required recording cannot be written."""
 
     def __post_init__(self) -> None:
         for name, kind in (("policy", ConsentPolicy), ("on_refusal", Otherwise), ("without_recording", Otherwise)):
@@ -140,12 +148,12 @@ class Consent:
 
     @property
     def has_notice(self) -> bool:
-        """Whether the caller hears something before the greeting."""
+        """Whether the caller hears a notice before the greeting."""
         return self.records and self.policy is not ConsentPolicy.NONE and bool(self.notice)
 
     def lines(self, language: str) -> list[tuple[str, bytes | None]]:
-        """Returns the lines that the caller hears before the greeting, in order: (words, clip in mu-law at 8 kHz). If
-        the clip is None, the model says the words.
+        """Returns the sentences that the caller hears before the greeting, in order, each as (words, clip). The clip is
+        mu-law at 8 kHz. If the clip is None, the model says the words.
         """
         lines = []
         if self.discloses_ai:
@@ -155,11 +163,11 @@ class Consent:
         return lines
 
     def refuses(self, text: str) -> bool:
-        """Returns whether these words of the caller refuse the recording, in any language with built-in phrases."""
+        """Returns whether the caller refuses the recording with these words, in any language with built-in phrases."""
         return has_phrase(text, [*self.refusals, *(phrase for phrases in _REFUSALS.values() for phrase in phrases)])
 
     def answer(self, text: str, language: str) -> Answer:
-        """Returns the answer in these words of the caller to the question of `asks`."""
+        """Returns how these words of the caller answer the question whether the call may be recorded."""
         language = language_of(language)
         if self.refuses(text) or has_phrase(text, _NO.get(language, _NO["en"])):
             return Answer.REFUSED
@@ -167,11 +175,13 @@ class Consent:
 
 
 ConsentSource = Consent | Mapping[str, Consent] | Callable[[CallInfo], Consent | None]
-"""The consent policy of all calls; or one for each called number; or a function that returns it for a call."""
+"""The consent policy of all calls, a mapping from called numbers to policies, or a function that returns the policy of
+a call.
+"""
 
 
 def consent_of(source: ConsentSource | None, info: CallInfo) -> Consent | None:
-    """Returns the consent policy of this call. None means that there is none."""
+    """Returns the consent policy of this call, or None if no policy applies."""
     if source is None or isinstance(source, Consent):
         return source
     if isinstance(source, Mapping):
@@ -181,43 +191,43 @@ def consent_of(source: ConsentSource | None, info: CallInfo) -> Consent | None:
 
 @dataclass(slots=True)
 class ConsentEvidence:
-    """The evidence about the consent to the recording of one call. The call record has it."""
+    """The evidence about the caller's consent to the recording of one call. The call record contains the evidence."""
 
     policy: str
     language: str
     notice: str = ""
     """The words of the notice."""
     said: str = ""
-    """The words that the model said as the notice, from the transcript of the model. An empty value means that the
-    notice is a clip.
+    """The words that the model said as the notice, from the transcript of the model. The text is empty if the notice is
+    a clip.
     """
     clip: str = ""
-    """The first 16 hexadecimal digits of the SHA-256 of the clip (mu-law). An empty value means that the model said the
+    """The first 16 hexadecimal digits of the SHA-256 hash of the clip (mu-law). The text is empty if the model said the
     notice.
     """
     discloses_ai: bool = False
     heard: bool = False
-    """Whether the caller heard the notice to its end, by Twilio's marks."""
+    """Whether the caller heard the notice to its end, as proved by Twilio's marks."""
     position: int | None = None
-    """The position in the media stream at which the notice was heard to its end, in samples at 8 kHz."""
+    """The position in the media stream at which the caller had heard the whole notice, in samples at 8 kHz."""
     heard_at: str = ""
     answer: str = Answer.NONE
     by: str = ""
-    """How the caller answered: `word`, `key`, `tool`, `silence`; or `staying`."""
+    """The way in which the caller answered: `word`, `key`, `tool`, `silence` or `staying`."""
     answered_at: str = ""
     recording: str = ""
-    """The SID of Twilio's recording."""
+    """The SID of the Twilio recording."""
     problem: str = ""
     """The reason why a required recording was not written."""
     notices: int = field(default=0)
-    """The number of times that the notice was begun."""
+    """The number of times that the notice was started."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def _in(given: Any, language: str) -> Any:
-    """Returns the value for this language."""
+    """Returns the value for this language. A value that is not a mapping is valid for every language."""
     if not isinstance(given, Mapping):
         return given
     for tag in (language, language_of(language), "en"):

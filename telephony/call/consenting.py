@@ -1,7 +1,8 @@
-"""Carries out the consent policy of one call: the notice before the greeting, the answer, and recordings.
+"""Applies the consent policy of one call: plays the notice before the greeting, waits for the answer, and starts the
+recordings.
 
-Until the caller has heard the notice to its end, the model gets silence in place of the caller's audio, and the journal
-of the call has no content. Twilio's marks prove that the caller has heard the notice to its end.
+Until Twilio's marks prove that the caller has heard the whole notice, the model gets silence in place of the caller's
+audio, and the journal of the call does not contain the conversation.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ __all__ = ["Consenting"]
 log = logging.getLogger(__name__)
 
 _TIMES = 3
-"""The maximum number of times that the notice is begun. It is begun again if it was interrupted."""
+"""The maximum number of times that the notice is started. An interrupted notice is started again."""
 _CHECK_S = 1.0
 _TARGET = "the transfer of the consent policy"
 _SAY = 'Say exactly these words, and nothing else: "{}"'
 
 
 class Consenting:
-    """The consent of one call. `run` is called once, when the first stream is attached.
+    """The consent procedure of one call. `run` must be called once, when the first media stream is attached.
 
-    `on_change` is called with the evidence after each change.
+    `on_change` is called with the evidence after each change of the evidence.
     """
 
     def __init__(
@@ -99,11 +100,13 @@ class Consenting:
 
     @property
     def has_notice(self) -> bool:
-        """Whether the greeting has to wait for a notice."""
+        """Whether the greeting must wait until a notice has been played."""
         return bool(self._lines)
 
     async def run(self) -> None:
-        """Plays the notice, waits for an answer if there is a question, and starts the recordings."""
+        """Plays the notice, waits for the caller's answer if the policy requires an answer, and starts the
+        recordings.
+        """
         if self._lines:
             await self._notice()
         elif self._consent.policy is ConsentPolicy.ONE_PARTY:
@@ -162,8 +165,8 @@ class Consenting:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """Handles a key of the caller. True means that the key was an answer, or the caller pressed it before the end
-        of the notice. So the key is not for the agent.
+        """Handles a key that the caller pressed. Returns True if the key was an answer or if the notice was still
+        playing. The agent must then not get the key.
         """
         consent = self._consent
         if consent.policy is ConsentPolicy.NONE:
@@ -177,11 +180,11 @@ class Consenting:
         return self._lines != [] and not self.settled.is_set()
 
     def answered(self, answer: str, by: str) -> None:
-        """Handles a recorded answer, in a replay."""
+        """Handles an answer from the journal, during a replay."""
         self._answer(Answer(answer), by)
 
     def refuse(self) -> None:
-        """Handles a refusal that the agent has understood (the tool `refuse_recording`)."""
+        """Handles a refusal that the model reports with the tool `refuse_recording`."""
         self._answer(Answer.REFUSED, "tool")
 
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
@@ -202,7 +205,7 @@ class Consenting:
             self.evidence.said = f"{self.evidence.said} {data.transcript}".strip()[-1000:]
 
     def _answer(self, answer: Answer, by: str) -> None:
-        """Notes an answer of the caller. After a refusal later answers are ignored."""
+        """Stores an answer of the caller. After a refusal, later answers are ignored."""
         if self.evidence.answer in (Answer.REFUSED, Answer.UNHEARD, answer):
             return
         if by in ("key", "word"):  # the journal has neither, so a replay needs the answer
@@ -220,7 +223,9 @@ class Consenting:
             self._lifetime.start(self._refused())
 
     async def _refused(self) -> None:
-        """Deletes Twilio's recording, stops the transcription, and follows the policy."""
+        """Deletes the Twilio recording, stops the transcription, and does the action that the policy sets for a
+        refusal.
+        """
         if self.evidence.recording and self._control is not None:
             recording, self.evidence.recording = self.evidence.recording, ""
             try:
@@ -247,7 +252,7 @@ class Consenting:
     # --- recordings --------------------------------------------------------------------------------------------------
 
     async def _record(self) -> None:
-        """Starts Twilio's recording, and checks that a required recording is written."""
+        """Starts the Twilio recording, and checks that each required recording is written."""
         consent = self._consent
         unheard = self.evidence.answer == Answer.UNHEARD
         if consent.records_at_twilio and not unheard:

@@ -1,4 +1,4 @@
-"""The commands of a call: speak, play, hold, mute, collect digits, send digits, hang up."""
+"""The commands of a call: speak, play a clip, hold, mute, collect digits, send digits, and hang up."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ __all__ = ["Controls"]
 log = logging.getLogger(__name__)
 
 _BEGIN_S = 6.0
-"""How long the model may take to begin a requested response."""
+"""The maximum time in seconds until the model must begin a requested response."""
 _SPEAK_S = 60.0
 _MARGIN_S = 5.0
 _APOLOGY_S = 8.0
 _DIGIT_S = 0.5
-"""`<Play digits>` takes less for one key."""
+"""The time in seconds for each DTMF digit. `<Play digits>` needs less time for one digit."""
 _REATTACH_S = 15.0
 
 
 class Controls:
-    """The commands of one call. Users reach them through `Call`."""
+    """The commands of one call. Users' code calls these commands through `Call`."""
 
     def __init__(
         self,
@@ -70,12 +70,12 @@ class Controls:
     # --- speaking ------------------------------------------------------------------------------------------------
 
     async def prompt(self, instructions: str) -> None:
-        """Requests a response now, and do not wait for it."""
+        """Requests a response from the model, and does not wait for the response."""
         if await self._conversation.ask(instructions):
             self._pacing.expect_answer()
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> Heard:
-        """Requests a response, and waits until the caller has heard it."""
+        """Requests a response from the model, and waits until the caller has heard the response."""
         begun = asyncio.Event()
         failed = False
 
@@ -107,14 +107,16 @@ class Controls:
             return await self.heard(len(ulaw) / 8000 + _MARGIN_S, to_come=False)
 
     async def heard(self, within_s: float, *, to_come: bool = True) -> Heard:
-        """Waits until the caller has heard all queued audio to the last sample, or speaks. `to_come`: also wait for the
-        rest of a response that is being made."""
+        """Waits until the caller has heard the last sample of all queued audio, or until the caller speaks. If
+        `to_come` is True, also waits for the rest of a response that the model has not completed.
+        """
         loop, player = asyncio.get_running_loop(), self._player
         interrupted = False
 
         def on_event(event: session_events.RealtimeAnyEvent) -> None:
             nonlocal interrupted
-            # Our own turn policy may only hold the audio until it knows that the sound is speech and no noise.
+            # The package's own turn policy may hold the audio until the policy knows that the sound is speech and not
+            # noise.
             if event.type == "audio_interrupted" or (event.type == "speech_started" and not player.playout.busy):
                 interrupted = True
                 limit.reschedule(loop.time())
@@ -136,7 +138,9 @@ class Controls:
 
     @contextmanager
     def hold(self, ulaw: bytes | None = None) -> Iterator[None]:
-        """Plays `ulaw` to the caller in a loop (mu-law, 8 kHz; default: a waiting sound). The model hears silence."""
+        """Plays `ulaw` (mu-law, 8 kHz) to the caller in a loop during this block. The default is a waiting sound. The
+        model gets silence in place of the caller's audio.
+        """
         self._pacing.pause(PauseReason.HOLD)
         self._player.sound(ulaw or waiting_sound())
         try:
@@ -148,7 +152,7 @@ class Controls:
 
     @contextmanager
     def muted(self, reason: MuteReason = MuteReason.MUTED) -> Iterator[None]:
-        """Lets the model hear silence in place of the caller."""
+        """Replaces the caller's audio by silence for the model during this block."""
         muted = self._conversation.muted
         muted.add(reason)
         try:
@@ -159,7 +163,7 @@ class Controls:
     # --- keys ----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """Handles a key of the caller. Returns whether a collector took it."""
+        """Handles a key that the caller pressed. Returns whether a digit collector accepted the key."""
         if self._collector is None:
             return False
         self._collector.press(digit, asyncio.get_running_loop().time())
@@ -167,7 +171,9 @@ class Controls:
         return True
 
     async def collect_digits(self, prompt: str | bytes | None, collector: DigitCollector) -> Digits:
-        """Prompts (instructions for the model, or a clip) and collect digits. The first one silences the prompt."""
+        """Asks the caller for digits with `prompt` (instructions for the model, or a clip), and collects the digits.
+        The first digit stops the prompt.
+        """
         if self._collector is not None:
             raise CallError("Digits are being collected already.")
         self._collector = collector
@@ -204,10 +210,11 @@ class Controls:
         self._pressed.clear()
 
     async def send_digits(self, digits: str) -> None:
-        """Presses keys for the other side.
+        """Sends DTMF tones to the other party.
 
-        A media stream cannot carry tones to Twilio. So the caller's leg leaves the stream for the keys, and gets a new
-        stream after them. The session with the model stays, and nothing is said twice.
+        A media stream cannot carry tones to Twilio. Therefore the caller's leg leaves the media stream while Twilio
+        plays the tones, and then gets a new media stream. The session with the model stays open, and no audio is
+        repeated.
 
         Raises:
             CallError: this process has no public address, or the caller hung up.
@@ -221,7 +228,7 @@ class Controls:
         self._pacing.pause(PauseReason.SENDING_DIGITS, fill=True)
         try:
             if await self.heard(_SPEAK_S) is not Heard.HEARD:
-                # Audio that was not heard until now is not repeated later.
+                # Audio that the caller has not heard by now is not repeated later.
                 await self._conversation.interrupt(CutCause.CALL)
             document = twiml.play_digits(digits, addresses.stream(self._leg.info))
             if (failure := await self._leg.send_away("digits", document)) is not None:
@@ -242,9 +249,11 @@ class Controls:
         reason: EndReason = EndReason.AGENT_HUNG_UP,
         anyway: bool = False,
     ) -> bool:
-        """Ends the call when the caller has heard all audio, `within_s` after its last sample at the latest.
+        """Ends the call when the caller has heard all queued audio, at most `within_s` seconds after the last sample
+        was due.
 
-        If the caller speaks meanwhile, it does nothing and returns False, unless `anyway` is set.
+        If the caller speaks before the end, the call continues, and the method returns False. If `anyway` is True, the
+        call ends even if the caller speaks.
         """
         self._pacing.pause(PauseReason.HANGING_UP, fill=True)
         try:
@@ -259,11 +268,11 @@ class Controls:
         return True
 
     async def say_goodbye(self, instructions: str, reason: EndReason) -> None:
-        """Says goodbye and hangs up, unless the caller speaks meanwhile."""
+        """Lets the model say goodbye and ends the call. If the caller speaks during the goodbye, the call continues."""
         await self.hang_up(goodbye=instructions, reason=reason)
 
     async def say_farewell(self, instructions: str) -> None:
-        """Says goodbye even if the caller speaks, and hangs up, because the process stops."""
+        """Lets the model say goodbye and ends the call, even if the caller speaks, because the process stops."""
         self._recorder.callback("farewell")
         if self._leg.stream is None:
             self._lifetime.end(EndReason.PROCESS_STOPS)
@@ -271,8 +280,9 @@ class Controls:
             await self.hang_up(goodbye=instructions, reason=EndReason.DRAINED, anyway=True)
 
     async def give_up(self, reason: str) -> None:
-        """Apologises and ends the call, because it cannot continue. The caller goes on to the rescue, if there is
-        one."""
+        """Apologises to the caller and ends the call, because the call cannot continue. If rescue TwiML exists, Twilio
+        continues the caller's leg with this TwiML.
+        """
         self._conversation.end()
         self._pacing.pause(PauseReason.GIVING_UP)
         if self._leg.stream is not None and not self._lifetime.over:

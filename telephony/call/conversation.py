@@ -1,4 +1,6 @@
-"""The conversation with the model: its session, its input, and its records in the journal."""
+"""The conversation of a call with the model: the session, the input to the model, and the journal records of the
+conversation.
+"""
 
 from __future__ import annotations
 
@@ -45,26 +47,29 @@ T = TypeVar("T")
 SessionHandler = Callable[[session_events.RealtimeAnyEvent], None]
 
 _MAX_HELD_FRAMES = 500
-"""Ten seconds of the caller's audio wait for the model's connection. Then the oldest frames are dropped."""
+"""The maximum number of the caller's frames (10 s) that wait until the model is connected. If there are more frames,
+the oldest frames are dropped.
+"""
 _MAX_HELD_DIGITS = 32
 _TOOL_S = 120.0
-"""The time limit of tools that set none. A warm transfer takes less."""
+"""The time limit in seconds of tools that have no time limit of their own. A warm transfer takes less time."""
 
 
 class MuteReason(Enum):
-    """The reason why the model hears silence in place of the caller."""
+    """The reasons why the model gets silence in place of the caller's audio."""
 
     HOLD = auto()
     MUTED = auto()
     UNINTERRUPTIBLE = auto()
-    """The agent says something that the caller cannot interrupt."""
+    """The agent plays speech that the caller cannot interrupt."""
 
 
 class Conversation:
     """The conversation of one call with the model.
 
-    `connect` makes the session. Enter the session as a context, and then call `begin`. `idle` is set while no response
-    is being made. While `muted` is not empty, the model hears silence.
+    `connect` returns the session. The caller of `connect` enters the session as a context and then calls `begin`. The
+    event `idle` is set while the model produces no response. While the set `muted` is not empty, the model gets silence
+    in place of the caller's audio.
     """
 
     session: RealtimeSession
@@ -99,7 +104,9 @@ class Conversation:
         self._causes = CutCauses()
 
     async def connect(self, call: Call) -> RealtimeSession:
-        """Picks the agent and makes its session, which is not connected yet. `call` is the run context."""
+        """Selects the agent and creates its session, which is not connected yet. `call` is the run context of the
+        session.
+        """
         agent = await self._pick_agent(call)
         model_config = await self._model_config(call)
         self.picked = True
@@ -113,12 +120,14 @@ class Conversation:
         return self.session
 
     async def greet(self) -> None:
-        """Lets the agent greet, if the greeting is not a clip."""
+        """Requests the greeting from the model, unless the greeting is a clip."""
         if isinstance(self._options.greeting, str):
             await self.session.request_response(instructions=self._options.greeting)
 
     async def begin(self, *, greets: bool = True) -> None:
-        """Lets the agent greet, and sends what the caller has said so far. The model must be connected."""
+        """Requests the greeting, and sends the caller's audio that arrived before the model was connected. The model
+        must be connected.
+        """
         if greets:
             await self.greet()
         self.live = True
@@ -128,7 +137,7 @@ class Conversation:
             await self.tell(pressed(digit))
 
     async def stop_transcription(self) -> None:
-        """Has the caller's speech transcribed no more."""
+        """Stops the transcription of the caller's speech."""
         try:
             if self.live:
                 await self.session.update_settings({"input_audio_transcription": None})
@@ -136,18 +145,20 @@ class Conversation:
             log.warning("Call %s: the transcription could not be stopped: %s", self._sid, error)
 
     def end(self) -> None:
-        """Sends no more input to the model."""
+        """Stops all input to the model."""
         self.live = False
 
     @property
     def is_silent(self) -> bool:
-        """Whether the caller cannot interrupt: the model does not hear the caller, or does not speak."""
+        """Whether the caller cannot interrupt, because the model gets no audio of the caller or is not speaking."""
         return bool(self.muted) or self.taken_over
 
     # --- the caller ----------------------------------------------------------------------------------------------
 
     def hear(self, ulaw: bytes, stamp_ms: float = 0.0) -> None:
-        """Sends the caller's audio (mu-law, 8 kHz) to the model. `stamp_ms` is its media timestamp."""
+        """Sends audio of the caller (mu-law, 8 kHz) to the model. `stamp_ms` is the media timestamp of the audio in
+        milliseconds.
+        """
         is_muted = self.muted or stamp_ms < self.deaf_until_ms
         if self._suppress is not None:
             ulaw = self._suppress(ulaw)
@@ -158,7 +169,7 @@ class Conversation:
             self._held.append(audio)
 
     async def press(self, digit: str, *, interrupt: bool) -> None:
-        """Sends a key of the caller to the model, which answers."""
+        """Sends a key that the caller pressed to the model. The model answers."""
         if self.live:
             if interrupt:
                 await self.interrupt(CutCause.DIGIT)
@@ -167,14 +178,16 @@ class Conversation:
             self._held_digits.append(digit)
 
     async def tell(self, text: str) -> None:
-        """Sends a message of the caller to the model, which answers."""
+        """Sends a text message of the caller to the model. The model answers."""
         try:
             await self.session.send_message(text)
         except RealtimeCoreError as error:
             log.warning("Call %s: a message could not be sent to the model: %s", self._sid, error)
 
     async def ask(self, instructions: str) -> bool:
-        """Requests a response now. Returns False if no request can be sent, or if a supervisor speaks."""
+        """Requests a response from the model. Returns False if no request can be sent, or if a supervisor has taken
+        over the call.
+        """
         if not self.live or self.taken_over:
             return False
         try:
@@ -185,7 +198,7 @@ class Conversation:
         return True
 
     async def interrupt(self, cause: CutCause) -> None:
-        """Stops the agent's speech at once."""
+        """Stops the speech of the agent immediately. `cause` is written to the journal."""
         try:
             if self.live:
                 with cutting(cause):
@@ -202,7 +215,9 @@ class Conversation:
         return await self._call_application(self._agent, call, RealtimeAgent, "The function that picks the agent")
 
     async def _call_application(self, function: Callable[[CallInfo], Any], call: Call, kind: type[T], name: str) -> T:
-        """Returns the result of the application's function for this call. Raises the function's exceptions."""
+        """Calls a function of the application for this call, and returns the result of the function. Exceptions of the
+        function are raised.
+        """
         try:
             value = await user_code.within(user_code.called(function, call.info))
             if not isinstance(value, kind):
@@ -213,7 +228,7 @@ class Conversation:
         return value
 
     def _run_config(self) -> RealtimeRunConfig:
-        """Returns the given configuration, with a time limit for tools that set none."""
+        """Returns the run configuration of the user, with a default time limit for tools that have none."""
         given = self._options.run_config
         tools = given.get("tool_execution") or {}
         return {**given, "tool_execution": {"timeout_seconds": _TOOL_S, **tools}}
@@ -278,7 +293,9 @@ class Conversation:
             self._recorder.write("tool.end", call_id=event.call_id, name=name, output=output, ms=ms, **more)
 
     def _record_error(self, event: session_events.RealtimeError) -> None:
-        """The model reported an error, or the application's code failed, which is in the log already."""
+        """Writes an error to the journal: an error that the model reported, or a failure of the application's code,
+        which is in the log already.
+        """
         if event.source is None:
             log.warning("The model reported an error: %s", error_text(event.error))
             self._recorder.write("error", error=error_text(event.error))
@@ -302,5 +319,5 @@ class Conversation:
 
 
 def _named(error: BaseException) -> str:
-    """Returns an error with the name of its type."""
+    """Returns the text of an error with the name of the error's type."""
     return f"{type(error).__name__}: {error_text(error)}".removesuffix(": ")

@@ -12,9 +12,9 @@ __all__ = ["DigitCollector", "Digits"]
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """The digits that were collected, without the terminator. As text it shows one bullet for each digit.
+    """The collected digits, without the terminator. `str()` returns one bullet for each digit.
 
-    `complete` is True if the terminator was pressed or `max_digits` was reached.
+    `complete` is True if the caller pressed the terminator or typed `max_digits` digits.
     """
 
     value: str = field(repr=False)
@@ -25,9 +25,10 @@ class Digits:
 
 
 class DigitCollector:
-    """Collects digits until the terminator, until `max_digits`, or until a time limit.
+    """Collects digits until the terminator is pressed, `max_digits` digits were typed, or a time limit ends.
 
-    The limit is `first_s` for the first key, counted from `begin`, and `between_s` for each further key.
+    The time limit of the first key is `first_s` seconds after `begin`. The time limit of each later key is `between_s`
+    seconds after the key before it.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class DigitCollector:
         self.result: Digits | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """Returns the arguments of the collector, for the journal."""
+        """Returns the arguments of the collector as JSON values for the journal."""
         return {
             "max_digits": self._max_digits,
             "terminator": self._terminator,
@@ -52,11 +53,11 @@ class DigitCollector:
 
     @property
     def begun(self) -> bool:
-        """Whether a key was pressed."""
+        """Whether the caller has pressed a key."""
         return bool(self._keys) or self.result is not None
 
     def begin(self, now: float) -> None:
-        """Starts the time limit of the first key, because the caller has heard the prompt."""
+        """Starts the time limit of the first key. Called when the caller has heard the prompt."""
         if not self.begun:
             self.deadline = now + self._first_s
 

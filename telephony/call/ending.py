@@ -1,4 +1,4 @@
-"""The reason why a call ended, and how Twilio's side of it is released. Pure."""
+"""The reasons why a call ends, and the ways to release the caller's leg at Twilio. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["EndReason", "Ending", "Release"]
 
 
 class EndReason(Enum):
-    """The reason why a call ended. The value is the text in the journal."""
+    """The reasons why a call ends. The value is the text in the journal."""
 
     HUNG_UP = "hung up"
     """The caller hung up."""
     AGENT_HUNG_UP = "agent hung up"
     SUPERVISOR_HUNG_UP = "supervisor hung up"
-    """A person hung up in the console."""
+    """A supervisor hung up in the console."""
     SILENCE = "silence"
     SAID_NOTHING = "the caller said nothing"
-    """The caller neither spoke nor pressed a key from the beginning on (`Screening.silent_s`)."""
+    """The caller did not speak and did not press a key from the start of the call (`Screening.silent_s`)."""
     MAXIMUM_LENGTH = "maximum length"
     MACHINE = "a machine"
     TRANSFERRED = "transferred to"
@@ -36,23 +36,23 @@ class EndReason(Enum):
 
 
 _SEPARATORS = {EndReason.TRANSFERRED: " ", EndReason.REFUSED: ": ", EndReason.FAILED: ": "}
-"""Between a reason and its detail, for reasons that have one."""
+"""The text between a reason and its detail, for reasons with a detail."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of one call. The journal and `Call.ended` have it as text."""
+    """The end of one call: the reason and the detail. The journal and `Call.ended` contain the end as text."""
 
     reason: EndReason
     detail: str = ""
-    """The error, or the name of the transfer target."""
+    """The text of the error, or the name of the transfer target."""
 
     def __str__(self) -> str:
         return self.reason.value + (_SEPARATORS.get(self.reason, "") + self.detail if self.detail else "")
 
     @classmethod
     def parse(cls, text: str) -> Ending | None:
-        """Reads the text of an ending. Returns None for a text of another kind."""
+        """Parses the text of an ending. Returns None if the text is not an ending."""
         for reason, separator in _SEPARATORS.items():
             if text.startswith(reason.value + separator):
                 return cls(reason, text.removeprefix(reason.value + separator))
@@ -60,8 +60,8 @@ class Ending:
 
 
 class Release(Enum):
-    """How the caller's leg is released at the end of a call."""
+    """The ways to release the caller's leg when the call ends."""
 
     HANG_UP = "hang up"
     CLOSE = "close"
-    """Close the stream only: the caller's call continues elsewhere."""
+    """Only the media stream is closed. The caller's leg continues with other TwiML."""

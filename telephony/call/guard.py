@@ -1,4 +1,4 @@
-"""Ends a call whose caller does nothing, and handles emergencies."""
+"""Ends a call if the caller does nothing, and handles emergencies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TARGET = "emergency"
 
 
 class Guard:
-    """Carries out the `Screening` of one call. `run` is started with the call."""
+    """Applies the `Screening` rules to one call. `run` is started together with the call."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Guard:
         conversation.handlers.append(self._on_event)
 
     async def run(self) -> None:
-        """Ends the call if the caller does nothing for too long."""
+        """Ends the call if the caller neither speaks nor presses a key within the time limit."""
         if self._screening.silent_s is None:
             return
         await self._leg.attached.wait()
@@ -71,8 +71,9 @@ class Guard:
         self._acted.set()
 
     def emergency(self) -> None:
-        """Handles an emergency. It is called when the caller says one of the phrases, and in a replay of a call whose
-        words are masked."""
+        """Handles an emergency. Called when the caller says one of the emergency phrases. A replay of a call with
+        masked words also calls this method.
+        """
         emergency = self._screening.emergency
         if emergency is None or self._is_emergency:
             return

@@ -1,4 +1,4 @@
-"""The lifetime of one call: its tasks, its end, and why it ended."""
+"""The lifetime of one call: the tasks of the call, the end of the call, and the reason of the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["Lifetime"]
 
 
 class Lifetime:
-    """The lifetime of one call. It runs the call's tasks in one TaskGroup until `end`, which calls `on_end`."""
+    """The lifetime of one call. The tasks of the call run in one `TaskGroup` until `end` is called. `end` calls
+    `on_end`.
+    """
 
     def __init__(self, on_end: Callable[[], None]) -> None:
         self.ending: Ending | None = None
@@ -26,12 +28,12 @@ class Lifetime:
 
     @asynccontextmanager
     async def tasks(self) -> AsyncIterator[asyncio.TaskGroup]:
-        """The task group of the call. No task of the call runs after it."""
+        """Yields the `TaskGroup` of the call. All tasks of the call have ended after this block."""
         async with asyncio.TaskGroup() as self._tasks:
             yield self._tasks
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs `work` as a task until the call ends. Does nothing after the end."""
+        """Runs `work` as a task that is cancelled when the call ends. Does nothing if the call has ended."""
         if self._tasks is None or self.over:
             work.close()
             return
@@ -40,12 +42,12 @@ class Lifetime:
         task.add_done_callback(lambda task: self._started.pop(task, None))
 
     def cancel(self) -> None:
-        """Cancels the tasks of `start`, in their order."""
+        """Cancels the tasks that `start` started, in the order in which they were started."""
         for task in tuple(self._started):
             task.cancel()
 
     def end(self, reason: EndReason, detail: str = "", *, release: Release = Release.HANG_UP) -> None:
-        """Ends the call. The first reason counts; a second `end` does nothing."""
+        """Ends the call. Only the first call of this method has an effect."""
         if self.ending is not None:
             return
         self.ending, self.release = Ending(reason, detail), release
@@ -59,9 +61,9 @@ class Lifetime:
 
     @property
     def reason(self) -> str:
-        """The reason why the call ended, as the journal has it; empty while the call is live."""
+        """The reason why the call ended, as in the journal. The text is empty while the call is live."""
         return "" if self.ending is None else str(self.ending)
 
     async def wait(self) -> None:
-        """Returns when the call has ended."""
+        """Waits until the call has ended."""
         await self._over.wait()

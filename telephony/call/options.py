@@ -1,4 +1,4 @@
-"""Options of a call, and its outcome."""
+"""The options of a call, and the outcome of a call."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from .simulation import Simulation
 __all__ = ["AgentSource", "CallOptions", "CallOutcome", "ModelConfigSource"]
 
 AgentSource = RealtimeAgent[Any] | Callable[[CallInfo], "RealtimeAgent[Any] | Awaitable[RealtimeAgent[Any]]"]
-"""An agent, or a function that picks one for a call."""
+"""An agent, or a function that selects the agent for a call."""
 
 ModelConfigSource = Callable[[CallInfo], "RealtimeModelConfig | Awaitable[RealtimeModelConfig]"]
-"""A function that says how to reach the model for one call."""
+"""A function that returns the model configuration for one call."""
 
 
 async def _not_followed(call_sid: str) -> Followed:
@@ -43,83 +43,103 @@ async def _not_followed(call_sid: str) -> Followed:
 
 @dataclass(slots=True)
 class CallOptions:
-    """Options of a call. All have defaults."""
+    """The options of a call. Each option has a default."""
 
     greeting: str | bytes | None = None
-    """Instructions for the first response, or a clip, which needs no model. None means that the caller speaks first."""
+    """The greeting: instructions for the first response of the model, or a clip, which needs no model. If None, the
+    caller speaks first.
+    """
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None
     model_config: RealtimeModelConfig = field(default_factory=RealtimeModelConfig)
     call_model_config: ModelConfigSource | None = None
-    """Changes of `model_config` for one call, such as another key or a `safety_identifier`."""
+    """A function that returns changes of `model_config` for one call, such as another key or a `safety_identifier`."""
     run_config: RealtimeRunConfig = field(default_factory=RealtimeRunConfig)
     journal: Callable[[CallInfo], Journal] = lambda info: NullJournal()
     admit: Admit = CallInfo.of
-    """Checks the stream's `start` and returns its call, at once or awaited. Raises `StreamRefused`."""
+    """A function that checks the `start` message of a stream and returns the data of its call, directly or as an
+    awaitable. Raises `StreamRefused` to refuse the stream.
+    """
     ambience: bytes | None = None
-    """A clip that is looped under the agent's voice and between its answers."""
+    """A clip that plays in a loop under the voice of the agent and between its answers."""
     noise_suppression: bool = False
-    """Suppress noise in the caller's audio before the model hears it. It needs the extra `noise`."""
+    """Whether noise in the caller's audio is removed before the model gets the audio. Needs the extra `noise`."""
     digits_to_model: bool = True
-    """Send pressed keys to the model, which answers."""
+    """Whether keys that the caller presses are sent to the model. The model answers each key."""
     reattach_s: float = 0.0
-    """How long a call that lost its stream waits for another one. 0 means that the call ends with its stream."""
+    """The time in seconds for which a call that lost its media stream waits for a new stream. With 0, the call ends
+    with its stream.
+    """
     policy: CallPolicy = field(default_factory=CallPolicy)
     control: PhoneControl | None = None
-    """Twilio's REST API. Without it, closing the stream ends or redirects the call."""
+    """The client for Twilio's REST API. Without a client, the call can be ended or redirected only by closing the
+    stream.
+    """
     addresses: CallAddresses | None = None
-    """The addresses of this process. Without them, a caller who was sent elsewhere cannot come back."""
+    """The URLs of this process. Without these URLs, a redirected caller cannot return to the agent."""
     apology: str = "We are sorry, something went wrong at our end."
-    """Twilio says this when the caller cannot get a new stream."""
+    """The text that Twilio says when the caller cannot get a new stream."""
     own_number: str | None = None
-    """Our number, the caller id of transfers (TWILIO_PHONE_NUMBER)."""
+    """The phone number of this application (TWILIO_PHONE_NUMBER). The number is the caller id of transfers."""
     fallback: str | None = None
-    """The number that takes the call when we cannot continue it."""
+    """The number that takes the call when the agent cannot continue the call."""
     rescue: Rescue | None = None
-    """Makes the TwiML for the call when we cannot continue it. Default: the fallback number is dialled."""
+    """A function that returns the TwiML for a call that the agent cannot continue. By default, the TwiML dials the
+    fallback number.
+    """
     locale: Locale = field(default_factory=english)
     """The language of the fixed texts and clips."""
     on_digit: Callable[[Call, str], None] = lambda call, digit: None
     data: Mapping[str, Any] = field(default_factory=dict)
     consent: ConsentSource | None = None
-    """The consent policy of the call (`Consent`), or how to find it."""
+    """The consent policy of the call, or a function or mapping that has the policy of each call."""
     screening: Screening | None = None
-    """Rules about callers who say nothing, and about emergencies."""
+    """The rules about callers who say nothing, and about emergencies."""
     on_consent: Callable[[Call, ConsentEvidence], None] = lambda call, evidence: None
-    """Called at each change of the evidence about the consent."""
+    """A function that is called at each change of the evidence about the caller's consent."""
     sources: Sources = SYSTEM
     cpu_clock: Callable[[], float] = lambda: 0.0
-    """CPU seconds of this process, for the journal's last record."""
+    """A function that returns the CPU time of this process in seconds. The last record of the journal contains this
+    time.
+    """
     on_frame: Callable[[bytes], None] | None = None
-    """Called with the caller's audio (mu-law, 8 kHz) before the model gets it."""
+    """A function that is called with each frame of the caller's audio (mu-law, 8 kHz) before the model gets the
+    frame.
+    """
     on_event: tuple[Callable[[RealtimeAnyEvent], None], ...] = ()
-    """Functions that are called with each event of the session, in the step that caused it."""
+    """Functions that are called with each event of the session, in the step of the event loop that caused the event."""
     on_latency: Callable[[Latency], None] = lambda latency: None
-    """Called with each latency at the caller's ear when it is measured."""
+    """A function that is called with each measured latency of the call, as the caller hears the latency."""
     on_record: Callable[[str, float, Mapping[str, Any]], None] | None = None
-    """Called with kind, time and fields of each record of the journal, except the messages of the two connections."""
+    """A function that is called with the kind, the time and the fields of each journal record, except the messages of
+    the media stream and of the model's connection.
+    """
     added_tools: tuple[str, ...] = ()
-    """The names of the tools that were added to the agent for this call, for its journal."""
+    """The names of the tools that were added to the agent for this call. The journal contains these names."""
     on_failure: Callable[[UserCode], None] = lambda kind: None
-    """Called after each failure of the application's code was logged."""
+    """A function that is called after each logged failure of the application's code."""
     beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None
-    """Work that runs beside the conversation from the call's start. It is cancelled at the end."""
+    """A function that returns work which runs during the call, next to the conversation. The work is cancelled at the
+    end of the call.
+    """
     placed: Mapping[str, Any] | None = None
-    """How the call was placed, for its journal. None means that it is an inbound call."""
+    """The arguments with which the call was placed, for the journal. None for an inbound call."""
     simulation: Simulation | None = None
-    """The simulation that this call belongs to. None means that the call is with a real person."""
+    """The simulation of which this call is a part. None if the call is with a real person."""
     opt_outs: OptOutWriter | None = None
     """The do-not-call list of the application."""
     followed: Callable[[str], Awaitable[Followed]] = _not_followed
-    """Returns what other processes have done about the call with this `CallSid`."""
+    """A function that returns whether another process has continued the call with this `CallSid`."""
     on_stream: Callable[[Call, StreamEnd | None], None] = lambda call, end: None
-    """Called with None for each new stream, and with the reason before or as a stream closes."""
+    """A function that is called with None for each new media stream, and with the reason when a media stream closes."""
     on_refused: Callable[[str, str], None] = lambda call_sid, reason: None
-    """Called with `CallSid` and reason for a refused stream, before it is closed."""
+    """A function that is called with the `CallSid` and the reason for each refused stream, before the stream is
+    closed.
+    """
     on_start: Callable[[Call], None] = lambda call: None
     on_end: Callable[[Call], None] = lambda call: None
 
     def __post_init__(self) -> None:
-        """Clips become mu-law at 8 kHz. Raises `AudioFileError`."""
+        """Converts the clips to mu-law at 8 kHz. Raises `AudioFileError` for a clip that cannot be converted."""
         if self.greeting is not None:
             self.greeting = load_words(self.greeting, "greeting")
         if self.ambience is not None:
@@ -128,12 +148,12 @@ class CallOptions:
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """How a call ended. `call` is None if no call began."""
+    """The end of a call. `call` is None if no call began."""
 
     call: Call | None
     reason: str
     close: Close | None = None
     skipped: int = 0
-    """How many messages of the peer could not be read."""
+    """The number of messages from the peer that could not be read."""
     underruns: int = 0
-    """How many times no audio was ready in the middle of an answer, so that the caller heard a gap."""
+    """The number of gaps in the agent's speech: times when no audio was ready in the middle of an answer."""

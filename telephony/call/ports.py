@@ -1,4 +1,4 @@
-"""The interfaces of a call to Twilio: requests to its REST API, and the addresses that Twilio gets."""
+"""The interfaces between a call and Twilio: requests to Twilio's REST API, and the URLs that Twilio requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ __all__ = ["CallAddresses", "PhoneControl"]
 
 
 class PhoneControl(Protocol):
-    """Twilio's REST API (`telephony.twilio.rest.TwilioRest`). All raise `TwilioError`."""
+    """The requests to Twilio's REST API that a call needs, implemented by `telephony.twilio.rest.TwilioRest`. All
+    methods raise `TwilioError`.
+    """
 
     async def hang_up(self, call_sid: str) -> bool: ...
 
@@ -22,22 +24,22 @@ class PhoneControl(Protocol):
     ) -> str: ...
 
     async def start_recording(self, call_sid: str) -> str:
-        """Starts a recording of the call at Twilio. Returns its SID."""
+        """Starts a Twilio recording of the call. Returns the SID of the recording."""
 
     async def pause_recording(self, call_sid: str) -> str | None:
-        """Pauses the running recording of the call, whoever started it. Returns its SID. None means that nothing is
-        recorded.
+        """Pauses the Twilio recording of the call that is in progress, even if another program started the recording.
+        Returns the SID of the recording, or None if no recording is in progress.
         """
 
     async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Continues a paused recording. False means that it has ended."""
+        """Continues a paused Twilio recording. Returns False if the recording has ended."""
 
     async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Stops a recording and deletes it. False means that it does not exist."""
+        """Stops a Twilio recording and deletes the recording. Returns False if the recording does not exist."""
 
 
 class CallAddresses(Protocol):
-    """The addresses of this process that Twilio gets for one call."""
+    """The URLs of this process that Twilio gets for one call."""
 
     def stream(self, info: CallInfo) -> StreamTarget:
         """Returns the target of a new media stream for this call, with a new token."""
@@ -48,7 +50,9 @@ class CallAddresses(Protocol):
 
     @property
     def call_status(self) -> str:
-        """The URL for the statuses of second legs and of dialled legs."""
+        """The URL for the status callbacks of second legs and of legs that Twilio dialled."""
 
     def leg_key(self, leg_id: str) -> str:
-        """Returns the URL for the key that was pressed on a second leg. It answers with `Registry.leg_key`."""
+        """Returns the URL that Twilio requests after a key was pressed on a second leg. The response comes from
+        `Registry.leg_key`.
+        """

@@ -1,4 +1,6 @@
-"""The calls of this process: attaches streams to live calls, passes on webhooks, and remembers how calls ended."""
+"""The calls of this process: attaches media streams to live calls, passes webhooks to calls, and stores how calls
+ended.
+"""
 
 from __future__ import annotations
 
@@ -31,18 +33,19 @@ __all__ = ["Registry"]
 log = logging.getLogger(__name__)
 
 _WARM_S = 15.0
-"""How long a session that was connected early waits for its stream."""
+"""The time in seconds for which a session that was connected early waits for its media stream."""
 _MAX_ENDED = 1000
 _ENDED_S = 600.0
-"""How long the end of a call is remembered."""
+"""The time in seconds for which the end of a call is stored."""
 
 
 class Registry:
-    """The calls of this process. An async context manager: on exit, live calls end.
+    """The calls of this process. The object is an async context manager. At the end of the context, live calls are
+    ended.
 
-    `serve_stream` serves each stream. `begin_warm` begins a call whose stream comes soon. `add` and `remove` count
-    calls, including those of `run_call`. While `draining`, live calls continue and new ones are refused. `may_begin`
-    says whether there is room for a new call.
+    `serve_stream` serves each media stream. `begin_warm` begins a call whose media stream will start soon. `add` and
+    `remove` count calls, including the calls of `run_call`. While `draining` is True, live calls continue and new calls
+    are refused. `may_begin` returns whether a new call is allowed.
     """
 
     def __init__(self, max_calls: int, may_begin: Callable[[], bool] = lambda: True) -> None:
@@ -80,7 +83,7 @@ class Registry:
             session.lifetime.end(EndReason.PROCESS_STOPS)
 
     async def farewell(self) -> None:
-        """Says goodbye in all live calls, and hangs up."""
+        """Says goodbye in all live calls, and ends these calls."""
         async with asyncio.TaskGroup() as group:
             for session in list(self._sessions.values()):
                 group.create_task(
@@ -117,7 +120,7 @@ class Registry:
         return None if session is None else session.call
 
     async def empty(self) -> None:
-        """Returns when no call is left."""
+        """Waits until no call is left."""
         await self._empty.wait()
 
     # --- calls and their streams ---------------------------------------------------------------------------------
@@ -130,9 +133,9 @@ class Registry:
         *,
         of_call: Callable[[CallInfo], tuple[AgentSource, CallOptions]] | None = None,
     ) -> CallOutcome:
-        """Serves one stream to its end, for a call that waits for it or for a new call. The call may continue after its
-        stream; then `reason` is empty. `of_call` is the agent and the options of a new call, where they depend on the
-        call.
+        """Serves one media stream to its end, for a live call that waits for the stream or for a new call. If the call
+        continues after its stream, `reason` of the outcome is empty. `of_call` returns the agent and the options for a
+        new call, if these depend on the call.
         """
 
         async def take(stream: MediaStream, start: Start, info: CallInfo) -> Outcome:
@@ -163,15 +166,16 @@ class Registry:
             self._arriving.remove(call_sid)
 
     def begin_warm(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> bool:
-        """Connects the session of a call before its stream comes, so that the greeting is not late. If no stream comes,
-        the call ends. Returns False if there is no room, or if the call exists already."""
+        """Connects the model session of a call before the media stream starts, so the greeting is not late. If no
+        stream starts, the call ends. Returns False if no more calls are allowed, or if the call already exists.
+        """
         if not self.has_room or info.sid in self._sessions:
             return False
         self._begin(info, agent, options).reattach.expect(_WARM_S, EndReason.NO_STREAM)
         return True
 
     def _refused(self, call_sid: str, reason: str) -> None:
-        """A stream of this call was refused. A call that has, or had, another stream continues."""
+        """Handles the refusal of a media stream. A call that has or had another media stream continues."""
         session, ending = self._sessions.get(call_sid), Ending.parse(reason)
         if session is not None and ending is not None and not session.leg.had_stream:
             session.lifetime.end(ending.reason, ending.detail, release=Release.CLOSE)
@@ -203,13 +207,15 @@ class Registry:
     # --- webhooks of Twilio --------------------------------------------------------------------------------------
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Returns why this call's last stream ended; None if it had no stream here."""
+        """Returns why the last media stream of this call ended, or None if this process had no media stream of the
+        call.
+        """
         if (session := self._sessions.get(call_sid)) is not None:
             if not session.leg.had_stream and not _is_refused(session):
                 if call_sid in self._arriving:  # it broke before it was admitted
                     session.reattach.expect(_WARM_S, EndReason.NO_STREAM)
                     return session.stream_end()
-                # This process answered the webhook only.
+                # This process only answered the webhook.
                 session.lifetime.end(EndReason.STREAM_ELSEWHERE, release=Release.CLOSE)
                 return None
             if session.leg.away is not None:
@@ -219,17 +225,19 @@ class Registry:
         return self._ended[call_sid][1] if call_sid in self._ended else None
 
     def knows(self, call_sid: str) -> bool:
-        """Returns whether the call is, or was recently, a call of this process, with or without a stream."""
+        """Returns whether the call is or recently was a call of this process. A call without a media stream counts,
+        too.
+        """
         self._forget()
         return call_sid in self._sessions or call_sid in self._ended
 
     def stream_offered(self, call_sid: str) -> None:
-        """Registers that this process answers Twilio with TwiML that opens a new stream for this call."""
+        """Registers that this process sends Twilio TwiML that opens a new media stream for this call."""
         if (session := self._sessions.get(call_sid)) is not None:
             session.leg.offer()
 
     def call_status(self, status: CallStatus) -> None:
-        """Handles a status of a call or of a second leg. Late and repeated statuses change nothing."""
+        """Handles a status of a call or of a second leg. Late and repeated statuses have no effect."""
         if (session := self._sessions.get(status.call_sid)) is not None:
             session.recorder.callback("call status", status=status.status)
             if status.ended:
@@ -244,12 +252,12 @@ class Registry:
                 return
 
     def consent_answered(self, call_sid: str, answer: str, by: str) -> None:
-        """Handles a recorded answer to the notice, in a replay."""
+        """Handles an answer to the notice that was read from a journal, during a replay."""
         if (session := self._sessions.get(call_sid)) is not None:
             session.consenting.answered(answer, by)
 
     def emergency(self, call_sid: str) -> None:
-        """Handles a recorded emergency, in a replay."""
+        """Handles an emergency that was read from a journal, during a replay."""
         if (session := self._sessions.get(call_sid)) is not None and session.guard is not None:
             session.guard.emergency()
 
@@ -266,7 +274,7 @@ class Registry:
             session.transfers.dial_ended(result)
 
     def leg_key(self, leg_id: str, key: str) -> str:
-        """Returns the next TwiML for the second leg of a warm transfer on which a key was pressed."""
+        """Handles a key that was pressed on the second leg of a warm transfer. Returns the next TwiML for this leg."""
         for session in list(self._sessions.values()):
             if (document := session.transfers.leg_key(leg_id, key)) is not None:
                 return document

@@ -1,5 +1,6 @@
 """Rules about callers: which calls are refused, when a call with a silent caller ends, and what happens in an
-emergency. Pure."""
+emergency. Pure.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ from .call_info import CallInfo
 __all__ = ["Emergency", "Screening", "has_phrase"]
 
 FAILED_ATTESTATION = frozenset({"TN-Validation-Failed-A", "TN-Validation-Failed-B", "TN-Validation-Failed-C"})
-"""Values of `StirVerstat` for a signature that does not fit the caller id.
-https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir"""
+"""The values of `StirVerstat` for a caller id whose signature is not valid. Source:
+https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir
+"""
 
 PHRASES: Mapping[str, Sequence[str]] = {
     "en": ("heart attack", "cannot breathe", "can't breathe", "is unconscious", "overdose", "kill myself", "suicide",
@@ -41,16 +43,19 @@ LINES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Emergency:
-    """The action after a caller says one of `phrases`: the agent stops speaking at once. Then the caller hears a fixed
-    text, or is transferred.
+    """The action when a caller says one of `phrases`. The agent stops speaking immediately. Then the caller hears a
+    fixed text, or is transferred.
 
-    By default `phrases` has phrases in five languages. They are found as whole words in the transcript of the caller.
+    By default `phrases` contains phrases in five languages. A phrase is found if it occurs as whole words in the
+    transcript of the caller.
     """
 
     transfer_to: str = ""
-    """The number that takes the caller. An empty value means that the caller hears `line`, and the call continues."""
+    """The number to which the caller is transferred. If the value is empty, the caller hears `line`, and the call
+    continues.
+    """
     line: bytes | str = ""
-    """The words that the model says, or a clip (mu-law at 8 kHz). Default: a sentence in the caller's language."""
+    """The words that the model says, or a clip (mu-law, 8 kHz). The default is a sentence in the caller's language."""
     phrases: Sequence[str] = field(default_factory=lambda: [each for some in PHRASES.values() for each in some])
 
     def __post_init__(self) -> None:
@@ -58,21 +63,21 @@ class Emergency:
             raise UserError("Emergency(phrases=[]) never applies: name the phrases, or leave them out for the default.")
 
     def applies(self, text: str) -> bool:
-        """Returns whether one of the phrases is in these words of the caller."""
+        """Returns whether these words of the caller contain one of the phrases."""
         return has_phrase(text, self.phrases)
 
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """Rules about callers.
+    """The rules about callers.
 
-    - `blocked`: numbers, or beginnings of numbers with `*` (`+1900*`), that are refused.
-    - `refuse_attestation`: values of `StirVerstat` that are refused, such as `FAILED_ATTESTATION`.
-    - `needs_attestation`: refuse a caller without a value of `StirVerstat`. The calls of many honest callers have no
-      such value.
+    - `blocked`: the numbers that are refused. A number with `*` at the end is a prefix (`+1900*`).
+    - `refuse_attestation`: the values of `StirVerstat` that are refused, such as `FAILED_ATTESTATION`.
+    - `needs_attestation`: whether a caller without a value of `StirVerstat` is refused. Many honest calls have no such
+      value.
     - `withheld`: whether a caller without a number is answered.
-    - `silent_s`: end the call if the caller has neither spoken nor pressed a key within so many seconds after the start
-      of the first stream. None: no limit.
+    - `silent_s`: the time in seconds after which the call ends if the caller has neither spoken nor pressed a key. The
+      time counts from the start of the first media stream. With None, there is no limit.
     """
 
     blocked: Collection[str] = ()
@@ -83,7 +88,7 @@ class Screening:
     emergency: Emergency | None = None
 
     def refusal(self, info: CallInfo) -> str:
-        """Returns the reason why this call is refused, as one word. An empty value means that the call is answered."""
+        """Returns the reason why this call is refused, as one word, or an empty text if the call is answered."""
         caller = info.caller
         if any(_matches(caller, rule) for rule in self.blocked):
             return "blocked"
@@ -100,8 +105,8 @@ def _matches(number: str, rule: str) -> bool:
 
 
 def has_phrase(text: str, phrases: Collection[str]) -> bool:
-    """Returns whether one of the phrases is in the text, as whole words, whatever their case, accents and
-    punctuation.
+    """Returns whether the text contains one of the phrases as whole words. Case, accents and punctuation are
+    ignored.
     """
     words = f" {_plain(text)} "
     return any(f" {_plain(phrase)} " in words for phrase in phrases if phrase)

@@ -1,5 +1,6 @@
 """The secret parts of a call. The words, keys and audio of a secret part are not written to a journal, a log, a trace,
-the console, a webhook or a recording at Twilio."""
+the console, a webhook or a Twilio recording.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ __all__ = ["SecretParts"]
 
 
 class SecretParts:
-    """Opens the secret parts of one call. They may overlap."""
+    """Opens the secret parts of one call. Secret parts may overlap."""
 
     def __init__(self, info: CallInfo, recorder: CallRecorder, control: PhoneControl | None) -> None:
         self._sid = info.sid
@@ -28,11 +29,12 @@ class SecretParts:
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator[None]:
-        """A block that is a secret part of the call.
+        """Makes this block a secret part of the call.
 
         Raises:
-            CallError: the recording at Twilio cannot be paused. The part does not begin.
-            SecretPartFailed: the block raised an exception, whose text may have a secret.
+            CallError: the recording at Twilio cannot be paused. The secret part does not begin.
+            SecretPartFailed: the block raised an exception. The text of the exception is dropped, because the text may
+                contain a secret.
         """
         self._recorder.close_seal(SealReason.SECRET)
         self._open += 1

@@ -1,14 +1,14 @@
-"""One call: builds its parts, wires them, and runs them until the call ends.
+"""One call: creates and connects the parts of the call, and runs them until the call ends.
 
     media stream -> CallStreams -> Conversation -> model
     model -> LinePlayer -> media stream
 
-`CallerLeg` knows the caller's stream, `Reattach` replaces a lost one, `Scheduler` paces the call, `Controls` and
-`Transfers` do what users' code requests through `Call`. `Lifetime` holds the tasks and the end. Each part receives the
-parts that it uses. No part knows the session.
+`CallerLeg` has the media stream of the caller. `Reattach` replaces a lost media stream. `Scheduler` paces the call.
+`Controls` and `Transfers` execute the commands of `Call`. `Lifetime` has the tasks and the end of the call. Each part
+gets the parts that it uses. No part knows the call session.
 
-A caller frame goes from the WebSocket to the model's socket in the step in which it arrived: decode, gap check, mu-law,
-x3, send. Agent audio goes back likewise.
+A frame of the caller goes from the WebSocket to the model's connection in the step of the event loop in which the frame
+arrived: decode, check for gaps, convert from mu-law, upsample by 3, send. Audio of the agent takes the reverse path.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ log = logging.getLogger(__name__)
 
 
 async def run_call(connection: Connection, agent: AgentSource, options: CallOptions | None = None) -> CallOutcome:
-    """Runs one call over `connection` (a Media Streams peer) to its end. No task of the call runs after it."""
+    """Runs one call over `connection` (the connection to Twilio Media Streams) to its end. All tasks of the call have
+    then ended.
+    """
     options = options or CallOptions()
 
     async def take(stream: MediaStream, start: media_stream.Start, info: CallInfo) -> Outcome:
@@ -76,7 +78,7 @@ async def run_call(connection: Connection, agent: AgentSource, options: CallOpti
 
 
 class CallSession:
-    """One phone call. `streams.attach` attaches its media streams, and `run` is called once."""
+    """One phone call. `streams.attach` attaches its media streams. `run` must be called once."""
 
     def __init__(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> None:
         self.recorder = recorder = CallRecorder(options.journal(info), on_record=options.on_record)
@@ -213,7 +215,7 @@ class CallSession:
         """Whether the conversation has begun, and so ends by itself."""
 
     async def run(self) -> None:
-        """Runs the call to its end. No event of a call makes it raise."""
+        """Runs the call to its end. Raises no exception because of an event of the call."""
         options, lifetime = self.options, self.lifetime
         set_current_call(self.call)
         cpu = options.cpu_clock()
@@ -242,7 +244,7 @@ class CallSession:
             self.recorder.close()
 
     async def _consent(self) -> None:
-        """Follows the consent policy. The greeting comes after the notice."""
+        """Applies the consent policy. The greeting begins after the notice."""
         await self.leg.attached.wait()
         if self.consenting.has_notice:
             self.lifetime.start(self._greet_later())
@@ -300,12 +302,12 @@ class CallSession:
             self.leg.let_go()
 
     def stream_end(self) -> StreamEnd:
-        """Returns why the last stream ended. Called when Twilio asks for the next TwiML."""
+        """Returns why the last media stream ended. Called when Twilio requests the next TwiML."""
         self.reattach.twiml_requested()
         return self.leg.stream_end(self.lifetime.ending if self.lifetime.over else None)
 
     def outcome(self, close: Close | None = None, skipped: int = 0) -> CallOutcome:
-        """Returns how the call ended, and how its connection ended."""
+        """Returns the outcome: how the call ended, and how its connection ended."""
         return CallOutcome(self.call, self.lifetime.reason, close, skipped, self.player.playout.underruns)
 
 
@@ -319,7 +321,9 @@ def _to_fallback(options: CallOptions, info: CallInfo, apologises: bool) -> str 
 
 
 async def _ours(work: Callable[[], Awaitable[None]]) -> None:
-    """Runs our own work beside a call. `work` is called here, because a task that is cancelled at once runs nothing."""
+    """Runs internal work during a call. `work` is a function and not a coroutine, because a task that is cancelled
+    before its first step runs no code.
+    """
     current_tool.set(OURS)
     await work()
 
@@ -365,7 +369,7 @@ def _write_header(
 
 
 def _screened(screening: Screening) -> dict[str, Any]:
-    """Returns the rules in the header that matter during the call."""
+    """Returns the screening rules for the header of the journal."""
     emergency = screening.emergency
     if emergency is None:
         return {"silent_s": screening.silent_s}
@@ -378,7 +382,7 @@ def _screened(screening: Screening) -> dict[str, Any]:
 
 
 def _described(consent: Consent, language: str, lines: list[tuple[str, bytes | None]]) -> dict[str, Any]:
-    """Returns the consent policy in the header: enough to follow it again."""
+    """Returns the consent policy for the header of the journal. A replay can apply this description."""
     kept = ("policy", "asks", "answer_s", "accept_key", "refuse_key", "on_refusal", "records_at_twilio",
             "requires_recording", "without_recording", "discloses_ai")  # fmt: skip
     heard = [{"text": text, "clip": None if clip is None else digest_of(clip)} for text, clip in lines]

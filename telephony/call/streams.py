@@ -1,4 +1,6 @@
-"""The media streams of one call: attaches each one, and passes the caller's audio, marks and keys to the parts."""
+"""The media streams of one call: attaches each stream, and passes the caller's audio, marks and keys to the parts of
+the call.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ __all__ = ["CallStreams"]
 
 
 class CallStreams:
-    """The `StreamListener` of a call's streams. The call outlives each of them: a later stream replaces a lost one."""
+    """The `StreamListener` of the media streams of one call. A call can have several streams, because a new stream
+    replaces a lost stream.
+    """
 
     def __init__(
         self,
@@ -66,8 +70,8 @@ class CallStreams:
         self._now = asyncio.get_running_loop().time
 
     def attach(self, stream: MediaStream, start: media_stream.Start, info: CallInfo | None = None) -> None:
-        """Uses this stream for the audio of the call, and closes an earlier one. `info` has the data of the stream, for
-        a call that began without one.
+        """Attaches this media stream to the call, and closes an earlier stream. `info` has the data from the stream,
+        for a call that began without a stream.
         """
         leg = self._leg
         self._reattach.attached()

@@ -1,12 +1,13 @@
-"""What a supervisor does in a live call: hang up, transfer, decide on tools, and take over the voice of the agent.
+"""The commands of a supervisor in a live call: hang up, transfer, decide on tool calls, and speak in place of the
+agent.
 
-A take-over has a fixed order. First the agent is interrupted, and its answer is truncated at what the caller has heard.
-Then the responses are paused, and the server has to agree. After that the supervisor's audio is played. It is never
-queued behind an answer of the agent, and its marks belong to no item of the model. The model hears the caller during
-the whole take-over. At the end a message tells the model what the supervisor has said. Then the responses are resumed,
-and the model continues.
+A take-over has a fixed order. First the agent is interrupted, and its answer is truncated at the position that the
+caller has heard. Then the responses are paused, and the server must confirm the pause. After that the audio of the
+supervisor is played. This audio is never queued after an answer of the agent, and its marks belong to no item of the
+model. The model hears the caller during the whole take-over. At the end a message tells the model what the supervisor
+has said. Then the responses are resumed, and the model continues.
 
-The journal has each command as a `control` record, and the supervisor's audio, so that a replay repeats both.
+The journal has each command as a `control` record, and the audio of the supervisor, so a replay repeats both.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ __all__ = ["Supervision", "TakeOver"]
 log = logging.getLogger(__name__)
 
 _AGREE_S = 3.0
-"""The maximum time in seconds until the server has to agree to a pause of the responses."""
+"""The maximum time in seconds until the server must confirm the pause of the responses."""
 _LAST_WORDS_S = 1.0
 _NOTE = (
     "A member of staff took over your voice for a while and spoke with the caller. You heard the caller, and not the "
@@ -60,11 +61,11 @@ class TakeOver(Enum):
 
     NONE = auto()
     BEGINNING = auto()
-    """The agent was interrupted, and the server has not agreed to be silent."""
+    """The agent was interrupted, and the server has not confirmed the pause of the responses."""
     LIVE = auto()
     """The caller hears the supervisor."""
     AWAY = auto()
-    """The supervisor's connection was lost. The caller hears a filler."""
+    """The connection of the supervisor was lost. The caller hears a filler."""
     ENDING = auto()
 
 
@@ -115,22 +116,24 @@ class Supervision:
     # --- single commands -----------------------------------------------------------------------------------------
 
     async def hang_up(self) -> None:
-        """Ends the call at once. If a supervisor speaks, the call ends after the last words of the supervisor."""
+        """Ends the call immediately. If a supervisor is speaking, the call ends after the last words of the
+        supervisor.
+        """
         await self._commands.run("supervisor.hang_up", self._hang_up())
 
     async def transfer(self, target: str, number: str, *, warm: bool) -> str:
-        """Transfers the caller to `number` at once. `target` is the name of the number. `warm` means that the called
-        person first hears who is calling, and accepts or declines. Returns the result in words. If the transfer fails,
-        the agent or the supervisor continues the call.
+        """Transfers the caller to `number` immediately. `target` is the name of the number. If `warm` is True, the
+        called person first hears who is calling, and accepts or declines. Returns the result as text. If the transfer
+        fails, the agent or the supervisor continues the call.
 
         Raises:
-            CallError: a transfer is going on.
+            CallError: another transfer is in progress.
         """
         work = self._transfer(target, number, warm=warm)
         return await self._commands.run("supervisor.transfer", work, target=target, warm=warm)
 
     async def say(self, words: str) -> bool:
-        """Lets the agent say these words. Returns whether the caller heard them to their end.
+        """Lets the agent say these words. Returns whether the caller heard the words to their end.
 
         Raises:
             CallError: a supervisor has taken over the call.
@@ -140,13 +143,13 @@ class Supervision:
         return await self._commands.run("supervisor.say", self._say(words), words=words)
 
     async def approve(self, call_id: str) -> None:
-        """Approves a tool call that waits. An unknown id changes nothing."""
+        """Approves a tool call that waits for approval. An unknown id has no effect."""
         work = self._conversation.session.approve_tool_call(call_id)
         self._conversation.waiting_tools.pop(call_id, None)
         await self._commands.run("supervisor.approve", work, call_id=call_id)
 
     async def reject(self, call_id: str, message: str | None = None) -> None:
-        """Rejects a tool call that waits. The model gets the message. An unknown id changes nothing."""
+        """Rejects a tool call that waits for approval. The model gets `message`. An unknown id has no effect."""
         work = self._conversation.session.reject_tool_call(call_id, rejection_message=message)
         self._conversation.waiting_tools.pop(call_id, None)
         await self._commands.run("supervisor.reject", work, call_id=call_id, message=message)
@@ -176,12 +179,12 @@ class Supervision:
     # --- taking over ---------------------------------------------------------------------------------------------
 
     async def take_over(self) -> None:
-        """Stops the agent, so that `hear` plays the voice of the supervisor in its place. Returns when the model's
-        server has agreed to the pause of the responses.
+        """Stops the agent, so `hear` can play the voice of the supervisor in place of the agent. Returns when the
+        server of the model has confirmed the pause of the responses.
 
         Raises:
-            CallError: a supervisor has taken over the call already, the model is not connected, or its server did not
-                agree. The agent then speaks again.
+            CallError: a supervisor has already taken over the call, the model is not connected, or its server did not
+                confirm the pause. The agent then speaks again.
         """
         if self.state is not TakeOver.NONE:
             raise CallError("Another supervisor has taken over this call.")
@@ -208,7 +211,7 @@ class Supervision:
 
     def hear(self, ulaw: bytes) -> None:
         """Plays a piece of the supervisor's voice to the caller (mu-law, 8 kHz, any length). Audio that the caller
-        would hear more than 250 ms later is dropped. Nothing is played unless `state` is `LIVE`.
+        would hear more than 250 ms later is dropped. Plays nothing unless `state` is `LIVE`.
         """
         if self.state is not TakeOver.LIVE or self._leg.stream is None or self._transferring:
             return
@@ -222,8 +225,9 @@ class Supervision:
             self.voice(piece, self._part)
 
     def voice(self, ulaw: bytes, part: str) -> None:
-        """Plays this audio (mu-law, 8 kHz) now, as the next samples of the part `part`, and writes it to the journal. A
-        part is speech without a gap."""
+        """Plays audio (mu-law, 8 kHz) immediately after the earlier samples of the same `part`, and writes the audio to
+        the journal. A part is speech without a gap.
+        """
         if self.state is not TakeOver.LIVE:
             return
         if part != self._part:
@@ -234,7 +238,7 @@ class Supervision:
         self._player.play_voice(self._part, ulaw)
 
     async def away(self) -> None:
-        """Registers that the supervisor's connection was lost. The caller hears a filler."""
+        """Registers that the connection of the supervisor was lost. The caller hears a filler."""
         if self.state is TakeOver.LIVE:
             self.state = TakeOver.AWAY
             self._commands.done("supervisor.away")
@@ -250,7 +254,9 @@ class Supervision:
             self._stop_filling()
 
     async def hand_back(self, said: str = "") -> None:
-        """Gives the call back to the agent, which continues. `said` is what the supervisor has told the caller."""
+        """Gives the call back to the agent, which continues. `said` has the words that the supervisor said to the
+        caller.
+        """
         if self.state in (TakeOver.LIVE, TakeOver.AWAY):
             await self._commands.run("supervisor.hand_back", self._hand_back(said), said=said)
 
@@ -262,7 +268,7 @@ class Supervision:
         await self._resume()
 
     async def _tell(self, note: str) -> None:
-        """Sends the model a note. The model answers the note when it is able to."""
+        """Sends a note to the model. The model answers the note as soon as a response is possible."""
         content: list[Any] = [{"type": "input_text", "text": note}]
         try:
             await self._conversation.session.send_message({"type": "message", "role": "system", "content": content})

@@ -1,4 +1,6 @@
-"""Transfers of the caller: cold (dial at once), or warm (the person called hears a summary and accepts first)."""
+"""Transfers of the caller. In a cold transfer the target is dialled immediately. In a warm transfer the called person
+first hears a summary and accepts.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ _IS_BACK = "The caller is back with you and knows nothing of this: say so, and o
 
 @dataclass(slots=True)
 class TransferAttempt:
-    """A transfer that was tried. `result` is the text for the model; empty if the call ended meanwhile."""
+    """An attempt to transfer the caller. `result` is the text for the model. The text is empty if the call ended during
+    the attempt.
+    """
 
     target: str
     warm: bool
@@ -66,7 +70,7 @@ class _SecondLeg:
 
 
 class Transfers:
-    """The transfers of one call, one at a time."""
+    """The transfers of one call. Only one transfer can be in progress."""
 
     def __init__(
         self,
@@ -104,13 +108,13 @@ class Transfers:
         self._busy = False
 
     async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str:
-        """Transfers the caller to `number`, known as `name`. Returns the result in words for the model.
+        """Transfers the caller to `number`, which has the name `name`. Returns the result as text for the model.
 
-        In a `warm` transfer the called person hears `summary`, and accepts or declines. After a successful transfer the
+        In a warm transfer the called person hears `summary`, and accepts or declines. After a successful transfer the
         call is over.
 
         Raises:
-            CallError: another transfer is going on.
+            CallError: another transfer is in progress.
         """
         if self._busy:
             raise CallError("The caller is being transferred already.")
@@ -147,7 +151,8 @@ class Transfers:
             if (failure := await leg.send_away("transfer", document)) is not None:
                 return f"{name} was not called: {failure}."
             if addresses is None or not await leg.back(_RING_S + _MARGIN_S):
-                # Twilio reported no answer. But the phone no longer rings and the caller is not back: they talk.
+                # Twilio reported no answer. But the phone does not ring any more, and the caller is not back. Therefore
+                # the two people talk.
                 return self._transferred()
         finally:
             self._target = ""
@@ -155,17 +160,17 @@ class Transfers:
         return f"{name} did not take the call: {_DIAL_FAILURES.get(status, status)}. {_IS_BACK}"
 
     def dialled(self, status: CallStatus) -> None:
-        """Handles a status of the leg that a cold transfer calls. It may come late, and twice."""
+        """Handles a status of the leg that a cold transfer dials. Twilio may send the status late and twice."""
         if not self._target or status.call_sid in self._ended_legs:
             return
         if status.status in ("in-progress", "completed"):
             self._transferred()
         elif status.ended and self._leg.stream is None:
-            # If the caller is still there, Twilio asks for the next TwiML at once.
+            # If the caller is still connected, Twilio requests the next TwiML immediately.
             self._reattach.expect(_MARGIN_S, EndReason.HUNG_UP)
 
     def dial_ended(self, result: DialResult) -> None:
-        """Handles the result of the `<Dial>`."""
+        """Handles the result of the `<Dial>` of a cold transfer."""
         self._result = result
         self._ended_legs.add(result.dial_call_sid)
         if result.connected and self._target:
@@ -236,7 +241,7 @@ class Transfers:
             second.changed.clear()
 
     async def _join(self, second: _SecondLeg) -> None:
-        """The person called waits in the conference: bring the caller."""
+        """Moves the caller into the conference in which the called person waits."""
         document = twiml.conference(second.conference, end_on_exit=True)
         failure = await self._leg.send_away("conference", document)
         if failure is None:
@@ -245,7 +250,9 @@ class Transfers:
             second.transfer.fail(failure)
 
     def leg_key(self, leg_id: str, key: str) -> str | None:
-        """Returns the TwiML for a second leg on which a key was pressed; None if this call has no such leg."""
+        """Handles a key that was pressed on a second leg. Returns the next TwiML of this leg, or None if this call has
+        no such leg.
+        """
         second = self._second
         if second is None or second.leg_id != leg_id:
             return None
@@ -268,7 +275,7 @@ class Transfers:
         return True
 
     async def close(self) -> None:
-        """Hangs up a second leg that has not been joined. Idempotent."""
+        """Hangs up a second leg that has not been joined with the caller. Idempotent."""
         second, self._second = self._second, None
         control = self._control
         if second is None or not second.call_sid or second.transfer.state is LegState.JOINED or control is None:

@@ -1,4 +1,4 @@
-"""The language of one call, which may change during the call."""
+"""The language of one call. The language may change during the call."""
 
 from __future__ import annotations
 
@@ -9,37 +9,43 @@ __all__ = ["Wording", "voice_of"]
 
 
 class Wording:
-    """The fixed texts and clips of one call. Everything that is said after a change of `locale` is in its language."""
+    """The fixed texts and clips of one call. After a change of `locale`, all texts and clips are in the new
+    language.
+    """
 
     def __init__(self, locale: Locale) -> None:
         self.locale = locale
 
     def clip(self, name: str) -> bytes:
-        """A clip (mu-law, 8 kHz)."""
+        """Returns a clip (mu-law, 8 kHz)."""
         return self.locale.clips[name]
 
     def text(self, name: str, **values: str) -> str:
-        """A text that Twilio says."""
+        """Returns a text that Twilio says."""
         return self.locale.text(name, **values)
 
     @property
     def voice(self) -> Voice:
-        """The voice of `<Say>`."""
+        """The voice of the TwiML verb `<Say>`."""
         return voice_of(self.locale)
 
     def introduction(self, caller: str, agent: str) -> str:
-        """Returns the introduction of a call without a summary: who calls, and who has spoken with the caller. An empty
-        number is not shown.
+        """Returns the introduction of a transferred call without a summary: who calls, and which agent has spoken with
+        the caller. An empty number is left out.
         """
         comes = self.text("comes_from", number=" ".join(caller)) if caller else self.text("comes_from_hidden")
         return f"{comes} {self.text('spoke_with', agent=agent or self.text('assistant'))}"
 
     def instructions(self, given: str) -> str:
-        """Instructions for the model. Our own English instructions are replaced by the instructions of the language."""
+        """Returns instructions for the model. The English instructions of this package are replaced by those of the
+        language.
+        """
         own = english().instructions
         return next((self.locale.instructions[name] for name, text in own.items() if text == given), given)
 
 
 def voice_of(locale: Locale) -> Voice:
-    """Returns the voice of `<Say>` in a language. In the English that ships, it is the voice of the account."""
+    """Returns the voice of `<Say>` for a language. For the built-in English, the result is the default voice of the
+    Twilio account.
+    """
     return DEFAULT_VOICE if locale is english() else Voice(locale.say_language, locale.say_voice)

@@ -1,1 +1,1 @@
-"""The caller's leg at Twilio: which stream it is on, what follows a stream that ended, and a second leg."""
+"""The caller's leg at Twilio: its media stream, the TwiML after a media stream, and the second leg of a transfer."""

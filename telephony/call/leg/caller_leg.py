@@ -1,4 +1,4 @@
-"""The caller's leg at Twilio: which stream it is on, redirects, the wait for the next stream, and hanging up."""
+"""The caller's leg at Twilio: its media stream, redirects, the wait for the next media stream, and hanging up."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ __all__ = ["GONE", "CallerLeg", "Rescue"]
 log = logging.getLogger(__name__)
 
 GONE = "the caller has hung up"
-"""The failure of a redirect after the caller hung up."""
+"""The error text of a redirect that failed because the caller hung up."""
 _STOP_S = 5.0
-"""How long after a redirect the stream's `stop` may take."""
+"""The maximum time in seconds between a redirect and the `stop` message of the media stream."""
 _HANG_UP_S = 5.0
 
 
 Rescue = Callable[[CallInfo, bool], str | None]
-"""Makes the TwiML for a call that cannot continue. The second argument: whether the caller has heard no apology yet."""
+"""A function that returns the TwiML for a call that the agent cannot continue, or None. The second argument is True if
+the caller has heard no apology yet.
+"""
 
 
 def _no_rescue(info: CallInfo, apologises: bool) -> str | None:
@@ -35,10 +37,11 @@ def _no_rescue(info: CallInfo, apologises: bool) -> str | None:
 
 
 class CallerLeg:
-    """The stream that the caller is on, or the reason why there is none.
+    """The caller's leg: the media stream that carries the leg, or the reason why no media stream carries the leg.
 
-    While `away` is set, we have sent the caller elsewhere, and a `stop` does not end the call. `report` is called at
-    each change: with None for a new stream, else with the end of the stream.
+    `away` is set while a redirect has moved the caller to other TwiML. A `stop` message then does not end the call.
+    `report` is called at each change: with None for a new media stream, and with a `StreamEnd` for the end of a media
+    stream.
     """
 
     def __init__(
@@ -68,31 +71,37 @@ class CallerLeg:
 
     @property
     def parties(self) -> Parties:
-        """The caller's number and ours."""
+        """The number of the caller and the number of this application."""
         return self.info.parties(self._own_number)
 
     def rescue(self, *, apologises: bool = False) -> str | None:
-        """Returns the TwiML for the caller when we cannot continue the call. None means that there is none.
-        `apologises` means that the caller has heard no apology yet.
+        """Returns the TwiML for a caller whose call cannot continue, or None if there is no such TwiML. `apologises` is
+        True if the caller has heard no apology yet.
         """
         return self._rescue(self.info, apologises)
 
     def offer(self) -> None:
-        """Registers that Twilio gets TwiML that opens a new stream. It asks for TwiML only after a stream has ended."""
+        """Registers that Twilio gets TwiML that opens a new media stream. Twilio requests TwiML only after a media
+        stream has ended.
+        """
         self.offered += 1
         self._offered_at = asyncio.get_running_loop().time()
 
     def is_stale(self, stream: MediaStream) -> bool:
-        """Returns whether this stream ended before it was admitted: it is older than the last offer of a new stream."""
+        """Returns whether this media stream started before the last offer of a new stream. Such a stream has already
+        ended at Twilio.
+        """
         return self._offered_at is not None and stream.opened_at < self._offered_at
 
     @property
     def is_lost(self) -> bool:
-        """Whether the next stream replaces a lost one. The lost stream may still seem open."""
+        """Whether the next media stream replaces a lost stream. The connection of the lost stream may still be open."""
         return self.stream is not None or (self.away is not None and self.away.why in ("lost", "stalled"))
 
     def attach(self, stream: MediaStream) -> MediaStream | None:
-        """Sets the stream that the caller is on. Returns the stream before it, if that is still open."""
+        """Sets the media stream that carries the caller's leg. Returns the previous media stream if its connection is
+        still open.
+        """
         self.reattached += self.is_lost
         before, self.stream = self.stream, stream
         self.had_stream = True
@@ -104,7 +113,9 @@ class CallerLeg:
         return before
 
     def stream_end(self, ending: Ending | None) -> StreamEnd:
-        """Returns why the last stream ended. `ending` is the end of the call, if it has ended."""
+        """Returns why the last media stream ended. `ending` is the end of the call, or None if the call has not
+        ended.
+        """
         if self.away is not None:
             return replace(self.away, offered=self.offered)
         if ending is None:
@@ -112,7 +123,7 @@ class CallerLeg:
         return self.end_of_call(ending)
 
     def end_of_call(self, ending: Ending) -> StreamEnd:
-        """Returns why the last stream ended, if the call ended with it."""
+        """Returns why the last media stream ended, for a media stream that ended because the call ended."""
         return end_of_call(ending, reattached=self.reattached, document=self.rescue())
 
     def detach(self) -> None:
@@ -121,13 +132,14 @@ class CallerLeg:
         self._detached.set()
 
     def leave(self, why: Why, twiml: str | None = None) -> None:
-        """Registers that the caller leaves our stream, and the TwiML that follows."""
+        """Registers that the caller leaves the media stream for the reason `why`, and the TwiML that follows."""
         self.away = StreamEnd(why, self.reattached, twiml)
         self._report(self.away)
 
     async def send_away(self, why: Why, twiml: str) -> str | None:
-        """Continues the caller's leg with `twiml`. Returns None when the stream has ended, else the reason of the
-        failure."""
+        """Continues the caller's leg with `twiml`. Returns None when the media stream has ended, or the reason why the
+        redirect failed.
+        """
         self.leave(why, twiml)
         failure = await self._leave(twiml)
         if failure is None or self.stream is None:
@@ -142,7 +154,7 @@ class CallerLeg:
         if self.stream is None:
             return "the caller is not on the line"
         if self._control is None:
-            # Twilio asks the action of <Connect> what comes next, and gets the document.
+            # Twilio requests the `action` URL of `<Connect>` after the media stream, and gets the document.
             self.stream.connection.close(1000)
         elif (failure := await self.redirect(twiml)) is not None:
             return failure
@@ -154,7 +166,9 @@ class CallerLeg:
         return None
 
     async def redirect(self, twiml: str) -> str | None:
-        """Continues the call with `twiml` by Twilio's REST API. Returns the reason of a failure, else None."""
+        """Continues the call with `twiml` by a request to Twilio's REST API. Returns the reason of a failure, or
+        None.
+        """
         if self._control is None:
             return "there is no way to ask Twilio for it"
         try:
@@ -169,7 +183,9 @@ class CallerLeg:
         return None
 
     async def back(self, within_s: float) -> bool:
-        """Waits for the caller's next stream. Returns whether it came in time."""
+        """Waits at most `within_s` seconds for the caller's next media stream. Returns whether the stream started in
+        this time.
+        """
         try:
             async with asyncio.timeout(within_s):
                 await self.attached.wait()
@@ -178,7 +194,9 @@ class CallerLeg:
         return True
 
     async def hang_up(self) -> None:
-        """Ends the call by Twilio's REST API. Without the API, close the stream."""
+        """Ends the call by a request to Twilio's REST API. If the REST API is not configured, closes the media
+        stream.
+        """
         if self._control is not None:
             try:
                 async with asyncio.timeout(_HANG_UP_S):
@@ -188,6 +206,6 @@ class CallerLeg:
         self.let_go()
 
     def let_go(self) -> None:
-        """Closes the stream. Twilio then asks for the next TwiML."""
+        """Closes the media stream. Twilio then requests the next TwiML."""
         if self.stream is not None:
             self.stream.connection.close(1000)

@@ -1,4 +1,4 @@
-"""The fallback number, which takes calls that cannot continue."""
+"""The fallback number: a phone number that takes calls that the agent cannot continue."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ log = logging.getLogger(__name__)
 
 
 AFTER_FALLBACK = "fallback"
-"""The query parameter of the address after a `<Dial>` to the fallback number."""
+"""The query parameter in the `action` URL of a `<Dial>` to the fallback number."""
 
 
 def after_fallback(after_dial: str) -> str:
-    """Returns the address that Twilio requests when the fallback number was dialled. If it did not answer, the caller
-    is told.
+    """Returns the URL that Twilio requests after the call to the fallback number has ended. If the fallback number did
+    not answer, the response is a spoken apology.
     """
     return f"{after_dial}?{AFTER_FALLBACK}=1"
 
 
 def fallback_for(parties: Parties, number: str | None) -> Destination | None:
-    """Returns the destination of TELEPHONY_FALLBACK_NUMBER for this caller; None if it is not set, or if Twilio would
-    refuse it.
+    """Returns the destination TELEPHONY_FALLBACK_NUMBER for this caller. Returns None if the setting is empty, or if
+    Twilio would refuse the destination.
     """
     if number is None:
         return None

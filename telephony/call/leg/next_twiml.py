@@ -1,8 +1,9 @@
-"""Decides the next TwiML after a media stream or a `<Dial>`: the answer to their `action`. Pure.
+"""Decides the next TwiML after a media stream or a `<Dial>`: the answer to the `action` request. Pure.
 
-Twilio opens no second stream by itself when one breaks. It asks the `action` what comes next, and the answer depends on
-why the stream ended. The process that held the stream writes the reason to the records, where another process that
-Twilio asks reads it. If the reason is unknown, the caller gets an apology and the fallback number, or the call ends.
+Twilio does not open a new media stream when a stream breaks. Twilio requests the `action` URL, and the answer depends
+on the reason why the stream ended. The process that had the stream writes the reason to the database, and any process
+that gets the request reads the reason from there. If the reason is unknown, the caller hears an apology and is
+connected to the fallback number, or the call ends.
 """
 
 from __future__ import annotations
@@ -15,32 +16,40 @@ from ..ending import Ending, EndReason
 __all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "Why", "after_dial", "after_stream", "end_of_call"]
 
 MAX_REATTACHED = 2
-"""How many lost streams of one call are replaced, and how many new streams are offered in a row without success."""
+"""The maximum number of lost media streams of one call that are replaced. Also the maximum number of offers of a new
+stream in a row without a stream.
+"""
 
 Why = Literal["goodbye", "lost", "stalled", "failed", "refused", "transfer", "digits", "conference"]
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEnd:
-    """The reason why a call's stream ended."""
+    """The end of a media stream: the reason, and the next TwiML."""
 
     why: Why
-    """`goodbye` means that we hung up. `lost` means that the socket broke. `stalled` means that no data moved. `failed`
-    means that we cannot continue (no model). `refused` means that the stream was not admitted. In all other cases we
-    sent the caller elsewhere, by `twiml`.
+    """The reason. `goodbye`: the agent hung up. `lost`: the connection broke. `stalled`: no data was transferred.
+    `failed`: the agent cannot continue. `refused`: the stream was not admitted. In all other cases this process
+    redirected the caller with `twiml`.
     """
     reattached: int = 0
-    """How many lost streams were replaced so far."""
+    """The number of lost media streams of the call that were replaced so far."""
     twiml: str | None = None
-    """The document for Twilio's next request."""
+    """The TwiML for the next request of Twilio."""
     offered: int = 0
-    """How many new streams were requested from Twilio since this one ended. None of them has started."""
+    """The number of times that Twilio got TwiML for a new media stream since this stream ended. No new stream has
+    started.
+    """
     instance: str = ""
-    """The process that has the call, if it is another one. A new stream has to go there."""
+    """The name of the process that has the call, if another process has the call. A new media stream must connect to
+    that process.
+    """
 
 
 def end_of_call(ending: Ending | None, *, reattached: int = 0, document: str | None = None) -> StreamEnd:
-    """Returns the reason why the stream of an ended call ended. `document` is the TwiML of a call that failed."""
+    """Returns the reason why the media stream of an ended call ended. `document` is the TwiML for a call that
+    failed.
+    """
     reason = None if ending is None else ending.reason
     if reason is EndReason.REFUSED:
         return StreamEnd("refused", reattached)
@@ -50,23 +59,25 @@ def end_of_call(ending: Ending | None, *, reattached: int = 0, document: str | N
 
 
 class StreamEnds(Protocol):
-    """The ends of streams in this process."""
+    """The ends of the media streams of this process."""
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Returns why this call's last stream ended. None means that the call had no stream here. A stream that still
-        seems open is lost, because Twilio requests TwiML only after a stream.
+        """Returns why the last media stream of this call ended, or None if this process had no stream of the call. A
+        stream that still seems open is reported as lost, because Twilio requests TwiML only after a stream has ended.
         """
 
     def knows(self, call_sid: str) -> bool:
-        """Returns whether the call is, or was recently, a call of this process, with or without a stream."""
+        """Returns whether the call is or recently was a call of this process. A call without a media stream counts,
+        too.
+        """
 
 
 Next = Literal["hang up", "new stream", "apologise", "document"]
 
 
 def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
-    """Decides the next TwiML after a media stream, from the reason why the stream ended. `call_ended` means that Twilio
-    says that the call is over.
+    """Decides the next TwiML after a media stream, from the reason why the stream ended. `call_ended` is True if Twilio
+    reports that the call is over.
     """
     if call_ended:
         return "hang up"  # the caller is gone
@@ -86,7 +97,9 @@ def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
 
 
 def after_dial(*, connected: bool, call_ended: bool, known: bool, offered: int = 0) -> Next:
-    """Returns the next TwiML after a cold transfer: the end after success, else a new stream to the agent."""
+    """Decides the next TwiML after a cold transfer. After a successful transfer the call ends. After a failed transfer
+    the caller gets a new media stream to the agent.
+    """
     if connected or call_ended:
         return "hang up"
     return "new stream" if known and offered < MAX_REATTACHED else "apologise"

@@ -1,8 +1,8 @@
-"""Replaces a lost media stream of a live call, or sends the caller to another place.
+"""Replaces a lost media stream of a live call. If no new stream is possible, connects the caller to the rescue TwiML.
 
-When Twilio finds a stream broken, it asks the `action` of `<Connect>` what comes next. It does not notice a dead socket
-that stays open. So where Twilio does not ask, its REST API redirects the caller to a new stream. Where no new stream is
-possible, the caller hears an apology and goes on to the rescue of the call.
+When Twilio finds that a stream is broken, Twilio requests the `action` URL of `<Connect>`. Twilio does not detect a
+dead connection that stays open. If Twilio sends no request, this module redirects the caller to a new stream with
+Twilio's REST API. If no new stream is possible, the caller hears an apology and then the rescue TwiML of the call.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ __all__ = ["Followed", "Reattach"]
 log = logging.getLogger(__name__)
 
 _ASK_S = 1.0
-"""How long Twilio gets to ask for the next TwiML after a stream broke."""
+"""The time in seconds in which Twilio should request the next TwiML after a broken stream."""
 _REDIRECT_S = 2.0
-"""How long a redirect by the REST API may take. The caller hears nothing meanwhile."""
+"""The maximum time in seconds of a redirect with the REST API. The caller hears silence during the redirect."""
 
 
 class Followed(Enum):
-    """What other processes have done about a call that lost its stream here."""
+    """The state of a call that lost its media stream in this process and that another process may have continued."""
 
     NO = "no"
     OFFERED = "offered"
-    """Another process requested a new stream from Twilio."""
+    """Another process sent Twilio TwiML for a new media stream."""
     TAKEN = "taken"
-    """Another process has the call's new stream."""
+    """Another process has the new media stream of the call."""
 
 
 class Reattach:
-    """Waits for the next media stream of one call, and replaces a lost one."""
+    """Waits for the next media stream of one call, and replaces a lost media stream."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Reattach:
         self._reason = EndReason.STREAM_LOST
 
     def expect(self, within_s: float, reason: EndReason) -> None:
-        """Ends the call with this reason if no stream comes in time."""
+        """Ends the call with this reason if no media stream starts within `within_s` seconds."""
         self._reason = reason
         self._timer.set(asyncio.get_running_loop().time() + within_s)
 
@@ -84,7 +84,7 @@ class Reattach:
         self._lifetime.end(self._reason)
 
     def attached(self) -> None:
-        """Stops waiting, because a stream was attached."""
+        """Stops the wait for a media stream. Called when a media stream was attached."""
         self.close()
         self._requested.set()
 
@@ -93,19 +93,21 @@ class Reattach:
         self._requested.set()
 
     def detach(self) -> None:
-        """Detaches the stream, which is gone. Audio that the caller has not heard waits for the next stream."""
+        """Detaches the media stream, whose connection has ended. Audio that the caller has not heard is kept for the
+        next media stream.
+        """
         self._leg.detach()
         self._player.detach()
         self._pacing.away()
 
     def lost(self) -> None:
-        """Waits for a new stream, because the last one broke. It is detached already."""
+        """Starts the wait for a new media stream after the last stream broke. The broken stream must be detached."""
         log.warning("Call %s lost its stream; it waits for another.", self._leg.info.sid)
         self._leg.leave("lost")
         self._lifetime.start(self._replace(None))
 
     async def stalled(self) -> None:
-        """Replaces a stream that is open but dead."""
+        """Replaces a media stream whose connection is open but transfers no data."""
         stream = self._leg.stream
         if stream is None or self._lifetime.over:
             return

@@ -1,7 +1,7 @@
-"""The second leg of a warm transfer as a state machine: called, briefed, accepted by key, joined. Pure.
+"""The state machine of the second leg in a warm transfer: called, briefed, accepted by key, joined. Pure.
 
-Only an accepting key joins caller and second leg. A voicemail hears the briefing and presses no key, and the caller
-stays on our stream meanwhile.
+The caller and the second leg are joined only after the called person has pressed the accepting key. A voicemail presses
+no key. The caller stays on the media stream until then.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class LegState(Enum):
 
 
 class WarmTransfer:
-    """The state of one warm transfer. Late and repeated inputs change nothing.
+    """The state of one warm transfer. Late and repeated inputs do not change the state.
 
-    `failure` is the reason of a failed transfer, in words for the model.
+    `failure` is the reason why the transfer failed, as text for the model.
     """
 
     def __init__(self, now: float, *, ring_s: float = 30.0, brief_s: float = 45.0) -> None:
@@ -46,7 +46,7 @@ class WarmTransfer:
         return self.state not in (LegState.CALLING, LegState.BRIEFING)
 
     def status(self, status: str, now: float) -> None:
-        """Handles Twilio's status of the second leg."""
+        """Handles a status of the second leg that Twilio reported."""
         if status == "in-progress" and self.state is LegState.CALLING:
             self.state = LegState.BRIEFING
             self.deadline = now + self._brief_s
@@ -54,7 +54,9 @@ class WarmTransfer:
             self.fail(_FAILURES[status])
 
     def key(self, key: str) -> bool:
-        """Handles a key of the second leg. `""`: no key was pressed in time. Returns whether to join the legs."""
+        """Handles a key that was pressed on the second leg. An empty `key` means that no key was pressed in time.
+        Returns whether the two legs must be joined.
+        """
         if self.decided:
             return self.state is LegState.ACCEPTED and key == ACCEPT
         if key != ACCEPT:

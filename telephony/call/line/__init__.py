@@ -1,1 +1,1 @@
-"""The phone line: what Twilio sends, what goes to Twilio and when, and what the caller has heard."""
+"""The phone line: the messages from Twilio, the audio that is sent to Twilio, and how much the caller has heard."""

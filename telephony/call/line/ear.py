@@ -1,8 +1,8 @@
-"""Measures latencies at the caller's ear. Pure.
+"""Measures latencies as the caller hears them. Pure.
 
-All times are seconds on the clock of the caller's frames (`media.timestamp`). `Playhead` gives the time at which a
-sample is heard on the same clock. The beginning and the end of the caller's voice are found by loud frames. The model's
-events come later, because the model waits for silence.
+All times are in seconds on the clock of the caller's frames (`media.timestamp`). `Playhead` computes on the same clock
+when the caller hears a sample. Loud frames show the start and the end of the caller's voice. The speech events of the
+model come later, because the model waits for silence before it reports the end of speech.
 """
 
 from __future__ import annotations
@@ -16,29 +16,31 @@ __all__ = ["Ear", "Latency", "LatencyKind"]
 
 FRAME_S = 0.020
 _WINDOW = 750
-"""The frames that are remembered: 15 s."""
+"""The number of frames that are stored (15 s)."""
 _LOUD = 31.6
-"""A frame is loud if it is within 30 dB of the loudest frame."""
+"""A frame is loud if its level is at least the level of the loudest frame divided by this number (30 dB)."""
 _NOISE = 60
-"""A level (of 32,767) below which nothing is loud."""
+"""The minimum level of a loud frame, on a scale to 32,767."""
 _PAUSE_S = 0.3
-"""A longer pause divides two utterances."""
+"""The length of a pause, in seconds, that separates two utterances."""
 
 
 class LatencyKind(StrEnum):
     """The kinds of latency. The values are the names in metrics and spans."""
 
     FIRST_WORD = "first_word"
-    """The time from the start of the media stream to the first sound of the agent."""
+    """The time from the start of the media stream until the caller hears the first sound of the agent."""
     RESPONSE = "response"
-    """The time from the end of the caller's voice to the first sound of the answer."""
+    """The time from the end of the caller's speech until the caller hears the first sound of the answer."""
     BARGE_IN = "barge_in"
-    """The time from the start of the caller's voice to the silence of the agent."""
+    """The time from the start of the caller's speech until the agent is silent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """A measured latency of `seconds`, which ended at `at_s` on the clock of the caller's frames."""
+    """A measured latency of `seconds` seconds. The measured interval ended at `at_s` on the clock of the caller's
+    frames.
+    """
 
     kind: LatencyKind
     seconds: float
@@ -46,7 +48,7 @@ class Latency:
 
 
 class Ear:
-    """Measures the latencies of one call, and passes each to `on_latency`."""
+    """Measures the latencies of one call, and calls `on_latency` with each latency."""
 
     def __init__(self, on_latency: Callable[[Latency], None] = lambda latency: None) -> None:
         self.on_latency = on_latency
@@ -56,27 +58,29 @@ class Ear:
         self._has_spoken = False
 
     def stream_started(self) -> None:
-        """Starts again, because a media stream with its own clock has started."""
+        """Resets the measurement. Called when a media stream with a new clock starts."""
         self._levels.clear()
         self._voice_ended = None
 
     def frame(self, stamp_s: float, level: int) -> None:
-        """Handles a frame of the caller: the time of its first sample, and its level (root mean square)."""
+        """Handles a frame of the caller. `stamp_s` is the time of the first sample in seconds, `level` is the root mean
+        square of the samples.
+        """
         self._levels.append((stamp_s, level))
 
     def speech_started(self) -> None:
-        """Registers that the model reports the beginning of the caller's speech."""
+        """Registers that the model reported the start of the caller's speech."""
         self._speech_began = self._onset()
         self._voice_ended = None
 
     def speech_stopped(self) -> None:
-        """Registers that the model reports the end of the caller's speech."""
+        """Registers that the model reported the end of the caller's speech."""
         loud = self._threshold()
         spoken = [stamp for stamp, level in self._levels if level >= loud and stamp >= self._speech_began]
         self._voice_ended = spoken[-1] + FRAME_S if spoken else None
 
     def heard(self, at_s: float, *, is_clip: bool) -> None:
-        """Registers that the first sample of an answer or of a clip is heard at this time."""
+        """Registers that the caller hears the first sample of an answer or of a clip at the time `at_s`."""
         if not self._has_spoken:
             self._has_spoken = True
             self._measured(LatencyKind.FIRST_WORD, 0.0, at_s)
@@ -85,7 +89,7 @@ class Ear:
             self._voice_ended = None
 
     def silenced(self, at_s: float) -> None:
-        """Registers that the caller's voice stopped the agent, who is silent from this time on."""
+        """Registers that the caller interrupted the agent, and that the agent is silent from the time `at_s` on."""
         self._measured(LatencyKind.BARGE_IN, self._speech_began, at_s)
 
     def _measured(self, kind: LatencyKind, from_s: float, at_s: float) -> None:
@@ -95,7 +99,7 @@ class Ear:
         return max(_NOISE, max((level for _, level in self._levels), default=0) / _LOUD)
 
     def _onset(self) -> float:
-        """Returns the start of the last utterance: its first loud frame."""
+        """Returns the start of the last utterance of the caller, which is the time of its first loud frame."""
         loud, onset = self._threshold(), None
         for stamp, level in reversed(self._levels):
             if onset is not None and onset - stamp > _PAUSE_S:

@@ -1,8 +1,8 @@
-"""Lets people listen to both sides of a call at the times at which the caller and the agent hear them. A slow listener
-loses audio, and does not slow down the call.
+"""Lets other people listen to both sides of a call at the time at which the caller and the agent hear the audio. If a
+listener is slow, audio for this listener is dropped, and the call is not delayed.
 
-With each frame of the caller a listener gets an equally long piece of the agent's side. When the buffer at Twilio is
-cleared, the audio that was sent and not heard yet is dropped here, too.
+With each frame of the caller, a listener gets an equally long piece of the agent's audio. When the buffer at Twilio is
+cleared, this module also drops the audio that was sent and not heard.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ from realtime_core.audio import g711
 __all__ = ["Listener", "Monitor"]
 
 _MAX_SENT = 3 * 8000
-"""The maximum length of the sent audio that waits, in samples. Playout sends audio at most 2 s before it is heard."""
+"""The maximum number of samples (3 s) of sent audio that are stored. Audio is sent at most 2 s before the caller hears
+the audio.
+"""
 _MAX_WAITING = 100
-"""The maximum number of pieces that wait for a listener (2 s). Then the oldest pieces are dropped."""
+"""The maximum number of pieces (2 s) that wait for a listener. If there are more pieces, the oldest pieces are
+dropped.
+"""
 _SILENCE = b"\xff"
 
 
 class Listener:
-    """One person who listens. An async iterator of pieces of stereo PCM (16 bits, 8 kHz). Left: the caller. Right: what
-    the caller hears."""
+    """A person who listens to the call. The object is an async iterator of pieces of stereo PCM (16 bits, 8 kHz). The
+    left channel has the caller. The right channel has the audio that the caller hears.
+    """
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -43,7 +48,7 @@ class Listener:
         self._filled.set()
 
     def end(self) -> None:
-        """The call is over."""
+        """Ends the iteration, because the call has ended."""
         self._ended = True
         self._filled.set()
 
@@ -51,7 +56,7 @@ class Listener:
         return self
 
     async def __anext__(self) -> bytes:
-        """Returns all pieces that wait, joined into one."""
+        """Returns all pieces that wait, joined into one piece."""
         while not self._waiting:
             if self._ended:
                 raise StopAsyncIteration
@@ -63,7 +68,7 @@ class Listener:
 
 
 class Monitor:
-    """The listeners of one call. Without listeners it does nothing."""
+    """The listeners of one call. Without listeners the methods do nothing."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
@@ -75,7 +80,9 @@ class Monitor:
 
     @contextmanager
     def listen(self, unheard: bytes = b"") -> Iterator[Listener]:
-        """Listens in this block. `unheard` is what was sent before and is not heard yet."""
+        """Adds a listener during this block. `unheard` is the audio that was sent before the block and that the caller
+        has not heard yet.
+        """
         if not self._listeners:
             self._sent[:] = unheard[:_MAX_SENT]
         listener = Listener()
@@ -86,7 +93,7 @@ class Monitor:
             self._listeners.remove(listener)
 
     def frame(self, ulaw: bytes, *, hidden: bool = False) -> None:
-        """Adds a frame of the caller (mu-law, 8 kHz). `hidden` means that the frame belongs to a secret part, and
+        """Adds a frame of the caller (mu-law, 8 kHz). If `hidden` is True, the frame belongs to a secret part, and
         listeners get silence.
         """
         if not self._listeners:
@@ -104,7 +111,7 @@ class Monitor:
             listener.put(data)
 
     def sent(self, ulaw: bytes, *, hidden: bool = False) -> None:
-        """Adds audio that was sent to the caller (mu-law, 8 kHz). `hidden` means that the audio belongs to a secret
+        """Adds audio that was sent to the caller (mu-law, 8 kHz). If `hidden` is True, the audio belongs to a secret
         part, and listeners get silence.
         """
         if self._listeners:
@@ -112,10 +119,10 @@ class Monitor:
             del self._sent[: max(0, len(self._sent) - _MAX_SENT)]
 
     def cleared(self) -> None:
-        """Drops the audio that was sent and not heard yet."""
+        """Drops the audio that was sent and that the caller has not heard."""
         self._sent.clear()
 
     def close(self) -> None:
-        """The call is over."""
+        """Ends all listeners, because the call has ended."""
         for listener in self._listeners:
             listener.end()

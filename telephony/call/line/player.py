@@ -1,4 +1,6 @@
-"""Plays the model's audio to the caller: transcodes it, and sends it at the times that `Playout` decides."""
+"""Plays the audio of the model to the caller: converts the audio, and sends the audio at the times that `Playout`
+decides.
+"""
 
 from __future__ import annotations
 
@@ -33,26 +35,26 @@ log = logging.getLogger(__name__)
 
 _SAMPLES_PER_MS = 8
 _MAX_QUEUED = 15 * 60 * 8000
-"""A quarter of an hour of unheard audio. Later audio is dropped."""
+"""The maximum number of samples (15 minutes) of audio that the caller has not heard. More audio is dropped."""
 
 _MAX_FIRST_SAMPLES = 100
 
 
 class Heard(Enum):
-    """Whether the caller heard something to its end."""
+    """The ways in which a playback can end: whether the caller heard all of the audio."""
 
     HEARD = auto()
     INTERRUPTED = auto()
     """The caller spoke."""
     NOT_CONFIRMED = auto()
-    """No mark confirmed it in time."""
+    """No mark from Twilio confirmed in time that the caller heard the audio."""
     NOT_SAID = auto()
-    """The model did not say it."""
+    """The model did not say the requested text."""
 
 
 @dataclass(slots=True)
 class _Bed:
-    """A sound under the speech; `sent` samples of it so far."""
+    """A background sound under the speech. `sent` is the number of samples that were sent so far."""
 
     digest: str
     loop: Loop
@@ -60,15 +62,17 @@ class _Bed:
 
 
 class LinePlayer:
-    """Plays to the attached media stream. Without a stream, it keeps the audio for the next one.
+    """Plays audio to the attached media stream. Without a media stream, the player keeps the audio for the next stream.
 
-    `passthrough` means that the model sends mu-law at 8 kHz, and its audio is not transcoded.
+    If `passthrough` is True, the model sends mu-law at 8 kHz, and the player does not convert the audio.
     """
 
     on_sound: Callable[[float], None] = staticmethod(lambda until: None)
-    """Called at each change, with the time (of the loop's clock) until which the caller will hear queued audio."""
+    """A function that is called at each change of the queue. Its argument is the time on the loop's clock until which
+    the caller will hear queued audio.
+    """
     on_sent: Callable[[int], None] = staticmethod(lambda buffered_bytes: None)
-    """Called after each send, with the number of bytes that wait in the connection."""
+    """A function that is called after each send. Its argument is the number of bytes that wait in the connection."""
 
     def __init__(
         self,
@@ -153,7 +157,9 @@ class LinePlayer:
     # --- the stream's side ---------------------------------------------------------------------------------------
 
     def attach(self, connection: Connection, stream_sid: str) -> None:
-        """Plays to this stream: begin, or continue where the last stream stopped."""
+        """Attaches a media stream, and plays to this stream. Playback starts, or continues at the position where the
+        last stream ended.
+        """
         self._connection = connection
         self._stream_sid = stream_sid
         self.ear.stream_started()
@@ -162,7 +168,9 @@ class LinePlayer:
         self._sounded()
 
     def detach(self) -> None:
-        """Stops sending, because the stream is gone. Audio that the caller has not heard waits for the next stream."""
+        """Stops sending, because the media stream has ended. Audio that the caller has not heard is kept for the next
+        stream.
+        """
         if self._connection is not None:
             heard = self.playout.heard_position(self._loop.time())
             self.playout.lose_line(self._loop.time())
@@ -180,7 +188,7 @@ class LinePlayer:
         self._settle()
 
     def play_clip(self, name: str, ulaw: bytes) -> None:
-        """Queues a clip (mu-law, 8 kHz) behind the audio that is queued."""
+        """Queues a clip (mu-law, 8 kHz) after the audio that is already queued."""
         if self._source is not None:
             self._end_source()
         self._clips[name] += 1
@@ -193,33 +201,35 @@ class LinePlayer:
         self._enqueue((name, 0), ulaw, whole=True)
 
     def play_voice(self, name: str, ulaw: bytes) -> None:
-        """Plays a piece of a person's voice (mu-law, 8 kHz) as the part `name`, which `end_voice` ends. It belongs to
-        no item of the model.
+        """Plays a piece of a person's voice (mu-law, 8 kHz) as a part of the audio `name`. `end_voice` completes this
+        audio. The audio belongs to no item of the model.
         """
         self._clip_sources.add(name)
         self._enqueue((name, 0), ulaw)
 
     def end_voice(self, name: str) -> None:
-        """Registers that a person's part is complete."""
+        """Registers that the audio `name` of a person's voice is complete."""
         self.playout.end((name, 0))
         self._settle()
         self._pump()
 
     @property
     def unheard(self) -> int:
-        """How many samples are queued, or sent and not heard."""
+        """The number of samples that are queued, or that were sent and not heard."""
         playout = self.playout
         return playout.queued + playout.sent - playout.heard_position(self._loop.time())
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
-        """Listens to both sides of the call in this block."""
+        """Yields a listener to both sides of the call, during this block."""
         unheard = b"" if self._record.seal.watches else self.playout.unheard(self._loop.time())
         with self.monitor.listen(unheard) as listener:
             yield listener
 
     def sound(self, ulaw: bytes | None) -> None:
-        """Loops this clip under the speech and between answers. None: loop the call's ambience again."""
+        """Plays this clip in a loop under the speech and between answers. None restores the ambience sound of the
+        call.
+        """
         if ulaw is not self._looped:
             self._looped = ulaw
             self._lay(self._ambience if ulaw is None else _Bed(self._record.clip(ulaw), Loop(ulaw)))
@@ -231,20 +241,20 @@ class LinePlayer:
 
     @property
     def sounding(self) -> bool:
-        """Whether the caller hears or will hear something other than ambience."""
+        """Whether the caller hears or will hear audio other than the ambience sound."""
         return self._looped is not None or self.playout.speech_left(self._loop.time()) > 0
 
     @property
     def mid_sentence(self) -> bool:
-        """Whether the model has begun a part of an answer and not ended it."""
+        """Whether the model has begun an audio part of an answer and has not completed the part."""
         return self._source is not None
 
     async def quiet(self) -> None:
-        """Returns when marks prove that all queued audio was heard, or when it was dropped."""
+        """Waits until marks prove that the caller has heard all queued audio, or until the audio was dropped."""
         await self._quiet.wait()
 
     def close(self) -> None:
-        """Sends no more audio, because the call is over."""
+        """Stops sending audio, because the call has ended."""
         self.playout.finish()
         self._record_runs()
         self._connection = None
@@ -279,7 +289,7 @@ class LinePlayer:
         self._pump()
 
     def _pump(self) -> None:
-        """Sends due audio, and sets the timer."""
+        """Sends the audio that is due, and sets the timer for the next audio."""
         self._timer.cancel()
         if self._connection is not None:
             self._on_time(self._loop.time())
@@ -323,7 +333,7 @@ class LinePlayer:
             self.on_sent(connection.buffered_bytes)
 
     def _is_sealed(self, media: Media) -> bool:
-        """Returns whether some of this audio belongs to a part of the call that is not recorded."""
+        """Returns whether a part of this audio belongs to a sealed part of the call, which must not be recorded."""
         seal = self._record.seal
         return seal.watches and any(part.source is not None and seal.hides(part.source[0]) for part in media.segments)
 
@@ -337,7 +347,7 @@ class LinePlayer:
                 return media_stream.encode_clear(self._stream_sid)
 
     def _media(self, media: Media) -> dict[str, Any]:
-        """Returns the journal's form of a media message."""
+        """Returns the form of a media message in the journal."""
         payload = media.payload
         message: dict[str, Any] = {
             "event": "media",

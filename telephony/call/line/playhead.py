@@ -1,21 +1,25 @@
-"""The playhead: estimates on Twilio's clock how far the caller has heard.
+"""Estimates on Twilio's clock how much of the audio the caller has heard (the playhead).
 
-Pure. All our messages take the same path, so the question is *when a message that is sent now takes effect*, on the
-clock of the caller's frames (`media.timestamp`). Two offsets join that clock (X) to ours:
+Pure. All messages to Twilio take the same path. The module estimates when a message that is sent now takes effect, on
+the clock of the caller's frames (`media.timestamp`). Two measurements connect that clock (time X) to the local clock:
 
-- up: a frame stamped T arrives at `T + up`. The smallest difference of the last seconds is the line without jitter.
-- round trip: a *probe* mark, sent while nothing is buffered, comes back at once. The time beyond `up` is the way down.
+- up: a frame with the stamp T arrives at `T + up`. The smallest difference of the last seconds is the delay without
+  jitter.
+- round trip: Twilio returns a *probe* mark immediately, if the probe is sent while Twilio has no buffered audio. The
+  round trip minus `up` is the delay to Twilio.
 
-A *run* is an unbroken stretch of playback. Its origin S is the moment X at which its first sample plays: position p is
-heard at `S + (p - base)`. Before the first mark, S is predicted: send time + way down + the start delay seen so far.
-Then
+A *run* is playback without a gap. Its origin S is the time X at which its first sample plays. The caller hears the
+position p at `S + (p - base)`. Before the first mark, S is predicted: send time + delay to Twilio + the start delay of
+earlier runs. Then the marks correct S:
 
-- a mark dated X proves `S <= X - (p - base)`: the smallest of the last seconds counts, jitter only ever adds;
-- the frame before a mark, or a frame that comes while a mark is still out, proves `S >= T - (p - base)`: the mark was
-  not on the socket yet. Where this contradicts S, playout ran dry or stalled, and S moves.
+- a mark that Twilio sent at time X proves `S <= X - (p - base)`. The smallest value of the last seconds is used,
+  because jitter only adds delay.
+- a frame that arrives before the mark of position p proves `S >= T - (p - base)`, because Twilio had not sent the mark
+  yet. If this value contradicts S, playback had run out of audio or had stopped, and S is changed.
 
-Dating a mark between the two frames that enclose it cancels the jitter of the way back: it is the same ordered socket.
-Twilio documents marks, clears and timestamps (Media Streams, "WebSocket messages"), but none of these delays.
+The time of a mark is set between the times of the two frames around the mark. This removes the jitter of the path from
+Twilio, because frames and marks arrive in order on one connection. Twilio documents marks, clears and timestamps (Media
+Streams, "WebSocket messages"), but does not document these delays.
 """
 
 from __future__ import annotations
@@ -29,7 +33,9 @@ __all__ = ["LineClock", "Playhead"]
 
 FRAME_S = 0.020
 _WINDOW_S = 8
-"""How long an observation counts: long compared with jitter, short for a clock drift of 100 ppm (0.8 ms)."""
+"""The time in seconds for which an observation is used. The time is long compared with jitter, and short for a clock
+drift of 100 ppm (0.8 ms).
+"""
 _PROBES = 16
 _TOLERANCE_S = 0.001
 
@@ -43,12 +49,12 @@ class _Bucket:
 
 
 class LineClock:
-    """Joins our clock to the clock of the caller's frames. All times in seconds.
+    """Connects the local clock to the clock of the caller's frames. All times are in seconds.
 
-    `up` is the smallest `arrival - stamp` of the window: the way up without jitter (plus the offset of the clocks). It
-    is 0 before the first frame. `round_trip` is the shortest round trip that the probes saw, and 0 before the first.
-    `jitter` is the mean delay beyond `up`. The way down is assumed to have the same jitter. `last_frame` is the stamp
-    of the newest frame.
+    `up` is the smallest `arrival - stamp` of the window: the delay from Twilio without jitter, plus the offset of the
+    two clocks. `up` is 0 before the first frame. `round_trip` is the shortest measured round trip of a probe, and 0
+    before the first probe. `jitter` is the mean delay in addition to `up`. The delay to Twilio is assumed to have the
+    same jitter. `last_frame` is the stamp of the newest frame.
     """
 
     def __init__(self) -> None:
@@ -65,7 +71,7 @@ class LineClock:
         """The mean of the shortest `_usual_count` round trips."""
 
     def frame(self, stamp_s: float, now: float) -> None:
-        """Handles a frame of the caller, which was stamped `stamp_s` and arrived now."""
+        """Handles a frame of the caller with the stamp `stamp_s` that arrived at `now`."""
         self.last_frame = stamp_s
         difference, newest = now - stamp_s, self._newest
         if newest.second != int(now):
@@ -94,8 +100,9 @@ class LineClock:
         return (self._total + newest.total) / count - self.up if count else 0.0
 
     def date(self, now: float) -> tuple[float, float]:
-        """Returns the earliest and the latest moment at which Twilio can have sent a message that arrived now. Both are
-        seconds on the clock of the caller's frames."""
+        """Returns the earliest and the latest time at which Twilio can have sent a message that arrived at `now`. Both
+        times are in seconds on the clock of the caller's frames.
+        """
         latest = now - self.up
         if self.last_frame is None:
             return latest, latest
@@ -103,7 +110,9 @@ class LineClock:
         return earliest, min(latest, self.last_frame + FRAME_S)
 
     def probe(self, sent_at: float, now: float) -> float:
-        """Handles a probe mark that Twilio returned. Returns the moment (X) at which Twilio sent it."""
+        """Handles a probe mark that Twilio returned. Returns the time X at which Twilio sent the mark, on the clock of
+        the caller's frames.
+        """
         earliest, latest = self.date(now)
         x = (max(earliest, now - self.up - 2 * self.jitter) + latest) / 2
         self._trips.append(x - sent_at + self.up)
@@ -114,16 +123,18 @@ class LineClock:
 
     @property
     def known(self) -> bool:
-        """Whether a probe has come back."""
+        """Whether Twilio has returned a probe."""
         return bool(self._trips)
 
     def effect(self, now: float) -> float:
-        """Returns the earliest moment (X) at which a message that is sent now takes effect."""
+        """Returns the earliest time X at which a message that is sent at `now` takes effect, on the clock of the
+        caller's frames.
+        """
         return now + self.round_trip - self.up
 
     def expected_effect(self, now: float) -> float:
-        """Returns the moment (X) at which a message that is sent now takes effect, with the mean delay of the probes.
-        Probes that a stall delayed do not count.
+        """Returns the time X at which a message that is sent at `now` takes effect, if its delay is the mean delay of
+        the probes. Probes that were delayed by a stall are not counted.
         """
         if not self._trips:
             return now - self.up
@@ -135,7 +146,7 @@ class LineClock:
 
 
 class Playhead:
-    """One unbroken stretch of playback. Positions in samples of the stream timeline, times in seconds."""
+    """A run: playback without a gap. Positions are samples of the stream timeline, times are in seconds."""
 
     def __init__(self, line: LineClock, base: int, rate: int, sent_at: float, start_delay: float) -> None:
         self._line = line
@@ -152,9 +163,9 @@ class Playhead:
 
     @property
     def origin(self) -> float:
-        """S: the estimated moment (X) at which the run's first sample plays."""
+        """The estimated time X at which the first sample of the run plays."""
         if self._evidence:
-            # The smallest of n uniform delays is expected at 1/(n + 1) of their range.
+            # The expected value of the smallest of n uniform delays is 1/(n + 1) of their range.
             origin = self._evidence[0][1] - 2 * self._line.jitter / (self._seen + 1)
         else:
             arrived = self._arrived if self._arrived is not None else self._line.expected_effect(self.sent_at)
@@ -163,18 +174,20 @@ class Playhead:
 
     @property
     def start_delay(self) -> float | None:
-        """The time from the run's arrival to its first sample; None while it is unknown."""
+        """The time in seconds from the arrival of the run's audio to its first sample, or None if this time is not
+        known.
+        """
         if self._arrived is None or not self._evidence or self.shifts:
             return None
         return max(0.0, self.origin - self._arrived)
 
     def arrived(self, x: float) -> None:
-        """Handles the moment `x` of the probe before the run's first sample."""
+        """Handles the time `x` at which Twilio sent the probe before the first sample of the run."""
         self._arrived = x
 
     def played(self, position: int, now: float) -> bool:
-        """Handles the mark at `position`, which Twilio returned and did not flush. Returns whether the origin had to
-        move.
+        """Handles a mark at `position` that Twilio returned without a flush. Returns whether the estimated origin was
+        changed.
         """
         earliest, latest = self._line.date(now)
         offset = (position - self.base) / self._rate
@@ -191,8 +204,8 @@ class Playhead:
         return moved
 
     def waiting(self, position: int, stamp_s: float) -> bool:
-        """Handles a frame stamped `stamp_s` that came before the mark at `position` was returned. Returns whether the
-        origin had to move.
+        """Handles a frame with the stamp `stamp_s` that arrived before the mark at `position`. Returns whether the
+        estimated origin was changed.
         """
         bound = stamp_s - (position - self.base) / self._rate
         return bound > self._lower and self._not_before(bound)
@@ -208,5 +221,5 @@ class Playhead:
         return moved
 
     def position(self, x: float) -> int:
-        """Returns the position that plays at X, not before the run's base."""
+        """Returns the position that plays at the time X. The result is at least the first position of the run."""
         return self.base + max(0, int((x - self.origin) * self._rate + 1e-3))

@@ -1,15 +1,15 @@
-"""Decides what is sent to Twilio and when, and accounts for what the caller has heard.
+"""Decides when audio is sent to Twilio, and computes how much audio the caller has heard.
 
-Pure: methods take `now` (seconds) and return the commands to send; `next_wake` says when to call `poll` again.
+Pure: the methods take `now` (seconds) and return the commands to send. `next_wake` returns when `poll` must be called.
 
-All audio lies on *one stream timeline*, counted in mu-law samples (8 kHz) sent since the stream began. A `Segment` maps
-samples of the timeline to samples of a source, so answers, clips and ambience share one arithmetic. Playout keeps a
-bounded lead at Twilio: unsent audio waits here, where it can be dropped at once. The lead grows when marks show that
-the line ran dry, and shrinks slowly.
+All audio has a position on one *stream timeline*. The unit is the mu-law sample (8 kHz), counted from the start of the
+stream. A `Segment` maps samples of the timeline to samples of a source. Answers, clips and ambience use the same
+segments. Playout sends only a limited amount of audio before it is heard (the lead). Audio that was not sent can be
+dropped immediately. The lead grows when marks show that Twilio had no audio to play, and shrinks slowly.
 
-A *generation* is the time between two `clear` messages. Each mark names its generation and its position. A *sentinel*
-mark follows each `clear`. Twilio returns a mark before the sentinel if the `clear` removed its audio; later marks come
-back after the sentinel.
+A *generation* is the time between two `clear` messages. Each mark has the number of its generation and its position.
+After each `clear`, playout sends a *sentinel* mark. A mark that Twilio returns before the sentinel was removed by the
+`clear`. Later marks are returned after the sentinel.
 """
 
 from __future__ import annotations
@@ -28,25 +28,29 @@ FRAME = 160
 SILENCE = b"\xff"
 
 _FIRST_MARK = FRAME
-"""The first mark of a run stands after 20 ms, and measures the start delay early."""
+"""The distance of the first mark from the start of a run: 20 ms. This mark measures the start delay early."""
 _MARK_EVERY = 5 * FRAME
 _STEP = 4 * FRAME
-"""How much is sent at a time beyond the lead: one wake-up every 80 ms, not every 20."""
+"""The number of samples that are sent at once beyond the lead. The process then wakes up every 80 ms and not every 20
+ms.
+"""
 _LEAD_MIN = int(0.400 * RATE)
 _LEAD_MAX = int(2.000 * RATE)
 _LEAD_GROWTH = int(0.200 * RATE)
 _LEAD_DECAY = RATE // 1000
-"""The lead shrinks by 1 ms with each punctual mark (about 10 ms a second)."""
+"""The number of samples by which the lead shrinks with each punctual mark: 1 ms (about 10 ms a second)."""
 _BED_LEAD = int(0.120 * RATE)
-"""The lead of ambience alone. An answer has to wait behind it."""
+"""The lead of the ambience sound alone, in samples. An answer has to wait until this audio has played."""
 
 Source = tuple[str, int]
-"""(item id, content index). Clips and ambience have their own ids."""
+"""A source of audio: (item id, content index). Clips and ambience have ids of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Send the audio `payload` (mu-law). `position` is that of its first sample on the stream timeline."""
+    """The command to send the audio `payload` (mu-law). `position` is the position of its first sample on the stream
+    timeline.
+    """
 
     payload: bytes
     position: int
@@ -68,8 +72,9 @@ Command = Media | Mark | Clear
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the stream timeline, from `start` to `end`, in samples. It plays `source`, beginning at the source's
-    sample `offset`. `source` is None for padding and silence."""
+    """A part of the stream timeline, from `start` to `end`, in samples. The segment plays `source`, beginning at the
+    sample `offset` of the source. `source` is None for padding and silence.
+    """
 
     start: int
     end: int
@@ -80,9 +85,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How much of a source the caller had heard when playback stopped.
+    """The amount of a source that the caller had heard when playback stopped.
 
-    `samples` were heard. `finished` is True if the source was complete and all of it was heard.
+    `samples` is the number of heard samples. `finished` is True if the source was complete and the caller heard all of
+    the source.
     """
 
     source: Source
@@ -92,7 +98,7 @@ class Cut:
 
 @dataclass(slots=True)
 class _Chunk:
-    """Unsent audio."""
+    """Audio that has not been sent."""
 
     source: Source | None
     offset: int
@@ -101,7 +107,9 @@ class _Chunk:
 
 @dataclass(slots=True)
 class _Track:
-    """One source: samples received so far, samples that are certainly heard or dropped, whether it is complete."""
+    """The state of one source: the number of received samples, the number of samples that were certainly heard or
+    dropped, and whether the source is complete.
+    """
 
     received: int = 0
     gone: int = 0
@@ -110,8 +118,9 @@ class _Track:
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A mark that was sent and has not come back. A probe stands before the audio of its run, or behind a clear (`run`
-    is None)."""
+    """A mark that was sent and that Twilio has not returned. A probe is sent before the audio of its run, or after a
+    clear. After a clear, `run` is None.
+    """
 
     name: str
     position: int
@@ -121,8 +130,9 @@ class _Pending:
 
 
 class Playout:
-    """The audio of one stream. `bed(n)`, if given, returns n samples of ambience (mu-law). `mix(speech, bed)` puts it
-    under speech; between answers it plays alone."""
+    """The audio of one media stream. `bed(n)` returns n samples of ambience (mu-law). `mix(speech, bed)` mixes ambience
+    and speech. Between answers only the ambience plays.
+    """
 
     def __init__(
         self, *, bed: Callable[[int], bytes] | None = None, mix: Callable[[bytes, bytes], bytes] | None = None
@@ -154,18 +164,18 @@ class Playout:
     # --- input ---------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        """Begins the stream. Sends a probe, which measures the line before the first audio."""
+        """Begins the stream. Sends a probe, which measures the delay before the first audio."""
         return [self._mark(now, probe=True)]
 
     def enqueue(self, source: Source, payload: bytes) -> None:
-        """Queues mu-law of a source behind all queued audio."""
+        """Queues mu-law audio of a source after all queued audio."""
         if payload:
             track = self._tracks.setdefault(source, _Track())
             self._push(_Chunk(source, track.received, payload))
             track.received += len(payload)
 
     def end(self, source: Source) -> None:
-        """Marks the source as complete. Silence fills its last frame."""
+        """Marks the source as complete, and fills its last frame with silence."""
         if (track := self._tracks.get(source)) is None:
             return
         track.ended = True
@@ -185,7 +195,7 @@ class Playout:
                     break
 
     def mark(self, name: str, now: float) -> None:
-        """Handles a mark that Twilio returned. Flushed and unknown marks are ignored."""
+        """Handles a mark that Twilio returned. Marks that a clear has flushed and unknown marks are ignored."""
         if all(pending.name != name for pending in self._marks):
             return
         while (pending := self._marks.popleft()).name != name:
@@ -204,13 +214,13 @@ class Playout:
             self._forget(self._proved)
 
     def _grow_lead(self) -> None:
-        """The line ran dry or stalled: keep a longer lead from now on."""
+        """Increases the lead, because playback had no audio or stopped for a moment."""
         self.lead = min(_LEAD_MAX, self.lead + _LEAD_GROWTH)
 
     # --- output --------------------------------------------------------------------------------------------------
 
     def poll(self, now: float) -> list[Command]:
-        """Sends as much as the lead allows."""
+        """Returns the media messages that the lead allows to send now."""
         commands: list[Command] = []
         if self._held:
             return commands
@@ -230,21 +240,23 @@ class Playout:
         return commands
 
     def next_wake(self, now: float) -> float | None:
-        """Returns when to poll again: when the audio at Twilio has shrunk to the lead. None: not before new input."""
+        """Returns the time of the next call of `poll`: when the audio at Twilio has shrunk to the lead. Returns None if
+        `poll` is needed only after new input.
+        """
         if self._held or (self._queued < FRAME and self._bed is None):
             return None
         excess = self._ahead(now) - self._lead_now()
         return now if excess <= 0 else now + (excess + 1) / RATE
 
     def _ahead(self, now: float) -> int:
-        """Returns how many samples Twilio will still hold when a message that is sent now arrives."""
+        """Returns the number of samples that Twilio will still have when a message that is sent at `now` arrives."""
         return 0 if self._playhead is None else self.sent - self._playhead.position(self.line.effect(now))
 
     def _lead_now(self) -> int:
         return self.lead if self._queued >= FRAME or self._bed is None else _BED_LEAD
 
     def _sendable(self, room: int) -> int:
-        """Whole frames for this room."""
+        """Returns the number of samples in whole frames that may be sent within `room`."""
         available = self._queued - self._queued % FRAME
         if available == 0 and self._bed is not None:
             available = room + FRAME
@@ -300,15 +312,15 @@ class Playout:
     # --- heard audio ---------------------------------------------------------------------------------------------
 
     def heard_position(self, now: float) -> int:
-        """Returns the position that the caller hears when a clear that is sent now takes effect. At most the sent
-        audio, at least the position that marks have proved.
+        """Returns the position that the caller hears when a clear that is sent at `now` takes effect. The position is
+        at most the end of the sent audio, and at least the position that marks have proved.
         """
         if self._playhead is None:
             return self.sent
         return max(self._proved, min(self.sent, self._playhead.position(self.line.expected_effect(now))))
 
     def unheard(self, now: float) -> bytes:
-        """Returns the sent audio that the caller has not heard, without ambience under it."""
+        """Returns the sent audio that the caller has not heard, without the ambience sound."""
         heard, audio = self.heard_position(now), bytearray()
         for segment in self._segments:
             if segment.end > heard:
@@ -316,21 +328,23 @@ class Playout:
         return bytes(audio)
 
     def plays_at(self, position: int) -> float | None:
-        """Returns when the caller hears this position, on the clock of the caller's frames. None: not in this run."""
+        """Returns when the caller hears this position, on the clock of the caller's frames. Returns None if the
+        position is not in the current run.
+        """
         run = self._playhead
         return None if run is None or position < run.base else run.origin + (position - run.base) / RATE
 
     @property
     def proved(self) -> int:
-        """The position that marks have proved to be heard."""
+        """The position that the caller has certainly heard, as proved by marks."""
         return self._proved
 
     def silent_at(self, now: float) -> float:
-        """Returns when a clear that is sent now takes effect, on the clock of the caller's frames."""
+        """Returns when a clear that is sent at `now` takes effect, on the clock of the caller's frames."""
         return self.line.expected_effect(now)
 
     def cuts(self, now: float) -> list[Cut]:
-        """Returns the sources that are queued, playing or incomplete, in playing order."""
+        """Returns a `Cut` for each source that is queued, playing or incomplete, in playing order."""
         heard = self.heard_position(now)
         samples = {source: track.received for source, track in self._tracks.items()}
         for chunk in reversed(self._queue):
@@ -346,8 +360,9 @@ class Playout:
         ]
 
     def stop(self, now: float) -> tuple[list[Command], list[Cut]]:
-        """Silence the line: drop the queue, clear the audio at Twilio, and return what was heard. Nothing is cleared if
-        all audio was heard."""
+        """Stops playback: drops the queue, clears the audio at Twilio, and returns how much of each source was heard.
+        Sends no clear if the caller has heard all audio.
+        """
         cuts = [cut for cut in self.cuts(now) if not cut.finished]
         commands = self._clear(now)
         self._queue.clear()
@@ -357,22 +372,28 @@ class Playout:
         return commands, cuts
 
     def hold(self, now: float) -> list[Command]:
-        """Silence the line and keep unheard audio. After `release` it continues at the exact sample."""
+        """Stops playback and keeps the audio that the caller has not heard. `release` continues playback at the exact
+        sample.
+        """
         if self._held:
             return []
         self._held = True
         return self._rewind(now)
 
     def duck(self, now: float, level: Callable[[bytes], bytes]) -> list[Command]:
-        """Continues from the last heard sample at another level, until `release`. Ambience keeps its level."""
+        """Plays the audio from the last heard sample on at another level, until `release`. The ambience sound keeps its
+        level.
+        """
         if self._held or self._level is not None:
             return []
         self._level = level
         return self._rewind(now)
 
     def lose_line(self, now: float) -> None:
-        """Stops playing, because the stream is gone. Audio that the caller has not heard is kept for the next stream.
-        Measurements of the line are dropped. Audio that was sent after the caller's last frame may not have arrived."""
+        """Stops playback, because the media stream has ended. Audio that the caller has not heard is kept for the next
+        stream. The delay measurements are dropped. Audio that was sent after the last frame of the caller counts as not
+        heard.
+        """
         arrived = (mark.position for mark in self._marks if mark.sent_at <= self._frame_at)
         self._rewind(now, at_most=max(arrived, default=self._proved))
         self.finish()
@@ -382,7 +403,9 @@ class Playout:
         self.line = LineClock()
 
     def _rewind(self, now: float, at_most: float = math.inf) -> list[Command]:
-        """Takes back sent audio that was not heard. `at_most` is a limit of the heard position."""
+        """Moves sent audio that the caller has not heard back to the queue. `at_most` is an upper limit of the heard
+        position.
+        """
         heard = int(min(self.heard_position(now), max(at_most, self._proved)))
         self._forget(heard)
         for segment in reversed(self._segments):
@@ -398,29 +421,29 @@ class Playout:
         return commands
 
     def release(self, now: float) -> list[Command]:
-        """Continues after `hold` or `duck`, from the last heard sample."""
+        """Continues playback after `hold` or `duck`, from the last heard sample on."""
         ducked, self._held, self._level = self._level is not None, False, None
         return self._rewind(now) if ducked else []
 
     def finish(self) -> None:
-        """Ends the last run, because the stream is over."""
+        """Ends the last run, because the media stream is over."""
         if self._playhead is not None:
             self._end_run(self._playhead)
             self._playhead = None
 
     @property
     def busy(self) -> bool:
-        """Whether audio is queued, or sent without a mark that proves that it was heard."""
+        """Whether audio is queued, or was sent and is not yet proved by a mark as heard."""
         return bool(self._tracks)
 
     @property
     def queued(self) -> int:
-        """How many samples are queued."""
+        """The number of samples that are queued."""
         return self._queued
 
     def speech_left(self, now: float) -> int:
-        """Returns how many samples the caller will still hear, up to the last sample of a source. Ambience does not
-        count.
+        """Returns the number of samples that the caller will still hear, up to the last sample of a source. The
+        ambience sound is not counted.
         """
         heard = self.heard_position(now)
         if self._queued:
@@ -429,12 +452,13 @@ class Playout:
         return max(0, last - heard)
 
     def set_bed(self, bed: Callable[[int], bytes] | None) -> None:
-        """Sets the ambience; None means no ambience. Sent audio plays to its end."""
+        """Sets the ambience sound. None removes the ambience sound. Audio that was already sent plays to its end."""
         self._bed = bed
 
     def _clear(self, now: float) -> list[Command]:
-        """A clear and its sentinel mark. The sentinel comes back at once; marks before it may have been flushed. Empty
-        if the caller has heard everything."""
+        """Returns a clear and its sentinel mark. Returns nothing if the caller has heard all audio. Twilio returns the
+        sentinel immediately. Marks that are returned before the sentinel may have been flushed.
+        """
         run, needed = self._playhead, self.sent > self.heard_position(now)
         self._segments.clear()
         if not needed:
@@ -448,7 +472,7 @@ class Playout:
         return [Clear(), self._mark(now, probe=True)]
 
     def _forget(self, heard: int) -> None:
-        """Forgets heard segments, so that memory does not grow with the call."""
+        """Removes the segments that the caller has heard, so the memory does not grow during the call."""
         while self._segments and self._segments[0].end <= heard:
             segment = self._segments.popleft()
             if segment.source is not None and (track := self._tracks.get(segment.source)) is not None:

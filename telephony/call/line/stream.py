@@ -1,4 +1,4 @@
-"""One media stream: reads the messages of Twilio, and passes them to the call of the stream."""
+"""Reads the messages of one media stream of Twilio, and passes the messages to the call of the stream."""
 
 from __future__ import annotations
 
@@ -23,34 +23,41 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S = 5.0
 MAX_GAP_S = 10.0
 GAP_PER_S = 1.5
-"""The limits of the silence that fills gaps of the media timestamps: for one gap, and per second in the long run. A
-real gap is as long as the time in which no frame came."""
+"""The limits of the silence that replaces lost frames: for one gap of the media timestamps, and per second over a
+longer time. A real gap is as long as the time in which no frame arrived.
+"""
 _MAX_EARLY = 100
-"""How many keys wait for `listen`. They arrive together with the `start`, or during the admission."""
+"""The maximum number of keys that wait until `listen` is called. Such keys arrive together with the `start` message, or
+during the admission.
+"""
 _MAX_LOGGED = 100
 _MAX_KIND_CHARS = 80
 
 
 class StreamListener(Protocol):
-    """Receives the events of a stream, in the step in which the message arrived."""
+    """Receives the events of a media stream. The methods are called in the step of the event loop in which the message
+    arrived.
+    """
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        """Handles the caller's audio (mu-law). Gaps are filled with silence. `timestamp_ms` belongs to the last
-        frame."""
+        """Handles a piece of the caller's audio (mu-law). Gaps are filled with silence. `timestamp_ms` is the media
+        timestamp of the last frame.
+        """
 
     def on_mark(self, name: str) -> None: ...
 
     def on_digit(self, digit: str) -> None: ...
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
-        """Handles the end of the stream, once. `stopped` means that Twilio sent `stop`. Otherwise the caller may still
-        be there.
+        """Handles the end of the media stream. Called once. `stopped` is True if Twilio sent `stop`. If `stopped` is
+        False, the caller may still be on the phone.
         """
 
 
 class MediaStream:
-    """One media stream. `run` reads until the connection ends. Before `listen`, only `start` is used.
-    Audio is dropped meanwhile, and keys and `stop` wait."""
+    """One media stream. `run` reads messages until the connection ends. Before `listen` is called, only the `start`
+    message is handled. Audio that arrives before `listen` is dropped. Keys and `stop` wait until `listen`.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -70,17 +77,17 @@ class MediaStream:
 
     @property
     def call_sid(self) -> str | None:
-        """The `CallSid` of the stream's `start`; None before it came."""
+        """The `CallSid` in the `start` message of the stream, or None before this message has arrived."""
         started = self._started
         if not started.done() or started.cancelled() or started.exception() is not None:
             return None
         return started.result().call_sid
 
     async def start(self) -> media_stream.Start:
-        """Waits for the stream's `start`.
+        """Waits for the `start` message of the stream, and returns the message.
 
         Raises:
-            StreamRefused: no `start` came in time, or the audio format is not supported.
+            StreamRefused: no `start` arrived in time, or the audio format is not supported.
         """
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -93,7 +100,7 @@ class MediaStream:
         return start
 
     async def admitted(self, admit: Admit) -> tuple[media_stream.Start, CallInfo]:
-        """Waits for the stream's `start` and for its admission. Later messages wait meanwhile.
+        """Waits for the `start` message of the stream and for its admission by `admit`. Later messages wait until then.
 
         Raises:
             StreamRefused: the `start` is missing or invalid, or `admit` refused the stream.
@@ -109,7 +116,9 @@ class MediaStream:
         return start, info
 
     def listen(self, listener: StreamListener, record: CallRecorder) -> None:
-        """Sends events to `listener` from now on. If the stream has ended, `on_stream_end` is called at once."""
+        """Sends all later events to `listener`. If the stream has already ended, `on_stream_end` is called
+        immediately.
+        """
         self._listener = listener
         self._record = record
         record.seal.stream_started()
@@ -121,7 +130,7 @@ class MediaStream:
             self._end(stopped=False)
 
     async def run(self) -> Close:
-        """Reads until the connection is over."""
+        """Reads messages until the connection has ended."""
         try:
             self.close = close = await self.connection.run(self._on_message)
         except BaseException:
@@ -134,8 +143,8 @@ class MediaStream:
         if not self._started.done():
             self._started.set_exception(StreamRefused("the connection ended before its `start`"))
             self._started.exception()  # so that no warning appears when no task waits for it
-        # Only Twilio's `stop` means that the caller hung up. For a broken socket, servers report different codes: 1006,
-        # 1005, 1000 or none.
+        # Only the `stop` message of Twilio means that the caller hung up. For a broken connection, servers report
+        # different codes: 1006, 1005, 1000 or none.
         self._end(stopped=False)
         return close
 
@@ -156,7 +165,8 @@ class MediaStream:
         audio, stamp_ms, expected_ms = event.payload, event.timestamp_ms, self._expected_ms
         self._expected_ms = stamp_ms + len(audio) // 8
         if expected_ms is not None and expected_ms < stamp_ms:
-            # A gap: the server's voice activity detection counts samples, so silence has to fill the time.
+            # A gap in the media timestamps. The voice activity detection of the server counts samples, so silence must
+            # fill the time of the gap.
             now, gap_s = asyncio.get_running_loop().time(), (stamp_ms - expected_ms) / 1000
             audio = g711.SILENCE * round(8000 * self._silence.grant(now, gap_s)) + audio
         self._listener.on_frame(stamp_ms, audio)
@@ -196,7 +206,9 @@ class MediaStream:
             self._started.set_result(start)
 
     def _stranger(self, event: media_stream.Message) -> str | None:
-        """Returns why a message belongs to another stream or track; None if it belongs here."""
+        """Returns the reason if a message belongs to another stream or another track, or None if the message belongs to
+        this stream.
+        """
         if not self._started.done() or isinstance(event, media_stream.Connected | media_stream.Unknown):
             return None
         says_nothing = isinstance(event, media_stream.Stop) and not event.stream_sid
@@ -209,7 +221,9 @@ class MediaStream:
         return None
 
     def _skip_stranger(self, text: str | bytes, why: str) -> None:
-        """Such messages may come 50 times a second: each kind is logged once."""
+        """Ignores a message of another stream or track. Each kind of message is logged once, because such messages may
+        arrive 50 times a second.
+        """
         self.skipped += 1
         if why not in self._strangers:
             self._strangers.add(why)
@@ -217,7 +231,7 @@ class MediaStream:
             self._skip(text, why)
 
     def _skip(self, text: str | bytes, why: str) -> None:
-        """Counts and logs (with a bound) a message that cannot be used. The call continues."""
+        """Counts and logs a message that cannot be used, with a limit for the log. The call continues."""
         self.skipped += 1
         if self.skipped <= _MAX_LOGGED:
             log.warning("Skipped a message of the media stream: %s", why)

@@ -1,7 +1,8 @@
-"""How long a call may last, and how long a call with another machine. Pure.
+"""Limits the length of a call, and the length of a call with a machine. Pure.
 
-Two polite agents never hang up, and a phone menu repeats itself without end. A call counts as a call with a machine
-when answering machine detection says so, or when the far end repeats the same sentence.
+Two voice agents that talk to each other may never hang up, and a phone menu repeats its sentences without end. A call
+counts as a call with a machine if answering machine detection reports a machine, or if the other party repeats the same
+sentence.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ from enum import Enum, auto
 __all__ = ["CallLength", "LengthAction", "MachineLimit"]
 
 _MIN_WORDS = 6
-"""People do repeat shorter sentences: hello, can you hear me."""
+"""The minimum number of words of a sentence whose repetition shows a machine. People also repeat shorter sentences,
+such as "hello, can you hear me".
+"""
 
 
 class LengthAction(Enum):
     WARN = auto()
     """Warn the caller that the call will end soon."""
     END = auto()
-    """Say goodbye, and hang up."""
+    """Say goodbye and hang up."""
 
 
 class CallLength:
-    """Limits the length of a call to `max_s` from `begin`. The caller is warned `warning_s` before the end, if the call
-    may last longer than that."""
+    """Limits the length of a call to `max_s` seconds after `begin`. The caller is warned `warning_s` seconds before the
+    end, if `max_s` is longer than `warning_s`.
+    """
 
     def __init__(self, max_s: float, warning_s: float = 60.0) -> None:
         self._max_s = max_s
@@ -54,7 +58,9 @@ class CallLength:
 
 
 class MachineLimit:
-    """Limits a call with a machine to `limit_s` from `found`. `on_time` then returns True once."""
+    """Limits a call with a machine to `limit_s` seconds after `found`. `on_time` returns True once when the limit is
+    reached.
+    """
 
     def __init__(self, limit_s: float = 60.0, *, repetitions: int = 3) -> None:
         self._limit_s = limit_s
@@ -68,17 +74,17 @@ class MachineLimit:
         return None if self._found_at is None or self._over else self._found_at + self._limit_s
 
     def found(self, now: float) -> None:
-        """Treats the other side as a machine from now on."""
+        """Registers that the other party is a machine."""
         if self._found_at is None:
             self._found_at = now
 
     def is_human(self) -> None:
-        """Treats the other side as a person, and forgets its sentences."""
+        """Registers that the other party is a person, and forgets the sentences of this party."""
         self._found_at = None
         self._said.clear()
 
     def heard(self, transcript: str, now: float) -> None:
-        """Handles a sentence of the other side. A transcript with brackets is a note, not speech."""
+        """Handles a sentence of the other party. A transcript in brackets is a note and not speech."""
         if "[" in transcript:
             return
         words = "".join(c if c.isalnum() else " " for c in transcript.casefold()).split()

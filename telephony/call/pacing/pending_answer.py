@@ -1,8 +1,9 @@
-"""Fills the silence while the caller waits for an answer, and gives up after a limit. Pure.
+"""Fills the silence while the caller waits for an answer, and gives up after a time limit. Pure.
 
-A model may be slow, stalled or disconnected, and a tool may take long. In each case the caller first hears a line, then
-a sound until the answer comes. Time counts from the moment at which the caller has heard everything so far. The end of
-a response in a tool call, and the end of a tool in another response, are not audible and change nothing.
+The answer may be late because the model is slow, stalled or not connected, or because a tool runs for long. The caller
+then first hears a sentence, and after the sentence a waiting sound until the answer begins. Time counts from the moment
+at which the caller has heard all queued audio. The end of a response with a tool call, and the end of a tool during
+another response, do not restart the time, because the caller does not hear these events.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["Fill", "PendingAnswer"]
 
 
 class Fill(Enum):
-    """What to do about the silence."""
+    """The ways to fill the silence."""
 
     LINE = auto()
     """Say that the answer takes a moment."""
@@ -29,9 +30,9 @@ class Fill(Enum):
 class PendingAnswer:
     """Decides how to fill the silence while the caller waits for an answer.
 
-    An answer is pending from `add` to `remove`, and each one has a cause. After `line_s` seconds a line is said; after
-    `limit_s` seconds the call ends. The second limit does not apply while a tool runs, which has a limit of its own.
-    A pause stops both times.
+    An answer is pending from `add` to `remove`. Each pending answer has a cause. After `line_s` seconds the caller
+    hears a sentence. After `limit_s` seconds the call ends. `limit_s` does not apply while a tool runs, because tools
+    have time limits of their own. A pause stops both times.
     """
 
     def __init__(self, *, line_s: float = 2.0, limit_s: float = 20.0) -> None:
@@ -52,7 +53,7 @@ class PendingAnswer:
 
     @property
     def deadline(self) -> float | None:
-        """When to call `on_time`; None while nothing is pending."""
+        """The time at which `on_time` must be called, or None if no answer is pending."""
         if not self._causes or self._pauses:
             return None
         start = max(self._silent_since, self._heard_until)
@@ -66,13 +67,13 @@ class PendingAnswer:
         return None
 
     def add(self, cause: PendingCause, now: float, key: str = "") -> None:
-        """Adds a cause for which an answer is pending. `key` is the id of the response or of the tool call."""
+        """Registers that an answer is pending, with its cause. `key` is the id of the response or of the tool call."""
         if not self._causes:
             self._restart(now)
         self._causes.add((cause, key))
 
     def remove(self, cause: PendingCause, now: float, key: str = "") -> bool:
-        """Removes a cause. Returns whether it was the last one."""
+        """Removes a cause of a pending answer. Returns whether no cause is left."""
         if (cause, key) not in self._causes:
             return False
         self._causes.discard((cause, key))
@@ -82,17 +83,17 @@ class PendingAnswer:
         return not self._causes
 
     def pause(self, reason: PauseReason) -> None:
-        """Stops counting until `resume` with the same reason."""
+        """Stops the time until `resume` is called with the same reason."""
         self._pauses.add(reason)
 
     def resume(self, reason: PauseReason, now: float) -> None:
-        """Ends a pause. Time counts again from `now`."""
+        """Ends the pause with this reason. The time counts again from `now` on."""
         if reason in self._pauses:
             self._pauses.discard(reason)
             self._restart(now)
 
     def fill_now(self, now: float) -> bool:
-        """Makes the next fill due at once. Returns whether an answer is pending and not paused."""
+        """Makes the next fill due immediately. Returns whether an answer is pending and the time is not paused."""
         if not self._causes or self._pauses:
             return False
         if self._line_s < math.inf:
@@ -104,15 +105,15 @@ class PendingAnswer:
         self._heard_until = at
 
     def model_spoke(self, now: float) -> bool:
-        """Registers that the model sent audio. Returns whether the waiting sound has to stop."""
+        """Registers that the model sent audio. Returns whether the waiting sound must stop."""
         sounding = self._filled is Fill.SOUND
         self._filled = None
         self._restart(now)
         return sounding
 
     def on_time(self, now: float, *, mid_sentence: bool = False) -> Fill | None:
-        """Returns the next fill, if it is due. `mid_sentence` means that the model has stopped within a sentence, where
-        a line would confuse the caller.
+        """Returns the next fill if a fill is due, or None. `mid_sentence` is True if the model stopped within a
+        sentence. A spoken fill would then confuse the caller.
         """
         if self.deadline is None or now < self.deadline:
             return None

@@ -1,4 +1,4 @@
-"""Time limits and texts of a call's pacing."""
+"""The time limits and texts of the pacing of a call."""
 
 from __future__ import annotations
 
@@ -11,30 +11,36 @@ __all__ = ["CallPolicy"]
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """The time limits of a call, in seconds, and the texts that go with them. None switches a limit off."""
+    """The time limits of a call, in seconds, and the texts that are used with these limits. The value None switches a
+    limit off.
+    """
 
     silence: SilencePolicy | None = field(default_factory=SilencePolicy)
-    """Prompts for a silent caller."""
+    """The policy for prompts to a silent caller. None switches the prompts off."""
     answer_line_s: float | None = 1.7
-    """How long a pending answer may be silent. Then the caller hears a line, and later a sound.
+    """The time in seconds after which the caller hears a sentence while an answer is pending. Later the caller hears a
+    waiting sound.
 
-    The caller also waits for the 0.5 s that end a turn, and for the first sample of the line. Together they stay under
-    three seconds.
+    The caller also waits 0.5 s for the end of the turn, and for the first sample of the sentence. The sum of these
+    times is less than three seconds.
     """
     answer_limit_s: float = 20.0
-    """How long an answer may be pending. Then the caller hears an apology, and the call ends."""
+    """The maximum time in seconds for which an answer may be pending. After this time the caller hears an apology, and
+    the call ends.
+    """
     max_failures: int = 2
-    """The call ends after more than this many failed responses in a row."""
+    """The maximum number of failed responses in a row. With one more failure the call ends."""
     max_call_s: float | None = 3600.0
     warning_s: float = 60.0
-    """How long before the end the caller is warned."""
+    """The time in seconds between the warning to the caller and the end of the call."""
     warning: str = "Tell the caller in one short sentence that this call has to end within a minute."
     farewell: str = "The call has to end now. Say goodbye in one short sentence."
     machine_s: float | None = 60.0
-    """How long a call with another machine may last."""
+    """The maximum length in seconds of a call with a machine."""
     stalled_s: float | None = 1.6
-    """A stream without a frame for this long counts as dead and is replaced. Time in which this process was blocked
-    does not count. TCP can repeat a lost packet once or twice in this time. With the request, the new stream and its
-    first sound, the silence stays under three seconds."""
+    """The time in seconds after which a media stream without a frame counts as dead and is replaced. Time in which this
+    process was blocked is not counted. TCP can repeat a lost packet once or twice in this time. With the request to
+    Twilio, the new stream and its first sound, the caller hears less than three seconds of silence.
+    """
     digits_interrupt: bool = True
-    """A key silences the agent."""
+    """Whether a key of the caller stops the speech of the agent."""

@@ -1,4 +1,4 @@
-"""The reason why the timers of a call pause, and what the caller waits for. Pure."""
+"""The reasons why the timers of a call pause, and the causes for which a caller waits. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["PauseReason", "PendingCause"]
 
 
 class PauseReason(Enum):
-    """The reason why the caller's silence is not counted."""
+    """The reasons why the silence of the caller is not counted."""
 
     ANSWER = auto()
     """An answer is pending."""
@@ -17,7 +17,7 @@ class PauseReason(Enum):
     AWAY = auto()
     """The call has no media stream."""
     LISTENING = auto()
-    """The agent only listens."""
+    """The agent only listens (`Call.listening`)."""
     HOLD = auto()
     DIGITS = auto()
     """The caller types digits."""
@@ -26,20 +26,20 @@ class PauseReason(Enum):
     HANGING_UP = auto()
     GIVING_UP = auto()
     CONSENT = auto()
-    """The caller hears the notice about the recording, or is asked about it."""
+    """The caller hears the notice about the recording, or must answer the question about the recording."""
     TAKEN_OVER = auto()
     """A supervisor speaks in place of the agent."""
 
 
 class PendingCause(Enum):
-    """The reason why the caller can expect to hear the agent."""
+    """The causes for which the caller can expect to hear the agent."""
 
     MODEL = auto()
     """The model is not connected."""
     GREETING = auto()
     TURN = auto()
-    """A response was requested, and it has not begun."""
+    """A response was requested and has not begun."""
     RESPONSE = auto()
-    """A response is being made."""
+    """The model produces a response."""
     TOOL = auto()
     """A tool runs."""

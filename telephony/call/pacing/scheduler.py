@@ -1,6 +1,7 @@
-"""Schedules what the agent does without a request: fills silences, prompts, ends calls that last too long.
+"""Schedules what the agent does without a request: the agent fills silences, prompts a silent caller, and ends calls
+that last too long.
 
-A shell around the pure state machines of this package, with one timer for all of them.
+The scheduler connects the pure state machines of this package to the event loop, with one timer for all of them.
 """
 
 from __future__ import annotations
@@ -37,26 +38,27 @@ log = logging.getLogger(__name__)
 
 
 class PacedCall(Protocol):
-    """The commands that the scheduler gives to its call."""
+    """The commands of a call that the scheduler uses."""
 
     async def prompt(self, instructions: str) -> None:
-        """Requests speech from the model."""
+        """Requests a spoken response from the model."""
 
     async def say_goodbye(self, instructions: str, reason: EndReason) -> None:
-        """Requests a goodbye from the model, and ends the call, unless the caller speaks meanwhile."""
+        """Lets the model say goodbye and ends the call. If the caller speaks during the goodbye, the call continues."""
 
     async def give_up(self, reason: str) -> None:
-        """Apologises, and ends the call."""
+        """Apologises to the caller and ends the call."""
 
 
 class Scheduler:
-    """The pacing of one call. `begin` is called when the call has a stream, and `go_live` when the model is
-    connected."""
+    """The pacing of one call. `begin` must be called when the call has a media stream, and `go_live` when the model is
+    connected.
+    """
 
     call: PacedCall
-    """The commands of the call. Set them before `begin`."""
+    """The commands of the call. Must be set before `begin`."""
     replace_stream: Callable[[], Coroutine[Any, Any, None]]
-    """A function that replaces a dead stream. Set it before `begin`."""
+    """A function that replaces a dead media stream. Must be set before `begin`."""
 
     def __init__(
         self,
@@ -98,8 +100,8 @@ class Scheduler:
     # --- the caller's side ---------------------------------------------------------------------------------------
 
     def begin(self, *, again: bool = False) -> None:
-        """Begins with a stream. `again` means that the stream replaces a lost one. So the caller has heard nothing for
-        a while, and the model has not heard the caller.
+        """Starts the pacing for a media stream. If `again` is True, the stream replaces a lost stream: the caller has
+        heard nothing for a time, and the model has not heard the caller.
         """
         now = self._loop.time()
         self._length.begin(now)
@@ -111,18 +113,18 @@ class Scheduler:
         self._set()
 
     def away(self) -> None:
-        """Pauses, because the call has no stream."""
+        """Pauses the pacing, because the call has no media stream."""
         self._watchdog.end()
         self._answer.pause(PauseReason.AWAY)
         self._silence.pause(PauseReason.AWAY)
         self._set()
 
     def connecting(self) -> None:
-        """Waits for the model, which is not connected yet. The call has a stream."""
+        """Starts the wait for the model. The call has a media stream, and the model is not connected yet."""
         self._add(PendingCause.MODEL)
 
     def go_live(self, capabilities: ModelCapabilities) -> None:
-        """Starts to count silence and the length of the call, because the model is connected."""
+        """Starts to measure silence and the length of the call. Called when the model is connected."""
         self._full_duplex = capabilities.full_duplex
         self._silence.begin(self._loop.time())
         if self._greets:
@@ -134,17 +136,16 @@ class Scheduler:
         self._silence.caller_acted(self._loop.time())
 
     def machine_found(self) -> None:
-        """Registers that a machine is on the other side. The call ends when `CallPolicy.machine_s` seconds have passed
-        since then.
-        """
+        """Registers that the other party is a machine. The call ends `CallPolicy.machine_s` seconds later."""
         self._machine.found(self._loop.time())
         self._set()
 
     # --- pauses --------------------------------------------------------------------------------------------------
 
     def pause(self, reason: PauseReason, *, fill: bool = False) -> None:
-        """Sends no silence prompts until `resume` with the same reason. `fill`: still fill the silence before a pending
-        answer."""
+        """Stops the silence prompts until `resume` is called with the same reason. If `fill` is True, the silence
+        before a pending answer is still filled.
+        """
         self._hanging_up = self._hanging_up or reason is PauseReason.HANGING_UP
         self._silence.pause(reason)
         if not fill:
@@ -152,7 +153,7 @@ class Scheduler:
         self._set()
 
     def resume(self, reason: PauseReason) -> None:
-        """Ends a pause."""
+        """Ends the pause with this reason."""
         now = self._loop.time()
         self._hanging_up = self._hanging_up and reason is not PauseReason.HANGING_UP
         self._silence.resume(reason, now)
@@ -160,11 +161,11 @@ class Scheduler:
         self._set()
 
     def expect_answer(self) -> None:
-        """Waits for an answer, because one was requested from the model."""
+        """Registers that a response was requested from the model, so an answer is pending."""
         self._add(PendingCause.TURN)
 
     def close(self) -> None:
-        """Stops the timer for good."""
+        """Stops the timer permanently."""
         self._closed = True
         self._timer.cancel()
 
@@ -215,7 +216,7 @@ class Scheduler:
 
     def _on_model_event(self, event: RealtimeModelEvent) -> None:
         if event.type == "input_audio_committed":
-            # While the agent is still heard, the committed audio was noise, and the model does not answer it.
+            # The caller still hears the agent. The committed audio was noise, and the model does not answer the noise.
             if not self._full_duplex and not self._player.playout.busy:
                 self._add(PendingCause.TURN)
         elif event.type == "input_audio_transcription_completed":

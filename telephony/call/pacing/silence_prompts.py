@@ -1,7 +1,8 @@
-"""Prompts a silent caller, prompts again, and says goodbye. Pure.
+"""Prompts a silent caller several times, and then ends the call with a goodbye. Pure.
 
-Silence counts from the moment at which the caller has *heard* the end of the agent's speech. Counting pauses while a
-tool runs, a response is made or the caller speaks, and during hold, digits and transfers.
+Silence counts from the moment at which the caller has *heard* the end of the agent's speech. The count pauses while a
+tool runs, while the model produces a response, while the caller speaks, and during hold, the collection of digits, and
+transfers.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ __all__ = ["Goodbye", "Prompt", "SilencePolicy", "SilencePrompts"]
 class SilencePolicy:
     """The prompts for a silent caller.
 
-    After each `after_s` of silence the model gets the next of `prompts`, which are instructions for one response. After
-    the last prompt it gets the instructions `goodbye`, and the call ends.
+    After each `after_s` seconds of silence, the model gets the next text of `prompts`. Each text has instructions for
+    one response. After the last prompt the model gets the instructions `goodbye`, and the call ends.
     """
 
     after_s: float = 10.0
@@ -32,20 +33,20 @@ class SilencePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Instructions for a response to a silent caller."""
+    """Instructions for a response that prompts a silent caller."""
 
     instructions: str
 
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """Instructions for the goodbye, after which the call ends."""
+    """Instructions for the goodbye. The call ends after the goodbye."""
 
     instructions: str
 
 
 class SilencePrompts:
-    """Counts silence while it is not paused. `pause` and `resume` are idempotent."""
+    """Measures the silence of the caller while the count is not paused. `pause` and `resume` are idempotent."""
 
     def __init__(self, policy: SilencePolicy) -> None:
         self._policy = policy
@@ -55,13 +56,13 @@ class SilencePrompts:
 
     @property
     def deadline(self) -> float | None:
-        """When to call `on_time`; None while counting is paused."""
+        """The time at which `on_time` must be called, or None while the count is paused."""
         if self._since is None or self._pauses:
             return None
         return self._since + self._policy.after_s
 
     def begin(self, now: float) -> None:
-        """Starts counting, because the call is live."""
+        """Starts the count. Called when the call is live."""
         self._since = now
 
     def heard_until(self, at: float) -> None:
@@ -70,22 +71,22 @@ class SilencePrompts:
             self._since = max(self._since, at)
 
     def caller_acted(self, now: float) -> None:
-        """Counts from the start and begins with the first prompt, because the caller spoke or pressed a key."""
+        """Resets the silence and the prompts, because the caller spoke or pressed a key."""
         self._level = 0
         self.heard_until(now)
 
     def pause(self, reason: PauseReason) -> None:
-        """Stops counting until `resume` with the same reason."""
+        """Pauses the count until `resume` is called with the same reason."""
         self._pauses.add(reason)
 
     def resume(self, reason: PauseReason, now: float) -> None:
-        """Ends a pause. Silence counts from `now`."""
+        """Ends the pause with this reason. Silence counts from `now` on."""
         if reason in self._pauses:
             self._pauses.discard(reason)
             self.heard_until(now)
 
     def on_time(self, now: float) -> Prompt | Goodbye | None:
-        """Returns the instructions that are due now. None means that nothing is due."""
+        """Returns the instructions that are due at `now`, or None if no instructions are due."""
         if self.deadline is None or now < self.deadline:
             return None
         self._since = now

@@ -1,6 +1,6 @@
-"""Finds media streams that are stalled. Pure.
+"""Detects stalled media streams. Pure.
 
-Twilio sends a frame every 20 ms, also during silence, and reads what we send.
+Twilio sends a frame every 20 ms, also during silence, and reads the audio that this process sends.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import math
 __all__ = ["StreamWatchdog"]
 
 _STEP_S = 0.2
-"""The interval of the checks. A short one measures better by how much the event loop was late."""
+"""The interval of the checks in seconds. A short interval measures the delay of the event loop more exactly."""
 _ROUNDING_S = 1e-9
 
 
 class StreamWatchdog:
-    """A stream is stalled when no frame has come for `limit_s`, or when more than `max_bytes` wait to be sent.
+    """Detects that a stream is stalled: no frame arrived for `limit_s` seconds, or more than `max_bytes` bytes wait to
+    be sent.
 
-    A blocked event loop receives no frame. So the delay of `on_time` does not count: it is called every `_STEP_S`, and
-    a process that was blocked for seconds reads its frames before it gives up the stream.
+    A blocked event loop cannot receive a frame. Therefore the delay of the call of `on_time`, which is due every
+    `_STEP_S` seconds, is not counted. A process that was blocked for seconds first reads the waiting frames, and does
+    not give up the stream.
     """
 
     def __init__(self, limit_s: float = 1.6, *, max_bytes: int = 128 * 1024) -> None:
@@ -33,12 +35,12 @@ class StreamWatchdog:
         return None if self._last is None or self._limit_s == math.inf else self._due
 
     def begin(self, now: float) -> None:
-        """Watches a stream that was attached."""
+        """Starts to watch a media stream that was attached."""
         self._last, self._late = now, 0.0
         self._due = now + min(_STEP_S, self._limit_s)
 
     def end(self) -> None:
-        """Watches nothing, because there is no stream."""
+        """Stops to watch, because the call has no media stream."""
         self._last = None
 
     def frame(self, now: float) -> None:
@@ -46,7 +48,7 @@ class StreamWatchdog:
             self._last, self._late = now, 0.0
 
     def on_time(self, now: float) -> bool:
-        """Returns True once when the stream is stalled."""
+        """Returns True once when the media stream is stalled."""
         if self._last is None or now < self._due:
             return False
         self._late += min(now - self._due, now - self._last)
@@ -58,7 +60,7 @@ class StreamWatchdog:
         return False
 
     def sent(self, buffered_bytes: int) -> bool:
-        """Handles the number of bytes that wait to be sent. Returns True once when the stream is stalled."""
+        """Handles the number of bytes that wait to be sent. Returns True once when the media stream is stalled."""
         if self._last is None or buffered_bytes <= self._max_bytes:
             return False
         self._last = None

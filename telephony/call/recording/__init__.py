@@ -1,1 +1,1 @@
-"""Records one call in its journal: its events, the commands of users' code, and bullets in place of secret digits."""
+"""Records one call in its journal: the events, the commands of users' code, and bullets in place of secret digits."""

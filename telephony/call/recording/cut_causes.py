@@ -1,4 +1,4 @@
-"""Finds out why the agent was interrupted. The interrupting code sets the cause."""
+"""Determines why the agent was interrupted. The code that interrupts the agent sets the cause."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _cause: ContextVar[CutCause | None] = ContextVar("telephony_cut_cause", default=
 
 @contextmanager
 def cutting(cause: CutCause) -> Iterator[None]:
-    """Sets the cause of the interruptions in this block, for this task."""
+    """Sets the cause of all interruptions by this task during this block."""
     token = _cause.set(cause)
     try:
         yield
@@ -26,14 +26,14 @@ def cutting(cause: CutCause) -> Iterator[None]:
 
 
 class CutCauses:
-    """Finds the causes of interruptions. `of` gets each event of a session in its order."""
+    """Determines the causes of interruptions. `of` must be called with each event of a session, in order."""
 
     def __init__(self) -> None:
         self._tripped = False
 
     def of(self, event: RealtimeAnyEvent) -> CutCause | None:
-        """Returns the cause of an `audio_interrupted` event. None for other events. A guardrail interrupts in the step
-        in which it trips, so its interruption is the next event.
+        """Returns the cause of an `audio_interrupted` event, or None for any other event. A guardrail interrupts the
+        agent in the step in which the guardrail trips, so its `audio_interrupted` is the next event.
         """
         if event.type == "raw_model_event":
             return None

@@ -1,7 +1,7 @@
-"""Masks digits in the records of a call: those that the caller typed, and those that we sent. Pure.
+"""Masks digits in the records of a call: digits that the caller typed, and digits that this process sent. Pure.
 
 Some digits are known by their place: in a `dtmf` event, in the message to the model about a key, and in the arguments
-of `send_digits`. Others are named by `hide`, and from then on replaced wherever they appear.
+of `send_digits`. Other digits are passed to `hide`, and are then replaced everywhere in later records.
 """
 
 from __future__ import annotations
@@ -27,20 +27,22 @@ from ...masking import (
 __all__ = ["DigitMasker", "pressed", "typed"]
 
 _SHORTEST = 3
-"""A shorter text would turn up by chance."""
+"""The minimum length of a masked text. Shorter texts appear in other text by chance."""
 _DIGIT_TOOLS = frozenset({"send_digits"})
-"""Tools whose arguments are digits."""
+"""The tools whose arguments are digits."""
 _MAX_PRESSED = 1000
 _DIGITS = re.compile(r"\d(?:[\s.,-]{0,2}\d){2,}")
 
 
 def pressed(key: str) -> str:
-    """Returns the message to the model about a key. `masking.mask_keys` knows its form."""
+    """Returns the message that tells the model which key was pressed. `masking.mask_keys` masks messages of this
+    form.
+    """
     return f"{PRESSED}{key}."
 
 
 def typed(keys: str) -> str:
-    """Returns the message to the model about collected digits."""
+    """Returns the message that tells the model about collected digits."""
     return f"{TYPED}{keys}"
 
 
@@ -54,12 +56,12 @@ class DigitMasker:
         """The ids of calls of these tools, and of their items."""
 
     def hide(self, secret: str) -> None:
-        """Replaces this text by bullets from now on, also spelt out ("4 7-1, 1")."""
+        """Replaces this text by bullets in all later records, also if the text is spelt out ("4 7-1, 1")."""
         if len(secret) >= _SHORTEST and BULLET not in secret and secret not in self._named:
             self._named[secret] = mask_spelled(secret)
 
     def press(self, key: str) -> None:
-        """Remembers a key that the caller pressed, for `anywhere`."""
+        """Stores a key that the caller pressed. `anywhere` masks stored keys."""
         self._pressed = (self._pressed + key)[-_MAX_PRESSED:]
 
     @property
@@ -68,7 +70,7 @@ class DigitMasker:
         return bool(self._named)
 
     def message(self, text: str) -> str:
-        """Masks a message of the model or of the stream: the JSON text of an object (see `parse_object`)."""
+        """Masks a message of the model or of the media stream: the JSON text of an object (see `parse_object`)."""
         if _is_audio(text):
             return text
         if "function_call" in text:
@@ -81,12 +83,15 @@ class DigitMasker:
         return mask_keys(text)
 
     def value(self, value: Any) -> Any:
-        """Masks the strings of a value. Values that are nested deeper than `MAX_DEPTH` are left out."""
+        """Returns a copy of a JSON value with masked strings. Values that are nested deeper than `MAX_DEPTH` are
+        removed.
+        """
         return change_strings(value, self._text, keep=_is_data, depth=MAX_DEPTH)
 
     def anywhere(self, value: Any) -> Any:
-        """Masks a JSON value of any form: its strings, the names in it, and its numbers. Three or more digits are also
-        masked where the caller pressed these keys, one after the other."""
+        """Masks a JSON value of any form: its strings, its keys, and its numbers. Also masks three or more digits if
+        the caller pressed these keys in this order.
+        """
         match value:
             case str():
                 return self._everything(value)
@@ -114,7 +119,7 @@ class DigitMasker:
         return mask_keys(text)
 
     def arguments(self, tool: str, arguments: str) -> str:
-        """Masks the arguments of a tool call."""
+        """Masks the arguments of a tool call, given as JSON text."""
         return mask_key_characters(arguments) if tool in _DIGIT_TOOLS else arguments
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -144,16 +149,18 @@ class DigitMasker:
         }
 
     def _mask_piece(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Masks all digits: a secret may come in pieces, and no piece alone shows it."""
+        """Masks all digits of a message. A secret may be split over several messages, so a single message does not show
+        which digits are secret.
+        """
         delta = message.get("delta")
         return {**message, "delta": mask_all_digits(delta)} if isinstance(delta, str) else self.value(message)
 
 
 def _is_data(name: str) -> bool:
-    """Returns whether the value is an id or audio, where digits appear by chance."""
+    """Returns whether the value with this name is an id or audio. Such values contain digits by chance."""
     return name in ("id", "payload", "digest", "clip") or name.endswith(("_id", "Sid"))
 
 
 def _is_audio(text: str) -> bool:
-    """Returns whether the message is audio: digits appear in base64 by chance."""
+    """Returns whether the message contains audio. The base64 text of audio contains digits by chance."""
     return '"payload"' in text[:250] or "audio.delta" in text[:120]

@@ -1,7 +1,7 @@
-"""Records the commands that users' code gives to a call and to its session.
+"""Records the commands that users' code gives to a call and to the session of the call.
 
-A replay repeats the commands of a tool, and never runs the tool. So each command has a `control` record with its
-arguments and a `control.end` record with its result. Both name the tool.
+A replay repeats the commands of a tool without running the tool. Therefore each command has a `control` record with its
+arguments and a `control.end` record with its result. Both records contain the name of the tool.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ __all__ = ["OURS", "RecordedCommands", "current_tool", "cut_cause"]
 _T = TypeVar("_T")
 
 current_tool: ContextVar[str | None] = ContextVar("telephony_tool", default=None)
-"""The `call_id` of the tool that is running here."""
+"""The `call_id` of the tool call whose code is running in this context, or None."""
 
 OURS = ""
-"""The value of `current_tool` while code of this package runs. A replay runs that code again."""
+"""The value of `current_tool` while code of this package runs. A replay runs this code again."""
 
 
 def cut_cause() -> CutCause:
-    """Returns the cause of an interruption by the code that is running: a tool, the call, or the application."""
+    """Returns the cause of an interruption by the code that is running now: a tool, the call, or the application."""
     tool = current_tool.get()
     return CutCause.API if tool is None else CutCause.CALL if tool is OURS else CutCause.TOOL
 
 
 class RecordedCommands:
-    """Records the commands of one call. Arguments are JSON values without phone numbers and digits. A clip is recorded
-    as its digest."""
+    """Records the commands of one call. The recorded arguments are JSON values without phone numbers and digits. The
+    digest of a clip is recorded in place of the clip.
+    """
 
     def __init__(self, record: CallRecorder) -> None:
         self._record = record
         self._count = 0
 
     async def run(self, action: str, work: Awaitable[_T], /, **arguments: Any) -> _T:
-        """Awaits `work` between its two records."""
+        """Awaits `work`. Writes one record before and one record after `work`."""
         end = self._begin(action, arguments)
         try:
             result = await work
@@ -57,7 +58,9 @@ class RecordedCommands:
 
     @contextmanager
     def within(self, action: str, state: AbstractContextManager[None], /, **arguments: Any) -> Iterator[None]:
-        """Enters `state`, and leaves it, between the two records."""
+        """Enters the context `state`, and leaves this context at the end of the block. Writes one record at the start
+        and one at the end.
+        """
         end = self._begin(action, arguments)
         try:
             with state:
@@ -67,7 +70,9 @@ class RecordedCommands:
 
     @asynccontextmanager
     async def within_async(self, action: str, state: AbstractAsyncContextManager[None], /) -> AsyncIterator[None]:
-        """The same for a state that is entered and left by waiting."""
+        """Enters the async context `state`, and leaves this context at the end of the block. Writes one record at the
+        start and one at the end.
+        """
         end = self._begin(action, {})
         try:
             async with state:
@@ -76,7 +81,7 @@ class RecordedCommands:
             end()
 
     def done(self, action: str, /, **arguments: Any) -> None:
-        """Records a command that needs no time."""
+        """Records a command that takes no time."""
         self._begin(action, arguments)()
 
     def _begin(self, action: str, arguments: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""The session of a call as users' code gets it: commands are recorded, everything else is the session's own."""
+"""The session of a call for users' code. Commands are recorded. All other methods are those of the session."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Awaitable[None]])
 
 
 def _recorded(command: _Command) -> _Command:
-    """Records the call of a command with the arguments that were passed."""
+    """Returns a command that records each call and its arguments, and then calls the original command."""
     _, *names = inspect.signature(command).parameters
 
     @wraps(command)
@@ -45,7 +45,7 @@ def _recorded(command: _Command) -> _Command:
 
 
 class RecordedSession(RealtimeSession):
-    """A view of a session, with no state of its own. `RealtimeSession` has the documentation."""
+    """A view of a session without its own state. The methods are documented in `RealtimeSession`."""
 
     def __init__(self, session: RealtimeSession, commands: RecordedCommands) -> None:
         self._session = session

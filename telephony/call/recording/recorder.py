@@ -1,4 +1,4 @@
-"""Records one call in its journal: events, the model's connection, and requests to Twilio's REST API."""
+"""Records one call in its journal: the events, the connection to the model, and the requests to Twilio's REST API."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ __all__ = ["CallRecorder", "RecordedConnection", "RecordedControl"]
 
 _T = TypeVar("_T")
 _APPEND = '{"type":"input_audio_buffer.append","audio":"'
-"""The beginning of what `realtime_core.openai_realtime.encoding.encode_append` writes. Audio and two characters follow.
+"""The start of the messages that `realtime_core.openai_realtime.encoding.encode_append` returns. The base64 audio and
+two more characters follow.
 """
 _MAX_TEXT = 1000
 _VERB = re.compile(r"<(?!Response|\?)([A-Z][A-Za-z]*)")
 
 
 class CallRecorder:
-    """Writes records with the seconds since the call began."""
+    """Writes journal records with the time in seconds since the start of the call."""
 
     def __init__(
         self, journal: Journal, *, on_record: Callable[[str, float, Mapping[str, Any]], None] | None = None
@@ -52,8 +53,8 @@ class CallRecorder:
 
     @property
     def problem(self) -> str:
-        """The reason why the journal of the call is not written, or not completely. An empty value means that it is
-        written.
+        """The reason why the journal of the call is not written or is incomplete. The text is empty if the journal is
+        complete.
         """
         if not self.is_on:
             return "journals are off"
@@ -63,7 +64,7 @@ class CallRecorder:
         return "records were lost" if getattr(journal, "lost", 0) else ""
 
     def close_seal(self, reason: SealReason) -> None:
-        """Keeps the conversation out of all records, until `open_seal` with the same reason."""
+        """Removes the conversation from all records until `open_seal` is called with the same reason."""
         self.write("seal", reason=reason.name.lower(), closed=True)
         self.seal.close(reason)
 
@@ -72,11 +73,11 @@ class CallRecorder:
         self.write("seal", reason=reason.name.lower(), closed=False)
 
     def hide(self, secret: str) -> None:
-        """Replaces this text by bullets in later records: collected or sent digits."""
+        """Replaces this text, such as collected or sent digits, by bullets in all later records."""
         self._secrets.hide(secret)
 
     def press(self, key: str) -> None:
-        """Remembers a key of the caller, for `masked`."""
+        """Stores a key that the caller pressed. `masked` masks stored keys."""
         self._secrets.press(key)
 
     def write(self, kind: str, **fields: Any) -> None:
@@ -92,12 +93,13 @@ class CallRecorder:
             self._on_record(kind, at_s, fields)
 
     def masked(self, value: Any) -> Any:
-        """A copy of a JSON value with bullets in place of the secrets of this call, such as collected digits. It is
-        masked even where the journal is not."""
+        """Returns a copy of a JSON value with bullets in place of the secrets of this call, such as collected digits.
+        The copy is masked even if masking is switched off for the journal.
+        """
         return self._secrets.anywhere(value)
 
     def callback(self, what: str, **fields: Any) -> None:
-        """Record an effect from outside of the call: a webhook of Twilio, or a decision of this process."""
+        """Records an event from outside of the call: a webhook of Twilio, or a decision of this process."""
         self.write("callback", what=what, **fields)
 
     def tool_started(self, call_id: str, name: str, arguments: str) -> None:
@@ -106,10 +108,10 @@ class CallRecorder:
         self.write("tool.start", call_id=call_id, name=name, arguments=arguments)
 
     def message(self, kind: str, message: str | bytes, *, decoded: bool = False) -> None:
-        """Records a message as it was sent or received. `decoded` means that the message is known to be a JSON object.
+        """Records a message that was sent or received. `decoded` is True if the message is known to be a JSON object.
 
-        If the message is not a JSON object, its beginning is recorded as text. In this text all digits are replaced by
-        bullets, because any of them may be a key that the caller pressed.
+        If the message is not a JSON object, the start of the message is recorded as text. In this text all digits are
+        replaced by bullets, because any digit may be a key that the caller pressed.
         """
         text = message if isinstance(message, str) else message.decode(errors="replace")
         text = self.seal.message(kind, text)
@@ -124,21 +126,22 @@ class CallRecorder:
             self.write(kind, text=shown, chars=len(message))
 
     def verbatim(self, kind: str, message: str) -> None:
-        """Records a message that is a JSON object without text of people: audio, marks and clears. They are most of a
-        journal."""
+        """Records a message without masking. The message must be a JSON object without words of people: audio, a mark
+        or a clear. Most records of a journal are of this kind.
+        """
         if self.is_on:
             self._journal.write_raw(kind, self._clock() - self._start, message)
 
     def caller_frame(self, message: str, stamp_ms: int) -> None:
-        """Records a message with audio of the caller, in the step in which it came."""
+        """Records a message with audio of the caller, in the step of the event loop in which the message arrived."""
         if self.seal.frame(stamp_ms, self._clock()):
             message = self.seal.message("twilio.in", message)
         if self.is_on:
             self._journal.write_raw("twilio.in", self._clock() - self._start, message)
 
     def clip(self, ulaw: bytes, *, is_ours: bool = False) -> str:
-        """Returns the digest of a clip (mu-law, 8 kHz). The first time, its samples are recorded too. In a sealed part
-        it is the digest of silence of the same length, except for clips of this package (`is_ours`).
+        """Returns the digest of a clip (mu-law, 8 kHz). Records the samples when the clip is used for the first time.
+        In a sealed part the digest is that of silence of the same length, except for clips of this package (`is_ours`).
         """
         if self.seal.is_closed and not is_ours:
             ulaw = b"\xff" * len(ulaw)
@@ -149,7 +152,7 @@ class CallRecorder:
         return digest
 
     def appended(self, text: str) -> None:
-        """Record that this message with the caller's audio went to the model."""
+        """Records that this message with the caller's audio was sent to the model."""
         n_bytes = (len(text) - len(_APPEND) - 2) // 4 * 3 - text.count("=", -4)
         self.seal.appended(n_bytes)
         if not self.is_on:
@@ -160,14 +163,15 @@ class CallRecorder:
         self._journal.write_raw("model.out", self._clock() - self._start, message)
 
     def close(self) -> None:
-        """Writes nothing more. A command that ends after its call leaves no record."""
+        """Stops writing. A command that ends after the call writes no record."""
         self._journal.close()
         self.is_on, self._on_record = False, None
 
 
 class RecordedConnection(ConnectionWrapper):
-    """Records the messages of the model's connection. Of the caller's audio it records length and CRC-32, as the
-    samples are in the stream's records."""
+    """Records the messages of the connection to the model. For audio of the caller, only the length and the CRC-32 are
+    recorded, because the records of the media stream contain the samples.
+    """
 
     def __init__(self, connection: Connection, record: CallRecorder) -> None:
         super().__init__(connection)
@@ -193,8 +197,9 @@ class RecordedConnection(ConnectionWrapper):
 
 
 class RecordedControl:
-    """A `PhoneControl` that writes a `rest` record for each answer. A document is recorded by its verbs, without
-    numbers, and a call as `caller` or `second leg`."""
+    """A `PhoneControl` that writes a `rest` record for each response of Twilio. For a TwiML document, only the verbs
+    are recorded. A call is recorded as `caller` or `second leg`, without phone numbers.
+    """
 
     def __init__(self, control: PhoneControl, record: CallRecorder, call_sid: str) -> None:
         self._control = control

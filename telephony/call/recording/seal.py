@@ -1,11 +1,12 @@
-"""Decides what the records of a call may contain, and removes the rest. Pure.
+"""Decides what the records of a call may contain, and removes all other content. Pure.
 
-A call is *sealed* before the notice about its recording was heard, after the caller has refused a recording, and in a
-secret part. The records of a sealed part keep times, ids and lengths, so that the call can be replayed. They have no
-sample, no word, no key and no argument of a tool: audio becomes silence of the same length, a text becomes `HIDDEN`.
+A call is *sealed* until the caller has heard the notice about the recording, after the caller has refused a recording,
+and in a secret part. The records of a sealed part contain times, ids and lengths, so the call can be replayed. These
+records contain no samples, words, keys or tool arguments: audio is replaced by silence of the same length, and text is
+replaced by `HIDDEN`.
 
-What was said in a sealed part may arrive later: a transcript, the end of an answer, a copy of the conversation for a
-new connection. So the ids of its items stay sealed.
+Words from a sealed part may arrive after the part has ended: in a transcript, at the end of an answer, or in a copy of
+the conversation for a new connection. Therefore the ids of the items of a sealed part stay sealed.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from ...masking import BULLET
 __all__ = ["HIDDEN", "Seal", "SealReason", "hidden_arguments"]
 
 HIDDEN = BULLET * 3
-"""The replacement for a hidden text of any length. A replacement of the same length would reveal spoken digits ("four
-two")."""
+"""The replacement for a hidden text. The replacement has a fixed length, because the length of a text could reveal
+spoken digits ("four two").
+"""
 MARGIN_S = 0.3
-"""A frame that was spoken in a sealed part arrives later, by the delay of the line. Frames up to this long after the
-seal was opened are hidden, too."""
+"""The time in seconds after the end of a sealed part in which frames are still hidden. Frames that were spoken in the
+sealed part arrive late, by the delay of the line.
+"""
 _MAX_IDS = 20_000
 _STRUCTURE = frozenset(
     {
@@ -37,31 +40,31 @@ _STRUCTURE = frozenset(
         "digest", "model", "format", "tool_choice", "phase", "reason", "from", "to", "what", "peer", "terminator",
     }
 )  # fmt: skip
-"""The keys of strings that a replay needs. None holds words of a person."""
+"""The keys of strings that a replay needs. These strings contain no words of a person."""
 _OF_CONTROLS = frozenset({"action", "tool", "target", "clip", "digest", "terminator", "source", "item_id"})
 _PLAIN_KINDS = frozenset(
     {"header", "stream", "close", "end", "timer", "open", "model", "lost", "handoff", "interruption", "callback",
      "rest", "answered", "verdict", "skipped", "consent", "seal", "twilio.out", "clip", "supervisor"}
 )  # fmt: skip
-"""Kinds of records without words, keys and arguments."""
+"""The kinds of records that contain no words, keys or arguments."""
 _BEGINNINGS = (".speech_started", ".speech_stopped", ".committed", ".item.added", ".item.created", ".item.create",
                ".output_item.added")  # fmt: skip
 _AUDIO = ("response.output_audio.delta", "response.audio.delta")
 
 
 class SealReason(Enum):
-    """The reason why a call is sealed."""
+    """The reasons why a call is sealed."""
 
     NOTICE = auto()
-    """The notice about the recording was not heard yet, or its question was not answered."""
+    """The caller has not heard the notice about the recording, or has not answered its question."""
     REFUSED = auto()
     """The caller has refused a recording."""
     SECRET = auto()
-    """The call is in a secret part."""
+    """The call is in a secret part (`Call.secret`)."""
 
 
 class Seal:
-    """The seal of one call. All times are in seconds of one clock, and stamps are media timestamps in milliseconds."""
+    """The seal of one call. All times are in seconds on one clock. Stamps are media timestamps in milliseconds."""
 
     def __init__(self) -> None:
         self._reasons: dict[SealReason, int] = {}
@@ -88,21 +91,23 @@ class Seal:
 
     @property
     def is_secret(self) -> bool:
-        """Whether the call is in a secret part, or was not to be recorded."""
+        """Whether the call is in a secret part, or has been in a part that must not be recorded."""
         return SealReason.SECRET in self._reasons or SealReason.REFUSED in self._reasons
 
     @property
     def watches(self) -> bool:
-        """Whether messages have to be searched for sealed content: the call is sealed now, or was sealed before."""
+        """Whether messages must be searched for sealed content, because the call is or was sealed."""
         return bool(self._reasons or self._ids)
 
     def close(self, reason: SealReason) -> None:
-        """Seals the call for this reason. Two seals for the same reason have to be opened twice."""
+        """Seals the call for this reason. If the call is sealed twice for the same reason, `open` must be called
+        twice.
+        """
         self._reasons[reason] = self._reasons.get(reason, 0) + 1
         self._is_frame_hidden = True
 
     def open(self, reason: SealReason, now: float) -> None:
-        """Removes one seal of this reason. The call stays sealed until its last seal is removed."""
+        """Removes one seal with this reason. The call stays sealed until the last seal is removed."""
         left = self._reasons.get(reason, 0) - 1
         if left > 0:
             self._reasons[reason] = left
@@ -114,19 +119,19 @@ class Seal:
                 self._spoken_ms = self._appended_bytes / per_ms + MARGIN_S * 1000
 
     def stamp_after(self, now: float) -> float:
-        """Returns the media timestamp in milliseconds. A frame with this timestamp or a later one was certainly spoken
-        after `now`.
+        """Returns a media timestamp in milliseconds. A frame with this timestamp or a later timestamp was certainly
+        spoken after `now`.
         """
         return 0.0 if self._lag_s is None else (now - self._lag_s + MARGIN_S) * 1000
 
     # --- the caller's audio ------------------------------------------------------------------------------------------
 
     def stream_started(self) -> None:
-        """A media stream has started. Its timestamps begin at 0."""
+        """Registers that a new media stream has started. Its timestamps begin at 0."""
         self._lag_s, self._from_ms = None, 0.0
 
     def frame(self, stamp_ms: int, now: float) -> bool:
-        """Handles a frame of the caller. Returns whether the frame has to be hidden."""
+        """Handles a frame of the caller. Returns whether the frame must be hidden."""
         lag_s = now - stamp_ms / 1000
         if self._lag_s is None or lag_s < self._lag_s:
             self._lag_s = lag_s
@@ -136,17 +141,18 @@ class Seal:
 
     @property
     def hides_caller(self) -> bool:
-        """Whether the last frame of the caller was hidden, or the one before it. The filter of the resampler carries a
-        part of a frame into the next one."""
+        """Whether the last frame of the caller, or the frame before the last frame, was hidden. The filter of the
+        resampler mixes a part of each frame into the next frame.
+        """
         return self._is_frame_hidden or self._was_frame_hidden
 
     def appended(self, n_bytes: int) -> None:
-        """Registers that audio of the caller went to the model."""
+        """Registers that `n_bytes` bytes of the caller's audio were sent to the model."""
         self._appended_bytes += n_bytes
         self._is_fresh = False
 
     def connected(self) -> None:
-        """Notes a new connection to the model. It gets a copy of the conversation."""
+        """Registers a new connection to the model. The new connection gets a copy of the conversation."""
         self._connections += 1
         self._appended_bytes, self._spoken_ms = 0, 0.0
         self._is_fresh = self._connections > 1
@@ -154,7 +160,7 @@ class Seal:
     # --- items -------------------------------------------------------------------------------------------------------
 
     def add(self, item_id: str) -> None:
-        """Seals an item. It stays sealed until the end of the call."""
+        """Seals an item until the end of the call."""
         if item_id and len(self._ids) < _MAX_IDS:
             self._ids[item_id] = None
 
@@ -163,7 +169,7 @@ class Seal:
         return item_id in self._ids
 
     def hides_new(self, item_id: str) -> bool:
-        """Returns whether this item is sealed. In a sealed part an item that is not known becomes sealed."""
+        """Returns whether this item is sealed. During a sealed part, also seals an item that is not known."""
         if self._reasons and item_id not in self._known:
             self.add(item_id)
         return item_id in self._ids
@@ -171,7 +177,7 @@ class Seal:
     # --- messages and records ----------------------------------------------------------------------------------------
 
     def record(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Returns the record without the content that the seal hides."""
+        """Returns a journal record without the content that the seal hides."""
         if not self.watches or kind in _PLAIN_KINDS or (kind == "twilio.in" and "message" in fields):
             return fields
         if kind in ("tool.start", "tool.end"):
@@ -198,8 +204,9 @@ class Seal:
         return hidden
 
     def message(self, kind: str, text: str) -> str:
-        """A message of one of the connections, as JSON text, without the content that the seal hides. Call this method
-        for each message, because the messages show which items are sealed."""
+        """Returns a message of the media stream or of the model's connection, as JSON text, without the content that
+        the seal hides. This method must be called for each message, because the messages show which items are sealed.
+        """
         if not self.watches:
             self._notice(text)
             return text
@@ -224,7 +231,9 @@ class Seal:
         return text
 
     def _notice(self, text: str) -> None:
-        """Remembers an item that begins while the call is not sealed. Only messages that announce an item are read."""
+        """Stores the id of an item that begins while the call is not sealed. Only messages that announce an item are
+        read.
+        """
         head = text[:120]
         if "session.updated" in head:
             self._is_pcmu = '"audio/pcmu"' in text
@@ -259,7 +268,7 @@ class Seal:
         return any(each in self._ids for each in ids)
 
     def _items_hidden(self, value: Any) -> Any:
-        """Returns the value without the texts of its sealed items."""
+        """Returns the value without the texts of sealed items."""
         if isinstance(value, list):
             return [self._items_hidden(each) for each in value]
         if not isinstance(value, dict):
@@ -276,7 +285,7 @@ class Seal:
 
 
 def hidden_arguments(arguments: Any) -> str:
-    """Returns the arguments of a tool, as JSON text, with the same names and without their values."""
+    """Returns the arguments of a tool as JSON text. The names of the arguments stay, and the values are hidden."""
     try:
         value = json.loads(arguments)
     except (TypeError, ValueError):
@@ -285,7 +294,9 @@ def hidden_arguments(arguments: Any) -> str:
 
 
 def _hidden(value: Any, *, numbers: bool = False, keep: frozenset[str] = _STRUCTURE, depth: int = MAX_DEPTH) -> Any:
-    """Returns the value with `HIDDEN` for its texts, and with 0 for its numbers where `numbers` is set."""
+    """Returns a copy of the value in which `HIDDEN` replaces all texts. If `numbers` is True, 0 replaces all
+    numbers.
+    """
     match value:
         case str():
             return HIDDEN
@@ -320,7 +331,7 @@ def _instructions_hidden(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ids_of(message: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the ids of the items of a message, and of tool calls."""
+    """Yields the ids of the items and of the tool calls in a message."""
     for holder in (message, *_objects(message)):
         for name in ("item_id", "call_id", "id"):
             if isinstance(found := holder.get(name), str) and (holder is not message or name != "id"):
