@@ -128,6 +128,18 @@ def test_hours_are_those_of_the_weekday_the_holiday_or_the_exception(moment: str
         ('variables = { clinic = "Mitte" }', "variables = { clinic = [1] }", 32, "not [1]"),
         ('variables = { clinic = "Mitte" }', 'choose_language = ["speech"]', 32, "add `languages`"),
         ('variables = { clinic = "Mitte" }', 'fallback_url = "http://x.example"', 32, "https address"),
+        ("{ voicemail = true }", "{ voicemail = true, transcribe = true, max_s = 300 }", 24, "at most 120 s"),
+        ('region = "ie1"', 'api_key_env = "KEY"', 1, "an API key needs its secret"),
+        ('auth_token_env = "BERLIN_TOKEN"', 'auth_token_env = "0123 456"', 3, "not the secret itself"),
+        ('"https://x.openai.azure.com/openai/v1"', '"x.openai.azure.com"', 7, "like https://host/v1"),
+        ('policy = "two-party"', 'on_refusal = "transfer"', 36, "no transfer target"),
+        (
+            'variables = { clinic = "Mitte" }',
+            'choose_language = ["keypad"]\nlanguages = ["en","fr","es","it","pl","tr","ru","nl","da"]',
+            33,
+            "at most nine languages",
+        ),
+        ('variables = { clinic = "Mitte" }', 'callers = { "+33" = "fr" }', 29, "add it to `languages`"),
     ],
 )
 def test_a_mistake_has_its_line_and_what_to_do(right: str, wrong: str, line: int, says: str) -> None:
@@ -136,6 +148,22 @@ def test_a_mistake_has_its_line_and_what_to_do(right: str, wrong: str, line: int
         parse_numbers(FILE.replace(right, wrong, 1))
     shown = caught.value.problems
     assert any(each.startswith(f"numbers.toml:{line}: ") and says in each for each in shown), shown
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[numbers]", "there is no number"),
+        ("", "it is missing"),
+        ('[defaults]\nagent = "a:b"', "it is missing"),
+        ("numbers = 3", "numbers"),
+        ('[defaults]\nagent = "a:b"\n[numbers]\n"+14155550100" = 3', "+14155550100"),
+    ],
+)
+def test_a_file_without_numbers_is_refused(text: str, says: str) -> None:
+    with pytest.raises(NumbersFileError) as caught:
+        parse_numbers(text)
+    assert any(says in each for each in caught.value.problems), caught.value.problems
 
 
 def test_all_mistakes_are_reported_at_once() -> None:

@@ -126,3 +126,75 @@ def test_a_record_of_ones_own_has_no_text_and_no_number() -> None:
     assert seal.record("note", {"name": WORD, "n": 4242}) == {"name": HIDDEN, "n": 0}
     message = {"message": {"role": "user", "content": WORD}, "id": 1, "action": "session.send_message"}
     assert WORD not in json.dumps(seal.record("control", message))
+
+
+def test_what_is_no_json_object_passes_as_it_is() -> None:
+    seal = sealed()
+    for text in ("{garbage", "[1]", "3"):
+        assert seal.message("model.in", text) == text
+
+
+def test_keys_are_hidden_and_marks_are_not() -> None:
+    seal = sealed()
+    assert passed(seal, "twilio.in", event="dtmf", dtmf={"digit": "5", "track": "inbound_track"})["dtmf"]["digit"] != "5"
+    assert passed(seal, "twilio.in", event="mark", mark={"name": "m1"}) == {"event": "mark", "mark": {"name": "m1"}}
+    assert passed(seal, "twilio.in", event="media", media="odd") == {"event": "media", "media": "odd"}
+
+
+def test_audio_of_a_session_with_mu_law_becomes_silence_of_mu_law() -> None:
+    seal = Seal()
+    passed(seal, type="session.updated", session={"audio": {"output": {"format": {"type": "audio/pcmu"}}}})
+    seal.close(SealReason.SECRET)
+    delta = base64.b64encode(b"\x00" * 80).decode()
+    hidden = passed(seal, type="response.output_audio.delta", item_id="item_1", delta=delta)
+    assert base64.b64decode(hidden["delta"]) == b"\xff" * 80
+
+
+def test_the_instructions_of_a_session_are_hidden_and_an_odd_session_passes() -> None:
+    seal = sealed()
+    update = {"type": "session.update", "session": {"instructions": WORD, "voice": "marin"}}
+    assert passed(seal, "model.out", **update)["session"] == {"instructions": HIDDEN, "voice": "marin"}
+    for session in ({"voice": "marin"}, "odd"):
+        odd = {"type": "session.update", "session": session}
+        assert passed(seal, "model.out", **odd) == odd
+
+
+def test_sealed_items_are_hidden_in_lists_and_others_are_kept() -> None:
+    seal = Seal()
+    seal.connected()
+    said(seal, "item_0")
+    seal.close(SealReason.SECRET)
+    said(seal, "item_1")
+    seal.open(SealReason.SECRET, 1.0)
+    output = [{"id": "item_0", "text": "open"}, {"id": "item_1", "text": WORD}, "odd"]
+    done = passed(seal, type="response.done", response={"id": "resp_1", "output": output})
+    assert done["response"]["output"] == [
+        {"id": "item_0", "text": "open"}, {"id": "item_1", "text": HIDDEN}, "odd",
+    ]  # fmt: skip
+
+
+def test_a_tool_of_a_sealed_part_has_no_values_in_the_records() -> None:
+    seal = sealed()
+    start = seal.record("tool.start", {"call_id": "c1", "name": "pay", "arguments": json.dumps({"card": WORD})})
+    assert start["name"] == "pay"
+    assert WORD not in str(start)
+    seal.open(SealReason.SECRET, 1.0)
+    end = seal.record("tool.end", {"call_id": "c1", "output": WORD, "error": f"ValueError: {WORD}"})
+    assert end == {"call_id": "c1", "output": HIDDEN, "error": "ValueError"}
+    other = {"call_id": "c2", "output": "open"}
+    assert seal.record("tool.end", other) == other
+
+
+def test_hidden_values_keep_their_shape_and_deep_ones_are_cut() -> None:
+    deep: Any = WORD
+    for _ in range(200):
+        deep = [deep]
+    wide: Any = {"a": [1, 2.5, True, None, WORD], "b": {"c": WORD}}
+    assert json.loads(hidden_arguments(json.dumps(wide))) == {
+        "a": [0, 0, True, None, HIDDEN], "b": {"c": HIDDEN},
+    }  # fmt: skip
+    assert WORD not in hidden_arguments(json.dumps({"a": deep}))
+    for _ in range(200):
+        deep = {"x": deep}
+    assert WORD not in hidden_arguments(json.dumps(deep))
+    assert hidden_arguments(WORD) == hidden_arguments(None) == HIDDEN
