@@ -252,6 +252,57 @@ def test_malformed_records_are_skipped(kind: str, text: str) -> None:
     assert wave.take() == {}
 
 
+def test_a_supervisors_voice_is_the_agents_side() -> None:
+    wave = Wave()
+    wave.raw("twilio.in", frame(0, 0), 20.0)
+    voice = base64.b64encode(g711.encode(np.full(800, 8000, "<i2").tobytes())).decode()
+    wave.record("supervisor", {"item_id": "s1", "payload": voice}, 100.0)
+    segments = {"message": {"event": "media", "position": 0, "segments": [["s1", 0, 0, 800]]}}
+    wave.record("twilio.out", segments, 100.0)
+    agent = dict(wave.take()["agent"])
+    assert (min(agent), max(agent)) == (100 // STEP_MS, 199 // STEP_MS)
+    assert all(level > 60 for level in agent.values())
+
+
+def test_audio_of_mu_law_and_audio_that_is_not_known() -> None:
+    wave = Wave()
+    created = {"type": "session.created", "session": {"audio": {"output": {"format": {"type": "audio/pcmu"}}}}}
+    wave.raw("model.in", json.dumps(created), 10.0)
+    audio = base64.b64encode(g711.encode(np.full(800, 8000, "<i2").tobytes())).decode()
+    piece = {"type": "response.output_audio.delta", "item_id": "a1", "content_index": 0, "delta": audio}
+    wave.raw("model.in", json.dumps(piece), 20.0)
+    wave.record("twilio.out", sent(0, 1600, 0), 100.0)  # more than came
+    other = {"message": {"event": "media", "position": 1600, "segments": [["a9", 0, 0, 160]]}}
+    wave.record("twilio.out", other, 300.0)
+    wave.record("note", {"text": "x"}, 300.0)
+    wave.raw("note", "{}", 300.0)
+    assert dict(wave.take()["agent"]).keys() == {2, 3}
+
+
+def test_the_runs_of_a_stream_say_when_a_position_is_heard() -> None:
+    wave = Wave()
+    wave.record("stream", {"runs": [[0, 400.0]]}, 5.0)  # before the first frame: the clock of the stream is unknown
+    wave.raw("twilio.in", frame(0, 0), 100.0)
+    wave.raw("model.in", delta(8000, 100), 110.0)
+    wave.record("stream", {"runs": [[0, 400.0]]}, 120.0)
+    wave.record("twilio.out", sent(0, 800, 0), 120.0)
+    wave.raw("twilio.in", '{"event":"mark","mark":{"name":"m"}}', 610.0)
+    taken = wave.take()
+    assert min(dict(taken["agent"])) == 500 // STEP_MS
+    assert taken["marks"] == [610]
+
+
+def test_a_long_call_keeps_the_audio_of_the_last_items() -> None:
+    wave = Wave()
+    for n in range(40):
+        piece = {**json.loads(delta(8000, 20)), "item_id": f"i{n}"}
+        wave.raw("model.in", json.dumps(piece), 10.0)
+    for n, item in ((0, "i0"), (1, "i39")):
+        message = {"event": "media", "position": n * 160, "segments": [[item, 0, 0, 160]]}
+        wave.record("twilio.out", {"message": message}, 100.0 + 20 * n)
+    assert dict(wave.take()["agent"]).keys() == {2}
+
+
 def test_a_page_that_takes_nothing_keeps_the_newest_values() -> None:
     wave = Wave()
     for n in range(4000):

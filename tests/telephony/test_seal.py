@@ -136,7 +136,9 @@ def test_what_is_no_json_object_passes_as_it_is() -> None:
 
 def test_keys_are_hidden_and_marks_are_not() -> None:
     seal = sealed()
-    assert passed(seal, "twilio.in", event="dtmf", dtmf={"digit": "5", "track": "inbound_track"})["dtmf"]["digit"] != "5"
+    assert (
+        passed(seal, "twilio.in", event="dtmf", dtmf={"digit": "5", "track": "inbound_track"})["dtmf"]["digit"] != "5"
+    )
     assert passed(seal, "twilio.in", event="mark", mark={"name": "m1"}) == {"event": "mark", "mark": {"name": "m1"}}
     assert passed(seal, "twilio.in", event="media", media="odd") == {"event": "media", "media": "odd"}
 
