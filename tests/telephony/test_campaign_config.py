@@ -58,7 +58,7 @@ def test_rules_name_outcomes() -> None:
     }
     with pytest.raises(ValueError, match="write busy=3/30m"):
         retry_rules("busy")
-    with pytest.raises(ValueError, match="these can: .*busy"):
+    with pytest.raises(ValueError, match=r"these can: .*busy"):
         retry_rules("reached=1/1h")
 
 
