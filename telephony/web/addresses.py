@@ -1,8 +1,8 @@
-"""The addresses that Twilio gets from this process.
+"""The URLs of this process that Twilio gets.
 
-A call belongs to the process that has its media stream. So each address contains the name of that process:
-`/i/<instance>/...`. A proxy in front of several processes uses the name to route requests. Each process serves all
-names.
+A call belongs to the process that has its media stream. Therefore each URL contains the name of this process:
+`/i/<instance>/...`. A proxy in front of several processes uses the name to route requests. Each process accepts URLs
+with any name.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The addresses for calls. `base` is the address of this application at Twilio (see `middleware.base_of`)."""
+    """The URLs for calls. `base` is the public URL of this application (see `middleware.base_of`)."""
 
     base: str
     instance: str
     parameters: Callable[[str], Mapping[str, str]]
-    """Makes the parameters that the stream of a call must have: its token."""
+    """A function that returns the stream parameters for a call. The parameters contain the stream token."""
     details_chars: int = 1500
-    """The maximum size of the call's details in TwiML. A request to Twilio's API may have 4000 characters in all."""
+    """The maximum number of characters of the call's details in TwiML. A request to Twilio's REST API may have 4000
+    characters of TwiML.
+    """
 
     def stream(self, info: CallInfo) -> StreamTarget:
         """Returns the target of a media stream to this process, with a new token."""
@@ -55,11 +57,13 @@ class Addresses:
         return self._address("after-dial")
 
     def ladder(self, place: str, what: str = "") -> str:
-        """A step of the ladder of a call. `place` names the step (`RoutedCall.token`). `what` is what has happened."""
+        """Returns the URL of a step in the ladder of a call. `place` is the name of the step (`RoutedCall.token`).
+        `what` is the event that Twilio reports with this URL.
+        """
         return self._address(f"ladder/{place}{what and '/'}{what}")
 
     def voicemail(self, what: str) -> str:
-        """The callbacks about a message: its recording, or its transcript."""
+        """Returns the URL for callbacks about a voicemail message. `what` is the recording or the transcript."""
         return self._address(f"voicemail/{what}")
 
     def choose_language(self, place: str) -> str:

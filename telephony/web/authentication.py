@@ -1,6 +1,6 @@
 """Checks the signatures of webhooks and media streams, and the bearer token of operators.
 
-Without a secret only this machine is admitted.
+If no secret is configured, only requests from this machine are admitted.
 """
 
 from __future__ import annotations
@@ -27,17 +27,19 @@ log = logging.getLogger(__name__)
 
 SEARCHES_PER_S = 1.0
 SEARCHES_AT_ONCE = 5
-"""The rate of searches for the address that a wrong signature fits."""
+"""The number of searches that may follow each other without a pause, for the URL to which a wrong signature belongs. In
+the long run `SEARCHES_PER_S` limits the rate.
+"""
 _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
-"""Headers that proxies add. A proxy that adds none may use HTTP/1.0, which is the default of nginx."""
+"""The headers that proxies add. A proxy that adds no header may use HTTP/1.0, which is the default of nginx."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
     """A refused webhook.
 
-    The addresses are set if the sender has our secret but signed another address than the one from PUBLIC_URL. Twilio's
-    debugger shows them, and `telephony doctor` reads them.
+    The two URLs are set if the signature was made with the configured auth token but for another URL than the URL from
+    PUBLIC_URL. Twilio's debugger shows these URLs, and `telephony doctor` reads them.
     """
 
     signed_for: str | None = None
@@ -45,7 +47,7 @@ class Unsigned:
 
 
 class AccountKeys(Protocol):
-    """The signing keys of further accounts of Twilio."""
+    """The signing keys of further Twilio accounts."""
 
     def keys_of(self, account_sid: str) -> Sequence[SigningKeys]: ...
 
@@ -54,11 +56,11 @@ class AccountKeys(Protocol):
 
 
 class Authenticator:
-    """Admits or refuses webhooks, upgrades of media streams, and requests of operators.
+    """Admits or refuses webhooks, WebSocket upgrades of media streams, and requests of operators.
 
-    A refusal is logged once for each kind and then at most once a minute, because anyone can send invalid requests. A
-    refusal costs one check of the signature. The search for the address that the sender signed costs several checks, so
-    its rate is limited. `on_refused` gets the reason of every refusal.
+    For each kind of refusal, the first refusal and then at most one refusal in a minute is logged, because any client
+    can send invalid requests. A refusal needs one check of the signature. The search for the URL that the sender signed
+    needs several checks, so the rate of searches is limited. `on_refused` gets the reason of every refusal.
     """
 
     def __init__(self, settings: Settings, *, on_refused: Callable[[str], None] = lambda kind: None) -> None:
@@ -71,7 +73,7 @@ class Authenticator:
         self._searches = Allowance(per_s=SEARCHES_PER_S, burst=SEARCHES_AT_ONCE)
 
     def admits_headers(self, request: HTTPConnection) -> bool:
-        """Returns whether the headers can be those of a Twilio webhook. Call it before you read the body."""
+        """Returns whether the headers can be those of a Twilio webhook. Must be called before the body is read."""
         if not self._checks:
             return self._admits_without_secret(request, "a webhook")
         faults = [check_header(keys, *_signature(request)) for keys in self._all_keys]
@@ -81,7 +83,9 @@ class Authenticator:
         return fault is None
 
     def choose(self, request: HTTPConnection, forms: Sequence[Form]) -> Form | Unsigned:
-        """Returns the reading of the form that is signed. Call `admits_headers` first."""
+        """Returns the reading of the form whose signature is valid, or the refusal. `admits_headers` must be called
+        first.
+        """
         if not self._checks:
             return forms[0]
         for form in forms:
@@ -90,9 +94,9 @@ class Authenticator:
         return self._reject("a webhook", "mismatch", request, _signed_part(request, forms[0]), websocket=False)
 
     def is_signed(self, request: HTTPConnection, form: Form) -> bool:
-        """Returns whether the request has a valid signature; False without a secret.
+        """Returns whether the request has a valid signature. Returns False if no auth token is configured.
 
-        The parameters of a GET are a part of the signed URL.
+        The query parameters of a GET request are a part of the signed URL.
         """
         if not self._checks:
             return False
@@ -100,21 +104,23 @@ class Authenticator:
         return any(check(keys, url, signed, *_signature(request)) is None for keys in self._keys_of(form))
 
     def admits_stream(self, websocket: HTTPConnection) -> bool:
-        """Returns whether the upgrade of a media stream has a valid signature or, without a secret, comes from this
-        machine.
+        """Returns whether the upgrade of a media stream is admitted. The upgrade must have a valid signature. If no
+        auth token is configured, the upgrade must come from this machine.
         """
         if not self._checks:
             return self._admits_without_secret(websocket, "a media stream")
         url = self._url(websocket, websocket=True)
         signature, settings = _signature(websocket)
-        # The upgrade does not say which account it is of. The `start` message does, and it is checked there.
+        # The upgrade does not name the Twilio account. The `start` message names the account, and the account is
+        # checked when this message arrives.
         faults = [check(keys, url, {}, signature, settings) for keys in self._all_keys]
         if None in faults:
             return True
         fault = next((each for each in faults if each == "mismatch"), faults[0])
         assert fault is not None
         if fault == "mismatch":
-            # Reported by users, not documented: the URL is signed with a slash that the TwiML did not have.
+            # Users have reported an undocumented case: Twilio signs the URL with a slash at the end that the TwiML did
+            # not have.
             other = other_slash(url)
             if any(check(keys, other, {}, signature, settings) is None for keys in self._all_keys):
                 self._repeats.info("slash", f"A media stream is signed for {other!r}, not {url!r}. It is accepted.")
@@ -125,8 +131,8 @@ class Authenticator:
     def admits_operator(self, request: HTTPConnection) -> bool:
         """Returns whether the request has the token TELEPHONY_API_TOKEN.
 
-        If no token is set: whether it comes from this machine, and PUBLIC_URL is not set. Behind a proxy that adds no
-        headers every request looks local.
+        If no token is configured, returns whether the request comes from this machine and PUBLIC_URL is not set. With
+        PUBLIC_URL, a proxy that adds no headers could make every request look local.
         """
         token = self._settings.telephony_api_token
         if token is None:
@@ -141,8 +147,8 @@ class Authenticator:
         return (self._keys, *(() if self.accounts is None else self.accounts.all_keys))
 
     def _keys_of(self, form: Form) -> Sequence[SigningKeys]:
-        """Returns the keys of the account that the form names. An account with keys of its own is checked with these
-        only.
+        """Returns the signing keys of the Twilio account that the form names. If the account has keys of its own, only
+        these keys are valid.
         """
         own = () if self.accounts is None else self.accounts.keys_of(form.get("AccountSid", ""))
         return own or (self._keys,)
@@ -181,13 +187,14 @@ class Authenticator:
         return Unsigned() if other is None else Unsigned(other, url)
 
     def refuse(self, reason: str, message: str | Callable[[], str], *, kind: str = "") -> None:
-        """Counts a refusal by its reason, and logs it. The log has one line for each `kind` in a minute. By default the
-        kind is the reason."""
+        """Counts a refusal by its reason and logs the refusal. The log gets at most one line per minute for each
+        `kind`. By default `kind` is the reason.
+        """
         self._on_refused(reason)
         self._repeats.warning(kind or reason, message)
 
     def _url(self, connection: HTTPConnection, *, websocket: bool = False) -> str:
-        """Returns the URL that Twilio has for this request."""
+        """Returns the URL that Twilio uses for this request."""
         return signed_url(connection, self._settings.public_url or "", websocket=websocket)
 
 
@@ -201,18 +208,18 @@ def _signed_part(request: HTTPConnection, form: Form) -> Mapping[str, Any]:
 
 
 def _is_of_another_site(connection: HTTPConnection) -> bool:
-    """Returns whether a browser sends this request for a page of another origin.
+    """Returns whether a browser sends this request from a page of another origin.
 
-    Every current browser sends the header, also for images and for requests without permission
-    (https://www.w3.org/TR/fetch-metadata/). A page of another port belongs to another program and counts as another
-    site.
+    All current browsers send the header `Sec-Fetch-Site`, also for images and for requests without permission
+    (https://www.w3.org/TR/fetch-metadata/). A page from another port of this machine belongs to another program and
+    counts as another origin.
     """
     return connection.headers.get("sec-fetch-site") in ("cross-site", "same-site")
 
 
 def _is_local(connection: HTTPConnection) -> bool:
-    """Returns whether the request is from this machine, to this machine, without a proxy, and not for another
-    origin.
+    """Returns whether the request comes from this machine, is addressed to this machine, passed no proxy, and does not
+    come from a page of another origin.
     """
     if _is_of_another_site(connection):
         return False

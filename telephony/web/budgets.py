@@ -1,4 +1,4 @@
-"""The budgets of minutes and money, for all processes that share the records."""
+"""The budgets of call minutes and cost, for all processes that share a database."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ __all__ = ["Budgets"]
 
 
 class Budgets:
-    """Decides whether another call may begin. The day begins at midnight UTC. While the records cannot be read, calls
-    may begin, and only the limits of this process apply (`Limits`)."""
+    """Decides whether the budgets allow another call. A day begins at midnight UTC. If the database cannot be read,
+    calls are allowed, and only the limits of this process apply (`Limits`).
+    """
 
     def __init__(
         self, settings: Settings, client: RecordsClient, subject_of: Callable[[str], str], sources: Sources
@@ -30,8 +31,8 @@ class Budgets:
             self._of_all = self._of_number = Budget()
 
     async def problem(self, number: str) -> str:
-        """Returns why no call with this number may begin now, in words that name the settings. An empty value means
-        that it may begin.
+        """Returns why no call with this number may begin now, as text that names the setting. Returns an empty text if
+        a call may begin.
         """
         try:
             if self._of_all.is_set and await self._is_used_up(self._of_all, ""):

@@ -1,4 +1,4 @@
-"""Checks the records immediately before a call is requested from Twilio."""
+"""Checks the do-not-call list and the budgets in the database immediately before Twilio is asked to make a call."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 _LONGEST_S = 86_400.0
 _MARGIN_S = 600.0
-"""Time for the search of a call whose request had no answer."""
+"""The additional time in seconds for the search for a call whose request to Twilio got no response."""
 
 
 class CallClearance:
     """Checks the budgets and the do-not-call list, and claims the number of the call until the call is over.
 
-    While the records cannot be used, a copy of the do-not-call list counts, and no number is claimed.
+    If the database cannot be used, a copy of the do-not-call list is checked, and the number is not claimed.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Collects what the record of a call says about its conversation, from the events of the session. Pure."""
+"""Collects the details of a conversation for the call record, from the events of the session. Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _UNNAMED = "other"
 
 
 class CallDetails:
-    """The details of one conversation. `on_event` takes each event of the session and the loop's time, `on_response`
-    each response latency at the caller's ear.
+    """The details of one conversation. `on_event` must be called with each event of the session and the time of the
+    loop. `on_response` must be called with each response latency that the caller experienced.
 
-    The latency of a turn is the time from the end of the caller's voice to the first sound of the answer, as the caller
-    heard it. It is not known for a turn that the caller did not hear, or that answered no speech.
+    The latency of a turn is the time from the end of the caller's speech until the caller hears the first sound of the
+    answer. The latency is None for a turn that the caller did not hear, and for a turn that did not answer speech.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class CallDetails:
         self._written = 0.0
 
     def begin(self, now: float) -> None:
-        """Begins the call. The times of turns count from here."""
+        """Starts the call. The times of the turns count from `now`."""
         self._began = self._written = now
 
     def on_event(self, event: RealtimeAnyEvent, now: float) -> None:
@@ -62,14 +62,14 @@ class CallDetails:
                 self._changed = True
 
     def on_response(self, seconds: float) -> None:
-        """Notes the latency of the turn that the caller begins to hear: the last one whose audio has come."""
+        """Stores the latency of the last turn whose audio has arrived. The caller begins to hear this turn."""
         if self.turns and self._is_counted and self.turns[-1]["latency_ms"] is None:
             self.turns[-1]["latency_ms"] = round(seconds * 1000)
             self._changed = True
 
     def is_due(self, now: float) -> bool:
-        """Returns whether there is something new, and the last values are ten seconds old. True only once for each
-        change.
+        """Returns whether the details have changed and the last written values are at least ten seconds old. Returns
+        True only once for each change.
         """
         if not self._changed or now < self._written + _EVERY_S:
             return False
@@ -106,7 +106,7 @@ class CallDetails:
 
 
 def usage_json(usage: Usage) -> dict[str, Any]:
-    """Returns the tokens of a call by direction and modality. Numbers that are 0 are left out."""
+    """Returns the token counts of a call by direction and modality, as JSON values. Counts of 0 are left out."""
     return {
         "responses": usage.requests,
         "input": {"tokens": usage.input_tokens, **_counts(usage.input_tokens_details)},

@@ -1,4 +1,4 @@
-"""The two lines of each call in the log: when it starts, and when it ends. Numbers are masked. Pure."""
+"""Returns the two log lines of each call: one for the start and one for the end. Phone numbers are masked. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["ended_line", "started_line"]
 
 
 def started_line(sid: str, direction: str, caller: str, called: str, agent: str) -> str:
-    """Returns the log line for the start of a call. `agent` is the name of the agent, or of the function that picks
-    it.
+    """Returns the log line for the start of a call. `agent` is the name of the agent, or of the function that selects
+    the agent.
     """
     kind = "An inbound call" if direction == "inbound" else "A placed call"
     from_, to = mask_number(caller) or "a withheld number", mask_number(called) or "an unknown number"
@@ -25,8 +25,8 @@ def ended_line(
 ) -> str:
     """Returns the log line for the end of a call.
 
-    `ending` is in words. `responses_s` are the response latencies at the caller's ear. `cost` is the cost of the model
-    in US dollars; None means that it is unknown.
+    `ending` is the reason as text. `responses_s` has the response latencies in seconds, as the caller experienced them.
+    `cost` is the cost of the model in US dollars, or None if the cost is not known.
     """
     latency = "no answers"
     if responses_s:

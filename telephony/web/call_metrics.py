@@ -1,4 +1,4 @@
-"""Metrics of one call's conversation."""
+"""Metrics of the conversation in one call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CallMetrics"]
 
 
 class CallMetrics:
-    """Counts the events of one session. `on_event` gets each event."""
+    """Counts the events of one session in metrics. `on_event` must be called with each event."""
 
     def __init__(self, metrics: Metrics, model: str = "") -> None:
         self._metrics = metrics

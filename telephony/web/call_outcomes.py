@@ -1,4 +1,6 @@
-"""The outcome of each ended call: its result, summary and cost, for the records, for `on_end` and for the webhook."""
+"""The outcome of each ended call: the result, the summary and the cost. The outcome is written to the database and
+passed to `on_end` and to the webhook.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +36,15 @@ if TYPE_CHECKING:
 __all__ = ["CallOutcomes", "ModelNames", "Transcribed", "model_names", "result_type", "with_form"]
 
 READING_S = 60.0
-"""The time for which the webhook about a call waits for the text model. It matters if this process dies while the model
-reads."""
+"""The maximum time in seconds for which the webhook about a call waits for the text model. The limit applies if this
+process dies while the text model reads the transcript.
+"""
 _MAX_PLACED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """The names of the models of a call. An empty value means the embedded model, or a model of the application's
-    own.
-    """
+    """The names of the models of a call. A name is empty for the embedded model and for a model of the application."""
 
     speech: str = ""
     transcription: str = ""
@@ -58,7 +59,7 @@ class Transcribed:
     used: bool = False
 
     def add(self, usage: Mapping[str, Any] | None) -> None:
-        """Adds the `usage` of one transcript, by tokens or by seconds. Some servers report none."""
+        """Adds the `usage` of one transcript, counted in tokens or in seconds. Some servers report no usage."""
         self.used = True
         if usage and isinstance(seconds := usage.get("seconds"), int | float):
             self.seconds = (self.seconds or 0.0) + seconds
@@ -67,22 +68,23 @@ class Transcribed:
 
 
 class _Records(Protocol):
-    """The call records, as the outcome needs them."""
+    """The methods of the call records that this module uses."""
 
     def outcome(self, call_id: str, **changes: Any) -> None: ...
 
 
 class CallOutcomes:
-    """An async context manager, which on exit waits a little for work after calls.
+    """Produces the outcome of each ended call. The object is an async context manager. At the end of the context it
+    waits for a limited time until the work after calls is done.
 
     Args:
         result: The type of the results of inbound calls.
-        on_end: The application's callback.
-        text_model: Reads the transcripts of ended calls.
-        prices: The prices of models.
+        on_end: The application's callback for ended calls.
+        text_model: The text model that reads the transcripts of ended calls.
+        prices: The prices of the models.
         models: The models that calls use.
-        records: Where outcomes are written.
-        journal_of: The journal of a call with this `CallSid`.
+        records: The call records to which outcomes are written.
+        journal_of: A function that returns the journal of the call with a `CallSid`.
     """
 
     def __init__(
@@ -110,30 +112,30 @@ class CallOutcomes:
         """By `CallSid`: the conversations of placed calls that Twilio has not reported as ended."""
 
     async def close(self) -> None:
-        """Waits for the text model, and then for the callbacks."""
+        """Waits until the text model and then the callbacks have finished."""
         if self._reading:
             await asyncio.wait(self._reading, timeout=READING_S)
 
     # --- inbound calls ---------------------------------------------------------------------------------------------
 
     def form(self) -> ResultForm | None:
-        """A form for one inbound call. None means that no result is requested."""
+        """Returns a result form for one inbound call, or None if no result is requested."""
         return None if self._result is None else ResultForm(self._result)
 
     @property
     def hold_s(self) -> float:
-        """How long the webhook about an inbound call waits for its outcome."""
+        """The maximum time in seconds for which the webhook about an inbound call waits for the outcome."""
         return READING_S if self._text_model is not None else 0.0
 
     def changes(self, call: Call, form: ResultForm | None, cost: float | None) -> dict[str, Any]:
-        """Returns the outcome as fields of the call record, as far as it is known when the call ends."""
+        """Returns the outcome as fields of the call record. Contains the values that are known when the call ends."""
         if form is not None:
             form.validate()
         output = None if form is None else form.type.plain(form.output)
         return {"result": call.masked(output), "model_cost": cost}
 
     def cost(self, usage: Usage, transcribed: Transcribed) -> float | None:
-        """Returns the cost of the models of a call in US dollars. None means that a price is unknown."""
+        """Returns the cost of the models of a call in US dollars, or None if a price is not known."""
         speech = self._prices.cost(self.models.speech, usage)
         if speech is None or not transcribed.used:
             return speech
@@ -143,7 +145,7 @@ class CallOutcomes:
     def ended(
         self, call: Call, form: ResultForm | None, details: CallDetails, duration_s: float, cost: float | None
     ) -> EndedCall[Any]:
-        """Handles the end of a call of this process. Further work runs in tasks."""
+        """Handles the end of a call of this process. The text model and the callbacks run later in tasks."""
         ended = self._snapshot(call, details, duration_s, cost)
         if call.info.direction == OUTBOUND:
             self._placed[call.sid] = ended
@@ -193,8 +195,8 @@ class CallOutcomes:
     # --- placed calls ------------------------------------------------------------------------------------------------
 
     def placed(self, call: PlacedCall) -> None:
-        """Handles a change of a placed call. If the call is over, add its result and Twilio's status to its
-        `EndedCall`, and pass the `EndedCall` to `on_end`.
+        """Handles a change of a placed call. If the call is over, adds its result and Twilio's status to its
+        `EndedCall`, and passes the `EndedCall` to `on_end`.
         """
         if (result := call.result) is None:
             return
@@ -237,8 +239,8 @@ def model_names(config: RealtimeModelConfig, run_config: RealtimeRunConfig, *, i
 
 
 def result_type(result: Any) -> ResultType | None:
-    """Returns the type of a result. None means that no result is requested. Raises `UserError` for a type that cannot
-    be a result.
+    """Returns the type of a result, or None if no result is requested. Raises `UserError` for a type that cannot be a
+    result.
     """
     if result is None:
         return None

@@ -1,7 +1,7 @@
-"""Writes changes of call status to the database, for calls of this process and for Twilio's callbacks.
+"""Writes changes of the call status to the database, for calls of this process and for status callbacks of Twilio.
 
-The process that has the media stream of a call owns the call. Before it closes the stream, it writes why the stream
-ended. Another process that gets the next webhook of the call reads that (`stream_end`).
+The process that has the media stream of a call owns the call. Before this process closes the stream, the process writes
+why the stream ended. Another process that gets the next webhook of the call reads this reason (`stream_end`).
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ __all__ = ["REFUSED_CALLS", "CallRecords"]
 
 _MAX_PLACED = 10_000
 _WRITING_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.0)
-"""The pauses between reads: the other process may write the end of a stream a moment after Twilio's webhook. Twilio
-waits 15 s for the response, and the caller hears nothing in that time."""
+"""The pauses between two reads, in seconds. The other process may write the end of a stream shortly after Twilio's
+webhook. Twilio waits 15 s for the response, and the caller hears nothing during this time.
+"""
 _SETUP_S = 60.0
-"""How long a stream may take after its webhook."""
+"""The maximum time in seconds from the webhook of a call to its media stream."""
 REFUSED_CALLS: Mapping[str, str] = {
     "number": "no agent answers this number",
     "draining": "the process stops",
@@ -63,16 +64,19 @@ _LADDER_ENDS: Mapping[str, str] = {
     "say": "the caller was told that nobody can help",
 }
 _MESSAGE_S = 300.0
-"""How long the webhook about a call waits for the message that the caller left."""
+"""The maximum time in seconds for which the webhook about a call waits for the message that the caller left."""
 _ELSEWHERE_S = 60.0
-"""How long a message about a call waits whose end only Twilio has reported here. The process of the call knows more,
-and usually writes it sooner."""
+"""The time in seconds for which the webhook about a call waits if only Twilio has reported the end of the call to this
+process. The process of the call has more details, and usually writes them earlier.
+"""
 SILENT_S = 60.0
-"""A process of an older release renews no lease. After this time without a change of a call it counts as ended."""
+"""The time in seconds without a change after which a call counts as ended, if its process runs an older release that
+renews no lease.
+"""
 
 
 _ENDS: Mapping[str, Why] = {"goodbye": "goodbye", "failed": "failed", REFUSED: "refused"}
-"""The reasons after which the call does not return to its process."""
+"""The reasons of a stream's end after which the call does not return to its process."""
 _WAITING: Mapping[str, Why] = {
     "lost": "lost",
     "stalled": "stalled",
@@ -80,11 +84,11 @@ _WAITING: Mapping[str, Why] = {
     "digits": "digits",
     "conference": "conference",
 }
-"""The reasons for which its process waits for the call."""
+"""The reasons of a stream's end after which the process waits for a new stream of the call."""
 
 
 class LadderCall(Protocol):
-    """A call on the ladder of its number (`live_numbers.RoutedCall`)."""
+    """A call in the ladder of its number (`live_numbers.RoutedCall`)."""
 
     taken: list[dict[str, Any]]
     began: datetime
@@ -94,7 +98,7 @@ class LadderCall(Protocol):
 
 
 class CallRecords:
-    """The call records of one application. Methods that write return at once; methods that read are coroutines."""
+    """The call records of one application. Methods that write return immediately. Methods that read are coroutines."""
 
     def __init__(
         self,
@@ -128,8 +132,8 @@ class CallRecords:
     # --- calls of this process -------------------------------------------------------------------------------------
 
     def announced(self, info: CallInfo) -> None:
-        """Registers that a webhook announced this call, and that its stream should come. If no stream comes here or
-        elsewhere, the caller has hung up before the first word.
+        """Registers that a webhook announced this call, and that its media stream should follow. If no process gets the
+        stream, the caller hung up before the conversation.
         """
         if info.sid in self._live or info.sid in self._expected:
             return
@@ -154,7 +158,9 @@ class CallRecords:
         self.client.note(sid, begins=False, held_by=self.client.process, announce_s=_ELSEWHERE_S, **how)
 
     def on_ladder(self, sid: str, caller: str, call: LadderCall, *, within_s: float) -> None:
-        """Registers that a step of its ladder has the call, for `within_s` at most. Then the call counts as ended."""
+        """Registers that a step of the ladder has the call. The call counts as ended after `within_s` seconds at the
+        latest.
+        """
         self._arrived(sid)
         now: dict[str, Any] = {
             "status": "in-progress",
@@ -168,24 +174,24 @@ class CallRecords:
         self._on_ladder[sid] = caller, call
 
     def ladder_ended(self, sid: str, caller: str, call: LadderCall, ending: str) -> None:
-        """Registers that a step of its ladder has ended the call."""
+        """Registers that a step of the ladder has ended the call."""
         self._arrived(sid)
         self._on_ladder.pop(sid, None)
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "ending": ending}
         how |= {"reason": _LADDER_ENDS.get(ending.rpartition("-")[2], "hung up"), "caller": self._kept(caller)}
         how |= {"steps": list(call.taken), "language": call.language}
         how["duration_s"] = round((self._now() - call.began).total_seconds())
-        # A message, or the end of a step, may come after the end of the call.
+        # A message or the end of a step may be reported after the end of the call.
         waits_s = {"voicemail": _MESSAGE_S, "hung_up": _ELSEWHERE_S}.get(ending.rpartition("-")[2], 0.0)
         self.client.note(sid, begins=False, announce_s=waits_s, **how)
 
     def task(self, sid: str, task: dict[str, Any], *, hold_s: float) -> None:
-        """Notes a task that follows from a call. The webhook about the call waits for `hold_s`."""
+        """Adds a task that results from a call. The webhook about the call waits for `hold_s` seconds."""
         self.client.note(sid, begins=False, announce_s=hold_s, task=task)
 
     def turned_away(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
-        """Registers that the webhook refused a call. `why` is one of a few fixed words. `is_busy` is the caller heard
-        the busy signal.
+        """Registers that the webhook refused a call. `why` is one word from a fixed list. `is_busy` is True if the
+        caller heard the busy signal.
         """
         how: dict[str, Any] = {"status": "busy" if is_busy else "completed", "ended_at": self._now(), "duration_s": 0}
         how |= {"ending": f"refused-{why}", "reason": f"refused: {REFUSED_CALLS[why]}"}
@@ -216,8 +222,8 @@ class CallRecords:
             timer.cancel()
 
     def stream(self, call: Call, end: StreamEnd | None) -> None:
-        """Registers that the call has a media stream, and so belongs to this process. Or, with `end`, that its media
-        stream has ended.
+        """Registers a change of the call's media stream. With `end` None, the call got a media stream and now belongs
+        to this process. Otherwise `end` is the reason why the stream ended.
         """
         now: dict[str, Any] = {"stream": OPEN, "document": "", "offered": 0, "sid": call.sid, **self._here()}
         now |= {"status": "in-progress", "reason": "", "ending": "", "answered_at": self._now()}
@@ -230,7 +236,7 @@ class CallRecords:
         self.client.note(self._key(call.info), begins=not is_ours, held_by=held_by, **now)
 
     def refused(self, call_sid: str, reason: str) -> None:
-        """Registers that a media stream of this call was refused. This changes nothing if the call has or had another
+        """Registers that a media stream of this call was refused. Has no effect if the call has or had another
         stream.
         """
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "reason": self._mask(reason)}
@@ -239,17 +245,17 @@ class CallRecords:
         self.client.note(call_sid, announce_s=_ELSEWHERE_S, sid=call_sid, stream=REFUSED, **self._here(), **how)
 
     async def offered(self, call_sid: str, end: StreamEnd) -> None:
-        """Twilio will get TwiML that opens a new stream for this call.
+        """Registers that Twilio will get TwiML that opens a new media stream for this call.
 
-        If the call belongs to another process, this is written first. That process writes when the stream starts, and
-        its update must be the later one.
+        If the call belongs to another process, the offer is written before Twilio gets the TwiML. The other process
+        writes an update when the stream starts, and its update must be the later update.
         """
         self.client.note(call_sid, begins=False, offered=end.offered + 1)
         if end.instance:
             await self.client.written()
 
     def progress(self, call: Call, details: CallDetails) -> None:
-        """Writes what has happened in the call until now, so that it is known if the process is killed."""
+        """Writes the current details of the call. The details are then known even if the process is killed."""
         changes = {"agent": _agent(call), **details.changes(), **_language(call)}
         self.client.note(self._key(call.info), begins=False, held_by=self.client.process, **changes)
 
@@ -263,9 +269,9 @@ class CallRecords:
         hold_s: float = 0.0,
         goes_on: bool = False,
     ) -> None:
-        """Writes the end of a call. `outcome` has more fields of its record. The webhook about it waits for `hold_s`,
-        or until `outcome` is called. `goes_on` means that only the conversation with the agent has ended, and another
-        step takes the caller.
+        """Writes the end of a call. `outcome` has further fields of the call record. The webhook about the call waits
+        for `hold_s` seconds, or until `outcome` is called. If `goes_on` is True, only the conversation with the agent
+        has ended, and another step of the ladder continues the call.
         """
         info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}
@@ -292,21 +298,21 @@ class CallRecords:
         )
 
     def consent(self, call: Call, evidence: ConsentEvidence) -> None:
-        """Writes the evidence about the consent to a recording."""
+        """Writes the evidence about the caller's consent to a recording."""
         self.client.note(self._key(call.info), begins=False, consent=evidence.to_json())
 
     def outcome(self, call_id: str, **changes: Any) -> None:
-        """Completes the outcome of an ended call."""
+        """Adds the outcome of an ended call to its call record."""
         self.client.note(call_id, begins=False, announce_s=0.0, **changes)
 
     def placing(self, call_id: str, to: str, from_: str) -> CallUpdate:
-        """Returns the first values of an outgoing call, before the request to Twilio."""
+        """Returns the first values of an outgoing call, before Twilio is asked to make the call."""
         begun: dict[str, Any] = {"direction": OUTBOUND, "caller": from_, "called": to, **self._here(), "stream": ""}
         begun["subject"] = self.subjects.of(to)
         return CallUpdate(call_id, self._now(), True, {**begun, "status": "queued", "started_at": self._now()})
 
     def placed(self, call: PlacedCall) -> None:
-        """Writes what has changed in an outgoing call."""
+        """Writes the changes of an outgoing call."""
         news, before = self._news(call), self._written.get(call.token)
         if news == before:
             return
@@ -346,7 +352,7 @@ class CallRecords:
         return self._placed.get(info.sid, info.sid)
 
     def _note_again(self) -> None:
-        """Writes all live calls again, because other processes may have set their status to `interrupted`."""
+        """Writes all live calls again, because another process may have set their status to `interrupted`."""
         for sid, begun in self._live.items():
             self.client.note(sid, **begun)
         for token, news in self._written.items():
@@ -355,7 +361,7 @@ class CallRecords:
     # --- calls of any process ----------------------------------------------------------------------------------------
 
     def status(self, key: str, status: CallStatus) -> None:
-        """Writes the status from a callback. Legs of unknown calls are ignored."""
+        """Writes the status from a status callback. Legs of unknown calls are ignored."""
         changes: dict[str, Any] = {"status": status.status}
         if status.ended:
             self._arrived(key)
@@ -367,7 +373,7 @@ class CallRecords:
             self.ladder_ended(key, *found, "hung_up")
 
     def found(self, row: CallRecord, record: CallResource) -> CallRecord:
-        """Writes the status that Twilio has for a call whose process has ended, and returns the new row."""
+        """Writes the status that Twilio reports for a call whose process has ended. Returns the new row."""
         changes: dict[str, Any] = {"status": record.status}
         if record.status in ENDED:
             changes |= {"ended_at": self._now(), "duration_s": record.duration_s, "cost": record.cost}
@@ -376,10 +382,11 @@ class CallRecords:
         return updated(row, CallUpdate(row.id, self._now(), False, changes)) or row
 
     async def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Returns why the stream of another process's call ended. None means unknown, or that process has ended.
+        """Returns why the media stream of a call in another process ended. Returns None if the reason is unknown or if
+        that process has ended.
 
-        It waits up to two seconds until the other process has written the reason. It does not wait without a database,
-        or while the database is down.
+        Waits up to two seconds until the other process has written the reason. Does not wait if there is no database or
+        if the database cannot be reached.
         """
         row = None
         for pause_s in _WRITING_S:
@@ -397,7 +404,7 @@ class CallRecords:
             fallback = fallback_for(parties, self._fallback)
             document = None if fallback is None else twiml.dial(fallback)
             return end_of_call(Ending.parse(row.reason), document=document)
-        # With an open stream Twilio would not send the webhook.
+        # While a stream is open, Twilio does not send this webhook.
         why = "lost" if row.stream == OPEN else _WAITING.get(row.stream)
         if why is None or row.over or row.process == self.client.process:
             return None
@@ -406,7 +413,7 @@ class CallRecords:
         return StreamEnd(why, row.reattached, row.document or None, row.offered, row.instance)
 
     async def followed(self, call_sid: str) -> Followed:
-        """Returns what other processes have done for a call that lost its stream here."""
+        """Returns whether another process has continued a call that lost its media stream in this process."""
         row = await self.client.call(call_sid)
         if row is None or self.client.state != "ok":
             return Followed.NO
@@ -420,7 +427,9 @@ class CallRecords:
         return row is not None and row.id != call_id
 
     async def is_orphan(self, row: CallRecord) -> bool:
-        """Returns whether the process of a call has ended. Use it only for calls that this process does not have."""
+        """Returns whether the process of a call has ended. Must be used only for calls that this process does not
+        have.
+        """
         if row.over:
             return row.status == INTERRUPTED
         if row.instance == self._instance:
@@ -461,7 +470,9 @@ def _has_end(row: CallRecord) -> bool:
 
 
 def _language(call: Call) -> dict[str, str]:
-    """Returns the language of a call to a configured number, which has one."""
+    """Returns the language of a call to a configured number, as a field of the call record. Other calls have no
+    language.
+    """
     return {"language": call.language} if call.info.route else {}
 
 

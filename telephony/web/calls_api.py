@@ -1,4 +1,5 @@
-"""The endpoints `/calls` and `/calls/{id}`. They serve this machine, or the bearer token TELEPHONY_API_TOKEN.
+"""The endpoints `/calls` and `/calls/{id}`. These endpoints accept requests from this machine, or requests with the
+bearer token TELEPHONY_API_TOKEN.
 
 ```
 GET /calls          the calls, the newest first; ?from=&to=&number=&agent=&status=&since=&limit=&cursor=
@@ -9,7 +10,8 @@ DELETE /calls/{id}  hang up
 ```
 
 `telephony.outbound.call_request.CallRequest` describes the body. `agent` is the name of an agent that the server was
-started with. With DATABASE_URL all processes that share it know the keys and the results, also after a restart.
+started with. With DATABASE_URL, all processes that share the database know the keys and the results, also after a
+restart.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ __all__ = ["create_call", "end_call", "fetch_call", "list_calls", "open_dialer"]
 MAX_BYTES = 1024 * 1024
 _KIND = "idempotency key"
 _KEY_S = 7 * 86_400.0
-"""How long a key is remembered."""
+"""The time in seconds for which an idempotency key is stored."""
 
 
 def open_dialer(phone: PhoneServer) -> Dialer | None:
@@ -74,8 +76,9 @@ def open_dialer(phone: PhoneServer) -> Dialer | None:
 
 
 async def create_call(request: Request) -> JSONResponse:
-    """Places a call: 201 with the call, 200 for a known `Idempotency-Key`, 4xx for an invalid request, 503 if it can be
-    tried later."""
+    """Places a call. Returns 201 with the call, 200 for a known `Idempotency-Key`, 4xx for an invalid request, or 503
+    if the request can be repeated later.
+    """
     phone = phone_of(request)
     if (refused := _refuse(request)) is not None:
         return refused
@@ -116,9 +119,9 @@ async def create_call(request: Request) -> JSONResponse:
 
 
 async def _place_once(phone: PhoneServer, dialer: Dialer, wanted: CallRequest, key: str, digest: str) -> JSONResponse:
-    """Claims the key with the id of the call before the call is placed.
+    """Stores the idempotency key with the id of the call before the call is placed.
 
-    A later request with the same key, to any process, then finds the call and does not place a second one.
+    A later request with the same key, to any process, then finds the call and places no second call.
     """
     call_records, call_id = phone.call_records, phone.sources.token(12)
     begun = call_records.placing(call_id, e164(wanted.to, dialer.from_), dialer.from_)
@@ -139,7 +142,7 @@ async def _place_once(phone: PhoneServer, dialer: Dialer, wanted: CallRequest, k
 
 
 async def _place(phone: PhoneServer, dialer: Dialer, wanted: CallRequest, call_id: str) -> JSONResponse:
-    """Raises `CallRefused`."""
+    """Places the call and returns the response. Raises `CallRefused`."""
     if not phone.journals.takes_calls:
         phone.journals.refused()
         return _problem(503, "Journals cannot be written, and TELEPHONY_JOURNAL_REQUIRED is set.", again=True)
@@ -154,9 +157,10 @@ async def _place(phone: PhoneServer, dialer: Dialer, wanted: CallRequest, call_i
 
 
 async def list_calls(request: Request) -> JSONResponse:
-    """Returns the calls, the newest first: `{"calls": [...], "next": cursor}`. The query has the filters of `telephony
-    calls list`: `from`, `to`, `number`, `agent`, `status`, `since`; and `limit` (default 50, at most 1000) and
-    `cursor`, the `next` of the page before. 400 for an invalid filter, 503 while the database of records is down.
+    """Returns the calls, the newest first: `{"calls": [...], "next": cursor}`. The query parameters `from`, `to`,
+    `number`, `agent`, `status` and `since` filter the calls, as in `telephony calls list`. `limit` is the number of
+    calls (default 50, at most 1000). `cursor` is the value `next` of the previous page. Returns 400 for an invalid
+    filter, and 503 if the database cannot be used.
     """
     phone = phone_of(request)
     if (refused := _refuse(request)) is not None:
@@ -173,7 +177,7 @@ async def list_calls(request: Request) -> JSONResponse:
 
 
 async def fetch_call(request: Request) -> JSONResponse:
-    """Returns the status and the result of a call, by its id or its `CallSid`: 200 or 404."""
+    """Returns the status and the result of a call. `id` is the id of the call or its `CallSid`. Returns 200 or 404."""
     if (refused := _refuse(request)) is not None:
         return refused
     dialer: Dialer | None = getattr(request.app.state, "dialer", None)
@@ -184,7 +188,7 @@ async def fetch_call(request: Request) -> JSONResponse:
 
 
 async def end_call(request: Request) -> JSONResponse:
-    """Hangs up a call: 202 if it is hung up, 200 if it has already ended, 404."""
+    """Hangs up a call. Returns 202 if the call is being hung up, 200 if the call has already ended, or 404."""
     if (refused := _refuse(request)) is not None:
         return refused
     dialer: Dialer | None = getattr(request.app.state, "dialer", None)
@@ -216,10 +220,10 @@ async def _end_elsewhere(phone: PhoneServer, call_id: str) -> JSONResponse:
 async def _find(
     phone: PhoneServer, dialer: Dialer | None, call_id: str, plan: CallPlan | None = None
 ) -> dict[str, Any] | None:
-    """Returns the status of a call from this process or from the records.
+    """Returns the status of a call from this process or from the database, or None.
 
-    This process takes over a call whose process has ended, and never places it again. With a `plan` it answers such a
-    call, without one it hangs up.
+    If the process of the call has ended, this process takes over the call and never places the call again. With a
+    `plan` the agent continues such a call. Without a `plan` the call is hung up.
     """
     call = None if dialer is None else dialer.calls.get(call_id)
     if call is None:
@@ -262,7 +266,7 @@ def _shown(call: PlacedCall) -> dict[str, Any]:
 
 
 def _recorded(row: CallRecord) -> dict[str, Any]:
-    """Returns the record of a call. Only the process of the call has its transcript and output."""
+    """Returns the call record as JSON values. Only the process of the call has its transcript and output."""
     reached = row.status == "completed" and row.answered_by in ("human", "unknown")
     return row.to_json() | {"to": row.called, "duration_s": row.duration_s or 0, "reached": reached}
 
@@ -275,7 +279,7 @@ def _refuse(request: Request) -> JSONResponse | None:
 
 
 def _lock(request: Request, key: str) -> asyncio.Lock:
-    """A lock for each key, so that requests with the same key run one after another."""
+    """Returns a lock for each key, so requests with the same key run one after another."""
     state = request.app.state
     if not hasattr(state, "key_locks"):
         state.key_locks = WeakValueDictionary()

@@ -1,5 +1,5 @@
-"""The endpoints of campaigns and of the do-not-call list. They serve this machine, or the bearer token
-TELEPHONY_API_TOKEN.
+"""The endpoints for campaigns and for the do-not-call list. These endpoints accept requests from this machine, or
+requests with the bearer token TELEPHONY_API_TOKEN.
 
 ```
 GET /campaigns                     all campaigns, the newest first
@@ -7,9 +7,9 @@ POST /campaigns                    {"name": "spring", "csv": "to,name\\n+1415...
                                    "config": {"at_once": 5}, "run": true}
                                    Idempotency-Key: any text; the same key never makes a second campaign
 GET /campaigns/{id}                the status and the counts
-POST /campaigns/{id}/run           begin it, or go on after a pause; also /resume
-POST /campaigns/{id}/pause         begin no further call, in any process
-POST /campaigns/{id}/stop          end the campaign: what was not called stays uncalled
+POST /campaigns/{id}/run           start the campaign, or continue a paused campaign; also /resume
+POST /campaigns/{id}/pause         start no further call, in any process
+POST /campaigns/{id}/stop          end the campaign: the other contacts are not called
 POST /campaigns/{id}/retry         {"reasons": ["busy"]}: call these contacts again
 GET /campaigns/{id}/contacts       ?state=&search=&limit=&after=
 GET /campaigns/{id}/export         all results as JSON, or ?format=csv
@@ -121,7 +121,7 @@ _Endpoint = Callable[[_Asked], Awaitable[Response]]
 
 
 def _operator(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """Returns an endpoint for operators. Errors become answers."""
+    """Returns an endpoint for operators. Exceptions of the endpoint become error responses."""
 
     @functools.wraps(endpoint)
     async def answer(request: Request) -> Response:
@@ -169,8 +169,9 @@ def campaign_routes() -> list[BaseRoute]:
 
 
 async def _create(asked: _Asked) -> Response:
-    """Creates a campaign, and begins it with `run`: 201, 200 for a known `Idempotency-Key`, 400, 409. The answer
-    names invalid and merged lines."""
+    """Creates a campaign. With `run`, also starts the campaign. Returns 201, 200 for a known `Idempotency-Key`, 400 or
+    409. The response lists invalid and merged lines.
+    """
     from ..campaigns.campaign import Campaign
     from ..campaigns.config import CampaignConfig
     from ..campaigns.contact_list import contacts_from_csv, contacts_from_rows
@@ -218,7 +219,7 @@ async def _create(asked: _Asked) -> Response:
 
 
 async def _list(asked: _Asked) -> Response:
-    """Returns the campaigns, the newest first, with their counts."""
+    """Returns the campaigns with their counts, the newest first."""
     campaigns = asked.campaigns
     known = await campaigns.ask(lambda store: [(it, store.funnel(it.id)) for it in store.campaigns()])
     from ..campaigns.report import campaign_json
@@ -227,37 +228,39 @@ async def _list(asked: _Asked) -> Response:
 
 
 async def _status(asked: _Asked) -> Response:
-    """Returns the status and the counts of a campaign: 200 or 404."""
+    """Returns the status and the counts of a campaign. Returns 200 or 404."""
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
 
 async def _run(asked: _Asked) -> Response:
-    """Begins a campaign, or goes on after a pause: 200, 404, 409."""
+    """Starts a campaign, or continues a paused campaign. Returns 200, 404 or 409."""
     await asked.campaigns.run(_id(asked), asked.phone.sources.now())
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
 
 async def _pause(asked: _Asked) -> Response:
-    """Begins no further call of a campaign, in any process: 200, 404, 409."""
+    """Pauses a campaign. No process then starts a further call of the campaign. Returns 200, 404 or 409."""
     await asked.campaigns.pause(_id(asked), asked.phone.sources.now())
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
 
 async def _stop(asked: _Asked) -> Response:
-    """Ends a campaign. Calls in progress go on: 200, 404."""
+    """Ends a campaign. Calls in progress continue. Returns 200 or 404."""
     await asked.campaigns.stop(_id(asked), asked.phone.sources.now())
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
 
 async def _retry(asked: _Asked) -> Response:
-    """Calls contacts again that are done with one of `reasons`: 200, 400, 404."""
+    """Makes contacts pending again that are done with one of `reasons`. Returns 200, 400 or 404."""
     wanted = RetryRequest.model_validate_json(await asked.body())
     count = await asked.campaigns.retry(_id(asked), wanted.reasons, asked.phone.sources.now())
     return JSONResponse({**await _shown(asked.campaigns, _id(asked)), "retried": count})
 
 
 async def _contacts(asked: _Asked) -> Response:
-    """Contacts with their attempts, in the order of the file: `state`, `search`, `limit`, `after`."""
+    """Returns contacts with their attempts, in the order of the file. The query parameters are `state`, `search`,
+    `limit` and `after`.
+    """
     query, id_ = asked.request.query_params, _id(asked)
     limit = _limit(query.get("limit"), 50)
     page = await asked.campaigns.page(
@@ -267,7 +270,7 @@ async def _contacts(asked: _Asked) -> Response:
 
 
 async def _export(asked: _Asked) -> Response:
-    """Returns all results of a campaign, as JSON or with `format=csv`."""
+    """Returns all results of a campaign, as JSON, or as CSV with `format=csv`."""
     from ..campaigns.report import CSV_COLUMNS, campaign_json, csv_row, result_rows
 
     campaigns, id_ = asked.campaigns, _id(asked)
@@ -295,7 +298,7 @@ async def _shown(campaigns: Campaigns, id_: str) -> dict[str, Any]:
 
 
 async def _listed(asked: _Asked) -> Response:
-    """Returns the newest entries of the do-not-call list: `limit`, `before`."""
+    """Returns the newest entries of the do-not-call list. The query parameters are `limit` and `before`."""
     query = asked.request.query_params
     limit = _limit(query.get("limit"), 100)
     before = query.get("before")
@@ -307,7 +310,9 @@ async def _listed(asked: _Asked) -> Response:
 
 
 async def _opt_out(asked: _Asked) -> Response:
-    """Adds a number to the do-not-call list: 201, or 200 if it was on it. No process calls it from then on."""
+    """Adds a number to the do-not-call list. Returns 201, or 200 if the number was already on the list. No process
+    calls the number after the response.
+    """
     wanted = OptOutRequest.model_validate_json(await asked.body())
     number = e164(wanted.number, asked.phone.settings.twilio_phone_number or "")
     added = await asked.phone.opt_outs.add(number, OptOutSource.API, wanted.remark)
@@ -315,7 +320,7 @@ async def _opt_out(asked: _Asked) -> Response:
 
 
 async def _remove(asked: _Asked) -> Response:
-    """Removes a number from the do-not-call list of the records: 200 or 404."""
+    """Removes a number from the do-not-call list in the database. Returns 200 or 404."""
     number = e164(asked.request.path_params["number"], asked.phone.settings.twilio_phone_number or "")
     if not await asked.phone.opt_outs.remove(number):
         return _problem(404, f"{number} is not on the list of the records.")

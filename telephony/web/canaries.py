@@ -1,4 +1,4 @@
-"""Gives each call its version of the agent, and rolls canaries back."""
+"""Selects the version of the agent for each call, and rolls back canaries."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Canaries:
         await self._background.close()
 
     def of_call(self, call_sid: str) -> Version | None:
-        """Returns the version of the agent of this call. None means that it was not chosen yet."""
+        """Returns the version of the agent of this call, or None if the version has not been selected."""
         return self._versions.get(call_sid)
 
     def source(
@@ -78,7 +78,7 @@ class Canaries:
         canary: Canary | None = None,
         prepared: Callable[[AgentSource], AgentSource] = lambda agent: agent,
     ) -> AgentSource:
-        """Returns a function that chooses the version of the agent for a call. `agent` is the present agent. `canary`
+        """Returns a function that selects the version of the agent for a call. `agent` is the present agent. `canary`
         is the canary of the number. `prepared` adds the facts of the number to the agent of the canary.
         """
 
@@ -109,8 +109,8 @@ class Canaries:
         return pick
 
     def ended(self, call_sid: str, *, failed: bool) -> Version | None:
-        """Counts the end of a call. If too many calls of its canary have failed in all processes together, the canary
-        is rolled back. Returns the version of the call, if it is known.
+        """Counts the end of a call. If too many calls of its canary have failed, rolls back the canary. Returns the
+        version of the call, or None if the version is not known.
         """
         version = self._versions.get(call_sid)
         place, canary = self._taking_part.pop(call_sid, ("", None))
@@ -144,9 +144,7 @@ class Canaries:
         return (ours, self._canaries[ours]) if ours in self._canaries else (ALL, self._canaries.get(ALL))
 
     async def _takes_part(self, place: str, canary: Canary, party: str) -> bool:
-        """Returns whether this person gets the canary now. All processes give the same answer for a day, unless the
-        canary is rolled back.
-        """
+        """Returns whether this caller gets the canary version now."""
         if not (subject := self._subject_of(party)):
             return False
         name = name_of(canary.agent)

@@ -1,4 +1,6 @@
-"""An upgrade as a `Connection`: directly on the socket where the server can, otherwise through Starlette."""
+"""Accepts a WebSocket upgrade and returns a `Connection`. If the server supports it, the connection uses the socket
+directly. Otherwise the connection uses Starlette.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,15 @@ from .server_websocket import TAKE_OVER, TakeOver
 __all__ = ["StarletteConnection", "accept"]
 
 _SERVERS_OWN = {1002, 1007, 1009}
-"""Codes with which an ASGI server closes after an invalid message. ASGI does not say who closed."""
+"""The codes with which an ASGI server closes a WebSocket after an invalid message. ASGI does not report which side
+closed the WebSocket.
+"""
 
 
 async def accept(websocket: WebSocket) -> Connection:
-    """Accepts an upgrade. The endpoint must return after `run` of the connection.
+    """Accepts a WebSocket upgrade. The endpoint must return after `run` of the connection has returned.
 
-    Our server (`telephony serve`) offers the socket itself. Other ASGI servers pass each message through Starlette.
+    `telephony serve` gives direct access to the socket. Other ASGI servers pass each message through Starlette.
     """
     take_over: TakeOver | None = (websocket.scope.get("extensions") or {}).get(TAKE_OVER)
     if take_over is not None:
@@ -31,11 +35,11 @@ async def accept(websocket: WebSocket) -> Connection:
 
 
 class StarletteConnection(DeliveringConnection):
-    """An accepted Starlette `WebSocket`. The endpoint must return after `run`, which ends the socket.
+    """An accepted Starlette `WebSocket`. The endpoint must return after `run`, which closes the WebSocket.
 
-    `buffered_bytes` counts the bytes that the server has not accepted yet. The server stops accepting when 64 KiB
-    wait in its transport (asyncio's default high-water mark). If more than `max_buffered_bytes` wait, the connection
-    ends (1006, by the network). The server limits the size of messages (uvicorn: `ws_max_size`).
+    `buffered_bytes` counts the bytes that the server has not accepted. A server accepts no more bytes while 64 KiB wait
+    in its transport (the default high-water mark of asyncio). If more than `max_buffered_bytes` wait, the connection
+    ends with code 1006. The server limits the size of messages (uvicorn: `ws_max_size`).
     """
 
     def __init__(
@@ -94,7 +98,7 @@ class StarletteConnection(DeliveringConnection):
         asyncio.get_running_loop().call_later(self._close_timeout_s, self._end, close)
 
     def _drop(self) -> None:
-        # ASGI cannot abort a connection. The server aborts it if the endpoint returns without closing.
+        # ASGI cannot abort a connection. The server aborts the connection if the endpoint returns without closing.
         self._end(Close(1006, "", "us"))
 
     def _listening_changed(self) -> None:
@@ -134,8 +138,9 @@ def _size_of(message: str | Close) -> int:
 
 
 def _how_it_ended(code: int | None, reason: str | None) -> Close:
-    # uvicorn's sans-I/O protocol gives a reason, which may be "", with every CLOSE frame. It gives none for a lost
-    # connection, and none for 1005 (RFC 6455: an empty CLOSE). 1012 without a reason is uvicorn's own shutdown.
+    # uvicorn's sans-I/O protocol gives a reason, which may be "", with every CLOSE frame. It gives no reason for a lost
+    # connection and for code 1005 (RFC 6455: an empty CLOSE). Code 1012 without a reason comes from the shutdown of
+    # uvicorn.
     if reason is None:
         return Close(1012, "", "us") if code == 1012 else Close(1006, "", "network")
     code = 1005 if code is None else code

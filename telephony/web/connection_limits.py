@@ -1,8 +1,10 @@
-"""Limits of the server's connections: one class for HTTP and one for WebSockets, for uvicorn's `http=` and `ws=`.
+"""Limits for the connections of the server: one class for HTTP and one for WebSockets, for uvicorn's options `http=`
+and `ws=`.
 
-uvicorn's classes implement the protocols. The subclasses here and in `server_websocket` limit what a peer may send, how
-long it may take, and the number of connections. Other limits are in the application (`telephony.web.middleware`,
-`telephony.web.forms`), so that they also work under other servers. `docs/limits.md` lists all limits.
+uvicorn's classes implement the protocols. The subclasses in this module and in `server_websocket` limit the amount of
+data that a peer may send, the time that a peer may take, and the number of connections. The other limits are in the
+application (`telephony.web.middleware`, `telephony.web.forms`), so they also apply with other servers. `docs/limits.md`
+lists all limits.
 """
 
 from __future__ import annotations
@@ -26,19 +28,25 @@ __all__ = ["ConnectionLimits", "connections_within", "descriptors_for", "quiet_s
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 1000
-"""The maximum number of connections, besides one for each call. See `connections_within`."""
+"""The maximum number of connections in addition to one connection for each call. See `connections_within`."""
 MAX_REQUEST_BYTES = 2 * 2**20
-"""The maximum size of head, body and trailers of one request together. The application has lower limits for bodies."""
+"""The maximum size in bytes of head, body and trailers of one request together. The application has lower limits for
+bodies.
+"""
 MAX_PIPELINED = 8
 _OWN_DESCRIPTORS = 64
 _DESCRIPTORS_PER_CALL = 3
-"""The socket of the model and the files of the call. The media stream counts as a connection."""
+"""The file descriptors of a call: the socket to the model and the files of the call. The media stream is counted as a
+connection.
+"""
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n"
 
 
 def connections_within(descriptors: int, max_calls: int) -> int:
-    """Returns the number of connections that a process accepts, so that its calls always have file descriptors."""
+    """Returns the number of connections that a process accepts. The number leaves enough file descriptors for the
+    calls.
+    """
     left = descriptors - _OWN_DESCRIPTORS - _DESCRIPTORS_PER_CALL * max_calls
     return max(16, min(left, MAX_CONNECTIONS + max_calls))
 
@@ -49,7 +57,7 @@ def descriptors_for(max_calls: int) -> int:
 
 
 class ConnectionLimits:
-    """The state that the connections of one server share. `http` and `ws` are for `uvicorn.Config`."""
+    """The state that all connections of one server share. `http` and `ws` are for `uvicorn.Config`."""
 
     def __init__(self, max_connections: int) -> None:
         self.max_connections = max_connections
@@ -60,7 +68,9 @@ class ConnectionLimits:
         self.ws: Any = partial[Any](ServerWebSocket, repeats=self.repeats)
 
     def make_room(self, newcomer: _HttpConnection, count: int) -> None:
-        """Closes the connection that has waited longest for a request. Connections of Twilio have a request."""
+        """Closes the connection that has waited for a request for the longest time. Connections of Twilio are not
+        closed, because they have a request.
+        """
         if count <= self.max_connections:
             return
         oldest = next(iter(self.waiting))
@@ -74,7 +84,7 @@ class ConnectionLimits:
 
 
 class _HttpConnection(Watched):
-    """A mixin for uvicorn's classes for HTTP connections, with either parser."""
+    """A mixin for uvicorn's classes for HTTP connections, for both parsers."""
 
     cycle: Any
     flow: Any
@@ -164,7 +174,7 @@ class _HttpConnection(Watched):
 
 
 def _http_class() -> Any:
-    """uvicorn's class with httptools if it is installed (the extra `fast`), otherwise with h11."""
+    """Returns uvicorn's HTTP class: with httptools if httptools is installed (the extra `fast`), otherwise with h11."""
     base: type[asyncio.Protocol]
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as base
@@ -184,11 +194,11 @@ _FROM_OUTSIDE = frozenset(
         "socket.send() raised exception.",
     }
 )
-"""Messages of uvicorn, websockets and asyncio that outsiders can trigger as often as they like."""
+"""The log messages of uvicorn, websockets and asyncio that any client can cause as often as it likes."""
 
 
 class _Quiet(logging.Filter):
-    """A filter that passes one such line a minute. The next line has the number of suppressed lines."""
+    """A log filter that passes one such line per minute. The next line contains the number of suppressed lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -205,7 +215,7 @@ class _Quiet(logging.Filter):
 
 
 def quiet_server_log() -> None:
-    """Limits the log lines that outsiders can trigger."""
+    """Limits the log lines that any client can cause."""
     for name in ("uvicorn.error", "asyncio"):
         server_log = logging.getLogger(name)
         if not any(isinstance(each, _Quiet) for each in server_log.filters):

@@ -1,8 +1,8 @@
 """Draining: live calls finish before the process stops.
 
-`telephony serve` drains in its own server. Under `uvicorn desk:app` the signal reaches uvicorn first, which would
-close every WebSocket with 1012 before the end of the application's lifespan. So the lifespan installs a signal
-handler in front of uvicorn's: it drains and then passes the signal on. ASGI has no event for this, and the handlers
+`telephony serve` drains in its own server class. With `uvicorn desk:app`, uvicorn handles the signal, and uvicorn would
+close every WebSocket with code 1012 before the end of the application's lifespan. Therefore the lifespan installs its
+own signal handler, which drains and then calls uvicorn's handler. ASGI has no event for a stop signal, and the handlers
 of other servers cannot be found.
 """
 
@@ -30,19 +30,21 @@ __all__ = ["DRAINS_ITSELF", "drain", "drain_calls", "drained_by_signals"]
 log = logging.getLogger(__name__)
 
 DRAINS_ITSELF: ContextVar[bool] = ContextVar("telephony_drains_itself", default=False)
-"""Whether the server of this lifespan handles the signals itself."""
+"""Whether the server of this lifespan handles stop signals itself."""
 Handler = Callable[[int, FrameType | None], object]
 OnPoll = Callable[[], Awaitable[object]]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _POLL_S = 0.1
 _EXPECTED_S = 5.0
-"""How long after its webhook a call may still open its media stream."""
+"""The maximum time in seconds from the webhook of a call to its media stream, during a drain."""
 _LAST_CALLBACKS_S = 1.0
-"""How long the process still accepts status callbacks after the end of the last call."""
+"""The time in seconds for which the process still accepts status callbacks after the end of the last call."""
 
 
 async def drain(phone: PhoneServer, *, stop_now: Callable[[], bool], on_poll: OnPoll | None = None) -> None:
-    """Drains the calls of a phone by its settings, and then stay reachable for Twilio's last callbacks."""
+    """Drains the calls of a phone server as its settings say. Then accepts the last status callbacks of Twilio for a
+    short time.
+    """
     settings = phone.settings
     drained = await drain_calls(
         phone.registry,
@@ -65,9 +67,10 @@ async def drain_calls(
     stop_now: Callable[[], bool] = lambda: False,
     on_poll: OnPoll | None = None,
 ) -> bool:
-    """Refuses new calls, and waits `within_s` for live ones. Then the agent says goodbye in the rest, which takes
-    `farewell_s` at most. `expected` says how many calls still get their stream. Returns early once `stop_now()` is
-    true. `on_poll` is called ten times a second. Returns whether there was any call.
+    """Refuses new calls, and waits `within_s` seconds for live calls to end. Then the agent says goodbye in the
+    remaining calls, which takes at most `farewell_s` seconds. `expected` returns the number of calls whose media stream
+    has not started. Returns early if `stop_now()` returns True. `on_poll` is called ten times a second. Returns whether
+    there were calls.
     """
     clock = asyncio.get_running_loop().time
 
@@ -100,7 +103,9 @@ async def drain_calls(
 
 @contextmanager
 def drained_by_signals(phone: PhoneServer) -> Iterator[None]:
-    """In this block SIGTERM and SIGINT drain before they reach uvicorn. If that is impossible, the log says so."""
+    """In this block, the signals SIGTERM and SIGINT first drain the calls and then reach uvicorn. If this is
+    impossible, logs a warning.
+    """
     if DRAINS_ITSELF.get():
         yield
         return
@@ -121,8 +126,8 @@ def drained_by_signals(phone: PhoneServer) -> Iterator[None]:
 
 
 def _uvicorns_handlers() -> dict[int, Handler]:
-    """Returns the handlers of uvicorn, or of another application that it serves. An empty value means that there are
-    none.
+    """Returns the signal handlers of uvicorn, or of another application that uvicorn serves. Returns an empty mapping
+    if there are no such handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}  # signals reach only the main thread
@@ -136,7 +141,7 @@ def _uvicorns_handlers() -> dict[int, Handler]:
 
 
 class _Chain:
-    """Signal handlers in front of uvicorn's."""
+    """Signal handlers that run before uvicorn's signal handlers."""
 
     def __init__(self, phone: PhoneServer, before: dict[int, Handler]) -> None:
         self._phone = phone
@@ -148,7 +153,7 @@ class _Chain:
             signal.signal(number, self._on_signal)
 
     def close(self) -> None:
-        """Restores uvicorn's handlers."""
+        """Restores uvicorn's signal handlers."""
         for number, handler in self._before.items():
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, handler)

@@ -1,7 +1,7 @@
-"""The responses to requests for an unknown address, and to requests before the application was started.
+"""The responses to requests for an unknown URL, and to requests before the application has started.
 
-If a webhook is refused, the caller hears "an application error has occurred", and the reason is only in Twilio's
-debugger. So the log has a line that says what to correct.
+If a webhook is refused, the caller hears "an application error has occurred", and only Twilio's debugger shows the
+reason. Therefore a log line says what must be corrected.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ __all__ = ["NotStartedAnswer", "no_such_address", "unknown_path"]
 
 
 class NotStartedAnswer:
-    """An exception handler for `NotStarted`: an apology for the caller, and the remedy in the log.
+    """An exception handler for `NotStarted`. The caller hears an apology, and a log line says what must be corrected.
 
-    `settings` are those of the application; None means those of the environment.
+    `settings` are the settings of the application. With None, the settings of the environment are used.
     """
 
     def __init__(self, settings: Settings | None) -> None:
@@ -55,7 +55,9 @@ class NotStartedAnswer:
 
 
 async def no_such_address(request: Request, error: Exception) -> Response:
-    """Returns the response to an unknown path (404), or a method that the path does not have (405)."""
+    """Returns the response to a request for an unknown path (404) or with a method that the path does not allow
+    (405).
+    """
     assert isinstance(error, HTTPException)
     phone: PhoneServer | None = getattr(request.app.state, "phone", None)
     if phone is not None and await _is_twilios(request, phone):
@@ -70,7 +72,9 @@ async def no_such_address(request: Request, error: Exception) -> Response:
 
 
 async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
-    """The endpoint of all unknown paths. It refuses WebSockets, and raises 404 for requests (see `no_such_address`)."""
+    """The endpoint of all unknown paths. Refuses WebSockets, and raises 404 for HTTP requests (see
+    `no_such_address`).
+    """
     if scope["type"] != "websocket":
         raise HTTPException(404)
     websocket = WebSocket(scope, receive, send)
@@ -87,7 +91,9 @@ async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _is_twilios(request: Request, phone: PhoneServer) -> bool:
-    """Returns whether Twilio signed the request or, where nothing is signed, whether it is a form about a call."""
+    """Returns whether Twilio signed the request. If signatures are not checked, returns whether the request is a form
+    about a call.
+    """
     authenticator = phone.authenticator
     if phone.settings.checks_signatures and "x-twilio-signature" not in request.headers:
         return False  # most unknown paths come from scanners

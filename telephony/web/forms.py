@@ -1,4 +1,4 @@
-"""Reads the bodies and forms of requests, within limits."""
+"""Reads the bodies and forms of requests, with size and time limits."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from starlette.requests import ClientDisconnect, Request
 __all__ = ["BODY_S", "MAX_FIELDS", "MAX_FORM_BYTES", "BadForm", "Form", "discard_body", "read_body", "read_forms"]
 
 MAX_FORM_BYTES = 16 * 1024
-"""The maximum size of a form. Twilio's webhooks have 1 to 3 kB."""
+"""The maximum size of a form in bytes. Twilio's webhooks have 1 to 3 kB."""
 MAX_FIELDS = 100
 BODY_S = 15.0
-"""The maximum time for a body."""
+"""The maximum time in seconds to receive a body."""
 
 
 class BadForm(Exception):
-    """A body that cannot be read. `status` is the HTTP status of the response."""
+    """A request body that cannot be read. `status` is the HTTP status of the response."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -29,23 +29,24 @@ class BadForm(Exception):
 
 
 class Form(ImmutableMultiDict[str, str]):
-    """The fields of a form, and the part that Twilio signs."""
+    """The fields of a form, and the representation that Twilio signs."""
 
     @cached_property
     def signed(self) -> Mapping[str, str]:
         """The fields as one field without a name: each name with its values, in alphabetical order.
 
-        Its signature is that of the form. It is computed once, because a request may need several checks.
-        Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security
+        This field has the same signature as the form. The value is computed once, because a request may need several
+        checks. Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security
         """
         return {"": "".join(f"{name}{value}" for name, value in sorted(set(self.multi_items())))}
 
 
 async def read_forms(request: Request) -> tuple[Form, ...]:
-    """Returns the form in the body of a POST, or else in the query. Empty fields stay, because they are signed.
+    """Returns the form in the body of a POST request, or in the query of another request. Empty fields are kept,
+    because Twilio signs them.
 
-    There is one reading if the bytes are UTF-8. Otherwise there are two: one as Latin-1, and one with U+FFFD for the
-    invalid bytes. The signature shows which one Twilio signed.
+    If the bytes are UTF-8, returns one reading of the form. Otherwise returns two readings: one as Latin-1, and one
+    with U+FFFD in place of invalid bytes. The signature shows which reading Twilio signed.
 
     Raises:
         BadForm: the body cannot be read (see `read_body`), or the form has too many fields.
@@ -71,7 +72,8 @@ async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) 
     """Returns the body of a request.
 
     Raises:
-        BadForm: the body is longer than `max_bytes`, did not arrive in time, or the peer has closed the connection.
+        BadForm: the body is longer than `max_bytes`, the body did not arrive within `within_s` seconds, or the peer has
+            closed the connection.
     """
     too_long = BadForm(413, f"a body of more than {max_bytes} bytes")
     declared = request.headers.get("content-length", "")
@@ -92,9 +94,9 @@ async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) 
 
 
 async def discard_body(request: Request, max_bytes: int, within_s: float = BODY_S) -> None:
-    """Reads and drops the rest of a body, so that the peer gets our answer.
+    """Reads and drops the rest of a request body. The peer can then receive the response.
 
-    A peer that still sends when the connection is closed sees a broken connection and no answer.
+    A peer that is still sending when the connection is closed gets a connection error and no response.
     """
     left = max_bytes
     with contextlib.suppress(ClientDisconnect, TimeoutError):

@@ -12,17 +12,17 @@ __all__ = ["healthz", "metrics", "readyz"]
 
 
 async def healthz(request: Request) -> JSONResponse:
-    """Liveness: 200 while the event loop runs, 503 if the application was not started."""
+    """Liveness: returns 200 while the event loop runs, or 503 if the application has not started."""
     phone_of(request)
     return JSONResponse({"status": "ok", "service": "telephony"})
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Readiness: 200 if the process accepts calls; 503 if it is full or draining, if the event loop is late, or if
-    journals are required and cannot be written.
+    """Readiness: returns 200 if the process accepts calls. Returns 503 if the process is full or draining, if the event
+    loop is late, or if journals are required and cannot be written.
 
-    Calls are accepted without the database of records, too. The body says whether the records can be used and, with a
-    database, how many writes wait and how many were dropped.
+    Calls are accepted even if the database cannot be used. The body contains whether the database can be used. With a
+    database, the body also contains the number of waiting writes and the number of dropped writes.
     """
     phone = phone_of(request)
     ready, client = phone.takes_calls, phone.call_records.client
@@ -39,7 +39,9 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 async def metrics(request: Request) -> Response:
-    """Metrics for Prometheus. It serves this machine, or requests with the bearer token `TELEPHONY_API_TOKEN`."""
+    """Returns the metrics for Prometheus. The endpoint accepts requests from this machine, or requests with the bearer
+    token `TELEPHONY_API_TOKEN`.
+    """
     phone = phone_of(request)
     if not phone.authenticator.admits_operator(request):
         return PlainTextResponse(

@@ -1,4 +1,6 @@
-"""Callbacks for Twilio's webhooks. By default they are methods of the call registry. Other code may wrap them."""
+"""The callbacks for Twilio's webhooks. By default the callbacks are methods of the call registry. Other code may wrap
+these callbacks.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +16,24 @@ __all__ = ["Hooks"]
 
 @dataclass(slots=True)
 class Hooks:
-    """The callbacks for Twilio's webhooks. They return at once and raise nothing."""
+    """The callbacks for Twilio's webhooks. The callbacks return immediately and raise no exception."""
 
     stream_end: Callable[[str], StreamEnd | None]
-    """Returns why the stream of this CallSid ended; see `StreamEnds`."""
+    """Returns why the media stream of this CallSid ended (see `StreamEnds`)."""
     knows: Callable[[str], bool]
     stream_offered: Callable[[str], None]
-    """Called when a new stream for this CallSid was offered to Twilio."""
+    """Called when Twilio got TwiML for a new media stream of this CallSid."""
     call_status: Callable[[CallStatus], None]
-    """Called with each status once, in the order of arrival, which may differ from that of `sequence_number`."""
+    """Called once with each call status, in the order of arrival. This order may differ from the order of
+    `sequence_number`.
+    """
     machine_detected: Callable[[MachineDetection], None]
     dial_ended: Callable[[DialResult], None]
-    """Called when a cold transfer has ended or failed. After a failure a new stream follows."""
+    """Called when a cold transfer has ended or failed. After a failed transfer the call gets a new media stream."""
     leg_key: Callable[[str, str], str]
-    """Called with the id of the second leg of a warm transfer, and the key that was pressed on it. Returns the next
-    TwiML of this leg."""
+    """Called with the id of the second leg of a warm transfer, and the key that was pressed on this leg. Returns the
+    next TwiML of the leg.
+    """
     stream_status: Callable[[StreamStatus], None] = lambda status: None
 
     @classmethod

@@ -1,7 +1,8 @@
 """The webhooks of the ladder of a configured number.
 
-The address of a step contains the ladder, the number of the step from 0, and the language (`open.1.de`: the second step
-of the ladder `open`, in German). So every process can answer, and a repeated webhook gets the same answer.
+The URL of a step contains the name of the ladder, the number of the step from 0, and the language. For example,
+`open.1.de` is the second step of the ladder `open`, in German. Therefore every process can answer, and a repeated
+webhook gets the same answer.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ __all__ = ["chosen_language", "ladder_step", "voicemail_callback"]
 
 @for_twilio
 async def chosen_language(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The webhook after the question for a language. Without a key, the call has the language of the number."""
+    """The webhook after the caller was asked for a language. If the caller pressed no key, the call gets the language
+    of the number.
+    """
     voice = VoiceRequest.parse(form)
     if (call := _call(request, phone, voice)) is None:
         return twiml_response(apologise(phone, voice))
@@ -35,7 +38,7 @@ async def chosen_language(request: Request, phone: PhoneServer, form: Form) -> R
 
 @for_twilio
 async def ladder_step(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The webhook for a step of the ladder, and after one: `dialled` or `recorded`."""
+    """The webhook for a step of the ladder and after a step. `what` is empty, `dialled` or `recorded`."""
     voice = VoiceRequest.parse(form)
     call, what = _call(request, phone, voice), request.path_params.get("what", "")
     if call is None:
@@ -63,7 +66,7 @@ def _call(request: Request, phone: PhoneServer, voice: VoiceRequest) -> RoutedCa
 
 @for_twilio
 async def voicemail_callback(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The callbacks about a message: the recording is complete, or the transcript."""
+    """The callbacks about a voicemail message: the recording is complete, or the transcript is available."""
     voice = VoiceRequest.parse(form)
     if request.path_params["what"] == "transcript":
         phone.voicemails.transcript(voice.call_sid, form)

@@ -1,6 +1,6 @@
-"""The steps of the ladder of a configured number, as TwiML: an agent, a person, a message, or a notice.
+"""The steps in the ladder of a configured number, as TwiML: an agent, a person, a message, or a notice.
 
-If a step does not succeed, the next step follows. The last step ends the call.
+If a step fails, the next step begins. The last step ends the call.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def next_step(request: Request, phone: PhoneServer, voice: VoiceRequest, call: R
 
 
 def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
-    """Returns the TwiML of the present step of the call, or of the next step that is possible."""
+    """Returns the TwiML of the current step of the call, or of the next step that is possible."""
     step, addresses = call.step, phone.addresses(request)
     locale = call.book.locale(call.language)
     speaks = voice_of(locale)
@@ -126,7 +126,7 @@ def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: 
 
 
 def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> str:
-    """Returns the TwiML after a message. The recording itself comes with its own callback."""
+    """Returns the TwiML after the caller left a message. Twilio reports the recording with a separate callback."""
     locale = call.book.locale(call.language)
     took(call, f"voicemail: {form.get('RecordingDuration', '0')} s")
     ladder_over(phone, voice, call, "voicemail")
@@ -137,7 +137,7 @@ def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, for
 
 
 def took(call: RoutedCall, what: str) -> None:
-    """Notes what a step did. A later result of the same step replaces the earlier one."""
+    """Adds the result of a step to the call. A later result of the same step replaces the earlier result."""
     step, _, result = what.partition(": ")
     if call.taken and call.taken[-1]["step"] == step:
         call.taken.pop()
@@ -145,6 +145,6 @@ def took(call: RoutedCall, what: str) -> None:
 
 
 def ladder_over(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, how: str) -> None:
-    """Registers that the ladder has ended the call."""
+    """Registers that the ladder has ended the call. `how` is the reason."""
     why = "closed" if call.route.ladder is Ladder.CLOSED else "fallback"
     phone.call_records.ladder_ended(voice.call_sid, voice.caller, call, f"{why}-{how}")

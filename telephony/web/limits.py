@@ -1,9 +1,10 @@
-"""Limits the number of calls: at one time, from one caller in an hour, and in minutes per day. Pure.
+"""Limits the number of calls: calls at the same time, calls from one caller in an hour, and minutes per day. Pure.
 
-Callers with a withheld number cannot be told apart. They share one allowance, and have no limit for each caller.
+Callers with a withheld number cannot be distinguished. These callers share one limit per hour and have no limit for
+each caller.
 
-A call counts from the response to its webhook. So calls whose streams have not started yet also count. A call whose
-stream does not start within `Caps.setup_s` no longer counts.
+A call counts from the response to its webhook on, even if its media stream has not started. A call whose media stream
+does not start within `Caps.setup_s` seconds is no longer counted.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ OverLimit = Literal["full", "caller", "budget"]
 _HOUR_S = 3600.0
 _DAY_S = 86_400.0
 _MAX_CALLERS = 10_000
-"""The number of callers that are remembered. The caller whose last call is the oldest is forgotten first."""
+"""The maximum number of callers that are stored. The caller whose last call is the oldest is removed first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The limits. 0 means no limit."""
+    """The limits for calls. 0 means no limit."""
 
     calls: int
-    """The number of calls at one time."""
+    """The maximum number of calls at the same time."""
     per_caller_hour: int = 0
-    """The number of calls from one caller within an hour."""
+    """The maximum number of calls from one caller within an hour."""
     withheld_hour: int = 0
-    """The number of calls from all withheld numbers together within an hour."""
+    """The maximum number of calls from all withheld numbers together within an hour."""
     minutes_per_day: float = 0.0
-    """The sum of the minutes of all calls in a day (UTC)."""
+    """The maximum number of minutes of all calls together in a day (UTC)."""
     setup_s: float = 60.0
-    """The longest time from the webhook of a call to its stream, in seconds."""
+    """The maximum time in seconds from the webhook of a call to its media stream."""
 
 
 class Limits:
@@ -54,7 +55,7 @@ class Limits:
     def admit(self, call_sid: str, caller: str, now: float) -> OverLimit | None:
         """Admits a call at its webhook. Returns None, or the limit that the call exceeds.
 
-        An admitted call counts from now on. Admitting it again changes nothing.
+        An admitted call is counted from now on. A repeated admission has no effect.
         """
         self._forget(now)
         if call_sid in self._expected or call_sid in self._live:
@@ -69,20 +70,24 @@ class Limits:
         return None
 
     def expects(self, call_sid: str) -> bool:
-        """Returns whether the call was admitted and its stream has not started."""
+        """Returns whether the call was admitted and its media stream has not started."""
         return call_sid in self._expected
 
     def expected(self, since: float) -> int:
-        """Returns the number of calls that were admitted after `since` and whose streams have not started."""
+        """Returns the number of calls that were admitted after `since` and whose media streams have not started."""
         return sum(admitted > since for admitted in self._expected.values())
 
     def started(self, call_sid: str, now: float) -> None:
-        """Counts the call as live, because a stream of it has started. Later streams of the call change nothing."""
+        """Counts the call as live, because a media stream of the call has started. Later streams of the call have no
+        effect.
+        """
         self._expected.pop(call_sid, None)
         self._live.setdefault(call_sid, now)
 
     def ended(self, call_sid: str, now: float) -> float:
-        """Counts the call no longer, because it is over or never started. Returns its duration in seconds."""
+        """Stops counting the call, because the call is over or never started. Returns the duration of the call in
+        seconds.
+        """
         self._expected.pop(call_sid, None)
         started = self._live.pop(call_sid, None)
         if started is None:
@@ -92,7 +97,7 @@ class Limits:
         return now - started
 
     def minutes_used(self, now: float) -> float:
-        """Returns the minutes of all calls of this day until now, with the live calls."""
+        """Returns the minutes of all calls of this day so far, including live calls."""
         self._begin_day(now)
         midnight = self._day * _DAY_S
         return (self._used_s + sum(now - max(started, midnight) for started in self._live.values())) / 60
@@ -103,7 +108,7 @@ class Limits:
 
     @property
     def taken(self) -> int:
-        """The number of calls that count now: live calls, and admitted calls without a stream."""
+        """The number of calls that count now: live calls, and admitted calls without a media stream."""
         return len(self._live) + len(self._expected)
 
     def _begin_day(self, now: float) -> None:

@@ -1,6 +1,6 @@
-"""The numbers of a running application: the current configuration, its reload, and the routes of live calls.
+"""The configured numbers of a running application: the current configuration, its reload, and the routes of live calls.
 
-A call keeps the configuration with which it began. A reload applies to the calls that begin after it.
+A call keeps the configuration with which the call began. A reload applies only to later calls.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ log = logging.getLogger(__name__)
 _MAX_CALLS = 10_000
 _POLL_S = 2.0
 MakeRest = Callable[[Account], TwilioRest | None]
-"""Makes the client of Twilio's REST API for an account."""
+"""A function that returns a client for Twilio's REST API with the credentials of an account."""
 
 
 @dataclass(slots=True)
 class RoutedCall:
-    """One call with its route, and the configuration with which it began."""
+    """One call with its route and with the configuration that was current when the call began."""
 
     book: NumberBook
     route: Route
     began: datetime
     at: int = 0
-    """The number of the present step of the call, from 0."""
+    """The number of the current step of the call, from 0."""
     taken: list[dict[str, Any]] = field(default_factory=list)
     """The results of the steps, for the call record."""
 
@@ -61,7 +61,7 @@ class RoutedCall:
 
     @property
     def token(self) -> str:
-        """The place of the call in its ladder, as a text for addresses and stream parameters."""
+        """The position of the call in its ladder, as text for URLs and stream parameters."""
         return f"{self.route.ladder}.{self.at}.{self.route.language}"
 
     def speak(self, language: str) -> None:
@@ -69,7 +69,7 @@ class RoutedCall:
 
 
 class LiveNumbers:
-    """The current configuration, and the calls that follow it."""
+    """The current configuration of numbers, and the calls that use the configuration."""
 
     def __init__(
         self,
@@ -100,8 +100,8 @@ class LiveNumbers:
     # --- calls -----------------------------------------------------------------------------------------------------
 
     def begin(self, sid: str, called: str, caller: str, now: datetime) -> RoutedCall | None:
-        """Returns the route of a new call. None means that no number of the configuration was called. A repeated
-        webhook gets the same route again.
+        """Returns the route of a new call, or None if the called number is not configured. A repeated webhook gets the
+        same route again.
         """
         if (call := self._calls.get(sid)) is not None:
             return call
@@ -112,12 +112,13 @@ class LiveNumbers:
         return self._keep(sid, RoutedCall(self.book, route, now))
 
     def of(self, sid: str) -> RoutedCall | None:
-        """Returns the call with this CallSid, if it began here."""
+        """Returns the call with this CallSid, or None if the call did not begin in this process."""
         return self._calls.get(sid)
 
     def resumed(self, sid: str, called: str, caller: str, token: str, now: datetime) -> RoutedCall | None:
-        """Returns the call at the place that `token` names. A call that began in another process gets the current
-        configuration."""
+        """Returns the call at the step that `token` names. A call that began in another process gets the current
+        configuration.
+        """
         call = self._calls.get(sid)
         ladder, _, rest = token.partition(".")
         at, _, language = rest.partition(".")
@@ -142,7 +143,9 @@ class LiveNumbers:
     # --- limits ----------------------------------------------------------------------------------------------------
 
     def over_limit(self, sid: str, call: RoutedCall, caller: str, now: float) -> bool:
-        """Returns whether the number has reached one of its limits. If not, the call counts from now on."""
+        """Returns whether the number has reached one of its limits. If no limit is reached, the call is counted from
+        now on.
+        """
         limits = self._limits_of(call)
         day, spent = self._costs.get(call.route.key, (0, 0.0))
         budget = call.number.limits.cost_per_day
@@ -187,7 +190,9 @@ class LiveNumbers:
         return sid in self.book.keys
 
     def rest(self, call: RoutedCall) -> TwilioRest | None:
-        """Returns the client of the account of the number. None means that use the client of the settings."""
+        """Returns the REST client for the Twilio account of the number. Returns None if the client of the settings must
+        be used.
+        """
         name = call.number.account
         if name not in call.book.config.accounts:
             return None
@@ -203,11 +208,13 @@ class LiveNumbers:
     # --- reload ----------------------------------------------------------------------------------------------------
 
     def request_reload(self) -> None:
-        """Reads the file again soon, because of a signal."""
+        """Requests a reload of the file, because the process received a signal."""
         self._reload.set()
 
     async def reload(self) -> bool:
-        """Reads the file again. If it has problems, they are logged and the old configuration stays."""
+        """Reads the file again. Returns whether the new configuration is used. If the file has problems, logs these
+        problems and keeps the old configuration.
+        """
         assert self.path is not None
         try:
             book = await asyncio.to_thread(load_book, self.path, self._load_agent)
@@ -223,7 +230,7 @@ class LiveNumbers:
         return True
 
     async def watch(self) -> None:
-        """Reloads the file when it changes, or after `request_reload`. This method runs until it is cancelled."""
+        """Reloads the file when the file changes, or after `request_reload`. Runs until the task is cancelled."""
         if self.path is None:
             return
         while True:

@@ -11,7 +11,7 @@ __all__ = ["media_stream"]
 
 
 async def media_stream(websocket: WebSocket) -> None:
-    """The WebSocket that Twilio opens for each call, and again after a lost stream or a failed transfer.
+    """The WebSocket endpoint that Twilio connects to for each call, and again after a lost stream or a failed transfer.
 
     The call may continue after the stream has ended.
     """

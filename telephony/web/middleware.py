@@ -1,6 +1,7 @@
-"""The ASGI middlewares, and the addresses of a request.
+"""The ASGI middlewares, and the URLs of a request.
 
-One middleware refuses requests whose URL or headers are too long, and one finds the path of the mount.
+One middleware refuses requests whose URL or headers are too long. The other middleware determines the path under which
+the application is mounted.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ __all__ = ["MAX_HEAD_BYTES", "MAX_URL_BYTES", "ROOT", "HeadLimits", "MountPath",
 
 MAX_URL_BYTES = 8 * 1024
 MAX_HEAD_BYTES = 16 * 1024
-"""The maximum size of the headers. Twilio's requests have 1 to 2 kB of headers, and a proxy adds some."""
+"""The maximum size of the headers in bytes. Twilio's requests have 1 to 2 kB of headers, and a proxy adds some
+headers.
+"""
 
 ROOT = "telephony.root_path"
-"""The key in the scope for the path under which the application is mounted. Our own routes change `root_path`."""
+"""The key in the ASGI scope for the path under which the application is mounted. The routes of the application change
+`root_path`.
+"""
 
 
 class HeadLimits:
@@ -46,10 +51,10 @@ def _refuse(scope: Scope) -> int | None:
 
 
 class MountPath:
-    """A middleware after which `path` always begins with the path of the mount.
+    """A middleware after which `path` always begins with the path under which the application is mounted.
 
-    If a proxy removes a `root_path` from requests, some servers put it back in front of `path` (uvicorn), and some do
-    not (hypercorn, FastAPI's `root_path`).
+    If a proxy removes a `root_path` from requests, some servers add the `root_path` to `path` again (uvicorn), and
+    other servers do not (hypercorn, FastAPI's `root_path`).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -65,14 +70,17 @@ class MountPath:
 
 
 def root_of(connection: HTTPConnection) -> str:
-    """Returns the path under which the application is mounted; empty at the root."""
+    """Returns the path under which the application is mounted. The path is empty if the application is mounted at the
+    root.
+    """
     return str(connection.scope.get(ROOT, ""))
 
 
 def base_of(connection: HTTPConnection, public_url: str | None) -> str:
-    """Returns the address that Twilio gets for this application, with the path of the mount.
+    """Returns the public URL of this application, including the path of the mount.
 
-    Without PUBLIC_URL it is the address of this request. `X-Forwarded-Proto` applies then, because a proxy may end TLS.
+    Without PUBLIC_URL, the result is the URL of this request. In this case `X-Forwarded-Proto` is used, because a proxy
+    may terminate TLS.
     """
     if public_url is None:
         here = as_http(origin(str(connection.url)))
@@ -82,7 +90,7 @@ def base_of(connection: HTTPConnection, public_url: str | None) -> str:
 
 
 def signed_url(connection: HTTPConnection, public_url: str, *, websocket: bool) -> str:
-    """Returns the URL that Twilio has for this request. Its signature contains this URL."""
+    """Returns the URL that Twilio uses for this request. Twilio's signature contains this URL."""
     base, path = mounted(public_url, root_of(connection)), connection.url.path[len(root_of(connection)) :]
     if websocket:
         return websocket_address(base, path)

@@ -1,4 +1,4 @@
-"""Helpers of the configuration of numbers: they load agents by import string, make REST clients, and handle SIGHUP."""
+"""Helpers for the configuration of numbers: load agents by import string, create REST clients, and handle SIGHUP."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def load_agent(name: str) -> AgentSource:
 
 
 def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
-    """Returns the client of an account, in its region. None means that its environment variables are not set."""
+    """Returns the REST client of an account for the region of the account, or None if the environment variables of the
+    account are not set.
+    """
     key, secret = os.environ.get(account.api_key_env or "", ""), os.environ.get(account.api_secret_env or "", "")
     if key and secret:
         return TwilioRest(account.sid, key, secret, base_url=base_url, region=account.region.value)
@@ -40,8 +42,9 @@ def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
 
 @contextmanager
 def reloaded_by_signal(numbers: LiveNumbers | None) -> Iterator[None]:
-    """Reads the file of numbers again on SIGHUP. If signals cannot be handled here, the file is read again only when it
-    changes."""
+    """Reads the file of numbers again when the process receives SIGHUP, during this block. If signals cannot be
+    handled, the file is read again only when the file changes.
+    """
     if numbers is None or numbers.path is None or not hasattr(signal, "SIGHUP"):
         yield
         return

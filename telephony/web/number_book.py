@@ -1,4 +1,6 @@
-"""The configuration of numbers with everything that it names: agents, languages, clips and the keys of accounts."""
+"""The configuration of numbers together with everything that the configuration names: agents, languages, clips and the
+keys of accounts.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +25,21 @@ from ..twilio.signature import SigningKeys
 __all__ = ["LoadAgent", "NumberBook", "build_book", "consent_for", "load_book"]
 
 LoadAgent = Callable[[str], AgentSource]
-"""Loads the agent of an import string. Raises `UserError`, whose text says what is wrong."""
+"""A function that loads the agent of an import string. Raises `UserError` with a description of the problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class NumberBook:
-    """One version of the configuration, complete and checked. It never changes. A reload makes a new `NumberBook`."""
+    """One checked version of the configuration. A `NumberBook` never changes. A reload creates a new `NumberBook`."""
 
     config: NumbersConfig
     locales: Locales
     agents: Mapping[str, AgentSource] = field(repr=False)
     greetings: Mapping[Path, bytes] = field(repr=False)
     keys: Mapping[str, tuple[SigningKeys, ...]] = field(repr=False)
-    """The signing keys by the SID of an account. An account may have one for each region."""
+    """The signing keys of each Twilio account, by the SID of the account. An account may have one key for each
+    region.
+    """
 
     def agent(self, given: Any) -> AgentSource:
         source: AgentSource = self.agents[given] if isinstance(given, str) else given
@@ -45,7 +49,7 @@ class NumberBook:
         return self.locales.of(language)
 
     def account_sid(self, number: NumberConfig) -> str | None:
-        """Returns the SID of the number's account. None means the account of the settings."""
+        """Returns the SID of the number's Twilio account, or None if the number uses the account of the settings."""
         account = self.config.accounts.get(number.account)
         return None if account is None else account.sid
 
@@ -64,7 +68,9 @@ def load_book(path: Path, load_agent: LoadAgent) -> NumberBook:
 
 
 def build_book(config: NumbersConfig, load_agent: LoadAgent) -> NumberBook:
-    """Returns the same as `load_book`, for a configuration that was made in Python."""
+    """Checks a configuration that was made in Python, and loads the agents, languages and clips that the configuration
+    names.
+    """
     book, problems = _build(config, load_agent)
     if book is None:
         raise NumbersFileError([f"{'.'.join(map(str, path))}: {what}" for path, what in problems])

@@ -34,14 +34,14 @@ from .number_book import consent_for
 __all__ = ["agent_of", "canary_of", "number_options"]
 
 _SESSION_S = 3.0
-"""How long an endpoint may take until the session begins, before the next one is tried."""
+"""The time in seconds in which an endpoint must begin the session. After this time the next endpoint is tried."""
 _FIRST_SESSION_S = 8.0
 
 
 def number_options(
     numbers: LiveNumbers, call: RoutedCall, base: CallOptions, addresses: Addresses
 ) -> tuple[AgentSource, CallOptions]:
-    """Returns the agent and the options of a call. `base` is the options of the application."""
+    """Returns the agent and the options of a call. `base` has the options of the application."""
     number, book = call.number, call.book
     locale = book.locale(call.language)
     on_start, on_end, on_event = [base.on_start], [base.on_end], list(base.on_event)
@@ -73,7 +73,7 @@ def number_options(
 
 
 def canary_of(call: RoutedCall) -> Canary | None:
-    """Returns the canary of the number of this call, for the agent of the number itself."""
+    """Returns the canary of the number of this call. The canary applies only to the agent of the number."""
     number = call.number
     if number.canary is None or call.step.agent is not number.agent:
         return None
@@ -81,7 +81,7 @@ def canary_of(call: RoutedCall) -> Canary | None:
 
 
 def agent_of(call: RoutedCall, agent: AgentSource) -> AgentSource:
-    """Another agent with the facts, the tools and the language of this call."""
+    """Returns another agent that has the facts, the tools and the language of this call."""
     number, language = call.number, call.language
     tools = [transfer(warm=number.warm, **number.transfer_targets)] if number.transfer_targets else []
     notes = () if language == number.language == "en" else (call.book.locale(language).instructions["language"],)
@@ -99,8 +99,8 @@ def _agent(call: RoutedCall, given: Any, language: str) -> AgentSource:
 
 
 def _has_consent(number: NumberConfig) -> bool:
-    """Returns whether the configuration says anything about consent or recording. If not, the application's policy
-    applies.
+    """Returns whether the configuration of the number has a consent policy or recording settings. If not, the policy of
+    the application applies.
     """
     return number.consent != ConsentConfig() or number.recording != RecordingConfig()
 
@@ -136,7 +136,7 @@ def _model() -> OpenAIRealtimeWebSocketModel:
 
 
 def _rescue(call: RoutedCall, addresses: Addresses) -> Callable[[CallInfo, bool], str | None]:
-    """Returns the TwiML for a call that its agent cannot continue: the next step of its ladder."""
+    """Returns a function that returns the TwiML for a call whose agent cannot continue: the next step of the ladder."""
     place = f"{call.route.ladder}.{call.at + 1}.{call.language}"
 
     def rescue(info: CallInfo, apologises: bool) -> str | None:
@@ -149,7 +149,9 @@ def _rescue(call: RoutedCall, addresses: Addresses) -> Callable[[CallInfo, bool]
 
 
 def _reports_failures(numbers: LiveNumbers, endpoints: CallEndpoints) -> Callable[[Call], None]:
-    """A function that reports to the breaker an endpoint that accepted the call and did not answer."""
+    """Returns a function for the end of a call. The function reports an endpoint to the circuit breaker if the endpoint
+    accepted the call and did not answer.
+    """
 
     def ended(call: Call) -> None:
         ending = Ending.parse(call.ended)

@@ -1,4 +1,4 @@
-"""Collects what happens in one call of this process, for its record, its outcome and the log."""
+"""Collects the events of one call of this process, for the call record, the outcome and the log."""
 
 from __future__ import annotations
 
@@ -21,30 +21,34 @@ _MAX_LATENCIES = 1000
 
 
 class Display(Protocol):
-    """Shows one live call to operators. `now` is a time of the event loop, in seconds."""
+    """Shows one live call to operators. `now` is a time of the event loop in seconds."""
 
     def start(self, call: Call, now: float) -> None:
-        """The call begins."""
+        """Handles the start of the call."""
 
     def on_event(self, event: RealtimeAnyEvent, now: float) -> None:
-        """The session has this event."""
+        """Handles an event of the session."""
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        """The journal gets this record about an action of the call, or about a report of Twilio."""
+        """Handles a journal record about an action of the call or about a report of Twilio."""
 
     def on_key(self, now: float) -> None:
-        """The caller pressed a key."""
+        """Handles a key that the caller pressed."""
 
     def on_latency(self, seconds: float) -> None:
-        """The caller heard an answer this long after the end of their voice."""
+        """Handles a response latency: the time in seconds from the end of the caller's speech until the caller heard
+        the answer.
+        """
 
     def end(self, call: Call) -> None:
-        """The call is over."""
+        """Handles the end of the call."""
 
 
 class ObservedCall:
-    """One call under observation. `form` is the result that its agent fills in, and `display` shows it. `on_start` and
-    `on_end` get the call. `on_progress` is called from time to time while something changes."""
+    """One call whose events are collected. `form` is the result form that the agent fills in, and `display` shows the
+    call. `on_start` and `on_end` are called with the call. `on_progress` is called from time to time if the details
+    have changed.
+    """
 
     def __init__(
         self,
@@ -91,7 +95,7 @@ class ObservedCall:
 
     @property
     def speaking(self) -> str:
-        """The name of the agent that speaks. Empty: not known yet."""
+        """The name of the agent that speaks. The name is empty until the agent is known."""
         return self.details.agents[-1] if self.details.agents else self.agent
 
     def on_record(self, kind: str, at_s: float, fields: Mapping[str, Any]) -> None:

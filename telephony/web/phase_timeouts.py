@@ -9,7 +9,7 @@ __all__ = ["HTTP_LIMITS_S", "WEBSOCKET_LIMITS_S", "Phase", "PhaseTimeouts"]
 
 
 class Phase(Enum):
-    """The phases of a connection. The value says what the connection waits for."""
+    """The phases of a connection. The value is the event for which the connection waits."""
 
     HEAD = "the head of a request"
     BODY = "the body of a request"
@@ -27,13 +27,14 @@ HTTP_LIMITS_S: Mapping[Phase, float] = {
     Phase.UNREAD: 10.0,
     Phase.CLOSING: 5.0,
 }
-"""The application refuses a slow body earlier (`forms.BODY_S`). uvicorn closes an idle connection earlier
-(`timeout_keep_alive`, 5 s)."""
+"""The timeout of each phase in seconds. The application refuses a slow body earlier (`forms.BODY_S`). uvicorn closes an
+idle connection earlier (`timeout_keep_alive`, 5 s).
+"""
 WEBSOCKET_LIMITS_S: Mapping[Phase, float] = {Phase.HANDSHAKE: 10.0, Phase.UNREAD: 10.0, Phase.CLOSING: 5.0}
 
 
 class PhaseTimeouts:
-    """Measures the time of one connection in its phases."""
+    """Measures how long one connection is in each phase."""
 
     def __init__(self, limits_s: Mapping[Phase, float]) -> None:
         self._limits_s = limits_s
@@ -41,7 +42,9 @@ class PhaseTimeouts:
         self._since = 0.0
 
     def is_over(self, phase: Phase, request: int, now: float) -> bool:
-        """Returns whether the connection has exceeded the timeout of this phase of this request (a number)."""
+        """Returns whether the connection has exceeded the timeout of this phase. `request` is the number of the request
+        on the connection.
+        """
         if self._in != (phase, request):
             self._in, self._since = (phase, request), now
         limit_s = self._limits_s.get(phase)

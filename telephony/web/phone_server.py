@@ -1,4 +1,4 @@
-"""The parts and the state of one application, which the endpoints share: `app.state.phone`."""
+"""The parts and the state of one application that all endpoints share: `app.state.phone`."""
 
 from __future__ import annotations
 
@@ -66,20 +66,24 @@ __all__ = ["BROWSER", "PhoneServer", "phone_of"]
 log = logging.getLogger(__name__)
 
 BROWSER = "telephony.browser"
-"""The key in the scope for the stream parameters of a softphone, which connects in place of Twilio."""
+"""The key in the ASGI scope for the stream parameters of a softphone. A softphone connects in place of Twilio."""
 _NO_TLS = (
     "Twilio gets addresses under {base!r}, but it opens media streams over TLS only (31922). Set PUBLIC_URL to the "
     "https address that Twilio calls, or let the proxy that ends TLS send `X-Forwarded-Proto: https`."
 )
 _REATTACH_S = 10.0
-"""Twilio sends the next webhook as soon as it detects a lost stream. The new stream needs one or two seconds more."""
+"""The time in seconds for which a call waits for a new media stream. Twilio sends the next webhook when it detects a
+lost stream, and the new stream needs one or two seconds more.
+"""
 _LAG_EVERY_S = 0.25
 _LAG_DECAY = 0.8
-"""After a stall of one second, the delay is reported as more than 0.25 s for another 1.5 s."""
+"""The factor by which the measured delay decays per measurement. After a stall of one second, the delay is more than
+0.25 s for 1.5 s.
+"""
 
 
 class LoopLag:
-    """Measures the delay of the event loop. `seconds` is the recent maximum, which decays.
+    """Measures the delay of the event loop. `seconds` is the recent maximum, which decays over time.
 
     A large delay means that the process has more calls than it can serve.
     """
@@ -89,7 +93,7 @@ class LoopLag:
         self._on_change = on_change
 
     async def watch(self) -> None:
-        """Measures until cancelled."""
+        """Measures the delay until the task is cancelled."""
         clock = asyncio.get_running_loop().time
         while True:
             due = clock() + _LAG_EVERY_S
@@ -100,8 +104,9 @@ class LoopLag:
 
 @dataclass(slots=True)
 class PhoneServer:
-    """What the routes of one application (`create_app`) share: the settings, the limits, the live calls, the records
-    and the options of calls. `phone_of` returns it for a request."""
+    """The state that the routes of one application (`create_app`) share: the settings, the limits, the live calls, the
+    call records and the options of calls. `phone_of` returns the `PhoneServer` of a request.
+    """
 
     settings: Settings
     routing: Routing
@@ -124,35 +129,35 @@ class PhoneServer:
     defaults: CallOptions
     """The options that are the same for all calls."""
     display: Callable[[], Display]
-    """Makes the display of one live call."""
+    """A function that returns the display of one live call."""
     simulation: Simulation = field(default_factory=Simulation)
-    """The simulation of softphone calls. With a simulated Twilio it is that of all calls."""
+    """The simulation to which softphone calls belong. With a simulated Twilio, all calls belong to this simulation."""
     outgoing: Mapping[str, AgentSource] = field(default_factory=dict)
-    """The agents that `POST /calls` may name."""
+    """The agents that a request to `POST /calls` may name, by name."""
     progress: ProgressBook = field(default_factory=ProgressBook)
     repeats: Repeats = field(default_factory=lambda: Repeats(log))
     root_path: str = ""
-    """The path of the mount in the last request, for addresses without a request."""
+    """The path of the mount in the last request. Used for URLs that are created without a request."""
     refusals: Repeats = field(default_factory=lambda: Repeats(log))
-    """The log of refused calls."""
+    """Logs refused calls with a rate limit."""
     tracing: Tracing | None = None
-    """Makes a trace of each call. None means no traces."""
+    """Creates a trace of each call, or None if traces are switched off."""
     keypad: KeypadOptOut | None = None
-    """Puts a person on the do-not-call list who presses the key (TELEPHONY_OPT_OUT_KEY)."""
+    """Adds a person to the do-not-call list who presses the key TELEPHONY_OPT_OUT_KEY."""
     numbers: LiveNumbers | None = None
-    """The configured numbers. None means that there is no configuration."""
+    """The configured numbers, or None if no numbers are configured."""
     canaries: Canaries = field(init=False)
-    """The versions of the agents."""
+    """The versions of the agents, with their canaries."""
     voicemails: Voicemails = field(init=False)
     campaigns: Campaigns | None = None
-    """The campaigns in the records. None: the records are in memory."""
+    """The campaigns in the database, or None if there is no database."""
     ring_back: RingBack | None = None
-    """Recognises contacts of campaigns that call. None means that there are no campaigns."""
+    """Recognises contacts of campaigns who call the application, or None if there are no campaigns."""
     ready: bool = False
 
     @property
     def now(self) -> float:
-        """Unix time."""
+        """The current Unix time in seconds."""
         return self.sources.now().timestamp()
 
     @property
@@ -160,7 +165,7 @@ class PhoneServer:
         return self.ready and self.registry.has_room and self.lag.seconds <= self.settings.telephony_max_loop_lag_s
 
     def addresses(self, connection: HTTPConnection) -> Addresses:
-        """Returns the addresses for Twilio under PUBLIC_URL, or else under the address of this request."""
+        """Returns the URLs for Twilio. The base is PUBLIC_URL, or the URL of this request."""
         base = base_of(connection, self.settings.public_url)
         parts = urlsplit(base)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
@@ -168,7 +173,9 @@ class PhoneServer:
         return Addresses(base, self.instance, self.stream_admission.parameters)
 
     def answer(self, connection: HTTPConnection, info: CallInfo | None = None) -> tuple[AgentSource, CallOptions]:
-        """Returns the agent and the options for an inbound call. `info` is the call, where it is known."""
+        """Returns the agent and the options for an inbound call. `info` has the data of the call if the data is
+        known.
+        """
         form = self.outcomes.form()
         options = self.options(connection, form)
         own = self.canaries.source(self.routing.source)
@@ -182,14 +189,15 @@ class PhoneServer:
         return self._prepared(agent, form), options
 
     def _prepared(self, agent: AgentSource, form: ResultForm | None) -> AgentSource:
-        """Returns the agent with the tool of the result, and with what campaigns know about the caller."""
+        """Returns the agent with the result tool, and with the data that campaigns have about the caller."""
         return with_form(agent if self.ring_back is None else self.ring_back.source(agent), form)
 
     def options(self, connection: HTTPConnection, form: ResultForm | None = None, *, agent: str = "") -> CallOptions:
-        """Returns the options for the call of this connection. `form` is the result that its agent fills in. `agent` is
-        the name of the agent, where it is known.
+        """Returns the options for the call of this connection. `form` is the result form that the agent fills in.
+        `agent` is the name of the agent if the name is known.
 
-        A softphone's call has no control, because Twilio's API does not know it. Only TwiML controls it.
+        A call from a softphone has no `control`, because Twilio's REST API does not know this call. Such a call is
+        controlled only by TwiML.
         """
         from_browser = BROWSER in connection.scope
         observed = ObservedCall(
@@ -233,7 +241,7 @@ class PhoneServer:
         return options if self.tracing is None else _traced(options, self.tracing.call())
 
     def recording_source(self, call: RoutedCall) -> TwilioRest | None:
-        """Returns the client of Twilio's REST API that has the recordings of a call."""
+        """Returns the client of Twilio's REST API that can read the recordings of a call."""
         own = None if self.numbers is None else self.numbers.rest(call)
         return own or (self.control if isinstance(self.control, TwilioRest) else None)
 
@@ -243,8 +251,8 @@ class PhoneServer:
             self.registry.begin_warm(info, *self.answer(connection, info))
 
     async def refuse_call(self, call_sid: str, caller: str) -> tuple[str, Refusal] | None:
-        """Returns why a new call is refused, and the answer to it. None means that the call is accepted and has a
-        place.
+        """Returns why a new call is refused, and the answer to the call. Returns None if the call is accepted and
+        counted.
         """
         is_known = self.limits.expects(call_sid) or self.registry.knows(call_sid)
         refused = self._refusal(call_sid, caller)
@@ -308,14 +316,14 @@ class PhoneServer:
         log.info("%s", ended_line(call.sid, duration_s, why, observed.responses_s, cost, journal))
 
     def placed_call_changed(self, call: PlacedCall) -> None:
-        """A placed call may have changed. The last time, it is over."""
+        """Handles a possible change of a placed call. After the last change the call is over."""
         self.call_records.placed(call)
         self.outcomes.placed(call)
         if (result := call.result) is not None:
             self.metrics.placed_call_ended(result.status, result.answered_by, result.cost, result.currency)
 
     def sample(self) -> None:
-        """Sets the metrics that are read from the parts at the time of a scrape."""
+        """Sets the metrics that are read from the parts of the application when Prometheus reads the metrics."""
         client = self.call_records.client
         self.metrics.capacity(self.registry.max_calls, draining=self.registry.draining)
         self.metrics.journal_queue(self.journals.waiting)
@@ -340,12 +348,13 @@ class PhoneServer:
         tee: Callable[[str, Journal], Journal],
         numbers: LiveNumbers | None = None,
     ) -> PhoneServer:
-        """Build the parts and connect them.
+        """Creates and connects the parts of the application.
 
         Args:
             options: The application's options for its calls.
-            display: Makes the display of one live call.
-            tee: Makes the journal of a live call (CallSid, its own journal), which pages may follow.
+            display: A function that returns the display of one live call.
+            tee: A function that returns the journal of a live call that pages can follow. Its arguments are the CallSid
+                and the call's own journal.
         """
         sources = options.sources
         instance = settings.telephony_instance or sources.token(4)
@@ -450,7 +459,7 @@ def _traced(options: CallOptions, trace: CallTrace) -> CallOptions:
 
 
 def phone_of(connection: HTTPConnection) -> PhoneServer:
-    """Returns the phone server of the application of this connection. It stores the path of the mount.
+    """Returns the phone server of the application of this connection. Also stores the path of the mount.
 
     Raises:
         NotStarted: the application's lifespan was not run.
@@ -470,7 +479,9 @@ def phone_of(connection: HTTPConnection) -> PhoneServer:
 
 
 def _caps(settings: Settings) -> Caps:
-    """Returns the limits of calls. Calls from this machine alone cost nothing, so only their number is limited."""
+    """Returns the limits for calls. If calls can come only from this machine, only their number is limited, because
+    such calls cost nothing.
+    """
     if not settings.can_be_rung:
         return Caps(settings.telephony_max_calls)
     return Caps(

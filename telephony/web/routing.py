@@ -16,12 +16,13 @@ from ..twilio.numbers import e164, legible, tidy
 __all__ = ["Agents", "Routing", "name_of"]
 
 Agents = AgentSource | Mapping[str, AgentSource]
-"""An agent; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that selects one; or one of these for each
-called number."""
+"""An agent, a function `(CallInfo) -> RealtimeAgent` (or a coroutine function) that selects an agent, or a mapping from
+called numbers to such values.
+"""
 
 
 class Routing:
-    """The agents of an application. `source` is the agent, or the function that selects one, for a call."""
+    """The agents of an application. `source` returns the agent for a call, or the function that selects the agent."""
 
     def __init__(self, agents: Agents | None) -> None:
         self._by_number: dict[str, AgentSource] | None = None
@@ -34,18 +35,18 @@ class Routing:
 
     @property
     def names(self) -> dict[str, str]:
-        """The names of the agents by called number. The key is empty if one source answers all numbers."""
+        """The names of the agents by called number. The key is empty if one agent answers all numbers."""
         sources = self._by_number if self._by_number is not None else {"": self.source}
         return {number: name_of(source) for number, source in sources.items()}
 
     def name(self, called: str) -> str:
-        """Returns the name of the agent for this number, or of the function that picks it. An empty value means that
-        there is none.
+        """Returns the name of the agent for this number, or of the function that selects the agent. Returns an empty
+        text if no agent answers the number.
         """
         return self.names.get("" if self._by_number is None else _plain(called), "")
 
     def serves(self, called: str) -> bool:
-        """Returns whether there is an agent for this number."""
+        """Returns whether an agent answers this number."""
         return self._by_number is None or _plain(called) in self._by_number
 
     async def _pick(self, info: CallInfo) -> RealtimeAgent[Any]:
@@ -58,12 +59,12 @@ class Routing:
 
 
 def name_of(source: AgentSource) -> str:
-    """Returns the name of an agent, or of the function that picks one."""
+    """Returns the name of an agent, or of the function that selects an agent."""
     return source.name if isinstance(source, RealtimeAgent) else getattr(source, "__name__", "agent")
 
 
 def _key(number: str) -> str:
-    """Raises `UserError` for an invalid number, which no call can have."""
+    """Returns a valid number as the key of a mapping. Raises `UserError` for an invalid number."""
     if not legible(number).startswith("+"):
         return tidy(number)
     try:
@@ -73,5 +74,5 @@ def _key(number: str) -> str:
 
 
 def _plain(number: str) -> str:
-    """Returns the number without separators. `sip:` and `client:` addresses stay unchanged."""
+    """Returns the number without separators. `sip:` and `client:` addresses are not changed."""
     return re.sub(r"[ ().-]", "", number) if number.lstrip().startswith("+") else number.strip()

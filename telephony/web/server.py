@@ -1,4 +1,4 @@
-"""Runs the application on uvicorn, until a signal (`serve`) or for the length of a block (`listening`)."""
+"""Runs the application on uvicorn until a signal (`serve`) or during a block (`listening`)."""
 
 from __future__ import annotations
 
@@ -35,16 +35,19 @@ __all__ = ["Startup", "check_port", "free_port", "listening", "raise_descriptor_
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 2 * 2**20
-"""The maximum size of a message. A longer message closes the stream (1009). The codec skips messages that are longer
-than Twilio's."""
+"""The maximum size of a WebSocket message in bytes. A longer message closes the stream with code 1009. The codec
+ignores messages that are longer than Twilio's messages.
+"""
 _STOP_S = 5
 _BACKLOG = 128
-"""Connections that may wait for `accept`. Without file descriptors asyncio tries `accept` this often."""
+"""The number of connections that may wait for `accept`. If no file descriptor is free, asyncio calls `accept` this
+number of times.
+"""
 _MANY_DESCRIPTORS = 2**16
 
 
 class _BackgroundServer(uvicorn.Server):
-    """A server that handles no signals and has an event for the start of listening."""
+    """A server that handles no signals and sets an event when it starts to listen."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -73,7 +76,9 @@ class _BackgroundServer(uvicorn.Server):
 
 
 class Startup:
-    """An application, and our error if it did not start. Such an error is reported in a line, without a traceback."""
+    """An application, and the error if the application did not start. The error is reported in one line, without a
+    traceback.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -97,7 +102,7 @@ class Startup:
 def server_config(
     app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning", max_calls: int = 100
 ) -> uvicorn.Config:
-    """Returns the configuration of uvicorn for long media streams, with the limits of `connection_limits`."""
+    """Returns uvicorn's configuration for long media streams, with the limits of `connection_limits`."""
     limits = ConnectionLimits(connections_within(_descriptors(), max_calls))
     quiet_server_log()
     return uvicorn.Config(
@@ -125,7 +130,9 @@ def _descriptors() -> int:
 
 
 def raise_descriptor_limit(max_calls: int) -> None:
-    """Raises the limit of file descriptors to the number that calls and connections need, if the system permits it."""
+    """Raises the limit of file descriptors to the number that calls and connections need, if the operating system
+    permits this.
+    """
     if sys.platform == "win32":
         return
     wanted = descriptors_for(max_calls)
@@ -148,11 +155,11 @@ def raise_descriptor_limit(max_calls: int) -> None:
 async def listening(
     app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
 ) -> AsyncIterator[str]:
-    """Serves `app` in this block and yields its address, `http://HOST:PORT`. Port 0: any free port.
+    """Serves `app` during this block. Yields its URL, `http://HOST:PORT`. Port 0 selects a free port.
 
     Raises:
-        ServerFailed: the port is in use, or the application did not start. The log says why.
-        TelephonyError, RealtimeCoreError: the application did not start because of this.
+        ServerFailed: the port is in use, or the application did not start. The log contains the reason.
+        TelephonyError, RealtimeCoreError: the application did not start for this reason.
     """
     bound = _bind(host, port)
     startup = Startup(app)
@@ -196,7 +203,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises `ServerFailed` if nothing can listen there. Port 0 is always free."""
+    """Raises `ServerFailed` if no server can listen on this port. Port 0 is always free."""
     if not port:
         return
     try:
@@ -215,7 +222,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def free_port(host: str) -> int:
-    """A port on which nothing listens now."""
+    """Returns a port on which no server listens now."""
     with _bind(host, 0) as bound:
         return int(bound.getsockname()[1])
 
@@ -232,11 +239,11 @@ def _no_port(host: str, port: int, error: OSError) -> ServerFailed:
 
 
 class _DrainingServer(uvicorn.Server):
-    """A server that reports its address, and drains live calls before it stops.
+    """A server that reports its URL, and drains live calls before it stops.
 
-    uvicorn's `shutdown` closes every WebSocket with 1012 at once. Here it runs after the drain. During the drain the
-    port stays open for the webhooks and streams of live calls, and `/readyz` answers 503. A second signal ends the
-    drain.
+    uvicorn's `shutdown` closes every WebSocket with code 1012 immediately. Therefore `shutdown` runs after the drain.
+    During the drain the port stays open for the webhooks and streams of live calls, and `/readyz` answers 503. A second
+    signal ends the drain.
     """
 
     application: Starlette
@@ -267,7 +274,7 @@ class _DrainingServer(uvicorn.Server):
         if self.on_draining is not None:
             await asyncio.to_thread(self.on_draining)
         ticks = itertools.count(1)
-        # `on_tick` keeps the date header of responses current.
+        # `on_tick` updates the date header of responses.
         await drain(phone, stop_now=lambda: self.force_exit, on_poll=lambda: self.on_tick(next(ticks)))
 
 
@@ -281,15 +288,15 @@ def serve(
     on_listening: Callable[[str], None] | None = None,
     on_draining: Callable[[], None] | None = None,
 ) -> None:
-    """Serves until SIGINT or SIGTERM, drain, and return.
+    """Serves the application until SIGINT or SIGTERM, then drains the calls, and returns.
 
-    `on_listening` gets the address once the server listens. `on_draining` is called in a thread before the drain.
-    Logs go to the logging of the program (`telephony.logs`). The number of connections depends on the limit of file
-    descriptors and on `max_calls`.
+    `on_listening` is called with the URL when the server listens. `on_draining` is called in a thread before the drain.
+    Log messages go to the logging of the program (`telephony.logs`). The number of connections depends on the limit of
+    file descriptors and on `max_calls`.
 
     Raises:
-        ServerFailed: the application did not start, or the port is in use. The log says why.
-        TelephonyError, RealtimeCoreError: the application did not start because of this.
+        ServerFailed: the application did not start, or the port is in use. The log contains the reason.
+        TelephonyError, RealtimeCoreError: the application did not start for this reason.
     """
     check_port(host, port)
     startup = Startup(app)

@@ -1,8 +1,9 @@
-"""The WebSockets of our server: uvicorn's class with limits, which hands a media stream's socket directly to its call.
+"""The WebSockets of `telephony serve`: uvicorn's class with limits. A call can take over the socket of its media
+stream.
 
-uvicorn reads the upgrade, and the application checks it as on every ASGI server: proxy headers, mounts, middlewares and
-signatures are the same. Then `take_over` accepts the WebSocket and replaces uvicorn's layer. From there on no ASGI
-message, queue or task lies between the socket and the call.
+uvicorn reads the upgrade request, and the application checks the request as with every ASGI server: proxy headers,
+mounts, middlewares and signatures work in the same way. Then `take_over` accepts the WebSocket and replaces uvicorn's
+layer. After that, messages go directly between the socket and the call, without ASGI messages, queues or tasks.
 """
 
 from __future__ import annotations
@@ -29,17 +30,20 @@ from .watched import Watched
 __all__ = ["TAKE_OVER", "ServerWebSocket", "TakeOver"]
 
 TAKE_OVER = "telephony.take_over"
-"""The key in the scope's `extensions` for a `TakeOver`."""
+"""The key of the `TakeOver` function in `extensions` of the ASGI scope."""
 TakeOver = Callable[[], Awaitable[Connection]]
-"""A function that accepts the WebSocket and returns its connection. Call it instead of `websocket.accept`, before any
-message was received. The endpoint must return after `Connection.run`."""
+"""A function that accepts the WebSocket and returns its connection. The function is called instead of
+`websocket.accept`, before any message was received. The endpoint must return after `Connection.run`.
+"""
 
 PINGS_PER_S = 5.0
 PINGS_AT_ONCE = 100
 MAX_FRAGMENTS = 1000
 """The maximum number of frames in one WebSocket message."""
 _SLICE_BYTES = 4096
-"""uvicorn's class gets its bytes in pieces of this size, so that a flood is detected early."""
+"""The size in bytes of the pieces in which data is passed to uvicorn's class. Small pieces allow an early detection of
+floods.
+"""
 _CLOSE_S = 1.0
 _PING_TIMEOUT_S = 20.0
 _MAX_BUFFERED_BYTES = 16 * 2**20
@@ -55,14 +59,14 @@ class FloodLimits:
         self._pings = Allowance(per_s=PINGS_PER_S, burst=PINGS_AT_ONCE)
 
     def admits_ping(self, now: float) -> bool:
-        """Returns whether a ping may be answered."""
+        """Returns whether the connection may answer a ping at `now`."""
         if self._pings.spend(now):
             return True
         self._flooded("pings", "sends too many pings")
         return False
 
     def fragments(self, count: int) -> None:
-        """Registers that the message that is being received has this many frames."""
+        """Registers that the message in progress has `count` frames so far."""
         if count > MAX_FRAGMENTS:
             self._flooded("fragments", "cuts a message into too many frames")
 
@@ -103,10 +107,11 @@ class DirectConnection(WebSocketConnection):
 
 
 class ServerWebSocket(Watched, WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket with limits for pings, for fragments and for a peer that does not read, and with `take_over`.
+    """uvicorn's WebSocket class with limits for pings, for fragments, and for a peer that does not read, and with the
+    method `take_over`.
 
-    After `take_over` this object remains in uvicorn's set of connections until the socket is closed, so that uvicorn
-    counts it and shuts it down.
+    After `take_over` this object stays in uvicorn's set of connections until the socket is closed. Therefore uvicorn
+    counts the connection and can shut it down.
     """
 
     def __init__(

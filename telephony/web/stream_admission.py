@@ -1,4 +1,4 @@
-"""Admits media streams by the one-time token in their `start` message."""
+"""Admits media streams that have a valid one-time token in their `start` message."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ __all__ = ["StreamAdmission"]
 
 _LIFETIME_S = 60
 _CLOCKS_S = 300
-"""How much longer a used token is remembered, because the clocks of other machines may be late."""
+"""The additional time in seconds for which a used token is stored, because the clocks of other machines may be late."""
 _KIND = "stream token"
 
 
 class StreamAdmission:
-    """Creates stream tokens, and accepts each one once, in any process. `RecordsClient` describes what happens while
-    the database is down. Without an auth token in the settings nothing can be checked, and only this machine gets here
-    (see `Authenticator`)."""
+    """Creates stream tokens, and accepts each token once, in any process. `RecordsClient` describes the behaviour if
+    the database cannot be reached. Without an auth token in the settings no token is checked, and only connections from
+    this machine are admitted (see `Authenticator`).
+    """
 
     def __init__(
         self,
@@ -52,17 +53,17 @@ class StreamAdmission:
         self._client = client or RecordsClient(sources=sources)
 
     def parameters(self, call_sid: str) -> dict[str, str]:
-        """Returns the parameters that the stream of this call must have."""
+        """Returns the parameters that the media stream of this call must have."""
         if self._key is None:
             return {}
         expires_at = int(self._now()) + _LIFETIME_S
         return {TOKEN_PARAMETER: mint(self._key, StreamToken(call_sid, expires_at, self._sources.token(8)))}
 
     async def admit(self, start: Start) -> CallInfo:
-        """Checks the `start` message and returns its call.
+        """Checks the `start` message of a media stream and returns the data of its call.
 
         Raises:
-            StreamRefused: the token is invalid, or there is no room.
+            StreamRefused: the token is invalid, or no more calls are allowed.
         """
         account = self._settings.twilio_account_sid
         if account is not None and start.account_sid != account and not self.has_account(start.account_sid):
@@ -75,7 +76,7 @@ class StreamAdmission:
         return info
 
     def _make_room(self, info: CallInfo) -> None:
-        """Admits a call that this process does not expect from a webhook."""
+        """Admits a call that was not announced to this process by a webhook."""
         if self._limits.expects(info.sid):
             return
         if not self._registry.has_room or self._limits.admit(info.sid, info.caller, self._now()) is not None:
@@ -96,5 +97,7 @@ class StreamAdmission:
 
 
 def _derive(auth_token: str) -> bytes:
-    """A separate key, so that our tokens reveal nothing about Twilio's signatures."""
+    """Returns a key for stream tokens. The key is derived from the auth token, so stream tokens reveal nothing about
+    Twilio's signatures.
+    """
     return hashlib.sha256(b"telephony stream token\0" + auth_token.encode()).digest()

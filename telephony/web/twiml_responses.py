@@ -22,12 +22,14 @@ log = logging.getLogger(__name__)
 
 _MAX_CHARS = 400
 _MAX_DETAILS_CHARS = 16_000
-"""Twilio accepts responses of up to 64 kB (error 11750)."""
+"""The maximum number of characters of the call's details in a response. Twilio accepts responses of up to 64 kB (error
+11750).
+"""
 
 
 def apologise(phone: PhoneServer, voice: VoiceRequest | None, request: Request | None = None) -> str:
-    """Returns an apology in the language of the call, with the fallback number if Twilio can call it for this
-    caller.
+    """Returns TwiML with an apology in the language of the call. If Twilio can call the fallback number for this
+    caller, the TwiML also dials this number.
     """
     settings = phone.settings
     voice = voice or VoiceRequest("")
@@ -41,16 +43,16 @@ def apologise(phone: PhoneServer, voice: VoiceRequest | None, request: Request |
 
 
 def new_stream(request: Request, phone: PhoneServer, info: CallInfo, *, instance: str = "") -> str:
-    """TwiML for a stream to this process, or to `instance`, the process of the call."""
+    """Returns TwiML for a media stream to this process, or to `instance`, the process of the call."""
     addresses = phone.addresses(request)
     addresses = replace(addresses, instance=instance or addresses.instance, details_chars=_MAX_DETAILS_CHARS)
     return twiml.connect_stream(addresses.stream(info))
 
 
 def call_info(request: Request, voice: VoiceRequest, route: str = "") -> CallInfo:
-    """Returns the parties of a call, and the parameters of a softphone.
+    """Returns the data of a call: the two parties, and the parameters of a softphone.
 
-    An address that is too long for a parameter of a stream is left out.
+    A URL that is too long for a stream parameter is left out.
     """
     caller, called = (_fitting(address) for address in (voice.caller, voice.called))
     return CallInfo(

@@ -1,8 +1,8 @@
-"""Stores the messages that callers leave, and makes a task to call back for each message.
+"""Stores the messages that callers leave, and creates a task to call back for each message.
 
-The audio is fetched from Twilio and written as the journal of the call. If the call has a journal already, the message
-is the file `voicemail.wav` in the same folder. So the message is masked, purged and erased together with the call. The
-task is a part of the record of the call, and of the webhook about it.
+The audio is fetched from Twilio and written as the journal of the call. If the call already has a journal, the message
+is the file `voicemail.wav` in the same folder. Therefore the message is masked, purged and erased together with the
+call. The task is a part of the call record and of the webhook about the call.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ log = logging.getLogger(__name__)
 _FRAME = 160
 _MAX = 1000
 _HOLD_S = 60.0
-"""How long the webhook about the call waits for the recording, in seconds."""
+"""The maximum time in seconds for which the webhook about the call waits for the recording."""
 _TRANSCRIPT_S = 300.0
-"""How long the webhook waits for Twilio's transcript, in seconds."""
+"""The maximum time in seconds for which the webhook about the call waits for Twilio's transcript."""
 _TRIES = 4
 _PAUSE_S = 2.0
 
 
 class RecordingSource(Protocol):
-    """Twilio's REST API, as this module uses it."""
+    """The methods of Twilio's REST API that this module uses."""
 
     async def recording_audio(self, sid: str) -> bytes: ...
 
 
 class Voicemails:
-    """The messages of one application.
+    """The voicemail messages of one application.
 
-    `source_of` says where the recordings of a call are. `keeps_audio` says whether voices are kept as they are;
-    otherwise only journals, which replace them by noise, have a message.
+    `source_of` returns the REST client for the recordings of a call. `keeps_audio` is True if voices are stored
+    unchanged. If False, a message is stored only in a journal, where noise replaces the voice.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Voicemails:
         self._write(voice.call_sid, hold_s=hold_s, **self._about(voice, call, form))
 
     def recording(self, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> None:
-        """Fetches and stores the recording of a message, because it is complete."""
+        """Fetches and stores the recording of a message. Called when the recording is complete."""
         if self._tasks.get(voice.call_sid, {}).get("stored"):
             return  # Twilio sent the callback twice
         self._write(voice.call_sid, hold_s=_HOLD_S, **self._about(voice, call, form))
@@ -125,7 +125,7 @@ class Voicemails:
         self._write(voice.call_sid, hold_s=hold_s, stored=bool(stored), file=stored)
 
     def _file(self, voice: VoiceRequest, ulaw: bytes) -> Path | None:
-        """Writes the message. Returns its file; None means that no journals are written."""
+        """Writes the message. Returns the path of its file, or None if journals are switched off."""
         if self._journals.folder is None:
             return None
         if (journal := self._journals.path_of(voice.call_sid)) is not None and journal.exists():
@@ -139,7 +139,7 @@ class Voicemails:
         return self._journals.path_of(voice.call_sid)
 
     def _journal(self, voice: VoiceRequest, ulaw: bytes) -> None:
-        """The message as the journal of its call, in which only the caller speaks."""
+        """Writes the message as the journal of its call. In this journal only the caller speaks."""
         journal, sid = self._journals.open(voice.call_sid), "MZ" + "0" * 32
         journal.write(
             "header", 0.0, schema=SCHEMA, agent="", call_sid=voice.call_sid, stream_sid=sid, direction="inbound",

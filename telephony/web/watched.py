@@ -1,4 +1,4 @@
-"""Cuts off connections whose peers take too long."""
+"""Closes connections whose peers take too long."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Watched:
 
     @property
     def _is_serving(self) -> bool:
-        """False after an upgrade: the connection then has another protocol."""
+        """Whether the connection still uses HTTP. False after an upgrade, because the connection then has another
+        protocol.
+        """
         protocol: object = self.transport.get_protocol()
         return protocol is self
 
@@ -44,5 +46,5 @@ class Watched:
         raise NotImplementedError
 
     def _phase(self) -> tuple[Phase, int]:
-        """Returns the phase of the connection, and the number of its request."""
+        """Returns the phase of the connection, and the number of its current request."""
         raise NotImplementedError

@@ -1,6 +1,6 @@
-"""The webhooks that answer Twilio with TwiML. After every error the caller hears something.
+"""The webhooks that answer Twilio with TwiML. After every error the caller hears a message.
 
-Twilio may send a webhook twice, in any order, and to any of our processes. So no webhook depends on an earlier one.
+Twilio may send a webhook twice, in any order, and to any process. Therefore no webhook depends on an earlier webhook.
 Source: https://www.twilio.com/docs/voice/twiml#twilios-voice-webhook-requests
 """
 
@@ -49,7 +49,9 @@ Answer = Callable[[Request, PhoneServer, Form], Response | Awaitable[Response]]
 
 
 def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """Makes an endpoint that only Twilio can use. It gets the form, whose `CallSid` is present and well formed."""
+    """Returns an endpoint that only Twilio can use. The function `answer` gets the form, whose `CallSid` is present and
+    well formed.
+    """
 
     async def endpoint(request: Request) -> Response:
         request.state.wants_twiml = answer.__name__ in _ANSWERED_IN_TWIML
@@ -70,7 +72,7 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
 @for_twilio
 async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The voice webhook: connects an incoming call to the media stream, or refuses it."""
+    """The voice webhook for an incoming call. The response connects the call to a media stream, or refuses the call."""
     voice = VoiceRequest.parse(form)
     if phone.numbers is not None:
         routed = phone.numbers.begin(voice.call_sid, voice.called, voice.caller, phone.sources.now())
@@ -97,8 +99,8 @@ async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Res
 
 
 def _is_of_account(phone: PhoneServer, voice: VoiceRequest, account_sid: str | None) -> bool:
-    """Returns whether the request comes from the account that has the number. Its signature was checked with the token
-    of the account that it names.
+    """Returns whether the request comes from the Twilio account that has the number. The signature was checked with the
+    token of the account that the request names.
     """
     expected = account_sid or phone.settings.twilio_account_sid
     if expected is None or voice.account_sid == expected:
@@ -108,7 +110,7 @@ def _is_of_account(phone: PhoneServer, voice: VoiceRequest, account_sid: str | N
 
 
 def _screened(phone: PhoneServer, info: CallInfo) -> Response | None:
-    """Returns the response to a caller whom the screening turns away. None means that the caller may call."""
+    """Returns the response to a caller whom the screening rules refuse, or None if the call is allowed."""
     if (screening := phone.defaults.screening) is None or not (why := screening.refusal(info)):
         return None
     phone.metrics.call_refused(why)
@@ -124,9 +126,9 @@ def _turned_away(phone: PhoneServer, voice: VoiceRequest, why: str, *, is_busy: 
 
 @for_twilio
 async def after_stream(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The webhook after a media stream: a new stream, a transfer, an apology, or the end of the call.
+    """The webhook after a media stream. The response is a new stream, a transfer, an apology, or the end of the call.
 
-    If the stream was in another process, the records say why it ended.
+    If the stream was in another process, the database contains why the stream ended.
     """
     voice = VoiceRequest.parse(form)
     end = await _stream_end(phone, voice)
@@ -153,7 +155,9 @@ async def after_dial(request: Request, phone: PhoneServer, form: Form) -> Respon
 
 
 def _after_fallback(phone: PhoneServer, voice: VoiceRequest, result: DialResult) -> str:
-    """Returns the TwiML after the fallback number was dialled. If it did not answer, the caller is told."""
+    """Returns the TwiML after the fallback number was dialled. If the fallback number did not answer, the TwiML is an
+    apology.
+    """
     log.info("The fallback number was dialled: %s.", result.status)
     if result.connected or voice.ended:
         return twiml.hang_up()
@@ -163,19 +167,19 @@ def _after_fallback(phone: PhoneServer, voice: VoiceRequest, result: DialResult)
 
 
 async def _stream_end(phone: PhoneServer, voice: VoiceRequest) -> StreamEnd | None:
-    """Returns why the last stream of the call ended, from this process or else from the records."""
+    """Returns why the last media stream of the call ended. The reason comes from this process, or from the database."""
     end = phone.hooks.stream_end(voice.call_sid)
     return end if end is not None or voice.ended else await phone.call_records.stream_end(voice.call_sid)
 
 
 @for_twilio
 def leg_key(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The webhook for a key that the called party of a warm transfer pressed."""
+    """The webhook for a key that was pressed on the second leg of a warm transfer."""
     return twiml_response(phone.hooks.leg_key(request.path_params["leg"], form.get("Digits", "")))
 
 
 class _Refused(Exception):
-    """A webhook is refused with this response."""
+    """Raised if a webhook is refused. Contains the response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__()
@@ -183,11 +187,11 @@ class _Refused(Exception):
 
 
 async def _admit(request: Request, phone: PhoneServer) -> Form:
-    """Returns the form of a webhook that Twilio sent. Its `CallSid` is present and well formed.
+    """Returns the form of a webhook that Twilio sent. The `CallSid` in the form is present and well formed.
 
     Raises:
-        _Refused: the request is not from Twilio, or it cannot be read. One log line says what to correct, because
-            Twilio shows the reason only in its debugger.
+        _Refused: the request is not from Twilio, or the request cannot be read. One log line says what must be
+            corrected, because only Twilio's debugger shows the reason.
     """
     authenticator, path = phone.authenticator, request.url.path
     if not authenticator.admits_headers(request):
@@ -224,7 +228,7 @@ def _forbidden(signed_for: str | None, expected: str | None) -> Response:
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """Returns the response if an endpoint raised an exception. The server logs the exception."""
+    """Returns the response after an endpoint raised an exception. The server logs the exception."""
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
     phone, voice = phone_of(request), getattr(request.state, "voice", None)
@@ -248,7 +252,7 @@ def _again(request: Request, phone: PhoneServer, voice: VoiceRequest) -> CallInf
 
 
 def _rescued(request: Request, phone: PhoneServer, voice: VoiceRequest) -> str | None:
-    """Returns the next step for a call to a configured number whose agent is lost. None means that the number is not
+    """Returns the TwiML of the next ladder step for a call whose agent failed, or None if the called number is not
     configured.
     """
     if phone.numbers is None:
