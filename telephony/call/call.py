@@ -4,158 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Protocol
-
-from realtime_core.sources import SYSTEM, Sources
+from typing import TYPE_CHECKING, Any
 
 from ..audio.containers import container_of
 from ..audio.files import Clip, load_ulaw
 from ..errors import CallError, NoCurrentCall, TwilioError
-from ..journal.cuts import CutCause
 from ..locales.locale import Locale, Locales
 from ..logs import log_as_call
-from ..records.opt_outs import OptOutSource
 from ..twilio.numbers import e164, tidy
 from ..twilio.twiml import say_code
 from .call_info import CallInfo
+from .call_parts import CallParts, OptOutWriter, SupervisorCommands, TransferAttempt
 from .digits import DigitCollector, Digits
-from .leg.caller_leg import CallerLeg
-from .lifetime import Lifetime
 from .line.monitor import Listener
-from .line.player import Heard, LinePlayer
+from .line.player import Heard
 from .pacing.reasons import PauseReason
-from .pacing.scheduler import Scheduler
-from .ports import PhoneControl
-from .recording.recorded_commands import RecordedCommands, cut_cause
+from .recording.recorded_commands import cut_cause
 from .recording.recorded_session import RecordedSession
-from .recording.recorder import CallRecorder
-from .secret import SecretParts
 from .simulation import Simulation
-from .wording import Wording
 
 if TYPE_CHECKING:
     from realtime_core import HeardItem, RealtimeAgent, RealtimeSession
 
-__all__ = ["Call", "CallInfo", "CallParts", "OptOutWriter", "TransferAttempt", "current_call"]
+__all__ = ["Call", "CallInfo", "current_call"]
 
 _current: ContextVar[Call] = ContextVar("telephony_call")
-
-
-class ConversationCommands(Protocol):
-    """The commands of the conversation with the model that `Call` calls."""
-
-    session: RealtimeSession
-    live: bool
-    waiting_tools: dict[str, str]
-
-    async def interrupt(self, cause: CutCause) -> None: ...
-
-
-class ControlCommands(Protocol):
-    """The commands of `telephony.call.controls.Controls` that `Call` calls."""
-
-    async def say(self, instructions: str, *, interruptible: bool = True) -> Heard: ...
-
-    async def play(self, ulaw: bytes, *, interruptible: bool = True) -> Heard: ...
-
-    def hold(self, ulaw: bytes | None = None) -> AbstractContextManager[None]: ...
-
-    def muted(self) -> AbstractContextManager[None]: ...
-
-    async def send_digits(self, digits: str) -> None: ...
-
-    async def collect_digits(self, prompt: str | bytes | None, collector: DigitCollector) -> Digits: ...
-
-    async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool: ...
-
-
-class SupervisorCommands(Protocol):
-    """The commands of `telephony.call.supervision.Supervision` that `Call` calls."""
-
-    @property
-    def is_active(self) -> bool: ...
-
-    @property
-    def is_away(self) -> bool: ...
-
-    async def hang_up(self) -> None: ...
-
-    async def transfer(self, target: str, number: str, *, warm: bool) -> str: ...
-
-    async def say(self, words: str) -> bool: ...
-
-    async def approve(self, call_id: str) -> None: ...
-
-    async def reject(self, call_id: str, message: str | None = None) -> None: ...
-
-    async def take_over(self) -> None: ...
-
-    def hear(self, ulaw: bytes) -> None: ...
-
-    def voice(self, ulaw: bytes, part: str) -> None: ...
-
-    async def away(self) -> None: ...
-
-    async def back(self) -> None: ...
-
-    async def hand_back(self, said: str = "") -> None: ...
-
-
-class TransferAttempt(Protocol):
-    """An attempt to transfer the caller, as `Call.transfers` shows the attempt. Implemented by
-    `telephony.call.transfers.TransferAttempt`.
-    """
-
-    target: str
-    warm: bool
-    succeeded: bool
-    result: str
-
-
-class TransferCommands(Protocol):
-    """The commands of `telephony.call.transfers.Transfers` that `Call` calls."""
-
-    @property
-    def attempts(self) -> Sequence[TransferAttempt]: ...
-
-    async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str: ...
-
-
-class OptOutWriter(Protocol):
-    """The method of the application's do-not-call list that a call needs. Implemented by
-    `telephony.outbound.opt_out_list`.
-    """
-
-    async def add(
-        self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
-    ) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CallParts:
-    """The parts of a call that `Call` uses."""
-
-    lifetime: Lifetime
-    recorder: CallRecorder
-    leg: CallerLeg
-    player: LinePlayer
-    pacing: Scheduler
-    conversation: ConversationCommands
-    controls: ControlCommands
-    transfers: TransferCommands
-    commands: RecordedCommands
-    supervision: SupervisorCommands
-    secrets: SecretParts
-    wording: Wording
-    control: PhoneControl | None = None
-    sources: Sources = SYSTEM
-    refuse: Callable[[], None] = lambda: None
-    """A function that is called when the caller refuses the recording."""
 
 
 class Call:

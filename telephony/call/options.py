@@ -16,8 +16,9 @@ from ..audio.files import load_ulaw, load_words
 from ..journal.format import Journal
 from ..journal.writer import NullJournal
 from ..locales.locale import Locale, english
-from .call import Call, OptOutWriter
+from .call import Call
 from .call_info import Admit, CallInfo
+from .call_parts import OptOutWriter
 from .consent import ConsentEvidence, ConsentSource
 from .leg.caller_leg import Rescue
 from .leg.next_twiml import StreamEnd

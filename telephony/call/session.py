@@ -30,8 +30,9 @@ from ..journal.header import configuration, digest_of
 from ..logs import Repeats
 from ..twilio import media_stream, twiml
 from .accept import Outcome, accept_stream
-from .call import Call, CallParts, set_current_call
+from .call import Call, set_current_call
 from .call_info import CallInfo
+from .call_parts import CallParts
 from .callbacks import Callbacks
 from .consent import Consent, consent_of
 from .consenting import Consenting

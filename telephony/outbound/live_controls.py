@@ -9,8 +9,9 @@ from typing import Any
 from realtime_core import HeardItem, RealtimeAgent, RealtimeSession
 
 from ..audio.files import Clip
-from ..call.call import Call, SupervisorCommands, TransferAttempt
+from ..call.call import Call
 from ..call.call_info import CallInfo
+from ..call.call_parts import SupervisorCommands, TransferAttempt
 from ..call.digits import Digits
 from ..call.line.monitor import Listener
 from ..errors import CallError

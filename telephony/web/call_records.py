@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_core.sources import Sources
 
-from ..call.call import Call, CallInfo, TransferAttempt
+from ..call.call import Call, CallInfo
 from ..call.call_info import OUTBOUND
+from ..call.call_parts import TransferAttempt
 from ..call.consent import ConsentEvidence
 from ..call.ending import Ending, EndReason
 from ..call.leg.fallback import fallback_for

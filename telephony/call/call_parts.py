@@ -1,0 +1,149 @@
+"""The parts of a call that `Call` uses, as protocols of their commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from realtime_core.sources import SYSTEM, Sources
+
+from ..journal.cuts import CutCause
+from ..records.opt_outs import OptOutSource
+from .digits import DigitCollector, Digits
+from .leg.caller_leg import CallerLeg
+from .lifetime import Lifetime
+from .line.player import Heard, LinePlayer
+from .pacing.scheduler import Scheduler
+from .ports import PhoneControl
+from .recording.recorded_commands import RecordedCommands
+from .recording.recorder import CallRecorder
+from .secret import SecretParts
+from .simulation import Simulation
+from .wording import Wording
+
+if TYPE_CHECKING:
+    from realtime_core import RealtimeSession
+
+__all__ = [
+    "CallParts",
+    "ControlCommands",
+    "ConversationCommands",
+    "OptOutWriter",
+    "SupervisorCommands",
+    "TransferAttempt",
+    "TransferCommands",
+]
+
+
+class ConversationCommands(Protocol):
+    """The commands of the conversation with the model that `Call` calls."""
+
+    session: RealtimeSession
+    live: bool
+    waiting_tools: dict[str, str]
+
+    async def interrupt(self, cause: CutCause) -> None: ...
+
+
+class ControlCommands(Protocol):
+    """The commands of `telephony.call.controls.Controls` that `Call` calls."""
+
+    async def say(self, instructions: str, *, interruptible: bool = True) -> Heard: ...
+
+    async def play(self, ulaw: bytes, *, interruptible: bool = True) -> Heard: ...
+
+    def hold(self, ulaw: bytes | None = None) -> AbstractContextManager[None]: ...
+
+    def muted(self) -> AbstractContextManager[None]: ...
+
+    async def send_digits(self, digits: str) -> None: ...
+
+    async def collect_digits(self, prompt: str | bytes | None, collector: DigitCollector) -> Digits: ...
+
+    async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool: ...
+
+
+class SupervisorCommands(Protocol):
+    """The commands of `telephony.call.supervision.Supervision` that `Call` calls."""
+
+    @property
+    def is_active(self) -> bool: ...
+
+    @property
+    def is_away(self) -> bool: ...
+
+    async def hang_up(self) -> None: ...
+
+    async def transfer(self, target: str, number: str, *, warm: bool) -> str: ...
+
+    async def say(self, words: str) -> bool: ...
+
+    async def approve(self, call_id: str) -> None: ...
+
+    async def reject(self, call_id: str, message: str | None = None) -> None: ...
+
+    async def take_over(self) -> None: ...
+
+    def hear(self, ulaw: bytes) -> None: ...
+
+    def voice(self, ulaw: bytes, part: str) -> None: ...
+
+    async def away(self) -> None: ...
+
+    async def back(self) -> None: ...
+
+    async def hand_back(self, said: str = "") -> None: ...
+
+
+class TransferAttempt(Protocol):
+    """An attempt to transfer the caller, as `Call.transfers` shows the attempt. Implemented by
+    `telephony.call.transfers.TransferAttempt`.
+    """
+
+    target: str
+    warm: bool
+    succeeded: bool
+    result: str
+
+
+class TransferCommands(Protocol):
+    """The commands of `telephony.call.transfers.Transfers` that `Call` calls."""
+
+    @property
+    def attempts(self) -> Sequence[TransferAttempt]: ...
+
+    async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str: ...
+
+
+class OptOutWriter(Protocol):
+    """The method of the application's do-not-call list that a call needs. Implemented by
+    `telephony.outbound.opt_out_list`.
+    """
+
+    async def add(
+        self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
+    ) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallParts:
+    """The parts of a call that `Call` uses."""
+
+    lifetime: Lifetime
+    recorder: CallRecorder
+    leg: CallerLeg
+    player: LinePlayer
+    pacing: Scheduler
+    conversation: ConversationCommands
+    controls: ControlCommands
+    transfers: TransferCommands
+    commands: RecordedCommands
+    supervision: SupervisorCommands
+    secrets: SecretParts
+    wording: Wording
+    control: PhoneControl | None = None
+    sources: Sources = SYSTEM
+    refuse: Callable[[], None] = lambda: None
+    """A function that is called when the caller refuses the recording."""
