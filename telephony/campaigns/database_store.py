@@ -12,21 +12,19 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from ..errors import CampaignError
 from ..outbound.dialing_rules import DialingRules
-from ..records.database_opt_outs import hold, is_opted_out, opt_out
-from ..records.database_outbox import put
+from ..records.database_opt_outs import opt_out
 from ..records.opt_outs import OptOut, OptOutSource
 from ..records.schema import attempts, campaigns, contacts, processes
 from . import queries
-from .campaign import Campaign, CampaignStatus, PauseReason, PersonHistory, Standing
+from .campaign import Campaign, CampaignStatus, PauseReason, Standing
+from .changes import Changes, count_end, person_of, put_contact
 from .contact import Attempt, Contact, ContactState, DoneReason, Outcome
-from .messages import campaign_finished, contact_done
-from .policy import Action, Dial, Done, Hold, HoldReason, Pause, Wait, calling_hours, decide, done, settled
+from .policy import Action, Dial, Done, Hold, HoldReason, Pause, Wait, calling_hours, decide, done
 from .rows import AT_ONCE, attempt_of, attempt_row, campaign_of, campaign_row, contact_of, contact_row, utc
 from .store import Funnel
 
@@ -36,9 +34,6 @@ _BATCH = 1000
 _HOLD_S = 2.0
 """After this time a contact is tried again, if a limit of its campaign forbade the call and no time is known for the
 limit."""
-_CLAIM_S = 2 * 86_400.0
-"""The claim of a number ends with its attempt, or after the longest call."""
-_TALKED = (Outcome.REACHED, Outcome.INCOMPLETE, Outcome.CALLBACK, Outcome.OPTED_OUT, Outcome.ABANDONED)
 _NEVER = (DoneReason.OPTED_OUT, DoneReason.DO_NOT_CALL)
 _CALLING = ContactState.CALLING.value
 
@@ -62,8 +57,7 @@ class DatabaseStore:
         self._transaction = transaction
         self._is_simulation = is_simulation
         self._subject_of = subject_of
-        self._announces = announces
-        self._shows_numbers = shows_numbers
+        self._changes = Changes(announces, shows_numbers)
 
     # --- campaigns ---------------------------------------------------------------------------------------------------
 
@@ -106,35 +100,7 @@ class DatabaseStore:
                 raise CampaignError(
                     f"The campaign {campaign_id} was stopped: create another one for the other contacts."
                 )
-            return self._set_status(connection, campaign, status, now, reason)
-
-    def _set_status(
-        self,
-        connection: Connection,
-        campaign: Campaign,
-        status: CampaignStatus,
-        now: datetime,
-        reason: PauseReason | None = None,
-    ) -> Campaign:
-        resumed = now if status is CampaignStatus.RUNNING else campaign.resumed_at
-        changed = replace(campaign, status=status, pause_reason=reason, resumed_at=resumed)
-        values = {
-            "status": status.value,
-            "pause_reason": "" if reason is None else reason.value,
-            "resumed_at": resumed,
-            "updated_at": now,
-        }
-        connection.execute(update(campaigns).where(campaigns.c.id == campaign.id).values(values))
-        theirs = contacts.c.campaign == campaign.id
-        if status is CampaignStatus.STOPPED:
-            ended = {"state": ContactState.DONE.value, "reason": DoneReason.STOPPED.value, "updated_at": now}
-            connection.execute(update(contacts).where(theirs, queries.PENDING).values(next_at=AT_ONCE, **ended))
-        if status is CampaignStatus.RUNNING:
-            held = contacts.c.queued_until.is_not(None)
-            connection.execute(update(contacts).where(theirs, queries.PENDING, held).values(queued_until=None))
-        if status in (CampaignStatus.STOPPED, CampaignStatus.FINISHED) and self._announces:
-            put(connection, campaign_finished(changed, self._funnel(connection, campaign.id), now))
-        return changed
+            return self._changes.set_status(connection, campaign, status, now, reason)
 
     def finish(self, campaign_id: str, now: datetime) -> bool:
         """Sets the status of a running campaign to `FINISHED`, if the campaign has no pending contact and no call in
@@ -147,7 +113,7 @@ class DatabaseStore:
                 return False
             if connection.execute(select(contacts.c.id).where(theirs, queries.PENDING).limit(1)).first() is not None:
                 return False
-            self._set_status(connection, campaign, CampaignStatus.FINISHED, now)
+            self._changes.set_status(connection, campaign, CampaignStatus.FINISHED, now)
             return True
 
     # --- contacts ----------------------------------------------------------------------------------------------------
@@ -238,7 +204,7 @@ class DatabaseStore:
             changes = update(contacts).where(these).values(queued_until=None, updated_at=now, **again)
             count = connection.execute(changes).rowcount
             if count and campaign.status is CampaignStatus.FINISHED:
-                self._set_status(connection, campaign, CampaignStatus.RUNNING, now)
+                self._changes.set_status(connection, campaign, CampaignStatus.RUNNING, now)
             return count
 
     # --- attempts ----------------------------------------------------------------------------------------------------
@@ -264,7 +230,7 @@ class DatabaseStore:
                 queries.attempts_for(connection, campaign_id, contact_id),
                 now,
                 standing=queries.standing_of(connection, campaign_row_, campaign, now),
-                person=self._person(connection, campaign, row["subject"], contact.number, now, rules, attempt_id),
+                person=person_of(connection, campaign, row["subject"], contact.number, now, rules, attempt_id),
                 hours=calling_hours(contact, campaign.config, rules),
             )
             if not isinstance(action, Dial):
@@ -276,20 +242,22 @@ class DatabaseStore:
                     connection.execute(insert(attempts).values(**values, requests=0))
                     counts = {"live": campaigns.c.live + 1, "calls": campaigns.c.calls + 1, "last_started_at": now}
                     connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(counts))
-                    self._put(connection, campaign_id, replace(contact, state=ContactState.CALLING, next_at=None), now)
+                    put_contact(
+                        connection, campaign_id, replace(contact, state=ContactState.CALLING, next_at=None), now
+                    )
                     return attempt
                 case Wait(until):
-                    self._put(connection, campaign_id, replace(contact, next_at=until), now)
+                    put_contact(connection, campaign_id, replace(contact, next_at=until), now)
                 case Done(reason):
                     contact = done(contact, reason)
-                    self._put(connection, campaign_id, contact, now)
-                    self._announce(connection, campaign, contact, now)
+                    put_contact(connection, campaign_id, contact, now)
+                    self._changes.announce(connection, campaign, contact, now)
                 case Pause(reason):
-                    self._put(connection, campaign_id, contact, now)
-                    self._set_status(connection, campaign, CampaignStatus.PAUSED, now, reason)
+                    put_contact(connection, campaign_id, contact, now)
+                    self._changes.set_status(connection, campaign, CampaignStatus.PAUSED, now, reason)
                 case Hold(_, until):
                     later = until or now + timedelta(seconds=_HOLD_S)
-                    self._put(connection, campaign_id, contact, now, queued_until=later)
+                    put_contact(connection, campaign_id, contact, now, queued_until=later)
             return action
 
     def requested(self, attempt_id: str, owner: str, *, at_most: int) -> bool:
@@ -325,47 +293,11 @@ class DatabaseStore:
             ending = update(attempts).where(attempts.c.id == ended.id, queries.IN_PROGRESS).values(values)
             if connection.execute(ending).rowcount == 0:
                 return None
-            self._count(connection, campaign.id, ended)
+            count_end(connection, campaign.id, ended)
             queries.let_go(connection, ended.id)
             if ended.outcome is Outcome.OPTED_OUT and not self._is_simulation:
                 opt_out(connection, OptOut(found["subject"], ended.number, OptOutSource.PHONE, now))
-            return self._settle(connection, campaign, ended.contact_id, found["subject"], now, rules)
-
-    def _count(self, connection: Connection, campaign_id: str, ended: Attempt) -> None:
-        counts: dict[str, Any] = {"live": campaigns.c.live - 1, "seconds": campaigns.c.seconds + ended.duration_s}
-        if ended.cost is not None:
-            counts |= {"cost": campaigns.c.cost + ended.cost, "priced": campaigns.c.priced + 1}
-            counts["currency"] = ended.currency
-        elif ended.duration_s > 0:
-            counts["unpriced"] = campaigns.c.unpriced + 1
-        connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(counts))
-
-    def _settle(
-        self,
-        connection: Connection,
-        campaign: Campaign,
-        contact_id: str,
-        subject: str,
-        now: datetime,
-        rules: DialingRules,
-    ) -> Contact | None:
-        row = queries.find_contact(connection, campaign.id, contact_id, lock=True)
-        if row is None:  # the person was erased
-            return None
-        contact = contact_of(row)
-        if contact.state is not ContactState.CALLING:  # the contact rang back during the attempt
-            return contact
-        contact = settled(
-            campaign,
-            contact,
-            queries.attempts_for(connection, campaign.id, contact_id),
-            now,
-            person=self._person(connection, campaign, subject, contact.number, now, rules, ""),
-            hours=calling_hours(contact, campaign.config, rules),
-        )
-        self._put(connection, campaign.id, contact, now)
-        self._announce(connection, campaign, contact, now)
-        return contact
+            return self._changes.settle(connection, campaign, ended.contact_id, found["subject"], now, rules)
 
     def withdraw(
         self,
@@ -395,8 +327,8 @@ class DatabaseStore:
             contact = replace(contact_of(row), state=state, reason=done, next_at=until)
             if done is None and campaign.status is CampaignStatus.STOPPED:
                 contact = replace(contact, state=ContactState.DONE, reason=DoneReason.STOPPED, next_at=None)
-            self._put(connection, campaign.id, contact, now)
-            self._announce(connection, campaign, contact, now)
+            put_contact(connection, campaign.id, contact, now)
+            self._changes.announce(connection, campaign, contact, now)
             return contact
 
     def rang_back(self, inbound: Attempt, campaign_id: str) -> Contact | None:
@@ -412,8 +344,8 @@ class DatabaseStore:
             contact = contact_of(row)
             if not contact.is_final:
                 contact = done(contact, DoneReason.RANG_BACK)
-                self._put(connection, campaign_id, contact, now)
-                self._announce(connection, campaign, contact, now)
+                put_contact(connection, campaign_id, contact, now)
+                self._changes.announce(connection, campaign, contact, now)
             return contact
 
     def open_attempts(self, campaign_id: str | None = None) -> list[Attempt]:
@@ -469,32 +401,7 @@ class DatabaseStore:
 
     def funnel(self, campaign_id: str) -> Funnel:
         with self._transaction(reads=True) as connection:
-            return self._funnel(connection, campaign_id)
-
-    def _funnel(self, connection: Connection, campaign_id: str) -> Funnel:
-        row = queries.existing(connection, campaign_id)
-        by_state = (
-            select(contacts.c.state, contacts.c.reason, func.count())
-            .where(contacts.c.campaign == campaign_id)
-            .group_by(contacts.c.state, contacts.c.reason)
-        )
-        by_outcome = (
-            select(attempts.c.outcome, func.count())
-            .where(attempts.c.campaign == campaign_id)
-            .group_by(attempts.c.outcome)
-        )
-        found = Funnel(minutes=row["seconds"] / 60, cost=row["cost"], currency=row["currency"])
-        for state, reason, count in connection.execute(by_state):
-            found.contacts += count
-            found.states[ContactState(state)] += count
-            if reason:
-                found.reasons[DoneReason(reason)] += count
-        for outcome, count in connection.execute(by_outcome):
-            found.attempts += count
-            if outcome:
-                found.outcomes[Outcome(outcome)] += count
-        found.answered = sum(found.outcomes[outcome] for outcome in _TALKED)
-        return found
+            return queries.funnel(connection, campaign_id)
 
     def calls_by_hour(self, campaign_id: str, since: datetime) -> Counter[datetime]:
         """Returns the number of attempts that began in each hour (UTC) since `since`."""
@@ -509,57 +416,3 @@ class DatabaseStore:
 
     def _subject(self, contact: Contact) -> str:
         return "" if contact.state is ContactState.INVALID else self._subject_of(contact.number)
-
-    def _put(
-        self,
-        connection: Connection,
-        campaign_id: str,
-        contact: Contact,
-        now: datetime,
-        queued_until: datetime | None = None,
-    ) -> None:
-        """Writes what changes in a contact."""
-        changes = {
-            "state": contact.state.value,
-            "reason": "" if contact.reason is None else contact.reason.value,
-            "next_at": contact.next_at or AT_ONCE,
-            "queued_until": queued_until,
-            "updated_at": now,
-        }
-        this = (contacts.c.campaign == campaign_id) & (contacts.c.id == contact.id)
-        connection.execute(update(contacts).where(this).values(changes))
-
-    def _announce(self, connection: Connection, campaign: Campaign, contact: Contact, now: datetime) -> None:
-        if self._announces and contact.is_final:
-            tried = queries.attempts_for(connection, campaign.id, contact.id)
-            put(connection, contact_done(campaign, contact, tried, now, shows_numbers=self._shows_numbers))
-
-    def _person(
-        self,
-        connection: Connection,
-        campaign: Campaign,
-        subject: str,
-        number: str,
-        now: datetime,
-        rules: DialingRules,
-        attempt_id: str,
-    ) -> PersonHistory:
-        """Returns what is known about a number. With `attempt_id` the number is claimed for it, if no other call has
-        it.
-        """
-        config = campaign.config
-        since = now - max(config.per_person.per, config.per_number.per)
-        calls = select(attempts.c.campaign, attempts.c.started_at).where(
-            attempts.c.subject == subject, attempts.c.started_at > since, ~attempts.c.inbound
-        )
-        began = [(each, utc(at) or now) for each, at in connection.execute(calls)]
-        listed = is_opted_out(connection, subject) or number in rules.do_not_call
-        in_call = False
-        if attempt_id and not listed:
-            in_call = not hold(connection, subject, attempt_id, process="", ttl_s=_CLAIM_S, now=now)
-        return PersonHistory(
-            listed=listed,
-            in_call=in_call,
-            called_at=tuple(at for _, at in began if at > now - config.per_person.per),
-            called_here=tuple(at for each, at in began if each == campaign.id and at > now - config.per_number.per),
-        )

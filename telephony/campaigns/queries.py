@@ -10,9 +10,10 @@ from sqlalchemy import Connection, and_, delete, func, literal_column, or_, sele
 from ..errors import CampaignError
 from ..records.schema import attempts, campaigns, contacts, number_claims
 from .campaign import Campaign, Standing
-from .contact import Attempt, Outcome
+from .contact import Attempt, ContactState, DoneReason, Outcome
 from .policy import DAY
 from .rows import attempt_of, utc
+from .store import Funnel
 
 __all__ = [
     "IN_PROGRESS",
@@ -22,12 +23,14 @@ __all__ = [
     "existing",
     "find",
     "find_contact",
+    "funnel",
     "let_go",
     "locked",
     "open_attempt",
     "standing_of",
 ]
 
+_TALKED = (Outcome.REACHED, Outcome.INCOMPLETE, Outcome.CALLBACK, Outcome.OPTED_OUT, Outcome.ABANDONED)
 IN_PROGRESS = attempts.c.outcome == literal_column("''")
 PENDING = contacts.c.state == literal_column("'pending'")
 """The condition for pending contacts. It is a literal, because SQLite uses a partial index only for a query that
@@ -116,3 +119,28 @@ def standing_of(connection: Connection, row: Any, campaign: Campaign, now: datet
         oldest_abandoned=utc(oldest_abandoned),
         recent=tuple(Outcome(outcome) for outcome in connection.execute(newest).scalars()),
     )
+
+
+def funnel(connection: Connection, campaign_id: str) -> Funnel:
+    """Returns how many contacts and attempts of a campaign are in each state."""
+    row = existing(connection, campaign_id)
+    by_state = (
+        select(contacts.c.state, contacts.c.reason, func.count())
+        .where(contacts.c.campaign == campaign_id)
+        .group_by(contacts.c.state, contacts.c.reason)
+    )
+    by_outcome = (
+        select(attempts.c.outcome, func.count()).where(attempts.c.campaign == campaign_id).group_by(attempts.c.outcome)
+    )
+    found = Funnel(minutes=row["seconds"] / 60, cost=row["cost"], currency=row["currency"])
+    for state, reason, count in connection.execute(by_state):
+        found.contacts += count
+        found.states[ContactState(state)] += count
+        if reason:
+            found.reasons[DoneReason(reason)] += count
+    for outcome, count in connection.execute(by_outcome):
+        found.attempts += count
+        if outcome:
+            found.outcomes[Outcome(outcome)] += count
+    found.answered = sum(found.outcomes[outcome] for outcome in _TALKED)
+    return found

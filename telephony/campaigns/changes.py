@@ -1,0 +1,157 @@
+"""Changes in the tables of campaigns. Each runs in the transaction of its `connection`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from ..outbound.dialing_rules import DialingRules
+from ..records.database_opt_outs import hold, is_opted_out
+from ..records.database_outbox import put
+from ..records.schema import attempts, campaigns, contacts
+from . import queries
+from .campaign import Campaign, CampaignStatus, PauseReason, PersonHistory
+from .contact import Attempt, Contact, ContactState, DoneReason
+from .messages import campaign_finished, contact_done
+from .policy import calling_hours, settled
+from .rows import AT_ONCE, contact_of, utc
+
+__all__ = ["Changes", "count_end", "person_of", "put_contact"]
+
+_CLAIM_S = 2 * 86_400.0
+"""The claim of a number ends with its attempt, or after the longest call."""
+
+
+def put_contact(
+    connection: Connection,
+    campaign_id: str,
+    contact: Contact,
+    now: datetime,
+    queued_until: datetime | None = None,
+) -> None:
+    """Writes what changes in a contact."""
+    changes = {
+        "state": contact.state.value,
+        "reason": "" if contact.reason is None else contact.reason.value,
+        "next_at": contact.next_at or AT_ONCE,
+        "queued_until": queued_until,
+        "updated_at": now,
+    }
+    this = (contacts.c.campaign == campaign_id) & (contacts.c.id == contact.id)
+    connection.execute(update(contacts).where(this).values(changes))
+
+
+def count_end(connection: Connection, campaign_id: str, ended: Attempt) -> None:
+    """Adds the duration and the cost of an attempt that has ended to the counts of its campaign."""
+    counts: dict[str, Any] = {"live": campaigns.c.live - 1, "seconds": campaigns.c.seconds + ended.duration_s}
+    if ended.cost is not None:
+        counts |= {"cost": campaigns.c.cost + ended.cost, "priced": campaigns.c.priced + 1}
+        counts["currency"] = ended.currency
+    elif ended.duration_s > 0:
+        counts["unpriced"] = campaigns.c.unpriced + 1
+    connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(counts))
+
+
+def person_of(
+    connection: Connection,
+    campaign: Campaign,
+    subject: str,
+    number: str,
+    now: datetime,
+    rules: DialingRules,
+    attempt_id: str,
+) -> PersonHistory:
+    """Returns what is known about a number. With `attempt_id` the number is claimed for it, if no other call has
+    it.
+    """
+    config = campaign.config
+    since = now - max(config.per_person.per, config.per_number.per)
+    calls = select(attempts.c.campaign, attempts.c.started_at).where(
+        attempts.c.subject == subject, attempts.c.started_at > since, ~attempts.c.inbound
+    )
+    began = [(each, utc(at) or now) for each, at in connection.execute(calls)]
+    listed = is_opted_out(connection, subject) or number in rules.do_not_call
+    in_call = False
+    if attempt_id and not listed:
+        in_call = not hold(connection, subject, attempt_id, process="", ttl_s=_CLAIM_S, now=now)
+    return PersonHistory(
+        listed=listed,
+        in_call=in_call,
+        called_at=tuple(at for _, at in began if at > now - config.per_person.per),
+        called_here=tuple(at for each, at in began if each == campaign.id and at > now - config.per_number.per),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The changes that put messages into the outbox. With `announces` there are such messages. With `shows_numbers`
+    they have the numbers in full."""
+
+    announces: bool
+    shows_numbers: bool
+
+    def set_status(
+        self,
+        connection: Connection,
+        campaign: Campaign,
+        status: CampaignStatus,
+        now: datetime,
+        reason: PauseReason | None = None,
+    ) -> Campaign:
+        """Sets the status of a campaign, and changes its contacts with it."""
+        resumed = now if status is CampaignStatus.RUNNING else campaign.resumed_at
+        changed = replace(campaign, status=status, pause_reason=reason, resumed_at=resumed)
+        values = {
+            "status": status.value,
+            "pause_reason": "" if reason is None else reason.value,
+            "resumed_at": resumed,
+            "updated_at": now,
+        }
+        connection.execute(update(campaigns).where(campaigns.c.id == campaign.id).values(values))
+        theirs = contacts.c.campaign == campaign.id
+        if status is CampaignStatus.STOPPED:
+            ended = {"state": ContactState.DONE.value, "reason": DoneReason.STOPPED.value, "updated_at": now}
+            connection.execute(update(contacts).where(theirs, queries.PENDING).values(next_at=AT_ONCE, **ended))
+        if status is CampaignStatus.RUNNING:
+            held = contacts.c.queued_until.is_not(None)
+            connection.execute(update(contacts).where(theirs, queries.PENDING, held).values(queued_until=None))
+        if status in (CampaignStatus.STOPPED, CampaignStatus.FINISHED) and self.announces:
+            put(connection, campaign_finished(changed, queries.funnel(connection, campaign.id), now))
+        return changed
+
+    def settle(
+        self,
+        connection: Connection,
+        campaign: Campaign,
+        contact_id: str,
+        subject: str,
+        now: datetime,
+        rules: DialingRules,
+    ) -> Contact | None:
+        """Decides what happens to a contact after the end of its attempt. Returns None if the person was erased."""
+        row = queries.find_contact(connection, campaign.id, contact_id, lock=True)
+        if row is None:  # the person was erased
+            return None
+        contact = contact_of(row)
+        if contact.state is not ContactState.CALLING:  # the contact rang back during the attempt
+            return contact
+        contact = settled(
+            campaign,
+            contact,
+            queries.attempts_for(connection, campaign.id, contact_id),
+            now,
+            person=person_of(connection, campaign, subject, contact.number, now, rules, ""),
+            hours=calling_hours(contact, campaign.config, rules),
+        )
+        put_contact(connection, campaign.id, contact, now)
+        self.announce(connection, campaign, contact, now)
+        return contact
+
+    def announce(self, connection: Connection, campaign: Campaign, contact: Contact, now: datetime) -> None:
+        """Puts the message about a contact that is done into the outbox."""
+        if self.announces and contact.is_final:
+            tried = queries.attempts_for(connection, campaign.id, contact.id)
+            put(connection, contact_done(campaign, contact, tried, now, shows_numbers=self.shows_numbers))
