@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from realtime_core.events import RealtimeAnyEvent
@@ -21,12 +22,13 @@ from realtime_core.sources import Sources
 from .call.call import Call
 from .call.ending import Ending
 from .call.line.ear import Latency, LatencyKind
+from .call.options import CallOptions
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer, TracerProvider
 
-__all__ = ["CallTrace", "Tracing", "global_provider", "otlp_provider"]
+__all__ = ["CallTrace", "Tracing", "global_provider", "otlp_provider", "traced"]
 
 MAX_SPANS = 2000
 """The maximum number of spans of one call. Later ones are counted in `telephony.spans_left_out`."""
@@ -280,3 +282,33 @@ def otlp_provider(endpoint: str) -> tuple[TracerProvider, Callable[[], None]]:
     address = endpoint.rstrip("/") + "/v1/traces"
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=address)))
     return provider, provider.shutdown
+
+
+def traced(options: CallOptions, trace: CallTrace) -> CallOptions:
+    """Returns the options with a trace of the call."""
+
+    def on_start(call: Call) -> None:
+        trace.start(call)
+        options.on_start(call)
+
+    def on_latency(latency: Latency) -> None:
+        options.on_latency(latency)
+        trace.on_latency(latency)
+
+    def on_record(kind: str, at_s: float, fields: Mapping[str, Any]) -> None:
+        if options.on_record is not None:
+            options.on_record(kind, at_s, fields)
+        trace.on_record(kind, at_s, fields)
+
+    def on_end(call: Call) -> None:
+        options.on_end(call)
+        trace.end(call)
+
+    return replace(
+        options,
+        on_start=on_start,
+        on_event=(*options.on_event, trace.on_event),
+        on_record=on_record,
+        on_latency=on_latency,
+        on_end=on_end,
+    )

@@ -60,6 +60,7 @@ from ..web.number_book import build_book, load_book
 from ..web.phone_server import PhoneServer
 from ..web.routing import Agents
 from ..webhooks.sender import WebhookSender
+from .phone_server import build_phone_server
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -186,7 +187,7 @@ def create_app(
                 await asyncio.to_thread(prices.load)
             callbacks_after = await stack.enter_async_context(OnEnd(on_end, metrics.application_failed))
             board, feeds = Board(sources), Feeds()
-            phone = app.state.phone = PhoneServer.assemble(
+            phone = app.state.phone = build_phone_server(
                 agent,
                 loaded,
                 options,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -22,19 +20,15 @@ from ..call.ports import PhoneControl
 from ..call.registry import Registry
 from ..call.simulation import Simulation
 from ..errors import NotStarted
-from ..journal.format import Journal
 from ..journal.journals import Journals
 from ..logs import Repeats
 from ..metrics import Metrics
 from ..outbound.dialing_rules import DialingRules
-from ..outbound.do_not_call import DoNotCall, dialing_rules_of
 from ..outbound.keypad_opt_out import KeypadOptOut
 from ..outbound.opt_out_list import OptOutList
 from ..outcomes.result_form import RECORD_RESULT, ResultForm
-from ..records.client import RecordsClient
-from ..records.subjects import SubjectKey
 from ..settings import Settings, is_loopback
-from ..tracing import CallTrace, Tracing
+from ..tracing import Tracing, traced
 from ..twilio.callbacks import ProgressBook
 from ..twilio.refusal import Refusal, parse_refusal
 from ..twilio.rest import TwilioRest
@@ -47,12 +41,13 @@ from .call_outcomes import CallOutcomes, with_form
 from .call_records import CallRecords
 from .canaries import Canaries
 from .hooks import Hooks
-from .limits import Caps, Limits
+from .limits import Limits
 from .live_numbers import LiveNumbers, RoutedCall
+from .loop_lag import LoopLag
 from .middleware import base_of, root_of
 from .number_options import agent_of, canary_of, number_options
 from .observed_call import Display, ObservedCall
-from .routing import Agents, Routing
+from .routing import Routing
 from .stream_admission import StreamAdmission
 from .voicemails import Voicemails
 
@@ -71,35 +66,6 @@ _NO_TLS = (
     "Twilio gets addresses under {base!r}, but it opens media streams over TLS only (31922). Set PUBLIC_URL to the "
     "https address that Twilio calls, or let the proxy that ends TLS send `X-Forwarded-Proto: https`."
 )
-_REATTACH_S = 10.0
-"""The time in seconds for which a call waits for a new media stream. Twilio sends the next webhook when it detects a
-lost stream, and the new stream needs one or two seconds more.
-"""
-_LAG_EVERY_S = 0.25
-_LAG_DECAY = 0.8
-"""The factor by which the measured delay decays per measurement. After a stall of one second, the delay is more than
-0.25 s for 1.5 s.
-"""
-
-
-class LoopLag:
-    """Measures the delay of the event loop. `seconds` is the recent maximum, which decays over time.
-
-    A large delay means that the process has more calls than it can serve.
-    """
-
-    def __init__(self, on_change: Callable[[float], None] = lambda seconds: None) -> None:
-        self.seconds = 0.0
-        self._on_change = on_change
-
-    async def watch(self) -> None:
-        """Measures the delay until the task is cancelled."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            due = clock() + _LAG_EVERY_S
-            await asyncio.sleep(_LAG_EVERY_S)
-            self.seconds = max(clock() - due, self.seconds * _LAG_DECAY, 0.0)
-            self._on_change(self.seconds)
 
 
 @dataclass(slots=True)
@@ -238,7 +204,7 @@ class PhoneServer:
             simulation=self.simulation if from_browser or self.settings.is_simulation else None,
         )
 
-        return options if self.tracing is None else _traced(options, self.tracing.call())
+        return options if self.tracing is None else traced(options, self.tracing.call())
 
     def recording_source(self, call: RoutedCall) -> TwilioRest | None:
         """Returns the client of Twilio's REST API that can read the recordings of a call."""
@@ -331,132 +297,6 @@ class PhoneServer:
             self.metrics.campaign_live(self.campaigns.dialer.live)
         self.metrics.records(client.state != "unavailable", client.waiting, client.dropped)
 
-    @classmethod
-    def assemble(
-        cls,
-        agents: Agents | None,
-        settings: Settings,
-        options: CallOptions,
-        *,
-        control: PhoneControl | None,
-        client: RecordsClient,
-        journals: Journals,
-        subjects: SubjectKey,
-        outcomes: Callable[[CallRecords], CallOutcomes],
-        metrics: Metrics,
-        display: Callable[[], Display],
-        tee: Callable[[str, Journal], Journal],
-        numbers: LiveNumbers | None = None,
-    ) -> PhoneServer:
-        """Creates and connects the parts of the application.
-
-        Args:
-            options: The application's options for its calls.
-            display: A function that returns the display of one live call.
-            tee: A function that returns the journal of a live call that pages can follow. Its arguments are the CallSid
-                and the call's own journal.
-        """
-        sources = options.sources
-        instance = settings.telephony_instance or sources.token(4)
-        registry = Registry(settings.telephony_max_calls, lambda: journals.takes_calls)
-        hooks = Hooks.of(registry)
-        limits = Limits(_caps(settings))
-        call_records = CallRecords(client, settings, instance, sources, subjects=subjects, journal_of=journals.path_of)
-        authenticator = Authenticator(settings, on_refused=metrics.request_refused)
-        simulation = Simulation()
-        rules = dialing_rules_of(settings)
-        opt_outs = OptOutList(
-            client,
-            subjects,
-            sources,
-            file=rules.do_not_call if isinstance(rules.do_not_call, DoNotCall) else None,
-            simulation=simulation if settings.is_simulation else None,
-        )
-        key = settings.telephony_opt_out_key
-        phone = cls(
-            settings=settings,
-            routing=Routing(agents),
-            registry=registry,
-            limits=limits,
-            authenticator=authenticator,
-            stream_admission=StreamAdmission(settings, registry, sources, client=client, limits=limits, calls=hooks),
-            metrics=metrics,
-            lag=LoopLag(metrics.loop_lag),
-            instance=instance,
-            hooks=hooks,
-            call_records=call_records,
-            opt_outs=opt_outs,
-            budgets=Budgets(settings, client, subjects.of, sources),
-            outcomes=outcomes(call_records),
-            journals=journals,
-            control=control,
-            sources=sources,
-            defaults=options,
-            simulation=simulation,
-            dialing_rules=rules,
-            keypad=None if key is None else KeypadOptOut(key),
-            display=display,
-        )
-        phone.numbers = authenticator.accounts = numbers
-        if numbers is not None:
-            phone.stream_admission.has_account = numbers.has_account
-        phone.canaries = Canaries(None, client=client, subject_of=subjects.of, sources=sources)
-        phone.voicemails = Voicemails(
-            call_records,
-            journals,
-            sources,
-            phone.recording_source,
-            keeps_audio=not settings.telephony_redact_audio,
-        )
-        phone.defaults = replace(
-            options,
-            journal=lambda info: tee(info.sid, journals.open(info.sid)),
-            admit=phone.stream_admission.admit,
-            control=control,
-            reattach_s=_REATTACH_S,
-            apology=settings.telephony_apology,
-            own_number=settings.twilio_phone_number,
-            fallback=settings.telephony_fallback_number,
-            cpu_clock=time.process_time,
-            followed=phone.call_records.followed,
-            on_stream=phone.call_records.stream,
-            on_refused=phone.call_records.refused,
-            on_consent=phone.call_records.consent,
-            on_failure=metrics.application_failed,
-            opt_outs=opt_outs,
-        )
-        return phone
-
-
-def _traced(options: CallOptions, trace: CallTrace) -> CallOptions:
-    """Returns the options with a trace of the call."""
-
-    def on_start(call: Call) -> None:
-        trace.start(call)
-        options.on_start(call)
-
-    def on_latency(latency: Latency) -> None:
-        options.on_latency(latency)
-        trace.on_latency(latency)
-
-    def on_record(kind: str, at_s: float, fields: Mapping[str, Any]) -> None:
-        if options.on_record is not None:
-            options.on_record(kind, at_s, fields)
-        trace.on_record(kind, at_s, fields)
-
-    def on_end(call: Call) -> None:
-        options.on_end(call)
-        trace.end(call)
-
-    return replace(
-        options,
-        on_start=on_start,
-        on_event=(*options.on_event, trace.on_event),
-        on_record=on_record,
-        on_latency=on_latency,
-        on_end=on_end,
-    )
-
 
 def phone_of(connection: HTTPConnection) -> PhoneServer:
     """Returns the phone server of the application of this connection. Also stores the path of the mount.
@@ -476,17 +316,3 @@ def phone_of(connection: HTTPConnection) -> PhoneServer:
     assert isinstance(phone, PhoneServer)
     phone.root_path = root_of(connection)
     return phone
-
-
-def _caps(settings: Settings) -> Caps:
-    """Returns the limits for calls. If calls can come only from this machine, only their number is limited, because
-    such calls cost nothing.
-    """
-    if not settings.can_be_rung:
-        return Caps(settings.telephony_max_calls)
-    return Caps(
-        settings.telephony_max_calls,
-        per_caller_hour=settings.telephony_calls_per_caller_hour,
-        withheld_hour=settings.telephony_withheld_calls_per_hour,
-        minutes_per_day=settings.telephony_minutes_per_day,
-    )

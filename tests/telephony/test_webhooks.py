@@ -17,7 +17,7 @@ from realtime_core.model import RealtimeModelConfig
 from telephony import create_app, load_settings
 from telephony.call.leg.next_twiml import StreamEnd
 from telephony.twilio.callbacks import CallStatus, DialResult, MachineDetection, StreamStatus
-from telephony.web.phone_server import LoopLag
+from telephony.web.loop_lag import LoopLag
 from tests.support.web_clients import FORM, PUBLIC, client, phone_of, post, signed, stream, verbs
 
 
