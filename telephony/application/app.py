@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
-from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig, RealtimeSessionModelSettings
+from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.files import Clip, load_ulaw, load_words
@@ -29,7 +28,6 @@ from ..console.board import Board
 from ..console.console import Console
 from ..console.feed import Feeds
 from ..console.live_calls import call_elsewhere
-from ..console.routes import routes as console_routes
 from ..console.single_sign_on import check_extra
 from ..cost import PriceList
 from ..errors import CallElsewhere, ConsoleError, NotStarted, SettingsError, TwilioNotConfigured
@@ -38,7 +36,6 @@ from ..journal.store import purge_daily
 from ..metrics import Metrics
 from ..numbers.config import Account, NumbersConfig
 from ..outcomes.on_end import OnEnd, OnEndCallback
-from ..outcomes.text_model import TextModel
 from ..records import Records
 from ..records.client import RecordsClient, open_records
 from ..records.subjects import subject_key
@@ -46,32 +43,28 @@ from ..settings import Settings, load_settings
 from ..tracing import Tracing, global_provider, otlp_provider
 from ..twilio.rest import TwilioRest
 from ..versions import Canary
-from ..web import callbacks, error_responses, health, ladder, media_streams, outgoing, webhooks
+from ..web import error_responses, webhooks
 from ..web.call_clearance import CallClearance
 from ..web.call_outcomes import CallOutcomes, model_names, result_type
-from ..web.calls_api import create_call, end_call, fetch_call, list_calls, open_dialer
-from ..web.campaigns_api import campaign_routes
+from ..web.calls_api import open_dialer
 from ..web.canaries import Canaries
 from ..web.draining import drained_by_signals
 from ..web.live_numbers import LiveNumbers
 from ..web.middleware import HeadLimits, MountPath
 from ..web.number_accounts import load_agent, reloaded_by_signal, rest_of
 from ..web.number_book import build_book, load_book
-from ..web.phone_server import PhoneServer
 from ..web.routing import Agents
 from ..webhooks.sender import WebhookSender
+from .campaigns import enter_campaign_dialer, find_campaigns
+from .model import find_model_config, find_run_config, find_text_model, is_openai
 from .phone_server import build_phone_server
+from .routes import routes
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
-    from ..campaigns.campaign import Campaign
-    from ..campaigns.contact import Attempt, Contact
-    from ..campaigns.dialer import CampaignDialer
-    from ..campaigns.service import Campaigns
-    from ..outbound.dialer import Dialer
 
-__all__ = ["PhoneServer", "create_app"]
+__all__ = ["create_app"]
 
 log = logging.getLogger(__name__)
 
@@ -157,9 +150,9 @@ def create_app(
             options = CallOptions(
                 greeting=greeting,
                 model=model,
-                model_config=await _model_config(loaded, model, for_all, stack),
+                model_config=await find_model_config(loaded, model, for_all, stack),
                 call_model_config=per_call,
-                run_config=_run_config(loaded, run_config),
+                run_config=find_run_config(loaded, run_config),
                 policy=policy or CallPolicy(),
                 ambience=ambience,
                 noise_suppression=noise_suppression,
@@ -182,7 +175,7 @@ def create_app(
             if isinstance(control, TwilioRest):
                 control.on_request = metrics.rest_request
             prices = PriceList(loaded.telephony_model_prices, base_url=loaded.openai_base_url)
-            models = model_names(options.model_config, options.run_config, is_openai=_is_openai(loaded, model, for_all))
+            models = model_names(options.model_config, options.run_config, is_openai=is_openai(loaded, model, for_all))
             if models.speech:
                 await asyncio.to_thread(prices.load)
             callbacks_after = await stack.enter_async_context(OnEnd(on_end, metrics.application_failed))
@@ -199,7 +192,7 @@ def create_app(
                 outcomes=lambda call_records: CallOutcomes(
                     result=wanted,
                     on_end=callbacks_after,
-                    text_model=_text_model(loaded),
+                    text_model=find_text_model(loaded),
                     prices=prices,
                     models=models,
                     records=call_records,
@@ -230,7 +223,7 @@ def create_app(
             await stack.enter_async_context(console.running())
             if phone.keypad is not None:
                 await stack.enter_async_context(phone.keypad)
-            if (campaigns := _campaigns_of(phone)) is not None:
+            if (campaigns := find_campaigns(phone)) is not None:
                 from ..campaigns.ring_back import RingBack
 
                 phone.campaigns = campaigns
@@ -238,8 +231,8 @@ def create_app(
             if (dialer := open_dialer(phone)) is not None:
                 dialer.clearance = CallClearance(phone.budgets, phone.opt_outs, client, subjects, sources)
                 dialer.on_news, dialer.is_taken = phone.placed_call_changed, phone.call_records.is_taken
-                dialer.text_model = _text_model(loaded)
-                campaign_dialer = await _campaigns(phone, dialer, stack)
+                dialer.text_model = find_text_model(loaded)
+                campaign_dialer = await enter_campaign_dialer(phone, dialer, stack)
                 app.state.dialer = await stack.enter_async_context(dialer)
                 if campaign_dialer is not None:
                     campaign_dialer.start()
@@ -264,19 +257,7 @@ def create_app(
                     task.cancel()
 
     app = Starlette(
-        routes=[
-            *_for_twilio(),
-            Mount("/i/{instance}", _routes_of_an_instance()),
-            Route("/calls", list_calls),
-            Route("/calls", create_call, methods=["POST"]),
-            Route("/calls/{id}", fetch_call),
-            Route("/calls/{id}", end_call, methods=["DELETE"]),
-            *campaign_routes(),
-            Route("/healthz", health.healthz),
-            Route("/readyz", health.readyz),
-            Route("/metrics", health.metrics),
-            *console_routes(),
-        ],
+        routes=routes(),
         lifespan=lifespan,
         middleware=[Middleware(HeadLimits), Middleware(MountPath)],
         exception_handlers={
@@ -291,87 +272,6 @@ def create_app(
     app.router.default = error_responses.unknown_path
     app.router.redirect_slashes = False  # the signature contains the exact address, which is unknown behind a proxy
     return app
-
-
-def _campaigns_of(phone: PhoneServer) -> Campaigns | None:
-    """Returns the campaigns in the records. None means that the records are in memory."""
-    if phone.call_records.client.database is None:
-        return None
-    from ..campaigns.service import campaigns_of
-
-    return campaigns_of(
-        phone.call_records.client,
-        phone.call_records.subjects.of,
-        phone.outgoing,
-        is_simulation=phone.settings.is_simulation,
-    )
-
-
-async def _campaigns(phone: PhoneServer, dialer: Dialer, stack: AsyncExitStack) -> CampaignDialer | None:
-    """Returns what makes the calls of campaigns in this process. It ends after `dialer`, which hangs up the calls."""
-    if phone.campaigns is None:
-        return None
-    from ..campaigns.service import campaign_dialer_of
-
-    registry = phone.registry
-
-    def room(live: int) -> int:
-        return registry.max_calls - max(len(registry), live) if phone.takes_calls and not registry.draining else 0
-
-    executor = phone.settings.telephony_instance or "dialer"
-    made = campaign_dialer_of(
-        phone.campaigns,
-        phone.settings,
-        dialer,
-        phone.opt_outs,
-        room=room,
-        executor=executor,
-        sources=phone.sources,
-    )
-    if made is None:
-        return None
-    campaign_dialer, queue = made
-
-    def changed(campaign: Campaign, attempt: Attempt | None, contact: Contact | None) -> None:
-        if attempt is not None and attempt.outcome is not None:
-            phone.metrics.campaign_attempt(attempt.outcome.value)
-        if contact is not None and contact.reason is not None:
-            phone.metrics.campaign_contact_done(contact.reason.value)
-        if phone.call_records.client.announces:
-            phone.call_records.client.on_announced()
-
-    campaign_dialer.on_change = changed
-    await stack.enter_async_context(queue)
-    return await stack.enter_async_context(campaign_dialer)
-
-
-def _routes_of_an_instance() -> Router:
-    return Router(
-        [*_for_twilio(), *console_routes()],
-        default=error_responses.unknown_path,
-        redirect_slashes=False,
-    )
-
-
-def _for_twilio() -> list[BaseRoute]:
-    both = ["GET", "POST"]
-    return [
-        Route("/incoming-call", webhooks.incoming_call, methods=both),
-        Route("/after-stream", webhooks.after_stream, methods=both),
-        Route("/after-dial", webhooks.after_dial, methods=both),
-        Route("/leg-key/{leg}", webhooks.leg_key, methods=both),
-        Route("/call-status", callbacks.call_status, methods=both),
-        Route("/stream-status", callbacks.stream_status, methods=both),
-        Route("/amd-status", callbacks.amd_status, methods=both),
-        Route("/ladder/{place}", ladder.ladder_step, methods=both),
-        Route("/ladder/{place}/{what}", ladder.ladder_step, methods=both),
-        Route("/language/{place}", ladder.chosen_language, methods=both),
-        Route("/voicemail/{place}/{what}", ladder.voicemail_callback, methods=both),
-        Route("/outgoing-answer/{token}", outgoing.outgoing_call, methods=both),
-        Route("/outgoing-status/{token}", outgoing.outgoing_status, methods=both),
-        Route("/outgoing-machine/{token}", outgoing.outgoing_machine, methods=both),
-        WebSocketRoute("/media-stream", media_streams.media_stream),
-    ]
 
 
 async def _numbers(
@@ -412,37 +312,6 @@ def _control(settings: Settings, rest: TwilioRest | None, stack: AsyncExitStack)
     return rest
 
 
-async def _model_config(
-    settings: Settings,
-    model: RealtimeModel | Callable[[], RealtimeModel] | None,
-    given: RealtimeModelConfig | None,
-    stack: AsyncExitStack,
-) -> RealtimeModelConfig:
-    config = RealtimeModelConfig(**given) if given is not None else RealtimeModelConfig()
-    if model is not None or "url" in config or "transport" in config:
-        return config
-    if not settings.wants_script:
-        if settings.openai_api_key is not None:
-            config.setdefault("api_key", settings.openai_api_key.get_secret_value())
-        if settings.openai_base_url is not None:
-            config.setdefault("base_url", settings.openai_base_url)
-            config.setdefault("api_key", "none")
-        log.info("The model is at %s.", settings.openai_base_url or "OpenAI")
-        return config
-    from realtime_core.local import LocalRealtimeServer
-
-    server = await stack.enter_async_context(LocalRealtimeServer(settings.telephony_script))
-    log.info("The embedded model answers the calls. It is no AI. Set OPENAI_API_KEY for a real model.")
-    return RealtimeModelConfig(**{**config, **server.model_config})
-
-
-def _is_openai(
-    settings: Settings, model: RealtimeModel | Callable[[], RealtimeModel] | None, given: RealtimeModelConfig | None
-) -> bool:
-    """Returns whether calls use a model of OpenAI's protocol whose name is known."""
-    return model is None and not settings.wants_script and not (given and {"url", "transport"} & given.keys())
-
-
 def _tracing(
     settings: Settings, provider: TracerProvider | None, sources: Sources, model: str, stack: AsyncExitStack
 ) -> Tracing | None:
@@ -459,23 +328,3 @@ def _tracing(
     if provider is None:
         return None
     return Tracing(provider, sources, model=model, content=settings.telephony_trace_content)
-
-
-def _text_model(settings: Settings) -> TextModel | None:
-    if settings.telephony_text_model_url is None:
-        return None
-    key = settings.telephony_text_model_key
-    return TextModel(
-        settings.telephony_text_model_url,
-        settings.telephony_text_model_name,
-        None if key is None else key.get_secret_value(),
-        summarises=settings.telephony_summaries,
-    )
-
-
-def _run_config(settings: Settings, given: RealtimeRunConfig | None) -> RealtimeRunConfig:
-    config = RealtimeRunConfig(**given) if given is not None else RealtimeRunConfig()
-    chosen = settings.model_settings
-    if chosen:
-        config["model_settings"] = cast("RealtimeSessionModelSettings", {**chosen, **config.get("model_settings", {})})
-    return config
