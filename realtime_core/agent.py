@@ -32,7 +32,7 @@ class RealtimeAgent(Generic[TContext]):
     until the first audio was generated; an agent that takes over later keeps that voice.
 
     `tools` means that a mapping is a tool that the server runs, in the protocol's form (hosted MCP: `{"type": "mcp",
-    ...}`). `mcp_servers`: connected objects with `await list_tools()` and `await call_tool(name, arguments)`.
+    ...}`). `mcp_servers` means that connected objects with `await list_tools()` and `await call_tool(name, arguments)`.
     `mcp_config` is accepted for compatibility and has no effect.
     """
 

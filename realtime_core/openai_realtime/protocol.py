@@ -145,7 +145,7 @@ def _texts(data: Object, name: str) -> list[str]:
 
 
 def _previous(data: Object, name: str) -> str | None:
-    """An absent value means unknown. Null: the first item of the conversation."""
+    """Returns an absent value means unknown. Null: the first item of the conversation."""
     return None if name not in data else _text_or_empty(data, name)
 
 

@@ -1,5 +1,6 @@
-"""The call of one attempt: the plan of the call, and the attempt with its outcome when the call is over. `runner` and
-`dialer` use it."""
+"""The call of one attempt: the plan of the call, and the attempt with its outcome after the call. `runner` and `dialer`
+use this module.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +25,9 @@ __all__ = ["AttemptCall", "Speech"]
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """The agent that speaks in a campaign, the type of the result that the agent has to find out, and the message for a
-    voicemail. `secrets` are given to tools only, not to the model."""
+    """The agent of a campaign, the type of the result that the agent must find out, and the message for a voicemail.
+    `secrets` are available to tools only, and not to the model.
+    """
 
     agent: AgentSource | None
     result: type[Any] | Mapping[str, Any] | None = None
@@ -34,8 +36,9 @@ class Speech:
 
 
 class AttemptCall:
-    """The call of one attempt. `place` makes a new call. `adopt` follows the call that another process made before it
-    ended. When the call is over, `ended` returns the attempt with its outcome."""
+    """The call of one attempt. `place` makes a new call. `adopt` follows a call that another process made before that
+    process ended. After the call, `ended` returns the attempt with its outcome.
+    """
 
     def __init__(
         self,
@@ -68,25 +71,27 @@ class AttemptCall:
         self._config = config
 
     def place(self, dialer: Dialer) -> PlacedCall:
-        """Places the call. The id of the attempt is the token of the call. Raises `CallRefused`."""
+        """Places the call. The id of the attempt is the token of the call. Raises `CallRefused` if the call is not
+        allowed.
+        """
         return dialer.place(self.plan, self.attempt.id)
 
     def adopt(self, dialer: Dialer) -> PlacedCall:
-        """Follows the call that a process made before it ended. The call is searched for at Twilio, and is never placed
-        again."""
+        """Follows the call that a process made before that process ended. Searches for the call at Twilio, and never
+        places the call again.
+        """
         it = self.attempt
         return dialer.adopt(self.plan, it.id, to=it.number, sid=it.sid or None, requested_at=it.started_at)
 
     @staticmethod
     def was_made(call: PlacedCall) -> bool:
-        """Returns whether Twilio was asked to make this call, which is over. False means that the attempt has to be
-        withdrawn, because the number is in another call or on the do-not-call list, or because a budget of the server
-        is used up.
+        """Returns whether Twilio was asked to make this call, which is over. If False, the attempt must be withdrawn:
+        the number is in another call or on the do-not-call list, or a budget of the server is used up.
         """
         return not call.not_cleared
 
     def ended(self, call: PlacedCall, now: datetime) -> Attempt:
-        """Returns the attempt with the outcome of `call`, which is over."""
+        """Returns the attempt with the outcome of `call`. The call must be over."""
         result = call.result
         assert result is not None
         outcome = outcome_of(

@@ -1,4 +1,4 @@
-"""The tool `call_back`: the agent of a campaign notes when the callee wants to be called again. Pure."""
+"""The tool `call_back`: the agent of a campaign stores when the callee wants to be called again. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ _LATEST = timedelta(days=60)
 
 
 class CallbackTool:
-    """The tool for one call, which begins at `now`. `zone` is the time zone of the callee. `at` is the time that the
-    callee named, in UTC."""
+    """The tool for one call. `now` is the start of the call. `zone` is the time zone of the callee. `at` is the time
+    that the callee named, in UTC.
+    """
 
     def __init__(self, now: datetime, zone: str) -> None:
         self.at: datetime | None = None

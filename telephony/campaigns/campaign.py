@@ -14,32 +14,34 @@ __all__ = ["Campaign", "CampaignStatus", "PauseReason", "PersonHistory", "Standi
 
 class CampaignStatus(Enum):
     CREATED = "created"
-    """No attempt begins until the campaign is run."""
+    """The campaign is new. No attempt begins until the campaign is run."""
     RUNNING = "running"
     PAUSED = "paused"
-    """No attempt begins until the campaign is resumed. `Campaign.pause_reason` says why."""
+    """The campaign is paused. No attempt begins until the campaign is resumed. `Campaign.pause_reason` contains the
+    reason.
+    """
     STOPPED = "stopped"
-    """The campaign was ended by a person. Contacts that were not called are done, with the reason `STOPPED`."""
+    """A person ended the campaign. Contacts that were not called are done, with the reason `STOPPED`."""
     FINISHED = "finished"
-    """Every contact is done or invalid."""
+    """All contacts are done or invalid."""
 
 
 class PauseReason(Enum):
     USER = "user"
     """A person paused the campaign."""
     FAILURES = "failures"
-    """The circuit breaker: too many attempts in succession failed."""
+    """The circuit breaker paused the campaign, because too many attempts failed in succession."""
     MINUTES = "minutes"
-    """The budget in minutes is used up."""
+    """The budget of minutes is used up."""
     COST = "cost"
-    """The budget in money is used up."""
+    """The budget of cost is used up."""
     CALLS = "calls"
-    """`max_calls` is reached."""
+    """The maximum number of calls (`max_calls`) is reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A campaign without its contacts. The store keeps the contacts."""
+    """A campaign without its contacts. The store contains the contacts."""
 
     id: str
     config: CampaignConfig
@@ -48,41 +50,45 @@ class Campaign:
     status: CampaignStatus = CampaignStatus.CREATED
     pause_reason: PauseReason | None = None
     resumed_at: datetime | None = None
-    """When the campaign was last resumed. The circuit breaker counts attempts that ended after this time."""
+    """The time at which the campaign was last resumed. The circuit breaker counts only attempts that ended after this
+    time.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The counts of a campaign so far, for all processes together. A store computes them."""
+    """The counts of a campaign so far, for all processes together. The store computes the counts."""
 
     live: int = 0
-    """Attempts in progress."""
+    """The number of attempts in progress."""
     calls: int = 0
-    """Attempts so far, without inbound calls."""
+    """The number of attempts so far, without inbound calls."""
     last_started_at: datetime | None = None
     calls_in_day: int = 0
-    """Attempts that began in the last 24 hours."""
+    """The number of attempts that began in the last 24 hours."""
     oldest_in_day: datetime | None = None
-    """When the oldest attempt of the last 24 hours began, in UTC. None means that no attempt began."""
+    """The time at which the oldest attempt of the last 24 hours began, in UTC, or None if no attempt began."""
     minutes: float = 0.0
-    """The length of the calls that ended, in minutes."""
+    """The total length of the calls that ended, in minutes."""
     cost: float = 0.0
     """The sum of the known prices of the attempts that ended, in the currency of the Twilio account."""
     priced: int = 0
-    """Attempts with a known price."""
+    """The number of attempts with a known price."""
     unpriced: int = 0
-    """Attempts that ended, were answered and have no known price yet."""
+    """The number of attempts that were answered and ended, and whose price is not known yet."""
     abandoned_in_day: int = 0
-    """Abandoned calls that ended in the last 24 hours."""
+    """The number of abandoned calls that ended in the last 24 hours."""
     oldest_abandoned: datetime | None = None
-    """When the oldest abandoned call of the last 24 hours ended, in UTC. None means that there was no such call."""
+    """The time at which the oldest abandoned call of the last 24 hours ended, in UTC, or None if there was no such
+    call.
+    """
     recent: tuple[Outcome, ...] = field(default=())
     """The outcomes of the last `failures_of` attempts that ended after `Campaign.resumed_at`, in any order."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonHistory:
-    """What is known about the number of a contact, over all campaigns."""
+    """The known facts about the number of a contact, from all campaigns."""
 
     listed: bool = False
     """Whether the number is on the do-not-call list."""

@@ -1,4 +1,4 @@
-"""The configuration of a campaign: when, how often and how fast it calls. Pure."""
+"""The configuration of a campaign: the calling times, the retries and the rate of calls. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST = timedelta(days=366)
 
 
 def duration_of(text: str) -> timedelta:
-    """Returns the duration in a text such as `30m`, `4h`, `1d` or `1h30m`. Raises `ValueError`."""
+    """Parses a duration such as `30m`, `4h`, `1d` or `1h30m`. Raises `ValueError` for any other text."""
     text = text.strip()
     parts = _DURATION.findall(text)
     if not parts or _DURATION.sub("", text).strip():
@@ -34,7 +34,7 @@ def duration_of(text: str) -> timedelta:
 
 
 def _written(duration: timedelta) -> str:
-    """Returns the duration as `duration_of` reads it."""
+    """Returns the duration as text that `duration_of` can parse."""
     seconds = duration.total_seconds()
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= size and seconds % size == 0:
@@ -43,7 +43,7 @@ def _written(duration: timedelta) -> str:
 
 
 class _Counted(BaseModel):
-    """A count and a duration, written `3/30m`."""
+    """A count and a duration, written as `3/30m`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,18 +72,20 @@ class _Counted(BaseModel):
 
 
 class RetryRule(_Counted):
-    """How often an outcome is tried again: `3/30m` is three more attempts, each 30 minutes after the one before."""
+    """The number of times that an outcome is tried again, and the pause. `3/30m` means three more attempts, each 30
+    minutes after the attempt before.
+    """
 
 
 class Rate(_Counted):
-    """A maximum number of calls within any period of a length: `3/7d` is at most 3 calls in 7 days."""
+    """The maximum number of calls within any period of this length. `3/7d` means at most 3 calls in 7 days."""
 
     times: int = Field(ge=1, le=100)
 
 
 def retry_rules(text: str) -> dict[Outcome, RetryRule]:
-    """Returns the retry rules in a text such as `busy=3/30m, no-answer=2/4h, machine=1/1d`. `busy=0`: a busy number is
-    not tried again. Raises `ValueError`.
+    """Parses retry rules such as `busy=3/30m, no-answer=2/4h, machine=1/1d`. `busy=0` means that a busy number is not
+    tried again. Raises `ValueError` for an invalid text.
     """
     rules: dict[Outcome, RetryRule] = {}
     for part in filter(None, re.split(r"[,\s]+", text.strip())):
@@ -106,52 +108,60 @@ _RETRY = "busy=3/30m,no-answer=2/4h,machine=1/1d,screening=1/1d,failed=1/1h,canc
 
 
 class CampaignConfig(BaseModel):
-    """The configuration of a campaign. All times are in UTC, all windows in the local time of the callee."""
+    """The configuration of a campaign. All times are in UTC. All calling windows are in the local time of the
+    callee.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     # What is said
     agent: str = ""
-    """The agent, `module:attribute`, or the name of an agent of the server."""
+    """The agent: `module:attribute`, or the name of an agent of the server."""
     result: str | None = None
-    """The type of the result, `module:Model`."""
+    """The type of the result: `module:Model`."""
     message: str | None = None
-    """The words that the agent says to a voicemail. None means that the agent hangs up when a voicemail answers."""
+    """The words that the agent says to a voicemail. With None, the agent hangs up when a voicemail answers."""
     greeting: str | None = None
     max_s: float = Field(default=300.0, gt=0, le=14_400)
     """The maximum length of a call, in seconds."""
     ring_s: int = Field(default=30, ge=5, le=600)
     check: str | None = None
-    """The check before dialing: a function (`module:function`) or an `https` URL. Before each attempt it says whether
-    the call is still wanted. None means that no check.
+    """The check before dialing: a function (`module:function`) or an `https` URL. Before each attempt, the check
+    returns whether the call is still wanted. None means no check.
     """
 
     # When
     windows: tuple[Window, ...] = ()
-    """When calls may begin, like `mon-fri 09:00-18:00`. Empty: at any hour outside the quiet hours."""
+    """The weekly windows in which calls may begin, like `mon-fri 09:00-18:00`. If empty, calls may begin at any hour
+    outside the quiet hours.
+    """
     holidays: bool = False
-    """Whether to call on public holidays of the callee's country."""
+    """Whether calls are made on public holidays of the callee's country."""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
-    """No attempt begins at this time or later."""
+    """The end of the campaign. No attempt begins at this time or later."""
 
     # How often
     retry: Mapping[Outcome, RetryRule] = Field(default_factory=lambda: retry_rules(_RETRY))
-    """Outcomes that are not here are not tried again. A text changes only the outcomes that it names."""
+    """The retry rule of each outcome. An outcome without a rule is not tried again. A rule text changes only the
+    outcomes that the text names.
+    """
     max_attempts: int = Field(default=5, ge=1, le=100)
-    """The maximum number of attempts for one contact. Callbacks count, calls from the contact do not."""
+    """The maximum number of attempts for one contact. Agreed callbacks are counted. Calls from the contact are not
+    counted.
+    """
     per_number: Rate = Rate(times=4, per=timedelta(days=1))
     """The maximum number of calls to one number by this campaign."""
     per_person: Rate = Rate(times=8, per=timedelta(days=7))
     """The maximum number of calls to one number by all campaigns together."""
     needs_consent: bool = False
-    """True: only contacts with a yes in the consent column are called. A contact with a no is never called."""
+    """Whether only contacts with a yes in the consent column are called. A contact with a no is never called."""
 
     # How fast
     at_once: int = Field(default=2, ge=1, le=10_000)
     """The maximum number of calls at the same time."""
     per_second: float = Field(default=1.0, gt=0, le=100)
-    """The maximum number of calls that begin within a second. 0.5: one call in two seconds."""
+    """The maximum number of calls that begin within a second. 0.5 means one call in two seconds."""
     max_per_day: int | None = Field(default=None, ge=1)
     """The maximum number of calls within any 24 hours. None means no limit."""
     max_calls: int | None = Field(default=None, ge=1)
@@ -171,7 +181,9 @@ class CampaignConfig(BaseModel):
     """The maximum number of abandoned calls within any 24 hours. Each abandoned call lowers the number of calls at the
     same time. When the maximum is reached, no call begins."""
     abandoned_after_s: float = Field(default=2.0, gt=0, le=30)
-    """A call is abandoned if a person answered and the agent said nothing within this time."""
+    """The number of failures among the last `failures_of` attempts at which the campaign pauses (the circuit
+    breaker).
+    """
 
     @field_validator("windows", mode="before")
     @classmethod

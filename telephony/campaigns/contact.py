@@ -15,20 +15,22 @@ class ContactState(Enum):
     """The state of a contact. `DONE` and `INVALID` are final, except that `retry` sets a contact back to `PENDING`."""
 
     PENDING = "pending"
-    """The contact waits for `Contact.next_at`."""
+    """The contact waits for its next attempt at `Contact.next_at`."""
     CALLING = "calling"
     """An attempt is in progress."""
     DONE = "done"
-    """No attempt follows. `Contact.reason` says why."""
+    """No further attempt is made. `Contact.reason` contains the reason."""
     INVALID = "invalid"
-    """The row of the file cannot be used: for example, it has no valid number. `Contact.problem` says why."""
+    """The row of the file cannot be used, for example because it has no valid number. `Contact.problem` contains the
+    reason.
+    """
 
 
 class Outcome(Enum):
-    """How an attempt ended."""
+    """The possible outcomes of an attempt."""
 
     REACHED = "reached"
-    """A person answered, and the agent found out the result, if the campaign asks for one."""
+    """A person answered. If the campaign asks for a result, the agent found out the result."""
     INCOMPLETE = "incomplete"
     """A person answered, and the result is not known: for example, the person hung up in mid-sentence."""
     CALLBACK = "callback"
@@ -51,18 +53,18 @@ class Outcome(Enum):
     REFUSED = "refused"
     """The dialing rules forbid the call."""
     RANG_BACK = "rang-back"
-    """The contact called our number. It is an inbound call."""
+    """The contact called this application. The call is an inbound call."""
 
 
 FINAL = {Outcome.REACHED, Outcome.OPTED_OUT, Outcome.FAX, Outcome.REFUSED, Outcome.RANG_BACK}
-"""No attempt follows these outcomes, whatever the retry rules say."""
+"""The outcomes after which no attempt is made, whatever the retry rules say."""
 
 FAILURES = {Outcome.FAILED, Outcome.ABANDONED}
-"""The circuit breaker counts these outcomes."""
+"""The outcomes that the circuit breaker counts as failures."""
 
 
 class DoneReason(Enum):
-    """The reason why no further attempt is made."""
+    """The reasons why no further attempt is made for a contact."""
 
     REACHED = "reached"
     INCOMPLETE = "incomplete"
@@ -93,9 +95,9 @@ class DoneReason(Enum):
 class Contact:
     """One person to call, for one matter.
 
-    `id` is unique within the campaign. It is the user's own id, or an id that was made from the number. `number` is in
-    E.164. In an invalid contact `number` is the text of the file. `lines` are the numbers of the lines of the file from
-    which this contact was made (the first line is 1).
+    `id` is unique within the campaign. The id comes from the user or is made from the number. `number` is in E.164. In
+    an invalid contact, `number` is the text of the file. `lines` are the line numbers in the file from which this
+    contact was made (the first line is 1).
     """
 
     id: str
@@ -103,25 +105,27 @@ class Contact:
     extension: str = ""
     """Digits that are dialled after the answer."""
     timezone: str = ""
-    """The IANA name of the time zone of the contact. An empty value means the time zones in which the number may be are
-    used.
+    """The IANA name of the contact's time zone. If empty, the calling hours apply in all time zones in which the number
+    may be.
     """
     consent: bool | None = None
-    """None means that the file has no consent column."""
+    """The value of the consent column. None if the file has no consent column."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """What the agent knows about the contact."""
+    """The data that the agent has about the contact."""
     members: tuple[str, ...] = ()
-    """The ids of the contacts that were combined into this contact, with the id of this contact. An empty value means
-    that none were combined.
+    """The ids of the contacts that were combined into this contact, including the id of this contact. Empty if no
+    contacts were combined.
     """
     lines: tuple[int, ...] = ()
     state: ContactState = ContactState.PENDING
     reason: DoneReason | None = None
     problem: str = ""
     next_at: datetime | None = None
-    """The earliest time of the next attempt. None: at once, if the contact is pending."""
+    """The earliest time of the next attempt. None means that a pending contact may be called immediately."""
     retried_at: datetime | None = None
-    """When the contact was set back to pending by hand. Earlier attempts no longer count for the retry rules."""
+    """The time at which a person set the contact back to pending. Earlier attempts no longer count for the retry
+    rules.
+    """
 
     @property
     def is_final(self) -> bool:
@@ -132,7 +136,7 @@ class Contact:
 class Attempt:
     """One attempt to reach a contact. An attempt without an outcome is in progress, or its process has died.
 
-    `id` is also the id of the call in the records: the token of an outgoing call, the `CallSid` of an inbound one.
+    `id` is also the id of the call in the records: the token of an outgoing call, or the `CallSid` of an inbound call.
     """
 
     id: str
@@ -142,7 +146,7 @@ class Attempt:
     ended_at: datetime | None = None
     outcome: Outcome | None = None
     sid: str = ""
-    """Twilio's `CallSid`. An empty value means that Twilio made no call, or its SID is not known."""
+    """Twilio's `CallSid`. The text is empty if Twilio made no call or if the SID is not known."""
     answered_by: str = ""
     duration_s: int = 0
     cost: float | None = None
@@ -150,9 +154,9 @@ class Attempt:
     result: Mapping[str, Any] | None = None
     """The structured result, as JSON values."""
     transcript: str = ""
-    """The transcript of the call, with the part of the agent's words that the callee heard."""
+    """The transcript of the call. Of the agent's words, the transcript contains only the part that the callee heard."""
     callback_at: datetime | None = None
-    """The time that the callee named, with the outcome `CALLBACK`."""
+    """The time that the callee named for the next call, if the outcome is `CALLBACK`."""
     message_left: bool = False
     inbound: bool = False
     error: str = ""

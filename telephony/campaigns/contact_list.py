@@ -1,7 +1,7 @@
-"""Reads contacts from a CSV file, or from rows that a program made, and checks each contact. Pure.
+"""Reads contacts from a CSV file or from rows of a program, and checks each contact. Pure.
 
-A row that cannot be used, for example because it has no valid number, becomes a contact with the state `INVALID`. So
-the results show this row, too. Rows are merged only if they are equal in every column.
+A row that cannot be used, for example because it has no valid number, becomes a contact with the state `INVALID`.
+Therefore the results contain this row, too. Rows are merged only if they are equal in every column.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ _MAX_ID = 200
 
 @dataclass(frozen=True, slots=True)
 class ContactList:
-    """The contacts in the order of the file. `merged` has a pair for each row that was equal to an earlier row: (line
-    of the row, line of the earlier row). The first line is 1."""
+    """The contacts in the order of the file. `merged` has one pair for each row that was equal to an earlier row: (line
+    of the row, line of the earlier row). The first line is 1.
+    """
 
     contacts: tuple[Contact, ...] = ()
     merged: tuple[tuple[int, int], ...] = ()
@@ -45,10 +46,10 @@ class ContactList:
 def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group: bool = False) -> ContactList:
     """Reads the contacts of a CSV file with a header. The separator is a comma, a semicolon or a tab.
 
-    Columns: `to` (or number, phone, phone_number, telephone, mobile). Optional columns: `id`, `timezone` and `consent`.
-    The values of every other column are data for the agent. `own_number` means that our number, from which the calls
-    are made. Its country is the default country of the contacts' numbers. `group` means that contacts with the same
-    number become one call.
+    The required column is `to` (also accepted: number, phone, phone_number, telephone, mobile). The optional columns
+    are `id`, `timezone` and `consent`. All other columns are data for the agent. `own_number` is the phone number from
+    which the calls are made. Its country is the default country of the contacts' numbers. If `group` is True, contacts
+    with the same number become one call.
 
     Raises:
         CampaignError: the file has no usable header.
@@ -66,8 +67,8 @@ def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group:
 def contacts_from_rows(
     rows: Iterable[Mapping[str, Any]], *, own_number: str, rules: DialingRules, group: bool = False
 ) -> ContactList:
-    """Checks contacts that a program made. Each row is a mapping whose keys are the names of the columns. Other keys
-    may have any JSON values. The line of a contact is its place in the rows, and the first row is 1.
+    """Checks contacts that a program created. Each row is a mapping from the names of the columns to values. The values
+    of other keys may be any JSON values. The line of a contact is its position in `rows`, and the first row is 1.
     """
     return _checked(((n, dict(row), "") for n, row in enumerate(rows, 1)), own_number, rules, group=group)
 
@@ -75,12 +76,12 @@ def contacts_from_rows(
 # --- CSV --------------------------------------------------------------------------------------------------------------
 
 _Row = tuple[int, dict[str, Any], str]
-"""The line, the values by column, and a problem with the line as a whole."""
+"""The line number, the values by column, and a problem with the whole line."""
 
 
 def _records(lines: Sequence[str], separator: str) -> Iterator[tuple[int, list[str] | str]]:
-    """Yields the records with their first line. A text: the problem of a line that is not CSV; the next line is a
-    record.
+    """Yields each record with the number of its first line. For a line that is not CSV, yields a text with the problem
+    in place of the record, and continues with the next line.
     """
     at = 0
     while at < len(lines):
@@ -123,16 +124,16 @@ def _row(line: int, cells: list[str] | str, columns: Sequence[str]) -> _Row:
 
 @dataclass(slots=True)
 class _Found:
-    """The contacts so far."""
+    """The contacts that were found so far."""
 
     contacts: dict[str, Contact] = field(default_factory=dict)
     merged: list[tuple[int, int]] = field(default_factory=list)
     same_number: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """Ids that were made from a number."""
+    """The ids that were made from a number."""
 
 
 def _checked(rows: Iterable[_Row], own_number: str, rules: DialingRules, *, group: bool) -> ContactList:
-    # Hours and the do-not-call list are checked before each attempt.
+    # Calling hours and the do-not-call list are checked before each attempt.
     at_any_time = replace(rules, quiet_from=time(0), quiet_until=time(0), do_not_call=())
     found = _Found()
     for line, values, problem in rows:
@@ -151,7 +152,7 @@ def _checked(rows: Iterable[_Row], own_number: str, rules: DialingRules, *, grou
 
 
 def _contact(values: Mapping[str, Any], given_id: str, own_number: str, rules: DialingRules) -> Contact:
-    """Returns the contact of a row, without an id of its own yet. Raises `ValueError` and `CallRefused`."""
+    """Returns the contact of a row, without a final id. Raises `ValueError` or `CallRefused` for an invalid row."""
     if len(given_id) > _MAX_ID:
         raise ValueError(f"the id is longer than {_MAX_ID} characters")
     number, extension = split_extension(str(values.get("to") or ""))
@@ -180,7 +181,9 @@ def _consent(value: Any) -> bool | None:
 
 
 def _add(found: _Found, contact: Contact, line: int, given_id: str) -> None:
-    """Adds a contact, or merges it with an equal one. Raises `ValueError` if its id belongs to another contact."""
+    """Adds a contact, or merges the contact with an equal contact. Raises `ValueError` if its id belongs to another
+    contact.
+    """
     plain = f"{contact.number}x{contact.extension}" if contact.extension else contact.number
     candidates = [given_id] if given_id else found.same_number[plain]
     for candidate in candidates:
@@ -217,7 +220,7 @@ def _add_invalid(found: _Found, values: Mapping[str, Any], line: int, given_id: 
 
 
 def _grouped(contacts: Iterable[Contact]) -> Iterator[Contact]:
-    """One contact for each number. `data["contacts"]` has the data of each member."""
+    """Yields one contact for each number. `data["contacts"]` has the data of each member."""
     groups: dict[tuple[str, str], list[Contact]] = {}
     for contact in contacts:
         invalid = contact.state is ContactState.INVALID

@@ -1,7 +1,7 @@
-"""The store of campaigns in the database of the records, for all processes together.
+"""The store of campaigns in the database, for all processes together.
 
-`begin` and `end` lock the row of their campaign, so the limits of a campaign hold over all processes. The row also has
-the counts that grow with each attempt.
+`begin` and `end` lock the row of their campaign, so the limits of a campaign apply to all processes together. The row
+also has the counts that grow with each attempt.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ Transaction = Callable[..., AbstractContextManager[Connection]]
 
 
 class DatabaseStore:
-    """`CampaignStore` in a database. `transaction` begins a transaction of `DatabaseRecords`. `subject_of` hashes a
-    number. With `announces`, messages about contacts and campaigns are put into the outbox; with `shows_numbers`, they
-    have the numbers in full. In a simulation an opt-out changes no list of real people."""
+    """The implementation of `CampaignStore` in a database. `transaction` begins a transaction of `DatabaseRecords`.
+    `subject_of` returns the hash of a number. If `announces` is True, messages about contacts and campaigns are put
+    into the outbox. If `shows_numbers` is True, these messages contain the full numbers. In a simulation, an opt-out
+    changes no list of real people.
+    """
 
     def __init__(
         self,
@@ -104,7 +106,7 @@ class DatabaseStore:
 
     def finish(self, campaign_id: str, now: datetime) -> bool:
         """Sets the status of a running campaign to `FINISHED`, if the campaign has no pending contact and no call in
-        progress. False means that the status was not changed.
+        progress. Returns whether the status was changed.
         """
         with self._transaction() as connection:
             row = queries.locked(connection, campaign_id)
@@ -136,7 +138,7 @@ class DatabaseStore:
             return positions
 
     def contact_at(self, campaign_id: str, position: int) -> str | None:
-        """Returns the id of the contact at this position in the list of contacts (the first is 0). None means that the
+        """Returns the id of the contact at this position in the list of contacts (the first is 0). Returns None if the
         person was erased.
         """
         this = (contacts.c.campaign == campaign_id) & (contacts.c.position == position)
@@ -144,7 +146,7 @@ class DatabaseStore:
             return connection.execute(select(contacts.c.id).where(this)).scalar()
 
     def unqueue(self, campaign_id: str, contact_id: str) -> None:
-        """Makes a queued contact due again, because its attempt was not begun."""
+        """Makes a queued contact due again, because its attempt did not begin."""
         this = (contacts.c.campaign == campaign_id) & (contacts.c.id == contact_id)
         with self._transaction() as connection:
             connection.execute(update(contacts).where(this, queries.PENDING).values(queued_until=None))
@@ -261,9 +263,9 @@ class DatabaseStore:
             return action
 
     def requested(self, attempt_id: str, owner: str, *, at_most: int) -> bool:
-        """Registers that the process `owner` now asks Twilio to make the call of an attempt. False means that the
-        process must not ask, because Twilio was asked `at_most` times, the attempt has ended, or another process has
-        the attempt.
+        """Registers that the process `owner` now asks Twilio to make the call of an attempt. Returns False if the
+        process must not ask Twilio: Twilio was asked `at_most` times, the attempt has ended, or another process has the
+        attempt.
         """
         ours = and_(
             attempts.c.id == attempt_id, attempts.c.owner == owner, queries.IN_PROGRESS, attempts.c.requests < at_most
@@ -273,7 +275,7 @@ class DatabaseStore:
             return connection.execute(noting).rowcount == 1
 
     def requests(self, attempt_id: str) -> int:
-        """Returns how often Twilio may have been asked to make the call."""
+        """Returns the number of times that Twilio may have been asked to make the call."""
         with self._transaction(reads=True) as connection:
             return connection.execute(select(attempts.c.requests).where(attempts.c.id == attempt_id)).scalar() or 0
 
@@ -307,7 +309,7 @@ class DatabaseStore:
         until: datetime | None = None,
         owner: str | None = None,
     ) -> Contact | None:
-        """Sees `CampaignStore.withdraw`. With `owner`: only an attempt of this process."""
+        """Removes an attempt (see `CampaignStore.withdraw`). With `owner`, only removes an attempt of this process."""
         with self._transaction() as connection:
             found = queries.open_attempt(connection, attempt_id)
             if found is None or owner not in (None, found["owner"]):
@@ -356,16 +358,17 @@ class DatabaseStore:
             return [attempt_of(row) for row in connection.execute(wanted).mappings()]
 
     def orphans(self, now: datetime, owner: str) -> list[tuple[str, Attempt]]:
-        """Returns the attempts in progress whose process has lost its lease, and those of the process `owner`: (id of
-        the campaign, attempt)."""
+        """Returns the attempts in progress whose process has lost its lease, and the attempts in progress of the
+        process `owner`. Each entry is (id of the campaign, attempt).
+        """
         leases = select(processes.c.id).where(processes.c.expires_at > now, processes.c.id != owner)
         wanted = select(attempts).where(queries.IN_PROGRESS, attempts.c.owner.not_in(leases))
         with self._transaction(reads=True) as connection:
             return [(row["campaign"], attempt_of(row)) for row in connection.execute(wanted).mappings()]
 
     def take_over(self, attempt: Attempt, owner: str) -> bool:
-        """Makes the process `owner` the owner of an attempt in progress. False means that another process has taken the
-        attempt over, or the attempt has ended.
+        """Makes the process `owner` the owner of an attempt in progress. Returns False if another process has taken
+        over the attempt, or if the attempt has ended.
         """
         these = and_(attempts.c.id == attempt.id, attempts.c.owner == attempt.owner, queries.IN_PROGRESS)
         with self._transaction() as connection:

@@ -1,14 +1,14 @@
 """Makes the calls of all campaigns in the records, in each process of a server. `policy` decides which call is due, and
-this module carries it out.
+this module makes the call.
 
-Every process looks for due contacts, marks them as queued, and enqueues one attempt each. The process that gets the
-attempt from the queue decides about it in the records (`CampaignStore.begin`): that one transaction checks the limits,
-the hours and the do-not-call list, claims the number, and writes the attempt. After that the process asks Twilio for
-the call. So an attempt that is in the queue twice is made once.
+Every process searches for due contacts, marks them as queued, and puts one attempt for each contact into a queue. The
+process that gets the attempt from the queue calls `CampaignStore.begin`. This single transaction checks the limits, the
+hours and the do-not-call list, claims the number, and writes the attempt. After that the process asks Twilio for the
+call. Therefore an attempt that is in the queue twice is made only once.
 
-Each process holds a lease. If a process does not renew its lease, the other processes take its attempts over. They
-first search for the call at Twilio. A process that has lost its lease may not ask Twilio for calls. In the same way a
-process takes over an attempt of its own that it could not finish because of an error.
+Each process holds a lease. If a process does not renew its lease, the other processes take over its attempts, and first
+search for their calls at Twilio. A process that has lost its lease must not ask Twilio for calls. A process also takes
+over its own attempts that it could not finish because of an error.
 """
 
 from __future__ import annotations
@@ -48,39 +48,45 @@ _T = TypeVar("_T")
 TICK_S = 0.5
 _IDLE_S = 1.0
 LEASE_S = 20.0
-"""How long a process counts as alive after it renewed its lease."""
+"""The time in seconds for which a process counts as alive after it renewed its lease."""
 _RENEW_S = 4.0
 _SAFE_S = 3.0
-"""Twilio is not asked for a call in the last seconds of a lease."""
+"""The last seconds of a lease in which the process does not ask Twilio for a call."""
 _QUEUED_S = 60.0
-"""After this time a contact is enqueued again, if its attempt was lost in the queue."""
+"""The time in seconds after which a contact is queued again, if its attempt was lost in the queue."""
 _LONGEST_WAIT_S = 2.0
-"""The maximum time that an attempt waits in the process until the rate of its campaign (`per_second`) allows the
-call."""
+"""The maximum time in seconds for which an attempt waits in the process until the rate of its campaign (`per_second`)
+allows the call.
+"""
 _LOOK_AGAIN = timedelta(minutes=1)
 _CHECK_AGAIN = timedelta(minutes=5)
 _MAX_REQUESTS = 2
-"""Twilio is asked a second time only if a search found that it made no call."""
+"""The maximum number of requests to Twilio for one attempt. The second request is sent only if a search found that
+Twilio made no call.
+"""
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _TRY_AGAIN_S = 10.0
-"""After this time a process tries again to finish an attempt, if it could not because of an error."""
+"""The time in seconds after which a process tries again to finish an attempt that it could not finish because of an
+error.
+"""
 _MAX_ERRORS = 5
-"""After so many errors an attempt ends as failed."""
+"""The number of errors after which an attempt ends as failed."""
 
 
 class CampaignDialer:
-    """Makes the calls of the campaigns. An async context manager; `start` begins the work.
+    """Makes the calls of the campaigns. The object is an async context manager. `start` begins the work.
 
     Args:
         store: The store of the campaigns.
-        client: The records.
+        client: The client of the records.
         dialer: Places and follows the calls of this process.
         opt_outs: The do-not-call list.
-        speech: Returns the `Speech` of a campaign. Raises `CampaignError` if this process does not know the agent of
-            the campaign.
-        check: Returns the check before dialing of a campaign. None: the campaign has no check.
-        room: Returns how many more calls this process can take, if it makes the given number of attempts of campaigns.
-        sources: The wall clock and tokens.
+        speech: A function that returns the `Speech` of a campaign. Raises `CampaignError` if this process does not know
+            the agent of the campaign.
+        check: A function that returns the check before dialing of a campaign, or None if the campaign has no check.
+        room: A function that returns how many more calls this process can take. Its argument is the number of attempts
+            of campaigns in progress.
+        sources: The wall clock and random tokens.
     """
 
     def __init__(
@@ -141,25 +147,25 @@ class CampaignDialer:
             log.info("The lease of the dialer runs out by itself.")
 
     def start(self) -> None:
-        """Begins the work."""
+        """Starts to make calls."""
         self._loop_task = asyncio.create_task(self._run(), name="campaigns")
 
     def drain(self) -> None:
-        """Begins no further call."""
+        """Starts no further call."""
         self._draining = True
 
     def look_now(self) -> None:
-        """Looks for due contacts now, because a campaign has changed."""
+        """Searches for due contacts now, because a campaign has changed."""
         self._wake_up.set()
 
     @property
     def live(self) -> int:
-        """How many attempts this process makes now."""
+        """The number of attempts that are in progress in this process."""
         return len(self._live)
 
     @property
     def has_lease(self) -> bool:
-        """Whether the lease of this process lasts long enough to ask Twilio for a call."""
+        """Whether the remaining lease of this process is long enough to ask Twilio for a call."""
         return asyncio.get_running_loop().time() < self._lease_until - _SAFE_S
 
     # --- which attempts ----------------------------------------------------------------------------------------------
@@ -185,7 +191,9 @@ class CampaignDialer:
                 pass
 
     async def _renew(self) -> None:
-        """The lease counts from before the request, so this process never thinks longer than others that it has one."""
+        """Renews the lease of this process. The lease counts from the time before the request, so this process never
+        believes to have the lease when other processes consider the lease expired.
+        """
         began = asyncio.get_running_loop().time()
         if began < self._renew_at:
             return
@@ -194,7 +202,7 @@ class CampaignDialer:
         self._lease_until, self._renew_at = began + LEASE_S, began + _RENEW_S
 
     async def _take_over(self) -> None:
-        """Takes over the attempts of processes that have ended, and those that this process could not finish."""
+        """Takes over the attempts of processes that have ended, and the attempts that this process could not finish."""
         left = await self._ask(lambda store: store.orphans(self._sources.now(), self.owner))
         known = {attempt.id for _, attempt in left}
         self._unfinished = {each: at for each, at in self._unfinished.items() if each in known}
@@ -217,7 +225,7 @@ class CampaignDialer:
                 task.add_done_callback(self._adopting.discard)
 
     async def _plan(self, running: Sequence[Campaign]) -> None:
-        """Enqueues due contacts, as many as the limits allow."""
+        """Puts due contacts into the queue, up to the number that the limits allow."""
         if running:
             assert self.queue is not None
             await self.queue.open()
@@ -239,7 +247,7 @@ class CampaignDialer:
                 await self.queue.put(self._sources.token(12), id_, position)
 
     def _is_able(self, campaign: Campaign) -> bool:
-        """Returns whether this process knows the agent of the campaign."""
+        """Returns whether this process can load the agent of the campaign."""
         try:
             self._speech(campaign)
         except CampaignError as error:
@@ -253,7 +261,7 @@ class CampaignDialer:
     # --- one attempt -------------------------------------------------------------------------------------------------
 
     async def work(self, attempt_id: str, campaign_id: str, position: int) -> None:
-        """Makes an attempt from the queue, if it is still to be made."""
+        """Makes an attempt from the queue, if the attempt is still needed."""
         if attempt_id in self._live:
             return
         self._is_made(attempt_id)
@@ -266,8 +274,9 @@ class CampaignDialer:
             await self._begin(attempt_id, campaign_id, contact_id)
 
     async def _worked(self, attempt_id: str, work: Coroutine[Any, Any, None]) -> None:
-        """Awaits the work on an attempt. If an error ends the work, `_take_over` tries again, so that the attempt does
-        not stay open."""
+        """Awaits the work on an attempt. If an error ends the work, `_take_over` tries again, so the attempt does not
+        stay open.
+        """
         try:
             await work
         except CampaignError as error:
@@ -330,7 +339,7 @@ class CampaignDialer:
         await self._withdraw(campaign, attempt, done=None if wanted is None else DoneReason.UNWANTED, until=until)
 
     async def _place(self, campaign: Campaign, contact: Contact, attempt: Attempt) -> None:
-        """Asks Twilio for the call and follows it. Twilio is asked a second time only if it made no call."""
+        """Asks Twilio for the call and follows the call. Twilio is asked a second time only if Twilio made no call."""
         ended: Attempt | None = None
         while await self._persist(lambda store: store.requested(attempt.id, self.owner, at_most=_MAX_REQUESTS)):
             now = self._sources.now()
@@ -358,7 +367,7 @@ class CampaignDialer:
             await self._end(campaign, ended)
 
     async def _adopted(self, campaign: Campaign, attempt: Attempt) -> None:
-        """Finishes an attempt that a process has left. Its call is searched for before anything else."""
+        """Finishes an attempt whose process has ended. First searches for its call at Twilio."""
         contact = await self._persist(lambda store: store.contact(campaign.id, attempt.contact_id))
         if contact is None:  # the person was erased
             return
@@ -412,8 +421,8 @@ class CampaignDialer:
             self.on_change(campaign, None, contact)
 
     async def _is_allowed(self, campaign_id: str, contact: Contact) -> bool:
-        """Returns whether the call may still be made: the campaign runs, the time is within the calling hours, and the
-        person has not opted out.
+        """Returns whether the call may still be made: the campaign is running, the time is within the calling hours,
+        and the person has not opted out.
         """
         campaign = await self._persist(lambda store: store.campaign(campaign_id))
         if campaign is None or self._draining or not self.has_lease:
@@ -431,7 +440,7 @@ class CampaignDialer:
         return isinstance(action, Dial)
 
     async def _is_wanted(self, campaign: Campaign, contact: Contact) -> bool | None:
-        """None means that it is not known."""
+        """Returns whether the call is still wanted, or None if this is not known."""
         if (check := self._check(campaign)) is None:
             return True
         try:
@@ -445,11 +454,13 @@ class CampaignDialer:
     # --- the records -------------------------------------------------------------------------------------------------
 
     async def _ask(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """Raises `RecordsUnavailable`, `RecordRefused` and `CampaignError`."""
+        """Runs a query of the store. Raises `RecordsUnavailable`, `RecordRefused` and `CampaignError`."""
         return await self._client.ask(lambda _: query(self._store))
 
     async def _persist(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """Returns the same, and wait for the records while they cannot be used. An attempt must not be lost."""
+        """Runs a query of the store. Repeats the query until the records can be used, because an attempt must not be
+        lost.
+        """
         return await self._persist_any(lambda: self._ask(query))
 
     async def _persist_any(self, query: Callable[[], Awaitable[_T]]) -> _T:

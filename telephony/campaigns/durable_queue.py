@@ -1,10 +1,10 @@
-"""The durable queue of attempts, on DBOS Transact (https://docs.dbos.dev/python): an SQLite file, or PostgreSQL for
-several machines.
+"""The durable queue of attempts, on DBOS Transact (https://docs.dbos.dev/python). The queue is an SQLite file, or a
+PostgreSQL database for several machines.
 
 One workflow is one attempt. The workflow gets the id of the attempt, the id of the campaign, and the position of the
-contact in the list of contacts. It does not get the id of the contact, because that id may be a telephone number and
-DBOS stores the arguments of a workflow. The state of an attempt is in the records, so a workflow that runs twice
-changes nothing the second time. A workflow never sleeps: a contact that has to wait is enqueued when it is due.
+contact in the list of contacts. The workflow does not get the id of the contact, because that id may be a phone number
+and DBOS stores the arguments of a workflow. The state of an attempt is in the records, so a workflow that runs twice
+changes nothing the second time. A workflow never sleeps: a contact that must wait is queued when the contact is due.
 """
 
 from __future__ import annotations
@@ -31,16 +31,20 @@ __all__ = ["DirectQueue", "DurableQueue", "Queue", "Work"]
 log = logging.getLogger(__name__)
 
 Work = Callable[[str, str, int], Coroutine[Any, Any, None]]
-"""Makes an attempt: its id, the id of the campaign, and the position of the contact."""
+"""A function that makes an attempt. Its arguments are the id of the attempt, the id of the campaign, and the position
+of the contact.
+"""
 
 _NAME = "telephony"
 _QUEUE = "telephony-attempts"
 _WORKFLOW = "telephony.attempt"
 _SCHEMA = "telephony_dbos"
-"""The schema of DBOS in PostgreSQL."""
+"""The name of DBOS's schema in PostgreSQL."""
 _VERSION = "1"
-"""The application version for DBOS, the same in all releases: a release finishes the attempts of the one before.
-By default DBOS makes it from the source, and workflows of another version are never run again."""
+"""The application version for DBOS. The version is the same in all releases, so a new release finishes the attempts of
+the old release. By default DBOS computes the version from the source code, and never runs the workflows of another
+version again.
+"""
 _POLL_S = 0.25
 _KEPT_S = 7 * 86_400.0
 _MAX_DELETED = 10_000
@@ -48,18 +52,19 @@ _SUBSECONDS_SINCE = (3, 42)
 
 
 class Queue(Protocol):
-    """Makes attempts, in this process or in another one."""
+    """A queue of attempts. The attempts run in this process or in another process."""
 
     async def open(self) -> None:
-        """Begins to make attempts. A second call changes nothing."""
+        """Starts to run attempts. Idempotent."""
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
-        """Enqueues an attempt. An attempt that was enqueued before is not enqueued again."""
+        """Puts an attempt into the queue. An attempt that was queued before is not queued again."""
 
 
 class DirectQueue(TaskOwner):
-    """A queue without a database. Attempts run in this process, and stop when the process ends. An async context
-    manager."""
+    """A queue without a database. Attempts run in this process, and stop when the process ends. The object is an async
+    context manager.
+    """
 
     def __init__(self, work: Work) -> None:
         super().__init__()
@@ -158,7 +163,7 @@ class DurableQueue:
             raise
 
     def _close(self) -> None:
-        """Stop DBOS, and close the connections of an engine that is not its own."""
+        """Stops DBOS, and closes the connections of an engine that DBOS did not create."""
         from dbos import DBOS
 
         global _work
@@ -198,7 +203,7 @@ _workflows: list[Any] = []
 
 
 def _register() -> None:
-    """Registers the workflow, once in a process."""
+    """Registers the DBOS workflow, once in a process."""
     from dbos import DBOS
 
     if _workflows:
@@ -212,8 +217,8 @@ def _register() -> None:
 
 
 def _sqlite_engine(url: str) -> Engine:
-    """Returns the engine of DBOS, as DBOS makes it for SQLite, with the function that SQLite before 3.42 does not
-    have.
+    """Returns an SQLite engine for DBOS, like the engine that DBOS creates. The engine has the function `unixepoch`,
+    which SQLite before 3.42 does not have.
     """
     engine = create_engine(url)
 
@@ -231,8 +236,10 @@ def _sqlite_engine(url: str) -> Engine:
 
 
 def _close_connections(engine: Engine) -> None:
-    """Close the connections of an engine: idle connections now, and each other connection when its thread returns it.
-    DBOS leaves an engine that it did not make open, and does not wait for all of its threads."""
+    """Closes the connections of an engine: idle connections immediately, and each other connection when its thread
+    returns the connection. DBOS does not close an engine that it did not create, and does not wait for all of its
+    threads.
+    """
 
     @event.listens_for(engine, "checkin")
     def returned(_: Any, record: Any) -> None:

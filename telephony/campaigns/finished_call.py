@@ -1,4 +1,4 @@
-"""What is known from the call record about the attempt of a process that has ended. Pure."""
+"""Completes an attempt from the call record if the process of the attempt has ended. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["completed", "ended_elsewhere"]
 
 
 def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, now: datetime) -> Attempt:
-    """Returns the end of an attempt whose call is over in the records."""
+    """Returns the ended attempt of a call that is over in the records."""
     result = CallResult[Any](
         to=attempt.number,
         status=cast(Status, row.status),
@@ -36,7 +36,7 @@ def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, n
 
 
 def completed(ended: Attempt, row: CallRecord, config: CampaignConfig) -> Attempt:
-    """Returns the attempt, with the facts that the call record has and that the search at Twilio cannot find out."""
+    """Returns the attempt with the facts from the call record that a search at Twilio cannot find."""
     outcome = ended.outcome
     if outcome is Outcome.ABANDONED and row.answered_at is not None:  # the process ended in the conversation
         is_reached = row.result is not None and config.result is not None

@@ -1,4 +1,4 @@
-"""The forecast of a campaign: the first time at which each contact may be called. No call is made. Pure."""
+"""The forecast of a campaign: the first time at which each contact may be called. The forecast makes no calls. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def forecast(
     *,
     listed: Collection[str] = (),
 ) -> Iterator[dict[str, Any]]:
-    """A row for each contact: its state, and the first time at which it may be called, in UTC and in the callee's local
-    time. The pace of the campaign is not counted. `listed` means that further numbers of the do-not-call list.
+    """Yields a row for each contact: its state, and the first time at which the contact may be called, in UTC and in
+    the callee's local time. The call rate of the campaign is ignored. `listed` has further numbers of the do-not-call
+    list.
     """
     running = replace(campaign, status=CampaignStatus.RUNNING)
     for contact in contacts:

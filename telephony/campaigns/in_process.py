@@ -1,4 +1,4 @@
-"""Runs one campaign to its end in this process: on the records, or in memory where there are none."""
+"""Runs one campaign to its end in this process, with the state in the database or in memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ async def in_memory(
     agents: Mapping[str, AgentSource],
     sources: Sources,
 ) -> list[dict[str, Any]]:
-    """Runs a campaign whose state ends with this process. Returns a row for each contact. Raises `CampaignError`."""
+    """Runs a campaign whose state is in memory. Returns a row for each contact. Raises `CampaignError` if the calls
+    cannot be made.
+    """
     store = MemoryStore()
     store.add(campaign, contacts)
     speech, check = ServerSpeech(agents)(campaign), check_for(campaign)
@@ -41,7 +43,8 @@ async def in_memory(
 async def on_the_records(
     campaign: Campaign, contacts: Sequence[Contact], campaigns: Campaigns, sources: Sources
 ) -> list[dict[str, Any]]:
-    """Runs a campaign on the records, or goes on with the one of the same name. Returns a row for each contact.
+    """Runs a campaign whose state is in the records, or continues the campaign with the same name. Returns a row for
+    each contact.
 
     Raises:
         CampaignError: this process cannot make the calls, or the campaign is finished or was stopped.
@@ -56,7 +59,7 @@ async def on_the_records(
 
 
 async def until_over(campaigns: Campaigns, campaign_id: str, is_drained: Callable[[], bool] = lambda: False) -> None:
-    """Waits until the campaign is over or drained, and this process has no call in progress."""
+    """Waits until the campaign is over or drained and this process has no call in progress."""
     assert campaigns.dialer is not None
     while True:
         campaign = await campaigns.existing(campaign_id)

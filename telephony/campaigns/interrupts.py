@@ -1,5 +1,6 @@
 """Handles Ctrl-C for a campaign that runs in the terminal. After the first Ctrl-C no further call begins. The second
-Ctrl-C hangs up the live calls."""
+Ctrl-C hangs up the live calls.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def drained_by_ctrl_c(drain: Callable[[], None], hang_up: Callable[[], Awaitable[None]]) -> Iterator[None]:
-    """Calls `drain` at the first SIGINT, and `hang_up` at every later one. Works in virtual time, too. Outside of the
-    main thread it does nothing."""
+    """Calls `drain` at the first SIGINT, and `hang_up` at every later SIGINT. Also works in virtual time. Does nothing
+    outside of the main thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,6 @@
-"""The store of campaigns in memory, for rehearsals and for tests. It is the shortest `CampaignStore`."""
+"""The store of campaigns in memory, for rehearsals and for tests. This store is the shortest implementation of
+`CampaignStore`.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ class _Kept:
 
 
 class MemoryStore:
-    """Keeps campaigns in memory. Its methods do not block, and one thread at a time may call them."""
+    """Keeps campaigns in memory. The methods do not block. Only one thread at a time may call a method."""
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}

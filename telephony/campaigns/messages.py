@@ -25,7 +25,7 @@ def contact_done(
     campaign: Campaign, contact: Contact, attempts: Sequence[Attempt], now: datetime, *, shows_numbers: bool
 ) -> Message:
     """Returns the message about a contact for which no further attempt is made. The number is masked, unless
-    `shows_numbers` is set.
+    `shows_numbers` is True.
     """
     data = {"campaign": campaign.id, **result_row(contact, attempts)}
     if not shows_numbers:

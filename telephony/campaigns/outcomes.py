@@ -28,9 +28,9 @@ def outcome_of(
     callback_at: datetime | None,
     abandoned_after_s: float,
 ) -> Outcome:
-    """Returns how an attempt ended.
+    """Returns the outcome of an attempt.
 
-    `wants_result` means that the campaign asks for a structured result. `opted_out` means that the callee asked not to
+    `wants_result` is True if the campaign asks for a structured result. `opted_out` is True if the callee asked not to
     be called again. `callback_at` is the time that the callee named.
     """
     if opted_out:

@@ -1,8 +1,8 @@
-"""Decides what happens to a contact now. Pure. `runner` and the stores call `decide`, and carry out the action that it
-returns.
+"""Decides the next action for a contact. Pure. `runner` and the stores call `decide`, and execute the action that
+`decide` returns.
 
-The order of the rules: first whether the contact is done, then when the contact may be called, then whether the
-campaign may begin a call now.
+The rules are applied in this order: whether the contact is done, when the contact may be called, and whether the
+campaign may start a call now.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ __all__ = [
 
 DAY = timedelta(days=1)
 _LOOK_AGAIN = timedelta(seconds=30)
-"""A contact whose number is in another call is tried again after this time."""
+"""The time after which a contact is tried again, if its number is in another call."""
 
 
 class WaitReason(Enum):
-    """The reason why a contact waits."""
+    """The reasons why a contact waits."""
 
     CAMPAIGN_START = "campaign-start"
     WINDOW = "window"
-    """Quiet hours, the weekly windows or a holiday."""
+    """The quiet hours, the weekly windows or a holiday do not allow a call."""
     RETRY = "retry"
     CALLBACK = "callback"
     PER_NUMBER = "per-number"
@@ -54,7 +54,7 @@ class WaitReason(Enum):
 
 
 class HoldReason(Enum):
-    """The reason why the campaign begins no call now."""
+    """The reasons why the campaign starts no call now."""
 
     NOT_RUNNING = "not-running"
     AT_ONCE = "at-once"
@@ -67,12 +67,12 @@ class HoldReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Call the contact now."""
+    """The action: call the contact now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The contact waits until `until`, in UTC. Other contacts may be called."""
+    """The action: the contact waits until `until`, in UTC. Other contacts may be called."""
 
     until: datetime
     reason: WaitReason
@@ -80,14 +80,16 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """No further attempt is made for this contact."""
+    """The action: no further attempt is made for this contact."""
 
     reason: DoneReason
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The campaign begins no call before `until`. None means that until a call ends or the campaign is changed."""
+    """The action: the campaign starts no call before `until`. With None, the campaign starts no call until a call ends
+    or the campaign is changed.
+    """
 
     reason: HoldReason
     until: datetime | None = None
@@ -95,7 +97,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Pause the campaign."""
+    """The action: pause the campaign."""
 
     reason: PauseReason
 
@@ -113,8 +115,8 @@ def decide(
     person: PersonHistory,
     hours: CallingHours,
 ) -> Action:
-    """Decides what happens to this contact now. `attempts` are all earlier attempts for this contact, in any order.
-    None of the attempts is in progress. `hours` are the calling hours of this contact.
+    """Decides the next action for this contact. `attempts` has all earlier attempts for this contact, in any order. No
+    attempt may be in progress. `hours` are the calling hours of this contact.
     """
     return (
         _end_of(campaign, contact, attempts, now, person)
@@ -133,7 +135,7 @@ def settled(
     person: PersonHistory,
     hours: CallingHours,
 ) -> Contact:
-    """Returns the contact after an attempt has ended: done, or pending until the next attempt."""
+    """Returns the contact after an attempt has ended. The contact is done, or pending until the next attempt."""
     if (ended := _end_of(campaign, contact, attempts, now, person)) is not None:
         return done(contact, ended.reason)
     match _wait_of(campaign, contact, attempts, now, person, hours):
@@ -170,8 +172,9 @@ def calling_hours(contact: Contact, config: CampaignConfig, rules: DialingRules)
 def _end_of(
     campaign: Campaign, contact: Contact, attempts: Sequence[Attempt], now: datetime, person: PersonHistory
 ) -> Done | None:
-    """`Done`, if no further attempt follows. The outcome of the last attempt is looked at before the rules that forbid
-    a call."""
+    """Returns `Done` if no further attempt is made, or None. The outcome of the last attempt is checked before the
+    rules that forbid a call.
+    """
     attempts = _counted(contact, attempts)
     config, last = campaign.config, _last(attempts)
     if last is not None and (reason := _ended_by(last, attempts, config)) is not None:
@@ -188,7 +191,7 @@ def _end_of(
 
 
 def _ended_by(last: Attempt, attempts: Sequence[Attempt], config: CampaignConfig) -> DoneReason | None:
-    """Returns why no attempt follows after the last attempt. None means that another attempt follows."""
+    """Returns why no attempt is made after the last attempt, or None if another attempt is made."""
     outcome = last.outcome
     assert outcome is not None
     if outcome in FINAL:
@@ -219,7 +222,9 @@ def _wait_of(
     person: PersonHistory,
     hours: CallingHours,
 ) -> Wait | Done | None:
-    """Waits until every rule allows the call. The latest of the times counts, moved into the calling hours."""
+    """Returns how long the contact must wait until every rule allows the call, or None. The latest of the times is
+    used, moved into the calling hours.
+    """
     config = campaign.config
     times: list[tuple[datetime, WaitReason]] = []
     if config.starts_at is not None:
@@ -250,8 +255,8 @@ def _due_after(last: Attempt, config: CampaignConfig) -> tuple[datetime, WaitRea
 
 
 def _free_at(rate: Rate, started: Sequence[datetime], now: datetime) -> datetime:
-    """Returns the earliest time at which a further call keeps to the rate: when the oldest of the last `times` calls is
-    no longer within the period.
+    """Returns the earliest time at which the rate allows a further call: the time at which the oldest of the last
+    `times` calls is no longer within the period.
     """
     inside = sorted(at for at in started if at > now - rate.per)
     return now if len(inside) < rate.times else inside[-rate.times] + rate.per
@@ -295,7 +300,7 @@ def _hold_of(campaign: Campaign, standing: Standing, now: datetime) -> Hold | Pa
 
 
 def at_once_now(config: CampaignConfig, standing: Standing) -> int:
-    """Returns how many calls may be in progress at the same time. Each abandoned call of the last 24 hours lowers this
+    """Returns the maximum number of calls at the same time. Each abandoned call of the last 24 hours lowers this
     number. The minimum is 1.
     """
     left = 1 - standing.abandoned_in_day / config.max_abandoned_per_day
@@ -303,8 +308,8 @@ def at_once_now(config: CampaignConfig, standing: Standing) -> int:
 
 
 def _budget(config: CampaignConfig, standing: Standing) -> Hold | Pause | None:
-    """Returns whether the budget is used up. A call in progress counts with its maximum length, and with the average
-    price.
+    """Returns `Hold` or `Pause` if the budget is used up, or None. A call in progress counts with its maximum length,
+    and with the average price.
     """
     if config.max_minutes is not None:
         if standing.minutes >= config.max_minutes or (

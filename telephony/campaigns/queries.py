@@ -1,4 +1,4 @@
-"""The queries of the store of campaigns. Each runs in the transaction of its `connection`."""
+"""The SQL queries of the store of campaigns. Each query runs in the transaction of its `connection`."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ __all__ = [
 _TALKED = (Outcome.REACHED, Outcome.INCOMPLETE, Outcome.CALLBACK, Outcome.OPTED_OUT, Outcome.ABANDONED)
 IN_PROGRESS = attempts.c.outcome == literal_column("''")
 PENDING = contacts.c.state == literal_column("'pending'")
-"""The condition for pending contacts. It is a literal, because SQLite uses a partial index only for a query that
-contains the condition of the index."""
+"""The SQL condition for pending contacts. The condition is a literal, because SQLite uses a partial index only for a
+query that contains the condition of the index.
+"""
 
 
 def find(connection: Connection, campaign_id: str) -> Any:
@@ -48,7 +49,7 @@ def existing(connection: Connection, campaign_id: str) -> Any:
 
 
 def locked(connection: Connection, campaign_id: str) -> Any:
-    """Returns the row of a campaign, which other processes cannot change until the transaction ends."""
+    """Returns the row of a campaign. Other processes cannot change the row until the transaction ends."""
     locking = select(campaigns).where(campaigns.c.id == campaign_id).with_for_update()
     if (row := connection.execute(locking).mappings().first()) is None:
         raise CampaignError(f"There is no campaign {campaign_id}.")

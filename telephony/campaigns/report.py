@@ -1,4 +1,4 @@
-"""The results of a campaign: a row for each contact, and the funnel, as JSON values. Pure."""
+"""The results of a campaign as JSON values: a row for each contact, and the funnel. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ _PAGE = 1000
 _ROW = ("id", "number", "extension", "line", "state", "reason", "problem", "attempts", "outcome", "answered_by")
 CSV_COLUMNS = (*_ROW, "next_at", "message_left", "duration_s", "cost", "currency", "call_ids", "transcript")
 """The first columns of a CSV file. The columns of the results (`result.comes`) and of the contacts' data (`data.name`)
-follow."""
+follow after these columns.
+"""
 
 
 def result_rows(store: CampaignStore, campaign_id: str) -> Iterator[dict[str, Any]]:
-    """A row for each contact in the order of the file. Each member of a group has its own row."""
+    """Yields a row for each contact, in the order of the file. Each member of a group has its own row."""
     after = ""
     while page := store.contacts(campaign_id, limit=_PAGE, after=after):
         for contact in page:
@@ -37,7 +38,7 @@ def result_rows(store: CampaignStore, campaign_id: str) -> Iterator[dict[str, An
 
 
 def result_row(contact: Contact, attempts: Sequence[Attempt]) -> dict[str, Any]:
-    """Returns the row of a contact. `attempts` are in their order."""
+    """Returns the row of a contact. `attempts` must be in the order of time."""
     last = attempts[-1] if attempts else None
     costs = [each.cost for each in attempts if each.cost is not None]
     with_result = next((each for each in reversed(attempts) if each.result is not None), None)
@@ -119,8 +120,9 @@ def campaign_json(campaign: Campaign, funnel: Funnel) -> dict[str, Any]:
 
 
 def funnel_lines(funnel: Funnel) -> list[str]:
-    """Returns the funnel as lines of text: the number of contacts by state and reason, then the number of attempts by
-    outcome."""
+    """Returns the funnel as lines of text. The first lines have the number of contacts by state and reason. The other
+    lines have the number of attempts by outcome.
+    """
     lines = [f"{funnel.contacts} contacts"]
     lines += [f"  {count:6} {state.value}" for state, count in funnel.states.most_common() if state.value != "done"]
     lines += [f"  {count:6} {reason.value}" for reason, count in _by_count(funnel.reasons)]

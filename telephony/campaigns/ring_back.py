@@ -1,5 +1,6 @@
-"""Recognises contacts of campaigns that call our number. The agent gets the data of the contact, and the contact is not
-called again."""
+"""Recognises contacts of campaigns that call the application. The agent gets the data of the contact, and the contact
+is not called again.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ log = logging.getLogger(__name__)
 
 
 class RingBack(TaskOwner):
-    """Recognises the contacts that call. An async context manager. `ask` runs a query of the store of campaigns."""
+    """Recognises contacts that call the application. The object is an async context manager. `ask` runs a query of the
+    store of campaigns.
+    """
 
     def __init__(self, ask: Callable[[Callable[[CampaignStore], Any]], Awaitable[Any]], sources: Sources) -> None:
         super().__init__()
@@ -35,8 +38,9 @@ class RingBack(TaskOwner):
         self._sources = sources
 
     def source(self, source: AgentSource) -> AgentSource:
-        """A source of the same agents. If the caller is a contact, the instructions of the agent also have the data of
-        the contact."""
+        """Returns a source of the same agents. If the caller is a contact, the agent's instructions also contain the
+        data of the contact.
+        """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
             agent = source if isinstance(source, RealtimeAgent) else await user_code.call(source, info)
@@ -51,8 +55,9 @@ class RingBack(TaskOwner):
         return pick
 
     def started(self, call: Call) -> None:
-        """An inbound call has begun. If a contact calls, the contact is done, and `call.data` gets the contact's
-        data."""
+        """Handles the start of an inbound call. If the caller is a contact, the contact becomes done, and the contact's
+        data is added to `call.data`.
+        """
         if call.info.direction == "inbound":
             self.start_task(self._rang_back(call), name="ring-back")
 
@@ -82,8 +87,9 @@ class RingBack(TaskOwner):
         return found
 
     async def _tell(self, query: Callable[..., Any], otherwise: Any) -> Any:
-        """Runs a query. Returns `otherwise` while the records cannot be used: no contact is recognised, and the call
-        continues."""
+        """Runs a query. Returns `otherwise` if the records cannot be used. The contact is then not recognised, and the
+        call continues.
+        """
         try:
             return await self._ask(query)
         except (RecordsUnavailable, RecordRefused, CampaignError) as error:
@@ -92,7 +98,7 @@ class RingBack(TaskOwner):
 
 
 def _facts(found: list[tuple[Campaign, Contact]]) -> dict[str, Any]:
-    """Returns what the agent knows: the data of the first contact, and of further ones as a list."""
+    """Returns the data for the agent: the data of the first contact, and the data of further contacts as a list."""
     campaign, first = found[0]
     facts: dict[str, Any] = {"rings back after our call of the campaign": campaign.name or campaign.id, **first.data}
     if len(found) > 1:

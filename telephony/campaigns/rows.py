@@ -1,4 +1,4 @@
-"""Converts campaigns, contacts and attempts to rows of the database, and back. Pure."""
+"""Converts campaigns, contacts and attempts to rows of the database, and rows back to these objects. Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Runs one campaign in this process, with a store that does not block. `policy` decides what to do, and this module
-carries it out."""
+"""Runs one campaign in this process, with a store that does not block. `policy` decides the next action, and this
+module executes the action.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +29,16 @@ _LOOK_AGAIN = timedelta(minutes=1)
 _CHECK_AGAIN = timedelta(minutes=5)
 
 Check = Callable[[Contact], Awaitable[bool]]
-"""A function that says whether the call to a contact is still wanted. If the function raises an exception, the call is
-not made now, and the function is called again later."""
+"""A function that returns whether the call to a contact is still wanted. If the function raises an exception, the call
+is not made now, and the function is called again later.
+"""
 
 
 class CampaignRunner:
-    """Runs a campaign until every contact is done, or until it is paused or stopped. `on_change` is called after each
-    change of a contact. If no call is in progress, `when_idle` is called before each wait, with the time at which the
-    wait ends."""
+    """Runs a campaign until every contact is done, or until the campaign is paused or stopped. `on_change` is called
+    after each change of a contact. If no call is in progress, `when_idle` is called before each wait, with the time at
+    which the wait ends.
+    """
 
     def __init__(
         self,
@@ -82,12 +85,12 @@ class CampaignRunner:
         return self._campaign
 
     def drain(self) -> None:
-        """Begins no further call. `run` returns when the live calls are over."""
+        """Starts no further call. `run` returns when the live calls are over."""
         self._draining = True
         self._changed.set()
 
     async def hang_up(self) -> None:
-        """Begins no further call, and hangs up the live ones."""
+        """Starts no further call, and hangs up the live calls."""
         self.drain()
         await asyncio.gather(*(call.hang_up() for call in self._dialer.live))
 
@@ -100,7 +103,9 @@ class CampaignRunner:
         return campaign
 
     def _begin_due(self, now: datetime, group: asyncio.TaskGroup) -> Hold | None:
-        """Begins attempts until no contact is due or the campaign holds."""
+        """Starts attempts until no contact is due or the campaign must not start a call. In the second case returns the
+        reason.
+        """
         rules = self._dialer.rules
         while due := self._store.due(self._id, now, _BATCH):
             for contact in due:
@@ -116,7 +121,9 @@ class CampaignRunner:
         return None
 
     def _wake_at(self, held: Hold | None) -> datetime | None:
-        """Returns when to look again. None means when an attempt ends."""
+        """Returns the time of the next check for due contacts. Returns None if the next check follows the end of an
+        attempt.
+        """
         if held is None:
             return self._store.next_due(self._id)
         return held.until or (None if self._live else self._sources.now() + _LOOK_AGAIN)
@@ -170,7 +177,7 @@ class CampaignRunner:
         await call.finished()
 
     async def _is_wanted(self, contact: Contact) -> bool | None:
-        """None means that it is not known."""
+        """Returns whether the call is still wanted, or None if this is not known."""
         if self._check is None:
             return True
         try:

@@ -1,5 +1,4 @@
-"""The campaigns of one server: the store of campaigns, the dialer, and the agents and checks of the application for
-both."""
+"""The campaigns of one server: the store of campaigns and the dialer, with the agents and checks of the application."""
 
 from __future__ import annotations
 
@@ -51,7 +50,7 @@ class Campaigns:
         return await self.client.ask(lambda _: query(self.store))
 
     async def existing(self, campaign_id: str) -> Campaign:
-        """Raises `CampaignError` if there is no such campaign."""
+        """Returns the campaign. Raises `CampaignError` if there is no such campaign."""
         campaign = await self.ask(lambda store: store.campaign(campaign_id))
         if campaign is None:
             raise CampaignError(f"There is no campaign {campaign_id}.")
@@ -63,7 +62,7 @@ class Campaigns:
         check_for(campaign)
 
     async def run(self, campaign_id: str, now: datetime) -> Campaign:
-        """Begins a campaign, or goes on after a pause. Raises `CampaignError`."""
+        """Starts a campaign, or continues a paused campaign. Raises `CampaignError` if this is not possible."""
         campaign = await self.existing(campaign_id)
         self.check(campaign)
         if campaign.status is CampaignStatus.FINISHED:
@@ -75,19 +74,21 @@ class Campaigns:
         return campaign
 
     async def pause(self, campaign_id: str, now: datetime) -> Campaign:
-        """Begins no further call of a campaign, in any process. Raises `CampaignError`."""
+        """Pauses a campaign, so no process starts a further call. Raises `CampaignError` if this is not possible."""
         if (await self.existing(campaign_id)).status is CampaignStatus.FINISHED:
             raise CampaignError(f"The campaign {campaign_id} is finished.")
         paused, reason = CampaignStatus.PAUSED, PauseReason.USER
         return await self.ask(lambda store: store.set_status(campaign_id, paused, now, reason=reason))
 
     async def stop(self, campaign_id: str, now: datetime) -> Campaign:
-        """Ends a campaign. Calls in progress go on. Raises `CampaignError`."""
+        """Ends a campaign. Calls in progress continue. Raises `CampaignError` if this is not possible."""
         await self.existing(campaign_id)
         return await self.ask(lambda store: store.set_status(campaign_id, CampaignStatus.STOPPED, now))
 
     async def retry(self, campaign_id: str, reasons: Sequence[str], now: datetime) -> int:
-        """Calls contacts again that are done with one of these reasons. Raises `CampaignError` and `ValueError`."""
+        """Makes contacts pending again that are done with one of these reasons. Raises `CampaignError`, or `ValueError`
+        for an unknown reason.
+        """
         await self.existing(campaign_id)
         wanted = [DoneReason(reason) for reason in reasons]
         count = await self.ask(lambda store: store.retry(campaign_id, wanted, now))
@@ -96,7 +97,9 @@ class Campaigns:
         return count
 
     async def shown(self, campaign_id: str) -> dict[str, Any]:
-        """Returns the status and the counts, as JSON values. Raises `CampaignError`."""
+        """Returns the status and the counts of a campaign as JSON values. Raises `CampaignError` if there is no such
+        campaign.
+        """
         campaign = await self.existing(campaign_id)
         funnel, next_at = await self.ask(lambda store: (store.funnel(campaign_id), store.next_due(campaign_id)))
         return {**campaign_json(campaign, funnel), "next_at": None if next_at is None else next_at.isoformat()}
@@ -104,7 +107,9 @@ class Campaigns:
     async def page(
         self, campaign_id: str, *, limit: int, after: str = "", state: str = "", search: str = ""
     ) -> list[dict[str, Any]]:
-        """Contacts in the order of the file, with their attempts. Raises `CampaignError` and `ValueError`."""
+        """Returns contacts with their attempts, in the order of the file. Raises `CampaignError`, or `ValueError` for
+        an unknown state.
+        """
         only = ContactState(state) if state else None
 
         def read(store: DatabaseStore) -> list[dict[str, Any]]:
@@ -116,16 +121,16 @@ class Campaigns:
 
 
 class ServerSpeech:
-    """Finds the agent of a campaign of the server: one of `agents` by its name (`create_app(outgoing=...)`), or else
-    the server's own agent. A campaign may name a result and a check only of a module that the server has imported
-    itself."""
+    """Finds the agent of a campaign: an agent of `agents` by its name (`create_app(outgoing=...)`), or the server's own
+    agent. The result type and the check of a campaign must be in modules that the server has already imported.
+    """
 
     def __init__(self, agents: Mapping[str, AgentSource]) -> None:
         self._agents = agents
         self._results: dict[str, Any] = {}
 
     def __call__(self, campaign: Campaign) -> Speech:
-        """Raises `CampaignError`."""
+        """Returns the `Speech` of the campaign. Raises `CampaignError` if the server does not have the agent."""
         config = campaign.config
         if config.agent and config.agent not in self._agents:
             known = ", ".join(sorted(self._agents)) or "none"
@@ -149,7 +154,9 @@ class ServerSpeech:
 
 
 def imported(name: str) -> Any:
-    """Returns the attribute `module:attribute` of a module that is imported already. Raises `CampaignError`."""
+    """Returns the attribute `module:attribute` of a module that is already imported. Raises `CampaignError` if there is
+    no such attribute.
+    """
     module, _, attribute = name.partition(":")
     found = getattr(sys.modules.get(module), attribute, None) if attribute else None
     if found is None:
@@ -164,7 +171,7 @@ def campaigns_of(
     *,
     is_simulation: bool = False,
 ) -> Campaigns | None:
-    """Returns the campaigns in the records of a server. None means that its records are in memory."""
+    """Returns the campaigns in the records of a server, or None if the records are in memory."""
     if not isinstance(client.database, DatabaseRecords):
         return None
     store = DatabaseStore(
@@ -178,7 +185,7 @@ def campaigns_of(
 
 
 def check_for(campaign: Campaign) -> Check | None:
-    """Returns the check before dialing of a campaign. Raises `CampaignError`."""
+    """Returns the check before dialing of a campaign, or None. Raises `CampaignError` if the check cannot be loaded."""
     return check_of(campaign.config.check, imported)
 
 
@@ -192,8 +199,9 @@ def campaign_dialer_of(
     executor: str,
     sources: Sources,
 ) -> tuple[CampaignDialer, DurableQueue] | None:
-    """Returns the dialer and the queue that make the calls of the campaigns in this process. Enter the queue first,
-    then the dialer, then `dialer`. After that start the dialer. None means that DBOS is not installed.
+    """Returns the dialer and the queue that make the calls of the campaigns in this process, or None if DBOS is not
+    installed. The contexts must be entered in this order: the queue, the campaign dialer, `dialer`. After that the
+    campaign dialer must be started.
     """
     campaign_dialer = CampaignDialer(
         campaigns.store,
@@ -214,8 +222,8 @@ def campaign_dialer_of(
 
 
 def engine_url(settings: Settings) -> str:
-    """Returns the URL of the database of DBOS: the database of the records if that is PostgreSQL, else an SQLite file
-    beside the file of the records.
+    """Returns the URL of DBOS's database: the database of the records if that is PostgreSQL, otherwise an SQLite file
+    next to the file of the records.
     """
     url = settings.records_url
     assert url is not None

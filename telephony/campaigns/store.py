@@ -1,8 +1,8 @@
-"""The interface of the stores of campaigns. `database_store` keeps campaigns in the records. `memory_store` keeps them
-in memory, for rehearsals and single programs.
+"""The interface of the stores of campaigns. `database_store` keeps campaigns in the records. `memory_store` keeps
+campaigns in memory, for rehearsals and single programs.
 
-Each method is one transaction that all processes see. A method may block, so call it in a worker thread. `now` is in
-UTC.
+Each method is one transaction that all processes see. A method may block, so it must be called in a worker thread.
+`now` is in UTC.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["CampaignStore", "Funnel"]
 
 @dataclass(slots=True)
 class Funnel:
-    """The counts of a campaign."""
+    """The counts of a campaign by state, reason and outcome."""
 
     contacts: int = 0
     states: Counter[ContactState] = field(default_factory=Counter)
     reasons: Counter[DoneReason] = field(default_factory=Counter)
-    """The number of contacts that are done, by the reason."""
+    """The number of done contacts by reason."""
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    """The number of attempts that ended, by the outcome."""
+    """The number of ended attempts by outcome."""
     attempts: int = 0
     answered: int = 0
     """The number of attempts that a person answered."""
@@ -40,11 +40,12 @@ class Funnel:
 
 
 class CampaignStore(Protocol):
-    """Campaigns, their contacts and attempts. A method raises `CampaignError` if there is no campaign, contact or
-    attempt with the given id."""
+    """A store of campaigns with their contacts and attempts. A method raises `CampaignError` if there is no campaign,
+    contact or attempt with the given id.
+    """
 
     def add(self, campaign: Campaign, contacts: Sequence[Contact]) -> None:
-        """Adds a campaign with its contacts. Raises `CampaignError` if the id is taken."""
+        """Adds a campaign with its contacts. Raises `CampaignError` if the id already exists."""
 
     def campaign(self, campaign_id: str) -> Campaign | None: ...
 
@@ -54,48 +55,52 @@ class CampaignStore(Protocol):
     def set_status(
         self, campaign_id: str, status: CampaignStatus, now: datetime, *, reason: PauseReason | None = None
     ) -> Campaign:
-        """Changes the status. `reason` is for `PAUSED`. `RUNNING` sets `resumed_at`. `STOPPED` ends the pending
-        contacts. Raises `CampaignError` if the campaign is stopped already, or finished and not to be run again."""
+        """Changes the status of a campaign. `reason` is for `PAUSED`. `RUNNING` sets `resumed_at`. `STOPPED` ends the
+        pending contacts. Raises `CampaignError` if the campaign is already stopped, or if the campaign is finished and
+        must not run again.
+        """
 
     def due(self, campaign_id: str, now: datetime, limit: int) -> list[Contact]:
-        """Pending contacts whose `next_at` is None or has come, the earliest first, then in the order of the file."""
+        """Returns the pending contacts whose `next_at` is None or has passed. The contacts are sorted by `next_at` and
+        then by their order in the file.
+        """
 
     def next_due(self, campaign_id: str) -> datetime | None:
-        """Returns the earliest `next_at` of the pending contacts. None means that no contact is pending with a time."""
+        """Returns the earliest `next_at` of the pending contacts, or None if no pending contact has a time."""
 
     def begin(
         self, campaign_id: str, contact_id: str, now: datetime, *, attempt_id: str, owner: str, rules: DialingRules
     ) -> Attempt | Action:
-        """Decides about a pending contact, and does what `policy.decide` returns.
+        """Decides the next action for a pending contact, and executes the action that `policy.decide` returns.
 
-        `Dial`: the attempt is stored, the contact is `CALLING`, its number is in a call; returns the attempt. `Wait`
-        and `Done` change the contact, `Pause` the campaign, `Hold` nothing. A contact that is not pending or not due
-        gives `Hold(NOT_RUNNING)`: another process has it.
+        For `Dial`, stores the attempt, sets the contact to `CALLING`, marks its number as in a call, and returns the
+        attempt. `Wait` and `Done` change the contact, `Pause` changes the campaign, and `Hold` changes nothing. If the
+        contact is not pending or not due, returns `Hold(NOT_RUNNING)`, because another process has the contact.
         """
 
     def placed(self, attempt_id: str, sid: str) -> None:
-        """Notes Twilio's `CallSid` of an attempt that is in progress."""
+        """Stores Twilio's `CallSid` of an attempt in progress."""
 
     def end(self, ended: Attempt, now: datetime, *, rules: DialingRules) -> Contact | None:
-        """Stores the end of an attempt, and what follows for its contact (`policy.settled`). None means that it had
-        ended already, and nothing was changed. The outcome `OPTED_OUT` puts the number on the do-not-call list of the
-        store.
+        """Stores the end of an attempt, and the new state of its contact (`policy.settled`). Returns the contact.
+        Returns None and changes nothing if the attempt had already ended. The outcome `OPTED_OUT` adds the number to
+        the do-not-call list of the store.
         """
 
     def withdraw(
         self, attempt_id: str, *, done: DoneReason | None = None, until: datetime | None = None
     ) -> Contact | None:
-        """Removes an attempt for which no call was made. The contact is done, or pending until `until` (None: at once).
-        None means that the attempt is not in progress.
+        """Removes an attempt for which no call was made. The contact becomes done, or pending until `until`. With
+        `until` None, the contact may be called immediately. Returns None if the attempt is not in progress.
         """
 
     def rang_back(self, inbound: Attempt, campaign_id: str) -> Contact | None:
-        """Stores an inbound call from a contact, with the outcome `RANG_BACK`. A pending contact is done. None means
-        that this call is stored already.
+        """Stores an inbound call from a contact, with the outcome `RANG_BACK`. A pending contact becomes done. Returns
+        None if this call is already stored.
         """
 
     def open_attempts(self, campaign_id: str | None = None) -> list[Attempt]:
-        """Attempts in progress: of one campaign, or of all."""
+        """Returns the attempts in progress of one campaign or of all campaigns."""
 
     def contact(self, campaign_id: str, contact_id: str) -> Contact | None: ...
 
@@ -108,11 +113,14 @@ class CampaignStore(Protocol):
         state: ContactState | None = None,
         search: str = "",
     ) -> list[Contact]:
-        """Contacts in the order of the file, after the contact with the id `after`. `search` is a part of the id or of
-        the number."""
+        """Returns contacts in the order of the file, after the contact with the id `after`. `search` is a part of the
+        id or of the number.
+        """
 
     def contacts_of(self, number: str) -> list[tuple[Campaign, Contact]]:
-        """Returns the contacts with this number that are pending or in a call, in campaigns that run or are paused."""
+        """Returns the contacts with this number that are pending or in a call, from campaigns that are running or
+        paused.
+        """
 
     def attempts(self, campaign_id: str, contact_id: str) -> list[Attempt]:
         """Returns the attempts for a contact, the oldest first."""
@@ -123,5 +131,5 @@ class CampaignStore(Protocol):
 
     def retry(self, campaign_id: str, reasons: Sequence[DoneReason], now: datetime) -> int:
         """Sets contacts that are done with one of these reasons back to pending, with `retried_at`. A contact that
-        opted out stays done. Returns the number of contacts that were set back.
+        opted out stays done. Returns the number of changed contacts.
         """

@@ -1,4 +1,4 @@
-"""The check before dialing. A function of the user or a URL says whether the call is still wanted."""
+"""The check before dialing. A function of the user, or a URL, returns whether the call is still wanted."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def is_url(check: str) -> bool:
 
 
 def check_of(check: str | None, load: Callable[[str], Any]) -> Check | None:
-    """Returns the check of a campaign. Returns None if the campaign has no check.
+    """Returns the check of a campaign, or None if the campaign has no check.
 
-    `check` is a URL, or `module:function`, which `load` returns. A URL gets a POST with the contact as JSON (`id`,
-    `number`, `data`), and answers `{"wanted": true}` or `{"wanted": false}`. A function gets the `Contact` and returns
-    a bool; it may be a coroutine function. After any other answer the call is not made now, and the check is repeated
-    later.
+    `check` is a URL, or a name `module:function` that `load` can load. A URL gets a POST request with the contact as
+    JSON (`id`, `number`, `data`), and must answer `{"wanted": true}` or `{"wanted": false}`. A function gets the
+    `Contact` and returns a bool. The function may be a coroutine function. After any other answer the call is not made
+    now, and the check is repeated later.
 
     Raises:
         CampaignError: the URL is not allowed, or the name is not the name of a function.

@@ -1,7 +1,7 @@
 """Computes when a callee may be called, from weekly windows, quiet hours and holidays in the callee's local time. Pure.
 
-Holidays come from the package `holidays`, by the country of the number. A country that the package does not know has no
-holidays here.
+Holidays come from the package `holidays`, by the country of the number. A country that the package does not contain has
+no holidays.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["CallingHours", "Window", "is_holiday"]
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WRITTEN = re.compile(r"(?:([a-z,\- ]+?)\s+)?(\d{1,2}(?::\d{2})?)\s*-\s*(\d{1,2}(?::\d{2})?)", re.IGNORECASE)
 _SEARCH_DAYS = 400
-"""If no window opens within this number of days, the callee is never called."""
+"""The number of days in which an open window is searched. If no window is found, the callee is never called."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A weekly window. `days` means that 0 is Monday. `until` 00:00 is midnight at the end of the day."""
+    """A weekly window. In `days`, 0 is Monday. `until` 00:00 is midnight at the end of the day."""
 
     days: frozenset[int]
     start: time
@@ -37,7 +37,8 @@ class Window:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parses a window such as `mon-fri 09:00-18:00`, `sat,sun 10-16`, or `09:00-18:00` for every day. Raises
-        `ValueError`."""
+        `ValueError` for any other text.
+        """
         found = _WRITTEN.fullmatch(text.strip())
         if found is None:
             raise ValueError(f"{text!r} is not a window: write mon-fri 09:00-18:00")
@@ -102,12 +103,12 @@ def is_holiday(day: date, country: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CallingHours:
-    """When one callee may be called.
+    """The hours in which one callee may be called.
 
     `zones` are the time zones in which the callee may be. A call is allowed only if it is allowed in each of these
-    zones, and never if `zones` is empty. `quiet_from` and `quiet_until` are as in `DialingRules`: if they are equal,
-    there are no quiet hours. `country`: no call on public holidays of this country. An empty value means that calls are
-    allowed on holidays.
+    zones. If `zones` is empty, no call is allowed. `quiet_from` and `quiet_until` are as in `DialingRules`: if they are
+    equal, there are no quiet hours. `country` is the country whose public holidays allow no call. If `country` is
+    empty, calls are allowed on holidays.
     """
 
     zones: tuple[str, ...]
@@ -120,8 +121,8 @@ class CallingHours:
         return bool(self.zones) and all(self._is_open_in(now.astimezone(ZoneInfo(zone))) for zone in self.zones)
 
     def next_open(self, now: datetime) -> datetime | None:
-        """Returns the first time from `now` on at which the callee may be called, in UTC. None means that there is no
-        such time within 400 days.
+        """Returns the first time from `now` on at which the callee may be called, in UTC, or None if there is no such
+        time within 400 days.
         """
         if not self.zones:
             return None
@@ -151,7 +152,7 @@ class CallingHours:
         return at >= start or at < until
 
     def _next_edge(self, at: datetime, zone: ZoneInfo) -> datetime:
-        """Returns the next time after `at` at which the answer may change in this zone."""
+        """Returns the next time after `at` at which a call may become allowed or forbidden in this zone."""
         local = at.astimezone(zone)
         edges = {time(0), self.quiet_from, self.quiet_until, *(window.start for window in self.windows)}
         for days in (0, 1):
@@ -163,6 +164,8 @@ class CallingHours:
 
 
 def _instants(day: date, at: time, zone: ZoneInfo) -> set[datetime]:
-    """This local time in UTC: two instants, if the clock is set back over it."""
+    """Returns this local time in UTC. Returns two times if the local time occurs twice, because the clock is set
+    back.
+    """
     local = datetime.combine(day, at, zone)
     return {local.replace(fold=fold).astimezone(UTC) for fold in (0, 1)}

@@ -99,8 +99,9 @@ async def change_campaign(request: Request) -> Response:
 
 
 async def _admitted(request: Request, scope: Scope) -> PhoneServer:
-    """The phone server, if the client has this scope for all numbers. A client that is limited to some numbers is
-    refused, because a campaign calls many numbers. Raises `AccessRefused`."""
+    """Returns the phone server, if the client has this scope for all numbers. A client that is limited to some numbers
+    is refused, because a campaign calls many numbers. Raises `AccessRefused`.
+    """
     console = console_of(request)
     grant = await console.access.admit(request, scope)
     grant.demand_all_numbers()

@@ -37,7 +37,9 @@ class Console:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve the console in this block. On exit its background work is cancelled, and prepared files are deleted."""
+        """Serves the console in this block. On exit its background work is cancelled, and prepared files are
+        deleted.
+        """
         async with self.recordings:
             try:
                 yield
@@ -46,7 +48,7 @@ class Console:
 
 
 def console_of(connection: HTTPConnection) -> Console:
-    """The console of the application of this connection.
+    """Returns the console of the application of this connection.
 
     Raises:
         NotStarted: the application's lifespan was not run.

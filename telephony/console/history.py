@@ -234,7 +234,9 @@ async def test(request: Request) -> Response:
 
 
 async def _found(request: Request, scope: Scope) -> tuple[CallRecord | None, LiveRow | None, Grant]:
-    """The record of the call, and its row while it is live here. Raises `AccessRefused` (404 if there is neither)."""
+    """Returns the record of the call, and its row while it is live here. Raises `AccessRefused` (404 if there is
+    neither).
+    """
     console, sid = console_of(request), request.path_params["sid"]
     await console.access.admit(request, scope)  # before anything says whether the call exists
     row = await console.phone.call_records.client.call(sid)

@@ -47,8 +47,9 @@ def routes() -> list[BaseRoute]:
 
 
 async def live(request: Request) -> Response:
-    """The live calls of all processes as server-sent events. The first event has all calls. Later events have the calls
-    that changed."""
+    """Returns the live calls of all processes as server-sent events. The first event has all calls. Later events have
+    the calls that changed.
+    """
     console = console_of(request)
     grant = await console.access.admit(request, Scope.VIEW)
     if console.board.full:

@@ -42,7 +42,7 @@ async def ways(request: Request) -> Response:
 
 
 async def log_in(request: Request) -> Response:
-    """Begin a session. 204 with the cookie, 401, or 429 after too many attempts."""
+    """Begins a session. 204 with the cookie, 401, or 429 after too many attempts."""
     console = console_of(request)
     console.access.demand_own_page(request, Credential.THIS_MACHINE)
     given = text_of(await json_of(request), "token", max_chars=1000)
@@ -53,7 +53,7 @@ async def log_in(request: Request) -> Response:
 
 
 async def log_out(request: Request) -> Response:
-    """End the session of the cookie."""
+    """Ends the session of the cookie."""
     console = console_of(request)
     grant = await console.access.identify(request)
     if grant.credential is Credential.COOKIE:
@@ -64,7 +64,7 @@ async def log_out(request: Request) -> Response:
 
 
 async def me(request: Request) -> Response:
-    """The name and the scopes of this client, and the header that its requests need."""
+    """Returns the name and the scopes of this client, and the header that its requests need."""
     grant = await console_of(request).access.identify(request)
     return JSONResponse(
         {
@@ -79,7 +79,9 @@ async def me(request: Request) -> Response:
 
 
 async def audit(request: Request) -> Response:
-    """The newest entries of the audit: `{"entries": [...], "next": id}`. It needs the scope `view` for all numbers."""
+    """Returns the newest entries of the audit: `{"entries": [...], "next": id}`. It needs the scope `view` for all
+    numbers.
+    """
     console = console_of(request)
     grant = await console.access.admit(request, Scope.VIEW)
     grant.demand_all_numbers()

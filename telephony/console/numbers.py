@@ -26,7 +26,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def list_numbers(request: Request) -> Response:
-    """The configured numbers: `{"numbers": [...], "models": {...}, "file": path, "problems": [...]}`."""
+    """Returns the configured numbers: `{"numbers": [...], "models": {...}, "file": path, "problems": [...]}`."""
     console = console_of(request)
     phone = console.phone
     grant = await console.access.admit(request, Scope.VIEW)

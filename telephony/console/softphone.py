@@ -48,7 +48,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def about(request: Request) -> Response:
-    """The agents, the model and the addresses, for the page."""
+    """Returns the agents, the model and the addresses, for the page."""
     console = console_of(request)
     phone = console.phone
     await console.access.admit(request, Scope.VIEW)
@@ -112,7 +112,7 @@ async def media_stream(websocket: WebSocket) -> None:
 
 
 async def feed(request: Request) -> Response:
-    """The journal of the call with this CallSid as server-sent events, also before the call starts."""
+    """Returns the journal of the call with this CallSid as server-sent events, also before the call starts."""
     console = console_of(request)
     call = console.phone.registry.call(request.path_params["call_sid"])
     await console.access.admit(request, Scope.VIEW, number=None if call is None else call.called)

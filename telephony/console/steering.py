@@ -53,7 +53,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def hang_up(request: Request) -> Response:
-    """End the call. If the process of the call does not answer, Twilio is asked to end the call."""
+    """Ends the call. If the process of the call does not answer, Twilio is asked to end the call."""
     console = console_of(request)
     try:
         call, grant = await live_call(request, Scope.CONTROL)
@@ -66,7 +66,7 @@ async def hang_up(request: Request) -> Response:
 
 
 async def _hang_up_at_twilio(request: Request) -> Response:
-    """Ask Twilio to end a call whose process has ended."""
+    """Asks Twilio to end a call whose process has ended."""
     console, sid = console_of(request), str(request.path_params["sid"])
     phone = console.phone
     row = await phone.call_records.client.call(sid)

@@ -60,7 +60,7 @@ _seats: dict[Call, _Seat] = {}
 
 
 async def take_over(websocket: WebSocket) -> None:
-    """Speak in place of the agent until `hand-back`."""
+    """Speaks in place of the agent until `hand-back`."""
     console = console_of(websocket)
     call, grant = await live_call(websocket, Scope.CONTROL)
     await console.access.record(grant, Action.TAKE_OVER, call=call.sid)

@@ -55,8 +55,9 @@ def check(criterion: Criterion, evidence: Evidence) -> Ruling:
 
 
 def ruling_of_unmade(evidence: Evidence) -> Ruling | None:
-    """The decision about each criterion of a call that could not be made; None: the call was made. The call meets no
-    criterion, unless its simulated caller failed: then nothing is known."""
+    """Returns the decision about each criterion of a call that could not be made; None means that the call was made.
+    The call meets no criterion, unless its simulated caller failed: then nothing is known.
+    """
     if not evidence.error:
         return None
     return Ruling(Outcome.UNKNOWN if evidence.is_callers_error else Outcome.FAILED, evidence.error)

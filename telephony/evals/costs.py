@@ -54,7 +54,7 @@ def expected_cost(
 
 
 def actual_cost(calls: Sequence[CallResult], judged: Spent, model: str, chat: ChatSettings) -> str:
-    """The cost of these calls, as a sentence. `judged`: what the judge used."""
+    """Returns the cost of these calls, as a sentence. `judged` is what the judge used."""
     parts = []
     if model == LIVE:
         costs = [call.evidence.measures.get("cost_usd") for call in calls]

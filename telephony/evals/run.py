@@ -178,8 +178,9 @@ def _run(job: _Job) -> CallResult:
 
 
 def _unmade(error: BaseException) -> Evidence:
-    """The evidence of a call that could not be made. An `EvalError` comes from the caller, such as a text model that
-    does not answer, and says nothing about the agent."""
+    """Returns the evidence of a call that could not be made. An `EvalError` comes from the caller, such as a text model
+    that does not answer, and says nothing about the agent.
+    """
     said = str(error) if isinstance(error, TelephonyError) else f"{type(error).__name__}: {error}"
     return Evidence(error=" ".join(said.split()), is_callers_error=isinstance(error, EvalError))
 

@@ -49,8 +49,9 @@ class Chat(Protocol):
 
 
 class _NoAnswer(Exception):
-    """A request without a usable answer. `again_after_s`: the same request may succeed after this time; None: it fails
-    each time."""
+    """A request without a usable answer. `again_after_s` means that the same request may succeed after this time; None
+    means that it fails each time.
+    """
 
     def __init__(self, why: str, again_after_s: float | None = None) -> None:
         super().__init__(" ".join(why.split()).rstrip("."))
@@ -162,7 +163,7 @@ class HttpChat:
 
 
 def _content_of(document: Any) -> str:
-    """The text of an answer. Raises `_NoAnswer`."""
+    """Returns the text of an answer. Raises `_NoAnswer`."""
     choices = document.get("choices") if isinstance(document, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     content = object_at(first, "message").get("content")
@@ -174,7 +175,9 @@ def _content_of(document: Any) -> str:
 
 
 def _object_in(text: str) -> Mapping[str, Any]:
-    """The JSON object in a text. Models without JSON mode put words or a fence around it. Raises `_NoAnswer`."""
+    """Returns the JSON object in a text. Models without JSON mode put words or a fence around it. Raises
+    `_NoAnswer`.
+    """
     words = text.rpartition("</think>")[2]
     start = words.find("{")
     try:
@@ -187,8 +190,10 @@ def _object_in(text: str) -> Mapping[str, Any]:
 
 
 def _seconds(retry_after: str) -> float:
-    """The seconds of a header `Retry-After`; 0 if it has none (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3).
-    A date is read as no time: the servers of this API send seconds."""
+    """Returns the seconds of a header `Retry-After`; 0 if it has none
+    (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3). A date is read as no time: the servers of this API send
+    seconds.
+    """
     try:
         seconds = float(retry_after)
     except ValueError:

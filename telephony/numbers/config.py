@@ -115,9 +115,10 @@ class Step(Part):
 
 
 class Limits(Part):
-    """The limits of one number or pattern, for all processes that share the records together. 0: there is no limit of
-    its own. The limits of the settings apply as well. While the records are unavailable, each process counts its own
-    calls."""
+    """The limits of one number or pattern, for all processes that share the records together. 0 means that there is no
+    limit of its own. The limits of the settings apply as well. While the records are unavailable, each process counts
+    its own calls.
+    """
 
     max_calls: int = Field(default=0, ge=0)
     """The maximum number of calls at the same time."""

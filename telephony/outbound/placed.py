@@ -212,7 +212,7 @@ class PlacedCall(LiveControls):
         options.on_start, options.on_end = start, end
 
     def agent(self, source: AgentSource) -> AgentSource:
-        """The agent `source` with the facts and the tools of this call."""
+        """Returns the agent `source` with the facts and the tools of this call."""
         return agent_for_call(source, self.plan.data, self._tools)
 
     async def finish(self) -> None:

@@ -1,8 +1,8 @@
-"""The tokens, sessions and scopes of the clients of the console, and the audit of their actions. Pure.
+"""The tokens, sessions and scopes of the console's clients, and the audit log of their actions. Pure.
 
-A token is a text `tel_ID.SECRET`. The records have the id and a hash of the secret. The secret has 256 random bits, so
-a plain SHA-256 is enough. A login makes a session. A session is a token with an end. It also ends when its parent is
-revoked.
+A token is a text `tel_ID.SECRET`. The records contain the id and a hash of the secret. The secret has 256 random bits,
+so a plain SHA-256 hash is sufficient. A login creates a session. A session is a token that expires. A session also ends
+when its parent token is revoked.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ __all__ = [
 ]
 
 OPERATOR = "operator"
-"""The parent of the sessions that began with TELEPHONY_API_TOKEN."""
+"""The value of `parent` for sessions that began with TELEPHONY_API_TOKEN."""
 SINGLE_SIGN_ON = "single sign-on"
-"""The parent of the sessions that began with OpenID Connect."""
+"""The value of `parent` for sessions that began with OpenID Connect."""
 _PREFIX = "tel_"
 
 
 class Scope(StrEnum):
-    """What a token permits."""
+    """The permissions of a token."""
 
     VIEW = "view"
-    """See live and past calls."""
+    """See live calls and past calls."""
     LISTEN = "listen"
-    """Hear live calls and the audio of past ones."""
+    """Listen to live calls and to the audio of past calls."""
     CONTROL = "control"
-    """Control live calls: hang up, transfer, approve tools, take over. Place test calls."""
+    """Control live calls: hang up, transfer, approve tool calls, take over. Place test calls."""
     EXPORT = "export"
-    """Download journals and audio, and make tests of calls."""
+    """Download journals and audio, and create tests from calls."""
 
 
 class Action(StrEnum):
-    """What the audit records."""
+    """The actions that the audit log records."""
 
     LOG_IN = "log in"
     LOG_OUT = "log out"
@@ -71,21 +71,21 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A token or a session, as the records keep it. Dates are in UTC."""
+    """A token or a session in the records. Dates are in UTC."""
 
     id: str
     name: str
     secret_hash: str
     scopes: frozenset[Scope]
     numbers: frozenset[str]
-    """Our numbers whose calls the client may see and control. An empty value means all numbers."""
+    """The phone numbers of this application whose calls the client may see and control. An empty set means all
+    numbers.
+    """
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     parent: str = ""
-    """The id of the token that began this session. Or `OPERATOR` or `SINGLE_SIGN_ON`. An empty value means that this is
-    a token.
-    """
+    """The id of the token that began this session, or `OPERATOR` or `SINGLE_SIGN_ON`. The text is empty for a token."""
 
     def is_valid(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
@@ -93,38 +93,40 @@ class StoredToken:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One entry of the audit."""
+    """One entry of the audit log."""
 
     at: datetime
     who: str
     """The name of the token, or of the person."""
     action: Action
     call: str = ""
-    """The `CallSid` of the call, if there is one."""
+    """The `CallSid` of the call, or an empty text if the action concerns no call."""
     detail: str = ""
     id: int = field(default=0, compare=False)
 
 
 class AccessStore(Protocol):
-    """A store of tokens and of the audit. Its methods may block; they raise what `Records` raises."""
+    """A store of tokens and of the audit log. The methods may block, and raise the same exceptions as `Records`."""
 
     def add_token(self, token: StoredToken) -> None:
-        """Stores a new token, and deletes the sessions that have ended."""
+        """Stores a new token, and deletes expired sessions."""
 
     def token(self, token_id: str) -> StoredToken | None: ...
 
     def tokens(self) -> list[StoredToken]:
-        """Returns the tokens without sessions, the oldest first."""
+        """Returns the tokens without the sessions, the oldest first."""
 
     def revoke_token(self, token_id: str, now: datetime) -> bool:
-        """Revokes a token and its sessions. False means that there is no such token, or it was revoked before."""
+        """Revokes a token and its sessions. Returns False if there is no such token or if the token was already
+        revoked.
+        """
 
     def add_entry(self, entry: AuditEntry) -> None:
-        """Appends to the audit. Nothing changes or deletes an entry."""
+        """Appends an entry to the audit log. Entries cannot be changed or deleted."""
 
     def entries(self, *, before: int | None = None, limit: int = 100, call: str | None = None) -> Sequence[AuditEntry]:
-        """Returns the newest entries of one call, or of all calls. Only entries with an id lower than `before` are
-        returned.
+        """Returns the newest entries of one call, or of all calls. With `before`, returns only entries with a lower
+        id.
         """
 
 
@@ -133,15 +135,15 @@ def token_text(token_id: str, secret: str) -> str:
 
 
 def split_token(text: str) -> tuple[str, str] | None:
-    """Returns the id and the secret of a token. None means that the text is no token."""
+    """Returns the id and the secret of a token, or None if the text is not a token."""
     token_id, dot, secret = text.removeprefix(_PREFIX).partition(".")
     is_token = text.startswith(_PREFIX) and bool(dot and token_id and secret) and len(text) <= 200 and text.isascii()
     return (token_id, secret) if is_token else None
 
 
 def hash_secret(secret: str, *, bound_to: str = "") -> str:
-    """Returns the hash of a secret that the records keep. `bound_to` is a second secret. The same hash results only
-    with the same second secret.
+    """Returns the hash of a secret for the records. `bound_to` is a second secret. The same hash results only from the
+    same two secrets.
     """
     if bound_to:
         return hmac.new(bound_to.encode(), secret.encode(), sha256).hexdigest()

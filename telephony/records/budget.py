@@ -1,4 +1,4 @@
-"""How much of a day's budget of minutes and money is used. Pure."""
+"""The used part of a day's budget of minutes and cost. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ DOLLARS = "USD"
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The minutes and the cost of calls."""
+    """The minutes and the cost of some calls."""
 
     seconds: float = 0.0
     cost: float = 0.0
-    """The cost of models and of Twilio in US dollars, as far as it is known. The cost of a call is known after its
-    end."""
+    """The known cost of models and of Twilio in US dollars. The cost of a call becomes known after the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class SharedLimits:
-    """The limits of one number in all processes together. `max_calls` 0: no limit."""
+    """The limits of one number, for all processes together. `max_calls` 0 means no limit."""
 
     max_calls: int = 0
     """The maximum number of calls at the same time."""
@@ -51,12 +50,14 @@ class SharedLimits:
         return self.max_calls > 0 or self.budget.is_set
 
     def allow(self, live: int, spent: Spent) -> bool:
-        """Whether another call may begin beside `live` calls, after the calls of the day took `spent`."""
+        """Returns whether another call may begin while `live` calls are in progress and the calls of the day have used
+        `spent`.
+        """
         return (self.max_calls == 0 or live < self.max_calls) and not self.budget.is_used_up(spent)
 
 
 def day_of(now: datetime) -> datetime:
-    """Returns when this day began (UTC). A call belongs to the day on which it began."""
+    """Returns the time at which this day began (UTC). A call belongs to the day on which the call began."""
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 

@@ -19,7 +19,7 @@ __all__ = ["FILTERS", "TEXTS", "CallPage", "CallQuery", "Party", "page_of", "que
 
 FILTERS = ("from", "to", "number", "agent", "status", "since")
 TEXTS = ("summary", "outcome", "reason", "agent", "caller", "called", "sid")
-"""The fields in which `CallQuery.text` is searched, beside the result."""
+"""The fields that `CallQuery.text` searches, in addition to the result."""
 MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 50
 _DURATION = re.compile(r"(\d{1,6})\s*([smhdw])")
@@ -28,7 +28,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A number to find: the number itself, and its subject id, which also finds masked numbers."""
+    """A phone number to find: the number, and its subject id. The subject id also finds masked numbers."""
 
     number: str
     subject: str
@@ -36,7 +36,7 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class CallQuery:
-    """The filters of a list of calls. A call must match all that are set. The newest call comes first."""
+    """The filters of a list of calls. A call must match all filters that are set. The newest call comes first."""
 
     caller: Party | None = None
     called: Party | None = None
@@ -45,28 +45,30 @@ class CallQuery:
     agent: str = ""
     """The name of one of the agents that spoke."""
     status: str = ""
-    """The status, or the code of the ending."""
+    """The status of the call, or the code of its ending."""
     endings: tuple[str, ...] = ()
-    """Codes of endings (`CallRecord.ending_code`), one of which matches. An empty value means all."""
+    """Codes of endings (`CallRecord.ending_code`). The call must have one of these codes. An empty tuple matches all
+    calls.
+    """
     text: str = ""
-    """Words of the summary, the outcome, the result, the reason, or a part of a number as it is shown."""
+    """A text that the summary, the outcome, the result, the reason or a displayed phone number must contain."""
     is_open: bool = False
-    """Only calls that have not ended."""
+    """Whether only calls that have not ended match."""
     start: datetime | None = None
     end: datetime | None = None
-    """The end of the period. The call started at `start` or later, and before `end`."""
+    """The end of the period. A call matches if the call started at `start` or later, and before `end`."""
     limit: int = DEFAULT_LIMIT
     after: tuple[datetime, str] | None = None
-    """The start and the id of the last call of the page before."""
+    """The start and the id of the last call of the previous page."""
     scan: int = 0
-    """How many calls a page looks at, at most. A page may then be short, or empty, and have a next page. 0 means
-    all.
+    """The maximum number of calls that a page searches. A page may then be short or empty and still have a next page. 0
+    means no limit.
     """
     until: tuple[datetime, str] | None = None
-    """The start and the id of the last call that the page looks at."""
+    """The start and the id of the last call that the page searches."""
 
     def matches(self, row: CallRecord) -> bool:
-        """Returns whether this call matches, for records in memory. The database has the same conditions."""
+        """Returns whether this call matches, for records in memory. The database uses the same conditions."""
         started = row.started_at
         return (
             started is not None
@@ -98,12 +100,13 @@ def _has_text(row: CallRecord, text: str) -> bool:
 class CallPage:
     calls: list[CallRecord]
     cursor: str
-    """The cursor of the next page. An empty value means that this is the last one."""
+    """The cursor of the next page. The text is empty for the last page."""
 
 
 def page_of(rows: list[CallRecord], query: CallQuery) -> CallPage:
-    """A page of at most `query.limit` of these rows. There is a next page if there are more rows, or if the page did
-    not look at all calls."""
+    """Returns a page of at most `query.limit` of these rows. There is a next page if there are more rows, or if the
+    page did not search all calls.
+    """
     shown = rows[: query.limit]
     last = shown[-1] if len(rows) > query.limit else None
     if last is None and query.until is not None:
@@ -112,14 +115,14 @@ def page_of(rows: list[CallRecord], query: CallQuery) -> CallPage:
 
 
 def query_of(given: Mapping[str, str], *, now: datetime, subject_of: Callable[[str], str]) -> CallQuery:
-    """Reads the filters `from`, `to`, `number`, `agent`, `status`, `since`, and `limit` and `cursor`.
+    """Reads the filters `from`, `to`, `number`, `agent`, `status` and `since`, and the values `limit` and `cursor`.
 
-    `number` is a phone number. `from` and `to` are the calling and the called number (`+14155550123`), or the begin and
-    the end of a time (`2026-01-31`, `2026-01-31T08:00`). `since` is a time or an age (`90m`, `24h`, `7d`). Times
-    without a zone are in UTC. A date as the end includes its day.
+    `number` is a phone number. `from` and `to` are the calling and the called number (`+14155550123`), or the start and
+    the end of a period (`2026-01-31`, `2026-01-31T08:00`). `since` is a time or an age (`90m`, `24h`, `7d`). Times
+    without a time zone are in UTC. A date as the end includes the whole day.
 
     Raises:
-        UserError: a filter is invalid. The message says what to write.
+        UserError: a filter is invalid. The message contains the valid forms.
     """
     caller = called = start = end = None
     if text := given.get("from", ""):

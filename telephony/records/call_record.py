@@ -1,10 +1,10 @@
-"""The record of one call in the database, and how updates change it. Pure.
+"""The record of one call in the database, and the effect of updates. Pure.
 
-Processes write updates in any order. A final status stays, and so does a known `sid`. `interrupted` is not final: other
-processes write it when the process of a call has stopped renewing its lease, but that process may only be frozen. The
-next status replaces it.
+Processes write updates in any order. A final status is never replaced, and a known `sid` is never replaced. The status
+`interrupted` is not final. Other processes set this status when the process of a call has stopped renewing its lease.
+That process may only be suspended, so its next status replaces `interrupted`.
 
-A record has no typed digits, and of the conversation only the result and the summary.
+A record contains no typed digits. Of the conversation, a record contains only the result and the summary.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MAX_CHARS: Mapping[str, int] = {
     "language": 16,
     "number_key": 64,
 }
-"""The maximum length of each text. Longer texts are cut."""
+"""The maximum number of characters of each text. Longer texts are cut."""
 _EARLY = ("queued", "ringing")
 _WORDS: Mapping[str, str] = {
     "busy": "the line was busy",
@@ -58,17 +58,17 @@ _WORDS: Mapping[str, str] = {
     "completed": "hung up",
     "interrupted": "its process ended",
 }
-"""The endings of calls that our side did not end, and that have no words yet."""
+"""The descriptions of endings that the other party or the network caused and that have no description yet."""
 JSON_FIELDS = ("agents", "result", "turns", "tools", "transfers", "usage", "consent", "steps", "task")
 _INTERNAL = ("process", "document", "subject", "number_key")
 
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """One call. Dates are in UTC. A number is masked when the call is over, unless the settings keep numbers."""
+    """One call. Dates are in UTC. Phone numbers are masked when the call is over, unless the settings keep numbers."""
 
     id: str
-    """Our own id for a placed call, Twilio's `CallSid` for an inbound call."""
+    """The id: this application's own id for a placed call, and Twilio's `CallSid` for an inbound call."""
     sid: str | None = None
     direction: str = ""
     caller: str = ""
@@ -77,68 +77,75 @@ class CallRecord:
     instance: str = ""
     """The name of the process that handles the call."""
     process: str = ""
-    """The id of the lease of this process. Empty in records of older releases."""
+    """The id of the lease of the process. The text is empty in records of older releases."""
     status: str = ""
-    """Twilio's status: `queued`, `ringing`, `in-progress`, `completed`, `busy`, `no-answer`, `failed`, `canceled`; or
-    `interrupted`."""
+    """Twilio's status (`queued`, `ringing`, `in-progress`, `completed`, `busy`, `no-answer`, `failed` or `canceled`),
+    or `interrupted`.
+    """
     reason: str = ""
-    """The reason why our side ended the call. Empty until then."""
+    """The reason why this application ended the call. The text is empty before the end."""
     error: str = ""
     answered_by: str = ""
     message_left: bool = False
     stream: str = ""
-    """`open` while the call has a media stream, then why the stream ended (`StreamEnd.why`). Empty before the first
-    stream."""
+    """`open` while the call has a media stream. After the stream, the reason why the stream ended (`StreamEnd.why`).
+    The text is empty before the first stream.
+    """
     reattached: int = 0
-    """How many new streams replaced a lost one."""
+    """The number of new media streams that replaced a lost stream."""
     offered: int = 0
-    """How many times Twilio was instructed to open a new stream since the last stream started."""
+    """The number of times that Twilio got TwiML for a new media stream since the last stream started."""
     document: str = ""
-    """The TwiML that continues the call, until Twilio has requested it."""
+    """The TwiML that continues the call. Removed when Twilio has requested the TwiML."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     updated_at: datetime | None = None
-    """When the last update was made."""
+    """The time of the last update."""
     duration_s: int | None = None
     cost: float | None = None
-    """The price of Twilio in `currency`. None means unknown."""
+    """The price of the call at Twilio, in `currency`, or None if the price is unknown."""
     currency: str = ""
     subject: str = ""
-    """A keyed hash of the number of the other party (`subjects.SubjectKey`). It stays when the number is masked."""
+    """A keyed hash of the number of the other party (`subjects.SubjectKey`). The hash is kept when the number is
+    masked.
+    """
     answered_at: datetime | None = None
     ending: str = ""
     """The reason why the call ended, as a code: the name of an `EndReason` in lower case, Twilio's status of a call
-    without an answer, or why the call was refused. `reason` has it in words.
+    without an answer, or the reason why the call was refused. `reason` contains the reason as text.
     """
     agents: list[str] | None = None
-    """The agents that have spoken, in order. `agent` is the last one."""
+    """The names of the agents that have spoken, in order. `agent` is the last of these names."""
     outcome: str = ""
     result: Any = None
-    """The structured result, as JSON."""
+    """The structured result, as a JSON value."""
     summary: str = ""
     turns: list[dict[str, Any]] | None = None
-    """The agent's turns: `at_ms` since the start, and `latency_ms` from the caller's last word to the first sound, at
-    the caller's ear. None: not known."""
+    """The agent's turns. Each turn has `at_ms`, the time since the start of the call, and `latency_ms`, the time from
+    the end of the caller's speech until the caller heard the answer. None if the turns are not known.
+    """
     interruptions: int | None = None
     tools: dict[str, dict[str, int]] | None = None
-    """The numbers of `calls` and `failures`, by the name of the tool."""
+    """The number of `calls` and of `failures` of each tool, by the name of the tool."""
     transfers: list[dict[str, Any]] | None = None
     usage: dict[str, Any] | None = None
-    """The number of tokens by modality."""
+    """The number of tokens of the model, by modality."""
     model_cost: float | None = None
-    """The cost of the model in US dollars. None means unknown."""
+    """The cost of the model in US dollars, or None if the cost is unknown."""
     journal: str = ""
     """The path of the journal."""
     variant: str = ""
-    """The version of the agent: `name digest`, or `name digest canary` (`telephony.versions`)."""
+    """The version of the agent: `name digest` or `name digest canary` (see `telephony.versions`)."""
     language: str = ""
     """The language of the call."""
     steps: list[dict[str, Any]] | None = None
-    """What the steps of the number's ladder did, in order: `step` and `result`."""
+    """The results of the steps in the number's ladder, in order. Each entry has `step` and `result`."""
     task: Any = None
-    """What is to be done after the call: to call back a caller who left a message. `state` is `open` or `done`."""
+    """A task that must be done after the call: call back a caller who left a message. `state` is `open` or `done`."""
     number_key: str = ""
-    """The number or pattern of the configuration whose limits count this call. Empty: there is none."""
+    """The number or pattern in the configuration whose limits count this call. The text is empty if no such limits
+    apply.
+    """
     consent: Any = None
     """The evidence about the consent to a recording (`telephony.call.consent.ConsentEvidence`), as JSON."""
 
@@ -148,7 +155,7 @@ class CallRecord:
 
     @property
     def is_with_agent(self) -> bool:
-        """Whether the call goes on, and no step of its ladder has taken it over from the agent."""
+        """Whether the call is in progress and no step of its ladder has taken over the call from the agent."""
         return self.ended_at is None and not self.over and self.steps is None
 
     @property
@@ -163,36 +170,40 @@ class CallRecord:
 
     @property
     def ending_code(self) -> str:
-        """The reason why the call ended, as a code. Empty while it goes on."""
+        """The reason why the call ended, as a code. The text is empty while the call continues."""
         return self.ending or (self.status if self.over else "")
 
     @property
     def ending_words(self) -> str:
-        """The reason why the call ended, in words. Empty while it goes on."""
+        """The reason why the call ended, as text. The text is empty while the call continues."""
         return self.reason or (self.error if self.over else "") or _WORDS.get(self.ending_code, self.ending_code)
 
 
 @dataclass(frozen=True, slots=True)
 class CallUpdate:
-    """New values for fields of a `CallRecord`, known at `at`. `key` is an id or a `CallSid`. If the call is not known
-    and `begins` is set, `key` is the id of a new record."""
+    """New values for fields of a `CallRecord`, known at the time `at`. `key` is an id or a `CallSid`. If the call is
+    not known and `begins` is True, a new record with the id `key` is created.
+    """
 
     key: str
     at: datetime
     begins: bool = True
     changes: Mapping[str, Any] = field(default_factory=dict)
     announce_s: float | None = None
-    """The delay of the message about the call, in seconds. If it is set and the call is over after the update, a
-    message is put into the outbox."""
+    """The delay in seconds of the message about the call. If the value is set and the call is over after the update, a
+    message is put into the outbox.
+    """
     shows_numbers: bool = False
-    """Whether the message has the number of the other party in full."""
+    """Whether the message contains the full phone number of the other party."""
     held_by: str = ""
-    """If set, the update applies only while this process handles the call (`CallRecord.process`)."""
+    """The id of a process. If set, the update applies only while this process handles the call
+    (`CallRecord.process`).
+    """
 
 
 def updated(row: CallRecord | None, update: CallUpdate) -> CallRecord | None:
-    """Returns the record after the update. None means that the update does not apply, because the call is not known and
-    does not begin, or because another process handles it.
+    """Returns the record after the update. Returns None if the update does not apply, because the call is not known and
+    `begins` is False, or because another process handles the call.
     """
     if row is None:
         if not update.begins:

@@ -1,4 +1,4 @@
-"""Call records as rows of the database: how to find and read them."""
+"""Reads call records from rows of the database, and finds the rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DATES = ("started_at", "answered_at", "ended_at", "updated_at")
 
 
 def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
-    """Yields the same conditions as in `CallQuery.matches`."""
+    """Yields the SQL conditions that correspond to `CallQuery.matches`."""
     c, outbound = calls.c, calls.c.direction.startswith("outbound")
     yield c.started_at.is_not(None)
     if query.caller is not None:
@@ -51,7 +51,9 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
 
 
 def period(query: CallQuery) -> Iterator[ColumnElement[bool]]:
-    """Yields the conditions of the time and of the page before. An index has them."""
+    """Yields the SQL conditions for the period and for the previous page. An index contains the columns of these
+    conditions.
+    """
     c = calls.c
     if query.start is not None:
         yield c.started_at >= query.start
@@ -66,7 +68,7 @@ def _place(at: tuple[datetime, str]) -> Any:
 
 
 def _is_over() -> ColumnElement[bool]:
-    """`CallRecord.over`."""
+    """Returns the SQL condition that corresponds to `CallRecord.over`."""
     return calls.c.status.in_((*ENDED, INTERRUPTED))
 
 

@@ -1,23 +1,26 @@
-"""The records as the application uses them. Calls do not wait for the database, and continue while it is down.
+"""The access of the application to the records. Calls do not wait for the database, and continue while the database
+cannot be reached.
 
-While the database is down:
+While the database cannot be reached:
 
-- A *stream token* is claimed in the memory of this process only, and the stream is admitted. One error is logged. The
-  token is still signed by us, not expired, and bound to the CallSid of a webhook that Twilio signed. Only another
-  process would not know that the token was used, and a replay also needs Twilio's signature on the upgrade.
-- A request with an *idempotency key* is refused (`RecordsUnavailable`; the API responds with 503). The key exists to
-  prevent a second call, which cannot be guaranteed without the records. Requests without a key are accepted.
-- *Updates* of call records wait in a bounded queue, and are written when the database is back.
-- This process still knows the updates that it made itself.
+- A *stream token* is claimed only in the memory of this process, and the stream is admitted. One error is logged. The
+  token must still have a valid signature, must not be expired, and is bound to the CallSid of a webhook that Twilio
+  signed. Only another process could not detect that the token was used before. A replayed token would also need
+  Twilio's signature on the upgrade.
+- A request with an *idempotency key* is refused (`RecordsUnavailable`, and the API responds with 503). The key must
+  prevent a second call, and this cannot be guaranteed without the database. Requests without a key are accepted.
+- *Updates* of call records wait in a bounded queue. They are written when the database can be reached again.
+- This process still knows its own updates.
 
-If the database refuses one record, the record is logged and dropped, and the next one is written. The same happens to a
-record that fails repeatedly while the database answers other requests.
+If the database refuses one record, the record is logged and dropped, and the next record is written. A record that
+fails repeatedly while the database answers other requests is also dropped.
 
-The process holds a lease and renews it. If it does not (it has ended, or is frozen), the other processes give its open
-calls the status `interrupted`. If the process continues later, it finds that its lease has run out and writes its live
-calls again (`on_lease_lost`). Leases use the clocks of the machines. The clocks may differ by `LEASE_S - 2 * RENEW_S`
-(40 s) before the lease of a live process seems to have run out; then the next renewal restores its calls. After an
-outage of the database a process renews its lease twice before it judges others, so that all of them can renew.
+The process holds a lease and renews the lease. If a process stops renewing its lease because the process has ended or
+is suspended, the other processes set its open calls to `interrupted`. If the process continues later, the process
+detects that its lease has expired and writes its live calls again (`on_lease_lost`). Leases use the clocks of the
+machines. The clocks may differ by `LEASE_S - 2 * RENEW_S` (40 s) before the lease of a live process seems to have
+expired. The next renewal then restores its calls. After an outage of the database, a process renews its lease twice
+before it checks the leases of other processes, so all processes have time to renew.
 """
 
 from __future__ import annotations
@@ -56,30 +59,30 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _CLAIM_S = 1.0
-"""The time limit of a claim. A caller waits for it."""
+"""The time limit of a claim in seconds. A caller waits during this time."""
 _QUERY_S = 3.0
 _WRITE_S = 10.0
 _CLOSE_S = 3.0
 _RETRY_S = 5.0
 LEASE_S = 60.0
-"""How long a process counts as alive after it renewed its lease."""
+"""The time in seconds for which a process counts as alive after it renewed its lease."""
 RENEW_S = 10.0
 _MAX_WAITING = 10_000
 _BATCH = 20
 _THREADS = 4
 _SINGLE_AFTER = 2
-"""After so many failures of a batch its updates are written one by one."""
+"""The number of failures of a batch after which its updates are written one by one."""
 _MAX_ATTEMPTS = 5
-"""After so many failures in a row, while the database answers, an update is dropped."""
+"""The number of failures in a row after which an update is dropped, if the database answers other requests."""
 
 
 def open_records(settings: Settings) -> Records | None:
-    """Returns the database of the settings, without connecting to it. None means that the records are in the memory of
-    this process, because the settings say so, or because the default data directory cannot be written to. The log says
-    the latter.
+    """Returns the database of the settings, without connecting to the database. Returns None if the records are in the
+    memory of this process, because the settings say so or because the default data directory is not writable. In the
+    second case a warning is logged.
 
     Raises:
-        SettingsError: the driver of the database is not installed, or TELEPHONY_DATA_DIR cannot be written to.
+        SettingsError: the driver of the database is not installed, or TELEPHONY_DATA_DIR is not writable.
     """
     url, folder = settings.records_url, settings.data_dir
     if url is None:
@@ -101,9 +104,9 @@ def open_records(settings: Settings) -> Records | None:
 
 
 class RecordsClient:
-    """Reads and writes the records for one process. An async context manager.
+    """Reads and writes the records for one process. The object is an async context manager.
 
-    Without a `database` the records are in the memory of this process.
+    Without a `database`, the records are in the memory of this process.
     """
 
     def __init__(
@@ -165,13 +168,14 @@ class RecordsClient:
 
     @property
     def database(self) -> Records | None:
-        """The database. None means that the records are in the memory of this process."""
+        """The database, or None if the records are in the memory of this process."""
         return self._database
 
     @property
     def state(self) -> str:
-        """The state of the records: `memory`, `ok` or `unavailable` (the database does not answer, or the writer does
-        not run)."""
+        """The state of the records: `memory`, `ok` or `unavailable`. `unavailable` means that the database does not
+        answer or that the writer does not run.
+        """
         if self._database is None:
             return "memory"
         is_writing = self._writer is not None and not self._writer.done()
@@ -179,14 +183,15 @@ class RecordsClient:
 
     @property
     def waiting(self) -> int:
-        """How many updates have not been written yet."""
+        """The number of updates that have not been written."""
         return len(self._waiting) + len(self._in_progress)
 
     # --- claims --------------------------------------------------------------------------------------------------
 
     async def claim(self, kind: str, key: str, ttl_s: float) -> bool:
-        """Claims a key. True once for each (kind, key) in all processes together. While the database is down: once in
-        this process."""
+        """Claims a key. Returns True once for each (kind, key) in all processes together. While the database cannot be
+        reached, returns True once in this process.
+        """
         now = self._sources.now()
         if not self._memory.claim(kind, key, ttl_s=ttl_s, now=now).first:
             return False
@@ -198,10 +203,11 @@ class RecordsClient:
             return True
 
     async def reserve(self, kind: str, key: str, ttl_s: float, value: str, call: CallUpdate) -> Claimed:
-        """Claims a key, store `value` for later claims of it, and applies the update `call` in the same transaction.
+        """Claims a key, stores `value` for later claims of the key, and applies the update `call` in the same
+        transaction.
 
         Raises:
-            RecordsUnavailable: the database is down.
+            RecordsUnavailable: the database cannot be reached.
             RecordRefused: the database refuses the record of the call.
         """
         now = self._sources.now()
@@ -211,11 +217,11 @@ class RecordsClient:
         return claimed
 
     async def admit(self, call: CallUpdate, limits: SharedLimits) -> bool:
-        """Note an inbound call if the limits of its number allow it (see `Records.admit`). Calls of this process whose
-        end waits to be written do not count.
+        """Records an inbound call if the limits of its number allow the call (see `Records.admit`). Calls of this
+        process that have ended but whose end has not been written do not count.
 
         Raises:
-            RecordsUnavailable: the database is down.
+            RecordsUnavailable: the database cannot be reached.
             RecordRefused: the database refuses the record of the call.
         """
 
@@ -230,7 +236,7 @@ class RecordsClient:
         return admitted
 
     async def release(self, kind: str, key: str, call_id: str) -> None:
-        """Releases a key, because what it was reserved for was not done."""
+        """Releases a claimed key, because the call for which the key was claimed was not made."""
         self._memory.release(kind, key, call_id=call_id)
         try:
             await self._run(lambda records: records.release(kind, key, call_id=call_id))
@@ -248,8 +254,9 @@ class RecordsClient:
         announce_s: float | None = None,
         **changes: Any,
     ) -> None:
-        """Updates the record of a call (see `CallUpdate`). Returns at once. Only a client with `announces` writes
-        messages about ended calls."""
+        """Updates the record of a call (see `CallUpdate`). Returns immediately. Only a client with `announces` writes
+        messages about ended calls.
+        """
         if not is_key(key):
             log.warning("An update of a call record is dropped: %.100r is not the id of a call.", key)
             return
@@ -268,8 +275,9 @@ class RecordsClient:
         self._wake_up.set()
 
     async def written(self) -> None:
-        """Waits until the updates so far are in the database. It waits for one second at most, and not while the
-        database is down."""
+        """Waits until all earlier updates are in the database, for at most one second. Does not wait while the database
+        cannot be reached.
+        """
         awaited = {id(update) for update in (*self._in_progress, *self._waiting)}
 
         def done() -> bool:
@@ -280,8 +288,8 @@ class RecordsClient:
                 await self._progress.wait_for(done)
 
     async def call(self, key: str) -> CallRecord | None:
-        """Returns the record of a call, by its id or its `CallSid`, with the updates that wait here. While the database
-        is down: the record as this process knows it.
+        """Returns the record of a call, by its id or its `CallSid`, including the updates that wait in this process.
+        While the database cannot be reached, returns only what this process knows about the call.
         """
         if not is_key(key):
             return None
@@ -300,7 +308,7 @@ class RecordsClient:
         """Returns the calls that match, the newest first.
 
         Raises:
-            RecordsUnavailable: the database is down.
+            RecordsUnavailable: the database cannot be reached.
         """
 
         def ask(records: Records) -> CallPage:
@@ -315,7 +323,7 @@ class RecordsClient:
         return *self._in_progress, *self._waiting
 
     def _newest(self, row: CallRecord) -> CallRecord:
-        """Returns the record with the updates that wait here."""
+        """Returns the record with the updates that wait in this process."""
         for update in self._unwritten:
             if update.key in (row.id, row.sid):
                 row = updated(row, update) or row
@@ -323,12 +331,14 @@ class RecordsClient:
 
     async def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
         """Returns the minutes and the cost of calls in all processes together (see `Records.spent`). Raises
-        `RecordsUnavailable`."""
+        `RecordsUnavailable` if the database cannot be reached.
+        """
         return await self._run(lambda records: records.spent(since, now, subject), _CLAIM_S)
 
     async def check_key(self, key: SubjectKey) -> None:
-        """Logs an error if the records were written with another key of number hashes. Then calls cannot be found by
-        their numbers."""
+        """Logs an error if the records were written with another key for number hashes. In this case, calls cannot be
+        found by their phone numbers.
+        """
         if self._database is None:
             return
         if not key.is_kept:
@@ -345,8 +355,8 @@ class RecordsClient:
                       "do not find all calls: give all processes the same key.")  # fmt: skip
 
     async def is_alive(self, process: str) -> bool:
-        """Returns whether this process holds a lease. Also True while the database is down and the answer is
-        unknown.
+        """Returns whether this process holds a lease. Also returns True if the database cannot be reached, because the
+        answer is unknown.
         """
         now = self._sources.now()
         try:
@@ -355,11 +365,13 @@ class RecordsClient:
             return True
 
     async def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
-        """Deletes old records of calls (see `Records.purge`). Raises `RecordsUnavailable`."""
+        """Deletes old call records (see `Records.purge`). Raises `RecordsUnavailable` if the database cannot be
+        reached.
+        """
         return await self._run(lambda records: records.purge(before, dry_run=dry_run), 60.0)
 
     async def flush(self, within_s: float) -> bool:
-        """Waits until all updates are written. False means that they are not, within this time."""
+        """Waits until all updates are written. Returns False if this takes longer than `within_s` seconds."""
         try:
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
@@ -370,26 +382,31 @@ class RecordsClient:
     # --- the outbox ----------------------------------------------------------------------------------------------
 
     async def outbox(self, query: Callable[[Outbox], _T]) -> _T:
-        """Runs a query of the outbox. Raises `RecordsUnavailable`."""
+        """Runs a query of the outbox. Raises `RecordsUnavailable` if the database cannot be reached."""
         return await self._run(lambda records: query(records.outbox))
 
     async def query(self, query: Callable[[Records], _T]) -> _T:
-        """Runs a short query that a caller waits for. Raises `RecordsUnavailable` and `RecordRefused`."""
+        """Runs a short query for which a caller waits. Raises `RecordsUnavailable` and `RecordRefused`."""
         return await self._run(query, _CLAIM_S)
 
     async def access(self, query: Callable[[AccessStore], _T]) -> _T:
-        """Runs a query of the tokens or of the audit. Raises `RecordsUnavailable`."""
+        """Runs a query of the tokens or of the audit log. Raises `RecordsUnavailable` if the database cannot be
+        reached.
+        """
         return await self._run(lambda records: query(records.access), _CLAIM_S)
 
     async def ask(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:
-        """Runs a query of the records. Raises `RecordsUnavailable`, and `RecordRefused` for a value that the database
-        refuses."""
+        """Runs a query of the records. Raises `RecordsUnavailable`, or `RecordRefused` for a value that the database
+        refuses.
+        """
         return await self._run(query, within_s)
 
     # --- the database --------------------------------------------------------------------------------------------
 
     async def _run(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:
-        """Runs `query` in a thread. Raises `RecordsUnavailable`, at once if the database is known to be down."""
+        """Runs `query` in a thread. Raises `RecordsUnavailable`. Raises immediately if the database is known to be
+        unreachable.
+        """
         if self._database is None or self._threads is None:
             return query(self._memory)
         if self.fault:
@@ -416,7 +433,7 @@ class RecordsClient:
         raise RecordsUnavailable(fault)
 
     async def _reconnect(self) -> None:
-        """Checks whether the database can be used (again)."""
+        """Checks whether the database can be used again."""
         was_down, now = bool(self.fault), self._sources.now()
 
         def check(records: Records) -> bool:
@@ -488,7 +505,7 @@ class RecordsClient:
                 self._progress.notify_all()
 
     def _refused(self, batch: list[CallUpdate], why: str) -> None:
-        """One update of the batch is invalid: write them one by one, and drop the one that fails."""
+        """Handles a batch with an invalid update: writes the updates one by one, and drops the update that fails."""
         self._attempts = max(self._attempts, _SINGLE_AFTER)
         if len(batch) == 1:
             self._drop(batch.pop(), why)
@@ -516,8 +533,8 @@ class RecordsClient:
             self._wake_up.set()
 
     def _renewed(self, held: bool) -> None:
-        """`held` means that the lease has not run out since the last renewal. Only then are the leases of others
-        judged.
+        """Handles a renewal of the lease. `held` is True if the lease has not expired since the last renewal. Only then
+        this process checks the leases of other processes.
         """
         self._has_lease = held
         self._renew_at = asyncio.get_running_loop().time() + RENEW_S

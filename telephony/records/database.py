@@ -1,4 +1,4 @@
-"""The records in a database that processes share: SQLite on one machine, PostgreSQL on many.
+"""The records in a database that processes share: SQLite on one machine, PostgreSQL on several machines.
 
 This module imports SQLAlchemy. Only `open_records` imports this module, and only if DATABASE_URL is set.
 """
@@ -49,17 +49,21 @@ __all__ = ["DatabaseRecords"]
 
 _PURGE_EVERY = timedelta(minutes=1)
 _OLDEST_CALL = timedelta(days=1)
-"""No call at Twilio lasts longer. An open record without a lease, of an older release, is over after this time."""
+"""The maximum age of an open call record without a lease, from an older release. No call at Twilio lasts longer than
+this time.
+"""
 _LEASES = 7_483_115_021
-"""The number of PostgreSQL's advisory lock for leases: any number, the same in all processes."""
+"""The id of PostgreSQL's advisory lock for leases. The id is arbitrary and must be the same in all processes."""
 _OF_ONE_RECORD = ("22", "23", "44", "54", "P0")
-"""The classes of SQLSTATE that concern one record: data, constraints, views, size limits, triggers
-(https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+"""The classes of SQLSTATE codes that concern one record: data, constraints, views, size limits, triggers
+(https://www.postgresql.org/docs/current/errcodes-appendix.html).
+"""
 _INSERT: dict[str, Callable[[Any], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class DatabaseRecords:
-    """`Records` in a database. The first use creates or upgrades the tables, unless `create` is False.
+    """The implementation of `Records` in a database. The first use creates or upgrades the tables, unless `create` is
+    False.
 
     Raises:
         SettingsError: PostgreSQL's driver is not installed.
@@ -230,13 +234,14 @@ class DatabaseRecords:
 
     @property
     def transaction(self) -> Callable[..., AbstractContextManager[Connection]]:
-        """Begins a transaction of these records, for other stores in the same database. With `reads=True` it only
-        reads. Errors of the database become `RecordsUnavailable` or `RecordRefused`."""
+        """A function that begins a transaction of these records, for other stores in the same database. With
+        `reads=True` the transaction only reads. Errors of the database become `RecordsUnavailable` or `RecordRefused`.
+        """
         return self._transaction
 
     @contextmanager
     def _transaction(self, *, reads: bool = False) -> Iterator[Connection]:
-        """`reads` means that the transaction only reads."""
+        """Begins a transaction. If `reads` is True, the transaction only reads."""
         try:
             if self._create and not self._is_ready:
                 self._prepare()
@@ -259,7 +264,7 @@ class DatabaseRecords:
 
 
 class _Collided(RecordRefused):
-    """A record violates a constraint. Usually another process inserted the same call at the same time."""
+    """Raised if a record violates a constraint. Usually another process has inserted the same call at the same time."""
 
 
 def _is_of_one_record(error: Exception) -> bool:
@@ -275,14 +280,15 @@ def _is_of_one_record(error: Exception) -> bool:
 
 
 def _lock_leases(connection: Connection) -> None:
-    """Takes no lease while another process removes the leases that ran out. SQLite's transactions exclude each other
-    anyway."""
+    """Prevents that a process takes a lease while another process removes expired leases. SQLite needs no lock, because
+    its transactions exclude each other.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LEASES})
 
 
 def _spent(connection: Connection, since: datetime, now: datetime, *conditions: ColumnElement[bool]) -> Spent:
-    """The minutes and the cost of the calls that began at `since` or later, and to which the conditions apply."""
+    """Returns the minutes and the cost of the calls that began at `since` or later and meet the conditions."""
     these = [calls.c.started_at >= since, *conditions]
     is_measured = calls.c.duration_s.is_not(None)
     dollars = case((calls.c.currency.in_(("", DOLLARS)), func.coalesce(calls.c.cost, 0.0)), else_=0.0)
@@ -322,5 +328,5 @@ def _hashed(kind: str, key: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """Returns the first line of the database's own message, without the statement that SQLAlchemy adds."""
+    """Returns the first line of the database's error message, without the SQL statement that SQLAlchemy adds."""
     return (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""The tokens and the audit in the database of the records."""
+"""The tokens of the console and the audit log in the database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _MAX_DETAIL = 500
 
 
 class DatabaseAccess:
-    """`AccessStore` in a database. `transaction` begins a transaction, as `DatabaseRecords` does."""
+    """The implementation of `AccessStore` in a database. `transaction` begins a transaction, as
+    `DatabaseRecords.transaction` does.
+    """
 
     def __init__(self, transaction: Callable[..., AbstractContextManager[Connection]]) -> None:
         self._transaction = transaction

@@ -1,4 +1,4 @@
-"""Erases calls from the database, without a trace in free pages and in SQLite's write-ahead log."""
+"""Erases calls from the database. Also removes the deleted data from free pages and from SQLite's write-ahead log."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ ERASED = "erased"
 _BATCH = 500
 _IN_POSTGRESQL = "PostgreSQL's write-ahead log and backups, until they are recycled"
 _WITHIN_S = 30.0
-"""How long to wait until no other process uses SQLite's write-ahead log."""
+"""The maximum time in seconds to wait until no other process uses SQLite's write-ahead log."""
 
 
 class DatabaseErasure:
-    """The erasure of the calls of one person. `transaction` begins a transaction, as `DatabaseRecords` does."""
+    """Erases the calls of one person. `transaction` begins a transaction, as `DatabaseRecords.transaction` does."""
 
     def __init__(self, engine: Engine, transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._engine = engine
         self._transaction = transaction
 
     def calls_of(self, person: Party) -> list[CallRecord]:
-        """Returns the calls whose other party this person is, the oldest first. Records without a subject id, of older
-        releases, are found while their number is not masked."""
+        """Returns the calls whose other party is this person, the oldest first. Records of older releases have no
+        subject id, and are found only if their number is not masked.
+        """
         outbound = calls.c.direction.startswith("outbound")
         theirs = or_(
             calls.c.subject == person.subject,
@@ -47,8 +48,9 @@ class DatabaseErasure:
             return [record_of(row) for row in rows]
 
     def erase(self, ids: Sequence[str]) -> int:
-        """Deletes these calls and the messages about them. Idempotency keys of the calls stay used, but the digests of
-        their requests are deleted. Returns the number of messages."""
+        """Deletes these calls and the messages about them. The idempotency keys of the calls stay used, but the digests
+        of their requests are deleted. Returns the number of deleted messages.
+        """
         messages = 0
         for start in range(0, len(ids), _BATCH):
             some = ids[start : start + _BATCH]
@@ -61,7 +63,7 @@ class DatabaseErasure:
         return messages
 
     def is_being_called(self, person: Party) -> bool:
-        """Returns whether an attempt of a campaign to reach this person is in progress."""
+        """Returns whether a campaign is calling this person now."""
         open_attempts = select(func.count()).where(attempts.c.subject == person.subject, attempts.c.outcome == "")
         with self._transaction() as connection:
             return bool(connection.execute(open_attempts).scalar_one())
@@ -83,7 +85,7 @@ class DatabaseErasure:
             return connection.execute(delete(contacts).where(theirs)).rowcount
 
     def is_opted_out(self, person: Party) -> bool:
-        """Returns whether this person is on the do-not-call list of the records."""
+        """Returns whether this person is on the do-not-call list in the database."""
         with self._transaction() as connection:
             return (
                 connection.execute(select(opt_outs.c.subject).where(opt_outs.c.subject == person.subject)).first()
@@ -91,8 +93,8 @@ class DatabaseErasure:
             )
 
     def scrub(self) -> str:
-        """Removes the content of deleted rows from the files of the database. Returns a text that names the places
-        where such content may still be, or an empty text.
+        """Removes the content of deleted rows from the files of the database. Returns a text with the places that may
+        still contain such content, or an empty text.
 
         Raises:
             RecordsUnavailable: another process has used the database for 30 s.

@@ -1,4 +1,4 @@
-"""The do-not-call list and the claims of numbers in the database of the records."""
+"""The do-not-call list and the claims of numbers in the database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ _MAX_REMARK = 200
 
 
 class DatabaseOptOuts:
-    """`OptOuts` in a database. `transaction` begins a transaction, as `DatabaseRecords` does."""
+    """The implementation of `OptOuts` in a database. `transaction` begins a transaction, as
+    `DatabaseRecords.transaction` does.
+    """
 
     def __init__(self, transaction: Callable[..., AbstractContextManager[Connection]]) -> None:
         self._transaction = transaction
@@ -76,7 +78,9 @@ class DatabaseOptOuts:
 
 
 class DatabaseNumberClaims:
-    """`NumberClaims` in a database. `transaction` begins a transaction, as `DatabaseRecords` does."""
+    """The implementation of `NumberClaims` in a database. `transaction` begins a transaction, as
+    `DatabaseRecords.transaction` does.
+    """
 
     def __init__(self, transaction: Callable[..., AbstractContextManager[Connection]]) -> None:
         self._transaction = transaction
@@ -92,7 +96,7 @@ class DatabaseNumberClaims:
 
 
 def hold(connection: Connection, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
-    """Claims a number, in the transaction of `connection` (see `NumberClaims.hold`)."""
+    """Claims a number in the transaction of `connection` (see `NumberClaims.hold`)."""
     claims, until = number_claims, now + timedelta(seconds=ttl_s)
     leases = select(processes.c.id).where(processes.c.expires_at > now)
     is_free = or_(claims.c.expires_at <= now, (claims.c.process != "") & claims.c.process.not_in(leases))
@@ -110,13 +114,13 @@ def hold(connection: Connection, subject: str, holder: str, *, process: str, ttl
 
 
 def opt_out(connection: Connection, entry: OptOut) -> None:
-    """Adds an entry, in the transaction of `connection`."""
+    """Adds an entry to the do-not-call list, in the transaction of `connection`."""
     values = {**asdict(entry), "source": entry.source.value}
     connection.execute(_INSERT[connection.dialect.name](opt_outs).values(values).on_conflict_do_nothing())
 
 
 def is_opted_out(connection: Connection, subject: str) -> bool:
-    """Returns whether this person is on the list, in the transaction of `connection`."""
+    """Returns whether this person is on the do-not-call list, in the transaction of `connection`."""
     return connection.execute(select(opt_outs.c.subject).where(opt_outs.c.subject == subject)).first() is not None
 
 

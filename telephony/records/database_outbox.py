@@ -1,4 +1,4 @@
-"""The outbox in the database of the records."""
+"""The outbox in the database."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _DATES = ("created_at", "due_at", "give_up_at")
 
 
 def put(connection: Connection, message: Message) -> None:
-    """Writes a message in the transaction of `connection`. A message with this id that no process has tried yet gets
-    the new payload, and the earlier of both times.
+    """Writes a message in the transaction of `connection`. If a message with this id exists and no process has tried to
+    deliver the message, its payload is replaced, and its due time becomes the earlier of the two times.
     """
     values = {**asdict(message), "state": message.state.value, "payload": clean_text(message.payload)}
     insert = _INSERT[connection.dialect.name](webhooks).values(values)
@@ -34,7 +34,9 @@ def put(connection: Connection, message: Message) -> None:
 
 
 class DatabaseOutbox:
-    """`Outbox` in a database. `transaction` begins a transaction, as `DatabaseRecords` does."""
+    """The implementation of `Outbox` in a database. `transaction` begins a transaction, as
+    `DatabaseRecords.transaction` does.
+    """
 
     def __init__(self, transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._transaction = transaction

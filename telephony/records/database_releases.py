@@ -1,4 +1,4 @@
-"""The decisions about canaries and their last calls, in the database of the records."""
+"""The decisions about canaries and the last calls of canaries, in the database."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from .storable import clean_text
 __all__ = ["DatabaseReleases"]
 
 _COUNTING = 7_483_115_022
-"""The number of PostgreSQL's advisory lock for the calls of canaries: any number, the same in all processes."""
+"""The id of PostgreSQL's advisory lock for the calls of canaries. The id is arbitrary and must be the same in all
+processes.
+"""
 
 
 class DatabaseReleases:
-    """`Releases` in a database. `transaction` begins a transaction, as `DatabaseRecords` does."""
+    """The implementation of `Releases` in a database. `transaction` begins a transaction, as
+    `DatabaseRecords.transaction` does.
+    """
 
     def __init__(self, transaction: Callable[..., AbstractContextManager[Connection]]) -> None:
         self._transaction = transaction

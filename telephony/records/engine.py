@@ -1,4 +1,4 @@
-"""Connections to SQLite and PostgreSQL: time limits, transactions, and a private file."""
+"""Connections to SQLite and PostgreSQL: time limits, transactions, and the file mode of SQLite files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import SettingsError
 __all__ = ["READS", "WITHIN_S", "create_file", "engine_of", "parse_url"]
 
 WITHIN_S = 2
-"""The time limit of one statement, and of one attempt to connect."""
+"""The time limit in seconds of one SQL statement, and of one attempt to connect."""
 READS = "telephony_reads"
 """The name of the execution option for a connection that only reads."""
 _FROZEN_S = 10
@@ -78,19 +78,20 @@ def _open_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that begins with a read cannot become a writer. One that only reads waits for no writer.
+    # A transaction that begins with a read cannot write later. A transaction that only reads does not wait for a
+    # writer.
     connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READS) else "BEGIN IMMEDIATE")
 
 
 def _begin_postgresql(connection: Connection) -> None:
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {WITHIN_S * 1000}")
-    # A process that is frozen in a transaction must not keep its locks.
+    # A process that is suspended during a transaction must not keep its locks.
     connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {_FROZEN_S * 1000}")
 
 
 def create_file(path: str) -> None:
-    """Creates the file with mode 0600, as journals have; SQLite gives its other files the same mode. An existing file
-    is not opened: closing it would drop all POSIX locks of this process on it
+    """Creates the file with mode 0600, like the files of journals. SQLite gives its other files the same mode. An
+    existing file is not opened, because closing the file would release all POSIX locks of this process on the file
     (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
     with _creating, contextlib.suppress(FileExistsError):

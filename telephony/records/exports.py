@@ -1,4 +1,4 @@
-"""Remembers where exports of calls were written, so that they can be deleted when a number is erased."""
+"""Stores the paths of exported calls. The exports can then be deleted when a number is erased."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ EXPORTS_FILE = "exports.txt"
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A file with one call, or with several. As text it is one line."""
+    """A file with one or several exported calls. `str()` returns the export as one line of text."""
 
     path: Path
     call_id: str = ""
-    """The id of the call in the file. An empty value means that the file has several calls."""
+    """The id of the call in the file. The text is empty if the file contains several calls."""
 
     def __str__(self) -> str:
         return f"{self.call_id}\t{self.path}"
@@ -28,11 +28,11 @@ class Export:
 
 
 def note_export(folder: Path | None, path: Path, call_id: str = "") -> None:
-    """Notes an export in the data directory: its path, and the id of the call if it has one call. Without a data
-    directory nothing is noted.
+    """Stores an export in the data directory: its path, and the id of the call if the export contains one call. Does
+    nothing without a data directory.
 
     Raises:
-        OSError: the data directory cannot be written to.
+        OSError: the data directory is not writable.
     """
     if folder is None or (export := Export(path.absolute(), call_id)) in noted_exports(folder):
         return
@@ -42,7 +42,7 @@ def note_export(folder: Path | None, path: Path, call_id: str = "") -> None:
 
 
 def noted_exports(folder: Path | None) -> list[Export]:
-    """Returns the exports that were noted, also those that do not exist any more."""
+    """Returns the stored exports, including exports that do not exist any more."""
     if folder is None or not (folder / EXPORTS_FILE).exists():
         return []
     text = (folder / EXPORTS_FILE).read_text("utf-8", "surrogateescape")
@@ -50,6 +50,6 @@ def noted_exports(folder: Path | None) -> list[Export]:
 
 
 def rewrite_exports(folder: Path, exports: list[Export]) -> None:
-    """Keeps only these exports."""
+    """Replaces the stored list of exports by `exports`."""
     text = "".join(f"{export}\n" for export in exports)
     (folder / EXPORTS_FILE).write_text(text, encoding="utf-8", errors="surrogateescape")

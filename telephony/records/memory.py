@@ -24,7 +24,9 @@ _PURGE_EVERY = timedelta(minutes=1)
 
 
 class MemoryRecords:
-    """`Records` without a database. Never blocks. Keeps the `max_calls` calls that were updated last."""
+    """The implementation of `Records` without a database. The methods never block. Keeps the `max_calls` calls that
+    were updated last.
+    """
 
     def __init__(self, max_calls: int = _MAX_CALLS) -> None:
         self._max_calls = max_calls

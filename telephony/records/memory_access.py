@@ -1,4 +1,4 @@
-"""The tokens and the audit in the memory of this process."""
+"""The tokens of the console and the audit log in the memory of this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_ENTRIES = 10_000
 
 
 class MemoryAccess:
-    """`AccessStore` without a database. It keeps the newest entries, and loses them when the process ends."""
+    """The implementation of `AccessStore` without a database. Keeps the newest entries until the process ends."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, StoredToken] = {}

@@ -11,7 +11,7 @@ __all__ = ["MemoryNumberClaims", "MemoryOptOuts"]
 
 
 class MemoryOptOuts:
-    """`OptOuts` without a database."""
+    """The implementation of `OptOuts` without a database."""
 
     def __init__(self) -> None:
         self._entries: dict[str, OptOut] = {}
@@ -40,7 +40,7 @@ class MemoryOptOuts:
 
 
 class MemoryNumberClaims:
-    """`NumberClaims` without a database."""
+    """The implementation of `NumberClaims` without a database."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[str, datetime]] = {}

@@ -15,7 +15,7 @@ _MAX_MESSAGES = 10_000
 
 
 class MemoryOutbox:
-    """`Outbox` without a database. Keeps the newest messages; they end with the process."""
+    """The implementation of `Outbox` without a database. Keeps the newest messages until the process ends."""
 
     def __init__(self) -> None:
         self._messages: OrderedDict[str, Message] = OrderedDict()

@@ -1,7 +1,7 @@
-"""The do-not-call list of the records, and the claims of numbers that are being called. Pure.
+"""The do-not-call list in the records, and the claims of numbers that are being called. Pure.
 
-The list has keyed hashes of numbers, so an entry can stay when a person is erased. All processes that share the records
-read the list before each call. A claim prevents two simultaneous calls from us to the same number.
+The list contains keyed hashes of numbers, so an entry can stay when the person is erased. All processes that share the
+records read the list before each call. A claim prevents two simultaneous calls to the same number.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["NumberClaims", "OptOut", "OptOutSource", "OptOuts"]
 
 
 class OptOutSource(StrEnum):
-    """How a number came onto the list."""
+    """The ways in which a number is added to the do-not-call list."""
 
     PHONE = "phone"
-    """A person said so in a call."""
+    """The person said during a call that they want no more calls."""
     KEYPAD = "keypad"
-    """A person pressed the key."""
+    """The person pressed the opt-out key."""
     API = "api"
     COMMAND = "command"
     FILE = "file"
@@ -30,12 +30,12 @@ class OptOutSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OptOut:
-    """A number that is never called."""
+    """An entry of the do-not-call list: a number that must never be called."""
 
     subject: str
     """The keyed hash of the number (`SubjectKey.of`)."""
     number: str
-    """In E.164. Empty after the person was erased."""
+    """The number in E.164. The text is empty after the person was erased."""
     source: OptOutSource
     added_at: datetime
     remark: str = ""
@@ -50,19 +50,19 @@ class OptOut:
 
 
 class OptOuts(Protocol):
-    """The list. The methods may block; they raise what `Records` raises."""
+    """A do-not-call list. The methods may block, and raise the same exceptions as `Records`."""
 
     def add(self, entries: Sequence[OptOut]) -> int:
-        """Adds entries. Returns how many of them are new. A known entry stays as it is."""
+        """Adds entries to the list. Returns the number of new entries. An existing entry is not changed."""
 
     def remove(self, subject: str) -> bool:
-        """Removes an entry. False means that the number was not on the list."""
+        """Removes an entry. Returns False if the number was not on the list."""
 
     def among(self, subjects: Collection[str]) -> set[str]:
-        """Returns the given subjects that are on the list."""
+        """Returns those of `subjects` that are on the list."""
 
     def version(self) -> str:
-        """A text that changes when an entry is added or removed."""
+        """Returns a text that changes when an entry is added or removed."""
 
     def subjects(self) -> set[str]:
         """Returns all subjects that are on the list."""
@@ -72,13 +72,15 @@ class OptOuts(Protocol):
 
 
 class NumberClaims(Protocol):
-    """The claims of numbers that are being called. The methods may block, and raise the errors that `Records`
-    raises."""
+    """The claims of numbers that are being called. The methods may block, and raise the same exceptions as
+    `Records`.
+    """
 
     def hold(self, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
         """Claims a number for `holder`, the token of a call. Returns whether the holder has the claim now. A claim ends
         after `ttl_s` seconds, or when the lease of its `process` ends. If `process` is empty, the claim ends only after
-        `ttl_s` seconds."""
+        `ttl_s` seconds.
+        """
 
     def let_go(self, subject: str, holder: str) -> None:
-        """Releases a claim of this holder."""
+        """Releases the claim of this holder."""

@@ -1,8 +1,8 @@
 """The outbox: messages about ended calls that wait for their delivery by webhook. Pure.
 
-A message is written in the transaction that gives its call a final status. Its id follows from the call, so a repeated
-write makes no second message. A process claims due messages for a short time. If the process dies, they become due
-again, and another process delivers them with the same id.
+A message is written in the transaction that gives its call a final status. The id of the message is computed from the
+call, so a repeated write creates no second message. A process claims due messages for a short time. If the process
+dies, the messages become due again, and another process delivers them with the same id.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GIVE_UP = timedelta(days=1)
 """The time after which a message that could not be delivered is dead."""
 MAX_PAYLOAD_BYTES = 256 * 1024
 _LARGE = ("turns", "tools", "transfers", "result")
-"""The fields that are left out, in this order, until a payload is small enough."""
+"""The fields of a message that are removed, in this order, until the payload is small enough."""
 
 
 class MessageState(StrEnum):
@@ -34,16 +34,17 @@ class MessageState(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     DEAD = "dead"
-    """The message could not be delivered in time, or the receiver refused it for good. `telephony webhooks redeliver`
-    tries again."""
+    """The message could not be delivered in time, or the receiver refused the message permanently. `telephony webhooks
+    redeliver` tries the delivery again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message. Dates are in UTC."""
+    """One message of the outbox. Dates are in UTC."""
 
     id: str
-    """The `webhook-id`, which is the same for each attempt."""
+    """The header `webhook-id` of the message. Each attempt to deliver the message has the same id."""
     call_id: str
     kind: str
     payload: str
@@ -60,45 +61,47 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The messages that are not delivered yet."""
+    """The messages that have not been delivered."""
 
     pending: int = 0
     dead: int = 0
     oldest: datetime | None = None
-    """When the oldest pending message was made."""
+    """The time at which the oldest pending message was created."""
 
 
 class Outbox(Protocol):
-    """A store of messages. Its methods may block; they raise what `Records` raises."""
+    """A store of messages. The methods may block, and raise the same exceptions as `Records`."""
 
     def claim_due(self, now: datetime, *, lease_s: float, limit: int) -> list[Message]:
         """Claims at most `limit` due messages for this process, the oldest first. No other process gets a claimed
-        message for `lease_s` seconds. After that a message is due again, unless `settle` was called for it."""
+        message for `lease_s` seconds. After this time the message is due again, unless `settle` was called for the
+        message.
+        """
 
     def settle(self, message: Message) -> bool:
-        """Stores the `state`, `due_at` and `error` of a claimed message after an attempt to deliver it. False means
-        that another process has claimed the message since, and nothing was stored.
+        """Stores the `state`, `due_at` and `error` of a claimed message after an attempt to deliver the message.
+        Returns False and stores nothing if another process has claimed the message in the meantime.
         """
 
     def messages(self, *, state: MessageState | None = None, limit: int = 100) -> list[Message]:
         """Returns the newest messages."""
 
     def redeliver(self, ids: Sequence[str] | None, now: datetime) -> int:
-        """Makes these messages due. None means all dead messages. Returns their number."""
+        """Makes these messages due. None selects all dead messages. Returns the number of messages."""
 
     def waiting(self) -> Waiting:
-        """Returns the messages that are not delivered yet."""
+        """Returns the number and the age of the messages that have not been delivered."""
 
 
 def contact_key(campaign_id: str, contact_id: str) -> str:
-    """Returns what a message about the contact of a campaign has in place of the id of a call."""
+    """Returns the key of a message about a contact of a campaign. The key takes the place of the id of a call."""
     return sha256(f"{campaign_id}\0{contact_id}".encode()).hexdigest()
 
 
 def message_of(row: CallRecord, now: datetime, *, hold_s: float = 0.0, shows_numbers: bool = False) -> Message:
-    """Returns the message about an ended call, due after `hold_s`. The number of the other party is masked, unless
-    `shows_numbers` is set. A call that was `interrupted` and then ends has a second
-    message."""
+    """Returns the message about an ended call, due after `hold_s` seconds. The number of the other party is masked,
+    unless `shows_numbers` is True. A call that was `interrupted` and ends later has a second message.
+    """
     kind = INTERRUPTED if row.status == INTERRUPTED else "ended"
     message_id = "msg_" + sha256(f"{row.id}\0{kind}".encode()).hexdigest()[:32]
     due = now + timedelta(seconds=hold_s)
@@ -106,7 +109,7 @@ def message_of(row: CallRecord, now: datetime, *, hold_s: float = 0.0, shows_num
 
 
 def _payload(row: CallRecord, now: datetime, shows_numbers: bool) -> str:
-    """Returns the record as JSON text of at most `MAX_PAYLOAD_BYTES`."""
+    """Returns the call record as JSON text of at most `MAX_PAYLOAD_BYTES` bytes."""
     data: dict[str, Any] = row.to_json()
     if not shows_numbers:  # a call that was interrupted, or that ended elsewhere, still has the number in its record
         other = "called" if row.direction.startswith("outbound") else "caller"

@@ -1,4 +1,4 @@
-"""The decisions about canaries, and their last calls: the interface of the stores, and a store in memory."""
+"""The decisions about canaries, and the last calls of canaries: the interface of the stores, and a store in memory."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ class Release:
 
 
 class Releases(Protocol):
-    """A store of decisions and of the last calls of canaries. The last decision about a place (a number, or `*`)
-    applies."""
+    """A store of decisions about canaries and of the last calls of canaries. The last decision about a place (a number,
+    or `*`) applies.
+    """
 
     def decide(self, release: Release) -> None: ...
 
     def all(self) -> list[Release]: ...
 
     def count(self, place: str, version: str, *, failed: bool, keep: int) -> tuple[int, int]:
-        """Count a call of the canary `version` at `place`. The last `keep` calls of all processes are kept. Returns the
-        number of failures among the kept calls, and the number of kept calls."""
+        """Counts a call of the canary `version` at `place`. The store keeps the last `keep` calls of all processes.
+        Returns the number of failures among the kept calls, and the number of kept calls.
+        """
 
 
 class MemoryReleases:
-    """`Releases` in the memory of this process."""
+    """The implementation of `Releases` in the memory of this process."""
 
     def __init__(self) -> None:
         self._releases: dict[str, Release] = {}

@@ -1,9 +1,9 @@
-"""The database tables, and how they are created and upgraded.
+"""The database tables, and how these tables are created and upgraded.
 
-The names of the tables begin with `telephony_`, so they can share a database with others. The first connection of a
-process upgrades the schema in one transaction, under a lock. alembic runs the scripts of `migrations/versions`: all of
-them in an empty database, the missing ones in an older one. `telephony_schema` holds the version too, because releases
-before alembic read it: an older release refuses a newer schema.
+The names of the tables begin with `telephony_`, so other applications can use the same database. The first connection
+of a process upgrades the schema in one transaction, under a lock. alembic runs the scripts of `migrations/versions`:
+all scripts in an empty database, or the missing scripts in an older database. `telephony_schema` also contains the
+version, because releases before alembic read this table. An older release refuses a newer schema.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ __all__ = [
 
 VERSION = 9
 VERSION_TABLE = "telephony_migrations"
-"""The table of alembic. The database may be the user's, and have a table `alembic_version` of the user's own."""
+"""The name of alembic's version table. The user's database may have its own table `alembic_version`."""
 _LOCK = 7_483_115_020
-"""The number of PostgreSQL's advisory lock for upgrades: any number, the same in all processes."""
+"""The id of PostgreSQL's advisory lock for upgrades. The id is arbitrary and must be the same in all processes."""
 
 _migrating = threading.Lock()
-"""alembic keeps the running migration in a global variable."""
+"""A lock for migrations, because alembic keeps the running migration in a global variable."""
 
 metadata = MetaData()
 
@@ -80,7 +80,7 @@ processes = Table(
     Column("id", String(64), primary_key=True),
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
-"""The leases. A process that stops renewing its lease has ended or is frozen."""
+"""The leases of processes. A process that stops renewing its lease has ended or is suspended."""
 
 _is_open = text("ended_at IS NULL")
 _json = JSON(none_as_null=True)
@@ -145,7 +145,7 @@ releases = Table(
     Column("reason", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
 )
-"""What was decided about canaries (`telephony.versions`)."""
+"""The decisions about canaries (`telephony.versions`)."""
 
 canary_calls = Table(
     "telephony_canary_calls",
@@ -156,7 +156,7 @@ canary_calls = Table(
     Column("failed", Boolean, nullable=False),
     Index("ix_telephony_canary_calls_place", "place", "version", "id"),
 )
-"""The last calls of each canary, and whether they failed."""
+"""The last calls of each canary, and whether these calls failed."""
 
 webhooks = Table(
     "telephony_webhooks",
@@ -174,7 +174,7 @@ webhooks = Table(
     Index("ix_telephony_webhooks_due", "state", "due_at"),
     Index("ix_telephony_webhooks_call_id", "call_id"),
 )
-"""The outbox (`outbox.Message`)."""
+"""The outbox of messages (`outbox.Message`)."""
 
 tokens = Table(
     "telephony_tokens",
@@ -203,7 +203,7 @@ audit = Table(
     Column("detail", Text, nullable=False),
     Index("ix_telephony_audit_call", "call"),
 )
-"""The audit (`access.AuditEntry`). Triggers of the database refuse every change and deletion of a row."""
+"""The audit log (`access.AuditEntry`). The database refuses every change and deletion of a row."""
 opt_outs = Table(
     "telephony_opt_outs",
     metadata,
@@ -248,8 +248,9 @@ campaigns = Table(
     Index("ix_telephony_campaigns_status", "status"),
     Index("ix_telephony_campaigns_created_at", "created_at"),
 )
-"""The campaigns. A process that is about to dial locks the row of its campaign, so the limits hold for all processes
-together. The row counts the attempts: a count over all rows would take longer with each attempt."""
+"""The campaigns. A process that is about to dial locks the row of its campaign, so the limits apply to all processes
+together. The row contains the number of attempts, because counting all attempts would become slower with each attempt.
+"""
 
 _is_pending = text("state = 'pending'")
 
@@ -279,8 +280,8 @@ contacts = Table(
     Index("ix_telephony_contacts_subject", "subject"),
     Index("ix_telephony_contacts_due", "campaign", "next_at", sqlite_where=_is_pending, postgresql_where=_is_pending),
 )
-"""The contacts. `queued_until` means that until then an attempt waits in the queue, or the limits of the campaign allow
-none.
+"""The contacts of campaigns. Until `queued_until`, an attempt for the contact waits in the queue, or the limits of the
+campaign allow no attempt.
 """
 
 _is_in_progress = text("outcome = ''")
@@ -316,20 +317,20 @@ attempts = Table(
     Index("ix_telephony_attempts_subject", "subject", "started_at"),
     Index("ix_telephony_attempts_open", "owner", sqlite_where=_is_in_progress, postgresql_where=_is_in_progress),
 )
-"""The attempts. The id of an attempt is also the token of its call and the id of its call record. `requests` says how
-often Twilio may have been asked to make the call.
+"""The attempts of campaigns. The id of an attempt is also the token of its call and the id of its call record.
+`requests` is the number of times that Twilio may have been asked to make the call.
 """
 
 
 def version_of(connection: Connection) -> int:
-    """Returns the version of the schema. 0 means that there are no tables yet."""
+    """Returns the version of the schema, or 0 if there are no tables."""
     if not inspect(connection).has_table(schema.name):
         return 0
     return int(connection.execute(select(schema.c.version)).scalar_one())
 
 
 def upgrade(connection: Connection) -> None:
-    """Creates or upgrade the tables, in the transaction of `connection`.
+    """Creates or upgrades the tables, in the transaction of `connection`.
 
     Raises:
         RecordsUnavailable: the schema is newer than this release.
@@ -351,7 +352,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def _migrate(connection: Connection, version: int) -> None:
-    """Runs the missing migrations. A database of a release before alembic gets its revision first."""
+    """Runs the missing migrations. A database of a release before alembic first gets its revision."""
     from alembic import command
     from alembic.config import Config
 

@@ -1,7 +1,7 @@
-"""Makes texts, numbers and keys that every database accepts. Pure.
+"""Converts texts, numbers and keys to forms that every database accepts. Pure.
 
-Texts come from outside: forms, error messages of gateways, a model. PostgreSQL refuses NUL in a text, no database
-accepts a lone surrogate, and JSON has no NaN. Such parts are replaced, so that a record is stored without them.
+Texts come from forms, from error messages of gateways, or from a model. PostgreSQL refuses NUL in a text, no database
+accepts a lone surrogate, and JSON has no NaN. Such parts are replaced, so the record can be stored.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any
 __all__ = ["MAX_KEY_CHARS", "clean_json", "clean_number", "clean_text", "is_key"]
 
 MAX_KEY_CHARS = 64
-"""The maximum length of the id of a call, ours or Twilio's."""
+"""The maximum number of characters in the id of a call, for ids of this application and for Twilio's ids."""
 _MAX_INT = 2**31 - 1
 _REFUSED = re.compile("[\x00\ud800-\udfff]")
 
 
 def clean_text(text: str, max_chars: int | None = None) -> str:
-    """`text` with U+FFFD in place of NUL and of lone surrogates, cut after `max_chars`."""
+    """Returns `text` with U+FFFD in place of NUL and of lone surrogates, cut after `max_chars` characters."""
     return _REFUSED.sub("\N{REPLACEMENT CHARACTER}", text[:max_chars])
 
 
 def clean_number(value: int | float) -> int | float | None:
-    """`value`, or None if it is not finite or does not fit an INTEGER column (32 bits)."""
+    """Returns `value`, or None if the value is not finite or does not fit an INTEGER column (32 bits)."""
     if isinstance(value, int):
         return value if abs(value) <= _MAX_INT else None
     return value if math.isfinite(value) else None
 
 
 def clean_json(value: Any) -> Any:
-    """A JSON value in which each text is clean, and NaN and the infinities are null."""
+    """Returns a JSON value in which each text is clean, and null replaces NaN and the infinities."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, float):

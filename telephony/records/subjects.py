@@ -1,7 +1,7 @@
-"""Keyed hashes of phone numbers: they find the calls of a person after the numbers were masked.
+"""Keyed hashes of phone numbers. The hashes find the calls of a person after the phone numbers were masked.
 
-A plain hash of a number is no protection, because all numbers can be tried. The key is TELEPHONY_NUMBER_KEY, or else a
-random one in the data directory. All processes that share the records need the same key.
+A plain hash of a phone number gives no protection, because all phone numbers can be tried. The key is
+TELEPHONY_NUMBER_KEY, or a random key in the data directory. All processes that share the records need the same key.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class SubjectKey:
         """Whether other processes, and this one after a restart, have the same key."""
 
     def of(self, number: str) -> str:
-        """Returns the subject id of a number or a `sip:` address, as 64 hexadecimal digits. Empty for a withheld
-        number.
+        """Returns the subject id of a number or a `sip:` address, as 64 hexadecimal digits. Returns an empty text for a
+        withheld number.
         """
         if is_withheld(number):
             return ""
@@ -51,7 +51,7 @@ class SubjectKey:
 
     @property
     def fingerprint(self) -> str:
-        """A text that differs between keys and tells nothing about the key."""
+        """A text that differs between keys and reveals nothing about the key."""
         return self._hash("fingerprint")[:16]
 
     def _hash(self, text: str) -> str:
@@ -59,7 +59,8 @@ class SubjectKey:
 
 
 def check_key(records: Records, key: SubjectKey, now: datetime) -> bool:
-    """Returns whether the records were written with this key. The first key that is checked is the key of the records.
+    """Returns whether the records were written with this key. The first key that is checked becomes the key of the
+    records.
 
     Raises:
         RecordsUnavailable, RecordRefused: the records cannot be used.
@@ -69,8 +70,8 @@ def check_key(records: Records, key: SubjectKey, now: datetime) -> bool:
 
 
 def subject_key(settings: Settings, sources: Sources = SYSTEM) -> SubjectKey:
-    """Returns the key of the settings. In the data directory it is created on first use. Without a data directory it is
-    random, and ends with this process.
+    """Returns the key of the settings. Without a key in the settings, creates a key in the data directory on first use.
+    Without a data directory, the key is random and exists only in this process.
 
     Raises:
         SettingsError: the file of the key cannot be read or written.
@@ -89,7 +90,9 @@ def subject_key(settings: Settings, sources: Sources = SYSTEM) -> SubjectKey:
 
 
 def _stored(path: Path, sources: Sources) -> bytes:
-    """Returns the key in this file. Of several processes that create it at once, all get the key of the first."""
+    """Returns the key in this file, and creates the file if needed. If several processes create the file at the same
+    time, all processes get the key of the first process.
+    """
     with contextlib.suppress(FileNotFoundError):
         return path.read_bytes().strip()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ _NOT_CLOSED = "nobody_available"
 
 
 async def answer_number(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
-    """The TwiML for a new call to a configured number."""
+    """Returns the TwiML for a new call to a configured number."""
     why, info = "", call_info(request, voice, call.token)
     if call.step.kind is StepKind.AGENT:
         refused = await phone.refuse_call(voice.call_sid, voice.caller)
@@ -50,7 +50,7 @@ async def answer_number(request: Request, phone: PhoneServer, voice: VoiceReques
 
 
 async def _within_limits(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, info: CallInfo) -> bool:
-    """Whether the number may take the call: by the calls of this process, and by the calls of all processes."""
+    """Returns whether the number may take the call: by the calls of this process, and by the calls of all processes."""
     assert phone.numbers is not None
     if phone.numbers.over_limit(voice.call_sid, call, voice.caller, phone.now):
         return False

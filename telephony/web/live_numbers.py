@@ -247,7 +247,7 @@ class LiveNumbers:
 
 
 def shared_limits(number: NumberConfig) -> SharedLimits:
-    """The limits of a number for all processes together."""
+    """Returns the limits of a number for all processes together."""
     given = number.limits
     return SharedLimits(given.max_calls, Budget(given.minutes_per_day, given.cost_per_day))
 

@@ -26,7 +26,9 @@ _REASONS = ("o1", "o3", "o4", "gpt-5")
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer that is not a usual one. `dribbles`: the body comes byte by byte until the client goes away."""
+    """An answer that is not a usual one. `dribbles` means that the body comes byte by byte until the client goes
+    away.
+    """
 
     status: int = 200
     body: Any = None
@@ -103,7 +105,7 @@ def _refused_speech(body: dict[str, Any]) -> Reply | None:
 
 @contextmanager
 def chat_service(answer: Answer, *, key: str | None = None) -> Iterator[ChatService]:
-    """Serve in the block. `key` is the only key that is accepted; None: each request is accepted."""
+    """Serve in the block. `key` is the only key that is accepted; None means that each request is accepted."""
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):

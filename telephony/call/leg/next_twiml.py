@@ -28,9 +28,9 @@ class StreamEnd:
     """The end of a media stream: the reason, and the next TwiML."""
 
     why: Why
-    """The reason. `goodbye`: the agent hung up. `lost`: the connection broke. `stalled`: no data was transferred.
-    `failed`: the agent cannot continue. `refused`: the stream was not admitted. In all other cases this process
-    redirected the caller with `twiml`.
+    """The reason. `goodbye` means that the agent hung up. `lost` means that the connection broke. `stalled` means that
+    no data was transferred. `failed` means that the agent cannot continue. `refused` means that the stream was not
+    admitted. In all other cases this process redirected the caller with `twiml`.
     """
     reattached: int = 0
     """The number of lost media streams of the call that were replaced so far."""

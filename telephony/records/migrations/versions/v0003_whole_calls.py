@@ -1,5 +1,6 @@
-"""Adds columns for what happened in a call: its answer, ending, agents, outcome, turns, tools, transfers, usage and
-cost."""
+"""Adds the columns for the details of a call: its answer, ending, agents, outcome, turns, tools, transfers, usage and
+cost.
+"""
 
 from __future__ import annotations
 

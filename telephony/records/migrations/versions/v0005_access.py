@@ -1,4 +1,4 @@
-"""Adds the tokens of the console, and the audit, to which rows can only be appended."""
+"""Adds the tokens of the console, and the audit log. Rows of the audit log cannot be changed."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def upgrade() -> None:
                 f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
             )
         return
-    # Rules belong to the table, so that a dump of the tables has them. The function of a trigger would be left out.
+    # Rules belong to the table, so a dump of the tables contains the rules. The dump would not contain the function of
+    # a trigger.
     for event in ("UPDATE", "DELETE"):
         op.execute(f"CREATE RULE telephony_audit_{event.lower()} AS ON {event} TO telephony_audit DO INSTEAD NOTHING")

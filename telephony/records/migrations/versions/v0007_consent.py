@@ -1,4 +1,4 @@
-"""Adds the evidence about the consent to a recording, and the releases of versions of agents."""
+"""Adds the evidence about the consent to a recording, and the decisions about versions of agents."""
 
 from __future__ import annotations
 

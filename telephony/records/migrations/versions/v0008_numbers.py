@@ -1,4 +1,4 @@
-"""Adds the language of a call, the steps of its ladder, and the task that follows from it."""
+"""Adds to calls the language, the steps of the ladder, and the task after the call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adds the number of the configuration to a call, and the last calls of each canary."""
+"""Adds the configured number to a call, and adds the last calls of each canary."""
 
 from __future__ import annotations
 
