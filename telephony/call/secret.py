@@ -4,32 +4,42 @@ the console, a webhook or a Twilio recording.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from ..errors import CallError, SecretPartFailed, TelephonyError, TwilioError
 from ..logs import sealed_logs
 from .call_info import CallInfo
+from .line.player import LinePlayer
+from .line.playout import RATE
 from .ports import PhoneControl
 from .recording.recorder import CallRecorder
 from .recording.seal import SealReason
 
 __all__ = ["SecretParts"]
 
+_MARGIN_S = 2.0
+"""How much longer than the queued audio the caller may take to hear it."""
+
 
 class SecretParts:
     """Opens the secret parts of one call. Secret parts may overlap."""
 
-    def __init__(self, info: CallInfo, recorder: CallRecorder, control: PhoneControl | None) -> None:
+    def __init__(
+        self, info: CallInfo, recorder: CallRecorder, player: LinePlayer, control: PhoneControl | None
+    ) -> None:
         self._sid = info.sid
         self._recorder = recorder
+        self._player = player
         self._control = control
         self._open = 0
         self._paused: str | None = None
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator[None]:
-        """Makes this block a secret part of the call.
+        """A block that is a secret part of the call. It begins when the caller has heard the audio that the records
+        have: what the agent said before.
 
         Raises:
             CallError: the recording at Twilio cannot be paused. The secret part does not begin.
@@ -42,6 +52,7 @@ class SecretParts:
             with sealed_logs(self._sid):
                 if self._open == 1:
                     await self._pause()
+                    await self._said()
                 try:
                     yield
                 except TelephonyError:
@@ -53,6 +64,12 @@ class SecretParts:
             self._recorder.open_seal(SealReason.SECRET)
             if self._open == 0:
                 await self._resume()
+
+    async def _said(self) -> None:
+        """Waits until the caller has heard the queued audio, or until the audio was dropped."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._player.unheard / RATE + _MARGIN_S):
+                await self._player.quiet()
 
     async def _pause(self) -> None:
         if self._control is None:

@@ -173,7 +173,7 @@ class CallSession:
                 controls=controls,
                 transfers=transfers,
             )
-        secrets = SecretParts(info, recorder, options.control)
+        secrets = SecretParts(info, recorder, player, options.control)
         parts = CallParts(
             lifetime,
             recorder,

@@ -15,6 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from telephony.records import client, engine
 
 PASSWORD = "of-the-tests"
@@ -79,6 +81,19 @@ class Cluster:
             timeout=60,
             **user,  # type: ignore[call-overload]
         )
+
+
+@contextmanager
+def database(kind: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    """An empty database of this kind, with the folder of all its files. It is the only database in this folder."""
+    if kind == "sqlite":
+        (folder / "database").mkdir()
+        yield f"sqlite:///{folder}/database/records.db", folder / "database"
+        return
+    if (tools := postgresql_tools()) is None:
+        pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
+    with postgresql_cluster(tools) as cluster:
+        yield cluster.new_database(), cluster.folder / "data"
 
 
 @contextmanager

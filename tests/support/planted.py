@@ -12,10 +12,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import inspect, text
 
 from realtime_core.audio import g711
+from realtime_core.sources import SYSTEM
+from telephony.records.client import RecordsClient
+from telephony.records.database import DatabaseRecords
+from telephony.records.engine import engine_of, parse_url
+from telephony.webhooks.sender import WebhookSender
+from tests.support.webhook_receiver import SECRET, receiver
 
-__all__ = ["audio_in", "bytes_of", "strength", "words_in"]
+__all__ = ["audio_in", "bytes_of", "delivered", "rows_of", "strength", "words_in"]
 
 
 def bytes_of(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -24,6 +31,29 @@ def bytes_of(folder: Path) -> Iterator[tuple[str, bytes]]:
         if path.is_file():
             data = path.read_bytes()
             yield path.name, gzip.decompress(data) if path.suffix == ".gz" else data
+
+
+def rows_of(url: str) -> bytes:
+    """All rows of all tables, as text. A database may compress what is in its files."""
+    engine = engine_of(parse_url(url))
+    try:
+        with engine.connect() as connection:
+            tables = [f'"{name}"' for name in inspect(connection).get_table_names()]
+            rows = [tuple(row) for name in tables for row in connection.execute(text(f"SELECT * FROM {name}"))]
+    finally:
+        engine.dispose()
+    return repr(rows).encode()
+
+
+async def delivered(url: str) -> list[bytes]:
+    """Delivers the messages of the outbox to a receiver on this machine. Returns what the receiver got."""
+    async with (
+        receiver() as here,
+        RecordsClient(DatabaseRecords(url)) as client,
+        WebhookSender(client, here.url, [SECRET], sources=SYSTEM),
+    ):
+        got = await here.until(lambda received: len(received) > 0)
+    return [each.body + repr(each.headers).encode() for each in got]
 
 
 def words_in(things: Iterable[tuple[str, bytes]], words: Iterable[str]) -> list[tuple[str, str]]:

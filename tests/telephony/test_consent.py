@@ -1,14 +1,23 @@
-"""The consent to a recording: nothing of before the notice's end, and nothing after a refusal, is in any record."""
+"""The consent to a recording: nothing of before the notice's end, and nothing after a refusal, is in any record.
+
+The search reads the journal, the files and the rows of the database, a delivered webhook, the metrics and the traces.
+`PROOF=1` also takes PostgreSQL.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from benchmarks.extent import extent
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
 from realtime_core.errors import UserError
 from realtime_core.local import Call as ToolCall
@@ -20,9 +29,10 @@ from telephony.call.consent import Answer, Consent, consent_of
 from telephony.replay.replaying import replay_call
 from telephony.simulator import Handset, Line, SimulatedCall, clips
 from telephony.simulator.tones import tone
+from tests.support.databases import database
 from tests.support.office import office
 from tests.support.phone_calls import phone_call
-from tests.support.planted import audio_in, bytes_of, strength, words_in
+from tests.support.planted import audio_in, bytes_of, delivered, rows_of, strength, words_in
 
 NOTICE = tone((350,), 2.0)
 NOTICE_HZ, BEFORE_HZ, AFTER_HZ = 350, 1209, 697
@@ -55,28 +65,54 @@ async def speaks_early(phone: Handset) -> None:
 Left = dict[str, Any]
 
 
+@pytest.fixture(params=extent(["sqlite"], ["sqlite", "postgresql"]))
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address of a database, and the folder of its files."""
+    with database(request.param, tmp_path) as found:
+        yield found
+
+
 def call_of(
     folder: Path,
     consent: Any,
     caller: Any = speaks_early,
     *,
+    records: tuple[str, Path] | None = None,
     script: Script = SCRIPT,
     agent: RealtimeAgent[Any] | None = None,
     given: dict[str, Any] | None = None,
 ) -> Left:
-    """What one call of an application left behind."""
+    """What one call of an application left behind, also in the database of the `records`, and in a webhook."""
     left: Left = {}
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    files: list[tuple[str, bytes]] = []
 
     async def main() -> None:
-        settings = {"telephony_journal_dir": folder / "calls", **(given or {})}
-        async with office(script, agent=agent, given=settings, consent=consent) as (twilio, app):
+        settings = {"telephony_journal_dir": folder / "calls", "telephony_trace_content": True, **(given or {})}
+        if records is not None:
+            settings["database_url"] = records[0]
+        async with office(script, agent=agent, given=settings, consent=consent, tracer_provider=provider) as (
+            twilio,
+            app,
+        ):
+            app.state.phone.call_records.client.announces = True
             call: SimulatedCall = await twilio.ring(caller=caller)
             await twilio.close()
             row = await app.state.phone.call_records.client.call(call.sid)
             left.update(call=call, row=row, requests=[(m, p) for m, p, _ in twilio.requests])
+            files.append(("metrics", app.state.phone.metrics.render()))
+            if records is not None:
+                await app.state.phone.call_records.client.flush(5)
+                files.extend(bytes_of(records[1]))  # with the write-ahead log, which the end of the process removes
 
     virtual_time.run(main, seed=3)
-    left["things"] = [*bytes_of(folder), ("record", json.dumps(left["row"].to_json()).encode())]
+    if records is not None:
+        files += [*bytes_of(records[1]), ("rows", rows_of(records[0]))]
+        files += [("webhook", body) for body in asyncio.run(delivered(records[0]))]
+    files.append(("traces", "".join(span.to_json() for span in spans.get_finished_spans()).encode()))
+    left["things"] = [*bytes_of(folder), *files, ("record", json.dumps(left["row"].to_json()).encode())]
     left["journal"] = next(data for name, data in left["things"] if name.startswith("journal"))
     return left
 
@@ -110,8 +146,8 @@ async def test_a_barge_in_during_the_notice_does_not_shorten_it(round_trip_s: fl
     assert evidence[-1]["heard"] and evidence[-1]["notices"] == 1 and evidence[-1]["position"] >= len(NOTICE)
 
 
-def test_nothing_of_before_the_end_of_the_notice_is_kept(tmp_path: Path) -> None:
-    left = call_of(tmp_path, CONSENT)
+def test_nothing_of_before_the_end_of_the_notice_is_kept(tmp_path: Path, records: tuple[str, Path]) -> None:
+    left = call_of(tmp_path, CONSENT, records=records)
     heard = tones(left)
     assert heard[BEFORE_HZ] < 0.3 and heard[AFTER_HZ] > 0.8
     assert left["row"].consent["answer"] == Answer.STAYED
@@ -206,10 +242,11 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("by", REFUSALS)
-def test_nothing_after_a_refusal_is_kept(tmp_path: Path, by: str) -> None:
+def test_nothing_after_a_refusal_is_kept(tmp_path: Path, by: str, records: tuple[str, Path]) -> None:
     caller, script = REFUSALS[by]
     agent = RealtimeAgent(name="Desk", tools=[no_recording])
-    left = call_of(tmp_path, CONSENT, caller, script=script, agent=agent)
+    left = call_of(tmp_path, CONSENT, caller, records=records, script=script, agent=agent)
+    assert {name for name, _ in words_in(left["things"], [left["row"].sid])} > {"rows", "webhook", "traces"}
     assert (left["row"].consent["answer"], left["row"].consent["by"]) == (Answer.REFUSED, by)
     assert words_in(left["things"], ["wallaby", "quokka", "aardvark", "bilby"]) == []
     assert tones(left)[BEFORE_HZ] < 0.3

@@ -6,6 +6,8 @@ import base64
 import json
 from typing import Any
 
+import pytest
+
 from telephony.call.recording.seal import HIDDEN, Seal, SealReason, hidden_arguments
 
 WORD = "wallaby"
@@ -40,9 +42,37 @@ def test_a_transcript_of_before_that_comes_inside_is_kept() -> None:
     seal = Seal()
     seal.connected()
     said(seal)
+    passed(seal, type="input_audio_buffer.speech_stopped", item_id="item_1", audio_end_ms=900)
     seal.close(SealReason.SECRET)
     kind = "conversation.item.input_audio_transcription.completed"
     assert passed(seal, type=kind, item_id="item_1", transcript=WORD)["transcript"] == WORD
+
+
+@pytest.mark.parametrize("reason", [SealReason.SECRET, SealReason.REFUSED])
+@pytest.mark.parametrize("ends", ["inside", "after"])
+def test_a_sentence_of_the_caller_that_goes_on_in_a_sealed_part_is_hidden(ends: str, reason: SealReason) -> None:
+    seal = Seal()
+    seal.connected()
+    said(seal)
+    seal.close(reason)
+    if ends == "after":
+        seal.open(reason, 1.0)
+    passed(seal, type="input_audio_buffer.speech_stopped", item_id="item_1", audio_end_ms=1900)
+    kind = "conversation.item.input_audio_transcription.completed"
+    assert passed(seal, type=kind, item_id="item_1", transcript=WORD)["transcript"] == HIDDEN
+
+
+@pytest.mark.parametrize("ends", ["inside", "after"])
+def test_a_sentence_of_the_agent_that_goes_on_in_a_sealed_part_is_hidden(ends: str) -> None:
+    seal = Seal()
+    seal.connected()
+    passed(seal, type="response.output_item.added", item={"id": "item_1", "type": "message"})
+    seal.close(SealReason.SECRET)
+    if ends == "after":
+        seal.open(SealReason.SECRET, 1.0)
+    for type_, name in (("delta", "delta"), ("done", "transcript")):
+        message = {"type": f"response.output_audio_transcript.{type_}", "item_id": "item_1", name: WORD}
+        assert WORD not in json.dumps(passed(seal, **message))
 
 
 def test_speech_that_began_inside_and_is_reported_later_stays_hidden() -> None:
@@ -72,6 +102,7 @@ def test_the_end_of_a_response_keeps_what_was_said_in_the_open() -> None:
     seal = Seal()
     seal.connected()
     passed(seal, type="response.output_item.added", item={"id": "open", "type": "message"})
+    passed(seal, type="response.output_item.done", item={"id": "open", "type": "message"})
     seal.close(SealReason.SECRET)
     passed(seal, type="response.output_item.added", item={"id": "secret", "type": "message"})
     seal.open(SealReason.SECRET, 1.0)

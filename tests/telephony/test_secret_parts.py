@@ -1,10 +1,15 @@
-"""Nothing of a secret part reaches a journal, a log, a trace, the records, a webhook or Twilio's recording."""
+"""Nothing of a secret part reaches a journal, a log, a trace, the console, the metrics, the files of a database, a
+delivered webhook or Twilio's recording.
+
+`PROOF=1` also takes PostgreSQL, and more calls.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from benchmarks.extent import extent
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
+from realtime_core.audio import g711
 from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.testing import virtual_time
@@ -21,8 +28,9 @@ from telephony import Call, EndedCall
 from telephony.replay.replaying import replay_call
 from telephony.simulator import Handset, clips
 from telephony.simulator.tones import tone
+from tests.support.databases import database
 from tests.support.office import office
-from tests.support.planted import audio_in, bytes_of, strength, words_in
+from tests.support.planted import audio_in, bytes_of, delivered, pcm, rows_of, strength, words_in
 
 WORDS = ("aardvark", "wallaby", "platypus", "numbat", "echidna", "quokka", "bilby", "735124", "4242424242424242")
 OPEN_WORDS = ("margherita", "goodbye then")
@@ -108,10 +116,17 @@ async def pays(phone: Handset) -> None:
     await asyncio.sleep(5)
 
 
-@pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+@pytest.fixture(scope="module", params=extent([("sqlite", 3)], [("sqlite", 3), ("sqlite", 4), ("postgresql", 5)]))
+def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What one call with secret parts left behind."""
+    kind, seed = request.param
     folder = tmp_path_factory.mktemp("secret")
+    with database(kind, folder) as (url, files):
+        yield what_is_left(folder, url, files, seed)
+
+
+def what_is_left(folder: Path, database_url: str, database_folder: Path, seed: int) -> dict[str, Any]:
+    """`database_folder` has the files of the database."""
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
@@ -127,12 +142,14 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         given = {
             "telephony_journal_dir": folder / "calls",
             "telephony_trace_content": True,
+            "database_url": database_url,
         }
         agent = RealtimeAgent(name="Desk", tools=[pay, open_secret, note_card, break_down])
         async with office(SCRIPT, agent=agent, given=given, tracer_provider=provider, on_end=ended.append) as (
             twilio,
             app,
         ):
+            app.state.phone.call_records.client.announces = True
             call = twilio.start_ringing(caller=pays)
             recording = call.record("DialVerb")
 
@@ -149,18 +166,27 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             await call.finished()
             await watching
             seen["recording"] = statuses
+            seen["metrics"] = app.state.phone.metrics.render()
             row = await app.state.phone.call_records.client.call(call.sid)
             seen["row"] = json.dumps(row.to_json())
+            await app.state.phone.call_records.client.flush(5)
+            files.extend(bytes_of(database_folder))  # with the write-ahead log, which the end of the process removes
 
     seen: dict[str, Any] = {}
+    files: list[tuple[str, bytes]] = []
     handler = Lines()
     logging.getLogger().addHandler(handler)
     try:
-        virtual_time.run(main, seed=3)
+        virtual_time.run(main, seed=seed)
     finally:
         logging.getLogger().removeHandler(handler)
     things = [
         *bytes_of(folder),
+        *files,
+        *bytes_of(database_folder),
+        ("rows", rows_of(database_url)),
+        *(("webhook", body) for body in asyncio.run(delivered(database_url))),
+        ("metrics", seen["metrics"]),
         ("traces", "".join(span.to_json() for span in spans.get_finished_spans()).encode()),
         ("logs", "\n".join(lines).encode()),
         ("record", seen["row"].encode()),
@@ -168,6 +194,17 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("transcript", repr(ended[0].transcript).encode()),
     ]
     return {"folder": folder, "things": things, "ended": ended[0], **seen}
+
+
+def test_the_search_finds_what_a_call_may_leave(left: dict[str, Any]) -> None:
+    """The call's id is in each place that is searched, so the search reads what the place has."""
+    sid = json.loads(left["row"])["sid"]
+    found = {name.partition(".")[0] for name, _ in words_in(left["things"], [sid])}
+    places = {"journal", "rows", "webhook", "traces", "record"}
+    assert found > places, "and in at least one file of the database"
+    assert words_in(left["things"], ["hidden: the call is in a secret part"]) == [
+        ("logs", "hidden: the call is in a secret part")
+    ]
 
 
 def test_no_word_and_no_key_of_a_secret_part_is_anywhere(left: dict[str, Any]) -> None:
@@ -206,3 +243,36 @@ def test_the_audio_of_the_journal_agrees_with_its_checksums(left: dict[str, Any]
 
     (journal,) = Path(left["folder"] / "calls").glob("*/journal.jsonl")
     assert rebuild(collect(read_journal(journal))).mismatches == 0
+
+
+@pytest.mark.virtual_time
+async def test_a_secret_part_begins_when_the_caller_has_heard_what_was_said_before() -> None:
+    """Audio of before, which the records have, is not heard inside."""
+    at: list[int] = []
+
+    @function_tool
+    async def take_card(ctx: RunContextWrapper[Call]) -> str:
+        """Take a card."""
+        saying = asyncio.create_task(ctx.context.play(tone((AGENT_HZ,), 3.0)))
+        await asyncio.sleep(0.5)
+        async with ctx.context.secret():
+            at.append(len(simulated[0].heard))
+            await asyncio.sleep(1.0)
+            at.append(len(simulated[0].heard))
+        await saying
+        return "Done."
+
+    async def caller(phone: Handset) -> None:
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+        await phone.say("booking")
+        await phone.agent_speaks(within_s=20)
+        await phone.agent_silent(3.0)
+
+    simulated: list[Any] = []
+    script = Script([Turn(Reply(say="Yes."), calls=[ToolCall("take_card", "{}")])], greeting=Reply(say="Hello."))
+    async with office(script, agent=RealtimeAgent(name="Desk", tools=[take_card])) as (twilio, _):
+        simulated.append(twilio.start_ringing(caller=caller))
+        await simulated[0].ends()
+    before, inside = (pcm(g711.decode(bytes(simulated[0].heard)[slice(*part)])) for part in ((0, at[0]), tuple(at)))
+    assert len(inside) >= 8000 and strength(inside, AGENT_HZ) < 0.3 < 0.8 < strength(before, AGENT_HZ)

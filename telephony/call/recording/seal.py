@@ -49,6 +49,11 @@ _PLAIN_KINDS = frozenset(
 """The kinds of records that contain no words, keys or arguments."""
 _BEGINNINGS = (".speech_started", ".speech_stopped", ".committed", ".item.added", ".item.created", ".item.create",
                ".output_item.added")  # fmt: skip
+_SPOKEN = (".speech_started", ".output_item.added")
+_ENDINGS = (".speech_stopped", ".output_item.done", "response.done")
+_ANNOUNCING = (".added", ".created", "item.create", "speech_started", "speech_stopped", "output_item.done",
+               "response.done")  # fmt: skip
+"""Parts of the types of the messages that show when an item begins or ends."""
 _AUDIO = ("response.output_audio.delta", "response.audio.delta")
 
 
@@ -72,6 +77,8 @@ class Seal:
         """The items, responses and tool calls of sealed parts."""
         self._known: dict[str, None] = {}
         """The items that began while the call was not sealed."""
+        self._unfinished: dict[str, None] = {}
+        """The items that are being spoken: a turn of the caller, or a part of an answer."""
         self._lag_s: float | None = None
         self._from_ms = 0.0
         """A frame with an earlier stamp than this is hidden."""
@@ -101,8 +108,10 @@ class Seal:
 
     def close(self, reason: SealReason) -> None:
         """Seals the call for this reason. If the call is sealed twice for the same reason, `open` must be called
-        twice.
+        twice. An item that is being spoken becomes sealed, because the rest of it is spoken in the sealed part.
         """
+        for item_id in self._unfinished:
+            self.add(item_id)
         self._reasons[reason] = self._reasons.get(reason, 0) + 1
         self._is_frame_hidden = True
 
@@ -168,12 +177,6 @@ class Seal:
         """Returns whether this item, response or tool call belongs to a sealed part."""
         return item_id in self._ids
 
-    def hides_new(self, item_id: str) -> bool:
-        """Returns whether this item is sealed. During a sealed part, also seals an item that is not known."""
-        if self._reasons and item_id not in self._known:
-            self.add(item_id)
-        return item_id in self._ids
-
     # --- messages and records ----------------------------------------------------------------------------------------
 
     def record(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -237,12 +240,15 @@ class Seal:
         head = text[:120]
         if "session.updated" in head:
             self._is_pcmu = '"audio/pcmu"' in text
-        elif ".added" in head or ".created" in head or "speech_started" in head or "item.create" in head:
+        elif any(name in head for name in _ANNOUNCING):
             message = parse_object(text)
             if message is not None:
                 self._learn(str(message.get("type", "")), message)
 
     def _learn(self, type_: str, message: Mapping[str, Any]) -> None:
+        if type_.endswith(_ENDINGS):
+            for each in _ids_of(message):
+                self._unfinished.pop(each, None)
         is_piece = type_.startswith("response.") and type_.endswith(".delta")
         if not is_piece and not type_.endswith(_BEGINNINGS):
             return
@@ -254,6 +260,8 @@ class Seal:
                 self.add(each)
             elif each not in self._ids and len(self._known) < _MAX_IDS:
                 self._known[each] = None
+                if type_.endswith(_SPOKEN):
+                    self._unfinished[each] = None
 
     def _of_twilio(self, message: dict[str, Any], text: str) -> str:
         if isinstance(media := message.get("media"), dict) and "payload" in media and self._is_frame_hidden:
