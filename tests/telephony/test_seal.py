@@ -196,6 +196,7 @@ def test_sealed_items_are_hidden_in_lists_and_others_are_kept() -> None:
     seal = Seal()
     seal.connected()
     said(seal, "item_0")
+    passed(seal, type="input_audio_buffer.speech_stopped", item_id="item_0", audio_end_ms=900)
     seal.close(SealReason.SECRET)
     said(seal, "item_1")
     seal.open(SealReason.SECRET, 1.0)
