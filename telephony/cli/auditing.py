@@ -5,15 +5,31 @@ from __future__ import annotations
 import getpass
 from datetime import datetime
 
-from ..records.access import AccessStore, Action, AuditEntry
+from realtime_core.sources import SYSTEM
 
-__all__ = ["audit"]
+from ..records.access import AccessStore, Action, AuditEntry
+from ..settings import load_settings
+from .call_list import opened_records
+
+__all__ = ["audit", "audit_change"]
 
 
 def audit(store: AccessStore, now: datetime, action: Action, detail: str) -> None:
-    """Append an entry with the name of this machine's user."""
+    """Appends an entry with the name of this machine's user."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # there is no account with this number, as in some containers
         user = "unknown"
     store.add_entry(AuditEntry(now, f"{user} (command line)", action, detail=detail))
+
+
+def audit_change(detail: str) -> None:
+    """Appends a change of the configuration. Call this before the change. Without a database of records nothing is
+    written.
+
+    Raises:
+        RecordsUnavailable, RecordRefused: the audit cannot be written. Then do not change the configuration.
+    """
+    with opened_records(load_settings()) as records:
+        if records is not None:
+            audit(records.access, SYSTEM.now(), Action.CONFIGURE, detail)

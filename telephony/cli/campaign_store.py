@@ -22,6 +22,7 @@ from telephony.records.database import DatabaseRecords
 from telephony.records.subjects import subject_key
 from telephony.settings import Settings, load_settings
 
+from .auditing import audit_change
 from .campaign_options import read_contacts, rules_of, speech_of
 from .campaigns import export as write_results
 from .campaigns import report_file, status_words
@@ -68,6 +69,7 @@ def create(
     report_file(people, found, quiet=False)
     campaign = Campaign(name, config, SYSTEM.now(), name)
     store.add(campaign, found.contacts)
+    audit_change(f"campaign {name}: created with {len(found.contacts)} contacts")
     return campaign
 
 
@@ -110,6 +112,7 @@ def change(name: str, to: CampaignStatus, *, json: bool) -> None:
         before = named(store, name)
         if before.status is CampaignStatus.FINISHED and to is not CampaignStatus.STOPPED:
             raise CliError(f"The campaign {name} is finished.", f"telephony campaign retry {name} calls some again.")
+        audit_change(f"campaign {name}: {to.value}")
         _show(store, store.set_status(name, to, SYSTEM.now(), reason=reason), json=json)
 
 
@@ -132,5 +135,6 @@ def retry(name: str, reasons: Sequence[str]) -> None:
     with opened_store(load_settings()) as store:
         if named(store, name).status is CampaignStatus.STOPPED:
             raise CliError(f"The campaign {name} was stopped.", "Create another one for the contacts of an export.")
+        audit_change(f"campaign {name}: retry {', '.join(each.value for each in wanted)}")
         count = store.retry(name, wanted, SYSTEM.now())
     typer.echo(f"{count} contacts of {name} are called again, once it runs.")

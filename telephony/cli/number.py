@@ -16,6 +16,7 @@ from telephony.twilio.numbers import e164, tidy
 from telephony.twilio.rest import PhoneNumber, TwilioRest
 from telephony.urls import public_address
 
+from .auditing import audit_change
 from .errors import FAILED, USAGE, CliError
 
 __all__ = ["list_numbers", "restore_number", "set_number", "to_us"]
@@ -36,7 +37,9 @@ def set_number(number: str, url: str | None, fallback_url: str | None) -> None:
     settings = read_settings()
     number = _written(number)
     webhook = to_us(settings, url, fallback_url)
-    saved = asyncio.run(NumberWebhooks(TwilioRest.of(settings)).set(number, webhook))
+    webhooks = NumberWebhooks(TwilioRest.of(settings))
+    audit_change(f"number {number}: leads to {webhook}")
+    saved = asyncio.run(webhooks.set(number, webhook))
     typer.echo(f"{saved.number} leads to {webhook}.")
     if urlsplit(webhook.fallback_url).hostname == urlsplit(webhook.url).hostname:
         hint = "Callers hear an error of Twilio while this server is down: set --fallback-url to a TwiML Bin."
@@ -52,6 +55,7 @@ def restore_number(number: str | None, *, force: bool) -> None:
         raise NumberError("Nothing is saved" + (f" for {number}." if number else ": no number was set."))
     changed_since = 0
     for entry in saved:
+        audit_change(f"number {entry.number}: restored")
         if asyncio.run(webhooks.restore(entry, force=force)):
             typer.echo(f"{entry.number} leads to {entry.before} again.")
         else:

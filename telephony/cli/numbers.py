@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +12,7 @@ import typer
 
 from telephony.errors import NumberError
 
+from .auditing import audit_change
 from .errors import FAILED, USAGE, CliError, reporting
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ File = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DIFFERS = 3
+_NAMED = 10
 
 
 @app.command()
@@ -78,6 +80,7 @@ def apply(
             return
         if not yes and not typer.confirm(f"Change {len(changes)} numbers?"):
             raise CliError("Nothing was changed.")
+        audit_change(f"numbers of {file.name} applied: {_numbers(each.number for each in changes)}")
         asyncio.run(installation.apply(changes))
         typer.echo(f"{len(changes)} numbers were changed. `telephony numbers restore {file}` restores them.")
 
@@ -95,6 +98,7 @@ def restore(
         installation = _installation(file)
         if not yes and not typer.confirm("Restore the numbers of the file?"):
             raise CliError("Nothing was changed.")
+        audit_change(f"numbers of {file.name} restored")
         done = asyncio.run(installation.restore(force=force))
         if not done:
             raise NumberError("Nothing is saved for the numbers of this file.")
@@ -150,6 +154,13 @@ def _installation(file: Path) -> Installation:
         raise CliError("No address for the calls is set.", "Set PUBLIC_URL to the address of the server.", code=USAGE)
     config = load_book(file, load_agent).config
     return Installation(config, rests(config, settings), settings.public_url)
+
+
+def _numbers(numbers: Iterable[str]) -> str:
+    """Returns the first numbers, for the audit."""
+    listed = sorted(numbers)
+    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+    return f"{', '.join(listed[:_NAMED])}{more}"
 
 
 def _show(plans: list[NumberPlan], *, json: bool) -> None:

@@ -61,12 +61,16 @@ def resume(place: Place) -> None:
 def _decide(place: str, state: str, reason: str) -> None:
     from realtime_core.sources import SYSTEM
 
+    from ..records.access import Action
     from ..records.releases import Release
     from ..settings import load_settings
+    from .auditing import audit
     from .call_list import opened_records
 
     with reporting(verbose=False), opened_records(load_settings()) as records:
-        _stored(records).releases.decide(Release(place, state, reason, SYSTEM.now()))
+        stored, now = _stored(records), SYSTEM.now()
+        audit(stored.access, now, Action.CONFIGURE, f"canary of {place}: {state} ({reason})")
+        stored.releases.decide(Release(place, state, reason, now))
         typer.echo(f"The canary of {place} is {state}.")
 
 

@@ -35,8 +35,10 @@ from ..errors import AccessRefused, ConsoleError, RecordRefused, RecordsUnavaila
 from ..records.access import (
     OPERATOR,
     SINGLE_SIGN_ON,
+    THIS_MACHINE,
     Action,
     AuditEntry,
+    AuditQuery,
     Scope,
     StoredToken,
     hash_secret,
@@ -198,7 +200,7 @@ class Access:
                 if not is_open:
                     raise
         if is_open:
-            return Grant("this machine", Credential.THIS_MACHINE)
+            return Grant(THIS_MACHINE, Credential.THIS_MACHINE)
         if operator is None:
             raise AccessRefused(403, "Log in with a token that `telephony tokens create` made, or set "
                                      "TELEPHONY_API_TOKEN. Without a token only this machine is served, only its own "
@@ -340,10 +342,10 @@ class Access:
         except (RecordsUnavailable, RecordRefused) as error:
             raise AccessRefused(503, f"The audit cannot be written, so this was not done: {error}") from None
 
-    async def entries(self, *, before: int | None, limit: int, call: str | None) -> list[AuditEntry]:
-        """Returns the newest entries of the audit. Raises `AccessRefused`."""
+    async def entries(self, query: AuditQuery) -> list[AuditEntry]:
+        """Returns the newest entries of the audit that match. Raises `AccessRefused`."""
         try:
-            return list(await self._client.access(lambda store: store.entries(before=before, limit=limit, call=call)))
+            return list(await self._client.access(lambda store: store.entries(query)))
         except (RecordsUnavailable, RecordRefused) as error:
             raise AccessRefused(503, f"The audit cannot be read: {error}") from None
 

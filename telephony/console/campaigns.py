@@ -11,8 +11,8 @@ from starlette.routing import BaseRoute, Route
 
 from ..errors import CampaignError, RecordRefused, RecordsUnavailable
 from ..web.phone_server import PhoneServer
-from .access import Scope
-from .console import console_of
+from .access import Action, Grant, Scope
+from .console import Console, console_of
 
 if TYPE_CHECKING:
     from ..campaigns.service import Campaigns
@@ -84,12 +84,15 @@ async def list_contacts(request: Request) -> Response:
 
 async def change_campaign(request: Request) -> Response:
     """Pauses, resumes or stops a campaign. The change applies at once in every process."""
-    phone = await _admitted(request, Scope.CONTROL)
+    console, grant = await _granted(request, Scope.CONTROL)
+    phone = console.phone
     id_, change, now = request.path_params["id"], request.path_params["change"], phone.sources.now()
     try:
         campaigns = _campaigns(phone)
         if change not in _CHANGES:
             return _problem(404, f"There is no {change!r}: write {', '.join(_CHANGES)}.")
+        await campaigns.existing(id_)
+        await console.access.record(grant, Action.CONFIGURE, detail=f"campaign {id_}: {change}")
         await {"pause": campaigns.pause, "resume": campaigns.run, "stop": campaigns.stop}[change](id_, now)
         return await _shown(phone, id_)
     except CampaignError as error:
@@ -99,13 +102,18 @@ async def change_campaign(request: Request) -> Response:
 
 
 async def _admitted(request: Request, scope: Scope) -> PhoneServer:
-    """Returns the phone server, if the client has this scope for all numbers. A client that is limited to some numbers
-    is refused, because a campaign calls many numbers. Raises `AccessRefused`.
-    """
+    """Returns the phone server, if the client has this scope for all numbers. Raises `AccessRefused`."""
+    console, _ = await _granted(request, scope)
+    return console.phone
+
+
+async def _granted(request: Request, scope: Scope) -> tuple[Console, Grant]:
+    """Returns the console and the grant of the client. A client that is limited to some numbers is refused, because a
+    campaign calls many numbers. Raises `AccessRefused`."""
     console = console_of(request)
     grant = await console.access.admit(request, scope)
     grant.demand_all_numbers()
-    return console.phone
+    return console, grant
 
 
 def _campaigns(phone: PhoneServer) -> Campaigns:

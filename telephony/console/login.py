@@ -1,10 +1,9 @@
-"""The routes of the login and of the audit.
+"""The routes of the login.
 
 ```
 POST /console/api/login     {"token": "..."}: sets the cookie
 POST /console/api/logout    ends the session
 GET  /console/api/me        the name and the scopes of this client
-GET  /console/api/audit     ?limit=&before=&call=: the newest entries of the audit first
 ```
 """
 
@@ -14,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ..errors import ConsoleError
 from ..web.middleware import base_of, root_of
 from ..web.phone_server import phone_of
 from .access import COOKIE, HEADER, SESSION, Credential, Scope
@@ -23,8 +21,6 @@ from .console import console_of
 
 __all__ = ["routes", "set_cookie"]
 
-_MAX_ENTRIES = 1000
-
 
 def routes() -> list[BaseRoute]:
     return [
@@ -32,7 +28,6 @@ def routes() -> list[BaseRoute]:
         Route("/console/api/login", log_in, methods=["POST"]),
         Route("/console/api/logout", log_out, methods=["POST"]),
         Route("/console/api/me", me),
-        Route("/console/api/audit", audit),
     ]
 
 
@@ -78,27 +73,6 @@ async def me(request: Request) -> Response:
     )
 
 
-async def audit(request: Request) -> Response:
-    """Returns the newest entries of the audit: `{"entries": [...], "next": id}`. It needs the scope `view` for all
-    numbers.
-    """
-    console = console_of(request)
-    grant = await console.access.admit(request, Scope.VIEW)
-    grant.demand_all_numbers()
-    query = request.query_params
-    limit = min(_number(query.get("limit")) or 100, _MAX_ENTRIES)
-    found = await console.access.entries(before=_number(query.get("before")), limit=limit, call=query.get("call"))
-    entries = [
-        {"id": it.id, "at": it.at.isoformat(), "who": it.who, "action": it.action.value, "call": it.call,
-         "detail": it.detail}
-        for it in found
-    ]  # fmt: skip
-    return JSONResponse(
-        {"entries": entries, "next": found[-1].id if len(found) == limit else None},
-        headers={"Cache-Control": "no-store"},
-    )
-
-
 def set_cookie(request: Request, response: Response, value: str) -> None:
     """Sets the login cookie. If this request came over TLS, the browser sends the cookie over TLS only."""
     is_secure = base_of(request, phone_of(request).settings.public_url).startswith("https")
@@ -115,11 +89,3 @@ def set_cookie(request: Request, response: Response, value: str) -> None:
 
 def _path(request: Request) -> str:
     return root_of(request) or "/"
-
-
-def _number(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) < 2**31:
-        raise ConsoleError(400, "`limit` and `before` are positive numbers.")
-    return int(text[:12])

@@ -52,6 +52,7 @@ PAGES = [
         below="campaigns",
     ),
     Page("numbers", "numbers", "Numbers", "The page of the configured numbers.", "Numbers"),
+    Page("audit", "audit", "Audit", "The page of the audit: who did what, and when.", "Audit"),
     Page("phone", "phone", "Phone", "The page of the softphone.", "Phone"),
     Page("login", "login", "Log in", "The page where a person gives a token."),
 ]

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from . import campaigns, history, live_feed, login, numbers, pages, single_sign_on, softphone, steering, take_over
+from . import (
+    audit,
+    campaigns,
+    history,
+    live_feed,
+    login,
+    numbers,
+    pages,
+    single_sign_on,
+    softphone,
+    steering,
+    take_over,
+)
 
 __all__ = ["routes"]
 
@@ -12,6 +24,7 @@ __all__ = ["routes"]
 def routes() -> list[BaseRoute]:
     return [
         *login.routes(),
+        *audit.routes(),
         *single_sign_on.routes(),
         *live_feed.routes(),
         *history.routes(),

@@ -18,9 +18,11 @@ from typing import Protocol
 __all__ = [
     "OPERATOR",
     "SINGLE_SIGN_ON",
+    "THIS_MACHINE",
     "AccessStore",
     "Action",
     "AuditEntry",
+    "AuditQuery",
     "Scope",
     "StoredToken",
     "hash_secret",
@@ -30,7 +32,9 @@ __all__ = [
 ]
 
 OPERATOR = "operator"
-"""The value of `parent` for sessions that began with TELEPHONY_API_TOKEN."""
+"""The parent of the sessions that began with TELEPHONY_API_TOKEN."""
+THIS_MACHINE = "this machine"
+"""The name of a client on this machine that needs no token, in the audit."""
 SINGLE_SIGN_ON = "single sign-on"
 """The value of `parent` for sessions that began with OpenID Connect."""
 _PREFIX = "tel_"
@@ -105,6 +109,34 @@ class AuditEntry:
     id: int = field(default=0, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """The filters of a page of the audit. An entry must match all that are set. The newest entry comes first."""
+
+    before: int | None = None
+    """Only entries with a lower id: the `id` of the last entry of the page before."""
+    limit: int = 100
+    call: str = ""
+    """The `CallSid`."""
+    who: str = ""
+    """A part of the name, in any case."""
+    action: Action | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    """The end of the period: entries at `start` or later, and before `end`."""
+
+    def matches(self, entry: AuditEntry) -> bool:
+        """Returns whether this entry matches, for an audit in memory. The database has the same conditions."""
+        return (
+            (self.before is None or entry.id < self.before)
+            and self.call in ("", entry.call)
+            and self.who.casefold() in entry.who.casefold()
+            and self.action in (None, entry.action)
+            and (self.start is None or entry.at >= self.start)
+            and (self.end is None or entry.at < self.end)
+        )
+
+
 class AccessStore(Protocol):
     """A store of tokens and of the audit log. The methods may block, and raise the same exceptions as `Records`."""
 
@@ -124,10 +156,8 @@ class AccessStore(Protocol):
     def add_entry(self, entry: AuditEntry) -> None:
         """Appends an entry to the audit log. Entries cannot be changed or deleted."""
 
-    def entries(self, *, before: int | None = None, limit: int = 100, call: str | None = None) -> Sequence[AuditEntry]:
-        """Returns the newest entries of one call, or of all calls. With `before`, returns only entries with a lower
-        id.
-        """
+    def entries(self, query: AuditQuery) -> Sequence[AuditEntry]:
+        """Returns the newest entries that match, at most `query.limit`."""
 
 
 def token_text(token_id: str, secret: str) -> str:

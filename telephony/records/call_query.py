@@ -15,7 +15,7 @@ from realtime_core.errors import UserError
 from ..twilio.numbers import e164, tidy
 from .call_record import CallRecord
 
-__all__ = ["FILTERS", "TEXTS", "CallPage", "CallQuery", "Party", "page_of", "query_of"]
+__all__ = ["FILTERS", "TEXTS", "CallPage", "CallQuery", "Party", "page_of", "query_of", "time_of"]
 
 FILTERS = ("from", "to", "number", "agent", "status", "since")
 TEXTS = ("summary", "outcome", "reason", "agent", "caller", "called", "sid")
@@ -127,12 +127,12 @@ def query_of(given: Mapping[str, str], *, now: datetime, subject_of: Callable[[s
     caller = called = start = end = None
     if text := given.get("from", ""):
         if _is_time(text):
-            start = _time("from", text)
+            start = time_of("from", text)
         else:
             caller = _party("from", text, subject_of)
     if text := given.get("to", ""):
         if _is_time(text):
-            end = _time("to", text, end=True)
+            end = time_of("to", text, end=True)
         else:
             called = _party("to", text, subject_of)
     if text := given.get("since", ""):
@@ -166,7 +166,13 @@ def _party(name: str, text: str, subject_of: Callable[[str], str]) -> Party:
     return Party(text, subject_of(text))
 
 
-def _time(name: str, text: str, *, end: bool = False) -> datetime:
+def time_of(name: str, text: str, *, end: bool = False) -> datetime:
+    """Reads a time like `2026-01-31` or `2026-01-31T08:00`. A time without a zone is in UTC. `end`: a date includes
+    its day.
+
+    Raises:
+        UserError: this is not a time.
+    """
     try:
         time = datetime.fromisoformat(tidy(text))
     except ValueError:
@@ -183,7 +189,7 @@ def _since(text: str, now: datetime) -> datetime:
             raise UserError("since: this is before the first year.") from None
     if not _is_time(text):
         raise UserError("since: write an age like 90m, 24h or 7d, or a time like 2026-01-31.")
-    return _time("since", text)
+    return time_of("since", text)
 
 
 def _limit(text: str) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
-from .access import Action, AuditEntry, Scope, StoredToken, scopes_text
+from .access import Action, AuditEntry, AuditQuery, Scope, StoredToken, scopes_text
 from .schema import audit, tokens
 from .storable import clean_text, is_key
 
@@ -76,12 +76,8 @@ class DatabaseAccess:
         with self._transaction() as connection:
             connection.execute(insert(audit).values(values))
 
-    def entries(self, *, before: int | None = None, limit: int = 100, call: str | None = None) -> Sequence[AuditEntry]:
-        wanted = select(audit).order_by(audit.c.id.desc()).limit(limit)
-        if before is not None:
-            wanted = wanted.where(audit.c.id < before)
-        if call is not None:
-            wanted = wanted.where(audit.c.call == call)
+    def entries(self, query: AuditQuery) -> Sequence[AuditEntry]:
+        wanted = select(audit).where(*_conditions(query)).order_by(audit.c.id.desc()).limit(query.limit)
         with self._transaction(reads=True) as connection:
             return [_entry(row) for row in connection.execute(wanted).mappings()]
 
@@ -98,6 +94,23 @@ def _token(row: Any) -> StoredToken:
         expires_at=row["expires_at"] and _utc(row["expires_at"]),
         revoked_at=row["revoked_at"] and _utc(row["revoked_at"]),
     )
+
+
+def _conditions(query: AuditQuery) -> Iterator[ColumnElement[bool]]:
+    """The same conditions as in `AuditQuery.matches`."""
+    c = audit.c
+    if query.before is not None:
+        yield c.id < query.before
+    if query.call:
+        yield c.call == clean_text(query.call, 64)
+    if query.who:
+        yield c.who.icontains(clean_text(query.who, 100), autoescape=True)
+    if query.action is not None:
+        yield c.action == query.action.value
+    if query.start is not None:
+        yield c.at >= query.start
+    if query.end is not None:
+        yield c.at < query.end
 
 
 def _entry(row: Any) -> AuditEntry:

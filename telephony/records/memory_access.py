@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import count, islice
 
-from .access import AuditEntry, StoredToken
+from .access import AuditEntry, AuditQuery, StoredToken
 
 __all__ = ["MemoryAccess"]
 
@@ -50,13 +50,8 @@ class MemoryAccess:
     def add_entry(self, entry: AuditEntry) -> None:
         self._entries.append(replace(entry, id=next(self._ids)))
 
-    def entries(self, *, before: int | None = None, limit: int = 100, call: str | None = None) -> Sequence[AuditEntry]:
-        found = (
-            each
-            for each in reversed(self._entries)
-            if (before is None or each.id < before) and call in (None, each.call)
-        )
-        return list(islice(found, limit))
+    def entries(self, query: AuditQuery) -> Sequence[AuditEntry]:
+        return list(islice(filter(query.matches, reversed(self._entries)), query.limit))
 
 
 def _is_session(token: StoredToken) -> bool:

@@ -44,6 +44,7 @@ from realtime_core.errors import UserError
 
 from ..errors import CallRefused, CampaignError, RecordRefused, RecordsUnavailable
 from ..outbound.dialing_rules import e164
+from ..records.access import OPERATOR, THIS_MACHINE, Action, AuditEntry
 from ..records.opt_outs import OptOutSource
 from .forms import BadForm, discard_body, read_body
 from .phone_server import PhoneServer, phone_of
@@ -108,6 +109,21 @@ class _Asked:
         if self.phone.campaigns is None:
             raise CampaignError("Campaigns need a database: set DATABASE_URL or TELEPHONY_DATA_DIR.")
         return self.phone.campaigns
+
+    async def audit(self, detail: str) -> None:
+        """Appends a change to the audit, before the change. Raises `RecordsUnavailable` and `RecordRefused`."""
+        phone = self.phone
+        who = THIS_MACHINE if phone.settings.telephony_api_token is None else OPERATOR
+        entry = AuditEntry(phone.sources.now(), who, Action.CONFIGURE, detail=detail)
+        await phone.call_records.client.access(lambda store: store.add_entry(entry))
+
+    def subject(self, number: str) -> str:
+        """Returns the number as a keyed hash, because the audit has no numbers of callers."""
+        return self.phone.call_records.subjects.of(number)[:12]
+
+    async def known(self) -> str:
+        """Returns the id of the campaign in the path. Raises `CampaignError` if there is none."""
+        return (await self.campaigns.existing(_id(self))).id
 
     async def body(self, max_bytes: int = _MAX_SMALL) -> bytes:
         try:
@@ -206,6 +222,7 @@ async def _create(asked: _Asked) -> Response:
                 return _problem(422, "This Idempotency-Key was used for another request.")
             if await campaigns.ask(lambda store: store.campaign(name)) is not None:
                 return JSONResponse(await _shown(campaigns, name))
+    await asked.audit(f"campaign {campaign.id}: created{' and run' if wanted.run else ''}")
     _, found = await campaigns.client.ask(add, _WRITE_S)
     if wanted.run:
         await campaigns.run(campaign.id, phone.sources.now())
@@ -234,18 +251,21 @@ async def _status(asked: _Asked) -> Response:
 
 async def _run(asked: _Asked) -> Response:
     """Starts a campaign, or continues a paused campaign. Returns 200, 404 or 409."""
+    await asked.audit(f"campaign {await asked.known()}: run")
     await asked.campaigns.run(_id(asked), asked.phone.sources.now())
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
 
 async def _pause(asked: _Asked) -> Response:
     """Pauses a campaign. No process then starts a further call of the campaign. Returns 200, 404 or 409."""
+    await asked.audit(f"campaign {await asked.known()}: pause")
     await asked.campaigns.pause(_id(asked), asked.phone.sources.now())
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
 
 async def _stop(asked: _Asked) -> Response:
     """Ends a campaign. Calls in progress continue. Returns 200 or 404."""
+    await asked.audit(f"campaign {await asked.known()}: stop")
     await asked.campaigns.stop(_id(asked), asked.phone.sources.now())
     return JSONResponse(await _shown(asked.campaigns, _id(asked)))
 
@@ -253,6 +273,7 @@ async def _stop(asked: _Asked) -> Response:
 async def _retry(asked: _Asked) -> Response:
     """Makes contacts pending again that are done with one of `reasons`. Returns 200, 400 or 404."""
     wanted = RetryRequest.model_validate_json(await asked.body())
+    await asked.audit(f"campaign {await asked.known()}: retry {', '.join(wanted.reasons)}")
     count = await asked.campaigns.retry(_id(asked), wanted.reasons, asked.phone.sources.now())
     return JSONResponse({**await _shown(asked.campaigns, _id(asked)), "retried": count})
 
@@ -315,6 +336,7 @@ async def _opt_out(asked: _Asked) -> Response:
     """
     wanted = OptOutRequest.model_validate_json(await asked.body())
     number = e164(wanted.number, asked.phone.settings.twilio_phone_number or "")
+    await asked.audit(f"do-not-call list: add subject {asked.subject(number)}")
     added = await asked.phone.opt_outs.add(number, OptOutSource.API, wanted.remark)
     return JSONResponse({"number": number, "added": added}, status_code=201 if added else 200)
 
@@ -322,6 +344,7 @@ async def _opt_out(asked: _Asked) -> Response:
 async def _remove(asked: _Asked) -> Response:
     """Removes a number from the do-not-call list in the database. Returns 200 or 404."""
     number = e164(asked.request.path_params["number"], asked.phone.settings.twilio_phone_number or "")
+    await asked.audit(f"do-not-call list: remove subject {asked.subject(number)}")
     if not await asked.phone.opt_outs.remove(number):
         return _problem(404, f"{number} is not on the list of the records.")
     return JSONResponse({"number": number, "removed": True})

@@ -11,6 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from telephony.cli.app import app
+from telephony.cli.call_list import opened_records
+from telephony.records.access import Action, AuditQuery
+from telephony.settings import load_settings
 
 PEOPLE = "id,to,name\na,+14155550101,Ada\nb,(415) 555-0102,Bob\nc,12,Cy\na,+14155550101,Ada\n"
 
@@ -76,6 +79,13 @@ def test_a_campaign_in_the_records_is_paused_resumed_stopped_and_exported(people
     assert out.stat().st_mode & 0o777 == 0o600
     assert "was stopped" in campaign("resume", "spring", code=1).output
     assert "was stopped" in campaign("retry", "spring", code=1).output
+    with opened_records(load_settings()) as records:
+        assert records is not None
+        audited = [each.detail for each in reversed(records.access.entries(AuditQuery(action=Action.CONFIGURE)))]
+    assert audited[:4] == [
+        "campaign spring: created with 3 contacts",
+        *(f"campaign spring: {to}" for to in ("paused", "running", "stopped")),
+    ]
 
 
 @pytest.mark.parametrize(

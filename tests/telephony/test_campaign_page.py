@@ -85,6 +85,12 @@ def test_a_campaign_is_shown_and_paused_at_once(store: DatabaseStore, tmp_path: 
             if width == 1280:
                 _set_running(store)
             page.close()
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"{address}/console/audit?who=machine&action=configure")
+        page.get_by_text("campaign spring: pause").first.wait_for()
+        assert page.locator("#entries li").count() == 2
+        page.get_by_label("Person or token").fill("nobody")
+        page.get_by_text("No entry matches these filters.").wait_for()
         assert complaints == []
         browser.close()
 

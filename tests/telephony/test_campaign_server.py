@@ -100,6 +100,12 @@ async def test_pause_and_an_opt_out_hold_at_once_and_a_stop_ends_what_waits(tmp_
         assert twilio.placed_to(PEOPLE[-1]) == []
         assert (await server.ask("DELETE", f"/do-not-call/{PEOPLE[-1]}"))[0] == 200
         assert (await server.ask("GET", "/do-not-call"))[1] == {"numbers": [], "next": None}
+        audited = (await server.ask("GET", "/console/api/audit?action=configure"))[1]["entries"]
+        changes = [entry["detail"].rpartition(" subject ")[0] or entry["detail"] for entry in reversed(audited)]
+        assert changes == ["campaign spring: created and run", "do-not-call list: add",
+                           "campaign spring: pause", "campaign spring: run", "campaign spring: stop",
+                           "campaign spring: run", "do-not-call list: remove"]  # fmt: skip
+        assert PEOPLE[-1] not in str(audited)
 
 
 async def test_an_attempt_that_an_error_interrupts_ends_after_all(

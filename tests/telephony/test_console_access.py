@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,11 +20,20 @@ from typer.testing import CliRunner
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from telephony import Settings, create_app, load_settings
+from telephony.cli import numbers
 from telephony.cli.app import app
 from telephony.console.access import COOKIE, HEADER, Action, Scope, own_number
 from telephony.console.console import console_of
 from telephony.errors import RecordRefused, RecordsUnavailable
-from telephony.records.access import AccessStore, AuditEntry, StoredToken, hash_secret, split_token, token_text
+from telephony.records.access import (
+    AccessStore,
+    AuditEntry,
+    AuditQuery,
+    StoredToken,
+    hash_secret,
+    split_token,
+    token_text,
+)
 from telephony.records.call_record import CallUpdate
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
@@ -74,10 +84,31 @@ def test_the_audit_is_read_the_newest_first_and_in_pages(store: AccessStore) -> 
     written = [AuditEntry(NOON, "Ada", Action.LISTEN, f"CA{n % 2}", f"\0{n}") for n in range(5)]
     for each in written:
         store.add_entry(each)
-    first = store.entries(limit=2)
+    first = store.entries(AuditQuery(limit=2))
     assert [each.detail[-1] for each in first] == ["4", "3"]
-    assert [each.detail[-1] for each in store.entries(before=first[-1].id)] == ["2", "1", "0"]
-    assert [each.detail[-1] for each in store.entries(call="CA1")] == ["3", "1"]
+    assert [each.detail[-1] for each in store.entries(AuditQuery(before=first[-1].id))] == ["2", "1", "0"]
+    assert [each.detail[-1] for each in store.entries(AuditQuery(call="CA1"))] == ["3", "1"]
+
+
+HOUR = timedelta(hours=1)
+FILTERS = {
+    "who": (AuditQuery(who="ADA"), "310"),
+    "no pattern": (AuditQuery(who="a%a"), ""),
+    "action": (AuditQuery(action=Action.LISTEN), "20"),
+    "begin": (AuditQuery(start=NOON + HOUR), "321"),
+    "end": (AuditQuery(end=NOON + 2 * HOUR), "10"),
+    "both": (AuditQuery(who="ada", start=NOON + HOUR, limit=1), "3"),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_the_audit_is_filtered_by_person_action_and_time(store: AccessStore, name: str) -> None:
+    for n, (who, action) in enumerate(
+        [("Ada", Action.LISTEN), ("Ada L.", Action.SAY), ("Bob", Action.LISTEN), ("ada", Action.CONFIGURE)]
+    ):
+        store.add_entry(AuditEntry(NOON + n * HOUR, who, action, detail=str(n)))
+    query, found = FILTERS[name]
+    assert "".join(each.detail for each in store.entries(query)) == found
 
 
 @pytest.mark.parametrize("statement", ["UPDATE telephony_audit SET who = 'Eve'", "DELETE FROM telephony_audit"])
@@ -86,7 +117,7 @@ def test_the_database_does_not_change_the_audit(database_url: str, statement: st
         database.access.add_entry(AuditEntry(NOON, "Ada", Action.LISTEN, "CA1"))
         with suppress(RecordRefused, RecordsUnavailable), database._transaction() as connection:
             connection.execute(sqlalchemy.text(statement))  # SQLite raises; PostgreSQL changes nothing
-        assert [each.who for each in database.access.entries()] == ["Ada"]
+        assert [each.who for each in database.access.entries(AuditQuery())] == ["Ada"]
 
 
 @pytest.mark.parametrize("text", ["", "tel_", "tel_.", "tel_a.", "tel_.b", "a.b", "tel_" + "a" * 300 + ".b", "tel_é.b"])
@@ -322,7 +353,11 @@ def test_the_audit_has_who_did_what(public: TestClient) -> None:
     first = public.get("/console/api/audit?limit=1", headers=bearer("letmein")).json()
     rest = public.get(f"/console/api/audit?limit=1&before={first['next']}", headers=bearer("letmein")).json()
     assert first["entries"] + rest["entries"] == page["entries"]
-    assert public.get("/console/api/audit?limit=x", headers=bearer("letmein")).status_code == 400
+    assert "log in" in first["actions"] and rest["next"] is None
+    only = public.get("/console/api/audit?action=log+in&who=OPER&from=2026-01-01", headers=bearer("letmein")).json()
+    assert only["entries"] == page["entries"][1:]
+    for wrong in ("limit=x", "before=0", "action=look", "from=yesterday", "to=x"):
+        assert public.get(f"/console/api/audit?{wrong}", headers=bearer("letmein")).status_code == 400, wrong
     assert public.get("/console/api/audit").status_code == 401
 
 
@@ -380,3 +415,43 @@ def test_the_command_makes_a_token_that_works_until_it_is_revoked(
     entries = public.get("/console/api/audit", headers=bearer("letmein")).json()["entries"]
     assert [each["action"] for each in entries] == ["revoke token", "create token"]
     assert "Ada" in entries[0]["detail"] and entries[0]["who"].endswith("(command line)")
+
+
+class Numbers:
+    """The numbers of a file at Twilio."""
+
+    async def plan(self) -> list[Plan]:
+        return [Plan(OURS)]
+
+    async def apply(self, changes: list[Plan]) -> None:
+        pass
+
+    async def restore(self, *, force: bool) -> list[tuple[Plan, bool]]:
+        return [(Plan(OURS), True)]
+
+
+@dataclass
+class Plan:
+    number: str
+    is_change = True
+    problem = ""
+    before = "nothing"
+
+    def lines(self) -> list[str]:
+        return []
+
+
+def test_changes_of_the_configuration_by_commands_are_in_the_audit(
+    records: DatabaseRecords, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setattr(numbers, "_installation", lambda file: Numbers())
+    for command in (["numbers", "apply", "--yes"], ["numbers", "restore", "--yes"], ["versions", "resume", OURS]):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+    found = [(each.action, each.detail) for each in reversed(records.access.entries(AuditQuery()))]
+    assert found == [
+        (Action.CONFIGURE, f"numbers of numbers.toml applied: {OURS}"),
+        (Action.CONFIGURE, "numbers of numbers.toml restored"),
+        (Action.CONFIGURE, f"canary of {OURS}: running (by command)"),
+    ]

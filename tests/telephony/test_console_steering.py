@@ -17,7 +17,7 @@ from realtime_core.local import Reply, Script, Turn
 from realtime_core.testing import virtual_time
 from telephony import transfer
 from telephony.call.call import Call
-from telephony.records.access import Scope, StoredToken, hash_secret, token_text
+from telephony.records.access import AuditQuery, Scope, StoredToken, hash_secret, token_text
 from telephony.records.call_record import INTERRUPTED
 from telephony.replay.replaying import replay_call
 from telephony.simulator import Handset
@@ -58,7 +58,7 @@ class Console:
         )
 
     def audit(self) -> list[tuple[str, str]]:
-        return [(each.action.value, each.detail) for each in reversed(self.store.entries())]
+        return [(each.action.value, each.detail) for each in reversed(self.store.entries(AuditQuery()))]
 
 
 Story = Callable[[Handset, Console, Call], Awaitable[None]]

@@ -90,14 +90,23 @@ export function clock(seconds) {
 }
 
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" })
+const SECOND = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" })
 const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" })
 
 /** "Today, 15:49" or "28 Nov 2026, 15:49", in the time of the browser. */
 export function moment(iso) {
   if (!iso) return "–"
+  return `${day(iso)}, ${HOUR.format(new Date(iso))}`
+}
+
+/** As `moment`, with the seconds. */
+export function instant(iso) {
+  return `${day(iso)}, ${SECOND.format(new Date(iso))}`
+}
+
+function day(iso) {
   const at = new Date(iso)
-  const day = at.toDateString() === new Date().toDateString() ? "Today" : DAY.format(at)
-  return `${day}, ${HOUR.format(at)}`
+  return at.toDateString() === new Date().toDateString() ? "Today" : DAY.format(at)
 }
 
 /** The number of the person outside, and which way the call went. */

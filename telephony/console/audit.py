@@ -1,0 +1,81 @@
+"""The route of the audit: who did what.
+
+```
+GET /console/api/audit   ?who=&action=&call=&from=&to=&limit=&before=: the newest entries first
+```
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from realtime_core.errors import UserError
+
+from ..errors import ConsoleError
+from ..records.access import Action, AuditQuery, Scope
+from ..records.call_query import time_of
+from .console import console_of
+
+__all__ = ["routes"]
+
+_MAX_ENTRIES = 1000
+_PAGE = 100
+
+
+def routes() -> list[BaseRoute]:
+    return [Route("/console/api/audit", audit)]
+
+
+async def audit(request: Request) -> Response:
+    """The newest entries of the audit: `{"entries": [...], "next": id, "actions": [...]}`. `who` is a part of the name.
+    `before` is the `next` of the page before. The request needs the scope `control` for all numbers. 400 for an invalid
+    filter."""
+    console = console_of(request)
+    grant = await console.access.admit(request, Scope.CONTROL)
+    grant.demand_all_numbers()
+    try:
+        query = _query(request)
+    except UserError as error:
+        raise ConsoleError(400, str(error)) from None
+    found = await console.access.entries(replace(query, limit=query.limit + 1))
+    shown = found[: query.limit]
+    entries = [
+        {"id": it.id, "at": it.at.isoformat(), "who": it.who, "action": it.action.value, "call": it.call,
+         "detail": it.detail}
+        for it in shown
+    ]  # fmt: skip
+    following = shown[-1].id if len(found) > query.limit else None
+    return JSONResponse(
+        {"entries": entries, "next": following, "actions": [each.value for each in Action]},
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def _query(request: Request) -> AuditQuery:
+    """Returns the filters of the page. Raises `ConsoleError` (400) and `UserError`."""
+    given = request.query_params
+    action = given.get("action", "")
+    if action and action not in list(Action):
+        raise ConsoleError(400, f"action: choose one of {', '.join(Action)}.")
+    begin, end = given.get("from", ""), given.get("to", "")
+    return AuditQuery(
+        before=_number(given.get("before")),
+        limit=min(_number(given.get("limit")) or _PAGE, _MAX_ENTRIES),
+        call=given.get("call", ""),
+        who=given.get("who", "").strip(),
+        action=Action(action) if action else None,
+        start=time_of("from", begin) if begin else None,
+        end=time_of("to", end, end=True) if end else None,
+    )
+
+
+def _number(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) < 2**31:
+        raise ConsoleError(400, "`limit` and `before` are positive numbers.")
+    return int(text[:12])

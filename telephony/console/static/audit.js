@@ -1,0 +1,58 @@
+// The audit: filters in the address, and a list that grows by pages.
+
+import { $, element, get, instant, notice, show } from "./console.js"
+import { Filters } from "./filters.js"
+
+const WORDS = {
+  "log in": "Logged in", "log out": "Logged out", listen: "Listened", export: "Exported", "take over": "Took over",
+  "hand back": "Handed back", "hang up": "Hung up", transfer: "Transferred", approve: "Approved a tool",
+  reject: "Rejected a tool", say: "Let the agent speak", erase: "Erased", configure: "Changed the configuration",
+  "create token": "Created a token", "revoke token": "Revoked a token",
+}
+let next = null
+let asking = new AbortController()
+
+function row({ at, who, action, call, detail }) {
+  const about = element("span", "about", detail)
+  if (call) {
+    const link = element("a", "mono", call)
+    link.href = `calls/${encodeURIComponent(call)}`
+    about.append(detail ? " · " : "", link)
+  }
+  return element("li", "", element("div", "row",
+    element("time", "quiet", instant(at)), element("b", "", who), element("span", "", WORDS[action] ?? action), about))
+}
+
+async function load({ more = false } = {}) {
+  asking.abort()
+  asking = new AbortController()
+  const { signal } = asking
+  const query = filters.query()
+  if (more) query.set("before", next)
+  $("more").disabled = true
+  try {
+    const page = await get(`api/audit?${query}`, { signal })
+    if (signal.aborted) return
+    notice($("notice"), "")
+    filters.choices("action", page.actions.map(action => [action, WORDS[action] ?? action]))
+    const items = page.entries.map(row)
+    if (more) $("entries").append(...items)
+    else $("entries").replaceChildren(...items)
+    next = page.next
+    const n = $("entries").childElementCount
+    $("more").hidden = !next
+    $("titles").hidden = n === 0
+    $("nothing").hidden = n > 0
+    show($("advice"), filters.query().size ? "No entry matches these filters." : "An entry appears here when somebody does one of these things.")
+    const count = n === 1 ? "1 entry" : `${n} entries`
+    show($("found"), next ? `The newest ${count}` : n === 0 ? "" : count)
+  } catch (error) {
+    if (error.name === "AbortError") return
+    notice($("notice"), error.message)
+  }
+  $("more").disabled = false
+}
+
+const filters = new Filters($("filters"), ["who", "action", "call", "from", "to"], load)
+$("more").addEventListener("click", () => load({ more: true }))
+load()
