@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from .errors import CallRefused, JournalError, TwilioError
+from .errors import CallRefused, JournalError, StorageError, TwilioError
+from .journal.object_storage import ObjectStorage, StoredObject
 from .journal.store import StoredCall, stored_calls
 from .outbound.do_not_call import DoNotCall
 from .records.call_query import Party
@@ -39,6 +42,7 @@ class Places:
 
     records: DatabaseRecords | None = None
     journals: Path | None = None
+    storage: ObjectStorage | None = None
     data_dir: Path | None = None
     """The data directory, which has the list of exports."""
     do_not_call: DoNotCall | None = None
@@ -55,6 +59,8 @@ class Receipt:
     """The `CallSid` of each call, or its id where there is none."""
     records: int = 0
     journals: int = 0
+    objects: int = 0
+    """The number of deleted files in object storage."""
     contacts: int = 0
     """The number of contacts of campaigns, each with its attempts and results."""
     messages: int = 0
@@ -95,6 +101,7 @@ async def erase(person: Party, places: Places, now: datetime) -> Receipt:
     receipt.calls += [call.sid for call in journals if call.sid not in receipt.calls]
     for folder in {*(call.journal.parent for call in journals), *_folders(rows)}:
         _remove_folder(folder, receipt)
+    _erase_objects(places.storage, rows, person.number, receipt)
     _erase_exports(places.data_dir, {*receipt.calls, *(row.id for row in rows)}, person.number, receipt)
     await _erase_recordings(places.recordings, receipt)
     _hash_opt_out(places.do_not_call, person.number, receipt)
@@ -127,6 +134,34 @@ def _journals(folder: Path | None, rows: Sequence[CallRecord], number: str, rece
         except OSError as error:
             receipt.failures.append(f"{call.journal}: {error.strerror or error}")
     return found
+
+
+def _erase_objects(storage: ObjectStorage | None, rows: Sequence[CallRecord], number: str, receipt: Receipt) -> None:
+    """Delete the files of these calls from object storage, and those of calls whose journal has the number in it. For
+    these every journal is read."""
+    if storage is None:
+        return
+    known = {name for row in rows for name in (row.sid, row.id)} | set(receipt.calls)
+    try:
+        storage.check()  # a listing of a bucket that cannot be reached may be empty
+        for sid, files in groupby(sorted(storage.all(), key=_sid_of), key=_sid_of):
+            if sid in receipt.live:
+                continue
+            if sid in known or _is_about(storage, list(files), number):
+                receipt.objects += storage.delete(sid)
+                receipt.calls += [] if sid in receipt.calls or sid in known else [sid]
+    except (StorageError, OSError) as error:
+        receipt.failures.append(str(error))
+    receipt.remains.append("old versions of objects, if the bucket keeps them")
+
+
+def _sid_of(stored: StoredObject) -> str:
+    return stored.sid
+
+
+def _is_about(storage: ObjectStorage, stored: Sequence[StoredObject], number: str) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        return any(_has(storage.get(each, Path(folder)), [number]) for each in stored if each.is_journal)
 
 
 def _folders(rows: Sequence[CallRecord]) -> list[Path]:

@@ -40,6 +40,7 @@ __all__ = [
     "SecretPartFailed",
     "ServerFailed",
     "SettingsError",
+    "StorageError",
     "StreamRefused",
     "TelephonyError",
     "TooLarge",
@@ -105,6 +106,10 @@ class ProjectError(TelephonyError):
 
 class JournalError(TelephonyError):
     """A journal cannot be read: the file is missing, is not a journal, or has a newer schema."""
+
+
+class StorageError(TelephonyError):
+    """Object storage (`TELEPHONY_JOURNAL_STORE`) cannot be used: its credentials, its name, or the network."""
 
 
 class CallRefused(TelephonyError):

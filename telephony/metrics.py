@@ -12,6 +12,7 @@ from realtime_core.usage import ModalityTokens, Usage
 from realtime_core.user_code import UserCode
 
 from .call.line.ear import Latency, LatencyKind
+from .journal.uploads import Upload
 from .records.outbox import Waiting
 
 __all__ = ["CONTENT_TYPE", "Bounded", "Metrics"]
@@ -116,6 +117,11 @@ class Metrics:
         self._journal_queue = gauge("journal_queue_characters", "Characters that wait to be written to journals.")
         self._records_lost = counter("journal_records_lost", "Journal records that were lost.")
         self._counted_lost = 0
+        self._uploads = counter("journal_uploads", "Attempts to copy a journal to object storage.", "outcome")
+        for result in Upload:
+            self._uploads.labels(result.value)
+        self._unsent = gauge("journals_unsent", "Calls whose journals wait to be copied to object storage.")
+        self._unsent_age = gauge("journal_oldest_unsent_seconds", "How long the oldest of these calls waits; 0: none.")
         self._records = gauge("records_available", "1 if the database of records can be used, otherwise 0.")
         self._records.set(1)
         self._records_waiting = gauge("records_waiting", "Updates of call records that wait to be written.")
@@ -244,6 +250,13 @@ class Metrics:
         self._journals.set(available)
         self._records_lost.inc(lost - self._counted_lost)
         self._counted_lost = lost
+
+    def journal_upload(self, outcome: Upload) -> None:
+        self._uploads.labels(outcome.value).inc()
+
+    def journals_unsent(self, calls: int, oldest_s: float) -> None:
+        self._unsent.set(calls)
+        self._unsent_age.set(oldest_s)
 
     def journal_queue(self, characters: int) -> None:
         self._journal_queue.set(characters)

@@ -174,6 +174,12 @@ class Settings(BaseSettings):
     and not 0, `serve` deletes older journals when it starts and once a day."""
     telephony_journal_compress: bool = False
     """Compress each journal after its call, in a process of the lowest priority."""
+    telephony_journal_store: str | None = Field(default=None, examples=["s3://bucket/journals"])
+    """Object storage for journals, as a URL of fsspec (extra `storage`). After each call its journal is compressed and
+    copied to `<url>/<call sid>/journal.jsonl.gz`. Credentials come from the variables of the backend, such as
+    `AWS_ACCESS_KEY_ID` and `FSSPEC_S3_ENDPOINT_URL`. Default: journals stay in `TELEPHONY_JOURNAL_DIR`."""
+    telephony_journal_keep_local: bool = True
+    """Keep the journals in `TELEPHONY_JOURNAL_DIR` after they were copied to `TELEPHONY_JOURNAL_STORE`."""
     telephony_redact: bool = True
     """The switch for all masking in journals: keys, secrets, `TELEPHONY_REDACT_PATTERNS` and
     `TELEPHONY_REDACT_AUDIO`."""
@@ -458,6 +464,17 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append(
             "TELEPHONY_JOURNAL_DIR: TELEPHONY_JOURNAL_REQUIRED is set: set the folder for the journals as well"
         )
+    if (store := settings.telephony_journal_store) is not None:
+        if settings.telephony_journal_dir is None:
+            problems.append(
+                "TELEPHONY_JOURNAL_DIR: TELEPHONY_JOURNAL_STORE is set: set the folder for the journals as well, "
+                "because calls are first written there"
+            )
+        if "://" not in store or urlsplit(store).password is not None:
+            problems.append(
+                "TELEPHONY_JOURNAL_STORE: write a URL without a password, such as s3://bucket/journals; "
+                "credentials belong in the variables of the backend"
+            )
     if (settings.twilio_api_key is None) != (settings.twilio_api_secret is None):
         problems.append(
             "TWILIO_API_KEY: an API key needs its secret: set both, or neither; the secret is TWILIO_API_SECRET"

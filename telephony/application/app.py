@@ -28,11 +28,13 @@ from ..console.board import Board
 from ..console.console import Console
 from ..console.feed import Feeds
 from ..console.live_calls import call_elsewhere
+from ..console.recordings import Recordings
 from ..console.single_sign_on import check_extra
 from ..cost import PriceList
 from ..errors import CallElsewhere, ConsoleError, NotStarted, SettingsError, TwilioNotConfigured
 from ..journal.journals import Journals
-from ..journal.store import purge_daily
+from ..journal.stored_journals import StoredJournals, purge_daily
+from ..journal.uploads import JournalUploads
 from ..metrics import Metrics
 from ..numbers.config import Account, NumbersConfig
 from ..outcomes.on_end import OnEnd, OnEndCallback
@@ -196,14 +198,15 @@ def create_app(
                     prices=prices,
                     models=models,
                     records=call_records,
-                    journal_of=journals.path_of,
+                    journal_of=journals.reference,
                     sources=sources,
                 ),
                 metrics=metrics,
                 display=board.display,
                 tee=feeds.tee,
             )
-            console = Console(phone, Access(loaded, phone.authenticator, client, sources), board, feeds)
+            access = Access(loaded, phone.authenticator, client, sources)
+            console = Console(phone, access, board, feeds, Recordings(journals.storage))
             app.state.console = console
             await phone.opt_outs.load()
             stack.push_async_callback(phone.outcomes.close)
@@ -243,9 +246,20 @@ def create_app(
                 if journals.folder is not None:
                     watch = journals.watch(phone.metrics.journals)
                     tasks.append(group.create_task(watch, name="journals"))
+                    if journals.storage is not None:
+                        uploads = JournalUploads(
+                            journals.folder,
+                            journals.storage,
+                            keeps_local=loaded.telephony_journal_keep_local,
+                            ended=journals.ended,
+                            on_attempt=metrics.journal_upload,
+                            on_waiting=metrics.journals_unsent,
+                        )
+                        tasks.append(group.create_task(uploads.run(), name="copies of journals"))
                 tasks.append(group.create_task(phone.opt_outs.watch(), name="do-not-call list"))
                 if loaded.purges_journals and (folder := loaded.telephony_journal_dir) is not None:
-                    work = purge_daily(folder, loaded.telephony_journal_days, sources)
+                    stored = StoredJournals(folder, journals.storage)
+                    work = purge_daily(stored, loaded.telephony_journal_days, sources)
                     tasks.append(group.create_task(work, name="old journals"))
                 if phone.numbers is not None:
                     tasks.append(group.create_task(phone.numbers.watch(), name="numbers"))

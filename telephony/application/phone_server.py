@@ -70,7 +70,8 @@ def build_phone_server(
     registry = Registry(settings.telephony_max_calls, lambda: journals.takes_calls)
     hooks = Hooks.of(registry)
     limits = Limits(_caps(settings))
-    call_records = CallRecords(client, settings, instance, sources, subjects=subjects, journal_of=journals.path_of)
+    where = journals.reference
+    call_records = CallRecords(client, settings, instance, sources, subjects=subjects, journal_of=where)
     authenticator = Authenticator(settings, on_refused=metrics.request_refused)
     simulation = Simulation()
     rules = dialing_rules_of(settings)

@@ -20,7 +20,9 @@ from realtime_core.errors import UserError
 from realtime_core.sources import SYSTEM
 
 from ..errors import JournalError
+from ..journal.object_storage import ObjectStorage
 from ..journal.store import StoredCall, stored_calls
+from ..journal.stored_journals import StoredJournals
 from ..records import Records
 from ..records.call_query import CallQuery, page_of, query_of
 from ..records.call_record import CallRecord
@@ -30,7 +32,7 @@ from ..records.subjects import subject_key
 from ..settings import Settings, load_settings
 from .errors import USAGE, CliError
 
-__all__ = ["csv_of", "export_list", "folder_of", "list_calls", "opened_records", "write_private"]
+__all__ = ["csv_of", "export_list", "folder_of", "list_calls", "opened_records", "stored_journals", "write_private"]
 
 _PAGE = 500
 _MAX_RESULT_CHARS = 60
@@ -40,6 +42,12 @@ _TIMES = ("from", "to", "since")
 def folder_of(settings: Settings, given: Path | None) -> Path:
     """The folder of journals: the given one, or else that of the settings."""
     return given or settings.telephony_journal_dir or Path("calls")
+
+
+def stored_journals(settings: Settings, given: Path | None) -> StoredJournals:
+    """The journals of the given folder; or else those of the settings, which may be in object storage."""
+    storage = None if given is not None else ObjectStorage.of(settings)
+    return StoredJournals(folder_of(settings, given), storage)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,14 +22,13 @@ from ..journal.collector import collect
 from ..journal.figures import figures_of
 from ..journal.imported import import_call
 from ..journal.reader import read_journal
-from ..journal.store import find_call, purge
 from ..journal.transcript import to_json
 from ..records.call_record import CallRecord
 from ..records.exports import note_export
 from ..records.storable import is_key
 from ..replay.call import HeardCall
 from ..settings import Settings, load_settings
-from .call_list import csv_of, folder_of, opened_records, write_private
+from .call_list import csv_of, folder_of, opened_records, stored_journals, write_private
 from .errors import USAGE, CliError
 
 __all__ = ["export_call", "import_calls", "play_call", "purge_calls", "show_call"]
@@ -51,35 +51,34 @@ _MAX_PROBLEMS = 10
 def show_call(name: str, folder: Path | None, *, json: bool, wav: Path | None) -> None:
     """Print the record of a call, its transcript with the cause of each cut, and its figures as JSON."""
     settings = load_settings()
-    row, call = _found(settings, name, folder)
-    if wav is not None:
-        _heard(call, name).write_wav(wav)
-    if json:
-        figures = {} if call is None else figures_of(call.recorded, call.audio).to_json()
-        said = {} if call is None else {"ended": call.ended, "transcript": to_json(call.events)}
-        record = {} if row is None else {"record": row.to_json()}
-        typer.echo(jsonlib.dumps({**figures, **said, **record}, indent=1, ensure_ascii=row is None))
-        return
-    if row is not None:
-        typer.echo("\n".join(_described(row)) + "\n")
-    if call is not None:
-        typer.echo(call.transcript.rstrip() or "Nothing was said.")
-        typer.echo(f"({call.duration_ms / 1000:.1f} s, {call.ended or 'the journal is cut off'})")
-    else:
-        typer.echo("There is no journal of this call.")
+    with _found(settings, name, folder) as (row, call):
+        if wav is not None:
+            _heard(call, name).write_wav(wav)
+        if json:
+            figures = {} if call is None else figures_of(call.recorded, call.audio).to_json()
+            said = {} if call is None else {"ended": call.ended, "transcript": to_json(call.events)}
+            record = {} if row is None else {"record": row.to_json()}
+            typer.echo(jsonlib.dumps({**figures, **said, **record}, indent=1, ensure_ascii=row is None))
+            return
+        if row is not None:
+            typer.echo("\n".join(_described(row)) + "\n")
+        if call is not None:
+            typer.echo(call.transcript.rstrip() or "Nothing was said.")
+            typer.echo(f"({call.duration_ms / 1000:.1f} s, {call.ended or 'the journal is cut off'})")
+        else:
+            typer.echo("There is no journal of this call.")
 
 
 def play_call(name: str, folder: Path | None) -> None:
     """Play both sides of a call."""
-    _, call = _found(load_settings(), name, folder)
-    heard = _heard(call, name)
     player = next((each for each in _PLAYERS if shutil.which(each[0])), None)
-    if player is None:
-        names = ", ".join(each[0] for each in _PLAYERS)
-        raise CliError(
-            f"There is no player here: {names}.", f"Write a file: telephony calls export {name} --output call.wav"
-        )
-    with tempfile.TemporaryDirectory() as temporary:
+    with _found(load_settings(), name, folder) as (_, call), tempfile.TemporaryDirectory() as temporary:
+        heard = _heard(call, name)
+        if player is None:
+            names = ", ".join(each[0] for each in _PLAYERS)
+            raise CliError(
+                f"There is no player here: {names}.", f"Write a file: telephony calls export {name} --output call.wav"
+            )
         file = Path(temporary) / "call.wav"
         heard.write_wav(file)
         if subprocess.run([*player, str(file)]).returncode:  # noqa: S603
@@ -89,7 +88,12 @@ def play_call(name: str, folder: Path | None) -> None:
 def export_call(name: str, output: Path, folder: Path | None) -> None:
     """Write a call to a file: both sides (.wav), record, figures and transcript (.json), or the transcript (.csv)."""
     settings = load_settings()
-    row, call = _found(settings, name, folder)
+    with _found(settings, name, folder) as (row, call):
+        _export(settings, row, call, name, output)
+    typer.echo(str(output))
+
+
+def _export(settings: Settings, row: CallRecord | None, call: HeardCall | None, name: str, output: Path) -> None:
     call_id = row.id if row is not None else name
     if output.suffix == ".wav":
         _heard(call, name).write_wav(output)
@@ -105,23 +109,24 @@ def export_call(name: str, output: Path, folder: Path | None) -> None:
         write_private(settings, output, csv_of(to_json(_heard(call, name).events), _TRANSCRIPT), call_id)
     else:
         raise CliError(f"{output}: a call can be written as .wav, .json or .csv.", code=USAGE)
-    typer.echo(str(output))
 
 
-def _found(settings: Settings, name: str, folder: Path | None) -> tuple[CallRecord | None, HeardCall | None]:
-    """The record and the journal of a call. Raises `JournalError` if there is neither."""
+@contextmanager
+def _found(settings: Settings, name: str, folder: Path | None) -> Iterator[tuple[CallRecord | None, HeardCall | None]]:
+    """The record and the journal of a call. Raises `JournalError` if there is neither, and `StorageError`."""
     row = None
     if is_key(name):
         with opened_records(settings) as records:
             row = None if records is None else records.call(name)
     path: Path | None
-    try:
-        path = find_call(folder_of(settings, folder), (row.sid or row.id) if row is not None else name)
-    except JournalError:
-        if row is None:
-            raise
-        path = next((each for each in _places(row.journal) if each.is_file()), None)
-    return row, None if path is None else HeardCall(lambda: read_journal(path), name)
+    with stored_journals(settings, folder) as journals:
+        try:
+            path = journals.find((row.sid or row.id) if row is not None else name)
+        except JournalError:
+            if row is None:
+                raise
+            path = next((each for each in _places(row.journal) if each.is_file()), None)
+        yield row, None if path is None else HeardCall(lambda: read_journal(path), name)
 
 
 def _places(journal: str) -> list[Path]:
@@ -179,12 +184,12 @@ def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> No
         if records is not None:
             old = records.purge(SYSTEM.now() - timedelta(days=kept_days), dry_run=dry_run)
             typer.echo(f"{len(old)} call records older than {kept_days:g} days {verb}.")
-    journals = folder_of(settings, folder)
-    if records is not None and folder is None and not journals.is_dir():
+    journals = stored_journals(settings, folder)
+    if records is not None and folder is None and journals.storage is None and not journals.folder.is_dir():
         return
-    gone = purge(journals, days=kept_days, now=SYSTEM.now(), dry_run=dry_run)
-    for call in gone:
-        typer.echo(f"{call.sid}  {call.written:%Y-%m-%d}")
+    gone = journals.purge(days=kept_days, now=SYSTEM.now(), dry_run=dry_run)
+    for sid, written in gone:
+        typer.echo(f"{sid}  {written:%Y-%m-%d}")
     typer.echo(f"{len(gone)} calls older than {kept_days:g} days {verb}.")
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import typer
 
 from ..journal.journals import redaction_of
-from ..journal.store import JOURNALS, find_call
+from ..journal.store import JOURNALS
 from ..replay.recording_files import make_tests
 from ..settings import load_settings
-from .call_list import folder_of
+from .call_list import stored_journals
 from .errors import USAGE, CliError
 
 __all__ = ["add_tests", "journals_in"]
@@ -23,15 +23,16 @@ def add_tests(call: str, name: str | None, agent: str | None, tests: Path, folde
     settings = load_settings()
     given = Path(call)
     many = given.is_dir() and not any((given / journal).is_file() for journal in JOURNALS)
-    journals = journals_in(given) if many else [find_call(folder_of(settings, folder), call)]
-    if name is None:
-        if not many:
-            raise CliError("The test needs a name.", "Add --name, such as --name booking.", code=USAGE)
-        name = _identifier(given.resolve().name)
-    made = make_tests(
-        dict(zip(_names(journals) if many else [name], journals, strict=True)),
-        name, agent, tests, redaction_of(settings),
-    )  # fmt: skip
+    with stored_journals(settings, folder) as stored:
+        journals = journals_in(given) if many else [stored.find(call)]
+        if name is None:
+            if not many:
+                raise CliError("The test needs a name.", "Add --name, such as --name booking.", code=USAGE)
+            name = _identifier(given.resolve().name)
+        made = make_tests(
+            dict(zip(_names(journals) if many else [name], journals, strict=True)),
+            name, agent, tests, redaction_of(settings),
+        )  # fmt: skip
     if not made.recordings:
         raise CliError(made.problems[0])
     for problem in made.problems:

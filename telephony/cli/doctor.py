@@ -13,8 +13,9 @@ from rich.text import Text
 from telephony.doctor.check_result import CheckResult, CheckState, as_json, is_wrong
 from telephony.doctor.checks import run_checks
 from telephony.doctor.trace import trace
+from telephony.journal.object_storage import ObjectStorage
 from telephony.journal.reader import read_journal
-from telephony.journal.store import find_call
+from telephony.journal.stored_journals import StoredJournals
 from telephony.twilio.numbers import e164
 
 from ..env_file import environment
@@ -61,8 +62,10 @@ def _show(results: list[CheckResult], console: Console) -> None:
 
 
 def _trace(name: str, output: Path | None) -> None:
-    folder = Path(environment().get("TELEPHONY_JOURNAL_DIR") or "calls")  # the other settings may be invalid
-    figures = jsonlib.dumps(trace(read_journal(find_call(folder, name))), indent=1)
+    given = environment()  # the other settings may be invalid
+    folder, store = Path(given.get("TELEPHONY_JOURNAL_DIR") or "calls"), given.get("TELEPHONY_JOURNAL_STORE")
+    with StoredJournals(folder, ObjectStorage(store) if store else None) as journals:
+        figures = jsonlib.dumps(trace(read_journal(journals.find(name))), indent=1)
     if output is None:
         typer.echo(figures)
         return

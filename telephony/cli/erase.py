@@ -21,7 +21,7 @@ from ..settings import Settings, load_settings
 from ..twilio.numbers import e164
 from ..twilio.rest import TwilioRest
 from .auditing import audit
-from .call_list import folder_of, opened_records
+from .call_list import opened_records, stored_journals
 from .errors import FAILED, USAGE, CliError
 
 __all__ = ["erase_number"]
@@ -70,9 +70,11 @@ async def _erase(
     except TwilioNotConfigured:
         rest = None
     listed = settings.telephony_do_not_call
+    journals = stored_journals(settings, folder)
     places = Places(
         records=records,
-        journals=folder_of(settings, folder),
+        journals=journals.folder,
+        storage=journals.storage,
         data_dir=settings.data_dir,
         do_not_call=None if listed is None else DoNotCall(listed, subjects=key),
         recordings=rest,

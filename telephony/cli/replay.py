@@ -13,10 +13,12 @@ import typer
 
 from ..env_file import environment
 from ..import_strings import load_agent
-from ..journal.store import JOURNALS, find_call
+from ..journal.store import JOURNALS
+from ..journal.stored_journals import StoredJournals
 from ..replay.batch import Job, junit_of, run, spread_of, spread_text, summary_text
 from ..replay.page import index_of
-from ..settings import load_settings, read_settings
+from ..settings import read_settings
+from .call_list import stored_journals
 from .calls_tests import journals_in
 from .errors import USAGE, CliError
 
@@ -52,11 +54,25 @@ def run_replay(
         load_agent(agent)  # so that a wrong name is reported once, before the replays
     chosen = {**MODES[mode], **{name: value for name, value in options.items() if value is not None}}
     chosen["model_settings"] = read_settings().model_settings
-    seed = int(chosen.pop("seed", 0))
-    journals = _journals(paths)
+    with stored_journals(read_settings(), None) as stored:
+        _replay(_journals(paths, stored), agent, repeat, mode, chosen, json=json, junit=junit, html=html)
+
+
+def _replay(
+    journals: Sequence[Path],
+    agent: str | None,
+    repeat: int,
+    mode: str,
+    options: dict[str, Any],
+    *,
+    json: bool,
+    junit: Path | None,
+    html: Path | None,
+) -> None:
+    seed = int(options.pop("seed", 0))
     many = len(journals) * repeat > 1
     jobs = [
-        Job(path, agent, nth, repeat, brief=many, options={**chosen, "seed": seed + nth - 1})
+        Job(path, agent, nth, repeat, brief=many, options={**options, "seed": seed + nth - 1})
         for path in journals
         for nth in range(1, repeat + 1)
     ]
@@ -109,13 +125,13 @@ def _report(results: list[dict[str, Any]], repeat: int, *, json: bool, junit: Pa
     typer.echo(f"\n{summary}")
 
 
-def _journals(paths: Sequence[str]) -> list[Path]:
-    """The journals of the arguments: a file, all files of a folder, or a CallSid in TELEPHONY_JOURNAL_DIR."""
+def _journals(paths: Sequence[str], stored: StoredJournals) -> list[Path]:
+    """The journals of the arguments: a file, all files of a folder, or the CallSid of a stored call."""
     found: list[Path] = []
     for name in paths:
         path = Path(name)
         if path.is_dir() and not any((path / journal).is_file() for journal in JOURNALS):
             found += journals_in(path)
         else:
-            found.append(find_call(load_settings().telephony_journal_dir or Path("calls"), name))
+            found.append(stored.find(name))
     return found

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import re
 import tempfile
 import zipfile
@@ -28,22 +29,24 @@ from starlette.routing import BaseRoute, Route
 
 from realtime_core.errors import UserError
 
-from ..errors import AccessRefused, JournalError, RecordRefused, RecordsUnavailable, ReplayError
+from ..errors import AccessRefused, JournalError, RecordRefused, RecordsUnavailable, ReplayError, StorageError
 from ..journal.encoding import dump, parse_object
 from ..journal.journals import redaction_of
 from ..records.call_query import CallQuery, query_of
 from ..records.call_record import CallRecord
 from ..replay.recording_files import make_test
 from ..twilio.numbers import e164
-from ..web.phone_server import PhoneServer, phone_of
+from ..web.phone_server import PhoneServer
 from .access import Action, Grant, Scope, own_number
 from .board import LiveRow
 from .bodies import json_of
-from .console import console_of
+from .console import Console, console_of
 from .endings import CHOICES, words_of
-from .recordings import Prepared, existing
+from .recordings import Prepared, Source
 
 __all__ = ["routes"]
+
+log = logging.getLogger(__name__)
 
 _PAGE = 50
 _SCAN = 5_000
@@ -136,21 +139,27 @@ def _listed(row: CallRecord) -> dict[str, Any]:
 async def one_call(request: Request) -> Response:
     """One call: its record, the reason of its end in words, whether the call has a recording, and the process in which
     the call is live. 404 if there is no such call."""
-    phone, sid = phone_of(request), request.path_params["sid"]
+    console, sid = console_of(request), request.path_params["sid"]
+    phone = console.phone
     row, live, grant = await _found(request, Scope.VIEW)
     if row is None:
         assert live is not None
         return JSONResponse({"sid": sid, "record": None, "live": _live(phone, live, row)}, headers=_NO_STORE)
     words = words_of(row)
     record = row.to_json()
+    without = _NOTHING_KEPT if phone.journals.folder is None else "There is no recording of this call."
+    try:
+        recorded = await _journal(console, row) is not None
+    except AccessRefused as error:
+        recorded, without = False, str(error)
     return JSONResponse(
         {
             "sid": row.sid or row.id,
             "record": {name: value for name, value in record.items() if name != "journal"},
             "ended": None if words is None else {"label": words.label, "sentence": words.sentence},
             "live": _live(phone, live, row),
-            "recording": _journal(phone, row) is not None,
-            "no_recording": _NOTHING_KEPT if phone.journals.folder is None else "There is no recording of this call.",
+            "recording": recorded,
+            "no_recording": without,
             "may": [
                 scope.value for scope in Scope if grant.allows(scope, own_number(row.direction, row.caller, row.called))
             ],
@@ -205,13 +214,13 @@ async def test(request: Request) -> Response:
     row, _, grant = await _recorded(request, Scope.EXPORT)
     given = await json_of(request)
     name, agent = str(given.get("name", "")), str(given.get("agent") or "") or None
-    journal = _journal(phone, row)
+    journal = await _journal(console, row)
     if journal is None:
         raise AccessRefused(404, _NOTHING_KEPT)
     await console.access.record(grant, Action.EXPORT, call=row.sid or row.id, detail="test")
     redaction = redaction_of(phone.settings)
 
-    def made() -> bytes:
+    def made(journal: Path) -> bytes:
         with tempfile.TemporaryDirectory() as folder, io.BytesIO() as buffer:
             tests = Path(folder) / "tests"
             tests.mkdir()
@@ -223,9 +232,12 @@ async def test(request: Request) -> Response:
             return buffer.getvalue()
 
     try:
-        body = await asyncio.to_thread(made)
+        async with console.recordings.file(journal) as file:
+            body = await asyncio.to_thread(made, file)
     except (ReplayError, JournalError) as error:
         return JSONResponse({"error": str(error)}, status_code=400, headers=_NO_STORE)
+    except StorageError as error:
+        raise _unreachable(row.sid or row.id, error) from None
     named = {"Content-Disposition": f'attachment; filename="test_{name}.zip"'}
     return Response(body, media_type="application/zip", headers=_NO_STORE | named)
 
@@ -254,19 +266,30 @@ async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepare
     """Returns the record of the call and its prepared recording. Raises `AccessRefused`."""
     row, _, grant = await _found(request, scope)
     console = console_of(request)
-    phone = console.phone
-    journal = None if row is None else _journal(phone, row)
+    journal = None if row is None else await _journal(console, row)
     if row is None or journal is None:
-        raise AccessRefused(404, _NOTHING_KEPT if phone.journals.folder is None else "There is no recording.")
+        raise AccessRefused(404, _NOTHING_KEPT if console.phone.journals.folder is None else "There is no recording.")
     try:
         return row, await console.recordings.get(journal), grant
     except JournalError as error:
         raise AccessRefused(404, str(error)) from None
+    except StorageError as error:
+        raise _unreachable(row.sid or row.id, error) from None
 
 
-def _journal(phone: PhoneServer, row: CallRecord) -> Path | None:
-    """Returns the journal of this call. None means that there is none on this machine."""
-    places = [Path(row.journal)] if row.journal else []
-    if (own := phone.journals.path_of(row.sid or row.id)) is not None:
+async def _journal(console: Console, row: CallRecord) -> Source | None:
+    """Where the journal of this call is. None: it is neither on this machine nor in object storage. Raises
+    `AccessRefused` (503) if object storage cannot be used."""
+    sid = row.sid or row.id
+    places = [Path(row.journal)] if row.journal and "://" not in row.journal else []
+    if (own := console.phone.journals.path_of(sid)) is not None:
         places.append(own)
-    return next((found for each in places if (found := existing(each)) is not None), None)
+    try:
+        return await console.recordings.find(sid, places)
+    except StorageError as error:
+        raise _unreachable(sid, error) from None
+
+
+def _unreachable(sid: str, error: StorageError) -> AccessRefused:
+    log.warning("The journal of call %s cannot be read: %s", sid, error)
+    return AccessRefused(503, "Object storage does not answer. Try again later.")

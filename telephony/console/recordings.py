@@ -7,15 +7,21 @@ import shutil
 import sys
 import tempfile
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ..errors import JournalError
+from ..journal.daemon import in_daemon
+from ..journal.object_storage import ObjectStorage, StoredObject
+from ..journal.stored_journals import journal_of
 from .prepare import AUDIO, TIMELINE
 
-__all__ = ["Prepared", "Recordings", "existing"]
+__all__ = ["Prepared", "Recordings", "Source", "existing"]
 
 _MAX_KEPT = 20
 _KEPT_S = 600.0
@@ -25,11 +31,30 @@ _Key = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where the journal of a call is: a file on this machine, or an object in object storage."""
+
+    local: Path | None = None
+    stored: StoredObject | None = None
+
+    @property
+    def key(self) -> _Key:
+        """The name and the version. Raises `OSError` if the file was deleted."""
+        if self.stored is not None:
+            return self.stored.key, int(self.stored.written.timestamp() * 1e9), self.stored.n_bytes
+        assert self.local is not None
+        stat = self.local.stat()
+        return str(self.local), stat.st_mtime_ns, stat.st_size
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """The files of one call."""
 
     folder: Path
     at: float
+    is_local: bool
+    """Whether its journal is on this machine."""
 
     @property
     def audio(self) -> Path:
@@ -54,7 +79,8 @@ class Recordings:
     soon as a page asks for a call whose journal was deleted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, storage: ObjectStorage | None = None) -> None:
+        self._storage = storage
         self._kept: OrderedDict[_Key, Prepared] = OrderedDict()
         self._preparing: dict[_Key, asyncio.Task[Prepared]] = {}
         self._at_once = asyncio.Semaphore(_AT_ONCE)
@@ -76,32 +102,58 @@ class Recordings:
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
 
-    async def get(self, journal: Path) -> Prepared:
-        """Returns the prepared files of the call with this journal.
+    async def find(self, sid: str, places: Iterable[Path]) -> Source | None:
+        """Where the journal of a call is: in one of these places, or in object storage. None: there is none.
 
         Raises:
-            JournalError: there is no such journal, or it cannot be read.
+            StorageError: object storage cannot be used.
         """
-        path = existing(journal)
-        if path is None:
-            self._drop(lambda key: key[0].startswith(str(journal)))
-            raise JournalError("There is no recording of this call.")
-        stat = path.stat()
-        key = str(path), stat.st_mtime_ns, stat.st_size
+        for place in places:
+            if (local := existing(place)) is not None:
+                return Source(local=local)
+        if self._storage is not None:
+            look = partial(journal_of, self._storage, sid, exact=True)
+            if (stored := await in_daemon(look, "find a journal")) is not None:
+                return Source(stored=stored)
+        self._drop(lambda key: f"/{sid}/" in key[0])
+        return None
+
+    async def get(self, source: Source) -> Prepared:
+        """The prepared files of the call with this journal.
+
+        Raises:
+            JournalError: the journal was deleted, or it cannot be read.
+            StorageError: object storage cannot be used.
+        """
+        try:
+            key = source.key
+        except OSError as error:
+            raise JournalError("There is no recording of this call.") from error
         if (kept := self._kept.get(key)) is not None:
             return kept
         task = self._preparing.get(key)
         if task is None:
-            task = self._preparing[key] = asyncio.create_task(self._prepare(key), name="prepare a recorded call")
+            work = self._prepare(key, source)
+            task = self._preparing[key] = asyncio.create_task(work, name="prepare a recorded call")
             task.add_done_callback(lambda _: self._preparing.pop(key, None))
         return await asyncio.shield(task)
 
-    async def _prepare(self, key: _Key) -> Prepared:
-        async with self._at_once:
+    @asynccontextmanager
+    async def file(self, source: Source) -> AsyncIterator[Path]:
+        """The journal as a file. A copy from object storage is deleted on exit. Raises `StorageError`."""
+        if source.local is not None:
+            yield source.local
+            return
+        assert self._storage is not None and source.stored is not None
+        with tempfile.TemporaryDirectory(prefix="telephony-console-") as folder:
+            yield await in_daemon(partial(self._storage.get, source.stored, Path(folder)), "copy a journal")
+
+    async def _prepare(self, key: _Key, source: Source) -> Prepared:
+        async with self._at_once, self.file(source) as journal:
             if self._root is None:
                 self._root = Path(tempfile.mkdtemp(prefix="telephony-console-"))
             folder = Path(tempfile.mkdtemp(dir=self._root))
-            command = (sys.executable, "-m", "telephony.console.prepare", key[0], str(folder))
+            command = (sys.executable, "-m", "telephony.console.prepare", str(journal), str(folder))
             process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
             try:
                 async with asyncio.timeout(_PREPARE_S):
@@ -114,7 +166,7 @@ class Recordings:
                 raise
             if process.returncode:
                 raise JournalError(problem.decode(errors="replace").strip()[-300:] or "The recording cannot be read.")
-        prepared = self._kept[key] = Prepared(folder, asyncio.get_running_loop().time())
+        prepared = self._kept[key] = Prepared(folder, asyncio.get_running_loop().time(), source.local is not None)
         if len(self._kept) > _MAX_KEPT:
             oldest = next(iter(self._kept))
             self._drop(lambda each: each == oldest)
@@ -128,7 +180,7 @@ class Recordings:
     def _expire(self) -> None:
         self._timer = None
         old = asyncio.get_running_loop().time() - _KEPT_S
-        self._drop(lambda key: self._kept[key].at < old or not Path(key[0]).exists())
+        self._drop(lambda key: self._kept[key].at < old or (self._kept[key].is_local and not Path(key[0]).exists()))
         self._schedule()
 
     def _drop(self, is_old: object) -> None:

@@ -11,7 +11,7 @@ from ..settings import Settings
 from .account import check_twilio
 from .check_result import CheckResult
 from .fallback import check_fallbacks, check_numbers_file
-from .local import check_audio, check_journal_folder, check_model, check_settings
+from .local import check_audio, check_journal_folder, check_journal_storage, check_model, check_settings
 from .records import check_records
 from .remote import WEB, Web, check_address, check_clock, check_key
 
@@ -37,7 +37,8 @@ async def run_checks(
     results += check_audio()
     if settings is None:
         return results
-    results += [check_model(settings), await check_journal_folder(settings), await check_records(settings, sources)]
+    results += [check_model(settings), await check_journal_folder(settings), *await check_journal_storage(settings)]
+    results.append(await check_records(settings, sources))
     results += await check_key(settings, web.get, sources.now().date(), wanted=model_key)
     results += await check_twilio(settings, to=to)
     if settings.telephony_numbers is not None:

@@ -1,4 +1,4 @@
-"""Checks of this machine, without a network: settings, codecs, and the folder of journals."""
+"""Checks of this machine: settings, codecs, and where journals go."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from pathlib import Path
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Downsampler3, Upsampler3
 
-from ..errors import SettingsError
+from ..errors import SettingsError, StorageError
 from ..journal.daemon import in_daemon
 from ..journal.disk import Files
+from ..journal.object_storage import ObjectStorage
 from ..settings import Settings, load_settings
 from .check_result import CheckResult, ok, skipped, warning, wrong
 
-__all__ = ["check_audio", "check_journal_folder", "check_model", "check_settings"]
+__all__ = ["check_audio", "check_journal_folder", "check_journal_storage", "check_model", "check_settings"]
 
 _TONE_S = 1.0
 _MAX_DB = 0.1
 _DISK_S = 5.0
+_STORAGE_S = 15.0
 _NOT_SETTINGS = {"TELEPHONY_SIMULATE"}
 
 
@@ -112,6 +114,21 @@ async def check_journal_folder(
     except OSError as error:
         return wrong("journals", f"{folder} cannot be written to: {error.strerror or error}", advice)
     return ok("journals", f"go to {folder}")
+
+
+async def check_journal_storage(settings: Settings, *, within_s: float = _STORAGE_S) -> list[CheckResult]:
+    """Check that object storage takes an object and deletes it. Empty: there is no object storage."""
+    if (storage := ObjectStorage.of(settings)) is None:
+        return []
+    advice = "Journals stay in TELEPHONY_JOURNAL_DIR until it works. Check its credentials and its name."
+    try:
+        async with asyncio.timeout(within_s):
+            await in_daemon(storage.check, "object storage")
+    except TimeoutError:
+        return [wrong("object storage", f"{storage.url} does not answer within {within_s:g} s", advice)]
+    except (StorageError, SettingsError) as error:
+        return [wrong("object storage", str(error), advice)]
+    return [ok("object storage", f"journals are copied to {storage.url}")]
 
 
 def _probe(folder: Path, files: Files) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Protocol
 from weakref import WeakSet
 
+from .file_lock import lock
+
 __all__ = ["DISK", "Disk", "Files", "settle"]
 
 log = logging.getLogger(__name__)
@@ -29,15 +31,18 @@ class Files:
     def create(self, path: Path) -> tuple[Path, int]:
         """Makes a new file (mode 0600) and its folders. Returns its path and a file descriptor to append to it.
 
-        If `path` exists, a number is added to the name: a journal is never overwritten.
+        If `path` exists, a number is added to the name: a journal is never overwritten. The file is locked until it is
+        closed, so that other processes know that it is being written (see `uploads`).
         """
         _make(path.parent)
         for n in itertools.count(1):
             candidate = path if n == 1 else path.with_name(f"{path.stem}-{n}{path.suffix}")
             try:
-                return candidate, os.open(candidate, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+                fd = os.open(candidate, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
             except FileExistsError:
                 continue
+            lock(fd, wait=True)
+            return candidate, fd
         raise AssertionError("unreachable")
 
     def write(self, fd: int, data: memoryview) -> int:

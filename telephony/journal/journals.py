@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..logs import Repeats
 from ..masking import secrets_in
 from .disk import Disk
 from .format import Journal
+from .object_storage import ObjectStorage
 from .redaction import Redaction, redaction
 from .store import JOURNALS
 from .writer import JournalWriter, NullJournal
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 _EVERY_S = 1.0
 _AGAIN_S = 5.0
 _CLOSE_S = 5.0
+_MAX_BEGUN = 1_000
 
 
 class JournalState(StrEnum):
@@ -42,7 +45,7 @@ class JournalState(StrEnum):
 
 class Journals:
     """The journals of one application. An async context manager: on entry it tests the folder, and on exit it waits at
-    most five seconds for the disk.
+    most five seconds for the disk. With `storage`, `JournalUploads` copies the journals there and compresses them.
 
     Calls continue when the disk fails. `open` returns at once, and a journal that cannot be written is off. With
     `required`, `takes_calls` is false while the disk fails.
@@ -55,25 +58,33 @@ class Journals:
         redaction: Callable[[], Redaction] = Redaction,
         compress: bool = False,
         required: bool = False,
+        storage: ObjectStorage | None = None,
         disk: Disk | None = None,
     ) -> None:
         self.folder = folder
+        self.storage = storage
         self.required = required
         self._redaction = redaction
         self._compress = compress
         self._disk = disk or Disk(on_change=lambda fault: None)
+        self._open: list[JournalWriter] = []
+        self._changed: list[str] = []
+        self._begun: OrderedDict[str, None] = OrderedDict()
         self._repeats = Repeats(log)
         self._logged_fault = ""
         self._logged_lost = 0
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Returns the journals that the settings configure."""
+        """The journals that the settings configure. Raises `SettingsError` if object storage needs a library."""
+        if (storage := ObjectStorage.of(settings)) is not None:
+            storage.connect()
         return cls(
             settings.telephony_journal_dir,
             redaction=lambda: redaction_of(settings),
             compress=settings.telephony_journal_compress,
             required=settings.telephony_journal_required,
+            storage=storage,
         )
 
     @property
@@ -108,7 +119,14 @@ class Journals:
         """
         if (path := self.path_of(call_sid)) is None:
             return NullJournal()
-        return JournalWriter(path, redaction=self._redaction(), compress=self._compress, disk=self._disk)
+        self._begun[path.parent.name] = None
+        if len(self._begun) > _MAX_BEGUN:
+            self._begun.popitem(last=False)
+        compress = self._compress and self.storage is None
+        writer = JournalWriter(path, redaction=self._redaction(), compress=compress, disk=self._disk)
+        if self.storage is not None:
+            self._open.append(writer)
+        return writer
 
     def path_of(self, call_sid: str) -> Path | None:
         """Returns where the journal of this call is. None means that journals are off."""
@@ -116,6 +134,34 @@ class Journals:
             return None
         safe = "".join(c for c in call_sid if c.isascii() and c.isalnum())[:64] or "unknown"
         return self.folder / safe / JOURNALS[0]
+
+    def reference(self, call_sid: str, name: str = "") -> str:
+        """Where the journal of this call, or another file of it, will be found: a path, or an address in object
+        storage. Empty: journals are off."""
+        if (path := self.path_of(call_sid)) is None:
+            return ""
+        if self.storage is None:
+            return str(path.with_name(name) if name else path)
+        return self.storage.address(path.parent.name, name or JOURNALS[1])
+
+    def has_begun(self, call_sid: str) -> bool:
+        """Whether this process has lately begun a journal of this call, or one is in the folder."""
+        path = self.path_of(call_sid)
+        return path is not None and (
+            path.parent.name in self._begun or any((path.parent / name).exists() for name in JOURNALS)
+        )
+
+    def changed(self, call_sid: str) -> None:
+        """Note that a file was added to the folder of this call, so that it is copied to object storage."""
+        if self.storage is not None and (path := self.path_of(call_sid)) is not None:
+            self._changed.append(path.parent.name)
+
+    def ended(self) -> list[str]:
+        """The names of the calls whose folders are to be copied to object storage, since the last time."""
+        closed = [writer for writer in self._open if writer.closed.is_set()]
+        self._open = [writer for writer in self._open if writer not in closed]
+        changed, self._changed = self._changed, []
+        return [*(writer.path.parent.name for writer in closed), *changed]
 
     def refused(self) -> None:
         """Logs that a call was refused because it would have no journal: at once, then once a minute."""

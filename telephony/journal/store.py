@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-
-from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.containers import GZIP, container_of
 from ..errors import JournalError
-from .daemon import in_daemon
 
-__all__ = ["JOURNALS", "StoredCall", "find_call", "purge", "purge_daily", "stored_calls"]
-
-log = logging.getLogger(__name__)
-
-_DAY_S = 86_400.0
+__all__ = ["JOURNALS", "StoredCall", "find_call", "is_journal", "purge", "stored_calls"]
 
 JOURNALS = ("journal.jsonl", "journal.jsonl.gz")
+
+
+def is_journal(path: Path) -> bool:
+    """Whether a file of a call's folder is a journal. A second journal of a call has a number in its name."""
+    return path.name.startswith("journal") and path.name.endswith((".jsonl", ".jsonl.gz"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +79,3 @@ def purge(folder: Path, *, days: float, now: datetime, dry_run: bool = False) ->
         for call in old:
             shutil.rmtree(call.journal.parent, ignore_errors=True)  # another process may delete it, too
     return old
-
-
-async def purge_daily(folder: Path, days: float, sources: Sources = SYSTEM) -> None:
-    """Deletes calls that are older than `days`, now and once a day. Runs until it is cancelled."""
-    while True:
-        try:
-            gone = await in_daemon(partial(purge, folder, days=days, now=sources.now()), "old journals")
-        except (JournalError, OSError) as error:
-            log.warning("Old journals could not be removed: %s", error)
-        else:
-            if gone:
-                log.info("Removed the journals of %d calls that were older than %g days.", len(gone), days)
-        await asyncio.sleep(_DAY_S)

@@ -61,6 +61,7 @@ class EndedCall(Generic[T]):
     """The price of Twilio in `currency`. None: not known yet."""
     currency: str = ""
     journal: str = ""
-    """The path of the journal. An empty value means that there is none."""
+    """The path of the journal, or its address in object storage, where it is some seconds after the end of the call.
+    An empty value means that there is none."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """The value of `Call.data` at the end of the call."""

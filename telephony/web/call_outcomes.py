@@ -8,7 +8,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_core import RealtimeModelConfig, RealtimeRunConfig
@@ -84,7 +83,8 @@ class CallOutcomes:
         prices: The prices of the models.
         models: The models that calls use.
         records: The call records to which outcomes are written.
-        journal_of: A function that returns the journal of the call with a `CallSid`.
+        journal_of: A function that returns the path or the address of the journal of the call with a `CallSid`, or an
+            empty string.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class CallOutcomes:
         prices: PriceList,
         models: ModelNames,
         records: _Records,
-        journal_of: Callable[[str], Path | None],
+        journal_of: Callable[[str], str],
         sources: Sources,
     ) -> None:
         self._result = result
@@ -188,7 +188,7 @@ class CallOutcomes:
             tools=happened["tools"],
             model=self.models.speech,
             model_cost=cost,
-            journal="" if journal is None else str(journal),
+            journal=journal,
             data=dict(call.data),
         )
 

@@ -10,7 +10,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_core.sources import Sources
@@ -109,7 +108,7 @@ class CallRecords:
         sources: Sources,
         *,
         subjects: SubjectKey,
-        journal_of: Callable[[str], Path | None] = lambda call_sid: None,
+        journal_of: Callable[[str], str] = lambda call_sid: "",
     ) -> None:
         self.client = client
         self.subjects = subjects
@@ -229,8 +228,8 @@ class CallRecords:
         """
         now: dict[str, Any] = {"stream": OPEN, "document": "", "offered": 0, "sid": call.sid, **self._here()}
         now |= {"status": "in-progress", "reason": "", "ending": "", "answered_at": self._now()}
-        if (journal := self._journal_of(call.sid)) is not None:
-            now["journal"] = str(journal)
+        if journal := self._journal_of(call.sid):
+            now["journal"] = journal
         if end is not None:
             now = {"stream": end.why, "document": end.twiml or "", "reattached": end.reattached}
         is_ours = call.info.direction == OUTBOUND

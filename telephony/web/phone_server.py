@@ -278,7 +278,7 @@ class PhoneServer:
             call, duration_s, details, outcome, hold_s=self.outcomes.hold_s, goes_on=goes_on and call.had_stream
         )
         self.outcomes.ended(call, observed.form, details, duration_s, cost)
-        journal, why = self.journals.path_of(call.sid), str(call.masked(call.ended))
+        journal, why = self.journals.reference(call.sid), str(call.masked(call.ended))
         log.info("%s", ended_line(call.sid, duration_s, why, observed.responses_s, cost, journal))
 
     def placed_call_changed(self, call: PlacedCall) -> None:

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import pybase64
@@ -114,9 +113,7 @@ class Voicemails:
                 break
             try:
                 audio = await source.recording_audio(recording)
-                stored = str(
-                    await asyncio.to_thread(self._file, voice, await asyncio.to_thread(read_ulaw, audio)) or ""
-                )
+                stored = await asyncio.to_thread(self._file, voice, await asyncio.to_thread(read_ulaw, audio))
                 break
             except (TwilioError, AudioFileError, OSError) as error:
                 log.warning("The message of call %s could not be stored: %s", voice.call_sid, error)
@@ -124,19 +121,22 @@ class Voicemails:
         hold_s = _TRANSCRIPT_S if call.step.transcribe else 0.0
         self._write(voice.call_sid, hold_s=hold_s, stored=bool(stored), file=stored)
 
-    def _file(self, voice: VoiceRequest, ulaw: bytes) -> Path | None:
-        """Writes the message. Returns the path of its file, or None if journals are switched off."""
+    def _file(self, voice: VoiceRequest, ulaw: bytes) -> str:
+        """Write the message. Returns where it will be found. Empty: it was not written."""
         if self._journals.folder is None:
-            return None
-        if (journal := self._journals.path_of(voice.call_sid)) is not None and journal.exists():
-            if not self._keeps_audio:
-                return None
+            return ""
+        if self._journals.has_begun(voice.call_sid):
+            journal = self._journals.path_of(voice.call_sid)
+            if not self._keeps_audio or journal is None:
+                return ""
             path = journal.parent / "voicemail.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_ulaw(path, ulaw)
             path.chmod(0o600)
-            return path
+            self._journals.changed(voice.call_sid)
+            return self._journals.reference(voice.call_sid, path.name)
         self._journal(voice, ulaw)
-        return self._journals.path_of(voice.call_sid)
+        return self._journals.reference(voice.call_sid)
 
     def _journal(self, voice: VoiceRequest, ulaw: bytes) -> None:
         """Writes the message as the journal of its call. In this journal only the caller speaks."""

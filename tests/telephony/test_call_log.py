@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
 
 import pytest
 
@@ -22,7 +21,7 @@ def test_the_line_at_the_start_says_who_and_not_the_number() -> None:
 
 
 def test_the_line_at_the_end_says_how_and_where_to_look() -> None:
-    line = ended_line("CA1", 63.4, "hung up", [0.8, 1.4, 0.9], 0.0312, Path("calls/CA1/journal.jsonl"))
+    line = ended_line("CA1", 63.4, "hung up", [0.8, 1.4, 0.9], 0.0312, "calls/CA1/journal.jsonl")
     assert line == (
         "Call CA1 ended after 63 s: hung up; 0.90 s to answer (worst 1.40 s); model $0.0312; "
         "journal calls/CA1/journal.jsonl (telephony calls show CA1)."
@@ -31,11 +30,11 @@ def test_the_line_at_the_end_says_how_and_where_to_look() -> None:
 
 @pytest.mark.parametrize(("cost", "words"), [(None, "model cost not known"), (0.0, "model $0.0000")])
 def test_a_cost_that_is_not_known_is_said_to_be_unknown(cost: float | None, words: str) -> None:
-    assert words in ended_line("CA1", 1.0, "hung up", [], cost, None)
+    assert words in ended_line("CA1", 1.0, "hung up", [], cost, "")
 
 
 def test_a_number_in_the_ending_is_masked() -> None:
-    assert "4155550123" not in ended_line("CA1", 1.0, "failed: +14155550123 is busy", [], None, None)
+    assert "4155550123" not in ended_line("CA1", 1.0, "failed: +14155550123 is busy", [], None, "")
 
 
 @pytest.mark.virtual_time

@@ -30,7 +30,8 @@ from telephony.journal.collector import collect
 from telephony.journal.compression import compress
 from telephony.journal.imported import import_twilio
 from telephony.journal.reader import read_journal
-from telephony.journal.store import purge, purge_daily, stored_calls
+from telephony.journal.store import purge, stored_calls
+from telephony.journal.stored_journals import StoredJournals, purge_daily
 from telephony.replay.replaying import replay_call
 from telephony.settings import load_settings
 from telephony.simulator import clips
@@ -87,7 +88,7 @@ async def test_a_server_that_has_a_number_of_days_removes_old_calls_each_day(
 ) -> None:
     os.utime(folder / "CA1" / "journal.jsonl", (0, 0))
     now = datetime.now(UTC)
-    keeps = asyncio.create_task(purge_daily(folder, 7, _Dated(now)))
+    keeps = asyncio.create_task(purge_daily(StoredJournals(folder), 7, _Dated(now)))
     await asyncio.sleep(1)
     assert [call.sid for call in stored_calls(folder)] == ["CA2"]
     os.utime(folder / "CA2" / "journal.jsonl.gz", (0, 0))

@@ -6,7 +6,7 @@ import io
 import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from telephony import create_app, load_settings
 from telephony.call.ending import Ending, EndReason
 from telephony.console.endings import CHOICES, words_of
 from telephony.console.pages import PAGES, render
+from telephony.errors import StorageError
 from telephony.records.call_record import CallRecord, CallUpdate
 from telephony.records.database import DatabaseRecords
 from telephony.records.subjects import SubjectKey
@@ -40,6 +41,12 @@ def call(n: int, **changes: Any) -> CallUpdate:
 
 @pytest.fixture
 def console(tmp_path: Path) -> Iterator[TestClient]:
+    with opened(tmp_path) as client:
+        yield client
+
+
+@contextmanager
+def opened(tmp_path: Path, **given: Any) -> Iterator[TestClient]:
     folder = tmp_path / "calls" / "CA001"
     folder.mkdir(parents=True)
     shutil.copy(JOURNAL, folder / "journal.jsonl.gz")
@@ -48,6 +55,7 @@ def console(tmp_path: Path) -> Iterator[TestClient]:
         telephony_data_dir=tmp_path / "data",
         telephony_journal_dir=tmp_path / "calls",
         telephony_number_key="a key of the tests, long enough",
+        **given,
     )
     (tmp_path / "data").mkdir()
     key = SubjectKey(b"a key of the tests, long enough")
@@ -163,6 +171,30 @@ def test_a_call_whose_journal_was_deleted_cannot_be_played(console: TestClient, 
     assert console.get(f"{API}/CA001/timeline").status_code == 200
     shutil.rmtree(tmp_path / "calls" / "CA001")
     assert console.get(f"{API}/CA001/audio").status_code == 404
+
+
+def test_a_call_whose_journal_is_in_object_storage_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, local = f"file://{tmp_path}/store", tmp_path / "calls" / "CA001"
+    with opened(tmp_path, telephony_journal_store=store, telephony_journal_keep_local=False) as console:
+        while local.exists():
+            console.get("/healthz")
+        assert console.get(f"{API}/CA001").json()["recording"]
+        assert not console.get(f"{API}/CA00").json().get("recording"), "CA00 is no call, only the beginning of one"
+        assert "turn" in {entry["type"] for entry in console.get(f"{API}/CA001/timeline").json()["entries"]}
+        assert console.get(f"{API}/CA001/audio").content[:4] == b"RIFF"
+        assert console.get(f"{API}/CA001/export.json").json()["transcript"]
+        made = console.post(f"{API}/CA001/test", json={"name": "refund", "agent": "desk:agent"}, headers=OURS)
+        with zipfile.ZipFile(io.BytesIO(made.content)) as packed:
+            assert sorted(packed.namelist()) == ["tests/calls/refund.jsonl.gz", "tests/test_refund.py"]
+        assert 'telephony_journal_uploads_total{outcome="sent"} 1.0' in console.get("/metrics").text
+
+        def fails(*_: object, **__: object) -> None:
+            raise StorageError("store: no answer")
+
+        monkeypatch.setattr("telephony.console.recordings.journal_of", fails)
+        one = console.get(f"{API}/CA001").json()
+        assert (one["recording"], one["no_recording"]) == (False, "Object storage does not answer. Try again later.")
+        assert console.get(f"{API}/CA001/audio").status_code == 503
 
 
 def test_a_test_is_made_of_a_call(console: TestClient) -> None:

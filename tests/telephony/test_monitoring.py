@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -78,6 +81,41 @@ def test_every_query_names_metrics_and_labels_that_exist(tmp_path: Path) -> None
         grouped = {each.strip() for found in _LABELS.findall(expression) for each in found.split(",")}
         assert grouped <= labels | _OF_PROMETHEUS, expression
         assert set(_LEGEND.findall(texts)) <= (grouped or labels) | _OF_PROMETHEUS, texts
+
+
+def parsed(expression: str) -> promql_parser.Expr:
+    """The query as Prometheus reads it. Grafana replaces its variables before. Raises `ValueError`."""
+    return promql_parser.parse(re.sub(r"\$__(rate_interval|interval|range)", "5m", expression))
+
+
+def test_prometheus_can_parse_every_query() -> None:
+    for expression, _ in expressions():
+        assert "$" not in parsed(expression).prettify(), expression
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "sum by (rate(telephony_calls_total[5m]))",
+        "telephony_calls_live{agent='a'",
+        "rate(telephony_calls_total)",
+        "rates(telephony_calls_total[5m])",
+        "telephony_calls_live > > 1",
+        "telephony_calls_live[5m] > 1",
+    ],
+)
+def test_a_query_that_prometheus_refuses_is_found(expression: str) -> None:
+    with pytest.raises(ValueError):
+        parsed(expression)
+
+
+def test_prometheus_s_own_tool_accepts_the_alerts() -> None:
+    if (promtool := shutil.which("promtool")) is None:
+        pytest.skip("no promtool here (Debian: apt-get install prometheus)")
+    done = subprocess.run(
+        [promtool, "check", "rules", DEPLOY / "prometheus/alerts.yml"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and f"{len(alerts())} rules found" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("expression", ["rate(telephony_calls_totals[5m])", 'telephony_calls_live{agents="a"} > 1'])
