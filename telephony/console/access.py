@@ -1,14 +1,14 @@
-"""Decides who may use the console (bearer tokens, the login cookie, and this machine), and writes the audit of what the
-clients do.
+"""Decides whether a client may use the console (by a bearer token, the login cookie, or because the client is on this
+machine), and writes the clients' actions to the audit log.
 
-A route calls `Access.admit` with the scope that the client needs. For a route of one call, `number` is our number of
-the call:
+A route calls `Access.admit` with the scope that the client needs. For a route about one call, `number` is the phone
+number of this application in the call:
 
     grant = await console.access.admit(request, Scope.LISTEN, number=own_number(row.direction, row.caller, row.called))
     await console.access.record(grant, Action.LISTEN, call=sid)
 
-`admit` raises `AccessRefused` if the client may not do this. The application then answers with the status 401, 403 or
-503 and a message. It closes a WebSocket with the code 4401, 4403 or 4503. A list calls `admit` without a number, and
+`admit` raises `AccessRefused` if the client is not allowed. The application then answers with the status 401, 403 or
+503 and a message. A WebSocket is closed with the code 4401, 4403 or 4503. A list calls `admit` without a number, and
 leaves out the calls for which `grant.allows(scope, number)` is False.
 """
 
@@ -54,20 +54,22 @@ __all__ = ["COOKIE", "HEADER", "Access", "Action", "Credential", "Grant", "Scope
 
 COOKIE = "telephony_session"
 HEADER = "x-telephony-console"
-"""A header that the pages send with each request that is not a GET. The value does not matter. A form on another site
-cannot send this header, so such a form cannot change anything (cross-site request forgery)."""
+"""A header that the console's pages send with each request that is not a GET. The value is ignored. A form on another
+site cannot send this header, so such a form cannot change anything (cross-site request forgery).
+"""
 SESSION = timedelta(hours=12)
 RECHECK_S = 2.0
-"""How often a WebSocket or a feed checks that its token is still valid."""
+"""The interval in seconds at which a WebSocket or a feed checks that its token is still valid."""
 _LOGINS_AT_ONCE = 5
 _LOGINS_PER_S = 0.2
 _OWN_PAGE = ("same-origin", "none")
-"""The values of the header Sec-Fetch-Site that are allowed: a request of our own page, and a request for an address
-that a person typed (https://www.w3.org/TR/fetch-metadata/)."""
+"""The allowed values of the header Sec-Fetch-Site: a request of the console's own page, and a request for a URL that a
+person typed (https://www.w3.org/TR/fetch-metadata/).
+"""
 
 
 class Credential(Enum):
-    """The kind of proof with which a client was admitted."""
+    """The ways in which a client was authenticated."""
 
     THIS_MACHINE = auto()
     """The client is on this machine, and no token is configured."""
@@ -77,27 +79,29 @@ class Credential(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one client may do."""
+    """The permissions of one client."""
 
     name: str
-    """The name of the token or of the person, for the audit and the page."""
+    """The name of the token or of the person, for the audit log and the page."""
     credential: Credential
     scopes: frozenset[Scope] = frozenset(Scope)
     numbers: frozenset[str] = frozenset()
-    """Our numbers whose calls the client may see and control. An empty value means all numbers."""
+    """The phone numbers of this application whose calls the client may see and control. An empty set means all
+    numbers.
+    """
     token_id: str = ""
-    """The id of the stored token or session. An empty value means that the client used TELEPHONY_API_TOKEN, or is on
-    this machine.
+    """The id of the stored token or session. The text is empty if the client used TELEPHONY_API_TOKEN or is on this
+    machine.
     """
 
     def allows(self, scope: Scope, number: str | None = None) -> bool:
-        """Returns whether the client has this scope for calls of `number`, one of our numbers. None means that whether
-        the client has the scope at all.
+        """Returns whether the client has this scope for calls of `number`, a phone number of this application. With
+        None, returns whether the client has the scope for any calls.
         """
         return scope in self.scopes and (number is None or not self.numbers or tidy(number) in self.numbers)
 
     def demand(self, scope: Scope, number: str | None = None) -> None:
-        """Raises `AccessRefused` if the client is not allowed to do this."""
+        """Raises `AccessRefused` if the client does not have this scope for `number`."""
         if scope not in self.scopes:
             raise AccessRefused(403, f"This needs a token with the scope `{scope.value}`.")
         if not self.allows(scope, number):
@@ -110,12 +114,14 @@ class Grant:
 
 
 def own_number(direction: str, caller: str, called: str) -> str:
-    """Our number of a call. A token that is limited to some numbers admits to a call by this number."""
+    """Returns the phone number of this application in a call. A token that is limited to some numbers is compared with
+    this number.
+    """
     return caller if direction.startswith("outbound") else called
 
 
 class Access:
-    """Admits or refuses clients of the console, and writes the audit."""
+    """Admits or refuses clients of the console, and writes the audit log."""
 
     def __init__(
         self, settings: Settings, authenticator: Authenticator, client: RecordsClient, sources: Sources
@@ -128,30 +134,32 @@ class Access:
 
     async def admit(self, connection: HTTPConnection, scope: Scope, *, number: str | None = None) -> Grant:
         """Checks that the client of `connection` has this scope, and returns the grant of the client. A request that
-        changes something, and every WebSocket, has to come from our own page or from a program with a bearer token.
+        changes something, and every WebSocket, must come from the console's own page or from a program with a bearer
+        token.
 
         Args:
-            number: our number of the call (`own_number`). None: the request is not about one call.
+            number: The phone number of this application in the call (`own_number`). None if the request is not about
+                one call.
 
         Raises:
-            AccessRefused: the client is unknown (401), the client lacks the scope or the number (403), or the records
-            cannot be used (503).
+            AccessRefused: the client is unknown (401), the client does not have the scope or the number (403), or the
+                records cannot be used (503).
         """
         grant = await self.identify(connection)
         grant.demand(scope, number)
         return grant
 
     async def identify(self, connection: HTTPConnection) -> Grant:
-        """Returns the grant of the client, without a check of its scopes. Raises `AccessRefused`."""
+        """Returns the grant of the client, without a check of its scopes. Raises `AccessRefused` if the client is
+        unknown.
+        """
         grant = await self._identify(connection)
         if connection.scope["type"] == "websocket" or connection.scope["method"] not in ("GET", "HEAD"):
             self.demand_own_page(connection, grant.credential)
         return grant
 
     async def still(self, grant: Grant) -> bool:
-        """Returns whether the token of the grant is still valid. While the records cannot be used, the result is
-        True.
-        """
+        """Returns whether the token of the grant is still valid. Also returns True if the records cannot be used."""
         if not grant.token_id:
             return True
         try:
@@ -161,7 +169,7 @@ class Access:
 
     @asynccontextmanager
     async def while_valid(self, grant: Grant) -> AsyncIterator[None]:
-        """Cancels this block, with `AccessRefused`, soon after the token of the grant was revoked or ended."""
+        """Cancels this block with `AccessRefused` soon after the token of the grant was revoked or has expired."""
         revoked = False
 
         async def watch(block: asyncio.Task[object]) -> None:
@@ -221,7 +229,7 @@ class Access:
         return token
 
     async def _valid(self, token_id: str) -> StoredToken | None:
-        """Returns the token or session with this id, if it and its parent are valid."""
+        """Returns the token or session with this id, or None if it or its parent is not valid."""
         now = self._sources.now()
         try:
             token = await self._client.access(lambda store: store.token(token_id))
@@ -242,10 +250,10 @@ class Access:
     # --- requests of other sites ---------------------------------------------------------------------------------
 
     def demand_own_page(self, connection: HTTPConnection, credential: Credential) -> None:
-        """Refuses a request that a browser sends for a page of another site.
+        """Refuses a request that a browser sends from a page of another site.
 
         Raises:
-            AccessRefused: the request comes from another site, or has no `HEADER`.
+            AccessRefused: the request comes from another site, or does not have the header `HEADER`.
         """
         headers = connection.headers
         origin, is_websocket = headers.get("origin"), connection.scope["type"] == "websocket"
@@ -268,8 +276,8 @@ class Access:
     # --- logins --------------------------------------------------------------------------------------------------
 
     async def log_in(self, given: str) -> tuple[str, StoredToken]:
-        """Begins a session with `given`: the operator's token or a named token. Returns the value of the cookie, and
-        the session.
+        """Begins a session for the token `given`: the operator's token or a named token. Returns the value of the
+        cookie, and the session.
 
         Raises:
             AccessRefused: the token is not valid, or there were too many attempts (429).
@@ -285,7 +293,9 @@ class Access:
         return await self._begin(token.name, token.scopes, token.numbers, token.id, until=token)
 
     async def log_in_person(self, name: str, scopes: frozenset[Scope]) -> tuple[str, StoredToken]:
-        """Begins the session of a person whom a single sign-on has identified. Raises `AccessRefused`."""
+        """Begins the session of a person whom single sign-on has identified. Raises `AccessRefused` if this is not
+        possible.
+        """
         return await self._begin(name, scopes, frozenset(), SINGLE_SIGN_ON)
 
     async def _begin(
@@ -320,7 +330,7 @@ class Access:
         return token_text(session.id, secret), session
 
     async def log_out(self, grant: Grant) -> None:
-        """Ends the session of a grant. Raises `AccessRefused`."""
+        """Ends the session of a grant. Raises `AccessRefused` if the records cannot be used."""
         now = self._sources.now()
         try:
             await self._client.access(lambda store: store.revoke_token(grant.token_id, now))
@@ -331,10 +341,10 @@ class Access:
     # --- the audit -----------------------------------------------------------------------------------------------
 
     async def record(self, grant: Grant, action: Action, *, call: str = "", detail: str = "") -> None:
-        """Appends an action to the audit. Call this before the action is done.
+        """Appends an action to the audit log. Must be called before the action is executed.
 
         Raises:
-            AccessRefused: the audit cannot be written (503). Then do not do the action.
+            AccessRefused: the audit log cannot be written (503). The action must then not be executed.
         """
         entry = AuditEntry(self._sources.now(), grant.name, action, call, detail)
         try:
@@ -351,7 +361,7 @@ class Access:
 
 
 async def console_error(connection: Any, error: Exception) -> Any:
-    """Returns the application's answer to `ConsoleError`. A WebSocket is accepted first, so that a page can read the
+    """Returns the response to a `ConsoleError`. A WebSocket is accepted before it is closed, so a page can read the
     code.
     """
     assert isinstance(error, ConsoleError)

@@ -1,4 +1,4 @@
-"""The rows of the console's list of live calls, for the calls of one process."""
+"""The rows in the console's list of live calls, for the calls of one process."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from .live_call import LiveCall
 __all__ = ["Board", "CallDisplay", "LiveRow"]
 
 _FRESH_S = 0.4
-"""The rows are computed again at most once in this time, in seconds. All pages get the same rows."""
+"""The minimum time in seconds between two computations of the rows. All pages get the same rows."""
 _ENDED_S = 8.0
-"""How long a call is listed after its end."""
+"""The time in seconds for which a call stays in the list after its end."""
 _MAX_FEEDS = 50
 
 
 @dataclass(slots=True)
 class LiveRow:
-    """One live call. `text` is its row as JSON, and `serial` grows with each change of the text."""
+    """One live call. `text` is the row of the call as JSON. `serial` increases with each change of the text."""
 
     call: Call
     state: LiveCall
     since: str
-    """When the call began (ISO 8601)."""
+    """The time at which the call began (ISO 8601)."""
     text: str = ""
     serial: int = 0
     ended_at: float | None = None
 
 
 class CallDisplay:
-    """Shows one call on a board. The handlers are those of its `LiveCall`."""
+    """Shows one call on a board. The methods pass their arguments to the `LiveCall` of the call."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -67,7 +67,7 @@ class Board:
         self._feeds = 0
 
     def display(self) -> CallDisplay:
-        """Makes the display of one call, which is on the board from its start."""
+        """Returns a display for one call. The call is on the board from its start."""
         return CallDisplay(self)
 
     def start(self, call: Call, state: LiveCall) -> None:
@@ -78,14 +78,14 @@ class Board:
             row.ended_at = self._clock()
 
     def get(self, call_sid: str) -> LiveRow | None:
-        """Returns the row of a call that is live in this process, or ended within the last 8 s. None means that there
-        is no such call.
+        """Returns the row of a call that is live in this process or that ended in the last 8 s, or None if there is no
+        such call.
         """
         self._forget(self._clock())
         return self._rows.get(call_sid)
 
     def rows(self) -> dict[str, LiveRow]:
-        """Returns all rows by CallSid. They are at most 0.4 s old."""
+        """Returns all rows by CallSid. The rows are at most 0.4 s old."""
         now = self._clock()
         if now >= self._updated + _FRESH_S or not self._updated:
             self._updated = now
@@ -101,7 +101,7 @@ class Board:
             row.text, row.serial = text, self._serial
 
     def describe(self, row: LiveRow, now: float) -> dict[str, Any]:
-        """Returns the row as JSON values. In texts the secrets of the call are replaced by bullets."""
+        """Returns the row as JSON values. In texts, bullets replace the secrets of the call."""
         call, state = row.call, row.state
         if row.ended_at is None:
             state.observe(call.heard(), now)
@@ -132,12 +132,12 @@ class Board:
 
     @property
     def full(self) -> bool:
-        """Whether the maximum number of pages follow calls, so no further page may begin."""
+        """Whether the maximum number of pages follow calls. If True, no further page may follow a call."""
         return self._feeds >= _MAX_FEEDS
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Counts a page that follows calls, for the duration of the block."""
+        """Counts a page that follows calls, during this block."""
         self._feeds += 1
         try:
             yield

@@ -16,7 +16,9 @@ _MAX_BYTES = 64 * 1024
 
 
 async def json_of(request: Request) -> dict[str, Any]:
-    """Returns the JSON object in the body. An empty body is an empty object. Raises `ConsoleError` (400 or 413)."""
+    """Returns the JSON object in the body. Returns an empty object for an empty body. Raises `ConsoleError` (400 or
+    413) for an invalid or too large body.
+    """
     try:
         body = await read_body(request, _MAX_BYTES)
         value = json.loads(body) if body.strip() else {}
@@ -30,7 +32,7 @@ async def json_of(request: Request) -> dict[str, Any]:
 
 
 def text_of(body: dict[str, Any], name: str, *, max_chars: int = 200) -> str:
-    """Returns the text of a field. Raises `ConsoleError` (400) if it is missing, empty or too long."""
+    """Returns the text of a field. Raises `ConsoleError` (400) if the text is missing, empty or too long."""
     value = body.get(name)
     if not isinstance(value, str) or not value.strip() or len(value) > max_chars:
         raise ConsoleError(400, f"`{name}` has to be a text of 1 to {max_chars} characters.")

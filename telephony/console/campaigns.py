@@ -1,4 +1,4 @@
-"""The routes of the pages of campaigns: show the status and the contacts, pause, resume and stop."""
+"""The routes of the campaign pages: show the status and the contacts, pause, resume and stop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def list_campaigns(request: Request) -> Response:
-    """Returns the campaigns, the newest first, with their counts: `{"campaigns": [...]}`."""
+    """Returns the campaigns with their counts, the newest first: `{"campaigns": [...]}`."""
     phone = await _admitted(request, Scope.VIEW)
     if phone.campaigns is None:
         return JSONResponse({"campaigns": []}, headers=_NO_STORE)
@@ -50,7 +50,7 @@ async def list_campaigns(request: Request) -> Response:
 
 
 async def show_campaign(request: Request) -> Response:
-    """One campaign: its counts, its calls in each of the last 24 hours, and the next attempt."""
+    """Returns one campaign: its counts, its calls in each of the last 24 hours, and the time of the next attempt."""
     phone = await _admitted(request, Scope.VIEW)
     try:
         return await _shown(phone, request.path_params["id"])
@@ -61,8 +61,9 @@ async def show_campaign(request: Request) -> Response:
 
 
 async def list_contacts(request: Request) -> Response:
-    """Contacts of a campaign with their attempts. The query parameters `state` and `search` select contacts. `after` is
-    the id of the contact after which the list begins."""
+    """Returns contacts of a campaign with their attempts. The query parameters `state` and `search` select contacts.
+    `after` is the id of the contact after which the list begins.
+    """
     phone, query = await _admitted(request, Scope.VIEW), request.query_params
     try:
         page = await _campaigns(phone).page(

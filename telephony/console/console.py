@@ -1,4 +1,4 @@
-"""The parts of the console of one application, which its routes share: `app.state.console`."""
+"""The parts of the console of one application that all its routes share: `app.state.console`."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = ["Console", "console_of"]
 
 @dataclass(slots=True)
 class Console:
-    """What the routes of the console share. `console_of` returns it for a request."""
+    """The objects that the routes of the console share. `console_of` returns the `Console` for a request."""
 
     phone: PhoneServer
     access: Access
-    """Who may use the console, and its audit."""
+    """Checks the access of clients, and writes the audit log."""
     board: Board
-    """The live calls."""
+    """The live calls of this process."""
     feeds: Feeds
-    """The pages that follow the journal of a call."""
+    """The feeds of journal records for pages that follow a call."""
     recordings: Recordings = field(default_factory=Recordings)
     """The recorded calls that the console plays."""
     background: Background = field(default_factory=Background)
-    """Work that goes on after its request."""
+    """The tasks that continue after their request."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serves the console in this block. On exit its background work is cancelled, and prepared files are
-        deleted.
+        """Runs the console during this block. At the end of the block, cancels the background tasks and deletes the
+        prepared files.
         """
         async with self.recordings:
             try:

@@ -1,4 +1,4 @@
-"""Says why a call ended, in words for a supervisor. Pure."""
+"""Returns why a call ended, in words for a supervisor. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["CHOICES", "EndingWords", "words_of"]
 
 @dataclass(frozen=True, slots=True)
 class EndingWords:
-    """The words for one kind of ending. `label` is short, for a table. `sentence` is a whole sentence."""
+    """The words for one kind of ending. `label` is short, for a table. `sentence` is a complete sentence."""
 
     label: str
     sentence: str
@@ -66,11 +66,11 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("failed", "stream_lost", "no_stream", "interrupted", "drained", "process_stops"),
     ),
 }
-"""The choices of the filter: key -> label, and the codes of `CallRecord.ending_code`."""
+"""The choices of the filter: a mapping from a key to the label and the codes of `CallRecord.ending_code`."""
 
 
 def words_of(row: CallRecord) -> EndingWords | None:
-    """Returns why this call ended. None means that the call is not over."""
+    """Returns the words for the end of this call, or None if the call is not over."""
     code = row.ending_code
     if not code:
         return None

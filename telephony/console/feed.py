@@ -1,5 +1,6 @@
-"""Copies journal records of live calls for pages: for the softphone from the start of its call, for the console at any
-time."""
+"""Passes the journal records of live calls to pages. A softphone gets the records from the start of its call. A page of
+the console can begin at any time.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ from .selection import select, wants
 __all__ = ["Feed", "Feeds", "Follower"]
 
 _MAX_WAITING = 2000
-"""The maximum number of waiting records. If a page does not read, the oldest are dropped."""
+"""The maximum number of waiting records. If a page does not read, the oldest records are dropped."""
 _MAX_FEEDS = 20
 
 
 class Follower(Protocol):
-    """Takes the records of one call. Its methods return at once."""
+    """Receives the records of one call. The methods return immediately."""
 
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None: ...
 
@@ -46,9 +47,9 @@ class Feed:
             self.record(kind, t, {"message": parse_object(json_text)})
 
     async def records(self, *, start_s: float = 30.0) -> AsyncIterator[dict[str, Any] | None]:
-        """Yields the records until the `end` of the call, and None from time to time while there are none.
+        """Yields the records until the `end` record of the call. Yields None from time to time if there are no records.
 
-        It also ends if the call has not started within `start_s`.
+        The iteration also ends if the call has not started within `start_s` seconds.
         """
         begun = False
         while True:
@@ -82,15 +83,16 @@ class Feeds:
 
     @contextmanager
     def follow(self, call_sid: str) -> Iterator[Feed]:
-        """Follows the call with this CallSid, which has not started yet."""
+        """Yields a feed of the call with this CallSid, during this block. The call must not have started."""
         feed = Feed()
         with self.add(call_sid, feed):
             yield feed
 
     @contextmanager
     def add(self, call_sid: str, follower: Follower) -> Iterator[None]:
-        """Gives the records of this call to `follower` from now on. A call without a journal has records only if it had
-        a follower at its start."""
+        """Passes the records of this call to `follower` during this block. A call without a journal produces records
+        only if it had a follower at its start.
+        """
         followers = self._followers.setdefault(call_sid, [])
         followers.append(follower)
         self._settle(call_sid)
@@ -103,8 +105,9 @@ class Feeds:
             self._settle(call_sid)
 
     def tee(self, call_sid: str, journal: Journal) -> Journal:
-        """A journal that writes to `journal` and to the followers of the call. A journal that is off stays as it is if
-        there are none."""
+        """Returns a journal that writes to `journal` and to the followers of the call. If `journal` is switched off and
+        the call has no followers, returns `journal`.
+        """
         if call_sid not in self._followers and not getattr(journal, "is_on", True):
             return journal
         tee = self._tees[call_sid] = _Tee(journal, self._closed)
@@ -120,7 +123,7 @@ class Feeds:
 
 
 class _Tee:
-    """A journal and its followers. Without followers its methods are those of the journal."""
+    """A journal that also writes to its followers. Without followers its methods are those of the original journal."""
 
     def __init__(self, journal: Journal, on_close: Callable[[_Tee], None]) -> None:
         self._journal = journal

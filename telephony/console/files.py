@@ -1,4 +1,6 @@
-"""The files of the console's pages. Headers of each response allow the browser to load files of the console only."""
+"""The files of the console's pages. The headers of each response allow the browser to load only files of the
+console.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes of the history and of the page of one call. They read the call records.
+"""The routes of the call history and of the page of one call. The data comes from the call records.
 
 ```
 GET  /console/api/calls                     the newest first; ?q=&agent=&why=&from=&to=&cursor=
@@ -70,8 +70,10 @@ def routes() -> list[BaseRoute]:
 
 
 async def list_calls(request: Request) -> Response:
-    """A page of the history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `q` is a number, or
-    words of the summary and the result. 400 for an invalid filter, 503 while the records are down."""
+    """Returns a page of the history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `q` is a
+    number, or words of the summary and the result. Returns 400 for an invalid filter, and 503 if the records cannot be
+    used.
+    """
     console = console_of(request)
     phone = console.phone
     grant = await console.access.admit(request, Scope.VIEW)
@@ -92,7 +94,7 @@ async def list_calls(request: Request) -> Response:
 
 
 def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
-    """Returns the filters of the page. Raises `UserError`."""
+    """Returns the filters of the request as a query. Raises `UserError` for an invalid filter."""
     subject_of, words = phone.call_records.subjects.of, given.get("q", "").strip()
     wanted = {name: given[name] for name in ("agent", "from", "to", "cursor") if given.get(name)}
     if number := _number(words):
@@ -108,8 +110,8 @@ def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
 
 
 def _number(text: str) -> str:
-    """Returns the number in E.164, if the text is a complete number. An empty value means that search the text as
-    words, because it may be a part of a number.
+    """Returns the number in E.164 if the text is a complete number. Returns an empty text if the text may be a part of
+    a number, and must be searched as words.
     """
     if sum(map(str.isdigit, text)) < 7 or not re.fullmatch(r"[+\d\s().\-/]+", text):
         return ""
@@ -169,7 +171,7 @@ async def one_call(request: Request) -> Response:
 
 
 def _live(phone: PhoneServer, live: LiveRow | None, row: CallRecord | None) -> dict[str, Any] | None:
-    """Returns the process in which the call is live. None means that the call is over."""
+    """Returns the process in which the call is live, or None if the call is over."""
     if live is not None and live.ended_at is None:
         return {"here": True, "instance": phone.instance}
     if row is None or row.over:
@@ -178,13 +180,15 @@ def _live(phone: PhoneServer, live: LiveRow | None, row: CallRecord | None) -> d
 
 
 async def timeline(request: Request) -> Response:
-    """Returns the turns, events and loudness of a recorded call. 404 if there is no recording."""
+    """Returns the turns, events and loudness of a recorded call. Returns 404 if there is no recording."""
     _, prepared, _ = await _recorded(request, Scope.VIEW)
     return FileResponse(prepared.timeline, media_type="application/json", headers=_NO_STORE)
 
 
 async def audio(request: Request) -> Response:
-    """Returns the recording as WAV, with ranges. `?download=1` needs the scope `export`, playing needs `listen`."""
+    """Returns the recording as WAV. The route supports range requests. `?download=1` needs the scope `export`, playing
+    needs the scope `listen`.
+    """
     downloads = request.query_params.get("download") == "1"
     row, prepared, grant = await _recorded(request, Scope.EXPORT if downloads else Scope.LISTEN)
     begins = request.headers.get("range", "bytes=0-").startswith("bytes=0-")
@@ -207,8 +211,9 @@ async def export(request: Request) -> Response:
 
 
 async def test(request: Request) -> Response:
-    """A test from this call as a zip file, with the files that `telephony calls test add` writes. 400 for a name that
-    is no identifier."""
+    """Returns a test from this call as a zip file, with the files that `telephony calls test add` writes. Returns 400
+    if the name is not an identifier.
+    """
     console = console_of(request)
     phone = console.phone
     row, _, grant = await _recorded(request, Scope.EXPORT)
@@ -246,8 +251,8 @@ async def test(request: Request) -> Response:
 
 
 async def _found(request: Request, scope: Scope) -> tuple[CallRecord | None, LiveRow | None, Grant]:
-    """Returns the record of the call, and its row while it is live here. Raises `AccessRefused` (404 if there is
-    neither).
+    """Returns the record of the call, and the row of the call if the call is live in this process. Raises
+    `AccessRefused` (404 if both are missing).
     """
     console, sid = console_of(request), request.path_params["sid"]
     await console.access.admit(request, scope)  # before anything says whether the call exists
@@ -263,7 +268,9 @@ async def _found(request: Request, scope: Scope) -> tuple[CallRecord | None, Liv
 
 
 async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepared, Grant]:
-    """Returns the record of the call and its prepared recording. Raises `AccessRefused`."""
+    """Returns the record of the call and its prepared recording. Raises `AccessRefused` if the client is not allowed or
+    if there is no recording.
+    """
     row, _, grant = await _found(request, scope)
     console = console_of(request)
     journal = None if row is None else await _journal(console, row)

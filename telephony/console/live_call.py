@@ -1,8 +1,8 @@
-"""Collects what the console shows about a live call, from the events of the session. Pure.
+"""Collects the data that the console shows about a live call, from the events of the session. Pure.
 
-The state of the call is a list of entries: turns of both sides, tools, and events. An entry changes until its turn or
-tool call is over. Each change gets a higher `version`. A page asks for the entries that changed since a version. So no
-queue grows if a page reads slowly. The page gets the newest state when it asks again.
+The state of the call is a list of entries: turns of both sides, tool calls, and events. An entry can change until its
+turn or tool call is over. Each change increases `version`. A page requests the entries that changed after a version.
+Therefore no queue grows if a page reads slowly. The next request of the page gets the newest state.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from ..journal.format import object_at
 __all__ = ["Entry", "LiveCall", "Speaker", "heard_text"]
 
 _MAX_ENTRIES = 600
-"""The oldest entries are dropped. A call of an hour has fewer."""
+"""The maximum number of entries. If there are more entries, the oldest entries are dropped. A call of an hour has fewer
+entries.
+"""
 _MAX_CHARS = 4_000
 _HIDDEN = "(a secret part of the call)"
 _STEP_MS = 200
-"""The step in which the end of a supervisor's turn is updated, in milliseconds."""
+"""The interval in milliseconds at which the end of a supervisor's turn is updated."""
 _SLOW_MS = 2_000
 _SILENT_S = 15.0
 _RECENT_S = 30.0
-"""How long a failure is shown as a warning."""
+"""The time in seconds for which a failure is shown as a warning."""
 _FORMATS = {"audio/pcm": 48, "audio/pcmu": 8, "audio/pcma": 8}
-"""The number of bytes of one millisecond of audio, by the format."""
+"""The number of bytes per millisecond of audio, by audio format."""
 
 
 class Speaker(StrEnum):
@@ -43,7 +45,7 @@ class Speaker(StrEnum):
 
 @dataclass(slots=True)
 class Entry:
-    """One turn, tool call or event. `fields` are JSON values."""
+    """One turn, tool call or event of a live call. `fields` has JSON values."""
 
     id: int
     type: str
@@ -64,21 +66,21 @@ class Entry:
 
 @dataclass(slots=True)
 class _Part:
-    """An audio part of the agent. `n_bytes` of its audio were received so far."""
+    """An audio part of the agent. `n_bytes` is the number of bytes that were received so far."""
 
     entry: Entry
     n_bytes: int = 0
     complete: bool = False
     over: bool = False
-    """The part was heard to its end, or it was cut."""
+    """Whether the caller heard the part to its end, or the part was cut."""
 
 
 @dataclass(slots=True)
 class LiveCall:
-    """One live call. `on_event` takes each event of the session. `observe` takes the positions up to which the caller
-    has heard the agent.
+    """One live call. `on_event` must be called with each event of the session. `observe` must be called with the
+    positions that the caller has heard.
 
-    Times are seconds of the event loop.
+    Times are in seconds of the event loop.
     """
 
     version: int = 0
@@ -86,11 +88,13 @@ class LiveCall:
     speaking: Speaker | None = None
     latency_ms: int | None = None
     hides: Callable[[str], bool] = lambda item_id: False
-    """Whether the words of this item may not be shown, because it belongs to a secret part of the call."""
+    """A function that returns whether the words of an item must be hidden, because the item belongs to a secret part of
+    the call.
+    """
     is_sealed: Callable[[], bool] = lambda: False
-    """Whether a secret part of the call is in progress."""
+    """A function that returns whether a secret part of the call is in progress."""
     waiting: dict[str, str] = field(default_factory=dict)
-    """The tools that wait for an approval: call id -> name."""
+    """The tool calls that wait for an approval: a mapping from the call id to the name of the tool."""
     _began: float | None = None
     _entries: OrderedDict[int, Entry] = field(default_factory=OrderedDict)
     _next_id: int = 0
@@ -105,11 +109,11 @@ class LiveCall:
     _bytes_per_ms: int = _FORMATS["audio/pcm"]
 
     def begin(self, now: float) -> None:
-        """Begins the call. All times of entries count from `now`."""
+        """Starts the call. The times of all entries count from `now`."""
         self._began = self._quiet_since = now
 
     def elapsed_ms(self, now: float) -> float:
-        """Returns the time since the call began."""
+        """Returns the time since the call began, in milliseconds."""
         return 0.0 if self._began is None else (now - self._began) * 1000
 
     # --- what happens ------------------------------------------------------------------------------------------------
@@ -172,7 +176,7 @@ class LiveCall:
                 self._bytes_per_ms = _FORMATS.get(str(name), self._bytes_per_ms)
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        """Handles a record of the journal about an action of the call, or about a report of Twilio."""
+        """Handles a journal record about an action of the call or about a report of Twilio."""
         match kind:
             case "play":
                 key = (str(fields.get("item_id")), 0)
@@ -192,17 +196,18 @@ class LiveCall:
                 self._add("stream", now, text="The phone line's audio stopped")
 
     def on_key(self, now: float) -> None:
-        """Registers that the caller pressed a key. The console does not show which key."""
+        """Registers that the caller pressed a key. The console does not show the key."""
         self._add("key", now, text="The caller pressed a key")
 
     def on_latency(self, seconds: float) -> None:
-        """Notes the time from the end of the caller's voice to the answer, as the caller heard it."""
+        """Stores the time in seconds from the end of the caller's speech until the caller heard the answer."""
         self.latency_ms = round(seconds * 1000)
         self.version += 1
 
     def observe(self, heard: Sequence[HeardItem], now: float) -> None:
-        """Notes how far the caller has heard each part that is playing or queued. A complete part that is no longer
-        playing or queued was heard to its end."""
+        """Stores how much the caller has heard of each part that is playing or queued. A complete part that is no
+        longer playing or queued was heard to its end.
+        """
         known = {(item.item_id, item.content_index): item for item in heard}
         is_playing = False
         for key, part in list(self._parts.items()):
@@ -237,19 +242,19 @@ class LiveCall:
     # --- entries -----------------------------------------------------------------------------------------------------
 
     def since(self, version: int) -> list[dict[str, Any]]:
-        """Returns the entries that changed after this version, oldest first."""
+        """Returns the entries that changed after this version, the oldest first."""
         return [entry.to_json() for entry in self._entries.values() if entry.version > version]
 
     @property
     def last_words(self) -> tuple[str, str]:
-        """The side that spoke last, and its words. An empty value means that nothing was said."""
+        """The side that spoke last, and the last words of this side. The words are empty if nothing was said."""
         for entry in reversed(self._entries.values()):
             if entry.type == "turn" and (words := _said(entry)):
                 return entry.fields["speaker"], words
         return "", ""
 
     def warnings(self, now: float) -> list[str]:
-        """Texts about problems of the call for a supervisor, the most urgent first."""
+        """Returns texts about problems of the call for a supervisor, the most urgent first."""
         found = [f"Waits for approval: {name}" for name in self.waiting.values()]
         if self._model_lost:
             found.append("No connection to the model")
@@ -302,7 +307,7 @@ class LiveCall:
         self._part(item_id, content_index, now).n_bytes += n_bytes
 
     def _supervisor(self, now: float) -> None:
-        """Notes a piece of a supervisor's voice."""
+        """Updates the entry of a supervisor's turn for a piece of the supervisor's voice."""
         last = next(reversed(self._entries.values()), None)
         if last is None or last.fields.get("speaker") != "supervisor":
             last = self._add("turn", now, speaker="supervisor", said="")
@@ -365,8 +370,8 @@ class LiveCall:
 
 
 def heard_text(said: str, share: float) -> str:
-    """Returns the first words of a text, up to the share `share` (0 to 1) of its length. This is an estimate of the
-    words that were heard: it assumes a constant speed of speech. The last word is not cut.
+    """Returns the first words of the text `said`, up to the fraction `share` (0 to 1) of its length. The result is an
+    estimate of the heard words. The estimate assumes a constant speed of speech. The last word is not cut.
     """
     if share >= 1.0:
         return said

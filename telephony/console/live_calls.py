@@ -1,7 +1,7 @@
-"""Finds the live call of a request. If another process has the call, the client is sent there.
+"""Finds the live call of a request. If another process has the call, the client is redirected to this process.
 
-A call belongs to one process. The call record has the name of this process (the instance), and a proxy sends requests
-for `/i/INSTANCE/...` to the process.
+A call belongs to one process. The call record contains the name of this process (the instance). A proxy sends requests
+for `/i/INSTANCE/...` to the process with this name.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["call_elsewhere", "live_call"]
 
 
 async def live_call(connection: HTTPConnection, scope: Scope) -> tuple[Call, Grant]:
-    """Returns the live call whose CallSid is in the path, and the grant of the client. The client has `scope` for this
-    call.
+    """Returns the live call whose CallSid is in the path, and the grant of the client. Checks that the client has
+    `scope` for this call.
 
     Raises:
-        AccessRefused: the client may not do this.
+        AccessRefused: the client is not allowed.
         CallElsewhere: another process has the call.
         ConsoleError: there is no such call (404), the call is over (409), or the process of the call does not answer
             (503).
@@ -53,15 +53,17 @@ async def _why_not_here(phone: PhoneServer, connection: HTTPConnection, row: Cal
     asked_for = connection.path_params.get("instance")
     is_alive = bool(row.process) and await phone.call_records.client.is_alive(row.process)
     if row.instance in ("", phone.instance, asked_for) or not is_alive:
-        # The request was for the process of the call, and a proxy sent it here because that process is gone.
+        # The request was for the process of the call. A proxy sent the request to this process, because the other
+        # process has ended.
         return ConsoleError(503, "The process of this call does not answer. If the caller is still there, another "
                                  "process continues the call soon.")  # fmt: skip
     return CallElsewhere(row.instance)
 
 
 async def call_elsewhere(connection: Any, error: Exception) -> Any:
-    """Sends a client to the process of the call. A request gets a redirect (307). A WebSocket gets the close code 4307,
-    and the reason is the path of the process."""
+    """Redirects a client to the process of the call. An HTTP request gets the status 307. A WebSocket gets the close
+    code 4307, and the reason is the path of the process.
+    """
     assert isinstance(error, CallElsewhere)
     here = root_of(connection)
     base = f"{here}/i/{error.instance}"

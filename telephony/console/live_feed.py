@@ -1,10 +1,11 @@
 """The feeds of the console's pages, as server-sent events.
 
-An `EventSource` sends no token, so these routes take the login cookie, or a request from this machine. A browser opens
-at most six connections to a host, so each page uses one feed only.
+An `EventSource` cannot send a token, so these routes accept the login cookie, or a request from this machine. A browser
+opens at most six connections to a host, so each page uses only one feed.
 
-A feed has no queue. At most a few times a second it sends the rows and entries that changed since its last event. If a
-browser reads slowly, its feed waits and then sends the newest state. So a slow browser does not slow down the calls.
+A feed has no queue. At most a few times a second, the feed sends the rows and entries that changed since its last
+event. If a browser reads slowly, its feed waits and then sends the newest state. Therefore a slow browser does not
+delay the calls.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ _LIST_EVERY_S = 0.5
 _CALL_EVERY_S = 0.2
 _HEARTBEAT_S = 10.0
 _ELSEWHERE_EVERY_S = 3.0
-"""How often the records are asked for the calls of other processes."""
+"""The interval in seconds at which the records are read for the calls of other processes."""
 _MAX_ELSEWHERE = 500
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""nginx buffers a response unless this header forbids it."""
+"""The headers of a feed. Without `X-Accel-Buffering`, nginx would buffer the response."""
 
 
 def routes() -> list[BaseRoute]:
@@ -47,8 +48,8 @@ def routes() -> list[BaseRoute]:
 
 
 async def live(request: Request) -> Response:
-    """Returns the live calls of all processes as server-sent events. The first event has all calls. Later events have
-    the calls that changed.
+    """Returns the live calls of all processes as server-sent events. The first event contains all calls. Later events
+    contain the calls that changed.
     """
     console = console_of(request)
     grant = await console.access.admit(request, Scope.VIEW)
@@ -58,8 +59,9 @@ async def live(request: Request) -> Response:
 
 
 async def one_call(request: Request) -> Response:
-    """One live call as server-sent events: its state, its turns and events, and the loudness of both sides. 404 if the
-    call is not live in this process."""
+    """Returns one live call as server-sent events: its state, its turns and events, and the loudness of both sides.
+    Returns 404 if the call is not live in this process.
+    """
     console, sid = console_of(request), request.path_params["sid"]
     row = console.board.get(sid)
     info = None if row is None else row.call.info
@@ -122,9 +124,7 @@ async def _live(console: Console, grant: Grant) -> AsyncIterator[bytes]:
 
 
 def _is_done(phone: PhoneServer) -> bool:
-    """Returns whether the process is stopping and has no more calls. A feed continues while the last calls of a
-    stopping process go on.
-    """
+    """Returns whether the process is stopping and has no more calls. The feeds continue until then."""
     return phone.registry.draining and not len(phone.registry)
 
 
@@ -142,7 +142,7 @@ def _state(phone: PhoneServer) -> dict[str, Any]:
 
 
 async def _of_others(phone: PhoneServer, grant: Grant) -> list[CallRecord]:
-    """Returns the open calls of other processes. Empty while the records are down."""
+    """Returns the open calls of other processes. Returns an empty list if the records cannot be used."""
     client = phone.call_records.client
     if not client.process:
         return []
@@ -161,7 +161,7 @@ async def _of_others(phone: PhoneServer, grant: Grant) -> list[CallRecord]:
 
 
 def _elsewhere(row: CallRecord) -> dict[str, Any]:
-    """Returns the row of a call of another process, with the facts that the records have."""
+    """Returns the row of a call of another process, with the data from the call record."""
     latencies = [turn["latency_ms"] for turn in row.turns or [] if turn.get("latency_ms") is not None]
     return {
         "sid": row.sid or row.id,
@@ -202,7 +202,7 @@ async def _one_call(console: Console, row: LiveRow) -> AsyncIterator[bytes]:
 
 
 class _Follower:
-    """Gives a `Wave` the records of its call."""
+    """Passes the journal records of a call to a `Wave`."""
 
     def __init__(self, wave: Wave, elapsed_ms: Callable[[], float]) -> None:
         self._wave = wave

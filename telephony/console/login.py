@@ -32,12 +32,12 @@ def routes() -> list[BaseRoute]:
 
 
 async def ways(request: Request) -> Response:
-    """Returns the other ways to log in than with a token: `{"single_sign_on": true}`. Public."""
+    """Returns the ways to log in without a token: `{"single_sign_on": true}`. The route is public."""
     return JSONResponse({"single_sign_on": phone_of(request).settings.telephony_oidc_issuer is not None})
 
 
 async def log_in(request: Request) -> Response:
-    """Begins a session. 204 with the cookie, 401, or 429 after too many attempts."""
+    """Begins a session. Returns 204 with the cookie, 401 for an invalid token, or 429 after too many attempts."""
     console = console_of(request)
     console.access.demand_own_page(request, Credential.THIS_MACHINE)
     given = text_of(await json_of(request), "token", max_chars=1000)
@@ -59,7 +59,7 @@ async def log_out(request: Request) -> Response:
 
 
 async def me(request: Request) -> Response:
-    """Returns the name and the scopes of this client, and the header that its requests need."""
+    """Returns the name and the scopes of this client, and the name of the header that its requests need."""
     grant = await console_of(request).access.identify(request)
     return JSONResponse(
         {
@@ -74,7 +74,7 @@ async def me(request: Request) -> Response:
 
 
 def set_cookie(request: Request, response: Response, value: str) -> None:
-    """Sets the login cookie. If this request came over TLS, the browser sends the cookie over TLS only."""
+    """Sets the login cookie. If this request came over TLS, the browser will send the cookie only over TLS."""
     is_secure = base_of(request, phone_of(request).settings.public_url).startswith("https")
     response.set_cookie(
         COOKIE,

@@ -1,4 +1,6 @@
-"""The configured numbers, for the page of the numbers: `GET /console/api/numbers`. The page only shows them."""
+"""The configured numbers, for the page of the numbers: `GET /console/api/numbers`. The page cannot change the
+numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The pages of the console, and its navigation.
+"""The pages of the console, and the navigation.
 
 A page is a file in `static/` with the content of `<main>`, and a script with the same name. `frame.html` is the frame
-of every page. To add a page, add a `Page` to `PAGES`. The page then has its address and its place in the navigation.
+of every page. To add a page, add a `Page` to `PAGES`. The page then has a URL and an entry in the navigation.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ __all__ = ["PAGES", "Page", "render", "routes"]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page. Its address is `/console/` and `path`. `about` is the description of the page in the list of endpoints.
-    Without a `label` the page is not in the navigation."""
+    """One page. Its URL is `/console/` followed by `path`. `about` is the description of the page in the list of
+    endpoints. A page without a `label` is not in the navigation.
+    """
 
     path: str
     file: str
@@ -30,7 +31,7 @@ class Page:
     about: str
     label: str = ""
     below: str = ""
-    """The path of the page that the navigation shows as the present one. Default: `path`."""
+    """The path of the page that the navigation marks as current. The default is `path`."""
 
 
 PAGES = [
@@ -76,13 +77,13 @@ def _endpoint(page: Page) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def static(request: Request) -> Response:
-    """Returns the scripts, styles and pictures of the console's pages."""
+    """Returns a script, style sheet or picture of the console's pages."""
     return page_file(request.path_params["name"])
 
 
 def render(page: Page, path: str) -> str:
-    """Returns the HTML of a page at this path. All addresses in the page are relative to `/console/`, because a proxy
-    may serve the console under any path.
+    """Returns the HTML of a page at this path. All URLs in the page are relative to `/console/`, because a proxy may
+    serve the console under any path.
     """
     depth = page.path.count("/")
     base = "../" * depth if depth else "./" if page.path else "console/"

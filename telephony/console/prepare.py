@@ -2,8 +2,8 @@
 
     python -m telephony.console.prepare JOURNAL FOLDER
 
-This module runs in its own process. Reading a journal uses the CPU for up to a second, which would delay the audio of
-calls in the same process. The module writes `call.wav` and `call.json` into the folder.
+This module runs in its own process. Reading a journal uses the CPU for up to a second. In the server process this would
+delay the audio of calls. The module writes `call.wav` and `call.json` into the folder.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def _entries(call: HeardCall) -> list[dict[str, Any]]:
 
 
 def _with_supervisor(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the entries with the turns of supervisors. If a supervisor pauses, the turn of the supervisor has several
-    parts in the journal. They become one entry.
+    """Returns the entries together with the turns of supervisors. If a supervisor pauses during a turn, the journal has
+    several parts of the turn. These parts become one entry.
     """
     joined: list[dict[str, Any]] = []
     for entry in entries:
@@ -107,7 +107,9 @@ def _peaks(pcm: NDArray[np.int16], step_ms: int) -> list[int]:
 
 
 def main(journal: Path, folder: Path) -> None:
-    """Writes both files. Raises `JournalError` and `OSError`."""
+    """Writes both files into the folder. Raises `JournalError` if the journal cannot be read, and `OSError` if a file
+    cannot be written.
+    """
     call = HeardCall(lambda: read_journal(journal), journal.parent.name)
     write_stereo(folder / AUDIO, call.audio)
     (folder / TIMELINE).write_text(dump(timeline_of(call)), encoding="utf-8")

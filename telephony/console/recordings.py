@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The files of one call."""
+    """The prepared files of one call."""
 
     folder: Path
     at: float
@@ -66,17 +66,16 @@ class Prepared:
 
 
 def existing(journal: Path) -> Path | None:
-    """Returns the file of a journal: `journal` itself, or its compressed form. None means that the journal does not
-    exist.
-    """
+    """Returns the file of a journal: `journal`, or its compressed form. Returns None if the journal does not exist."""
     return next((each for each in (journal, Path(f"{journal}.gz")) if each.is_file()), None)
 
 
 class Recordings:
-    """Prepares recorded calls. An async context manager: on exit all prepared files are deleted.
+    """Prepares recorded calls. The object is an async context manager. At the end of the context all prepared files are
+    deleted.
 
-    At most two calls are prepared at a time, and 20 are kept. The files of a call are deleted after ten minutes, and as
-    soon as a page asks for a call whose journal was deleted.
+    At most two calls are prepared at the same time, and at most 20 calls are kept. The files of a call are deleted
+    after ten minutes, or when a page requests a call whose journal was deleted.
     """
 
     def __init__(self, storage: ObjectStorage | None = None) -> None:

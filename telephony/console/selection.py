@@ -29,7 +29,9 @@ def wants(kind: str) -> bool:
 
 
 def select(kind: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns the record for the page, or None. `fields` are all fields except `t` and `kind`."""
+    """Returns the record for the page, or None if the page does not get this record. `fields` are all fields except `t`
+    and `kind`.
+    """
     if kind in _KINDS:
         return {"kind": kind, **fields}
     message = fields.get("message")

@@ -1,13 +1,12 @@
-"""Single sign-on with OpenID Connect. The provider identifies a person, and the settings say which persons are
-admitted.
+"""Single sign-on with OpenID Connect. The provider identifies a person, and the settings list the admitted persons.
 
 ```
 GET /console/oidc/login      to the provider
 GET /console/oidc/callback   back from the provider: begins the session of the person
 ```
 
-The authorization code flow with PKCE, a state and a nonce (https://openid.net/specs/openid-connect-core-1_0.html). The
-verifier, the state and the nonce are stored in a cookie of the browser, so any process can answer the callback.
+Uses the authorization code flow with PKCE, a state and a nonce (https://openid.net/specs/openid-connect-core-1_0.html).
+The verifier, the state and the nonce are stored in a cookie of the browser, so any process can answer the callback.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
 
 
 def check_extra(settings: Settings) -> None:
-    """Raises `SettingsError` if single sign-on is set up and its extra is not installed."""
+    """Raises `SettingsError` if single sign-on is configured and its extra is not installed."""
     if settings.telephony_oidc_issuer is not None and find_spec("authlib") is None:
         raise SettingsError(
             ["TELEPHONY_OIDC_ISSUER: single sign-on needs authlib: pip install 'telephony-agent[oidc]'"]
@@ -55,7 +54,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def begin(request: Request) -> Response:
-    """Sends the browser to the provider of TELEPHONY_OIDC_ISSUER. 404 if this setting is empty."""
+    """Redirects the browser to the provider of TELEPHONY_OIDC_ISSUER. Returns 404 if this setting is empty."""
     phone = phone_of(request)
     provider = _Provider(phone.settings, _redirect_uri(request))
     state, nonce, verifier = (phone.sources.token(32) for _ in range(3))
@@ -74,8 +73,9 @@ async def begin(request: Request) -> Response:
 
 
 async def callback(request: Request) -> Response:
-    """Begins the session of a person whom the provider has identified. 401 if the provider has not identified the
-    person, 403 if the person is not admitted."""
+    """Begins the session of a person whom the provider has identified. Returns 401 if the provider has not identified
+    the person, and 403 if the person is not admitted.
+    """
     console = console_of(request)
     phone = console.phone
     provider = _Provider(phone.settings, _redirect_uri(request))
@@ -91,7 +91,8 @@ async def callback(request: Request) -> Response:
         raise AccessRefused(403, "This account is not admitted. An administrator adds it to TELEPHONY_OIDC_EMAILS.")
     scopes = frozenset(map(Scope, phone.settings.telephony_oidc_scopes.split()))
     value, _ = await console.access.log_in_person(email, scopes)
-    # A redirect from another site would not send a strict cookie, so this page opens the console.
+    # After a redirect from another site the browser would not send a cookie with SameSite=Strict. Therefore this page
+    # opens the console.
     response = page_file("logged-in.html")
     set_cookie(request, response, value)
     response.delete_cookie(_COOKIE, path=_path(request))
@@ -99,7 +100,9 @@ async def callback(request: Request) -> Response:
 
 
 def is_admitted(email: str, admitted: str) -> bool:
-    """Returns whether the e-mail address, or its domain, is in the list `admitted`: `ada@example.com @example.org`."""
+    """Returns whether the list `admitted` contains the e-mail address or its domain. Example of a list:
+    `ada@example.com @example.org`.
+    """
     name, at, domain = email.rpartition("@")
     return bool(name and at and domain) and any(
         each in (email, f"@{domain}") for each in admitted.lower().replace(",", " ").split()
@@ -127,13 +130,15 @@ class _Provider:
         )
 
     def begin(self, state: str, nonce: str, verifier: str) -> str:
-        """Returns the address of the provider's login page."""
+        """Returns the URL of the provider's login page."""
         endpoint = self._metadata()["authorization_endpoint"]
         address, _ = self._session.create_authorization_url(endpoint, state=state, nonce=nonce, code_verifier=verifier)
         return str(address)
 
     def finish(self, code: str, nonce: str, verifier: str) -> dict[str, Any]:
-        """Exchanges the `code` for an ID token, check the token, and returns its claims. Raises `AccessRefused`."""
+        """Exchanges the `code` for an ID token, checks the token, and returns its claims. Raises `AccessRefused` if the
+        token is not valid.
+        """
         from authlib.integrations.base_client import OAuthError
         from joserfc import jwt
         from joserfc.errors import JoseError

@@ -1,7 +1,8 @@
-"""The softphone: a page that calls the agent in place of Twilio, over the real webhook and the real media stream.
+"""The softphone: a page that calls the agent in place of Twilio. The page uses the real webhook and the real media
+stream.
 
-The page itself is public. A call needs the scope `control`. A browser cannot sign requests, so this module signs them
-for an admitted page.
+The page itself is public. A call needs the scope `control`. A browser cannot sign requests like Twilio, so this module
+signs the requests of an admitted page.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def about(request: Request) -> Response:
-    """Returns the agents, the model and the addresses, for the page."""
+    """Returns the data for the page: the agents, the model and the URLs."""
     console = console_of(request)
     phone = console.phone
     await console.access.admit(request, Scope.VIEW)
@@ -68,8 +69,8 @@ async def about(request: Request) -> Response:
 async def webhook(request: Request) -> Response:
     """Returns the response to a webhook that the page sends in place of Twilio.
 
-    The query holds the parameters for the media stream of the call. The response header `X-Ticket`, if there is one,
-    opens `media_stream`.
+    The query contains the parameters for the media stream of the call. The value of the response header `X-Ticket`, if
+    present, is needed for `media_stream`.
     """
     console = console_of(request)
     phone = console.phone
@@ -100,7 +101,7 @@ async def webhook(request: Request) -> Response:
 
 
 async def media_stream(websocket: WebSocket) -> None:
-    """The media stream of a softphone. Its `start` message is checked like that of any other stream."""
+    """The media stream of a softphone. The `start` message is checked like the `start` message of any other stream."""
     phone = phone_of(websocket)
     call_sid, given = websocket.query_params.get("call", ""), websocket.query_params.get("ticket", "")
     if not hmac.compare_digest(given.encode(), _ticket(phone, call_sid).encode()):
@@ -112,7 +113,9 @@ async def media_stream(websocket: WebSocket) -> None:
 
 
 async def feed(request: Request) -> Response:
-    """Returns the journal of the call with this CallSid as server-sent events, also before the call starts."""
+    """Returns the journal records of the call with this CallSid as server-sent events. The page can connect before the
+    call starts.
+    """
     console = console_of(request)
     call = console.phone.registry.call(request.path_params["call_sid"])
     await console.access.admit(request, Scope.VIEW, number=None if call is None else call.called)
@@ -139,8 +142,8 @@ def _as_twilio(
     form: Mapping[str, str],
     parameters: Mapping[str, str],
 ) -> AsgiScope:
-    """Returns the scope of the connection as if Twilio had sent it to `path`. It is marked, because Twilio's API does
-    not know it.
+    """Returns the ASGI scope of the connection as if Twilio had sent the request to `path`. The scope is marked,
+    because Twilio's REST API does not know such a call.
     """
     signed = sign(phone.settings.signing_keys, url, form).items()
     headers = [*connection.scope["headers"], *((name.lower().encode(), value.encode()) for name, value in signed)]
@@ -151,7 +154,9 @@ def _as_twilio(
 
 
 def _ticket(phone: PhoneServer, call_sid: str) -> str:
-    """A ticket that opens only the stream of this call. The stream token limits it to one use within its lifetime."""
+    """Returns a ticket that is valid only for the media stream of this call. The stream token limits the ticket to one
+    use within the lifetime of the token.
+    """
     keys = phone.settings.signing_keys
     key = (keys.auth_token or keys.shared_key_secret or "").encode()
     return hmac.digest(key, b"softphone\0" + call_sid.encode(), "sha256").hex()

@@ -9,8 +9,8 @@ POST /console/api/calls/{sid}/say        {"words": "..."}
 WebSocket /console/api/calls/{sid}/listen
 ```
 
-An accepted command gets the status 202. The journal of the call has the result of the command (`control.end`). Each
-command is written to the audit before it is carried out.
+An accepted command gets the status 202. The journal of the call contains the result of the command (`control.end`).
+Each command is written to the audit log before it is executed.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ async def _hang_up_at_twilio(request: Request) -> Response:
 
 
 async def transfer(request: Request) -> Response:
-    """Transfers the caller to one of the call's targets. `warm` means that the called person hears who is calling, and
+    """Transfers the caller to one of the call's targets. With `warm`, the called person hears who is calling, and
     accepts or declines.
     """
     call, grant = await live_call(request, Scope.CONTROL)
@@ -126,8 +126,10 @@ async def say(request: Request) -> Response:
 
 
 async def listen(websocket: WebSocket) -> None:
-    """Both sides of a live call, as binary messages of stereo PCM (16 bits, 8 kHz): left the caller, right what the
-    caller hears. The WebSocket is closed with 1000 at the end of the call. A client that does not read loses audio."""
+    """Sends both sides of a live call as binary messages of stereo PCM (16 bits, 8 kHz). The left channel has the
+    caller. The right channel has the audio that the caller hears. The WebSocket is closed with code 1000 at the end of
+    the call. If the client does not read, audio is dropped.
+    """
     console = console_of(websocket)
     call, grant = await live_call(websocket, Scope.LISTEN)
     await console.access.record(grant, Action.LISTEN, call=call.sid)
@@ -140,8 +142,9 @@ async def listen(websocket: WebSocket) -> None:
 
 
 class until_closed:
-    """Cancel the block when the client closes the WebSocket. The block then ends without an error. It is for a
-    WebSocket on which the client sends nothing."""
+    """Cancels the block when the client closes the WebSocket. The block then ends without an error. Must be used only
+    for a WebSocket on which the client sends nothing.
+    """
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
@@ -167,7 +170,7 @@ class until_closed:
 
 
 def _waiting_tool(call: Call, body: dict[str, Any]) -> tuple[str, str]:
-    """Returns the id and the name of a tool call that waits for approval."""
+    """Returns the id and the name of the tool call that the request names. The tool call must wait for approval."""
     call_id = text_of(body, "call_id")
     tool = call.waiting_tools.get(call_id)
     if tool is None:
@@ -176,7 +179,7 @@ def _waiting_tool(call: Call, body: dict[str, Any]) -> tuple[str, str]:
 
 
 def _started(request: Request, call: Call, work: Coroutine[Any, Any, Any]) -> Response:
-    """Runs a command of a supervisor in the background."""
+    """Runs a command of a supervisor in the background, and returns the response."""
 
     async def run() -> None:
         try:

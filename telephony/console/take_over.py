@@ -1,8 +1,8 @@
 """Lets a supervisor speak to the caller in place of the agent (a take-over), over a WebSocket.
 
 `WebSocket /console/api/calls/{sid}/take-over`. The client sends the audio of its microphone as binary messages (PCM, 16
-bits, 8 kHz, mono). One text message gives the call back to the agent: `{"type": "hand-back", "said": "..."}`. The
-server sends JSON:
+bits, 8 kHz, mono). A text message gives the call back to the agent: `{"type": "hand-back", "said": "..."}`. The server
+sends JSON:
 
 ```
 {"state": "live"}          the caller hears the supervisor
@@ -10,8 +10,8 @@ server sends JSON:
 {"state": "failed", "error": "..."}
 ```
 
-If the connection is lost, the caller hears a filler. The same person can connect again within 4 s and continue. After
-that the agent gets the call back.
+If the connection is lost, the caller hears a filler. The same person can connect again within 4 s and continue. After 4
+s the agent gets the call back.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["routes"]
 GRACE_S = 4.0
 """The time in seconds within which a supervisor whose connection was lost can connect again."""
 _MAX_PIECE_BYTES = 16_000
-"""The maximum size of a binary message: one second of audio."""
+"""The maximum size of a binary message in bytes: one second of audio."""
 _MAX_SAID = 4000
 
 
@@ -48,7 +48,7 @@ def routes() -> list[BaseRoute]:
 
 @dataclass(slots=True)
 class _Seat:
-    """The supervisor who has taken over one call."""
+    """The supervisor who has taken over a call."""
 
     who: str
     connections: int = 0
@@ -60,7 +60,7 @@ _seats: dict[Call, _Seat] = {}
 
 
 async def take_over(websocket: WebSocket) -> None:
-    """Speaks in place of the agent until `hand-back`."""
+    """Lets a supervisor speak in place of the agent until the client sends `hand-back`."""
     console = console_of(websocket)
     call, grant = await live_call(websocket, Scope.CONTROL)
     await console.access.record(grant, Action.TAKE_OVER, call=call.sid)
@@ -92,7 +92,9 @@ async def take_over(websocket: WebSocket) -> None:
 
 
 async def _sit_down(call: Call, grant: Grant) -> _Seat:
-    """Begins the take-over, or continues one whose connection was lost. Raises `CallError`."""
+    """Begins the take-over, or continues a take-over whose connection was lost. Raises `CallError` if the take-over is
+    not possible.
+    """
     seat = _seats.get(call)
     if seat is not None and seat.who == grant.name and call.supervision.is_away:
         seat.connections += 1
@@ -104,8 +106,9 @@ async def _sit_down(call: Call, grant: Grant) -> _Seat:
 
 
 async def _speaks(websocket: WebSocket, call: Call) -> str:
-    """Plays the audio of the microphone until the supervisor hands the call back, or the call is over. Returns `said`:
-    the supervisor's summary of what was said."""
+    """Plays the audio of the microphone until the supervisor gives the call back, or until the call is over. Returns
+    `said`: the supervisor's summary of the words that were spoken.
+    """
     while True:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
@@ -129,8 +132,9 @@ def _handed_back(text: str) -> str | None:
 
 
 async def _left(call: Call, seat: _Seat, nth: int) -> None:
-    """Handles the loss of a supervisor's connection: give the call back to the agent after `GRACE_S`, unless the
-    supervisor has connected again."""
+    """Handles the loss of a supervisor's connection. After `GRACE_S` seconds, gives the call back to the agent, unless
+    the supervisor has connected again.
+    """
     await call.supervision.away()
     await asyncio.sleep(GRACE_S)
     if call.supervision.is_away and seat.connections == nth:

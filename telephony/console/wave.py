@@ -1,8 +1,9 @@
 """Computes the loudness of both sides of a live call over time, for the diagram on the page of the call. The times are
-the times at which the caller speaks or hears the agent. Pure.
+those at which the caller speaks or hears the agent. Pure.
 
-A `Wave` follows the journal of one call while a page shows it. The caller's loudness comes from the frames. The agent's
-loudness comes from the model's audio. The messages to Twilio show at which time each piece of this audio is heard.
+A `Wave` gets the journal records of one call while a page shows the call. The caller's loudness is computed from the
+caller's frames. The agent's loudness is computed from the audio of the model. The messages to Twilio show the time at
+which the caller hears each piece of this audio.
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ _MAX_ITEMS = 20
 _MAX_EVENTS = 500
 _QUIET_DB = 46.0
 _STALE_MS = 500.0
-"""If the computed time of a position is so long ago, in milliseconds, the computed time is wrong: playout has begun
-again, and the time of the message counts."""
+"""The maximum age in milliseconds of a computed time. If the computed time of a position is older, playout has started
+again, and the time of the message is used.
+"""
 _KINDS = ("twilio.in", "twilio.out", "model.in")
 
 
 def loudness(peak: int) -> int:
-    """Returns the loudness of a peak (0 to 32,768), from 0 to 100. The scale is logarithmic, because human hearing is
-    logarithmic."""
+    """Returns the loudness (0 to 100) of a peak (0 to 32,768). The scale is logarithmic, because human hearing is
+    logarithmic.
+    """
     return 0 if peak < 1 else max(0, round(100 * (1 + 20 * np.log10(peak / 32768) / _QUIET_DB)))
 
 
@@ -57,7 +60,7 @@ class Wave:
 
     def take(self) -> dict[str, Any]:
         """Returns the new values: `{"caller": [[step, loudness], ...], "agent": ..., "marks": [ms], "clears": [ms]}`.
-        An empty value means that there are none. Later values of a step replace earlier ones.
+        Returns an empty mapping if there are no new values. A later value of a step replaces the earlier value.
         """
         if not any(self._new.values()) and not any(self._events.values()):
             return {}
@@ -66,12 +69,14 @@ class Wave:
         return taken
 
     def raw(self, kind: str, json_text: str, now_ms: float) -> None:
-        """Handles a record whose message is this JSON text. `now_ms` is the time since the call began."""
+        """Handles a journal record whose message is this JSON text. `now_ms` is the time since the start of the call in
+        milliseconds.
+        """
         if kind in _KINDS:
             self.record(kind, {"message": parse_object(json_text)}, now_ms)
 
     def record(self, kind: str, fields: Mapping[str, Any], now_ms: float) -> None:
-        """Handles a record. Malformed records are skipped."""
+        """Handles a journal record. Malformed records are ignored."""
         try:
             if kind in _KINDS:
                 self._take(kind, object_at(fields, "message"), now_ms)
@@ -112,7 +117,7 @@ class Wave:
         self._append(f"{message['item_id']}/{message['content_index']}", pcm, frame)
 
     def _append(self, key: str, pcm16: bytes, frame: int) -> None:
-        """Adds the peaks of a part's next audio. `frame` is the number of bytes of 20 ms."""
+        """Adds the peaks of the next audio of a part. `frame` is the number of bytes in 20 ms of audio."""
         if key not in self._items:
             self._items[key] = []
             if len(self._items) > _MAX_ITEMS:

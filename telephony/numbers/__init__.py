@@ -1,10 +1,10 @@
-"""The configuration of telephone numbers: the agents, languages and opening hours of each number, and the steps that
-follow if no agent can help.
+"""The configuration of phone numbers: the agents, languages and opening hours of each number, and the steps of a call
+if no agent can help.
 
-- `config`: the configuration as values. Pure.
-- `number_file`: reads the file, and names the line of each problem.
+- `config`: the configuration as Python objects. Pure.
+- `number_file`: reads the file, and reports each problem with its line.
 - `hours`: whether a number is open at a time. Pure.
-- `ladder`: the steps of a call, in their order. Pure.
-- `breaker`: when an endpoint of a model counts as out of order. Pure.
-- `installation`: compares the numbers at Twilio with the configuration, changes and restores them.
+- `ladder`: the steps of a call, in order. Pure.
+- `breaker`: the circuit breaker for the endpoint of a model. Pure.
+- `installation`: compares the numbers at Twilio with the configuration, and changes and restores the numbers.
 """

@@ -1,4 +1,4 @@
-"""A circuit breaker. It decides when an endpoint that fails is no longer tried, and when it is tried again. Pure."""
+"""A circuit breaker. Decides when a failing endpoint is no longer tried, and when it is tried again. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ class BreakerState(StrEnum):
     CLOSED = "closed"
     """The endpoint works."""
     OPEN = "open"
-    """The endpoint fails and is not tried."""
+    """The endpoint fails, and is not tried."""
     PROBING = "probing"
     """One call tries the endpoint again."""
 
 
 class CircuitBreaker:
-    """Opens after `failures` failures in a row. After `open_s` seconds one call at a time may try the endpoint again.
-    Each further failure doubles this time, up to `max_open_s` seconds. A success closes the breaker."""
+    """A circuit breaker that opens after `failures` failures in a row. After `open_s` seconds one call at a time may
+    try the endpoint again. Each further failure doubles this time, up to `max_open_s` seconds. A success closes the
+    breaker.
+    """
 
     def __init__(self, *, failures: int = 2, open_s: float = 15.0, max_open_s: float = 240.0) -> None:
         self._limit = failures
@@ -36,12 +38,12 @@ class CircuitBreaker:
         return BreakerState.PROBING if now < self._probe_until else BreakerState.OPEN
 
     def may_try(self, now: float) -> bool:
-        """Returns whether a call may use the endpoint now. The state of the breaker does not change."""
+        """Returns whether a call may use the endpoint at `now`. Does not change the state of the breaker."""
         return self._retry_at is None or (now >= self._retry_at and now >= self._probe_until)
 
     def tries(self, now: float) -> None:
-        """Registers that a call uses the endpoint. While the breaker is open, no other call may try the endpoint until
-        the result of this call is known, or `open_s` seconds have passed.
+        """Registers that a call uses the endpoint. If the breaker is open, no other call may try the endpoint until the
+        result of this call is known or `open_s` seconds have passed.
         """
         if self._retry_at is not None:
             self._probe_until = now + self._open_s

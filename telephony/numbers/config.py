@@ -1,5 +1,6 @@
-"""The configuration of numbers as Python objects. `number_file` reads the objects from a file, and
-`create_app(numbers=...)` takes them. Pure."""
+"""The configuration of numbers as Python objects. `number_file` reads these objects from a file.
+`create_app(numbers=...)` accepts these objects. Pure.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 MAIN = "main"
-"""The account of the settings (TWILIO_ACCOUNT_SID), which needs no entry."""
+"""The name of the account of the settings (TWILIO_ACCOUNT_SID). This account needs no entry in the configuration."""
 _ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATTERN = re.compile(r"\+?[0-9]*\*")
 
@@ -49,7 +50,7 @@ class Region(StrEnum):
 
 
 class StepKind(StrEnum):
-    """What a step does with a caller."""
+    """The kinds of steps for a caller."""
 
     AGENT = "agent"
     DIAL = "dial"
@@ -58,19 +59,20 @@ class StepKind(StrEnum):
 
 
 class Choice(StrEnum):
-    """How the language of a call is chosen, besides the language of the number."""
+    """The ways to choose the language of a call, in addition to the language of the number."""
 
     CALLER = "caller"
-    """By the number of the caller (`callers`)."""
+    """The language depends on the number of the caller (`callers`)."""
     KEYPAD = "keypad"
-    """The caller hears the languages, and presses a key."""
+    """The caller hears a list of languages, and presses a key."""
     SPEECH = "speech"
     """The call changes to the language that the caller speaks."""
 
 
 class FieldProblems(ValueError):
-    """Problems of several fields. Each problem has the path to the field, from the value that is checked, and a text
-    that says what to do."""
+    """The problems of several fields. Each problem has the path from the checked value to the field, and a text that
+    says what must be corrected.
+    """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(what for _, what in problems))
@@ -78,25 +80,26 @@ class FieldProblems(ValueError):
 
 
 class Step(Part):
-    """One step for a caller. It has one of `agent`, `dial`, `voicemail` and `say`."""
+    """One step for a caller. A step has exactly one of the fields `agent`, `dial`, `voicemail` and `say`."""
 
     agent: Any = None
-    """Another agent: an import string. A configuration in Python may have the agent object."""
+    """Another agent, as an import string. In a Python configuration, the value can also be the agent object."""
     dial: str | None = None
-    """A transfer target by its name, a number, or a `sip:` address. If the call is not answered, the next step
-    follows."""
+    """The name of a transfer target, a number, or a `sip:` address. If the call is not answered, the next step
+    begins.
+    """
     voicemail: bool | Text | None = None
-    """Record a message of the caller after a greeting. `true` is the default greeting in the language of the call. A
-    text: this greeting.
+    """Records a message of the caller after a greeting. With `true`, the greeting is the default greeting in the
+    language of the call. A text is used as the greeting.
     """
     say: bool | Text | None = None
-    """Say a text and hang up. `true` is the default text in the language of the call."""
+    """Says a text and hangs up. With `true`, the text is the default text in the language of the call."""
     ring_s: float = Field(default=25.0, ge=5, le=600)
-    """How long `dial` rings, in seconds."""
+    """The time in seconds for which `dial` rings."""
     max_s: int = Field(default=120, ge=5, le=3600)
-    """The longest message of `voicemail`, in seconds."""
+    """The maximum length of a `voicemail` message in seconds."""
     transcribe: bool = False
-    """Let Twilio transcribe the message. Twilio transcribes English messages of 2 to 120 s only."""
+    """Whether Twilio transcribes the message. Twilio transcribes only English messages of 2 to 120 s."""
 
     @property
     def kind(self) -> StepKind:
@@ -115,31 +118,36 @@ class Step(Part):
 
 
 class Limits(Part):
-    """The limits of one number or pattern, for all processes that share the records together. 0 means that there is no
-    limit of its own. The limits of the settings apply as well. While the records are unavailable, each process counts
-    its own calls.
+    """The limits of one number or pattern, for all processes that share the records together. 0 means that the number
+    has no own limit. The limits of the settings apply as well. While the records cannot be used, each process counts
+    only its own calls.
     """
 
     max_calls: int = Field(default=0, ge=0)
     """The maximum number of calls at the same time."""
     calls_per_caller_hour: int = Field(default=0, ge=0)
-    """The maximum number of calls from one caller within an hour. Each process counts its own calls."""
+    """The maximum number of calls from one caller within an hour. Each process counts only its own calls."""
     minutes_per_day: float = Field(default=0.0, ge=0)
     """The maximum length of all calls to the number within a day (UTC) together, in minutes."""
     cost_per_day: float = Field(default=0.0, ge=0)
-    """The maximum cost of all calls to the number within a day (UTC) together, in US dollars: of the model and of
-    Twilio, as far as the cost is known."""
+    """The maximum known cost of all calls to the number within a day (UTC) together, in US dollars. The cost includes
+    the model and Twilio.
+    """
 
 
 class Account(Part):
-    """An account or subaccount of Twilio."""
+    """A Twilio account or subaccount."""
 
     sid: str
     auth_token_env: str
-    """The name of the environment variable with the auth token, which signs the webhooks of this account and region."""
+    """The name of the environment variable with the auth token. The auth token signs the webhooks of this account and
+    region.
+    """
     region: Region = Region.US1
     api_key_env: str = ""
-    """The names of the variables with an API key and its secret. Default: the auth token is used."""
+    """The name of the environment variable with an API key. By default the auth token is used. The next field names the
+    variable with the secret of the key.
+    """
     api_secret_env: str = ""
 
     @field_validator("sid")
@@ -165,15 +173,17 @@ class Account(Part):
 
 class ModelEndpoint(Part):
     """An endpoint of a model. The endpoint `main` is the model of the settings, unless the configuration has an entry
-    `main`."""
+    `main`.
+    """
 
     base_url: str = ""
-    """The address of a server of OpenAI's protocol: `https://host/v1`; for Azure
-    `https://NAME.openai.azure.com/openai/v1`. Default: the address in the settings."""
+    """The URL of a server with OpenAI's protocol: `https://host/v1`, or for Azure
+    `https://NAME.openai.azure.com/openai/v1`. The default is the URL in the settings.
+    """
     api_key_env: str = "OPENAI_API_KEY"
-    """The name of the environment variable with the key."""
+    """The name of the environment variable with the API key."""
     model: str = ""
-    """The name of the model, or of the deployment. Default: the model in the settings."""
+    """The name of the model or of the deployment. The default is the model in the settings."""
 
     @field_validator("base_url")
     @classmethod
@@ -202,58 +212,61 @@ def _check_fallback_url(value: str) -> str:
 
 
 class NumberConfig(Part):
-    """One number, or all numbers of a pattern (`+4930*`)."""
+    """The configuration of one number, or of all numbers that match a pattern (`+4930*`)."""
 
     agent: Any
-    """The agent that answers: an import string such as `clinic:agent`. A configuration in Python may have the agent
-    object."""
+    """The agent that answers, as an import string such as `clinic:agent`. In a Python configuration, the value can also
+    be the agent object.
+    """
     canary: Any = None
-    """A new version of the agent for a part of the callers: an import string. A configuration in Python may have the
-    agent object."""
+    """A new version of the agent for a part of the callers, as an import string. In a Python configuration, the value
+    can also be the agent object.
+    """
     canary_percent: float = Field(default=5.0, ge=0, le=100)
-    """The share of the callers who get the `canary`, in percent."""
+    """The percentage of the callers that get the `canary`."""
     variables: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Values for the agent's instructions. A `{name}` in the instructions is replaced by the value with this name.
-    Values whose name is not in the instructions are added at their end. Tools find all values in `Call.data`."""
+    """Values for the agent's instructions. A `{name}` in the instructions is replaced by the value with this name. A
+    value whose name is not in the instructions is added at the end of the instructions. Tools find all values in
+    `Call.data`.
+    """
     greeting: Text | Path | None = "Greet the caller and ask how you can help."
-    """Instructions for the first words, or an audio file (`greeting = { file = "hello.wav" }`). An empty value means
-    that the caller speaks first.
+    """Instructions for the first response, or an audio file (`greeting = { file = "hello.wav" }`). If the value is
+    empty, the caller speaks first.
     """
     language: Language = "en"
     languages: tuple[Language, ...] = ()
-    """Further languages that callers may get."""
+    """The further languages that a caller can choose."""
     choose_language: tuple[Choice, ...] = ()
     callers: dict[str, Language] = Field(default_factory=dict)
-    """The languages of callers by the beginning of their numbers: `{ "+33" = "fr" }`."""
+    """The languages of callers by the prefix of their numbers: `{ "+33" = "fr" }`."""
     agents: dict[Language, Any] = Field(default_factory=dict)
-    """The agents for particular languages. For every other language the instructions of `agent` say which language to
-    speak."""
+    """The agents for particular languages. For any other language, `agent` is instructed to speak this language."""
     voice: str = ""
     """The voice of the model."""
     voices: dict[Language, str] = Field(default_factory=dict)
-    """The voices of the model for languages."""
+    """The voices of the model by language."""
     hours: str | Hours | None = None
-    """The opening hours, or the name of opening hours in the configuration. None means that the number is always
-    open.
-    """
+    """The opening hours, or the name of opening hours in the configuration. With None, the number is always open."""
     closed: tuple[Step, ...] = (Step(say=True),)
     """The steps for callers while the number is closed."""
     models: tuple[str, ...] = (MAIN,)
-    """The endpoints of models, in the order in which they are tried."""
+    """The names of the model endpoints, in the order in which they are tried."""
     transfer_targets: dict[str, Annotated[str, AfterValidator(_check_target)]] = Field(default_factory=dict)
     warm: bool = False
     """Whether transfers are warm."""
     fallback: tuple[Step, ...] = ()
-    """The steps for callers whom no agent can help, and for callers who are refused because a limit is reached.
-    Default: the number of `TELEPHONY_FALLBACK_NUMBER`, or an apology."""
+    """The steps for callers whom no agent can help, and for callers who are refused because a limit is reached. By
+    default the number `TELEPHONY_FALLBACK_NUMBER` is called, or the caller hears an apology.
+    """
     consent: ConsentConfig = ConsentConfig()
     recording: RecordingConfig = RecordingConfig()
     limits: Limits = Limits()
     account: str = MAIN
-    """The name of the account that has the number. `main` is the account of the settings."""
+    """The name of the Twilio account that has the number. `main` is the account of the settings."""
     fallback_url: Annotated[str, AfterValidator(_check_fallback_url)] = ""
-    """The address that Twilio requests while this server is down: a TwiML Bin, or an address on another server.
-    Default: an address of this server."""
+    """The URL that Twilio requests while this server cannot be reached: a TwiML Bin, or a URL on another server. The
+    default is a URL of this server.
+    """
 
     @field_validator("greeting", mode="before")
     @classmethod
@@ -264,7 +277,7 @@ class NumberConfig(Part):
 
     @property
     def offered(self) -> tuple[str, ...]:
-        """All languages of the number. `language` is the first."""
+        """All languages of the number. The first language is `language`."""
         return tuple(dict.fromkeys((self.language, *self.languages)))
 
     @model_validator(mode="after")
@@ -306,7 +319,8 @@ def _known(names: Mapping[str, Any]) -> str:
 
 def _number(key: str) -> str:
     """Returns the key of a number in the canonical form (E.164, a pattern, or a `sip:` or `client:` address). Raises
-    `ValueError`."""
+    `ValueError` for an invalid key.
+    """
     if key.endswith("*"):
         if not _PATTERN.fullmatch(key):
             raise ValueError("this is no pattern: write the beginning of a number and a star, like +4930*")
@@ -326,19 +340,20 @@ class NumbersConfig(Part):
     """The configuration of all numbers."""
 
     numbers: dict[str, NumberConfig]
-    """The configuration of each number. A key is a number, or the beginning of numbers with a star (`+4930*`). A full
-    number has priority over a pattern, and a longer pattern has priority over a shorter one."""
+    """The configuration of each number. A key is a phone number, or a prefix of phone numbers with a star (`+4930*`). A
+    full number has priority over a pattern, and a longer pattern has priority over a shorter pattern.
+    """
     hours: dict[str, Hours] = Field(default_factory=dict)
     accounts: dict[str, Account] = Field(default_factory=dict)
     models: dict[str, ModelEndpoint] = Field(default_factory=dict)
     locales: Path | None = None
-    """A folder with more languages, or with other texts for known ones: see `docs/languages.md`."""
+    """A folder with additional languages, or with other texts for known languages. See `docs/languages.md`."""
 
     @model_validator(mode="before")
     @classmethod
     def _merge(cls, given: Any) -> Any:
-        """Merges `defaults` into each number. A field of `defaults` applies to each number that does not have the
-        field. If both have a table, the tables are merged.
+        """Merges `defaults` into each number. A field of `defaults` applies to each number that does not have this
+        field. If both values are tables, the tables are merged.
         """
         if not isinstance(given, dict) or not isinstance(defaults := given.get("defaults"), dict):
             return given
@@ -364,7 +379,7 @@ class NumbersConfig(Part):
         return self
 
     def _unknown_names(self) -> Iterator[Problem]:
-        """Yields the names in numbers that the configuration does not define: where, and what to do."""
+        """Yields a problem for each name in a number that the configuration does not define."""
         for key, number in self.numbers.items():
             here = ("numbers", key)
             if isinstance(number.hours, str) and number.hours not in self.hours:
@@ -376,7 +391,7 @@ class NumbersConfig(Part):
                     yield (*here, "models"), f"the model {name!r} is not defined. {_known(self.models)}"
 
     def find(self, called: str) -> tuple[str, NumberConfig] | None:
-        """Returns the entry of a called number, with its key."""
+        """Returns the entry of a called number and its key, or None if there is no such entry."""
         if (exact := self.numbers.get(called)) is not None:
             return called, exact
         patterns = sorted((key for key in self.numbers if key.endswith("*")), key=len, reverse=True)
@@ -387,7 +402,7 @@ class NumbersConfig(Part):
 
 
 def number_matches(pattern: str, called: str) -> bool:
-    """Returns whether a number belongs to a key of `numbers`."""
+    """Returns whether a called number matches a key of `numbers`."""
     return called.startswith(pattern[:-1]) if pattern.endswith("*") else called == pattern
 
 

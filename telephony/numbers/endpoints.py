@@ -1,7 +1,7 @@
-"""The endpoints of models, and a circuit breaker for each endpoint.
+"""The endpoints of models, with a circuit breaker for each endpoint.
 
-A call tries the endpoints of its number in their order, each time that its model connects: at the start, and again when
-the connection is lost. So a conversation continues at the second endpoint when the first one fails.
+A call tries the endpoints of its number in order each time its model connects: at the start of the call, and after a
+lost connection. Therefore a conversation continues at the second endpoint if the first endpoint fails.
 """
 
 from __future__ import annotations
@@ -29,16 +29,19 @@ __all__ = ["CallEndpoints", "Endpoints"]
 log = logging.getLogger(__name__)
 
 HANDSHAKE_S = 2.0
-"""How long an endpoint may take for its handshake, before the next one is tried."""
+"""The maximum time in seconds for the handshake of an endpoint. After this time the next endpoint is tried."""
 _PATIENCE_S = 1.5
-"""If the call ends within this time and the endpoint has not begun a session, the endpoint has not failed: the caller
-hung up."""
+"""The time in seconds after which an endpoint without a session counts as failed. If the call ends earlier, the caller
+hung up, and the endpoint has not failed.
+"""
 _CREATED = '"session.created"'
 _Transport = Callable[[str, Mapping[str, str]], Any]
 
 
 class Endpoints:
-    """The breakers of all endpoints by name. They survive a reload of the configuration."""
+    """The circuit breakers of all endpoints by name. The breakers keep their state when the configuration is
+    reloaded.
+    """
 
     def __init__(self) -> None:
         self._breakers: dict[str, CircuitBreaker] = {}
@@ -71,7 +74,7 @@ class Endpoints:
 
 
 class CallEndpoints:
-    """The endpoints of one call. `transport` opens each connection of its model."""
+    """The endpoints of one call. `transport` opens each connection to the model."""
 
     def __init__(
         self,
@@ -93,10 +96,10 @@ class CallEndpoints:
         """The endpoints that failed in this call, in the order of their last failure."""
 
     async def transport(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Connects to the first endpoint that works. Endpoints that failed in this call are tried last.
+        """Connects to the first endpoint that works. Endpoints that failed earlier in this call are tried last.
 
         Raises:
-            ConnectFailed: no endpoint works, or none may be tried now.
+            ConnectFailed: no endpoint works, or no endpoint may be tried now.
         """
         now = asyncio.get_running_loop().time
         failure: RealtimeCoreError = ConnectFailed("No endpoint of the model may be tried now: all of them fail.")
@@ -113,8 +116,8 @@ class CallEndpoints:
                 self.failed(name)
                 failure = error
         if isinstance(failure, ConnectFailed):
-            # At the start of a call the caller does not wait for a second attempt. In the middle of one, any endpoint
-            # may work again, also one that refused.
+            # At the start of a call, the caller does not wait for a second attempt. During a call, any endpoint may
+            # work again, even an endpoint that refused earlier.
             failure.status = None if self._began else 404
         raise failure
 
@@ -135,8 +138,8 @@ class CallEndpoints:
             self.failed(name)
 
     async def _connect(self, name: str, url: str, headers: Mapping[str, str]) -> Connection:
-        """Connects to an endpoint. `url` and `headers` come from the settings, with the changes that the application
-        has made for this call.
+        """Connects to one endpoint. `url` and `headers` come from the settings, with the changes of the application for
+        this call.
         """
         given: _Transport | None = self._main.get("transport")
         transport = given or websocket_transport(TransportConfig(handshake_timeout=HANDSHAKE_S))
@@ -151,7 +154,7 @@ class CallEndpoints:
 
 
 class _Watched(ConnectionWrapper):
-    """A connection that reports whether its session began, and whether it broke."""
+    """A connection that reports whether its session began, and whether the connection broke."""
 
     def __init__(self, connection: Connection, report: Callable[[bool], None]) -> None:
         super().__init__(connection)

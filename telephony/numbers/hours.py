@@ -1,4 +1,4 @@
-"""Business hours: whether a number is open at a time. Pure.
+"""Opening hours: whether a number is open at a time. Pure.
 
 An exception for a date replaces the weekday and the holiday of this date. On a holiday the number is closed. A span
 that ends before it begins (`22:00-02:00`) ends on the next day.
@@ -26,14 +26,16 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time of a day. `end` is 24:00 as a `timedelta` of one day, or later than a day for a span over midnight."""
+    """A span of time in a day. `end` is a `timedelta` since midnight: one day for 24:00, and more than one day for a
+    span that ends on the next day.
+    """
 
     start: timedelta
     end: timedelta
 
     @classmethod
     def parse(cls, text: Any) -> Span:
-        """Parses `08:00-12:30`. Raises `ValueError`."""
+        """Parses a span such as `08:00-12:30`. Raises `ValueError` for any other text."""
         if isinstance(text, Span):
             return text
         start, dash, end = str(text).partition("-")
@@ -57,7 +59,9 @@ _Spans = tuple[Annotated[Span, BeforeValidator(Span.parse)], ...]
 
 
 class DayException(Part):
-    """Other hours on one date, or on the dates from `date` to `until`. Without `open` the number is closed."""
+    """Different opening hours on one date, or on the dates from `date` to `until`. Without `open`, the number is
+    closed.
+    """
 
     date: dates.date
     until: dates.date | None = None
@@ -76,7 +80,9 @@ class DayException(Part):
 
 @dataclass(frozen=True, slots=True)
 class HoursState:
-    """Whether a number is open, and if not, why: `hours`, `holiday` or `exception`, with the name of the day."""
+    """Whether a number is open. For a closed number, the reason is `hours`, `holiday` or `exception`, with the name of
+    the day.
+    """
 
     is_open: bool
     why: str = ""
@@ -84,12 +90,14 @@ class HoursState:
 
 
 class Hours(Part):
-    """The business hours of a week, with exceptions and holidays. A day without hours is closed."""
+    """The opening hours of a week, with exceptions and holidays. On a day without hours the number is closed."""
 
     timezone: str
     """The name of the time zone, such as `Europe/Berlin`."""
     weekdays: _Spans = ()
-    """The hours of each day from Monday to Friday. The field of a single day, such as `monday`, has priority."""
+    """The opening hours of each day from Monday to Friday. The field of a single day, such as `monday`, has
+    priority.
+    """
     monday: _Spans | None = None
     tuesday: _Spans | None = None
     wednesday: _Spans | None = None
@@ -118,7 +126,7 @@ class Hours(Part):
         return value
 
     def at(self, moment: datetime) -> HoursState:
-        """Returns whether the number is open at `moment`, a time with a time zone."""
+        """Returns the state of the number at `moment`. `moment` must have a time zone."""
         local = moment.astimezone(ZoneInfo(self.timezone))
         today = local.date()
         for day in (today, today - _DAY):
@@ -129,7 +137,7 @@ class Hours(Part):
         return HoursState(False, why, name)
 
     def _day(self, day: dates.date) -> tuple[_Spans, str, str]:
-        """Returns the hours of a day, and what decides them."""
+        """Returns the opening hours of a day, and the rule from which the hours come."""
         for exception in self.exceptions:
             if exception.covers(day):
                 return exception.open, "exception", exception.reason
@@ -145,7 +153,9 @@ class Hours(Part):
 
 
 def _wall(day: dates.date, since_midnight: timedelta, zone: ZoneInfo) -> datetime:
-    """Returns the time that a clock on the wall shows, also on the day on which it changes."""
+    """Returns the local time of a clock that is `since_midnight` after midnight, also on a day on which the clock is
+    changed.
+    """
     days, rest = divmod(since_midnight, _DAY)
     at = time(rest.seconds // 3600, rest.seconds // 60 % 60)
     return datetime.combine(day + timedelta(days=days), at, zone)
@@ -153,7 +163,7 @@ def _wall(day: dates.date, since_midnight: timedelta, zone: ZoneInfo) -> datetim
 
 @cache
 def _holidays(name: str) -> Any:
-    """Returns the holidays of a country or of a part of it. Raises `ValueError`."""
+    """Returns the holidays of a country or of a part of a country. Raises `ValueError` for an unknown name."""
     import holidays  # loads its countries
 
     country, _, part = name.partition("-")

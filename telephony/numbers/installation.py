@@ -1,7 +1,7 @@
-"""Compares the numbers at Twilio with the configuration, changes them, and restores them.
+"""Compares the numbers at Twilio with the configuration, and changes and restores the numbers.
 
-Before the first change the settings of a number at Twilio are saved on disk, in the file that `telephony number set`
-also uses.
+Before the first change, the settings of a number at Twilio are saved in a file. `telephony number set` uses the same
+file.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ __all__ = ["OVERRIDES", "Installation", "NumberPlan"]
 
 
 OVERRIDES = "ct=2000&rt=5000&rc=0"
-"""Twilio's connection overrides, in milliseconds: Twilio requests the fallback URL if this server has not accepted a
-connection within 2 s, or has not answered within 5 s. By default Twilio tries twice, for 5 s each
-(https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides)."""
+"""Twilio's connection overrides, in milliseconds. Twilio requests the fallback URL if this server has not accepted a
+connection within 2 s or has not answered within 5 s. By default Twilio tries twice, for 5 s each
+(https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class NumberPlan:
-    """One number: its present webhook at Twilio, and the webhook that the configuration requires."""
+    """The plan for one number: its current webhook at Twilio, and the webhook that the configuration requires."""
 
     number: str
     account: str
-    """The name of the account."""
+    """The name of the account in the configuration."""
     now: VoiceWebhook | None
-    """The present webhook. None means that the account does not have the number."""
+    """The current webhook, or None if the account does not have the number."""
     wanted: VoiceWebhook | None
-    """The webhook that the configuration requires. None means that the configuration does not have the number."""
+    """The webhook that the configuration requires, or None if the configuration does not have the number."""
     problem: str = ""
-    """The reason why the number cannot be changed, and what to do."""
+    """The reason why the number cannot be changed, with the remedy. The text is empty if there is no problem."""
     warning: str = ""
 
     @property
@@ -65,7 +66,9 @@ class NumberPlan:
 
 
 class Installation:
-    """The numbers of one configuration at Twilio. `rest_of` returns the client of an account by its name."""
+    """The numbers of one configuration at Twilio. `rest_of` returns the REST client of an account by the name of the
+    account.
+    """
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Installation:
         self._webhooks_of = webhooks_of
 
     async def plan(self) -> list[NumberPlan]:
-        """Returns all numbers of the file and of its accounts, in the order of the file.
+        """Returns a plan for each number of the configuration and of its accounts, in the order of the file.
 
         Raises:
             TwilioError: an account cannot be read.
@@ -134,10 +137,10 @@ class Installation:
         )
 
     async def apply(self, plans: Sequence[NumberPlan]) -> list[NumberPlan]:
-        """Changes the numbers of these plans. Returns those that were changed.
+        """Changes the numbers of these plans. Returns the plans whose numbers were changed.
 
         Raises:
-            TwilioError, NumberError: Twilio refused a change. Earlier changes stay, and can be restored.
+            TwilioError, NumberError: Twilio refused a change. Earlier changes stay in effect, and can be restored.
         """
         changed = []
         for plan in plans:
@@ -149,10 +152,10 @@ class Installation:
 
     async def restore(self, *, force: bool = False) -> list[tuple[SavedWebhook, bool]]:
         """Restores the numbers of the file that were changed. Returns each number with True, or with False if the
-        number was not restored, because somebody else has changed it since (`force` restores it anyway).
+        number was not restored because another person has changed it since. With `force`, restores such numbers, too.
 
         Raises:
-            TwilioError: Twilio refused.
+            TwilioError: Twilio refused a change.
         """
         saved = self._webhooks_of(self._rest_of(MAIN)).saved() if self._has_main() else self._any().saved()
         done = []

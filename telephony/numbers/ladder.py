@@ -1,7 +1,7 @@
-"""The ladder of a call: the list of steps for a caller. They are tried in order, until one step succeeds. Pure.
+"""The ladder of a call: the list of steps for a caller. The steps are tried in order, until a step succeeds. Pure.
 
-The first step of an open number is its agent. Each ladder ends with a step that ends the call, so that no caller is
-left in silence.
+The first step of an open number is its agent. The last step of each ladder ends the call, so no caller is left in
+silence.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ENDING = (StepKind.SAY, StepKind.VOICEMAIL)
 
 
 class Ladder(StrEnum):
-    """The two ladders of a number."""
+    """The two ladders of a number: for open hours and for closed hours."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -27,7 +27,9 @@ class Ladder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The configuration for one call. It stays the same during the call, even if the configuration is loaded again."""
+    """The configuration for one call. The route does not change during the call, even if the configuration is
+    reloaded.
+    """
 
     key: str
     """The key of the number in the configuration."""
@@ -45,7 +47,7 @@ class Route:
 def route_of(
     config: NumbersConfig, key: str, caller: str, now: datetime, *, fallback_number: str | None = None
 ) -> Route:
-    """Returns the route of a call to the number with this key, which begins now."""
+    """Returns the route of a call to the number with this key. The call begins at `now`."""
     number = config.numbers[key]
     hours = config.hours_of(number)
     state = HoursState(True) if hours is None else hours.at(now)
@@ -55,7 +57,7 @@ def route_of(
 
 
 def ladder_of(number: NumberConfig, ladder: Ladder, fallback_number: str | None = None) -> tuple[Step, ...]:
-    """Returns the steps of a number. `fallback_number` is the number of the settings, for numbers without a
+    """Returns the steps of a ladder. `fallback_number` is the number of the settings, used for numbers without a
     `fallback`.
     """
     fallback = number.fallback or ((Step(dial=fallback_number),) if fallback_number else ())
@@ -65,8 +67,8 @@ def ladder_of(number: NumberConfig, ladder: Ladder, fallback_number: str | None 
 
 
 def language_of(number: NumberConfig, caller: str) -> str:
-    """Returns the language of a call at its start: the language for the caller's number (`callers`), or else the
-    language of the called number.
+    """Returns the language of a call at its start: the language for the caller's number (`callers`), or the language of
+    the called number.
     """
     if Choice.CALLER in number.choose_language:
         for prefix in sorted(number.callers, key=len, reverse=True):
@@ -76,8 +78,8 @@ def language_of(number: NumberConfig, caller: str) -> str:
 
 
 def text_in(text: bool | str | dict[str, str] | None, language: str) -> str | None:
-    """Returns the text in a language. If `text` does not have the language, the result is the text in its first
-    language. None means that use the default text.
+    """Returns the text in a language. If `text` does not have the language, returns the text in its first language.
+    Returns None if the default text must be used.
     """
     if isinstance(text, dict):
         return text.get(language) or text.get(language.partition("-")[0]) or next(iter(text.values()), None)

@@ -9,8 +9,9 @@ from ..locales.tags import base_of
 __all__ = ["LanguageDetector"]
 
 _WORDS = 4
-"""A transcript with fewer words changes the language only if the transcript before it is in the same language. Many
-short words belong to several languages."""
+"""The minimum number of words of a transcript that changes the language alone. A shorter transcript changes the
+language only if the transcript before it is in the same language, because many short words belong to several languages.
+"""
 
 
 class LanguageDetector:
@@ -22,8 +23,8 @@ class LanguageDetector:
         self._last = ""
 
     def heard(self, transcript: str, languages: Sequence[str]) -> str | None:
-        """Handles a transcript of the caller. `languages` are the languages that the transcription names for it.
-        Returns the new language of the call, or None if the language does not change.
+        """Handles a transcript of the caller. `languages` are the languages that the transcription reports for the
+        transcript. Returns the new language of the call, or None if the language does not change.
         """
         found = self._offered.get(base_of(languages[0].lower())) if len(languages) == 1 else None
         before, self._last = self._last, found or ""

@@ -1,4 +1,4 @@
-"""Reads the file of numbers. The message about a problem names the line, and says what to do."""
+"""Reads the file of numbers. The message about a problem contains the line, and says what must be corrected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 
 
 def read_numbers(path: Path) -> NumbersConfig:
-    """Returns the configuration in a file. Audio files and the folder of languages are found beside the file.
+    """Returns the configuration in a file. Paths of audio files and of the language folder are relative to the folder
+    of the file.
 
     Raises:
         NumbersFileError: the file cannot be read, or has problems.
@@ -37,7 +38,7 @@ def read_numbers(path: Path) -> NumbersConfig:
 
 
 def parse_numbers(text: str, *, name: str = "numbers.toml", folder: Path = Path()) -> NumbersConfig:
-    """Returns the configuration in the text of a file. `folder` is where relative paths begin.
+    """Returns the configuration in the text of a file. Relative paths begin at `folder`.
 
     Raises:
         NumbersFileError: the text has problems.
@@ -55,7 +56,9 @@ def parse_numbers(text: str, *, name: str = "numbers.toml", folder: Path = Path(
 
 
 def located(name: str, lines: TomlLines, problems: Sequence[Problem]) -> list[str]:
-    """Returns the problems as text: the file, the line, the field, and what to do. In the order of the lines."""
+    """Returns the problems as text lines, sorted by line number. Each line has the file, the line number, the field,
+    and the remedy.
+    """
     placed = sorted((_line(lines, path), _written(path), what) for path, what in problems)
     return list(dict.fromkeys(f"{name}:{line}: {f'{where}: ' if where else ''}{what}" for line, where, what in placed))
 
@@ -74,7 +77,7 @@ def _line(lines: TomlLines, path: Sequence[str | int]) -> int:
 
 
 def _written(path: Sequence[str | int]) -> str:
-    """Returns the path as it is written in the file: `numbers."+4930".hours`."""
+    """Returns the path in the form of the file, such as `numbers."+4930".hours`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -96,8 +99,8 @@ def _problems(error: ValidationError) -> list[Problem]:
 
 
 def _place(loc: Sequence[str | int]) -> tuple[str | int, ...]:
-    """Returns the place in the file. pydantic also names members of unions and keys of mappings. These are left out,
-    because they are not in the file.
+    """Returns the path of a value in the file. pydantic also names members of unions and keys of mappings. These names
+    are removed, because they are not in the file.
     """
     model: Any = NumbersConfig
     path: list[str | int] = []
@@ -133,7 +136,7 @@ def _members(kind: Any) -> list[Any]:
 
 
 def _inner(kind: Any, part: str | int) -> Any:
-    """Returns the type of the value at `part`. Unknown: None."""
+    """Returns the type of the value at `part`, or None if the type is unknown."""
     for each in _members(kind):
         if isinstance(each, type) and issubclass(each, BaseModel):
             if isinstance(part, str) and (field := each.model_fields.get(part)) is not None:
@@ -185,7 +188,7 @@ def _shown(value: Any) -> str:
 
 
 def _beside(config: NumbersConfig, folder: Path) -> NumbersConfig:
-    """Returns the configuration with paths that begin at the folder of the file."""
+    """Returns the configuration with paths relative to the folder of the file."""
     numbers = {key: _with_paths(number, folder) for key, number in config.numbers.items()}
     locales = None if config.locales is None else folder / config.locales
     return config.model_copy(update={"numbers": numbers, "locales": locales})

@@ -1,5 +1,5 @@
-"""The policies of a number about consent and recording, in the form of the file. Pure. `telephony.call.consent` carries
-them out.
+"""The policies of a number about consent and recording, in the form of the file. Pure. `telephony.call.consent` applies
+the policies.
 """
 
 from __future__ import annotations
@@ -12,67 +12,74 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["ConsentConfig", "ConsentPolicy", "Otherwise", "Part", "RecordingConfig", "Text"]
 
 Text = str | dict[str, str]
-"""A text, or one text for each language."""
+"""A text, or a mapping from languages to texts."""
 
 
 class ConsentPolicy(StrEnum):
-    """Who has to agree to a recording."""
+    """The parties that must agree to a recording."""
 
     NONE = "none"
     """No consent is needed: the call is recorded from its start, without a notice."""
     ONE_PARTY = "one-party"
-    """The consent of one party is enough. We are that party. A notice is played if the configuration has one."""
+    """The consent of one party is sufficient, and this application is that party. A notice is played if the
+    configuration contains a notice.
+    """
     TWO_PARTY = "two-party"
-    """All parties have to agree. A notice is needed. A caller who hears the notice and stays on the line has agreed."""
+    """All parties must agree. The configuration must contain a notice. A caller who hears the notice and stays on the
+    line has agreed.
+    """
 
 
 class Otherwise(StrEnum):
-    """What happens to a call after the caller refuses the recording, or if a required recording cannot be written."""
+    """The action after the caller refuses the recording, or if a required recording cannot be written."""
 
     CONTINUE = "continue"
     """The call continues, and is not recorded."""
     TRANSFER = "transfer"
     FALLBACK = "fallback"
-    """The caller hears an apology. Then the steps of `fallback` follow, if the number has any."""
+    """The caller hears an apology. Then the steps of `fallback` begin, if the number has such steps."""
     HANG_UP = "hang-up"
 
 
 class Part(BaseModel):
-    """A part of the configuration. It cannot be changed, and unknown fields are errors."""
+    """A part of the configuration. A part is immutable, and unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
 class ConsentConfig(Part):
-    """The consent of callers to a recording."""
+    """The settings for the callers' consent to a recording."""
 
     policy: ConsentPolicy = ConsentPolicy.NONE
     notice: Text | Path | None = None
-    """The notice: words that the agent says, words for each language, or an audio file (`{ file = "notice.wav" }`).
-    Default: a notice in the language of the call."""
+    """The notice: words that the agent says, words for each language, or an audio file (`{ file = "notice.wav" }`). The
+    default is a notice in the language of the call.
+    """
     text: Text = ""
-    """The words of the audio file of `notice`. The call record has them as evidence."""
+    """The words of the audio file of `notice`. The call record contains these words as evidence."""
     asks: bool = False
-    """True means that the call is recorded only after the caller has said yes or pressed `accept_key`."""
+    """Whether the caller must agree. If true, the call is recorded only after the caller has said yes or pressed
+    `accept_key`.
+    """
     answer_s: float = Field(default=15.0, gt=0)
     accept_key: str = "1"
     refuse_key: str = "9"
     refusals: tuple[str, ...] = ()
     on_refusal: Otherwise = Otherwise.CONTINUE
     transfer: str = ""
-    """The name of the transfer target for callers who refuse."""
+    """The name of the transfer target for callers who refuse the recording."""
     discloses_ai: bool = False
-    """Whether the caller hears that an AI speaks."""
+    """Whether the notice tells the caller that an AI speaks."""
 
 
 class RecordingConfig(Part):
-    """The recording of calls."""
+    """The settings for the recording of calls."""
 
     enabled: bool = True
     """Whether calls have journals. Journals also need the setting `TELEPHONY_JOURNAL_DIR`."""
     twilio: bool = False
-    """Whether Twilio records calls, too."""
+    """Whether Twilio also records calls."""
     required: bool = False
     """Whether a call must be recorded."""
     otherwise: Otherwise = Otherwise.HANG_UP
-    """What happens if a required recording cannot be written."""
+    """The action if a required recording cannot be written."""

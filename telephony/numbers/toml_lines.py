@@ -1,8 +1,8 @@
 """Finds the line of a value in a TOML file. Pure.
 
-The parser of the standard library keeps no positions. This module reads the keys of valid TOML only: headers of tables,
-and keys at the start of a line. A key within an inline table or an array has the line of the key of that table or
-array.
+The parser of the standard library does not return line numbers. This module reads only the keys of valid TOML: headers
+of tables, and keys at the start of a line. A key within an inline table or an array gets the line of the key of that
+table or array.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Path = tuple[str | int, ...]
 
 
 class TomlLines:
-    """The lines of the keys of one document. A line is a number from 1."""
+    """The line numbers of the keys in one document. The first line is 1."""
 
     def __init__(self, text: str) -> None:
         self._lines: dict[Path, int] = {}
@@ -30,8 +30,9 @@ class TomlLines:
         self._read(text.splitlines())
 
     def of(self, path: Sequence[str | int]) -> int:
-        """Returns the line of the value at this path, or of the nearest table that contains it. 1: no table of the file
-        contains it."""
+        """Returns the line of the value at this path, or of the nearest table that contains the value. Returns 1 if no
+        table of the file contains the value.
+        """
         here = tuple(path)
         while here and here not in self._lines:
             here = here[:-1]
@@ -66,7 +67,7 @@ class TomlLines:
         return (*array, index)
 
     def _resolved(self, parts: Path) -> Path:
-        """Returns the path, in which the number of the last element follows each array of tables."""
+        """Returns the path with the index of the last element after each array of tables."""
         path: Path = ()
         for part in parts:
             path = (*path, part)
@@ -83,7 +84,7 @@ def _parts(text: str) -> Path:
 
 
 def _extent(lines: list[str], path: Path, first: int, found: dict[Path, int]) -> int:
-    """Returns how many lines a value takes, from the text after its `=`. The elements of an array get their own
+    """Returns the number of lines of a value, from the text after `=` on. The elements of an array get their own
     lines.
     """
     depth, index, quote = 0, 0, ""

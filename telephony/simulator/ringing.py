@@ -184,7 +184,7 @@ def _signed(auth_token: str | None, url: str, form: Mapping[str, str]) -> dict[s
 
 
 def _post(url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
-    """Returns the webhook's answer. Runs in a thread."""
+    """The webhook's answer. Runs in a thread."""
     request = urllib.request.Request(url, urlencode(form).encode(), dict(headers))  # noqa: S310 - http(s), see `_host`
     try:
         with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S) as response:  # noqa: S310

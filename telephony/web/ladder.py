@@ -24,7 +24,7 @@ __all__ = ["chosen_language", "ladder_step", "voicemail_callback"]
 
 @for_twilio
 async def chosen_language(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """Returns the webhook after the caller was asked for a language. If the caller pressed no key, the call gets the
+    """The webhook after the caller was asked for a language. If the caller pressed no key, the call gets the
     language of the number.
     """
     voice = VoiceRequest.parse(form)
@@ -38,7 +38,7 @@ async def chosen_language(request: Request, phone: PhoneServer, form: Form) -> R
 
 @for_twilio
 async def ladder_step(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """Returns the webhook for a step of the ladder and after a step. `what` is empty, `dialled` or `recorded`."""
+    """The webhook for a step of the ladder and after a step. `what` is empty, `dialled` or `recorded`."""
     voice = VoiceRequest.parse(form)
     call, what = _call(request, phone, voice), request.path_params.get("what", "")
     if call is None:
@@ -66,7 +66,7 @@ def _call(request: Request, phone: PhoneServer, voice: VoiceRequest) -> RoutedCa
 
 @for_twilio
 async def voicemail_callback(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """Returns the callbacks about a voicemail message: the recording is complete, or the transcript is available."""
+    """The callbacks about a voicemail message: the recording is complete, or the transcript is available."""
     voice = VoiceRequest.parse(form)
     if request.path_params["what"] == "transcript":
         phone.voicemails.transcript(voice.call_sid, form)
