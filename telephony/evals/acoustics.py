@@ -1,6 +1,6 @@
-"""The surroundings of a caller: noise, level, and the echo of a speakerphone, on mu-law frames. Pure.
+"""The acoustic surroundings of a caller: noise, level, and the echo of a speakerphone, on mu-law frames. Pure.
 
-Each kind of noise is generated, so no recording and no licence is needed. The same seed gives the same samples.
+All noise is generated, so no recording and no licence is needed. The same seed gives the same samples.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ class Acoustics:
         self._changes = self._noise is not None or self._echo is not None or line.level_db != 0
 
     def microphone(self, voice: bytes) -> bytes:
-        """Returns the frame that goes to the line while the caller says `voice`: the voice with the noise and the
-        echo.
-        """
+        """Returns the frame that goes to the line while the caller says `voice`: the voice with noise and echo."""
         if not self._changes:
             return voice
         pcm = np.frombuffer(g711.decode(voice), "<i2") * self._gain
@@ -47,13 +45,15 @@ class Acoustics:
         return g711.encode(np.clip(np.rint(pcm), -32768, 32767).astype("<i2").tobytes())
 
     def loudspeaker(self, frame: bytes) -> None:
-        """Handles a frame that the phone plays."""
+        """Handles a frame that the caller's phone plays."""
         if self._echo is not None:
             self._echo.append(np.frombuffer(g711.decode(frame), "<i2") * _ECHO_GAIN)
 
 
 def noise(kind: NoiseKind, dbfs: float, seed: int, seconds: float = _LOOP_S) -> NDArray[np.float64]:
-    """Noise of a kind, with the level `dbfs` (RMS in decibels relative to full scale), `seconds` long, at 8 kHz."""
+    """Returns noise of a kind at 8 kHz. `dbfs` is the level (RMS in decibels relative to full scale), and `seconds` is
+    the length.
+    """
     random = np.random.default_rng(seed)
     n = round(seconds * _RATE)
     samples = np.zeros(n) if kind is NoiseKind.NONE else _MADE[kind](n, random)
@@ -67,7 +67,7 @@ def _white(n: int, random: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _shaped(n: int, random: np.random.Generator, slope: float) -> NDArray[np.float64]:
-    """Noise whose power falls with the frequency: 1 is pink, 2 is brown."""
+    """Returns noise whose power decreases with the frequency. Slope 1 gives pink noise, slope 2 gives brown noise."""
     spectrum = np.fft.rfft(random.standard_normal(n))
     frequencies = np.maximum(np.fft.rfftfreq(n, 1 / _RATE), 20.0)
     shaped: NDArray[np.float64] = np.fft.irfft(spectrum * frequencies ** (-slope / 2), n)
@@ -76,7 +76,7 @@ def _shaped(n: int, random: np.random.Generator, slope: float) -> NDArray[np.flo
 
 
 def _street(n: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """A low rumble with cars that pass by."""
+    """Returns street noise: a low rumble with passing cars."""
     t = np.arange(n) / _RATE
     made = _shaped(n, random, 1.6)
     hiss = _shaped(n, random, 0.8)
@@ -87,7 +87,7 @@ def _street(n: int, random: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _babble(n: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Six voices in the distance: harmonics with moving formants, in the rhythm of syllables."""
+    """Returns babble: six distant voices, made of harmonics with moving formants in the rhythm of syllables."""
     t = np.arange(n) / _RATE
     made = np.zeros(n)
     for _ in range(6):
@@ -102,7 +102,7 @@ def _babble(n: int, random: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _music(n: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Chords of three tones that change each half second, with a beat."""
+    """Returns music: chords of three tones that change every half second, with a beat."""
     t = np.arange(n) / _RATE
     made = np.zeros(n)
     length = _RATE // 2

@@ -1,4 +1,4 @@
-"""What a caller does during a call. Pure."""
+"""The acts of a caller during a call. Pure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class ActKind(StrEnum):
     KEY = "key"
     HANGS_UP = "hangs up"
     GIVES_UP = "gives up"
-    """The caller hangs up because nothing was heard for too long, or the goal was not reached."""
+    """The caller hangs up because the caller heard nothing for too long, or did not reach the goal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """An act of the caller, `at_ms` milliseconds after the start of the call. `over_agent` is the caller heard the
-    agent at that time.
+    """An act of the caller, `at_ms` milliseconds after the start of the call. `over_agent` is True if the caller heard
+    the agent at that time.
     """
 
     at_ms: float

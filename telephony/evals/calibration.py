@@ -1,7 +1,7 @@
-"""Compares a judge with 40 short calls whose answers are known.
+"""Compares a judge with 40 short calls whose correct answers are known.
 
-The calls in `data/calibration.toml` were written for this package, each with the answer of a careful listener and the
-reason. Some calls are difficult on purpose: words that were said but not heard, rudeness without a rude word, two
+The calls in `data/calibration.toml` were written for this package. Each call has the answer of a careful listener and
+the reason. Some calls are difficult on purpose: words that were said but not heard, rudeness without a rude word, two
 questions in one sentence. The figures show how often a judge is right about questions of these kinds.
 """
 
@@ -32,7 +32,7 @@ _SECOND_MS = 3000
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A call with its question, the right answer (True: yes) and the reason."""
+    """A call with its question, the correct answer (True means yes) and the reason."""
 
     name: str
     question: str
@@ -59,12 +59,12 @@ class Calibration:
 
     @property
     def agreement(self) -> Interval:
-        """Wilson's interval of the share of right answers."""
+        """Wilson's confidence interval of the share of correct answers."""
         return wilson(self.right, len(self.answers))
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa: the agreement beyond chance, among the calls with an answer."""
+        """Cohen's kappa, computed from the calls with an answer: the agreement beyond chance."""
         decided = [(call.answer, ruling.outcome is Outcome.PASSED) for call, ruling in self.answers
                    if ruling.outcome is not Outcome.UNKNOWN]  # fmt: skip
         if not decided:

@@ -60,10 +60,11 @@ GREETING = "Greet the caller and ask how you can help."
 
 @dataclass(frozen=True)
 class Plan:
-    """How one side of an eval makes its calls.
+    """The settings with which one side of an eval makes its calls.
 
-    `model`: `embedded` (the stand-in), `live` (the real model), or a script for the embedded model. `configure` changes
-    the options of each call. `result` is the type of the result object. `player` makes the player of a persona.
+    `model` is `embedded` (the stand-in model), `live` (the real model), or a script for the embedded model. `configure`
+    changes the options of each call. `result` is the type of the result object. `player` returns the player of a
+    persona.
     """
 
     agent: AgentSource
@@ -74,13 +75,14 @@ class Plan:
     player: Callable[[Persona], Player] | None = None
     voice: Voice | None = None
     journal: Path | None = None
-    """Where the journal of the call is written."""
+    """The path to which the journal of the call is written."""
     cost: Callable[[HeardCall], float | None] = lambda call: None
 
 
 def make_call(case: Case, plan: Plan, *, caller_seed: int, model_seed: int) -> Evidence:
-    """Makes the call. The caller and the line depend on `caller_seed` only. So both agents of a pair have the same
-    caller and the same line."""
+    """Makes the call. The caller and the line depend only on `caller_seed`, so both agents of a pair get the same
+    caller and the same line.
+    """
 
     async def run() -> Evidence:
         return await _Call(case, plan, Sources(caller_seed), Sources(model_seed)).run()
@@ -125,7 +127,8 @@ class _Call:
             heard, self._ear.acts, result=self._result(), facts=facts, recorded_tools=tools,
             cost_usd=self._plan.cost(heard),
         )  # fmt: skip
-        # A scripted caller that hears no answer hangs up. This is a fact about the call, not an error of the eval.
+        # A scripted caller that hears no answer hangs up. The missing answer is a fact about the call, and not an error
+        # of the eval.
         return evidence if not error or evidence.lines else Evidence(error=error)
 
     def _seed(self, name: str) -> int:
@@ -205,7 +208,9 @@ class _Call:
 
 
 class _Handset(Handset):
-    """A handset in the surroundings of its caller. The words of the clips that come with the package go to `ear`."""
+    """A phone handset with the acoustic surroundings of its caller. The words of the clips of the package are passed to
+    `ear`.
+    """
 
     def __init__(self, acoustics: Acoustics, ear: Overheard | None, **options: Any) -> None:
         super().__init__(**options)
@@ -235,7 +240,8 @@ def _words() -> dict[bytes, str]:
 
 class _Tapped(MemoryJournal):
     """A journal in memory that also passes its records to `HeardWords`, which finds the words that the caller has
-    heard."""
+    heard.
+    """
 
     def __init__(self, words: HeardWords) -> None:
         super().__init__()
@@ -258,15 +264,17 @@ class _Recorded:
 
 @lru_cache(maxsize=8)
 def _recorded(path: Path) -> _Recorded:
-    """Returns the recording in a file, read once for all calls of the case, because reading takes as long as a call."""
+    """Returns the recording in a file. The file is read once for all calls of the case, because reading takes as long
+    as a call.
+    """
     recording = read(path)
     call = HeardCall(lambda: read_journal(path), recording.name)
     return _Recorded(recording, call)
 
 
 def _acts_on_call(tool: FunctionTool) -> bool:
-    """Returns whether a tool acts on the call only, such as `hang_up`. In a simulation such a tool has no effect
-    outside.
+    """Returns whether a tool only acts on the call, such as `hang_up`. In a simulation such a tool has no outside
+    effect.
     """
     return isinstance(tool, CallTool)
 

@@ -1,5 +1,5 @@
-"""The callers of evals: a persona, a recorded caller, a scripted caller. Each caller notes its acts and its words in an
-`Overheard`. The stand-in for the speech model reads the words there.
+"""The callers of evals: a persona, a recorded caller, and a scripted caller. Each caller writes its acts and its words
+to an `Overheard`. The stand-in for the speech model reads the words from there.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from .word_values import is_backchannel
 __all__ = ["Overheard", "PersonaCaller", "RecordedCaller"]
 
 _GAP_S = 0.8
-"""The agent has ended its turn when it was silent for this long."""
+"""The length in seconds of a silence of the agent after which the agent's turn has ended."""
 _AFTER_MHM_S = 1.6
-"""After an "mhm" of the caller the agent has ended its turn when it was silent for this long, because the agent may
-continue after an "mhm"."""
+"""The length in seconds of a silence of the agent after which the agent's turn has ended, if the caller has said "mhm".
+The value is larger, because the agent may continue after an "mhm".
+"""
 _HURRIED_GAP_S = 0.5
 _PAUSE_S = 0.6
-"""A shorter silence of the agent may be a pause within its turn."""
+"""The length in seconds of a silence of the agent that may be a pause within its turn."""
 _LAST_WORDS_S = 6.0
 _RECORDED_PATIENCE_S = 20.0
 _MAX_CALL_S = 300.0
 
 
 class Overheard:
-    """The words of the caller that the stand-in has not read yet, and all acts of the caller."""
+    """The words of the caller that the stand-in has not read, and all acts of the caller."""
 
     def __init__(self) -> None:
         self.acts: list[Act] = []
@@ -55,8 +56,10 @@ class Overheard:
 
 
 class PersonaCaller:
-    """A caller who is played by `player` and speaks with `voice`. `agent_words` returns what the caller has heard of
-    the agent since the last time. `random` draws when the caller interrupts, hesitates and says "mhm"."""
+    """A caller who is played by `player` and speaks with `voice`. `agent_words` returns the words of the agent that the
+    caller has heard since the last call of `agent_words`. `random` decides when the caller interrupts, hesitates and
+    says "mhm".
+    """
 
     def __init__(
         self,
@@ -101,8 +104,8 @@ class PersonaCaller:
                 return
 
     async def _listen(self, phone: Handset) -> bool:
-        """Listens until the agent has ended its turn, or interrupts the agent. May say "mhm". False means that the
-        agent was silent for longer than `patience_s`.
+        """Listens until the agent has ended its turn, or interrupts the agent. The caller may say "mhm". Returns False
+        if the agent was silent for longer than `patience_s`.
         """
         persona, random = self._persona, self._random
         interrupts, agrees = random.random() < persona.interrupts, random.random() < persona.backchannels
@@ -124,7 +127,7 @@ class PersonaCaller:
         return True
 
     async def _talks_for(self, phone: Handset, seconds: float) -> bool:
-        """Returns whether the agent is heard for this long before its turn ends."""
+        """Returns whether the caller hears the agent for this time before the agent's turn ends."""
         heard = asyncio.ensure_future(phone.heard(seconds, within_s=60.0))
         silent = asyncio.ensure_future(phone.agent_silent(_HURRIED_GAP_S, within_s=60.0))
         try:
@@ -154,9 +157,10 @@ class PersonaCaller:
 
 
 class RecordedCaller:
-    """The caller of a recording, turn by turn. A turn begins as long after the end of the agent's speech as in the
-    recording. A turn that began during the agent's speech begins at the same point of that speech. A masked key is sent
-    as 0."""
+    """The caller of a recording, turn by turn. The time from the end of the agent's speech to the start of the caller's
+    turn is the same as in the recording. A turn that began during the agent's speech begins at the same position of
+    that speech. A masked key is sent as 0.
+    """
 
     def __init__(self, call: RecordedCall, audio: CallAudio, ear: Overheard) -> None:
         self._turns = list(zip(turns_of(call, audio), _texts(call), strict=True))
@@ -193,7 +197,7 @@ class RecordedCaller:
 
 
 def _texts(call: RecordedCall) -> list[str]:
-    """Returns the words of each turn of `turns_of`, in the same order; empty for a key."""
+    """Returns the words of each turn of `turns_of`, in the same order. The text is empty for a key."""
     moments = [(call.ms(key.t), "") for key in call.keys]
     moments += [(speech.start_ms, speech.text) for speech in call.speech]
     return [text for _, text in sorted(moments, key=lambda moment: moment[0])]

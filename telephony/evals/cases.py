@@ -34,8 +34,8 @@ class Case:
 
 
 def find_cases(paths: Sequence[Path]) -> list[Case]:
-    """Returns the cases in files and folders, in order. A folder is searched for journals and TOML files. A file that
-    is named must be a case; in a folder other TOML files are skipped. Raises `EvalError`.
+    """Returns the cases in files and folders, in order. In a folder, all journals and TOML files are searched, and TOML
+    files without a case are ignored. A file in `paths` must be a case. Raises `EvalError` for an invalid case.
     """
     found: list[Case] = []
     names: dict[str, int] = {}

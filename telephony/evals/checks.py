@@ -1,4 +1,6 @@
-"""Decides the criteria that need no text model from the evidence of a call: the measured and the checked ones. Pure."""
+"""Decides the measured and the checked criteria from the evidence of a call. These criteria need no text model.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _FACT = re.compile(r"\{(\w+)\}")
 
 
 class Outcome(StrEnum):
-    """Whether a call meets a criterion. `UNKNOWN`: the facts about the call do not decide it."""
+    """Whether a call meets a criterion. `UNKNOWN` means that the evidence of the call is not sufficient for a
+    decision.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
@@ -27,8 +31,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """The decision about one criterion of one call, with the reason. `votes` are the answers of a judge, and
-    `agreement` the share of them that agree with the decision."""
+    """The decision about one criterion of one call, with the reason. `votes` has the answers of a judge. `agreement` is
+    the share of votes that agree with the decision.
+    """
 
     outcome: Outcome
     why: str = ""
@@ -55,8 +60,8 @@ def check(criterion: Criterion, evidence: Evidence) -> Ruling:
 
 
 def ruling_of_unmade(evidence: Evidence) -> Ruling | None:
-    """Returns the decision about each criterion of a call that could not be made; None means that the call was made.
-    The call meets no criterion, unless its simulated caller failed: then nothing is known.
+    """Returns the decision about each criterion for a call that could not be made, or None if the call was made. Such a
+    call meets no criterion. If the simulated caller failed, the decision is `UNKNOWN`.
     """
     if not evidence.error:
         return None
@@ -76,7 +81,7 @@ def _measured(criterion: Criterion, evidence: Evidence) -> Ruling:
 
 
 def _checked(criterion: Criterion, evidence: Evidence) -> str:
-    """Returns why the call does not meet the criterion; empty if it does."""
+    """Returns why the call does not meet the criterion, or an empty text if the call meets the criterion."""
     if criterion.tool is not None:
         return _tool(criterion, evidence)
     if criterion.no_tool is not None:
@@ -150,13 +155,15 @@ def _result(wanted: Mapping[str, Any], result: Any) -> str:
 
 
 def contains(text: str, phrase: str) -> bool:
-    """Returns whether a text has these whole words in a row. Case and punctuation do not count."""
+    """Returns whether a text contains the words of `phrase` as whole words in a row. Case and punctuation are
+    ignored.
+    """
     return f" {' '.join(_WORD.findall(phrase.casefold()))} " in f" {' '.join(_WORD.findall(text.casefold()))} "
 
 
 def _filled(value: Any, facts: Mapping[str, Any]) -> Any:
-    """Returns the value, with each `{name}` in its texts replaced by the fact of this name. A text that is only
-    `{name}` becomes the fact itself, with its type.
+    """Returns the value with each `{name}` in its texts replaced by the fact with this name. A text that is only
+    `{name}` becomes the fact with its type.
     """
     if isinstance(value, Mapping):
         return {name: _filled(each, facts) for name, each in value.items()}
@@ -177,7 +184,9 @@ def _includes(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Returns whether two values are the same. Case and punctuation of texts do not count, and 2 is "2"."""
+    """Returns whether two values are equal. In texts, case and punctuation are ignored. The number 2 is equal to the
+    text "2".
+    """
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):

@@ -20,7 +20,9 @@ _WORST = 10
 
 @dataclass(slots=True)
 class CallResult:
-    """One call: its case, the number of the repeat, the evidence, and the rulings by the name of the criterion."""
+    """The result of one call: its case, the number of the repeat, the evidence, and the rulings by the name of the
+    criterion.
+    """
 
     case: str
     nth: int
@@ -30,7 +32,7 @@ class CallResult:
     cpu_s: float = 0.0
     journal: str = ""
     texts: Spent = field(default_factory=Spent)
-    """What the text model used that played the caller."""
+    """The requests and tokens of the text model that played the caller."""
 
     @property
     def name(self) -> str:
@@ -43,8 +45,9 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often a criterion was met. `interval` is Wilson's interval with 95 % confidence. `median` is the median of
-    the measured values."""
+    """The pass rate of a criterion. `interval` is Wilson's confidence interval with 95 % confidence. `median` is the
+    median of the measured values.
+    """
 
     passed: int
     failed: int
@@ -61,8 +64,8 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """The result of one criterion. `comparison` is None if there is no baseline. `missed` says why the command fails
-    because of this criterion. An empty value means that the command does not fail.
+    """The result of one criterion. `comparison` is None if there is no baseline. `missed` is the reason why the command
+    fails because of this criterion. The text is empty if the command does not fail.
     """
 
     criterion: Criterion
@@ -76,7 +79,7 @@ class CriterionResult:
 
 @dataclass(frozen=True, slots=True)
 class EvalResult:
-    """The result of an eval. `about` says how the calls were made."""
+    """The result of an eval. `about` describes how the calls were made."""
 
     criteria: Criteria
     results: Sequence[CriterionResult]
@@ -95,7 +98,7 @@ class EvalResult:
 
     def worst(self, limit: int = _WORST) -> list[CallResult]:
         """Returns the calls of the new agent with the most failed criteria. Criteria that the baseline meets in the
-        same call are counted first. Calls without a failure are left out.
+        same call have priority. Calls without a failed criterion are left out.
         """
         before = {(call.case, call.nth): call for call in self.baseline}
 
@@ -117,10 +120,10 @@ def result_of(
     baseline: Sequence[CallResult] = (),
     about: Mapping[str, Any] | None = None,
 ) -> EvalResult:
-    """Returns the result of these calls. A pair has the same case and the same number of the repeat.
+    """Returns the result of these calls. The two calls of a pair have the same case and the same number of the repeat.
 
-    Holm's correction is made twice: once for the criteria without a judge, and once for the criteria with a judge. So a
-    judge does not change the results of the other criteria.
+    Holm's correction is applied twice: once for the criteria without a judge, and once for the criteria with a judge.
+    Therefore a judge does not change the results of the other criteria.
     """
     results: dict[str, CriterionResult] = {}
     without = [each for each in criteria.criterion if each.family is not Family.JUDGED]
@@ -138,7 +141,7 @@ def result_of(
 
 
 def _pairs(name: str, new: Iterable[CallResult], baseline: Iterable[CallResult]) -> tuple[PairCounts, int]:
-    """Returns the counts of pairs, and how many pairs have no result."""
+    """Returns the counts of pairs, and the number of pairs without a result."""
     before = {(call.case, call.nth): call.rulings.get(name) for call in baseline}
     counts, dropped = dict.fromkeys([(True, True), (True, False), (False, True), (False, False)], 0), 0
     for call in new:

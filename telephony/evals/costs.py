@@ -1,4 +1,4 @@
-"""The cost of an eval in a sentence: expected before its calls are made, and actual after them."""
+"""The cost of an eval as a sentence: the expected cost before the calls, and the actual cost after the calls."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ __all__ = ["actual_cost", "expected_cost"]
 
 _MODEL = "gpt-realtime"
 _PERSONA_S = 90.0
-"""The assumed length of a call whose length is not known."""
+"""The assumed length in seconds of a call whose length is not known."""
 _IN_PER_S, _OUT_PER_S = 10.0, 20.0
-"""Tokens of audio for each second: of the caller, and of the agent's speech (Realtime API, managing costs)."""
+"""The number of audio tokens per second: of the caller's audio, and of the agent's speech (Realtime API, managing
+costs).
+"""
 _AGENT_SHARE = 0.5
 _TURN_S = 10.0
 _PERSONA_TURNS = 8
 _TOKENS_IN, _TOKENS_OUT = 1_200, 80
-"""Tokens of one request to the text model."""
+"""The number of input and output tokens of one request to the text model."""
 
 
 def expected_cost(
@@ -54,7 +56,7 @@ def expected_cost(
 
 
 def actual_cost(calls: Sequence[CallResult], judged: Spent, model: str, chat: ChatSettings) -> str:
-    """Returns the cost of these calls, as a sentence. `judged` is what the judge used."""
+    """Returns the cost of these calls as a sentence. `judged` has the requests and tokens of the judge."""
     parts = []
     if model == LIVE:
         costs = [call.evidence.measures.get("cost_usd") for call in calls]

@@ -55,7 +55,7 @@ __all__ = ["Criteria", "Criterion", "Family", "load_criteria", "parse_criteria"]
 
 
 class Family(StrEnum):
-    """How a criterion is decided. Each report shows the judged criteria separately."""
+    """The ways to decide a criterion. Each report shows the judged criteria separately."""
 
     MEASURED = "measured"
     CHECKED = "checked"
@@ -66,40 +66,41 @@ _CHECKS = ("tool", "no_tool", "says", "forbidden", "order", "result", "ended", "
 
 
 class Criterion(BaseModel):
-    """One criterion. It has exactly one of: `measure`, `tool`, `no_tool`, `says`, `forbidden`, `order`, `result`,
-    `ended`, `same_tools`, `judge`."""
+    """One criterion of an eval. A criterion has exactly one of these fields: `measure`, `tool`, `no_tool`, `says`,
+    `forbidden`, `order`, `result`, `ended`, `same_tools`, `judge`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(min_length=1)]
     measure: str | None = None
-    """The name of a figure of the call, one of `measures.MEASURES`."""
+    """The name of a figure of the call, from `measures.MEASURES`."""
     max: float | None = None
     min: float | None = None
     tool: str | None = None
-    """The agent calls this tool."""
+    """The name of a tool that the agent must call."""
     arguments: Mapping[str, Any] = Field(default_factory=dict)
     result_contains: str | None = None
     no_tool: str | None = None
-    """The agent never calls this tool."""
+    """The name of a tool that the agent must not call."""
     says: Sequence[str] = ()
-    """The caller hears each of these words or phrases."""
+    """Words or phrases that the caller must hear."""
     forbidden: Sequence[str] = ()
-    """The caller hears none of these words or phrases."""
+    """Words or phrases that the caller must not hear."""
     order: Sequence[str] = ()
-    """The events that happen in this order: `tool: NAME`, `says: WORDS`, `caller: WORDS`."""
+    """Events that must happen in this order: `tool: NAME`, `says: WORDS`, `caller: WORDS`."""
     result: Mapping[str, Any] | None = None
-    """The result object has these values."""
+    """Values that the result object must have."""
     ended: Literal["hung up", "agent hung up"] | None = None
-    """Who ended the call: `hung up` is the caller."""
+    """The side that must end the call. `hung up` means that the caller ends the call."""
     same_tools: bool = False
-    """The tools are called with the arguments of the recorded call, in any order."""
+    """Whether the tools must be called with the arguments of the recorded call, in any order."""
     judge: str | None = None
-    """A question about the call that is answered with yes if the call is good."""
+    """A question about the call. The answer must be yes for a good call."""
     votes: Annotated[int, Field(ge=1, le=15)] = 3
     min_pass_rate: Annotated[float, Field(ge=0, le=1)] | None = None
     may_be_worse: bool = False
-    """The command does not fail if this criterion is worse than the baseline."""
+    """Whether the command succeeds even if this criterion is worse than the baseline."""
 
     @model_validator(mode="after")
     def _has_one_kind(self) -> Self:
@@ -128,7 +129,7 @@ class Criterion(BaseModel):
 
 
 class Criteria(BaseModel):
-    """All criteria of an eval."""
+    """All criteria of an eval, with the settings of the statistics."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -148,7 +149,7 @@ class Criteria(BaseModel):
 
 
 def parse_criteria(text: str, where: str = "criteria") -> Criteria:
-    """Reads criteria from TOML. Raises `EvalError` with the place and the reason."""
+    """Reads criteria from TOML text. Raises `EvalError` with the place and the reason of a problem."""
     try:
         return Criteria.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -158,7 +159,7 @@ def parse_criteria(text: str, where: str = "criteria") -> Criteria:
 
 
 def load_criteria(path: Path) -> Criteria:
-    """Reads a file of criteria. Raises `EvalError`."""
+    """Reads criteria from a file. Raises `EvalError` if the file cannot be read or has a problem."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,7 @@
 """The evidence of one call: its transcript, tools, result and figures, as plain data. Pure.
 
-A judge gets nothing else about the call. The evidence can be written as JSON, so a saved run can be compared with later
-runs.
+A judge gets no other data about the call. The evidence can be written as JSON, so a saved run can be compared with
+later runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Evidence", "Line", "ToolUse", "evidence_of"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One turn. `said` has the words of the model, `heard` the words of `said` that the caller heard."""
+    """One turn of the conversation. `said` has the words of the model. `heard` has the words that the caller heard."""
 
     start_ms: float
     end_ms: float
@@ -31,8 +31,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """One call of a tool. `arguments` is the JSON object that the model sent, or the text of the model if it is not a
-    JSON object."""
+    """One tool call. `arguments` is the JSON object from the model, or the model's text if the text is not a JSON
+    object.
+    """
 
     name: str
     arguments: Any
@@ -43,11 +44,13 @@ class ToolUse:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The evidence of one call. If the call could not be made, `error` says why, and the other fields are empty."""
+    """The evidence of one call. If the call could not be made, `error` contains the reason, and the other fields are
+    empty.
+    """
 
     error: str = ""
     is_callers_error: bool = False
-    """`error` came from the simulated caller, so it decides no criterion."""
+    """Whether `error` came from the simulated caller. Such an error decides no criterion."""
     ended: str = ""
     duration_ms: float = 0.0
     lines: Sequence[Line] = ()
@@ -56,9 +59,9 @@ class Evidence:
     result: Any = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     recorded_tools: Sequence[tuple[str, Any]] = ()
-    """The tools of the recorded call with their arguments, for a recorded caller."""
+    """The tool calls of the recorded call with their arguments, for a recorded caller."""
     measures: Mapping[str, float] = field(default_factory=dict)
-    """The figures by name. A figure that cannot be measured in this call is missing."""
+    """The figures of the call by name. A figure that cannot be measured in this call is missing."""
     tokens: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def evidence_of(
     recorded_tools: Sequence[tuple[str, Any]] = (),
     cost_usd: float | None = None,
 ) -> Evidence:
-    """Returns the evidence of a finished call. `acts` are the acts that the simulated caller has noted."""
+    """Returns the evidence of a finished call. `acts` are the acts that the simulated caller has reported."""
     lines = [
         Line(round(turn.start_ms), round(turn.end_ms), turn.speaker, turn.said, turn.heard)
         for turn in call.events

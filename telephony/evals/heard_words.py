@@ -1,5 +1,4 @@
-"""Finds the words of the agent that the caller has heard so far, from the records of the journal, while the call
-continues. Pure.
+"""Finds the words of the agent that the caller has heard so far, from the journal records, during the call. Pure.
 
 The words are an estimate from the times at which audio was sent. After the call the complete journal gives the exact
 words.
@@ -24,19 +23,19 @@ _WANTED = (
 
 
 class HeardWords:
-    """Takes the records of one call in order."""
+    """Finds the heard words from the journal records of one call. The records must be passed in order."""
 
     def __init__(self) -> None:
         self._call = LiveCall()
         self._told: dict[int, int] = {}
 
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
-        """Handles a record."""
+        """Handles a journal record."""
         if kind in ("twilio.out", "model.in"):
             self._call.feed(Record(t, kind, fields))
 
     def raw(self, kind: str, t: float, text: str) -> None:
-        """Handles a record whose message is JSON text."""
+        """Handles a journal record whose message is JSON text."""
         if (kind == "model.in" and text.startswith(_WANTED)) or kind == "twilio.out":
             self._call.feed(Record(t, kind, {"message": parse_object(text)}))
         else:

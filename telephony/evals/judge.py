@@ -1,9 +1,9 @@
-"""Judges: a text model, or a stand-in that follows rules, says whether a call meets a criterion.
+"""Judges: a text model, or a stand-in that follows rules, decides whether a call meets a criterion.
 
-A judge gets the words that the caller heard, and the tools with their results. Words of the model that the caller did
-not hear are marked as not heard. A judge answers yes or no with a quote from the call. If the quote is not in the call,
-the vote counts as "cannot tell". Each question is asked several times; the majority decides, and the report shows how
-often the votes agree.
+A judge gets the words that the caller heard, and the tool calls with their results. Words of the model that the caller
+did not hear are marked as not heard. A judge answers yes or no with a quote from the call. If the quote is not in the
+call, the vote counts as "cannot tell". Each question is asked several times. The majority decides, and the report shows
+how often the votes agree.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ rests on what did not happen. "cannot tell": the call does not show it."""
 
 
 class Answer(StrEnum):
-    """The answer of one vote."""
+    """The possible answers of one vote."""
 
     YES = "yes"
     NO = "no"
@@ -61,7 +61,9 @@ class Judge(Protocol):
     is_stand_in: bool
 
     def vote(self, question: str, evidence: Evidence, nth: int = 0) -> Vote:
-        """Answers a question about a call once. `nth` is the number of the vote, from 0. Blocks. Raises `EvalError`."""
+        """Answers a question about a call once. `nth` is the number of the vote, from 0. The method blocks. Raises
+        `EvalError` if the judge cannot answer.
+        """
 
 
 class TextJudge:
@@ -78,7 +80,7 @@ class TextJudge:
         return self._chat.spent
 
     def check(self) -> None:
-        """Reports a text model that cannot be asked. Raises `EvalError`."""
+        """Checks that the text model can be used. Raises `EvalError` if the text model cannot be used."""
         self._chat.check()
 
     def vote(self, question: str, evidence: Evidence, nth: int = 0) -> Vote:
@@ -101,7 +103,9 @@ class TextJudge:
 
 
 def told(evidence: Evidence) -> str:
-    """Returns the call as text for a judge: the heard words, the tools and their results, in order of time."""
+    """Returns the call as text for a judge: the heard words, and the tool calls with their results, in order of
+    time.
+    """
     entries: list[tuple[float, str]] = []
     for line in evidence.lines:
         unheard = line.said[len(line.heard) :].strip() if line.said.startswith(line.heard) else ""
@@ -132,7 +136,7 @@ def decide(judge: Judge, criterion: Criterion, evidence: Evidence) -> Ruling:
 
 
 def ruling_of(votes: Sequence[Vote]) -> Ruling:
-    """Returns the decision of the majority of the votes, with the reason of the first vote of the majority."""
+    """Returns the decision of the majority of the votes, with the reason from the first vote of the majority."""
     counts = Counter(vote.answer for vote in votes)
     (answer, most), *others = counts.most_common()
     if others and others[0][1] == most:
@@ -155,8 +159,9 @@ _PERSON = re.compile(r"\b(colleague|manager|transfer|connect you|a person|human)
 
 
 class StandInJudge:
-    """A judge by a few rules, for tests and for trying an eval without a key. It is not an AI model. It recognises some
-    kinds of questions by their words, and answers every other question with "cannot tell"."""
+    """A judge that uses a few rules, for tests and for evals without a key. This judge is not an AI model. It
+    recognises some kinds of questions by their words, and answers all other questions with "cannot tell".
+    """
 
     name = "stand-in (rules, no AI)"
     is_stand_in = True

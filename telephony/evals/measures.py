@@ -1,4 +1,4 @@
-"""The figures of a call at the caller's ear, by name. Pure."""
+"""The figures of a call by name, as the caller experiences the call. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .acts import Act, ActKind
 __all__ = ["MEASURES", "measure"]
 
 _CUT_WITHIN_MS = 2000.0
-"""An act of the caller has caused a cut of the agent if the cut follows within this time."""
+"""The maximum time in milliseconds between an act of the caller and a cut of the agent that the act has caused."""
 
 MEASURES = {
     "response_latency_ms": "the median time from the end of the caller's voice to the first sound of the answer",
@@ -34,12 +34,13 @@ MEASURES = {
     "length_s": "the length of the call",
     "cost_usd": "the cost of the speech model, if its price is known",
 }
-"""All figures, with their meanings. A call that does not show a figure has no value: a call without an interruption has
-no `barge_in_silence_ms`."""
+"""All figures with their descriptions. A figure has no value if the call does not show the figure. For example, a call
+without an interruption has no `barge_in_silence_ms`.
+"""
 
 
 def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None) -> dict[str, float]:
-    """Returns the figures of one call. `acts` are the acts that the simulated caller has noted."""
+    """Returns the figures of one call. `acts` are the acts that the simulated caller has reported."""
     latencies = sorted(_latencies(call, acts))
     cuts = [call.recorded.ms(cut.t) for cut in call.recorded.interruptions if cut.cause is CutCause.CALLER]
     causes = [cut.cause for cut in call.recorded.interruptions]
@@ -75,8 +76,7 @@ def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None)
 
 def _latencies(call: HeardCall, acts: Sequence[Act]) -> list[float]:
     """Returns the times in milliseconds from the end of each turn of the caller to the first sound of the answer. A
-    backchannel ("mhm") does not count as a turn. A clip that is played while the caller waits does not count as an
-    answer.
+    backchannel ("mhm") is not counted as a turn. A clip that plays while the caller waits is not counted as an answer.
     """
     small = [act.at_ms for act in acts if act.kind is ActKind.BACKCHANNEL]
     clips = {part_id for part_id, part in call.recorded.parts.items() if part.is_clip}
@@ -93,6 +93,6 @@ def _latencies(call: HeardCall, acts: Sequence[Act]) -> list[float]:
 
 
 def _cut_after(act: Act, others: Sequence[Act], cuts: Sequence[float]) -> bool:
-    """Returns whether a cut follows this act, before the caller's next act."""
+    """Returns whether the agent was cut after this act and before the caller's next act."""
     later = min((other.at_ms for other in others if other.at_ms > act.at_ms), default=float("inf"))
     return any(act.at_ms <= cut <= min(act.at_ms + _CUT_WITHIN_MS, later) for cut in cuts)

@@ -1,6 +1,6 @@
 """The result of an eval as one HTML page: the verdicts, and the worst calls with audio and timeline.
 
-The audio and the timelines come from the journals of the calls, if the run has them.
+The audio and the timelines come from the journals of the calls, if the run contains the journals.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ for (const call of document.querySelectorAll("details")) {
 
 
 def page_of(result: EvalResult) -> str:
-    """Returns the HTML page. The worst calls come first, and the details of the first call are open."""
+    """Returns the HTML page. The worst calls come first, and the details of the first call are visible."""
     title = f"Eval of {result.about.get('agent', 'an agent')}"
     if result.about.get("baseline"):
         title += f" against {result.about['baseline']}"
@@ -134,7 +134,9 @@ def _heard(call: CallResult) -> HeardCall | None:
 
 
 def _audio(call: HeardCall) -> str:
-    """Returns the audio of both sides as MP3. Left: the caller. Right: what the caller heard of the agent."""
+    """Returns the audio of both sides as MP3. The left channel has the caller. The right channel has the agent as the
+    caller heard the agent.
+    """
     sides = [np.frombuffer(g711.decode(bytes(side)), "<i2") for side in (call.audio.caller, call.audio.agent)]
     file = io.BytesIO()
     soundfile.write(file, np.stack([side[: min(map(len, sides))] for side in sides], axis=1), 8000, format="MP3")

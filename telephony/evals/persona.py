@@ -53,7 +53,7 @@ class NoiseKind(StrEnum):
 
 
 class LineProfile(BaseModel):
-    """The line and the surroundings of a caller."""
+    """The phone line and the acoustic surroundings of a caller."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,16 +63,20 @@ class LineProfile(BaseModel):
     """The probability that a frame of the caller is lost."""
     noise: NoiseKind = NoiseKind.NONE
     noise_dbfs: Annotated[float, Field(ge=-90, le=-10)] = -60.0
-    """The level of the noise (RMS) relative to full scale. The speech detector of the embedded model reports street
-    noise or babble louder than about -50 as speech."""
+    """The level of the noise (RMS) relative to full scale, in decibels. The speech detector of the embedded model
+    reports street noise or babble as speech if the level is higher than about -50.
+    """
     speakerphone: bool = False
-    """The agent's voice comes back into the microphone, 46 dB quieter and 60 ms later."""
+    """Whether the caller uses a speakerphone. The agent's voice then returns into the microphone, 46 dB quieter and 60
+    ms later.
+    """
     level_db: Annotated[float, Field(ge=-40, le=12)] = 0.0
 
 
 class Persona(BaseModel):
-    """A caller whose words a text model chooses. `interrupts`, `backchannels` and `hesitates` are probabilities. They
-    are drawn with the seed of the call, not by the text model."""
+    """A caller whose words a text model selects. `interrupts`, `backchannels` and `hesitates` are probabilities. The
+    seed of the call decides about these events, and not the text model.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -91,7 +95,7 @@ class Persona(BaseModel):
 
 
 def load_persona(path: Path) -> Persona:
-    """Reads a persona from a TOML file. Raises `EvalError` with the reason."""
+    """Reads a persona from a TOML file. Raises `EvalError` with the reason if the file is invalid."""
     try:
         return Persona.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Plays a persona: decides what the caller says next. A text model does it, or a stand-in without a model."""
+"""Plays a persona: decides what the caller says next. A text model or a stand-in without a model decides."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _LAST = " (You have no more time. Say goodbye now, and hang up.)"
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The next acts of the caller, in this order: says something, presses keys, hangs up. `gives_up` means that the
-    caller hangs up because it is annoyed, or did not get what it wanted.
+    """The next acts of the caller, in this order: say something, press keys, hang up. `gives_up` is True if the caller
+    hangs up because the caller is annoyed or did not reach the goal.
     """
 
     say: str = ""
@@ -40,15 +40,16 @@ class Move:
 
 
 class Player(Protocol):
-    """Plays one persona in one call. `next` may block."""
+    """Plays one persona in one call. The method `next` may block."""
 
     def next(self, heard: str) -> Move:
-        """Returns the next acts of the caller, after the caller has heard these words of the agent."""
+        """Returns the next acts of the caller. `heard` has the words of the agent that the caller has just heard."""
 
 
 class StandInPlayer:
-    """Plays a persona by rules, without a text model. It is not an AI model. The caller says its goal, answers
-    questions with its facts, agrees when the agent asks for a confirmation, and says goodbye."""
+    """Plays a persona by rules, without a text model. This player is not an AI model. The caller says the goal, answers
+    questions with the facts, agrees when the agent asks for a confirmation, and says goodbye.
+    """
 
     def __init__(self, persona: Persona) -> None:
         self._persona = persona

@@ -21,7 +21,7 @@ _WORST = 5
 
 
 def rate_text(rate: Rate | None) -> str:
-    """A rate with its interval: `93 % (81-98)`."""
+    """Returns a rate with its confidence interval, such as `93 % (81-98)`."""
     if rate is None:
         return ""
     if rate.rate is None:
@@ -30,7 +30,9 @@ def rate_text(rate: Rate | None) -> str:
 
 
 def verdict_text(result: CriterionResult) -> str:
-    """Returns the verdict, with the reason if it is undecided; empty without a baseline."""
+    """Returns the verdict, with the reason if the verdict is undecided. Returns an empty text if there is no
+    baseline.
+    """
     if result.comparison is None:
         return ""
     return f"{result.comparison.verdict}{f' ({result.comparison.why})' if result.comparison.why else ''}"
@@ -47,7 +49,7 @@ def counts_text(result: CriterionResult) -> str:
 
 
 def rows_of(result: EvalResult, family: Family) -> Iterator[tuple[str, str, str, str, str]]:
-    """Rows of one family: name, new, baseline, verdict, note."""
+    """Yields the rows of one family of criteria: (name, new, baseline, verdict, note)."""
     for each in result.results:
         if each.criterion.family is family:
             note = "; ".join(filter(None, [f"FAILS: {each.missed}" if each.missed else "", _figures(each)]))
@@ -125,7 +127,7 @@ def _closing(result: EvalResult) -> list[str]:
 
 
 def data_of(result: EvalResult) -> dict[str, Any]:
-    """Returns the whole result as a JSON object. `criteria` are grouped by family, so the judged criteria are
+    """Returns the whole result as a JSON object. `criteria` is grouped by family, so the judged criteria are
     separate.
     """
     return {
@@ -170,7 +172,9 @@ def _call(call: CallResult) -> dict[str, Any]:
 
 
 def junit_of(result: EvalResult) -> str:
-    """JUnit XML with a test case for each criterion. A criterion that makes the command fail is a failure."""
+    """Returns the result as JUnit XML with one test case for each criterion. A criterion that makes the command fail is
+    a failure.
+    """
     suite = ElementTree.Element(
         "testsuite", name="telephony eval", tests=str(len(result.results)), failures=str(len(result.missed)), errors="0"
     )
@@ -193,5 +197,5 @@ def _reasons(name: str, calls: Sequence[CallResult]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Returns the text without characters that XML cannot hold."""
+    """Returns the text without characters that XML does not allow."""
     return "".join(c for c in text if c in "\n\t" or c >= " ")

@@ -1,4 +1,4 @@
-"""Makes all calls of an eval in parallel processes, and asks the judge about them."""
+"""Makes all calls of an eval in parallel processes, and asks the judge about the calls."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ JUDGES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """The address and the key of the text model. If `url` is None, the stand-ins play the personas and judge the
-    calls."""
+    """The URL and the key of the text model. If `url` is None, the stand-ins play the personas and judge the calls."""
 
     url: str | None = None
     model: str = ""
@@ -55,7 +54,7 @@ class ChatSettings:
 
 @dataclass(frozen=True)
 class VoiceSettings:
-    """The voice of personas; see `speech.voice_of`."""
+    """The settings of the voice of personas (see `speech.voice_of`)."""
 
     name: str = "auto"
     url: str | None = None
@@ -66,8 +65,8 @@ class VoiceSettings:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two agents: `new` or `baseline`. `agent`, `configure` and `result` are import strings. `folder` is
-    where its modules are, such as a work tree of git; None means the current folder.
+    """One of the two agents: `new` or `baseline`. `agent`, `configure` and `result` are import strings. `folder` is the
+    folder of the modules, such as a git work tree. None means the current folder.
     """
 
     name: str
@@ -154,7 +153,8 @@ def _run(job: _Job) -> CallResult:
     name = f"{job.case.name}-{job.nth}-{job.side.name}"
     journal = None if job.journals is None else job.journals / name / "journal.jsonl"
     caller_seed = Random(f"{job.seed}:{job.case.name}:{job.nth}").getrandbits(48)
-    # The two agents of a pair meet the same caller, and a model that is free to answer otherwise.
+    # The two agents of a pair get the same caller. The models of the two agents have different seeds, so the models may
+    # answer differently.
     model_seed = Random(f"{caller_seed}:{job.side.name}").getrandbits(48)
     start = time.process_time()
     talks = _chat(job.chat)
@@ -178,8 +178,8 @@ def _run(job: _Job) -> CallResult:
 
 
 def _unmade(error: BaseException) -> Evidence:
-    """Returns the evidence of a call that could not be made. An `EvalError` comes from the caller, such as a text model
-    that does not answer, and says nothing about the agent.
+    """Returns the evidence of a call that could not be made. An `EvalError` comes from the caller, for example because
+    a text model does not answer. Such an error says nothing about the agent.
     """
     said = str(error) if isinstance(error, TelephonyError) else f"{type(error).__name__}: {error}"
     return Evidence(error=" ".join(said.split()), is_callers_error=isinstance(error, EvalError))
@@ -242,7 +242,9 @@ def judge_calls(
     *,
     on_ruling: Callable[[], None] = lambda: None,
 ) -> None:
-    """Decides all criteria of all calls, and writes the rulings into them. A judge is asked in several threads."""
+    """Decides all criteria of all calls, and writes the rulings into the call results. A judge is asked in several
+    threads.
+    """
     judged = criteria.of(Family.JUDGED)
     for call in calls:
         call.rulings = {

@@ -16,7 +16,9 @@ RUN = "run.json"
 
 
 def save(result: EvalResult, folder: Path) -> None:
-    """Writes `run.json`, `report.txt`, `junit.xml` and `index.html`. The journals of the calls are in `calls/`."""
+    """Writes `run.json`, `report.txt`, `junit.xml` and `index.html` into the folder. The journals of the calls are in
+    `calls/`.
+    """
     from .page import page_of
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -27,8 +29,8 @@ def save(result: EvalResult, folder: Path) -> None:
 
 
 def load_calls(folder: Path) -> list[CallResult]:
-    """Returns the calls of the new agent in a saved run. Another run can be compared with these calls. Raises
-    `EvalError`.
+    """Returns the calls of the new agent in a saved run. These calls can be the baseline of another run. Raises
+    `EvalError` if the run cannot be read.
     """
     try:
         run = json.loads((folder / RUN).read_text("utf-8"))

@@ -1,10 +1,10 @@
-"""The voices of personas. A voice makes mu-law at 8 kHz from a text.
+"""The voices of personas. A voice converts text to mu-law at 8 kHz.
 
-- `HttpVoice`: the speech API of OpenAI, which other servers have, too
-- `LocalVoice`: espeak-ng or flite, if one is on PATH
-- `StoredVoice`: stored audio of the words that come with the package, and a hum for other words
+- `HttpVoice`: OpenAI's speech API, which other servers also offer
+- `LocalVoice`: espeak-ng or flite, if one of these programs is on PATH
+- `StoredVoice`: stored audio for the words of the package, and a hum for other words
 
-All voices block, so call them in a thread. A voice stores the audio of each text, and makes it once.
+All voices block, so they must be called in a thread. A voice stores the audio of each text.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["HttpVoice", "LocalVoice", "StoredVoice", "Voice", "voice_of"]
 
 _WITHIN_S = 30.0
 _LEVEL_DBFS = -20.0
-"""The level (RMS of the loud frames) to which each voice is set."""
+"""The level in decibels (RMS of the loud frames) to which each voice is adjusted."""
 VOICES = ("auto", "stored", "espeak-ng", "flite", "http")
 
 
@@ -41,12 +41,15 @@ class Voice(Protocol):
     name: str
 
     def speak(self, text: str, language: str = "en") -> bytes:
-        """Returns the text as mu-law at 8 kHz. Blocks. Raises `EvalError`."""
+        """Returns the text as speech in mu-law at 8 kHz. The method blocks. Raises `EvalError` if the speech cannot be
+        made.
+        """
 
 
 class StoredVoice:
-    """A voice with stored audio for the words that come with the package (flite's voice). Every other word becomes a
-    hum in the rhythm of its syllables."""
+    """A voice with stored audio for the words of the package (flite's voice). For any other word the voice returns a
+    hum in the rhythm of the word's syllables.
+    """
 
     name = "stored"
 
@@ -55,7 +58,7 @@ class StoredVoice:
 
 
 class LocalVoice:
-    """espeak-ng or flite. flite speaks English only; another language with it raises `EvalError`."""
+    """A voice that uses espeak-ng or flite. flite supports only English, so another language raises `EvalError`."""
 
     def __init__(self, program: str) -> None:
         self.name = Path(program).name
@@ -68,7 +71,7 @@ class LocalVoice:
 
 
 class HttpVoice:
-    """A model of speech at `url`, the address that ends in `/v1` (`POST /audio/speech`)."""
+    """A voice that uses a speech model at `url`. The URL ends in `/v1` (`POST /audio/speech`)."""
 
     def __init__(self, url: str, model: str, voice: str, key: str | None = None) -> None:
         self.name = f"{model} ({voice})"
@@ -95,8 +98,9 @@ class HttpVoice:
 
 
 def voice_of(name: str, *, url: str | None = None, model: str = "", voice: str = "", key: str | None = None) -> Voice:
-    """Returns the voice with this name: `auto` (the best that is here), `stored`, `espeak-ng`, `flite`, `http`. Raises
-    `EvalError`."""
+    """Returns the voice with this name: `auto` (the best available voice), `stored`, `espeak-ng`, `flite` or `http`.
+    Raises `EvalError` if the voice is not available.
+    """
     match name:
         case "auto":
             program = shutil.which("espeak-ng") or shutil.which("flite")
@@ -144,7 +148,7 @@ def _synthesised(program: str, text: str, language: str) -> bytes:
 
 
 def _levelled(ulaw: bytes) -> bytes:
-    """Returns the speech at the common level."""
+    """Returns the speech adjusted to the common level."""
     pcm = np.frombuffer(g711.decode(ulaw), "<i2").astype(np.float64)
     frames = pcm[: len(pcm) // 160 * 160].reshape(-1, 160)
     levels = np.sqrt((frames**2).mean(axis=1)) if len(frames) else np.zeros(1)

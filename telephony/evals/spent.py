@@ -1,4 +1,4 @@
-"""What a text model has used. Pure."""
+"""The usage of a text model. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ __all__ = ["Spent"]
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The number of requests that the text model has answered, and of tokens that it has used."""
+    """The number of requests that the text model has answered, and the number of tokens that the text model has
+    used.
+    """
 
     requests: int = 0
     input_tokens: int = 0

@@ -1,11 +1,11 @@
-"""A stand-in for the speech model. It is not an AI model. Its answers depend on the instructions, on the schemas of the
-tools, and on chance. Pure.
+"""A stand-in for the speech model. The stand-in is not an AI model. Its answers depend on the instructions, on the
+schemas of the tools, and on random numbers. Pure.
 
-It runs on the embedded server. It knows what a simulated caller says, because the caller tells it, and follows a few
-rules: it asks for the required parameters of a tool, calls the tool, answers questions with sentences of the
-instructions, and does what the instructions say about confirming, fillers and goodbyes. Each rule fails with the
-probability `slip`. So an eval with the stand-in shows how instructions, schemas, tools, guardrails and the turn policy
-change the behaviour of the stand-in. The eval shows nothing about a real model.
+The stand-in runs on the embedded server. It gets the words of the simulated caller as text, and follows a few rules: it
+asks for the required parameters of a tool, calls the tool, answers questions with sentences of the instructions, and
+follows the instructions about confirmations, fillers and goodbyes. Each rule fails with the probability `slip`.
+Therefore an eval with the stand-in shows how instructions, schemas, tools, guardrails and the turn policy change the
+behaviour of the stand-in. The eval shows nothing about a real model.
 """
 
 from __future__ import annotations
@@ -92,19 +92,20 @@ _AGAIN, _HELP = "As I said: ", "How can I help you?"
 @dataclass(frozen=True)
 class _State:
     values: Mapping[str, Any] = field(default_factory=dict)
-    """What the caller has said, by tool and parameter."""
+    """The values that the caller has said, by tool and parameter."""
     tool: str = ""
     """The tool that the caller wants."""
     asked: str = ""
-    """The parameter that was asked for, or `confirm`."""
+    """The parameter for which the stand-in asked last, or `confirm`."""
     done: frozenset[str] = frozenset()
     said: str = ""
     greeted: bool = False
 
 
 class StandInModel:
-    """The stand-in for one session. `overheard` returns the words that the caller has said since its last call. `slip`
-    is the probability that a rule fails."""
+    """The stand-in for one session. `overheard` returns the words that the caller has said since the last call of
+    `overheard`. `slip` is the probability that a rule fails.
+    """
 
     def __init__(self, overheard: Callable[[], str], random: Random, *, slip: float = _SLIP) -> None:
         self._overheard = overheard
@@ -205,8 +206,8 @@ class StandInModel:
         return Reply(say="Thank you for calling. Goodbye!", calls=calls)
 
     def _tool(self, words: str, state: _State, tools: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """Returns the tool that the caller wants: the tool whose parameters are being asked for, or else the tool with
-        the most words in common with `words`.
+        """Returns the tool that the caller wants: the tool whose parameters are being asked for, or the tool with the
+        most words in common with `words`.
         """
         usable = [t for t in tools if not leaves_alone(str(t["name"]), str(t.get("description") or ""))]
         if state.tool and (current := next((t for t in usable if t["name"] == state.tool), None)) is not None:
@@ -229,7 +230,7 @@ class StandInModel:
         return replace(state, values=values, asked="")
 
     def _answer(self, words: str, instructions: str) -> str:
-        """Returns the sentence of the instructions that has most words in common with the question."""
+        """Returns the sentence of the instructions that has the most words in common with the question."""
         said = set(words_of(words)) - _COMMON
         sentences = [sentence.strip() for sentence in _SENTENCE.findall(instructions) if sentence.strip()]
         best = max(sentences, key=lambda sentence: len(said & set(words_of(sentence))), default="")
@@ -245,7 +246,7 @@ def _parameters(tool: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[st
 
 
 def _values_in(words: str, tool: Mapping[str, Any]) -> int:
-    """Returns how many parameters of the tool have a value in these words."""
+    """Returns the number of parameters of the tool that have a value in these words."""
     values = [value_of(words, name, schema, asked=False) for name, schema in _parameters(tool)[0].items()]
     return sum(value is not None for value in values)
 
@@ -256,7 +257,7 @@ def _vocabulary(tool: Mapping[str, Any]) -> set[str]:
 
 
 def _guess(schema: Mapping[str, Any]) -> Any:
-    """A value for a parameter that the caller did not say."""
+    """Returns a value for a parameter that the caller did not say."""
     if schema.get("enum"):
         return schema["enum"][0]
     return {"integer": 1, "number": 1, "boolean": False, "array": [], "object": {}}.get(

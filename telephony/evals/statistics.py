@@ -1,7 +1,7 @@
 """The statistics of paired yes-or-no results. Pure.
 
-One pair is one call of the new agent and one of the baseline with the same caller and the same number of the repeat.
-The test is about the cases that were run. It says nothing about other kinds of callers.
+One pair has one call of the new agent and one call of the baseline, with the same caller and the same number of the
+repeat. The test is about the cases that were run. The test says nothing about other kinds of callers.
 
 Sources: Wilson (1927) for the interval of one rate; McNemar's exact test (a sign test of the pairs that differ); Tango
 (1998), "Equivalence test and confidence interval for the difference in proportions for the paired-sample design", for
@@ -34,7 +34,7 @@ _POWER = 0.8
 
 
 class Verdict(StrEnum):
-    """The result of a comparison with the baseline."""
+    """The possible results of a comparison with the baseline."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -52,7 +52,9 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class PairCounts:
-    """The counts of pairs: both passed, only the new agent passed, only the baseline passed, none passed."""
+    """The numbers of pairs in which both agents passed, only the new agent passed, only the baseline passed, and no
+    agent passed.
+    """
 
     both: int = 0
     only_new: int = 0
@@ -65,18 +67,18 @@ class PairCounts:
 
     @property
     def difference(self) -> float:
-        """The pass rate of the new agent minus that of the baseline."""
+        """The pass rate of the new agent minus the pass rate of the baseline."""
         return (self.only_new - self.only_baseline) / self.total if self.total else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The comparison of one criterion.
+    """The comparison of the two agents for one criterion.
 
-    `p` is the p-value of the paired test, and `adjusted_p` is the p-value after Holm's correction. `interval` is the
-    interval of the difference with the confidence 1 - 2 alpha: "same" means that it lies within the margin.
-    `detectable` is the smallest true difference that a test with this number of pairs finds in four of five runs. None
-    means that the test cannot find any difference.
+    `p` is the p-value of the paired test. `adjusted_p` is the p-value after Holm's correction. `interval` is the
+    confidence interval of the difference with the confidence 1 - 2 alpha. The verdict is "same" if this interval lies
+    within the margin. `detectable` is the smallest true difference that a test with this number of pairs finds in four
+    of five runs. None means that the test cannot find any difference.
     """
 
     verdict: Verdict
@@ -93,7 +95,7 @@ def _z(confidence: float) -> float:
 
 
 def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
-    """Wilson's interval of a rate. Without results it is 0 to 1."""
+    """Returns Wilson's confidence interval of a rate. Without results, the interval is 0 to 1."""
     if total == 0:
         return Interval(0.0, 1.0)
     z = _z(confidence)
@@ -111,7 +113,7 @@ def exact_p(only_new: int, only_baseline: int) -> float:
 
 
 def paired_interval(only_new: int, only_baseline: int, total: int, confidence: float = 0.95) -> Interval:
-    """Tango's score interval of the difference of two paired rates. Without pairs it is -1 to 1."""
+    """Returns Tango's score interval of the difference of two paired rates. Without pairs, the interval is -1 to 1."""
     if total == 0:
         return Interval(-1.0, 1.0)
     z, observed = _z(confidence), (only_new - only_baseline) / total
@@ -125,7 +127,7 @@ def paired_interval(only_new: int, only_baseline: int, total: int, confidence: f
 
 
 def _score(b: int, c: int, n: int, delta: float) -> float:
-    """Tango's score statistic of a difference `delta`. It falls as `delta` grows."""
+    """Returns Tango's score statistic of a difference `delta`. The statistic decreases as `delta` increases."""
     square = 2 * n
     linear = -b - c + (2 * n - b + c) * delta
     constant = -c * delta * (1 - delta)
@@ -138,7 +140,7 @@ def _score(b: int, c: int, n: int, delta: float) -> float:
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Returns where a falling function crosses zero."""
+    """Returns the argument at which a decreasing function is zero."""
     for _ in range(80):
         middle = (low + high) / 2
         if function(middle) > 0:
@@ -159,8 +161,8 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def detectable(total: int, alpha: float, power: float = _POWER) -> float | None:
-    """Returns the smallest true difference that the exact test with level `alpha` finds with this power, if all pairs
-    that differ differ in one direction. None means that `total` pairs cannot show any difference.
+    """Returns the smallest true difference that the exact test with level `alpha` finds with this power, assuming that
+    all pairs that differ favour the same agent. Returns None if `total` pairs cannot show any difference.
     """
     needed = next((n for n in range(1, total + 1) if exact_p(n, 0) <= alpha), None)
     if needed is None or _at_least(needed, total, 1.0) < power:
@@ -179,15 +181,15 @@ def _at_least(needed: int, total: int, rate: float) -> float:
 
 
 def pairs_for_same(margin: float, alpha: float) -> int:
-    """Returns the smallest number of pairs that can show "same", if no pair differs."""
+    """Returns the smallest number of pairs that can give the verdict "same" if no pair differs."""
     return next(n for n in range(1, 1_000_000) if paired_interval(0, 0, n, 1 - 2 * alpha).high < margin)
 
 
 def compare(counts: Sequence[PairCounts], *, margin: float, alpha: float) -> list[Comparison]:
-    """Compares the new agent with the baseline, by one count of pairs for each criterion.
+    """Compares the new agent with the baseline. `counts` has the counts of pairs for each criterion.
 
-    "same" has priority over "better" and "worse": a difference that is certainly smaller than the margin does not
-    matter, even if the difference is real.
+    The verdict "same" has priority over "better" and "worse": a difference that is certainly smaller than the margin
+    does not matter, even if the difference is real.
     """
     values = [exact_p(each.only_new, each.only_baseline) for each in counts]
     adjusted = holm(values)

@@ -1,6 +1,6 @@
-"""The client of the text model that plays personas and judges calls. It uses the Chat Completions API, which many
-servers have (https://platform.openai.com/docs/api-reference/chat/create). A request blocks, so call it in a thread. In
-virtual time the clock of the call stops during a request.
+"""The client of the text model that plays personas and judges calls. The client uses the Chat Completions API, which
+many servers offer (https://platform.openai.com/docs/api-reference/chat/create). A request blocks, so it must be sent in
+a thread. In virtual time, the clock of the call stops during a request.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ _WITHIN_S = 60.0
 _MAX_ANSWER_BYTES = 256 * 1024
 _TRIES = 4
 _MAX_PAUSE_S = 60.0
-"""A server that asks to wait for longer than this is not asked again."""
+"""The maximum pause in seconds that a server may request. If the server requests a longer pause, no further request is
+sent.
+"""
 _GIVE_UP_S = 150.0
-"""After this time no other try begins."""
+"""The time in seconds after which no further attempt begins."""
 _AGAIN = frozenset({408, 409, 429, 500, 502, 503, 504})
 _CHECK = 'Answer with this JSON object and nothing else: {"ready": true}'
 
@@ -37,20 +39,22 @@ class Chat(Protocol):
 
     @property
     def spent(self) -> Spent:
-        """What was used so far."""
+        """The usage of the text model so far."""
 
     def check(self) -> None:
-        """Asks a short question, so that a wrong address, name or key is reported before calls are made. Raises
-        `EvalError`."""
+        """Sends a short question, so a wrong URL, name or key is reported before the calls. Raises `EvalError` if there
+        is no answer.
+        """
 
     def ask_json(self, messages: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:
-        """Asks the text model to continue a conversation with a JSON object, and return this object. Blocks. Raises
-        `EvalError`."""
+        """Asks the text model to continue a conversation with a JSON object, and returns this object. The method
+        blocks. Raises `EvalError` if there is no usable answer.
+        """
 
 
 class _NoAnswer(Exception):
-    """A request without a usable answer. `again_after_s` means that the same request may succeed after this time; None
-    means that it fails each time.
+    """Raised for a request without a usable answer. `again_after_s` is the time in seconds after which the same request
+    may succeed. None means that the request will always fail.
     """
 
     def __init__(self, why: str, again_after_s: float | None = None) -> None:
@@ -59,10 +63,10 @@ class _NoAnswer(Exception):
 
 
 class HttpChat:
-    """A text model at `url`, the address that ends in `/v1`. It can be used from several threads.
+    """A text model at `url`. The URL ends in `/v1`. The object can be used from several threads.
 
-    A request that fails for a moment is sent again, at most three times. The header `Retry-After` of a server is
-    followed. `temperature` is not sent, because some models refuse it.
+    A request that fails temporarily is sent again, at most three times. The header `Retry-After` of the server is
+    followed. `temperature` is not sent, because some models refuse this parameter.
     """
 
     def __init__(self, url: str, name: str, key: str | None = None) -> None:
@@ -163,7 +167,7 @@ class HttpChat:
 
 
 def _content_of(document: Any) -> str:
-    """Returns the text of an answer. Raises `_NoAnswer`."""
+    """Returns the text of a response. Raises `_NoAnswer` if the response has no text."""
     choices = document.get("choices") if isinstance(document, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     content = object_at(first, "message").get("content")
@@ -175,8 +179,8 @@ def _content_of(document: Any) -> str:
 
 
 def _object_in(text: str) -> Mapping[str, Any]:
-    """Returns the JSON object in a text. Models without JSON mode put words or a fence around it. Raises
-    `_NoAnswer`.
+    """Returns the JSON object in a text. Models without a JSON mode add words or a code fence. Raises `_NoAnswer` if
+    there is no JSON object.
     """
     words = text.rpartition("</think>")[2]
     start = words.find("{")
@@ -190,8 +194,8 @@ def _object_in(text: str) -> Mapping[str, Any]:
 
 
 def _seconds(retry_after: str) -> float:
-    """Returns the seconds of a header `Retry-After`; 0 if it has none
-    (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3). A date is read as no time: the servers of this API send
+    """Returns the seconds in a header `Retry-After`, or 0 if there is no number
+    (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3). A date counts as 0, because the servers of this API send
     seconds.
     """
     try:
@@ -203,6 +207,7 @@ def _seconds(retry_after: str) -> float:
 
 @cache
 def tls() -> ssl.SSLContext:
-    """Returns the TLS context with the certificates of this machine. It is made once, because loading takes tens of
-    milliseconds."""
+    """Returns a TLS context with the certificates of this machine. The context is created once, because loading the
+    certificates takes tens of milliseconds.
+    """
     return ssl.create_default_context()

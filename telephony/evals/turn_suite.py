@@ -1,11 +1,11 @@
-"""The noise and backchannel suite: which sounds of a caller stop the agent, and which do not.
+"""The noise and backchannel suite: measures which sounds of a caller stop the agent.
 
-Each clip is played over the agent's voice in a call through the real path, in virtual time. `TurnClip.turn` says
-whether the person in the clip wants to speak. *False cut*: a clip in which no person wants to speak stopped the agent.
+Each clip is played over the agent's voice in a call through the real code path, in virtual time. `TurnClip.turn` is
+True if the person in the clip wants to speak. *False cut*: a clip in which no person wants to speak stopped the agent.
 *Miss*: a clip in which a person wants to speak did not stop the agent.
 
-The speech detector is the detector of the embedded server (WebRTC's detector and a minimum level), not OpenAI's
-detector. So the figures compare turn policies. They do not say how often a real model is interrupted.
+The speech detector is that of the embedded server (WebRTC's detector and a minimum level), and not OpenAI's detector.
+Therefore the figures compare turn policies. The figures do not say how often a real model is interrupted.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ _ANSWER = (
     "tagliatelle with mushrooms, or sea bass from the oven with lemon and potatoes. For dessert there is tiramisu, "
     "made this morning. Our house wine comes from a small village near Verona. Would you like to hear more?"
 )
-"""A line that is stored with the embedded server's voice, of about 18 seconds."""
+"""A sentence of about 18 seconds that is stored with the voice of the embedded server."""
 
 
 class Policy(StrEnum):
     """The turn policies of the suite."""
 
     SERVER = "server"
-    """The server decides: any speech interrupts."""
+    """The server decides. Any speech interrupts the agent."""
     OURS = "ours"
-    """`OurTurns`: speech must last for 300 ms."""
+    """`OurTurns`: speech of at least 300 ms interrupts the agent."""
     OURS_LONGER = "ours, 600 ms"
-    """`OurTurns(0.6)`: speech must last for 600 ms."""
+    """`OurTurns(0.6)`: speech of at least 600 ms interrupts the agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnClip:
-    """A sound of a caller. `turn` means that a person wants to speak, so the agent has to stop."""
+    """A sound of a caller. `turn` is True if the person wants to speak, so the agent must stop."""
 
     name: str
     kind: str
@@ -69,8 +69,9 @@ class TurnClip:
 
 @dataclass(frozen=True, slots=True)
 class TurnFigures:
-    """How often a policy was wrong, for all clips and for each kind of clip, as (number of wrong decisions, number of
-    clips)."""
+    """The errors of a policy, for all clips and for each kind of clip, as (number of wrong decisions, number of
+    clips).
+    """
 
     false_cuts: tuple[int, int]
     misses: tuple[int, int]

@@ -1,5 +1,6 @@
 """Finds the value of a parameter in the words of a caller, by the name and the description of the parameter. The
-stand-ins use it. Pure."""
+stand-ins use this module. Pure.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +70,7 @@ def words_of(text: str) -> list[str]:
 
 
 def is_backchannel(text: str) -> bool:
-    """Returns whether a text has only words like "mhm"."""
+    """Returns whether a text contains only words like "mhm"."""
     words = _WORD.findall(text.lower())
     return 0 < len(words) <= 3 and all(word in BACKCHANNELS for word in words)
 
@@ -87,8 +88,8 @@ def is_goodbye(text: str) -> bool:
 
 
 def kind_of(name: str, description: str = "") -> str:
-    """Returns the kind of value of a parameter. It is found by the words of the name, or else by the words of the
-    description. An empty value means that no word is known.
+    """Returns the kind of value of a parameter. The kind is found by the words of the name, or by the words of the
+    description. Returns an empty text if no word is known.
     """
     for text in (name.replace("_", " "), description):
         words = set(_WORD.findall(text.lower()))
@@ -99,7 +100,9 @@ def kind_of(name: str, description: str = "") -> str:
 
 
 def value_of(text: str, name: str, schema: Mapping[str, Any], *, asked: bool) -> Any:
-    """Returns the value of a parameter in a text, or None. `asked` means that the caller was just asked for it."""
+    """Returns the value of a parameter in a text, or None. `asked` is True if the caller was just asked for this
+    parameter.
+    """
     if schema.get("enum"):
         said = text.casefold()
         return next((value for value in schema["enum"] if str(value).casefold() in said), None)
@@ -119,7 +122,7 @@ def value_of(text: str, name: str, schema: Mapping[str, Any], *, asked: bool) ->
 
 
 def _count(text: str) -> int | None:
-    """Returns the first number that is not a time."""
+    """Returns the first number in the text that is not a time."""
     rest = _TIME.sub(" ", text)
     return next((n for word in _WORD.findall(rest.lower()) if (n := _number(word)) is not None), None)
 

@@ -1,1 +1,1 @@
-"""A recorded call as a test: runs today's code against a journal, and reports the first difference."""
+"""A recorded call as a test: runs the current code with the input of a journal, and reports the first difference."""

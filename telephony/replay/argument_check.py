@@ -1,8 +1,8 @@
-"""Checks the arguments that the recorded model gave to tools against today's schemas. Pure.
+"""Checks the arguments that the recorded model gave to tools against the schemas of the current tools. Pure.
 
-The recorded model does not know that a parameter was renamed or removed, and the tools answer from the recording. So a
-replay would pass although the real call would fail. Arguments that were already wrong in the recording are not
-reported.
+The recorded model does not know that a parameter was renamed or removed, and the tools answer from the recording.
+Without this check a replay would pass although a real call would fail. Arguments that were already wrong in the
+recording are not reported.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _Schemas = Mapping[str, Mapping[str, Any]]
 
 
 def misfits(recorded: Iterable[Record], replayed: Iterable[Record]) -> list[Divergence]:
-    """Returns the recorded tool calls whose arguments do not fit today's tools, in the order of the calls. `recorded`
-    and `replayed` are the records of both journals.
+    """Returns the recorded tool calls whose arguments do not fit the current tools, in the order of the calls.
+    `recorded` and `replayed` are the records of both journals.
     """
     then: dict[str, Mapping[str, Any]] = {}
     for record in recorded:
@@ -75,7 +75,7 @@ def _misfit(
 
 
 def _faults(schema: Mapping[str, Any], arguments: str) -> Iterator[str]:
-    """Yields what is wrong with these arguments, for people."""
+    """Yields a description of each problem with these arguments."""
     try:
         value = orjson.loads(arguments or "{}")
     except orjson.JSONDecodeError:
@@ -99,8 +99,8 @@ def _faults(schema: Mapping[str, Any], arguments: str) -> Iterator[str]:
 
 
 def _closed(schema: Any) -> Any:
-    """Returns the schema without room for unknown properties: a function never receives them. Where the schema says
-    itself what is allowed, it stays.
+    """Returns the schema with unknown properties forbidden, because a function never receives such properties. If the
+    schema already defines what is allowed, this definition is kept.
     """
     if not isinstance(schema, Mapping):
         return schema

@@ -22,9 +22,9 @@ __all__ = ["Job", "junit_of", "run", "spread_of", "spread_text", "summary_text",
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One replay to run. `agent` is an import string. `options` are those of `replay_call`. `page` is the file of the
-    HTML page, and `sounds` the folder of its audio; None means no page. `brief` means that the text leaves out what
-    changed since the recording, because a summary says it.
+    """One replay to run. `agent` is an import string. `options` are the options of `replay_call`. `page` is the file of
+    the HTML page, and `sounds` is the folder of its audio. None means no page. If `brief` is True, the text leaves out
+    the changes since the recording, because a summary contains the changes.
     """
 
     path: Path
@@ -38,10 +38,10 @@ class Job:
 
 
 def run(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[dict[str, Any]]:
-    """Runs the jobs, and yield one result for each, in the order of the jobs.
+    """Runs the jobs. Yields one result for each job, in the order of the jobs.
 
-    A result is the dictionary of `report.data_of`, with `title`, `path`, `text` and `cpu_s`. If a call cannot be
-    replayed, its result has an `error` instead of the report. Pages are written.
+    A result is the dictionary of `report.data_of` with `title`, `path`, `text` and `cpu_s`. If a call cannot be
+    replayed, its result has an `error` in place of the report. The pages are written to files.
     """
     if workers <= 1 or len(jobs) == 1:
         yield from map(_run, jobs)
@@ -72,8 +72,9 @@ def _run(job: Job) -> dict[str, Any]:
 
 
 def write_page(call: ReplayedCall, path: Path, sounds: Path) -> None:
-    """Writes the page about a call, and its audio to the folder `sounds`, which is that of the page or inside of it.
-    Raises `OSError`."""
+    """Writes the page about a call. Writes its audio to the folder `sounds`, which is the folder of the page or a
+    folder inside it. Raises `OSError` if a file cannot be written.
+    """
     sounds.mkdir(parents=True, exist_ok=True)
     place = "" if sounds == path.parent else sounds.relative_to(path.parent).as_posix()
     page = page_of(call, path.stem, place)
@@ -83,8 +84,9 @@ def write_page(call: ReplayedCall, path: Path, sounds: Path) -> None:
 
 
 def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A summary of many replays of one call: how often each tool was called, and the least, median and greatest
-    figures."""
+    """Returns a summary of many replays of one call: the number of calls of each tool, and the smallest, median and
+    largest figures.
+    """
     tools: dict[str, int] = {}
     for result in results:
         for name in {tool["name"] for tool in result.get("tools", ())}:
@@ -123,8 +125,8 @@ def spread_text(spread: dict[str, Any]) -> str:
 
 
 def summary_text(results: Sequence[dict[str, Any]]) -> str:
-    """Returns the last lines about several replays: how many differ, what changed since the recordings, and what the
-    mode shows.
+    """Returns the last lines about several replays: the number of replays that differ, the changes since the
+    recordings, and the meaning of the mode.
     """
     diverged, failed = (sum(bool(result.get(key)) for result in results) for key in ("diverged", "error"))
     same = len(results) - diverged - failed
@@ -142,7 +144,9 @@ def summary_text(results: Sequence[dict[str, Any]]) -> str:
 
 
 def junit_of(results: Sequence[dict[str, Any]]) -> str:
-    """JUnit XML with a test case for each result of `run`. A divergence is a failure; an `error` is an error."""
+    """Returns JUnit XML with one test case for each result of `run`. A divergence is a failure. An `error` is an
+    error.
+    """
     failed, broken = (sum(bool(result.get(key)) for result in results) for key in ("diverged", "error"))
     suite = ElementTree.Element(
         "testsuite", name="telephony replay", tests=str(len(results)), failures=str(failed), errors=str(broken)
@@ -161,5 +165,5 @@ def junit_of(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Returns the text without characters that XML cannot hold."""
+    """Returns the text without characters that XML does not allow."""
     return "".join(c for c in text if c in "\n\t" or c >= " ")

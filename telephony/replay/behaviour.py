@@ -1,8 +1,8 @@
-"""What an agent did in a call, in a form in which two calls can be compared. Pure.
+"""The behaviour of an agent in a call, in a form in which two calls can be compared. Pure.
 
-An *action* is one effect on the caller, the model or the world. Chunks of audio, marks and our own ids are no actions:
-they may differ without an effect. Speech is compared by item: how much was sent, when, and the checksums of its
-pieces.
+An *action* is one effect on the caller, the model or the outside world. Chunks of audio, marks and generated ids are
+not actions, because they may differ without an effect. Speech is compared by item: the amount of sent audio, the times,
+and the checksums of its pieces.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _ACCIDENTAL = frozenset(("id", "action", "tool", "ours", "ms"))
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One action of the agent. Actions of two calls are aligned by `what`. `data` has the details, and `index` is the
-    number of the record."""
+    """One action of the agent. The actions of two calls are aligned by `what`. `data` has the details, and `index` is
+    the number of the journal record.
+    """
 
     lane: Lane
     t: float
@@ -41,7 +42,9 @@ class Action:
 
 @dataclass(slots=True)
 class SpokenPart:
-    """The pieces of one audio part that were sent: (offset, length, checksum of these samples, t)."""
+    """The pieces of one audio part that were sent, each as (offset, length, checksum of the samples, time in
+    seconds).
+    """
 
     item_id: str
     content_index: int
@@ -53,19 +56,20 @@ class SpokenPart:
 
 @dataclass(slots=True)
 class Behaviour:
-    """What an agent did in one call. `caller` has the messages with the caller's audio to the model: (bytes, checksum,
-    t, index)."""
+    """The behaviour of an agent in one call. `caller` has the messages with the caller's audio to the model, each as
+    (bytes, checksum, time in seconds, index).
+    """
 
     actions: list[Action] = field(default_factory=list)
     spoken: dict[tuple[str, int], SpokenPart] = field(default_factory=dict)
     caller: list[tuple[int, int | None, float, int]] = field(default_factory=list)
     cut: set[str] = field(default_factory=set)
-    """The interrupted items. The length of what was sent of them varies by milliseconds."""
+    """The ids of the interrupted items. The amount of sent audio of such an item varies by milliseconds."""
 
 
 def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) -> Behaviour:
-    """Returns the behaviour in a journal's records. Incoming messages are ignored. `schema` means that leave out what
-    journals of that schema do not have.
+    """Returns the behaviour in the records of a journal. Incoming messages are ignored. `schema` is the journal schema.
+    Details that journals with this schema do not contain are left out.
     """
     reader = BehaviourReader(schema)
     for index, record in records:
@@ -74,7 +78,7 @@ def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) ->
 
 
 class BehaviourReader:
-    """Reads a behaviour record by record. `behaviour_of` reads a whole journal."""
+    """Reads a behaviour record by record. The function `behaviour_of` reads a whole journal."""
 
     def __init__(self, schema: int = SCHEMA) -> None:
         self.behaviour = Behaviour()
@@ -107,7 +111,7 @@ class BehaviourReader:
                 self._add("call", index, record, "the call ends", reason=data.get("reason"))
 
     def _own(self, index: int, record: Record) -> None:
-        """What the call did by itself or at the request of users' code."""
+        """Handles a record of an action that the call did by itself or at the request of users' code."""
         data, schema = record.data, self.schema
         if record.kind == "control" and schema < 3:
             if schema == 2 and self._in_tools:  # others may have no request of users' code
@@ -169,7 +173,9 @@ class BehaviourReader:
         return self._items.get(item_id, item_id)
 
     def _named(self, value: Any) -> Any:
-        """Returns the value without our own ids: an item's id becomes its number, an event's id is removed."""
+        """Returns the value without generated ids: the id of an item becomes the number of the item, and the id of an
+        event is removed.
+        """
         if isinstance(value, dict):
             return {k: self._named(v) for k, v in value.items() if k != "client_event_id"}
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A replayed call as plain data for the assertions of a test. Audio and text are as the caller heard them."""
+"""A replayed call as plain data for the assertions of a test. Audio and text are given as the caller heard them."""
 
 from __future__ import annotations
 
@@ -28,21 +28,23 @@ __all__ = ["CallDiffers", "HeardCall", "Interruption", "NotCalled", "ReplayedCal
 _FRAME_MS = 20
 _LOUD = 400
 _WHOLE_MS = 40.0
-"""An answer was heard to its end if no more than this is missing: the silence that fills its last frame."""
+"""The maximum missing length, in milliseconds, of an answer that counts as heard to its end. The silence that fills the
+last frame may be missing.
+"""
 
 
 class NotCalled(AssertionError):
-    """The tool was not called, or fewer times than expected."""
+    """Raised if a tool was not called, or was called fewer times than expected."""
 
 
 class CallDiffers(AssertionError):
-    """A replayed call differs from its recording. The message is the whole report."""
+    """Raised if a replayed call differs from its recording. The message is the whole report."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool. `arguments` are those of the model. `ms` is the duration; None means that the tool did not
-    return.
+    """One tool call. `arguments` are the arguments from the model. `ms` is the duration in milliseconds, or None if the
+    tool did not return.
     """
 
     name: str
@@ -57,8 +59,8 @@ class Interruption:
     """An interruption of an answer by the caller.
 
     `silence_after_ms` is the time from the detection by the model until the caller heard silence. `heard_text` and
-    `heard_ms` are the part of the answer that the caller had heard, and `unheard_text` is the rest. `told_ms` is the
-    heard part as reported to the model.
+    `heard_ms` are the part of the answer that the caller had heard. `unheard_text` is the rest of the answer. `told_ms`
+    is the length of the heard part that was reported to the model.
     """
 
     at_ms: float
@@ -71,20 +73,22 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The number of tokens of all responses, by kind: `{"input_text": 120, "output_audio": 800, ...}`."""
+    """The number of tokens of all responses, by kind, such as `{"input_text": 120, "output_audio": 800}`."""
 
     tokens: Mapping[str, int] = field(default_factory=dict)
 
     def cost(self, per_million: Mapping[str, float]) -> float:
-        """Returns the cost with these prices for a million tokens of each kind. Raises `KeyError` for a kind without a
-        price."""
+        """Returns the cost with these prices per million tokens of each kind. Raises `KeyError` for a kind without a
+        price.
+        """
         return sum(count * per_million[kind] / 1e6 for kind, count in self.tokens.items() if count)
 
 
 class HeardCall:
-    """A call read from its journal. Each value is computed on first use. Times are milliseconds of the call.
+    """A call that is read from its journal. Each value is computed on first use. Times are in milliseconds since the
+    start of the call.
 
-    `phone_audio` is the audio that a simulated phone played, which is more exact than the journal.
+    `phone_audio` is the audio that a simulated phone played. This audio is more exact than the journal.
     """
 
     def __init__(
@@ -113,7 +117,7 @@ class HeardCall:
 
     @cached_property
     def events(self) -> list[Turn | Event]:
-        """Turns, tool calls, keys and interruptions, in order."""
+        """The turns, tool calls, keys and interruptions, in order."""
         return events_of(self.recorded, self.audio)
 
     @property
@@ -122,7 +126,7 @@ class HeardCall:
 
     @property
     def transcript(self) -> str:
-        """The transcript as text. Square brackets enclose what the caller did not hear."""
+        """The transcript as text. Words in square brackets were not heard by the caller."""
         return to_text(self.events)
 
     @property
@@ -131,12 +135,14 @@ class HeardCall:
 
     @property
     def ended(self) -> str:
-        """The reason why the call ended: `hung up` (by the caller), `agent hung up`, `failed: ...`."""
+        """The reason why the call ended, such as `hung up` (by the caller), `agent hung up` or `failed: ...`."""
         return str((self.recorded.end or {}).get("reason", ""))
 
     @property
     def answered_by(self) -> str:
-        """Who answered an outgoing call (`human`, `machine`, `screening`...). Empty: not detected."""
+        """The result of answer detection for an outgoing call, such as `human`, `machine` or `screening`. The text is
+        empty if there was no detection.
+        """
         found = [record for record in self.records if record.kind == "answered"]
         return str(found[-1].data.get("by", "")) if found else ""
 
@@ -157,8 +163,8 @@ class HeardCall:
         return any(tool.name == name for tool in self.tools)
 
     def tool(self, name: str, nth: int = 0) -> ToolCall:
-        """Returns the `nth` call of this tool. Raises `NotCalled`, an `AssertionError` with the tools that were
-        called.
+        """Returns the `nth` call of this tool (the first is 0). Raises `NotCalled`, an `AssertionError` that lists the
+        called tools.
         """
         found = [tool for tool in self.tools if tool.name == name]
         if not -len(found) <= nth < len(found):
@@ -195,8 +201,9 @@ class HeardCall:
 
     @property
     def response_latencies_ms(self) -> list[float]:
-        """The times from the end of the caller's speech (or a key) to the first sample of the answer that the caller
-        heard."""
+        """The times in milliseconds from the end of the caller's speech (or a key) until the caller heard the first
+        sample of the answer.
+        """
         return [latency.ms for latency in self.figures.latencies]
 
     @property
@@ -205,13 +212,13 @@ class HeardCall:
 
     @property
     def longest_silence_ms(self) -> float:
-        """The longest time without speech between the first speech and the last."""
+        """The longest time in milliseconds without speech between the first and the last speech."""
         speech = np.flatnonzero(self._voiced[0] | self._voiced[1])
         return float((np.diff(speech) - 1).max() * _FRAME_MS) if len(speech) > 1 else 0.0
 
     @property
     def talk_over_ms(self) -> float:
-        """How long both spoke at the same time."""
+        """The time in milliseconds during which both sides spoke at the same time."""
         return float((self._voiced[0] & self._voiced[1]).sum() * _FRAME_MS)
 
     @property
@@ -221,7 +228,7 @@ class HeardCall:
 
     @property
     def silence_prompts(self) -> int:
-        """How often the agent spoke because the caller was silent."""
+        """The number of times that the agent spoke because the caller was silent."""
         return sum(record.kind == "timer" and record.data.get("name") == "silence" for record in self.records)
 
     @cached_property
@@ -238,7 +245,9 @@ class HeardCall:
         return Usage(tokens)
 
     def write_wav(self, path: Path) -> None:
-        """Writes both sides as a stereo WAV: the caller left, the agent as heard right."""
+        """Writes both sides as a stereo WAV file. The left channel has the caller. The right channel has the agent as
+        the caller heard the agent.
+        """
         write_stereo(path, self.audio)
 
     @cached_property
@@ -249,11 +258,11 @@ class HeardCall:
 
     @cached_property
     def _voiced(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """For each 20 ms: does the caller speak, and does the agent?"""
+        """For each 20 ms: whether the caller speaks, and whether the agent speaks."""
         return _voiced(self.audio.caller), _voiced(self._agent)
 
     def _silence_from(self, at_ms: float) -> float:
-        """Returns how long the agent was still heard after `at_ms`, until 200 ms of silence."""
+        """Returns how long the caller still heard the agent after `at_ms`, in milliseconds, until 200 ms of silence."""
         loud = np.abs(pcm_of(self._agent[round(at_ms * 8) :]).astype(np.int32)) > 0
         quiet = 0
         for at in range(0, len(loud), 8):
@@ -264,11 +273,11 @@ class HeardCall:
 
 
 class ReplayedCall(HeardCall):
-    """A replayed call.
+    """A replayed call together with its recording.
 
-    `divergence` is the first difference from the recording (None: no difference). `changes` are the differences of
-    instructions, tools, voice and model settings. `notes` are differences that do not count. `unrecorded_tools` are
-    tool calls without a recorded answer.
+    `divergence` is the first difference from the recording, or None. `changes` are the differences of instructions,
+    tools, voice and model settings. `notes` are differences that are not counted. `unrecorded_tools` are tool calls
+    without a recorded answer.
     """
 
     def __init__(
@@ -308,11 +317,11 @@ class ReplayedCall(HeardCall):
 
     @property
     def unjudged(self) -> list[Change]:
-        """The changes that this replay cannot judge, because the recorded model answered."""
+        """The changes that this replay cannot evaluate, because the recorded model answered."""
         return self.changes if self.has_recorded_model else []
 
     def assert_same(self) -> None:
-        """Raises `CallDiffers`, an `AssertionError`, with the whole report if the call differs from the recording."""
+        """Raises `CallDiffers`, an `AssertionError` with the whole report, if the call differs from the recording."""
         __tracebackhide__ = True
         if self.divergence is not None:
             raise CallDiffers(self._report(self))

@@ -1,4 +1,6 @@
-"""Plays both sides of a recording: the phone by its clock, the model by its triggers."""
+"""Plays both sides of a recording. The messages of the phone come at their recorded times. The messages of the model
+come after their triggers.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,18 @@ from .recording import RecordedStream, Recording
 __all__ = ["CallPlayer"]
 
 _LINGER_S = 5.0
-"""How long the connection stays open after the last message of the phone, for our own close."""
+"""The time in seconds for which the connection stays open after the last message of the phone. The replayed code can
+close the connection in this time.
+"""
 _AFTER_S = 1e-4
 _AT_ONCE_S = 0.01
-"""A call begins with its first stream if that begins within this time; otherwise the call was there before."""
+"""The maximum time in seconds from the start of a call to its first stream. If the stream starts later, the call
+existed before the stream.
+"""
 
 
 class _StreamPlayer:
-    """Plays one media stream."""
+    """Plays one recorded media stream."""
 
     def __init__(self, recorded: RecordedStream, player: CallPlayer) -> None:
         self.connection = ReplayedConnection(self._on_sent)
@@ -40,7 +46,7 @@ class _StreamPlayer:
         self._over_at = max(recorded.ended_t or 0.0, recorded.phone[-1].t if recorded.phone else recorded.t)
 
     def coming(self) -> tuple[float, float] | None:
-        """Time and order in the recording of the next message of the phone."""
+        """Returns the time and the order in the recording of the next message of the phone, or None."""
         if self.connection.is_over:
             return None
         if self._next_frame == len(self._frames):
@@ -50,7 +56,7 @@ class _StreamPlayer:
         return min(coming, self._marks[0][:2]) if self._marks else coming
 
     def play(self, coming: tuple[float, float]) -> None:
-        """Sends it."""
+        """Sends the message at this time and order."""
         if self._marks and self._marks[0][:2] == coming:
             self.connection.say(heapq.heappop(self._marks)[3])
         elif self._next_frame < len(self._frames):
@@ -84,15 +90,16 @@ class _StreamPlayer:
         heapq.heappush(self._marks, (due, order, self._serial, text))
 
     def _flush(self) -> None:
-        """All open marks come back at once."""
+        """Returns all open marks immediately."""
         at = self._player.now + self._timing.turnaround_s
         self._marks = [(min(due, at), order, serial, text) for due, order, serial, text in self._marks]
         heapq.heapify(self._marks)
 
 
 class CallPlayer(ModelPlayer):
-    """Plays both sides of a recorded call. `on_stream` receives the connection of each media stream when the stream
-    begins."""
+    """Plays both sides of a recorded call. `on_stream` is called with the connection of each media stream when the
+    stream begins.
+    """
 
     def __init__(
         self,
@@ -114,7 +121,7 @@ class CallPlayer(ModelPlayer):
         self.changed()
 
     def changed(self) -> None:
-        """Finds the next message of the phone again, because it or its time may have changed."""
+        """Computes the next message of the phone again, because the message or its time may have changed."""
         self._set_timer()
 
     def _stand_still(self, seconds: float, reads_first: bool) -> None:
@@ -136,7 +143,9 @@ class CallPlayer(ModelPlayer):
         return phone if model is None or (phone is not None and phone < model) else model
 
     def _next_of_phone(self) -> tuple[tuple[float, float] | None, _StreamPlayer | None]:
-        """Time and order of the next message of the phone, and its stream. None means a new stream."""
+        """Returns the time and the order of the next message of the phone, and its stream. None in place of the stream
+        means a new stream.
+        """
         first, from_stream = None, None
         for stream in self._streams:
             coming = stream.coming()

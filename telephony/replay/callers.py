@@ -1,7 +1,8 @@
 """The recorded caller on a simulated phone.
 
-*Verbatim*: the recorded audio is played at its recorded times, whatever the agent does. *Re-timed*: the audio is played
-turn by turn. Each turn keeps its interval to the end of the agent's speech, or its position within it.
+*Verbatim*: the recorded audio is played at its recorded times, independent of the agent. *Re-timed*: the audio is
+played turn by turn. Each turn keeps its time interval from the end of the agent's speech, or its position within the
+agent's speech.
 """
 
 from __future__ import annotations
@@ -20,16 +21,18 @@ from ..simulator.handset import KEYS
 __all__ = ["Turn", "retimed", "turns_of", "verbatim"]
 
 _BEFORE_MS, _AFTER_MS = 240, 240
-"""Audio before and after the detected speech that belongs to a turn, in milliseconds."""
+"""The audio in milliseconds before and after the detected speech that also belongs to a turn."""
 _MASKED_KEY = "0"
-"""Replaces a masked key."""
+"""The key that replaces a masked key."""
 _PATIENCE_S = 20.0
 _LET_GO_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The caller's next turn: `into_s` after the agent begins to speak, else `after_s` after the agent stops."""
+    """The next turn of the caller. The turn begins `into_s` seconds after the agent begins to speak. If `into_s` is
+    None, the turn begins `after_s` seconds after the agent stops.
+    """
 
     voice: bytes = b""
     key: str = ""
@@ -38,8 +41,9 @@ class Turn:
 
 
 def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
-    """A caller that plays the whole recording by the clock. `hangs_up=False`: it waits up to a minute for the agent to
-    hang up."""
+    """Returns a caller that plays the whole recording at its recorded times. With `hangs_up=False`, the caller waits up
+    to a minute for the agent to hang up.
+    """
     keys = [(call.ms(key.t) / 1000, _key(key.digit)) for key in call.keys]
 
     async def caller(phone: Handset) -> None:
@@ -57,7 +61,7 @@ def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
 
 
 def retimed(turns: list[Turn]) -> Caller:
-    """A caller that speaks turn by turn. It waits at most 20 s for the agent before each turn."""
+    """Returns a caller that speaks turn by turn. Before each turn, the caller waits at most 20 s for the agent."""
 
     async def caller(phone: Handset) -> None:
         for turn in turns:
@@ -80,9 +84,9 @@ def retimed(turns: list[Turn]) -> Caller:
 
 
 def turns_of(call: RecordedCall, audio: CallAudio) -> list[Turn]:
-    """Returns the caller's turns, each relative to the agent's speech before it.
+    """Returns the turns of the caller. The time of each turn is relative to the agent's speech before the turn.
 
-    In a call without a model the agent's speech is found in its audio.
+    In a call without a model, the agent's speech is detected in the agent's audio.
     """
     agent = detected_speech(audio.agent) if "imported" in call.header else _stretches(audio)
     moments: list[tuple[float, bytes, str]] = [(call.ms(key.t), b"", _key(key.digit)) for key in call.keys]
@@ -104,7 +108,9 @@ def _turn(at_ms: float, voice: bytes, key: str, agent: list[tuple[float, float]]
 
 
 def _stretches(audio: CallAudio) -> list[tuple[float, float]]:
-    """Returns when (ms) the agent was heard. Gaps shorter than 300 ms do not count."""
+    """Returns the time spans in milliseconds in which the caller heard the agent. Gaps shorter than 300 ms are
+    ignored.
+    """
     found: list[tuple[float, float]] = []
     for span in audio.spans:
         start, end = span.at / 8, (span.at + span.length) / 8

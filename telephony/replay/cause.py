@@ -1,4 +1,4 @@
-"""Says in plain words what a difference between two calls means: for the caller, the model and the tools. Pure."""
+"""Describes in plain words what a difference between two calls means for the caller, the model and the tools. Pure."""
 
 from __future__ import annotations
 
@@ -37,11 +37,13 @@ _MODEL: Mapping[str, tuple[str, str]] = {
     ),
     "input_audio_buffer.clear": ("The caller's audio is no longer cleared", "The caller's audio is cleared"),
 }
-"""What it means that a command to the model is missing, and that it is new."""
+"""The meaning of a missing command to the model, and the meaning of an additional command, by the type of the
+command.
+"""
 
 
 def cause_of(divergence: Divergence, texts: Mapping[str, str]) -> str:
-    """Returns the cause in one sentence. An empty value means that no plain sentence is known for this difference.
+    """Returns the cause of a difference in one sentence, or an empty text if no sentence is known for this difference.
     `texts` has the spoken words by the id of the item.
     """
     match divergence.lane:

@@ -1,6 +1,6 @@
-"""Finds the changes between the recorded configuration of the model and today's configuration: instructions, tools,
-voice, settings. Pure. A replay with the recorded model cannot judge such a change, because the recorded model gives the
-recorded answers.
+"""Finds the changes between the recorded configuration of the model and the current configuration: instructions, tools,
+voice, settings. Pure. A replay with the recorded model cannot evaluate such a change, because the recorded model gives
+the recorded answers.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ _MANY = 3
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change. `subject` names what changed: `instructions`, `voice`, `tool book_table`, or a setting by its path.
-    `then` and `now` are for people. Empty `then`: the recorded configuration did not have the subject. Empty `now`:
-    today's configuration does not have the subject."""
+    """One change of the model's configuration. `subject` is the changed part: `instructions`, `voice`, `tool
+    book_table`, or a setting by its path. `then` and `now` are texts for people. `then` is empty if the recorded
+    configuration did not have the subject. `now` is empty if the current configuration does not have the subject.
+    """
 
     subject: str
     then: str = ""
@@ -45,11 +46,11 @@ class Change:
 
 
 def changes_between(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[Change]:
-    """Returns the changes between the commands that were sent to the model, then and now, each once.
+    """Returns the changes between the commands that were sent to the model in the recording and in the replay. Each
+    change is returned once.
 
-    A call has one `session.update` for each agent that took over, and a `response.create` for each answer that has
-    instructions of its own. They are compared in their order. If there is one more or fewer, the replayed call itself
-    differs.
+    A call has one `session.update` for each agent, and one `response.create` for each answer with its own instructions.
+    These commands are compared in order. If the number of commands differs, the replayed call itself differs.
     """
     found: dict[Change, None] = {}
     for one, other in zip(_sessions(then), _sessions(now), strict=False):
@@ -63,8 +64,8 @@ def changes_between(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str
 def changes_of_settings(
     header: Mapping[str, Any], session: Mapping[str, Any], today: Mapping[str, Any]
 ) -> Iterator[Change]:
-    """Yields the changes of the model's name and its transcription, where `today` has settings of them. `header` and
-    `session` are the header of the journal and the first configuration.
+    """Yields the changes of the model's name and of the transcription settings, if `today` has these settings. `header`
+    is the header of the journal, and `session` is the first recorded configuration.
     """
     recorded = object_at(header, "config", "run_config", "model_settings")
     if (name := today.get("model_name")) is not None and name != recorded.get("model_name"):
@@ -155,7 +156,7 @@ def _signature(tool: Mapping[str, Any]) -> str:
 
 
 def _of_text(subject: str, then: str, now: str) -> Change:
-    """Returns the change of a long text. It shows the first words that differ, with some words before them."""
+    """Returns the change of a long text. The change shows the first words that differ, with some words before them."""
     if len(then) <= 2 * _EXCERPT and len(now) <= 2 * _EXCERPT:
         return Change(subject, then and repr(then), now and repr(now))
     old, new = then.split(), now.split()

@@ -24,15 +24,15 @@ Kind = Literal["missing", "extra", "changed", "late", "early", "audio", "schema"
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """Differences up to these, in milliseconds, do not count.
+    """The differences, in milliseconds, that are tolerated.
 
-    `late_ms`, `early_ms`: of actions. `audio_ms`: of the begin of an answer, which is sent in steps of 80 ms.
-    `lead_ms`: of the rest of an answer; the lead at Twilio grows in steps of 200 ms, which a busy machine delays, and
-    callers do not hear it. `heard_ms`: of the positions in truncations.
+    `late_ms` and `early_ms` apply to actions. `audio_ms` applies to the start of an answer, whose audio is sent in
+    steps of 80 ms. `lead_ms` applies to the rest of an answer: the lead at Twilio grows in steps of 200 ms, which a
+    busy machine delays, and callers do not hear the difference. `heard_ms` applies to the positions in truncations.
 
-    `timing=False` compares no times and positions, for another line. `samples` compares checksums of audio, `voice`
-    those of the caller's audio. `config=True` counts differences of the configuration. `lanes` are the lanes that are
-    compared.
+    With `timing=False`, times and positions are not compared, because the line is different. `samples` compares the
+    checksums of the agent's audio. `voice` compares the checksums of the caller's audio. With `config=True`,
+    differences of the configuration are counted. `lanes` are the compared lanes.
     """
 
     late_ms: float = 40.0
@@ -52,19 +52,23 @@ class Tolerances:
 
     @classmethod
     def other_line(cls) -> Tolerances:
-        """For the same model over another line: compares actions without times."""
+        """Returns tolerances for the same model over another line: actions are compared without times."""
         return cls(timing=False, samples=False)
 
     @classmethod
     def other_model(cls) -> Tolerances:
-        """For another model, which uses other words: compares tool calls with their arguments."""
+        """Returns tolerances for another model, which uses other words: tool calls are compared with their
+        arguments.
+        """
         return cls(timing=False, samples=False, lanes=("tools",))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Divergence:
-    """One difference, at `t` (seconds of the call) and at the record `index`. `what` names it in the words of the
-    protocols. `cause`, where it is known, says in plain words what it means for the caller."""
+    """One difference at the time `t` (seconds of the call) and at the record `index`. `what` describes the difference
+    in the terms of the protocols. `cause` describes in plain words what the difference means for the caller, if this is
+    known.
+    """
 
     kind: Kind
     lane: str
@@ -74,17 +78,17 @@ class Divergence:
     actual: str = ""
     index: int = 0
     context: tuple[str, ...] = ()
-    """Messages and actions shortly before the difference."""
+    """The messages and actions shortly before the difference."""
     cause: str = ""
 
     @property
     def sentence(self) -> str:
-        """The cause, or what differs in the words of the protocols."""
+        """The cause. If the cause is not known, the difference in the terms of the protocols."""
         return self.cause or f"{self.what}."
 
     @property
     def details(self) -> list[str]:
-        """Where and what it is, what was expected, and what came before."""
+        """Lines with the place of the difference, the difference, the expected value, and the events before."""
         at = f"At {self.t:.3f} s, {self.lane}"
         lines = [f"{at}: {self.what}" if self.cause != self.what else f"{at}:"]
         if self.expected:
@@ -99,13 +103,15 @@ class Divergence:
         return "\n".join([self.cause, *self.details] if self.cause else self.details)
 
     def __repr__(self) -> str:
-        """One line. pytest shows it in `assert call.divergence is None`, and the whole report once, below."""
+        """Returns one line for pytest, which shows the line in `assert call.divergence is None`. The whole report
+        follows below.
+        """
         return f"<at {self.t:.1f} s: {self.sentence}>"
 
 
 @dataclass(slots=True)
 class Comparison:
-    """`divergences` are in order of time; `notes` are differences that do not count."""
+    """The result of a comparison. `divergences` are in order of time. `notes` are differences that are not counted."""
 
     divergences: list[Divergence] = field(default_factory=list)
     notes: list[Divergence] = field(default_factory=list)
@@ -152,7 +158,7 @@ _Aligned = Iterator[tuple[Action | None, Action | None, int]]
 
 
 def _by_order(then: Sequence[Action], now: Sequence[Action]) -> _Aligned:
-    """Pairs of corresponding actions, whatever their times, with the position in `then`."""
+    """Yields pairs of corresponding actions with the position in `then`. The times are ignored."""
     matcher = SequenceMatcher(None, [action.what for action in then], [action.what for action in now], autojunk=False)
     for tag, a, a_end, b, b_end in matcher.get_opcodes():
         if tag == "equal":
@@ -163,7 +169,9 @@ def _by_order(then: Sequence[Action], now: Sequence[Action]) -> _Aligned:
 
 
 def _by_time(then: Sequence[Action], now: Sequence[Action]) -> _Aligned:
-    """Returns the same for calls with the same timing: actions far apart in time do not correspond."""
+    """Yields pairs of corresponding actions with the position in `then`, for calls with the same timing. Actions that
+    are far apart in time do not correspond.
+    """
     a = b = 0
     while a < len(then) and b < len(now):
         if _near(then[a], now[b]):
@@ -220,7 +228,7 @@ def _pair(expected: Action, actual: Action, tolerances: Tolerances) -> Iterator[
 
 
 def _limits(what: str, tolerances: Tolerances) -> tuple[float, float]:
-    """Returns how many milliseconds an action may be late, and early."""
+    """Returns the maximum lateness and earliness of an action, in milliseconds."""
     if what == "the call ends" or what.endswith(" is over"):  # these may wait for marks
         return tolerances.early_ms, tolerances.early_ms
     return (tolerances.audio_ms,) * 2 if what.startswith("speak ") else (tolerances.late_ms, tolerances.early_ms)
@@ -275,7 +283,9 @@ def _differences(then: SpokenPart, now: SpokenPart, cut: set[str], tolerances: T
 
 
 class _Timeline:
-    """When each sample of a part was sent first. After a hold or on another stream, samples are sent again."""
+    """The time at which each sample of a part was first sent. After a hold or on another stream, samples are sent
+    again.
+    """
 
     def __init__(self, spoken: SpokenPart) -> None:
         self._ends: list[int] = []

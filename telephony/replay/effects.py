@@ -14,8 +14,9 @@ __all__ = ["Asked", "check_effects"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The options of a replay that may have no effect. `listens` means that our own code listens to the caller's audio,
-    as the tone detector of an outgoing call does. `duration_s` is the length of the recording in seconds.
+    """The options of a replay that may have no effect. `listens` is True if code of this package listens to the
+    caller's audio, as the tone detector of an outgoing call does. `duration_s` is the length of the recording in
+    seconds.
     """
 
     recorded_caller: bool
@@ -33,8 +34,9 @@ class Asked:
 
 
 def check_effects(asked: Asked) -> None:
-    """Raises `ReplayError` for the options that cannot have an effect. The message names the mode in which the option
-    has an effect."""
+    """Raises `ReplayError` if an option cannot have an effect. The message contains the mode in which the option has an
+    effect.
+    """
     if problems := list(_without_effect(asked)):
         raise ReplayError(" ".join(problems))
 

@@ -1,9 +1,10 @@
-"""When a mark comes back in a replay, computed from the marks of the recording. Pure.
+"""Computes when a mark is returned in a replay, from the marks of the recording. Pure.
 
-A mark has a position: the number of clears, and of samples sent since the last clear. Today's code may send marks at
-other positions and with other names; its audio is still played at the recorded times. Playback and the caller's frames
-have one clock, the phone's: a mark that is n frames before another comes back n frames before it. A mark also keeps its
-time between two frames, because marks are dated by the frames around them.
+A mark has a position: the number of clears, and the number of samples sent since the last clear. The current code may
+send marks at other positions and with other names. Its audio is still played at the recorded times. Playback and the
+caller's frames use the clock of the phone. If a mark was returned n frames before another mark in the recording, the
+same applies in the replay. A mark also keeps its time between two frames, because the times of marks are determined by
+the frames around them.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ __all__ = ["AFTER_ALL", "MarkTiming", "StreamPosition"]
 
 _FRAME = 160
 AFTER_ALL = float(2**62)
-"""The order of a mark that is not in the recording: after everything else."""
+"""The order value of a mark that is not in the recording. Such a mark comes after all other messages."""
 
 
 @dataclass(slots=True)
 class StreamPosition:
-    """A position on the stream."""
+    """A position on the media stream."""
 
     clears: int = 0
     samples: int = 0
@@ -44,18 +45,19 @@ class _Mark:
     returned: float | None = None
     order: float = AFTER_ALL
     frames: int = 0
-    """How many of the caller's frames had come before it came back."""
+    """The number of the caller's frames that had arrived before the mark was returned."""
 
 
 @dataclass(slots=True)
 class MarkTiming:
-    """Computes when marks come back. First it takes `frame`, `sent` and `returned` of a recording in order, and then
-    `settle`. The replay calls `due`."""
+    """Computes when marks are returned. First `frame`, `sent` and `returned` are called with the messages of a
+    recording, in order. Then `settle` is called. The replay calls `due`.
+    """
 
     turnaround_s: float = 0.0
-    """The shortest time between a mark and its return."""
+    """The shortest time in seconds between a mark and its return."""
     lost: bool = False
-    """Whether the stream broke. No mark comes back after its last frame then."""
+    """Whether the stream broke. In this case no mark is returned after the last frame."""
     _frames: list[tuple[float, int]] = field(default_factory=list)
     _position: StreamPosition = field(default_factory=StreamPosition)
     _out: dict[str, _Mark] = field(default_factory=dict)
@@ -84,7 +86,7 @@ class MarkTiming:
             mark.returned, mark.order, mark.frames = t, float(index), len(self._frames)
 
     def settle(self) -> None:
-        """Ends the input. Marks that never came back are dropped."""
+        """Ends the input. Marks that were never returned are dropped."""
         self._n_sent.clear()
         kept = {
             position: [mark for mark in marks if mark.returned is not None] for position, marks in self._marks.items()
@@ -97,8 +99,8 @@ class MarkTiming:
         self.turnaround_s = min(trips, default=0.0)
 
     def due(self, position: StreamPosition, now: float) -> tuple[float, float]:
-        """Returns when a mark that is sent now at this position comes back: (time, order among messages of that
-        time).
+        """Returns when a mark that is sent at `now` and this position is returned, as (time, order among the messages
+        of that time).
         """
         key = (position.clears, position.samples)
         soonest = (now + self.turnaround_s, AFTER_ALL)
@@ -116,7 +118,9 @@ class MarkTiming:
         return max(self._between(key) or soonest, soonest)
 
     def _between(self, key: tuple[int, int]) -> tuple[float, float] | None:
-        """Returns when a position without a recorded mark was played, computed from the marks before and after it."""
+        """Returns when a position without a recorded mark was played, computed from the marks before and after the
+        position.
+        """
         clears, samples = key
         positions = self._positions.get(clears, [])
         before, after = bisect_right(positions, samples) - 1, bisect_left(positions, samples)
@@ -128,7 +132,7 @@ class MarkTiming:
         return min(found, default=None)
 
     def _shifted(self, mark: _Mark, samples: int) -> tuple[float, float]:
-        """Returns when a mark comes back that is this many samples after another, if playback continues in between."""
+        """Returns when a mark is returned that is `samples` samples after `mark`, if playback continues in between."""
         assert mark.returned is not None
         frames, rest = divmod(samples, _FRAME)
         nth = mark.frames - 1 + frames

@@ -1,7 +1,7 @@
-"""Plays the model's side of a recording, each message when its triggers have happened.
+"""Plays the model's side of a recording. Each message is sent after its triggers have happened.
 
-There is one timer. What is due is played by time, then by order in the recording; each message takes one turn of the
-event loop.
+There is one timer. Due messages are sent in order of time and then in the order of the recording. Each message takes
+one turn of the event loop.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _SAME_STEP_S = 2e-6
 
 
 class ReplayedConnection(DeliveringConnection):
-    """A connection to a recorded peer. `on_send` is called with what is sent, `on_close` when our side closes it."""
+    """A connection to a recorded peer. `on_send` is called with each sent message. `on_close` is called when the
+    replayed code closes the connection.
+    """
 
     def __init__(self, on_send: Callable[[str], None], on_close: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -42,12 +44,12 @@ class ReplayedConnection(DeliveringConnection):
         return self._ended is not None
 
     def say(self, text: str) -> None:
-        """Delivers a message of the peer in this step."""
+        """Delivers a message of the peer in this step of the event loop."""
         if self._ended is None:
             self._deliver(text)
 
     def end(self, close: Close) -> None:
-        """Closes the connection on the side of the peer or of the network."""
+        """Closes the connection as the peer or the network did."""
         self._end(close)
 
     def send(self, text: str) -> None:
@@ -74,7 +76,9 @@ class ReplayedConnection(DeliveringConnection):
 
 
 class ModelPlayer:
-    """Plays the model's side. `transport` opens its connections. Make it in the running loop when the call starts."""
+    """Plays the model's side. `transport` opens the connections. The object must be created in the running event loop
+    when the call starts.
+    """
 
     def __init__(self, recording: Recording, perturbation: Perturbation | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -137,17 +141,17 @@ class ModelPlayer:
     # --- one timer -----------------------------------------------------------------------------------------------
 
     def _model_changed(self) -> None:
-        """The next message of the model, or its time, may have changed."""
+        """Computes the next message of the model again, because the message or its time may have changed."""
         due, head = self.schedule.due(), self.schedule.head
         self._model_next = None if due is None or head is None else (due, head.index)
         self._set_timer()
 
     def _next(self) -> tuple[float, float] | None:
-        """Time and order in the recording of what comes next."""
+        """Returns the time and the order in the recording of the next message, or None."""
         return self._model_next
 
     def _play(self, coming: tuple[float, float]) -> None:
-        """Plays what is due at that time, which is now or almost now."""
+        """Plays the messages that are due at that time."""
         if (incoming := self.schedule.take(max(self.now, coming[0]))) is not None:
             self._say(incoming)
         self._model_changed()
@@ -173,8 +177,8 @@ class ModelPlayer:
         self._set_timer()
 
     def _is_due(self, coming: tuple[float, float], last: tuple[float, float] | None) -> bool:
-        """Returns whether it is due now, or came in the same step as the last one: at the same time, with no record
-        between.
+        """Returns whether a message is due now, or belongs to the same step as the last message: at the same time,
+        without a record in between.
         """
         if last is None:
             return coming[0] <= self.now + _DUE_LATER
@@ -182,9 +186,10 @@ class ModelPlayer:
 
 
 def _refusal(data: Mapping[str, Any]) -> Exception:
-    """Returns the error of a connection that could not be opened.
+    """Returns the exception for a connection that could not be opened.
 
-    An error from outside of `realtime_core` came from a user's own transport: the model does not retry after it.
+    An exception from outside of `realtime_core` came from a user's own transport. The model does not retry after such
+    an exception.
     """
     kind = getattr(errors, str(data.get("type", "ConnectFailed")), None)
     if not (isinstance(kind, type) and issubclass(kind, errors.RealtimeCoreError)):
@@ -199,7 +204,7 @@ def _refusal(data: Mapping[str, Any]) -> Exception:
 
 
 def close_in(text: str) -> Close:
-    """Reads the close from a recorded `close` message."""
+    """Parses a recorded `close` message."""
     data: dict[str, Any] = orjson.loads(text)
     by = data.get("by")
     return Close(int(data.get("code", 1006)), str(data.get("reason", "")), "peer" if by == "peer" else "network")

@@ -1,5 +1,6 @@
-"""Decides when the model's next recorded message is due, from what is sent and when. Times are seconds of the call.
-Pure."""
+"""Decides when the model's next recorded message is due, from the sent messages and their times. Times are in seconds
+of the call. Pure.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +17,17 @@ from .triggers import AUDIO, Trigger, our_ids
 __all__ = ["ModelSchedule"]
 
 PATIENCE_S = 3.0
-"""How long a message waits for a trigger that does not happen. Then the message is skipped."""
+"""The time in seconds for which a message waits for a trigger that does not happen. After this time the message is
+skipped.
+"""
 _QUOTED = re.compile(r'"([A-Za-z0-9_\-]+)"')
 _DUE_LATER = 1e-9
 
 
 class ModelSchedule:
-    """The messages of one recording, in order. `head` is the next one, `due` its time.
+    """The messages of one recording, in order. `head` is the next message, and `due` returns its time.
 
-    `renamed` replaces the recorded ids of our items and events by those of the replay.
+    `renamed` replaces the recorded ids of the client's items and events by the ids of the replay.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -49,7 +52,9 @@ class ModelSchedule:
         return self._queue[0] if self._queue else None
 
     def attempt(self) -> Record | None:
-        """Returns the recorded result of the next attempt to connect. None: not in the recording."""
+        """Returns the recorded result of the next attempt to connect, or None if the recording has no further
+        attempt.
+        """
         return self._attempts.popleft() if self._attempts else None
 
     def opened(self, now: float) -> int:
@@ -58,20 +63,20 @@ class ModelSchedule:
         return len(self._met["open"]) - 1
 
     def stream_began(self) -> None:
-        """Registers that the caller's audio comes from a new stream."""
+        """Registers that the caller's audio now comes from a new media stream."""
         self._stream += 1
         self._audio_bytes.clear()
         self._audio_t.clear()
 
     def appended(self, n_bytes: int, now: float) -> bool:
-        """Registers that audio of the caller was sent. Returns whether that may change `due`."""
+        """Registers that audio of the caller was sent. Returns whether `due` may have changed."""
         total = (self._audio_bytes[-1] if self._audio_bytes else 0) + n_bytes
         self._audio_bytes.append(total)
         self._audio_t.append(now)
         return self._awaited_bytes is not None and total >= self._awaited_bytes
 
     def sent(self, type: str, message: Mapping[str, Any], now: float) -> None:
-        """Registers that a command other than audio was sent."""
+        """Registers that a command was sent. Commands with audio are passed to `appended`."""
         self._met[type].append(now)
         if recorded := self._recorded_ids[type]:
             for then, today in zip(recorded.popleft(), our_ids(message), strict=False):
@@ -79,7 +84,7 @@ class ModelSchedule:
                     self._renames[then] = today
 
     def due(self) -> float | None:
-        """Returns when the next message is due, or may be skipped. None means that something else must be sent
+        """Returns when the next message is due or may be skipped. Returns None if another message must be sent
         first.
         """
         self._awaited_bytes = None
@@ -106,8 +111,8 @@ class ModelSchedule:
         return max(due, self._head_since) + PATIENCE_S if waits else due
 
     def take(self, now: float) -> Incoming | None:
-        """Handles the next message if it is due. None means that it is not due, or it was skipped because a trigger did
-        not happen.
+        """Returns the next message if it is due. Returns None if the message is not due, or was skipped because a
+        trigger did not happen.
         """
         due = self.due()
         if due is None or due > now + _DUE_LATER:
@@ -126,7 +131,7 @@ class ModelSchedule:
         return _QUOTED.sub(lambda found: f'"{self._renames.get(found[1], found[1])}"', text)
 
     def _is_past(self, trigger: Trigger) -> bool:
-        """Returns whether this is audio of an ended stream. It counts as sent."""
+        """Returns whether the trigger is audio of an ended stream. Such a trigger counts as sent."""
         return trigger.type == AUDIO and trigger.stream < self._stream
 
     def _time_of(self, trigger: Trigger) -> float | None:

@@ -1,4 +1,4 @@
-"""Blocks the network while a call is replayed, so that users' code has no effect outside."""
+"""Blocks the network during a replay, so users' code has no outside effect."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ _METHODS = ("connect", "connect_ex", "sendto")
 
 @contextmanager
 def no_network(*, unless: bool = False) -> Iterator[None]:
-    """Blocks the network in this block: connecting, sending and name lookups raise `ReplayError`. Unix domain sockets
-    work. With `unless` nothing is blocked."""
+    """Blocks the network during this block: connecting, sending and name lookups raise `ReplayError`. Unix domain
+    sockets work. If `unless` is True, the network is not blocked.
+    """
     if unless:
         yield
         return

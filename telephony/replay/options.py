@@ -1,4 +1,4 @@
-"""The options of a replayed call: those of the recorded call, as far as the journal's header has them."""
+"""The options of a replayed call, taken from the header of the journal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["call_info", "options_of", "replay_opening"]
 
 
 def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallOptions:
-    """Returns the options of the recorded call. Options that its header does not have keep their defaults."""
+    """Returns the options of the recorded call. Options that are not in the journal's header have their defaults."""
     config = recording.config
     model_config = RealtimeModelConfig(url="ws://recorded", api_key="recorded")
     if settings := _known((config.get("model_config") or {}).get("initial_model_settings") or {}):
@@ -70,12 +70,14 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
 
 
 def call_info(recording: Recording, start: media_stream.Start) -> CallInfo:
-    """Returns the call that a media stream belongs to. The direction is in the journal's header only."""
+    """Returns the data of the call to which a media stream belongs. Only the journal's header contains the
+    direction.
+    """
     return replace(CallInfo.of(start), direction=str(recording.header.get("direction") or "inbound"))
 
 
 def replay_opening(recording: Recording, options: CallOptions) -> None:
-    """Runs the opening of an outgoing call again, with the recorded answers of Twilio's machine detection."""
+    """Runs the start of an outgoing call again, with the recorded results of Twilio's machine detection."""
     placed = recording.config.get("placed")
     if not isinstance(placed, dict):
         return
@@ -88,7 +90,9 @@ def replay_opening(recording: Recording, options: CallOptions) -> None:
 
 
 def _model(policy: Any) -> Callable[[], RealtimeModel] | None:
-    """Returns the model with the recorded turn policy. None means that the default model has it."""
+    """Returns a function that returns a model with the recorded turn policy, or None if the default model has this
+    policy.
+    """
     match policy:
         case {"type": "OurTurns", "minimum_speech_s": float(minimum_s), "silence_s": float(silence_s)}:
             duck_db = policy.get("duck_db")
@@ -107,7 +111,7 @@ def _clip(recording: Recording, named: Any) -> bytes | None:
 
 
 def _consent(recording: Recording, values: dict[str, Any]) -> Consent:
-    """Returns the recorded consent policy. Journals have no number to transfer to."""
+    """Returns the recorded consent policy. The journal does not contain the number for transfers."""
     known = {each.name: values[each.name] for each in fields(Consent) if each.name in values}
     lines = [(str(line.get("text") or ""), line.get("clip")) for line in values.get("lines") or ()]
     heard = [recording.clips.get(str(clip), text) if clip else text for text, clip in lines]
@@ -118,7 +122,7 @@ def _consent(recording: Recording, values: dict[str, Any]) -> Consent:
 
 
 def _screening(recording: Recording, values: dict[str, Any]) -> Screening:
-    """Returns the recorded rules that matter during a call."""
+    """Returns the recorded screening rules that apply during a call."""
     emergency = None
     if isinstance(given := values.get("emergency"), dict):
         line = given.get("line") or ""
@@ -129,7 +133,7 @@ def _screening(recording: Recording, values: dict[str, Any]) -> Screening:
 
 
 def _policy(values: dict[str, Any]) -> CallPolicy:
-    """Returns the recorded policy. Fields that the journal does not have keep their defaults."""
+    """Returns the recorded call policy. Fields that are not in the journal have their defaults."""
     silence = values.get("silence")
     known = {each.name: values[each.name] for each in fields(CallPolicy) if each.name in values}
     if isinstance(silence, dict):
@@ -140,13 +144,14 @@ def _policy(values: dict[str, Any]) -> CallPolicy:
 
 
 def _known(values: Any) -> Any:
-    """Returns the values without functions and objects: the header has only their types."""
+    """Returns the values without functions and objects, because the header contains only the types of these values."""
     return {name: value for name, value in values.items() if not (isinstance(value, dict) and "$type" in value)}
 
 
 class RecordedSources(Sources):
-    """Seeded ids, and the dates of the recorded call. A random waiting time is always the shortest possible one,
-    because the next recorded message comes at its recorded time anyway."""
+    """The sources of ids and dates in a replay: seeded ids, and the dates of the recorded call. A random waiting time
+    is always the shortest possible time, because the next recorded message comes at its recorded time.
+    """
 
     def __init__(self, seed: int, started_at: str) -> None:
         super().__init__(seed)

@@ -1,7 +1,7 @@
 """A replayed call as an HTML page with its audio, and an index of several pages. Pure.
 
-A page is one file, and beside it are two audio files (mu-law, stereo: the caller left, the agent as heard right). The
-audio and the timeline share one clock.
+A page is one HTML file with two audio files next to it (mu-law, stereo). The left channel has the caller. The right
+channel has the agent as the caller heard the agent. The audio and the timeline have the same clock.
 """
 
 from __future__ import annotations
@@ -96,14 +96,16 @@ for (const row of document.querySelectorAll("tr[data-s]"))
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page and the audio files that it plays, by their names."""
+    """A page, and the audio files of the page by name."""
 
     html: str
     audio: Mapping[str, bytes]
 
 
 def page_of(call: ReplayedCall, name: str, folder: str = "") -> Page:
-    """Returns the page about a replay. Its audio files are named after `name`, in `folder` relative to the page."""
+    """Returns the page about a replay. The names of its audio files begin with `name`. `folder` is the folder of the
+    audio files, relative to the page.
+    """
     sounds = {f"{name}.recorded.wav": _wav(call.original.audio), f"{name}.now.wav": _wav(call.audio)}
     places = [f"{folder}/{each}" if folder else each for each in sounds]
     divergence = call.divergence
@@ -133,8 +135,8 @@ def page_of(call: ReplayedCall, name: str, folder: str = "") -> Page:
 
 
 def index_of(results: Sequence[Mapping[str, Any]], summary: str) -> str:
-    """Returns the page that lists these results (see `batch.run`), those with a difference first. `summary` is a
-    text.
+    """Returns the index page of these results (see `batch.run`). The results with a difference come first. `summary` is
+    a text.
     """
     rows = []
     for result in sorted(results, key=lambda each: not (each.get("error") or each.get("diverged"))):
@@ -223,7 +225,7 @@ def _figures(call: ReplayedCall) -> str:
 
 
 def _transcripts(rows: Sequence[tuple[float, str, str]]) -> str:
-    """Returns both calls side by side. A row that is the same in both spans both columns."""
+    """Returns both calls side by side. A row that is equal in both calls spans both columns."""
     lines = []
     for at_s, then, now in rows:
         kind = "caller" if (then or now).startswith("Caller") else ""
@@ -238,5 +240,5 @@ def _transcripts(rows: Sequence[tuple[float, str, str]]) -> str:
 
 
 def _of(label: str) -> str:
-    """Returns the name of a column, for a narrow page, where rows stand below each other."""
+    """Returns the name of a column for a narrow page, on which the rows are below each other."""
     return f' data-of="{label}"' if label else ""

@@ -1,4 +1,4 @@
-"""Seeded faults of line, phone, model and tools for a replay. Pure."""
+"""Seeded faults of the line, the phone, the model and the tools for a replay. Pure."""
 
 from __future__ import annotations
 
@@ -18,36 +18,42 @@ __all__ = ["ClearRace", "Perturbation", "Perturbations", "perturbation_of"]
 
 _DRY_WITHIN_S = 2.0
 _SCATTER_S = 0.2
-"""The maximum delay of a racing clear, and of a mark that comes back out of order."""
+"""The maximum delay in seconds of a racing clear, and of a mark that is returned out of order."""
 
 
 class Perturbations(TypedDict, total=False):
-    """The arguments of `replay` for faults."""
+    """The arguments of `replay` that define faults."""
 
     loss: float
     """The probability that a frame of the caller is lost."""
     noise_dbfs: float
-    """Noise on the caller's line: its level (RMS) relative to full scale. The embedded model works at -45; at -25 it
-    no longer detects the caller's pauses."""
+    """The level (RMS) of noise on the caller's line, relative to full scale, in decibels. The embedded model works at
+    -45. At -25 the model no longer detects the caller's pauses.
+    """
     disconnect_at_s: float
-    """The second of the call at which the model's connection breaks."""
+    """The time in seconds of the call at which the model's connection breaks."""
     slow_tools_ms: float
-    """How much longer tools take."""
+    """The additional duration of each tool in milliseconds."""
     late_marks_ms: float
-    """By how many milliseconds marks come back late."""
+    """The delay of returned marks in milliseconds."""
     doubled_marks: float
-    """The probability that a mark comes back twice."""
+    """The probability that a mark is returned twice."""
     late_clears_ms: float
-    """How much later a `clear` and everything after it reach the phone. The old answer continues until then."""
+    """The delay in milliseconds of a `clear`, and of all messages after it, on the way to the phone. The old answer
+    continues until the clear arrives.
+    """
     clear_races: float
-    """The probability that a `clear` races with other messages. Then it comes when all audio has just been played, or
-    up to 200 ms late, or the marks that it flushes come back in any order, before and after newer marks."""
+    """The probability that a `clear` races with other messages. Such a clear arrives when all audio has just been
+    played, or arrives up to 200 ms late. Or the marks that the clear flushes are returned in any order, before and
+    after newer marks.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ClearRace:
-    """A fault of one `clear`. It is delayed by `late_s`; with `when_dry` only until all audio has been played. With
-    `scattered` the marks that it flushes come back out of order."""
+    """The fault of one `clear`. The clear is delayed by `late_s` seconds. With `when_dry`, the delay ends when all
+    audio has been played. With `scattered`, the marks that the clear flushes are returned out of order.
+    """
 
     late_s: float = 0.0
     when_dry: bool = False
@@ -56,10 +62,11 @@ class ClearRace:
 
 @dataclass(slots=True)
 class Perturbation:
-    """The faults of one replay; none by default.
+    """The faults of one replay. By default there are no faults.
 
-    The fields are those of `Perturbations`, with times in seconds of the call. `jitter_s` is the maximum of a uniform
-    extra delay of each message of the phone; the order is kept. `stalls` are stalls of the event loop: (at, length).
+    The fields correspond to `Perturbations`, with times in seconds of the call. `jitter_s` is the maximum of a uniform
+    additional delay of each message of the phone. The order of the messages is kept. `stalls` are stalls of the event
+    loop, each as (start, length).
     """
 
     seed: int = 0
@@ -101,7 +108,7 @@ class Perturbation:
         return bool(self.loss) or self.noise_dbfs is not None
 
     def voice(self, ulaw: bytes) -> bytes | None:
-        """Returns the frame that arrives when the caller sends this one. None means that the frame is lost."""
+        """Returns the frame that arrives when the caller sends the frame `ulaw`, or None if the frame is lost."""
         if self._happens("loss", self.loss):
             return None
         if self.noise_dbfs is None:
@@ -110,16 +117,16 @@ class Perturbation:
         return g711.mix(ulaw, g711.encode(np.clip(noise, -32768, 32767).astype(np.int16).tobytes()))
 
     def arrival(self, now: float) -> float:
-        """Returns when a message that the phone sends now arrives."""
+        """Returns when a message arrives that the phone sends at `now`."""
         return now + self._dice_of("jitter").uniform(0.0, self.jitter_s) if self.jitter_s else now
 
     def mark(self, now: float, *, scattered: bool = False) -> list[float]:
-        """Returns when a mark that the phone sends now arrives: one time, or two."""
+        """Returns when a mark arrives that the phone returns at `now`: one time, or two times for a doubled mark."""
         due = now + self.late_marks_s + (self._dice_of("scatter").uniform(0.0, _SCATTER_S) if scattered else 0.0)
         return [due, due + 0.02] if self._happens("doubled", self.doubled_marks) else [due]
 
     def clear(self) -> ClearRace | None:
-        """Returns the fault of the next `clear`. None means no fault."""
+        """Returns the fault of the next `clear`, or None."""
         if self._happens("race", self.clear_races):
             dice = self._dice_of("race")
             late = ClearRace(dice.uniform(0.0, _SCATTER_S))
@@ -130,12 +137,14 @@ class Perturbation:
         return bool(probability) and self._dice_of(what).random() < probability
 
     def _dice_of(self, what: str) -> Random:
-        """Returns each kind of fault has its own random numbers, so that one kind does not change the others."""
+        """Returns the random generator of one kind of fault. Each kind has its own generator, so one kind does not
+        change the others.
+        """
         return self._dice.setdefault(what, Random(f"{self.seed}:{what}"))
 
 
 def perturbation_of(seed: int, given: Perturbations) -> Perturbation:
-    """Returns the faults from the arguments of `replay`. Raises `ReplayError` for values that cannot be."""
+    """Returns the faults that the arguments of `replay` define. Raises `ReplayError` for impossible values."""
     fields: dict[str, Any] = {}
     for name, value in given.items():
         fields[name.replace("_ms", "_s")] = value / 1000 if name.endswith("_ms") else value  # type: ignore[operator]

@@ -17,13 +17,14 @@ __all__ = ["PerturbedStream", "perturbed"]
 
 
 def perturbed(phone: Connection, perturbation: Perturbation) -> Connection:
-    """Returns the connection with faults. Without faults, the connection itself."""
+    """Returns a connection with faults. If there are no faults, returns the original connection."""
     return PerturbedStream(phone, perturbation) if perturbation.touches_phone else phone
 
 
 class PerturbedStream(ConnectionWrapper):
     """Delays, drops, doubles and changes messages between the call and the phone. The order in each direction is kept,
-    except for marks, which the phone may delay."""
+    except for marks, which the phone may delay.
+    """
 
     def __init__(self, phone: Connection, perturbation: Perturbation) -> None:
         super().__init__(phone)
@@ -65,7 +66,7 @@ class PerturbedStream(ConnectionWrapper):
         self.inner.send(text)
 
     def _release(self) -> None:
-        """Sends the delayed clear, and what waits behind it."""
+        """Sends the delayed clear, and the messages that wait after the clear."""
         if self._clear is None:
             return
         (text, race), self._clear = self._clear, None

@@ -12,12 +12,12 @@ def test_booking_over_a_bad_line(replay):
     assert call.goodbye_heard
 ```
 
-The options are those of `telephony.replay.replaying.replay_call`, with the faults of
+The options are the options of `telephony.replay.replaying.replay_call`, with the faults of
 `telephony.replay.perturbation.Perturbations`. The network is blocked during a replay, except with a live model.
-`call.assert_same()` and `assert call.divergence is None` do the same. If a test fails, the report about each replay
-that differs is shown once, with both calls side by side. `--update-calls` shows how a call diverges and writes today's
-behaviour into the recording. `--call-pages DIR` writes a page about each replay, and an index of them. The summary
-names what changed since the recordings and cannot be judged by a replay.
+`call.assert_same()` and `assert call.divergence is None` check the same condition. If a test fails, the report about
+each replay that differs is shown once, with both calls side by side. `--update-calls` shows how a call diverges and
+writes today's behaviour into the recording. `--call-pages DIR` writes a page about each replay, and an index of them.
+The summary names what changed since the recordings and cannot be judged by a replay.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ __all__ = ["replay"]
 
 _REPLAYS = pytest.StashKey[list["ReplayedCall"]]()
 _RESULTS = "telephony_replays"
-"""The attribute of a test report with the data of its replays. It also reaches the main process of pytest-xdist."""
+"""The attribute of a test report that has the data of its replays. The attribute is also sent to the main process of
+pytest-xdist.
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def replay(request: pytest.FixtureRequest) -> Callable[..., ReplayedCall]:
-    """Replays a recording in the folder of the test, or above. See the module."""
+    """Replays a recording in the folder of the test, or in a folder above. The module describes the fixture."""
     beside = request.path.parent
     for folder in (str(beside), str(request.config.rootpath)):
         if folder not in sys.path:
@@ -91,7 +93,7 @@ def _update(config: pytest.Config, path: Path, call: ReplayedCall) -> None:
 
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
-    """One line in plain words for `assert call.divergence is None`. The report has the rest."""
+    """Returns one line in plain words for `assert call.divergence is None`. The report contains the details."""
     from .compare import Divergence
 
     if op == "is" and right is None and isinstance(left, Divergence):
@@ -122,7 +124,7 @@ def pytest_runtest_makereport(
 
 
 def _pages(item: pytest.Item, replays: list[ReplayedCall]) -> list[str]:
-    """Writes the pages about these replays, with `--call-pages`. Returns the names of the files."""
+    """Writes the pages about these replays if `--call-pages` is set. Returns the names of the files."""
     folder: Path | None = item.config.getoption("--call-pages")
     if folder is None:
         return [""] * len(replays)
@@ -136,7 +138,7 @@ def _pages(item: pytest.Item, replays: list[ReplayedCall]) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Names what changed since the recordings, and writes the index of the pages."""
+    """Prints the changes since the recordings, and writes the index of the pages."""
     results = [
         result
         for reports in terminalreporter.stats.values()
@@ -160,7 +162,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def _say(config: pytest.Config, text: str) -> None:
-    """Writes to the terminal, also while output is captured."""
+    """Writes to the terminal, even while output is captured."""
     reporter, capture = (config.pluginmanager.get_plugin(name) for name in ("terminalreporter", "capturemanager"))
     if reporter is not None and capture is not None:
         with capture.global_and_fixture_disabled():

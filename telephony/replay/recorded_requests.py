@@ -1,4 +1,4 @@
-"""Requests that users' code made of a call, read from its journal. Pure."""
+"""The requests that users' code made during a call, read from the journal of the call. Pure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ _DECISIONS = frozenset(
     {"supervisor.approve", "supervisor.reject", "session.approve_tool_call", "session.reject_tool_call"}
 )
 STATES = frozenset({"hold", "muted", "listening", "secret"})
-"""These requests last until users' code ends them. All others last until the call has carried them out."""
+"""The requests that last until users' code ends them. All other requests last until the call has executed them."""
 
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """A request made at `t`, which ended at `ended_t` (None: never) with `outcome`.
+    """A request that was made at `t` and ended at `ended_t` with `outcome`. `ended_t` is None if the request never
+    ended.
 
-    `tool` is the `call_id` of the tool that made it; None means that other code made it.
+    `tool` is the `call_id` of the tool call that made the request, or None if other code made the request.
     """
 
     action: str
@@ -35,14 +36,17 @@ class RecordedRequest:
     outcome: Mapping[str, Any] = field(default_factory=dict)
     order: int = 0
     end_order: int = 0
-    """The position of the end of the request among all beginnings and ends of requests. It orders what happened at the
-    same time."""
+    """The position of the end of the request among all starts and ends of requests. This position orders events at the
+    same time.
+    """
     end_is_known: bool = True
-    """False in journals of schema 2. The next request then follows this one, at any time."""
+    """Whether the end of the request is known. False in journals with schema 2, in which the next request follows at
+    any time.
+    """
 
     @property
     def ends_by_itself(self) -> bool:
-        """Whether users' code waited for the end of the request and did not cause it."""
+        """Whether the request ended without an action of users' code, and users' code waited for the end."""
         return self.action not in STATES and not self.outcome.get("cancelled")
 
 
@@ -52,9 +56,9 @@ def decided_tools(requests: Iterable[RecordedRequest]) -> frozenset[str]:
 
 
 class RequestLog:
-    """Collects the requests of a journal.
+    """Collects the requests in a journal.
 
-    `complete` means that the journal has the ends of requests, and only requests of users' code (schema 3).
+    `complete` is True if the journal contains the ends of requests and only the requests of users' code (schema 3).
     """
 
     def __init__(self) -> None:
@@ -64,13 +68,15 @@ class RequestLog:
         self._order = itertools.count()
 
     def take_voice(self, record: Record) -> None:
-        """Takes a `supervisor` record: a piece of a supervisor's voice."""
+        """Handles a `supervisor` record, which is a piece of a supervisor's voice."""
         arguments = {"part": str(record.data["item_id"]), "ulaw": pybase64.b64decode(record.data["payload"])}
         order = next(self._order)
         self.requests.append(RecordedRequest("supervisor.voice", record.t, arguments, order=order, end_is_known=False))
 
     def take(self, record: Record, *, inside: str | None) -> None:
-        """Takes a `control` or `control.end` record. `inside` is the running tool, for records that do not name one."""
+        """Handles a `control` or `control.end` record. `inside` is the running tool, for records that do not name a
+        tool.
+        """
         data, order = record.data, next(self._order)
         if record.kind == "control.end":
             if (request := self._open.pop(data.get("id"), None)) is not None:

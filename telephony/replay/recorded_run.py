@@ -1,7 +1,7 @@
-"""Runs a recorded call again, with both sides from the recording, in virtual time.
+"""Runs a recorded call again in virtual time, with both sides from the recording.
 
-A replay without divergence shows: for the recorded input, today's code does what the recorded code did. It shows
-nothing about other callers, lines or answers of the model.
+A replay without divergence shows that the current code behaves like the recorded code for the recorded input. The
+replay shows nothing about other callers, lines or answers of the model.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from .twilio import RecordedTwilio
 __all__ = ["ReplayRun", "run_recorded"]
 
 _AFTER_S = 0.0005
-"""The status callback of the end, and an answer about the recording, come just after what happened at that time."""
+"""The delay in seconds of recorded callbacks. The status callback of the end, and an answer about the recording, come
+just after the other events of that time.
+"""
 
 
 @dataclass(slots=True)
@@ -43,10 +45,10 @@ class ReplayRun:
 
     journal: MemoryJournal
     unrecorded: list[tuple[str, str]] = field(default_factory=list)
-    """Tool calls (name, arguments) without a recorded answer."""
+    """The tool calls without a recorded answer, each as (name, arguments)."""
 
     def ours(self) -> Iterator[tuple[int, Record]]:
-        """Yields all records except incoming messages, with their numbers."""
+        """Yields all records with their numbers, except incoming messages."""
         return self.journal.numbered(lambda kind: kind not in ("twilio.in", "model.in"))
 
 
@@ -59,8 +61,9 @@ def run_recorded(
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
 ) -> ReplayRun:
-    """Replays a recording. Tools answer from the recording. `run_tools=True` runs the agent's own tools, with their
-    effects."""
+    """Replays a recording. Tools answer from the recording. With `run_tools=True`, the agent's own tools run, with
+    their effects.
+    """
     perturbation = perturbation or Perturbation(seed=seed)
 
     async def run() -> ReplayRun:
@@ -90,7 +93,9 @@ def run_recorded(
 
 
 class _RecordedCall:
-    """One call on its own registry. Streams, webhooks and requests of users' code come at their recorded times."""
+    """One recorded call on a registry of its own. Streams, webhooks and requests of users' code come at their recorded
+    times.
+    """
 
     def __init__(
         self,

@@ -24,10 +24,10 @@ __all__ = ["RecordedTools", "agent_for_replay"]
 
 
 class RecordedTools:
-    """The recorded answers of one call.
+    """The recorded answers of the tools in one call.
 
-    An answer is found by call id, else by name and arguments, else by name. Each is used once, and again only if no
-    unused one is left.
+    An answer is found by the call id, or by name and arguments, or by name only. Each answer is used once. An answer is
+    used again only if no unused answer is left.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class RecordedTools:
         slower_s: float = 0.0,
         decided: frozenset[str] = frozenset(),
     ) -> None:
-        """`decided` means that the ids of the tool calls whose recorded approval or rejection is repeated. They wait
-        for it.
+        """Prepares the answers. `decided` has the ids of the tool calls whose recorded approval or rejection is
+        repeated. These tool calls wait for the decision.
         """
         self._clips = clips or {}
         self._left = list(tools)
@@ -81,7 +81,7 @@ class RecordedTools:
         return SilentResult(tool.output) if tool.silent else tool.output
 
     def replace_in(self, source: AgentSource) -> AgentSource:
-        """Returns the agent (or the function that chooses one) with recorded tools and without hooks."""
+        """Returns the agent (or the function that selects the agent) with recorded tools and without hooks."""
         if isinstance(source, RealtimeAgent):
             return self._copy(source, {})
 
@@ -100,7 +100,7 @@ class RecordedTools:
         return copy
 
     def _handoff(self, handoff: Any, done: dict[int, RealtimeAgent[Any]]) -> Any:
-        """Returns the handoff without the user's callback. None: only the callback knows the next agent."""
+        """Returns the handoff without the user's callback, or None if only the callback can return the next agent."""
         if isinstance(handoff, RealtimeAgent):
             return self._copy(handoff, done)
         if (target := getattr(handoff, "target", None)) is None:
@@ -128,9 +128,10 @@ class RecordedTools:
 def agent_for_replay(
     recording: Recording, agent: AgentSource | None, tools: RecordedTools, *, run_tools: bool
 ) -> AgentSource:
-    """Returns the given agent, or the recorded one. Its tools answer from the recording, except with `run_tools`.
+    """Returns the given agent, or the recorded agent. The tools of the agent answer from the recording, unless
+    `run_tools` is True.
 
-    The facts and the tools of an outgoing call are added.
+    The data and the tools of an outgoing call are added to the agent.
     """
     if agent is None:
         return recorded_agent(recording, tools)

@@ -1,7 +1,7 @@
 """A recorded call as input for a replay: the incoming messages, with their times and triggers. Pure.
 
-Each message of the model has triggers: one of our commands, or the caller's audio, which is the model's clock. In a
-replay a message is due when its triggers have happened again, after the recorded interval.
+Each message of the model has triggers: a command to the model, or the caller's audio, which is the model's clock. In a
+replay, a message is due when its triggers have happened again and the recorded interval has passed.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ _FRAME_S = 0.02
 
 @dataclass(slots=True)
 class Incoming:
-    """An incoming message. `index` is its number among all records, without those of the caller's audio to the model.
-    `session` is the number of the model's connection. (Not frozen: a frozen class takes twice the time to make.)"""
+    """An incoming message. `index` is the number of the message among all records, without the records of the caller's
+    audio to the model. `session` is the number of the connection to the model. The class is not frozen, because
+    creating a frozen object takes twice as long.
+    """
 
     index: int
     t: float
@@ -47,8 +49,9 @@ class Incoming:
 
 @dataclass(slots=True)
 class ToolAnswer:
-    """What a tool did: it made `requests` of the call, and returned `output` after `seconds`. `seconds` is None if it
-    never returned."""
+    """The recorded effect of a tool call: `requests` to the call, and `output` after `seconds`. `seconds` is None if
+    the tool never returned.
+    """
 
     call_id: str
     name: str
@@ -62,17 +65,17 @@ class ToolAnswer:
 
 @dataclass(slots=True)
 class RecordedStream:
-    """One media stream of the call. It began at `t` with the message `start`."""
+    """One media stream of the call. The stream began at `t` with the message `start`."""
 
     sid: str
     start: str
     t: float
     index: int
     phone: list[Incoming] = field(default_factory=list)
-    """Twilio's messages after `start`, without marks. The end of the stream is a `close`."""
+    """Twilio's messages after `start`, without marks. The end of the stream is a `close` message."""
     marks: MarkTiming = field(default_factory=MarkTiming)
     ended_t: float | None = None
-    """The time at which its connection ended."""
+    """The time at which the connection of the stream ended."""
 
 
 @dataclass(slots=True)
@@ -82,38 +85,38 @@ class Recording:
     name: str
     header: Mapping[str, Any] = field(default_factory=dict)
     streams: list[RecordedStream] = field(default_factory=list)
-    """At least one, in the order in which they began."""
+    """The media streams in the order of their start. There is at least one stream."""
     model: list[Incoming] = field(default_factory=list)
-    """The model's messages. The end of a connection is a `close`."""
+    """The messages of the model. The end of a connection is a `close` message."""
     attempts: list[Record] = field(default_factory=list)
-    """The `open` records: attempts to connect to the model."""
+    """The `open` records: the attempts to connect to the model."""
     model_class: Mapping[str, Any] = field(default_factory=dict)
     tools: list[ToolAnswer] = field(default_factory=list)
     requests: list[RecordedRequest] = field(default_factory=list)
-    """The requests that were made outside of tools."""
+    """The requests that were made by code outside of tools."""
     verdicts: list[tuple[float, str]] = field(default_factory=list)
     """The results of Twilio's answering machine detection, for an outgoing call: (t, answered by)."""
     callbacks: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
-    """Twilio's webhooks about the call."""
+    """Twilio's webhooks about the call, each with its time."""
     rest: list[Record] = field(default_factory=list)
-    """The requests to Twilio's REST API, with their answers."""
+    """The requests to Twilio's REST API, with the responses."""
     clips: dict[str, bytes] = field(default_factory=dict)
     """The clips that were played, by digest."""
     behaviour: Behaviour = field(default_factory=Behaviour)
-    """What the recorded code did."""
+    """The behaviour of the recorded code."""
     commands: list[Record] = field(default_factory=list)
-    """What was sent to the model, without the caller's audio."""
+    """The messages that were sent to the model, without the caller's audio."""
     session: Mapping[str, Any] = field(default_factory=dict)
     """The first session configuration that was sent to the model."""
     stalls: list[tuple[float, float, bool]] = field(default_factory=list)
-    """Stalls of the process: (from, to, whether messages were read before timers ran)."""
+    """The stalls of the process, each as (from, to, whether messages were read before timers ran)."""
     duration_s: float = 0.0
     malformed: int = 0
     """The number of records that do not have the fields of their kind."""
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The options of the call. An old journal has the greeting only."""
+        """The options of the call. An old journal contains only the greeting."""
         if "config" in self.header:
             config: Mapping[str, Any] = self.header["config"]
             return config
@@ -125,7 +128,7 @@ class Recording:
 
     @property
     def masks_audio(self) -> bool:
-        """Whether the voices are masked. Their checksums mean nothing then."""
+        """Whether the voices are masked. Their checksums are then not compared."""
         return bool(self.header.get("redaction", {}).get("audio"))
 
     def _first_greeting(self) -> str | None:
@@ -135,9 +138,9 @@ class Recording:
 
 
 def load(lines: Iterable[tuple[float, str, str | None, Mapping[str, Any] | None]], name: str) -> Recording:
-    """Reads a recording from the lines of a journal, as `journal.reader.raw_lines` gives them.
+    """Reads a recording from the lines of a journal, as returned by `journal.reader.raw_lines`.
 
-    Raises `JournalError` for a journal in which no stream starts.
+    Raises `JournalError` for a journal in which no media stream starts.
     """
     loader = _Loader(name)
     for index, (t, kind, text, data) in enumerate(lines):
@@ -180,8 +183,9 @@ class _Loader:
         return recording
 
     def _restore_answers(self) -> None:
-        """Puts the keys back with which the caller answered the notice about the recording. The header has them, and
-        they are no secret."""
+        """Restores the keys with which the caller answered the notice about the recording. The journal's header
+        contains these keys, because they are not secret.
+        """
         consent = recording.get("consent") if isinstance(recording := self.recording.config, Mapping) else None
         for t, callback in self.recording.callbacks:
             if not isinstance(consent, Mapping) or callback.get("what") != "consent" or callback.get("by") != "key":
@@ -192,7 +196,9 @@ class _Loader:
                     each.text = each.text.replace(BULLET, key)
 
     def _is_stall(self, begin: float, end: float) -> bool:
-        """Returns whether nothing was recorded in this time, and the caller's frames of this time then came at once."""
+        """Returns whether no record was written in this time, and all of the caller's frames of this time arrived
+        together afterwards.
+        """
         frames = sum(
             incoming.event == "media" and end <= incoming.t < end + _BURST_S
             for stream in self.recording.streams
@@ -201,7 +207,7 @@ class _Loader:
         return frames > (end - begin) / _FRAME_S / 2
 
     def _end_of_keys(self, request: RecordedRequest) -> None:
-        """Restores a masked terminator: the key with which `collect_digits` ended before it had all digits."""
+        """Restores a masked terminator: the key that ended `collect_digits` before all digits were typed."""
         keys = request.outcome.get("keys")
         if request.ended_t is None or keys is None or keys >= request.arguments.get("max_digits", 0):
             return
@@ -250,7 +256,7 @@ class _Loader:
                 stream.marks.frame(t, index)
 
     def _stream(self, sid: str) -> RecordedStream | None:
-        """Returns the stream with this sid, else the last one."""
+        """Returns the stream with this sid, or the last stream."""
         streams = self.recording.streams
         return next((stream for stream in reversed(streams) if stream.sid == sid), streams[-1] if streams else None)
 
@@ -311,7 +317,9 @@ class _Loader:
             self._output(record)
 
     def _output(self, record: Record) -> None:
-        """An output that no tool returned, such as that of a handoff, is an answer, too."""
+        """Handles an output that no tool returned, such as the output of a handoff. Such an output is also an
+        answer.
+        """
         item = record.message.get("item", {})
         call_id = item.get("call_id")
         if item.get("type") == "function_call_output" and all(tool.call_id != call_id for tool in self.recording.tools):
@@ -319,7 +327,9 @@ class _Loader:
             self.recording.tools.append(answer)
 
     def _close(self, index: int, record: Record) -> None:
-        """Records a close by a peer or the network. The replayed code makes our own closes itself."""
+        """Handles a close by the peer or by the network. Closes by the recorded code are ignored, because the replayed
+        code makes its own closes.
+        """
         recording = self.recording
         stream = self._stream(str(record.data.get("stream_sid", ""))) if record.data.get("peer") == "twilio" else None
         if stream is not None:
@@ -348,8 +358,8 @@ class _Loader:
 
 
 def _outlives(request: RecordedRequest, tool: ToolAnswer) -> bool:
-    """Returns whether the request went on after its tool had returned: the tool began a task and did not wait for
-    it.
+    """Returns whether the request continued after its tool had returned, because the tool started a task and did not
+    wait for the task.
     """
     if tool.seconds is None or not request.end_is_known:
         return False

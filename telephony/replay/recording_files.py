@@ -1,4 +1,4 @@
-"""Finds, makes and updates recordings, as files beside tests."""
+"""Finds, creates and updates recordings, which are files next to tests."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .recording import load
 __all__ = ["FOLDER", "MadeTests", "add", "find", "make_test", "make_tests", "renew"]
 
 FOLDER = "calls"
-"""Recordings are in `calls/NAME.jsonl.gz` beside the tests."""
+"""The name of the folder for recordings. A recording is `calls/NAME.jsonl.gz` next to the tests."""
 
 
 def find(name: str, beside: Path) -> Path:
-    """Returns the file of a recording, by its path or by its name, beside a test or in a folder above. Raises
-    `ReplayError`.
+    """Returns the file of a recording, by its path or by its name. Searches next to a test and in the folders above.
+    Raises `ReplayError` if there is no such file.
     """
     for folder in (beside, *beside.parents):
         for path in (folder / FOLDER / f"{name}.jsonl.gz", folder / FOLDER / f"{name}.jsonl", folder / name):
@@ -39,7 +39,9 @@ def find(name: str, beside: Path) -> Path:
 
 
 def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
-    """Copies a call's journal, masked, to where tests find it. Raises `ReplayError` if the name exists."""
+    """Copies the journal of a call, masked, to the place where tests find the recording. Raises `ReplayError` if the
+    name exists.
+    """
     path = folder / FOLDER / f"{name}.jsonl.gz"
     if path.exists():
         raise ReplayError(f"{path} exists already; choose another --name.")
@@ -50,11 +52,11 @@ def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
 
 
 def make_test(journal: Path, name: str, agent: str | None, tests: Path, redaction: Redaction) -> tuple[Path, Path]:
-    """Copies a call's journal, masked, into the folder of tests, and writes a test with today's values. Returns the
-    files of the recording and of the test. `agent` is `module:attribute`.
+    """Copies the journal of a call, masked, into the folder of tests, and writes a test with the current values.
+    Returns the files of the recording and of the test. `agent` is `module:attribute`.
 
     Raises:
-        ReplayError: the name is no identifier or exists already, the agent is no import string, or the call was
+        ReplayError: the name is not an identifier or already exists, the agent is not an import string, or the call was
             imported.
         JournalError: the journal cannot be read.
     """
@@ -66,7 +68,7 @@ def make_test(journal: Path, name: str, agent: str | None, tests: Path, redactio
 
 @dataclass(frozen=True, slots=True)
 class MadeTests:
-    """The files that `make_tests` wrote, and why calls were left out."""
+    """The files that `make_tests` wrote, and the reasons why calls were left out."""
 
     recordings: list[Path]
     test: Path
@@ -76,11 +78,12 @@ class MadeTests:
 def make_tests(
     journals: Mapping[str, Path], module: str, agent: str | None, tests: Path, redaction: Redaction
 ) -> MadeTests:
-    """Copies journals as `make_test` does, and writes `test_<module>.py` with a test of each. `journals` has the names
-    of the recordings. A call that cannot be a test is left out. If none can, nothing is written.
+    """Copies journals as `make_test` does, and writes `test_<module>.py` with one test for each journal. `journals` has
+    the journals by the names of the recordings. A call that cannot be a test is left out. If no call can be a test,
+    writes nothing.
 
     Raises:
-        ReplayError: a name is no identifier or exists already, or the agent is no import string.
+        ReplayError: a name is not an identifier or already exists, or the agent is not an import string.
     """
     for name in (module, *journals):
         if not name.isidentifier():
@@ -108,7 +111,7 @@ def make_tests(
 
 
 def _problem(journal: Path) -> str | None:
-    """Returns why this call cannot be a test. None means that it can."""
+    """Returns why this call cannot be a test, or None if the call can be a test."""
     try:
         recording = load(raw_lines(journal), journal.parent.name)
     except JournalError as error:
@@ -122,7 +125,7 @@ def _problem(journal: Path) -> str | None:
 
 
 def _stating(record: Record, redaction: Redaction) -> Record:
-    """A header states what was masked, before and now."""
+    """Returns a header that describes the masking of the original journal and of the copy."""
     if record.kind != "header":
         return record
     before, now = record.data.get("redaction") or {}, redaction.stated()
@@ -131,7 +134,7 @@ def _stating(record: Record, redaction: Redaction) -> Record:
 
 
 def renew(path: Path, call: ReplayedCall) -> None:
-    """Writes today's behaviour into a recording. The incoming messages stay."""
+    """Writes the current behaviour into a recording. The incoming messages are kept."""
     header = next(record for record in read_journal(path) if record.kind == "header")
     records = (
         Record(record.t, "header", {**header.data, "config": record.data.get("config")})
@@ -143,7 +146,7 @@ def renew(path: Path, call: ReplayedCall) -> None:
 
 
 def _test_of(call: HeardCall, agent: str | None) -> str:
-    """Returns the source of a test with today's values, to be edited. The call has the name of its recording."""
+    """Returns the source code of a test with the current values. The user can edit the test."""
     name, named = call.name, "" if agent is None else f', agent="{agent}"'
     lines = [
         f"def test_{name}(replay):",
@@ -160,7 +163,7 @@ def _test_of(call: HeardCall, agent: str | None) -> str:
 
 
 def _counted(call: HeardCall) -> Iterator[tuple[str, ToolCall]]:
-    """Yields each tool call, and the arguments of `call.tool` for it."""
+    """Yields each tool call with the arguments that `call.tool` needs for this tool call."""
     seen: Counter[str] = Counter()
     for tool in call.tools:
         nth = seen[tool.name]
@@ -175,7 +178,7 @@ def _literal(value: Any) -> str:
 
 
 def _lines(records: Iterable[Record]) -> Iterator[str]:
-    """Yields the records as lines, as `JournalWriter` writes them."""
+    """Yields the records as lines in the format of `JournalWriter`."""
     for record in records:
         body = dump(record.data)
         yield f'{{"t":{record.t:.6f},"kind":"{record.kind}"{"," if record.data else ""}{body[1:]}\n'

@@ -1,4 +1,4 @@
-"""Replays a journal: `replay_call`. The pytest fixture and the command use it."""
+"""Replays a journal with `replay_call`. The pytest fixture and the command use this function."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ SIMULATED = "simulated"
 
 @contextmanager
 def _gc_paused() -> Iterator[None]:
-    """Pauses the cyclic garbage collector. A replay keeps many objects and makes few cycles: this saves a tenth of the
-    time."""
+    """Pauses the cyclic garbage collector during this block. A replay keeps many objects and creates few cycles, so the
+    pause saves a tenth of the time.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -49,7 +50,7 @@ def _gc_paused() -> Iterator[None]:
 
 
 def read(path: Path) -> Recording:
-    """Returns the recording in a journal. Raises `JournalError`."""
+    """Returns the recording in a journal. Raises `JournalError` if the journal cannot be read."""
     name = path.parent.name if path.stem.startswith("journal") else path.name.split(".")[0]
     with _gc_paused():
         recording = load(raw_lines(path), name)
@@ -79,30 +80,30 @@ def replay_call(
     model_settings: Mapping[str, Any] | None = None,
     **perturbations: Unpack[Perturbations],
 ) -> ReplayedCall:
-    """Runs a recorded call again, and compares it with the recording.
+    """Runs a recorded call again, and compares the call with the recording.
 
     Args:
-        path: A journal.
-        agent: Today's agent. None: the agent of the recorded session configuration.
+        path: The path of a journal.
+        agent: The current agent. With None, the agent of the recorded session configuration is used.
         caller: `recorded`; `simulated`: the recorded audio on a simulated phone, over a line with `round_trip_ms` and
-            `jitter_ms` (or any `line`); or a caller of `telephony.simulator.callers` (a name,
-            FILE.toml, `module:function`, or the function itself).
-        model: `recorded`; `embedded`, or a script for the embedded model; `live`: the real model, which costs money.
+            `jitter_ms` (or any `line`); or a caller of `telephony.simulator.callers` (a name, FILE.toml,
+            `module:function`, or a function).
+        model: `recorded`; `embedded`; a script for the embedded model; or `live`, the real model, which costs money.
         turns: `verbatim` or `retimed`, for the recorded caller on a simulated phone.
-        strict: Compare everything, to the sample and to about a millisecond.
-        jitter_ms: Maximum of a uniform extra delay of each message: in both directions on a simulated phone, else of
-            the phone's messages.
-        stall_ms: Length of stalls of the event loop, about one in ten seconds.
+        strict: Whether everything is compared, to the sample and to about a millisecond.
+        jitter_ms: The maximum of a uniform additional delay of each message: in both directions on a simulated phone,
+            otherwise of the phone's messages.
+        stall_ms: The length of stalls of the event loop. There is about one stall in ten seconds.
         perturbation: All faults as one object.
-        perturbations: Faults; see `Perturbations`. They exclude `perturbation`.
-        run_tools: Run the agent's own tools, with their effects. Default: tools answer from the recording.
-        configure: Changes the options of the call before it starts.
+        perturbations: The faults as arguments (see `Perturbations`). Cannot be combined with `perturbation`.
+        run_tools: Whether the agent's own tools run, with their effects. By default tools answer from the recording.
+        configure: A function that changes the options of the call before the call starts.
         seed: The seed of all random numbers.
-        model_settings: Today's settings of the model (`Settings.model_settings`), to show where they differ from the
-            recorded ones. They do not change the replay.
+        model_settings: The current settings of the model (`Settings.model_settings`). The report shows where they
+            differ from the recorded settings. They do not change the replay.
 
-    Raises `JournalError`, `ReplayError` for arguments that exclude each other or have no effect, and what a scripted
-    caller raises.
+    Raises `JournalError` for an invalid journal, `ReplayError` for arguments that exclude each other or have no effect,
+    and all exceptions of a scripted caller.
     """
     recording = read(path)
     if model == RECORDED and "imported" in recording.header:
@@ -169,7 +170,7 @@ def replay_call(
 
 
 def _changes(recording: Recording, run: ReplayRun, model_settings: Mapping[str, Any]) -> list[Change]:
-    """Returns what changed of the configuration that is sent to the model, and of the settings of the model."""
+    """Returns the changes of the configuration that is sent to the model, and of the settings of the model."""
     then = [command.message for command in recording.commands]
     now = [record.message for _, record in run.ours() if record.kind == "model.out" and record.event != AUDIO]
     return [
@@ -191,7 +192,7 @@ def _caller(caller: str | Caller, turns: str, original: HeardCall) -> Caller:
 
 
 def _expected(caller: str | Caller, model: str) -> Tolerances:
-    """Returns what is compared with the recording. With a scripted caller: nothing."""
+    """Returns the tolerances of the comparison with the recording. With a scripted caller, nothing is compared."""
     if caller not in (RECORDED, SIMULATED):
         return Tolerances(timing=False, samples=False, lanes=())
     return Tolerances.other_line() if model == RECORDED else Tolerances.other_model()

@@ -30,7 +30,7 @@ PROVES = {
     "`telephony eval`.",
     "scripted": "A simulated caller called. Nothing is compared with the recording.",
 }
-"""What a replay shows, by its mode."""
+"""The meaning of a replay without divergence, by the mode of the replay."""
 _BEFORE = 8
 _DULL = frozenset(
     {
@@ -51,8 +51,8 @@ _SAME_STEP_S = 0.002
 
 
 def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, ...]:
-    """Returns the last records of interest before a divergence, in the recording. For the phone, the last mark is one
-    of them.
+    """Returns the last relevant records before a divergence in the recording. For the phone, the last mark is
+    included.
     """
     found, mark = deque[Record](maxlen=_BEFORE), None
     for index, record in enumerate(records):
@@ -67,9 +67,11 @@ def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, 
 
 
 def explained(original: HeardCall, replayed: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
-    """Returns the divergences with the cause first. The first one gets a sentence in plain words, and its context.
+    """Returns the divergences with the cause as the first element. The first divergence gets a sentence in plain words,
+    and its context.
 
-    The others are mostly its consequences. What a tool did is the cause of what was sent in the same step.
+    The other divergences are mostly consequences of the cause. An action of a tool is the cause of a message that was
+    sent in the same step.
     """
     if not divergences:
         return []
@@ -83,8 +85,8 @@ def explained(original: HeardCall, replayed: HeardCall, divergences: Sequence[Di
 
 
 def _moved(first: Divergence, rest: Sequence[Divergence]) -> Divergence:
-    """Returns what a tool did, or an answer, that is missing here and comes later, is late. The comparison does not
-    pair actions that are far apart.
+    """Returns the first divergence as late, if it is a missing tool action or answer that comes later in the replay.
+    The comparison does not pair actions that are far apart.
     """
     base = first.what.removesuffix(" did not happen")
     if first.kind != "missing" or first.lane not in ("tools", "phone") or base == "clear":
@@ -123,8 +125,8 @@ def data_of(call: ReplayedCall) -> dict[str, Any]:
 
 
 def text_of(call: ReplayedCall, *, brief: bool = False) -> str:
-    """Returns the result as text: one line, or the first divergence with both calls around it side by side. `brief`
-    leaves out what changed since the recording.
+    """Returns the result as text: one line, or the first divergence with both calls around it side by side. With
+    `brief`, the changes since the recording are left out.
     """
     divergence = call.divergence
     result = f"no divergence, {call.ended}" if divergence is None else f"DIVERGED. {divergence.sentence}"
@@ -144,7 +146,7 @@ def text_of(call: ReplayedCall, *, brief: bool = False) -> str:
 
 
 def timeline_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) -> list[str]:
-    """Returns the recorded call and the replayed call side by side. Rows that differ are marked."""
+    """Returns the recorded call and the replayed call side by side, as lines. Rows that differ are marked."""
     lines = [f"{'':9}  {'recorded':{_LANE}} | now"]
     for at_s, one, other in rows_of(then, now, around_ms=around_ms):
         lines.append(f"{at_s:9.1f}  {_cut(one):{_LANE}} {'|' if one == other else '≠'} {_cut(other)}")
@@ -152,7 +154,7 @@ def timeline_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = No
 
 
 def rows_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) -> list[tuple[float, str, str]]:
-    """Rows (seconds, recorded, now). Two equal lines at most 0.3 s apart are one row."""
+    """Returns rows of (seconds, recorded, now). Two equal lines that are at most 0.3 s apart become one row."""
     rows = [(event.start_ms / 1000, _line(event), "") for event in _near(then.events, around_ms)]
     for event in _near(now.events, around_ms):
         at_s, text = event.start_ms / 1000, _line(event)
@@ -165,7 +167,7 @@ def rows_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) 
 
 
 def _paired(rows: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
-    """Joins two successive rows of different calls if they are of the same kind and time."""
+    """Joins two successive rows of different calls if both rows have the same kind and time."""
     paired: list[tuple[float, str, str]] = []
     for at_s, one, other in rows:
         last = paired[-1] if paired else None

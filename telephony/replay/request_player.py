@@ -1,7 +1,8 @@
-"""Makes the recorded requests of users' code again, at their recorded times. The users' code itself does not run.
+"""Repeats the recorded requests of users' code at their recorded times. The users' code does not run.
 
-A request follows the one before it (its begin, or its end if users' code waited for it) after the recorded interval.
-Over another line a sentence may take longer; the next request still follows it.
+A request follows the request before it after the recorded interval. The interval counts from the start of the earlier
+request, or from its end if users' code waited for the end. Over another line a sentence may take longer, and the next
+request still follows the sentence.
 """
 
 from __future__ import annotations
@@ -23,32 +24,32 @@ if TYPE_CHECKING:
 __all__ = ["SOME_NUMBER", "ReplayClock", "RequestPlayer"]
 
 _AFTER_END_S = 0.001
-"""The end of the call cancels open requests. A cancellation here comes after that."""
+"""The delay in seconds of a repeated cancellation, because the end of the call cancels open requests itself."""
 _LIMITS = ("max_digits", "terminator", "first_s", "between_s")
 SOME_NUMBER = "+15550100000"
-"""The target of replayed transfers: journals hold no numbers. No real call is made."""
+"""The target of replayed transfers, because journals contain no phone numbers. No real call is made."""
 
 
 @dataclass(slots=True)
 class ReplayClock:
-    """Relates the recording to the event loop: recorded time `recorded` is loop time `now`."""
+    """Relates the recording to the event loop: the recorded time `recorded` is the loop time `now`."""
 
     recorded: float
     now: float
 
     async def until(self, t: float) -> None:
-        """Waits for the recorded time `t`. If `t` has passed, no other task runs before the return."""
+        """Waits for the recorded time `t`. If `t` has passed, returns without running other tasks."""
         if (left := self.now + t - self.recorded - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(left)
         self.reached(t)
 
     def reached(self, t: float) -> None:
-        """Sets the recorded time to `t` now."""
+        """Sets the current recorded time to `t`."""
         self.recorded, self.now = t, asyncio.get_running_loop().time()
 
 
 class RequestPlayer:
-    """Makes the requests of one tool (or of the code outside of tools) again, in order."""
+    """Repeats the requests of one tool call, or of the code outside of tools, in order."""
 
     def __init__(self, requests: Sequence[RecordedRequest], clips: Mapping[str, bytes]) -> None:
         self._clips = clips
@@ -59,7 +60,7 @@ class RequestPlayer:
         self._moments = sorted(moments, key=lambda moment: moment[0])
 
     async def run(self, call: Call, clock: ReplayClock) -> None:
-        """Makes the requests of `call`. Moves `clock` to the last of them."""
+        """Makes the requests to `call`. Sets `clock` to the time of the last request."""
         tasks, states = dict[int, asyncio.Task[None]](), dict[int, AsyncExitStack]()
         async with AsyncExitStack() as leaving, asyncio.TaskGroup() as group:
             for at, (_, t, begins, n, request) in enumerate(self._moments):
@@ -99,7 +100,7 @@ class RequestPlayer:
             task.cancel()
 
     def _is_alone(self, at: int, n: int, request: RecordedRequest) -> bool:
-        """Returns whether no other request was made before this one ended."""
+        """Returns whether no other request was made before this request ended."""
         if not request.end_is_known:
             return True
         following = self._moments[at + 1] if at + 1 < len(self._moments) else None
@@ -118,7 +119,7 @@ class RequestPlayer:
             await self._perform(call, request.action, request.arguments)
 
     async def _perform(self, call: Call, action: str, given: Mapping[str, Any]) -> None:
-        """Actions that this version does not know are ignored."""
+        """Makes one request to the call. Actions that this version does not know are ignored."""
         match action:
             case "hang_up":
                 await call.hang_up(goodbye=given.get("goodbye"), within_s=float(given.get("within_s", 10.0)))

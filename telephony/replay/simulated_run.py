@@ -1,7 +1,7 @@
-"""Runs a recorded call again on a simulated phone, with the recorded model or another.
+"""Runs a recorded call again on a simulated phone, with the recorded model or with another model.
 
 The recorded caller over another line, with the recorded model, tests the code on a bad network. The recorded caller
-with a live model tests a prompt and a model. A scripted caller tests what the script is for.
+with a live model tests a prompt and a model. A scripted caller tests the situation of the script.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ RECORDED, LIVE = "recorded", "live"
 
 @dataclass(slots=True)
 class SimulatedRun(ReplayRun):
-    """The result of a call on a simulated phone. `heard` is the audio that it played (mu-law). `violations` are the
-    messages that Twilio would refuse."""
+    """The result of a call on a simulated phone. `heard` is the audio that the phone played (mu-law). `violations` are
+    the messages that Twilio would refuse.
+    """
 
     heard: bytes = b""
     violations: list[str] = field(default_factory=list)
@@ -62,8 +63,8 @@ def run_simulated(
 ) -> SimulatedRun:
     """Makes the call on a simulated phone.
 
-    `model` is `recorded`; or `live` (the real model, in real time, which costs money); or a script for the embedded
-    model (`embedded`: it tries the agent's tools).
+    `model` is `recorded`, `live` (the real model, in real time, which costs money), or a script for the embedded model.
+    The script `embedded` tries the agent's tools.
     """
 
     async def run() -> SimulatedRun:
@@ -134,7 +135,7 @@ class _Simulation:
 
 
 def _breaking(transport: Transport, at_s: float) -> Transport:
-    """A transport whose connections break at `at_s`, if they were made before."""
+    """Returns a transport whose connections break at `at_s` seconds, if they were opened before."""
     start = asyncio.get_running_loop().time()
 
     async def connect(url: str, headers: Mapping[str, str]) -> Connection:
@@ -147,7 +148,7 @@ def _breaking(transport: Transport, at_s: float) -> Transport:
 
 
 def stalls(length_s: float, duration_s: float, seed: int) -> list[tuple[float, float]]:
-    """Stalls of the event loop, about one in ten seconds: (at, length)."""
+    """Returns stalls of the event loop, about one in ten seconds, each as (start, length) in seconds."""
     random = Random(seed)
     return [(random.uniform(at, at + 10.0), length_s) for at in range(1, max(2, int(duration_s)), 10)]
 

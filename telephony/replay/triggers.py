@@ -1,6 +1,6 @@
-"""Finds the triggers of the model's messages: our commands, and the caller's audio. Pure.
+"""Finds the triggers of the model's messages: commands to the model, and the caller's audio. Pure.
 
-Commands are counted by type. A replay finds "the third `response.create`" whatever its id is.
+Commands are counted by type. A replay finds for example "the third `response.create`", independent of its id.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ AUDIO = "input_audio_buffer.append"
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """The `count`-th command of this type, sent at `t`. For audio, `count` is in bytes, of the `stream`-th media
-    stream."""
+    """The `count`-th command of this type, sent at `t`. For audio, `count` is a number of bytes on the `stream`-th
+    media stream.
+    """
 
     type: str
     count: int
@@ -29,14 +30,16 @@ class Trigger:
 
 
 def our_ids(message: Mapping[str, Any]) -> list[str]:
-    """Returns the ids in a command that are ours: of the event, and of the item that it creates."""
+    """Returns the ids in a command that the client generated: the id of the event, and the id of the item that the
+    command creates.
+    """
     item = message.get("item")
     ids = [message.get("event_id"), item.get("id") if isinstance(item, dict) else None]
     return [each for each in ids if isinstance(each, str)]
 
 
 class Triggers:
-    """Finds triggers. It takes the sent messages and returns the triggers of the received ones, in order."""
+    """Finds triggers. The sent messages are passed in order, and `of` returns the triggers of each received message."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -50,7 +53,7 @@ class Triggers:
         self._cancels: dict[str, Trigger] = {}
 
     def sent(self, record: Record, type: str) -> None:
-        """Registers that a command of this type was sent. Type `open`: a connection was opened."""
+        """Registers that a command of this type was sent. The type `open` means that a connection was opened."""
         message = record.message
         if type == "open":
             self._counts["open"] += 1
@@ -77,7 +80,7 @@ class Triggers:
         self._audio = None
 
     def stream_ended(self) -> None:
-        """Registers that no more audio comes, so that audio is no trigger."""
+        """Registers that the media stream ended. Audio of the caller is then no trigger."""
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:

@@ -1,4 +1,4 @@
-"""Replaces Twilio in a replay: gives the recorded answers of the REST API, and sends the recorded webhooks."""
+"""Replaces Twilio in a replay: returns the recorded responses of the REST API, and sends the recorded webhooks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _ADDRESS = "https://recorded.invalid"
 
 
 class RecordedTwilio:
-    """A `PhoneControl` and `CallAddresses` without effects. A request that is not in the recording succeeds at once."""
+    """A `PhoneControl` and `CallAddresses` without effects. A request that is not in the recording succeeds
+    immediately.
+    """
 
     def __init__(self, recording: Recording) -> None:
         self._answers: defaultdict[str, deque[Record]] = defaultdict(deque)
@@ -61,7 +63,7 @@ class RecordedTwilio:
         return await self._answer("stop_recording") is not False
 
     async def _answer(self, action: str) -> Any:
-        """Returns the recorded answer to the next request of this kind, after the recorded time."""
+        """Waits for the recorded time, and returns the recorded response to the next request of this kind."""
         if not self._answers[action]:
             return None
         data = self._answers[action].popleft().data
