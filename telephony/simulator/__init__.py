@@ -11,9 +11,10 @@ async with SimulatedTwilio() as twilio:     # with REST API, TwiML, webhooks, ca
     twilio.callees["+14155550123"] = callees.voicemail()
 ```
 
-It runs over sockets of this machine, or in memory in virtual time (`realtime_core.testing.virtual_time`).
+The simulation runs over sockets of this machine, or in memory in virtual time (`realtime_core.testing.virtual_time`).
 
-As a process of its own: `python -m telephony.simulator ring http://127.0.0.1:8000/incoming-call --json`.
+The simulation can also run as a separate process: `python -m telephony.simulator ring
+http://127.0.0.1:8000/incoming-call --json`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`python -m telephony.simulator ring URL`: runs a simulated caller as a process.
 
-With `--json` each line of the output is an object: first `started` (call and stream SID, the line as drawn, its seed,
-and `clock`, the monotonic clock at the stream's start, which all processes of a machine share), then the events of
-`telephony.simulator.events`.
+With `--json`, each line of the output is an object. The first object is `started`: the SIDs of the call and of the
+stream, the drawn values of the line, its seed, and `clock`. `clock` is the monotonic clock at the start of the stream,
+which all processes of a machine share. The other objects are the events of `telephony.simulator.events`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The simulated account: its numbers, its calls, and the callees at other numbers. A shell.
+"""The simulated Twilio account: its numbers, its calls, and the callees at other numbers.
 
 https://www.twilio.com/docs/voice/api/call-resource
 """
@@ -37,19 +37,20 @@ CALLER = "+14155550100"
 
 
 class SimulatedAccount:
-    """An account at Twilio, with its numbers and calls. Its attributes may be read and changed while it runs.
+    """A simulated Twilio account with its numbers and calls. The attributes may be read and changed while the account
+    is running.
 
     Args:
-        account_sid: The SID of the account. By default it is made up.
-        auth_token: The token that signs webhooks and streams, and the password of the REST API.
-        numbers: The numbers of the account. Calls may come from them and go to them.
-        calls_per_second: The rate of outbound calls. Calls beyond it wait in the queue. At Twilio, 1 is usual.
-        max_concurrent_calls: The maximum number of calls. More calls are refused (10004).
-        reach: The addresses on this machine of public addresses, `{"https://phone.example.com": "http://127.0.0.1:1"}`.
+        account_sid: The SID of the account. By default the SID is generated.
+        auth_token: The token that signs webhooks and streams. The token is also the password of the REST API.
+        numbers: The numbers of the account. Calls may come from these numbers and go to these numbers.
+        calls_per_second: The maximum rate of outbound calls. Further calls wait in a queue. At Twilio, 1 is usual.
+        max_concurrent_calls: The maximum number of calls at the same time. Further calls are refused (10004).
+        reach: The local addresses of public addresses, `{"https://phone.example.com": "http://127.0.0.1:1"}`.
         line: The line of the media streams.
-        test_credentials: Behave as the API does with an account's test credentials: no call is made.
-        port: The port of the REST API. 0: any free port.
-        in_memory: Use no sockets (see `links`). None: use none in virtual time.
+        test_credentials: Whether the API behaves as with an account's test credentials: no call is made.
+        port: The port of the REST API. 0 selects a free port.
+        in_memory: Whether no sockets are used (see `links`). With None, no sockets are used in virtual time.
         beside: Another account that reaches the same servers.
     """
 
@@ -119,7 +120,7 @@ class SimulatedAccount:
 
     @property
     def deviations(self) -> Deviations:
-        """Ways in which this Twilio differs from the simulation, for tests of `telephony certify`."""
+        """The differences between this simulated Twilio and the normal simulation, for tests of `telephony certify`."""
         return self._deviations
 
     @deviations.setter
@@ -132,9 +133,9 @@ class SimulatedAccount:
     async def ring(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """Calls one of the account's numbers. Returns when the call is over. Raises what `caller` raises.
+        """Calls one of the account's numbers. Returns when the call is over. Raises all exceptions of `caller`.
 
-        `fields` is further fields of Twilio's requests, such as `StirVerstat`.
+        `fields` has further fields of Twilio's requests, such as `StirVerstat`.
         """
         call = self.start_ringing(to=to, caller=caller, from_=from_, fields=fields)
         try:
@@ -146,7 +147,7 @@ class SimulatedAccount:
     def start_ringing(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """Calls one of the account's numbers, as `ring` does, and return at once."""
+        """Calls one of the account's numbers, as `ring` does, but returns immediately."""
         number = self.numbers[to]
         options = {"StatusCallback": number.status_callback, "StatusCallbackMethod": number.status_callback_method}
         call = SimulatedCall(self, to=to, from_=from_, direction="inbound", options=options)
@@ -163,14 +164,16 @@ class SimulatedAccount:
         return self.callees.get(number, self.default_callee)
 
     def place(self, options: Mapping[str, Any], document: Document | Fetch) -> SimulatedCall:
-        """Makes an outbound call, as `POST Calls` does."""
+        """Makes an outbound call, as a `POST Calls` request does."""
         call = self.unplaced(options)
         self.calls[call.sid] = call
         self.start(call.run(call.be_called(self._callee_of(call), document)))
         return call
 
     def _callee_of(self, call: SimulatedCall) -> Callee:
-        """Who answers at the number of a placed call. Behind a number of our own there is its webhook."""
+        """Returns the callee at the number of a placed call. If the number belongs to this account, its webhook answers
+        the call.
+        """
         own = self.numbers.get(call.to)
         if own is None or not own.voice_url or call.to in self.callees:
             return self.callee(call.to)
@@ -188,7 +191,7 @@ class SimulatedAccount:
         )  # fmt: skip
 
     async def turn_to_dial(self) -> float:
-        """Waits in the queue of calls per second. Returns the seconds waited."""
+        """Waits in the queue for the rate of calls per second. Returns the waiting time in seconds."""
         now = asyncio.get_running_loop().time()
         turn = max(now, self._next_dial)
         self._next_dial = turn + 1 / self._calls_per_second
@@ -209,13 +212,13 @@ class SimulatedAccount:
 
     @property
     def caller_ids(self) -> set[str]:
-        """The numbers that a call may come from: owned and verified ones."""
+        """The numbers from which a call may come: numbers of the account, and verified numbers."""
         return {*self.numbers, *self.verified_numbers}
 
     def call_leg(
         self, parent: Leg, room: Room, *, to: str, from_: str, options: Mapping[str, Any], first: Document | Fetch
     ) -> SimulatedCall:
-        """Calls the number of a `<Dial>`. The leg does `first`, then goes to `room`."""
+        """Calls the number of a `<Dial>`. The leg executes the document `first`, and then enters `room`."""
         leg = SimulatedCall(
             self, to=to, from_=from_, direction="outbound-dial", options=options, parent=parent, room=room
         )
@@ -237,7 +240,7 @@ class SimulatedAccount:
         return self.faults_at.get(to, self.faults)
 
     def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
-        """Sends a callback, subject to the faults."""
+        """Sends a callback, unless a fault prevents or changes this."""
         faults = self.faults_of(call.to)
         if event in faults.lost:
             return
@@ -253,7 +256,7 @@ class SimulatedAccount:
             self.log_lines.append(f"{form.get('CallSid', '')} callback: {error}")
 
     async def open_stream(self, call: Leg, url: str, noun: Verb) -> MediaPeer:
-        """Connects a media stream. Raises `ConnectFailed` and `WebhookFailed`."""
+        """Connects a media stream. Raises `ConnectFailed` or `WebhookFailed`."""
         parameters = {
             it.get("name"): it.get("value")
             for it in noun.nouns
@@ -273,7 +276,7 @@ class SimulatedAccount:
         )
 
     async def hang(self, seconds: float) -> None:
-        """Waits for this time, or until the account closes."""
+        """Waits for `seconds` seconds, or until the account closes."""
         try:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()

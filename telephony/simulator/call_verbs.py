@@ -1,4 +1,4 @@
-"""Executes the verbs of TwiML on a simulated call. A shell.
+"""Executes the verbs of TwiML on a simulated call.
 
 https://www.twilio.com/docs/voice/twiml
 """
@@ -33,7 +33,9 @@ class CallVerbs:
         self._call = call
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Gets the document, with a request if it needs one. The handset plays silence meanwhile."""
+        """Returns the document. If `what` is a `Fetch`, requests the document. The handset plays silence during the
+        request.
+        """
         reading = asyncio.ensure_future(self._call.read(what))
         try:
             await self._call.while_silent(reading)
@@ -54,7 +56,7 @@ class CallVerbs:
     # --- recordings --------------------------------------------------------------------------------------------------
 
     async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """Plays a beep, and record until a pause, a key or the maximum length."""
+        """Plays a beep, and records until a pause, a key or the maximum length."""
         call = self._call
         if verb.flag("playBeep", True):
             await call.phone.play(tones.beep())
@@ -69,7 +71,7 @@ class CallVerbs:
                 into=recording.audio,
             )
         except asyncio.CancelledError:
-            # The caller hung up. What was said until then is kept, and the action gets it with `Digits=hangup`.
+            # The caller hung up. The words until then are kept, and the `action` gets `Digits=hangup`.
             recording.stop(heard=any(byte not in SILENT for byte in recording.audio))
             if recording.status == "completed":
                 call.leave_behind(verb, base, {"Digits": "hangup", **recording.fields()})
@@ -86,8 +88,9 @@ class CallVerbs:
     # --- media streams -----------------------------------------------------------------------------------------------
 
     async def stream(self, noun: Verb, base: str) -> None:
-        """Connects a stream until the server closes the WebSocket. When the call is redirected or hung up, the server
-        gets a `stop`."""
+        """Connects a media stream until the server closes the WebSocket. If the call is redirected or hung up, the
+        server gets a `stop` message.
+        """
         call = self._call
         url = urlsplit(absolute(base, noun.get("url")))._replace(query="", fragment="").geturl()
         try:
@@ -153,7 +156,7 @@ class CallVerbs:
 
 
 def _times(verb: Verb) -> int:
-    """Returns how often a verb plays: `loop`, where 0 of `<Play>` is "until the call ends"."""
+    """Returns the number of times that a verb plays: the attribute `loop`. 0 of `<Play>` means until the call ends."""
     match verb.name:
         case "Say":
             return max(1, min(int(verb.number("loop", 1)), 10))
@@ -163,8 +166,9 @@ def _times(verb: Verb) -> int:
 
 
 def _transcribe(call: Leg, recording: RunningRecording, verb: Verb, base: str) -> None:
-    """Sends the transcript of a message. Twilio transcribes messages of 2 to 120 s, and only English ones, which the
-    simulation cannot tell (https://www.twilio.com/docs/voice/twiml/record#attributes-transcribe)."""
+    """Sends the transcript of a message. Twilio transcribes only English messages of 2 to 120 s. The simulation cannot
+    determine the language (https://www.twilio.com/docs/voice/twiml/record#attributes-transcribe).
+    """
     url = verb.get("transcribeCallback")
     if not (verb.flag("transcribe") or url):
         return

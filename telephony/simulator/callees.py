@@ -1,12 +1,13 @@
 """Simulated callees, by number: `twilio.callees["+14155550123"] = callees.voicemail()`.
 
-A callee that answers is written like a caller (`async def person(phone)`); everything in `callers` works here, also
-TOML files. A callee's file may have more entries, all of them optional:
+A callee that answers is written like a caller (`async def person(phone)`); everything in `callers` works here, also A
+callee that answers is a coroutine function like a caller (`async def person(phone)`). All callers of `callers` can be
+callees, including TOML files. A callee's file may have more entries, all of them optional:
 
 ```toml
-after_s = 8                     # how long it rings
-answered_by = "machine_start"   # Twilio's answer, right or wrong: human, machine_start, machine_end_beep, fax...
-verdict_after_s = 3.5           # how long after the answer it comes
+after_s = 8                     # the ringing time in seconds
+answered_by = "machine_start"   # Twilio's result, correct or wrong: human, machine_start, machine_end_beep, fax...
+verdict_after_s = 3.5           # the time from the answer to the result
 outcome = "answers"             # or busy, no-answer, failed
 steps = [{ say = "greeting.wav" }, { beep = true }, { agent_silent = 3.0 }, { hang_up = true }]
 ```
@@ -34,13 +35,13 @@ _VERDICTS = ("human", "machine_start", "machine_end_beep", "machine_end_silence"
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """A callee: who answers at a number, and how.
+    """A callee: the behaviour of the person or machine at a number.
 
-    - `after_s`: the time of ringing before the answer or the refusal. For `no-answer` the time-out of the call counts,
-      or this time if it is shorter.
-    - `answered_by`: the result of Twilio's answering machine detection, right or wrong. For `machine_*` it is
-      `machine_start` in the mode `Enable`, and waits for the beep in `DetectMessageEnd`.
-    - `verdict_after_s`: the time from the answer to the result.
+    - `after_s`: the ringing time in seconds before the answer or the refusal. For `no-answer`, the time-out of the call
+      is used if it is shorter.
+    - `answered_by`: the result of Twilio's answering machine detection, correct or wrong. In the mode `Enable`, any
+      `machine_*` is reported as `machine_start`. In the mode `DetectMessageEnd`, the result is reported after the beep.
+    - `verdict_after_s`: the time in seconds from the answer to the result.
     """
 
     behaviour: Caller
@@ -51,12 +52,11 @@ class Callee:
 
 
 _PATIENCE = 2
-"""A person answers this often, then says goodbye."""
+"""The number of answers that a person gives before saying goodbye."""
 
 
 async def _listens(phone: Handset) -> None:
-    """Says hello, waits for the end of each of the agent's turns and answers.
-    After `_PATIENCE` turns it says goodbye."""
+    """Says hello, waits for the end of each turn of the agent, and answers. Says goodbye after `_PATIENCE` turns."""
     await phone.say("hello")
     for _ in range(_PATIENCE):
         await phone.agent_speaks(within_s=600)
@@ -73,7 +73,7 @@ async def _silent(phone: Handset) -> None:
 
 
 def person(behaviour: Caller = _listens, *, after_s: float = 0.5, verdict_after_s: float = 2.5) -> Callee:
-    """A person who answers."""
+    """Returns a person who answers."""
     return Callee(behaviour, after_s=after_s, verdict_after_s=verdict_after_s)
 
 
@@ -85,7 +85,7 @@ def voicemail(
     silence_s: float = 5.0,
     answered_by: str = "machine_end_beep",
 ) -> Callee:
-    """A voicemail: a greeting, a beep, then a recording that ends after `silence_s` of silence."""
+    """Returns a voicemail: a greeting, a beep, and a recording that ends after `silence_s` seconds of silence."""
 
     async def machine(phone: Handset) -> None:
         await asyncio.sleep(0.3)
@@ -103,7 +103,9 @@ def voicemail(
 
 
 def screening(*, after_s: float = 0.5, accepts: bool = True, then: Caller = _listens) -> Callee:
-    """A call screening. It asks for the caller's name and purpose, waits for one sentence, and connects or hangs up."""
+    """Returns a call screening service. The service asks for the caller's name and purpose, waits for one sentence, and
+    connects the call or hangs up.
+    """
 
     async def assistant(phone: Handset) -> None:
         await phone.say("no_service")
@@ -116,7 +118,7 @@ def screening(*, after_s: float = 0.5, accepts: bool = True, then: Caller = _lis
 
 
 def fax(*, after_s: float = 0.5) -> Callee:
-    """A fax machine, which plays its tone (1,100 Hz, ITU-T T.30)."""
+    """Returns a fax machine that plays its tone (1,100 Hz, ITU-T T.30)."""
 
     async def machine(phone: Handset) -> None:
         while True:
@@ -135,7 +137,7 @@ def no_answer(*, after_s: float = 600.0) -> Callee:
 
 
 def failed(*, after_s: float = 0.1) -> Callee:
-    """A number that does not exist."""
+    """Returns a callee for a number that does not exist."""
     return Callee(_silent, "failed", after_s)
 
 
@@ -152,7 +154,8 @@ _NAMED: dict[str, Callable[[], Callee]] = {
 
 def find(name: str) -> Callee:
     """Finds a callee by name (`person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`), by TOML file,
-    or as `callers.find` does. Raises `CallerError`, and `OSError` for the file."""
+    or as `callers.find` does. Raises `CallerError` for an unknown callee, and `OSError` if the file cannot be read.
+    """
     if name in _NAMED:
         return _NAMED[name]()
     if name.endswith(".toml"):
@@ -164,7 +167,9 @@ def find(name: str) -> Callee:
 
 
 def load(path: str | Path) -> Callee:
-    """Loads a callee from a TOML file; the module describes it. Raises `CallerError`, and `OSError` for the file."""
+    """Loads a callee from a TOML file. The module describes the format. Raises `CallerError` for an invalid file, and
+    `OSError` if the file cannot be read.
+    """
     document = callers.read(path)
     if unknown := document.keys() - {"steps", *_FITS}:
         raise CallerError(f"{path}: {', '.join(sorted(unknown))}: a callee has steps, {', '.join(_FITS)}.")

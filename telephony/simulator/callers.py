@@ -45,7 +45,7 @@ _PATIENCE_S = 12.0
 async def demo(phone: Handset) -> None:
     """A caller that books a table, interrupts the long answer, presses a key, and says goodbye.
 
-    It waits for what it hears, not for fixed times.
+    The caller waits for the sounds that it hears, and not for fixed times.
     """
     await _hear_out(phone)
     await phone.say("booking")
@@ -55,13 +55,14 @@ async def demo(phone: Handset) -> None:
 
 
 async def visitor(phone: Handset) -> None:
-    """A caller that behaves as `demo`, but for any agent: it speaks three times, breaks into an answer, presses a key,
-    and says goodbye. Each wait has a limit, because the agent may say nothing."""
+    """A caller that behaves like `demo`, but for any agent: the caller speaks three times, interrupts an answer,
+    presses a key, and says goodbye. Each wait has a time limit, because the agent may say nothing.
+    """
     await _visit(phone, 3)
 
 
 def visitor_of(turns: int) -> Caller:
-    """Returns the visitor that speaks so many times before the goodbye, at least three times. It is called
+    """Returns a visitor that speaks `turns` times before the goodbye, and at least three times. Its name is for example
     `visitor-12`.
     """
 
@@ -94,7 +95,7 @@ async def _break_in_and_leave(phone: Handset, hear_out: Callable[[Handset], Awai
 
 
 async def patient(phone: Handset) -> None:
-    """A caller that answers each of the agent's turns with another sentence, for as long as the call lasts."""
+    """A caller that answers each turn of the agent with another sentence, until the call ends."""
     while True:
         for clip in ("busy", "next_in_line", "no_service", "echo"):
             await _hear_out(phone)
@@ -102,7 +103,7 @@ async def patient(phone: Handset) -> None:
 
 
 async def _hear_out(phone: Handset) -> None:
-    """Waits for the agent to speak and to be done."""
+    """Waits until the agent has spoken and is silent."""
     await phone.agent_speaks()
     await phone.agent_silent(BETWEEN_SENTENCES_S)
 
@@ -118,8 +119,9 @@ NAMED: dict[str, Caller] = {"demo": demo, "patient": patient, "visitor": visitor
 
 
 def find(name: str) -> Caller:
-    """Finds a caller by its name in this module, by TOML file, or by import string
-    (`module:function`). Raises `CallerError`."""
+    """Finds a caller by its name in this module, by TOML file, or by import string (`module:function`). Raises
+    `CallerError` for an unknown caller.
+    """
     if name in NAMED:
         return NAMED[name]
     if found_turns := _VISITOR.fullmatch(name):
@@ -138,7 +140,7 @@ def find(name: str) -> Caller:
 
 
 def load(path: str | Path) -> Caller:
-    """Loads a caller from a TOML file and checks every step. Raises `CallerError`."""
+    """Loads a caller from a TOML file and checks every step. Raises `CallerError` for an invalid file."""
     document = read(path)
     if document.keys() - {"steps"}:
         raise CallerError(f"{path}: a caller has only `steps = [...]`.")
@@ -146,7 +148,7 @@ def load(path: str | Path) -> Caller:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Reads a TOML file. Raises `CallerError`."""
+    """Reads a TOML file. Raises `CallerError` for an invalid file."""
     try:
         return tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
@@ -156,7 +158,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def follow(document: Mapping[str, Any], path: str | Path) -> Caller:
-    """Makes a caller from the `steps` of a document. Raises `CallerError`."""
+    """Returns a caller that does the `steps` of a document. Raises `CallerError` for an invalid step."""
     steps = document.get("steps")
     if not isinstance(steps, list):
         raise CallerError(f"{path}: `steps = [...]` is missing.")

@@ -1,4 +1,4 @@
-"""One simulated call: its states, its TwiML and the person on the phone. A shell.
+"""One simulated call: its states, its TwiML and the person on the phone.
 
 https://www.twilio.com/docs/voice/api/call-resource
 """
@@ -32,7 +32,7 @@ _SIP = {"completed": 200, "busy": 486, "failed": 404, "no-answer": 487, "cancele
 
 
 class SimulatedCall:
-    """One simulated call. `status` is that of the call resource."""
+    """One simulated call. `status` is the status of the call resource."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class SimulatedCall:
 
     @property
     def heard(self) -> bytes:
-        """What was played to the person since the answer: mu-law, 8 kHz."""
+        """The audio that was played to the person since the answer: mu-law, 8 kHz."""
         return bytes(self.phone.received)
 
     @property
@@ -107,13 +107,13 @@ class SimulatedCall:
         await self._over.wait()
 
     async def finished(self) -> None:
-        """Waits for the end of the call. Raises what the person on the phone raised."""
+        """Waits for the end of the call. Raises the exception of the person on the phone, if there is one."""
         await self.ends()
         if self.failure is not None:
             raise self.failure
 
     async def joins(self) -> bool:
-        """Waits until the call enters its `room`. False means that it ended before."""
+        """Waits until the call enters its `room`. Returns False if the call ended before."""
         over, joined = asyncio.create_task(self._over.wait()), asyncio.create_task(self._joined.wait())
         try:
             await asyncio.wait({over, joined}, return_when=asyncio.FIRST_COMPLETED)
@@ -123,19 +123,19 @@ class SimulatedCall:
         return self._joined.is_set()
 
     def end(self, status: str = "completed") -> None:
-        """Ends the call with `status`; the first call of this method counts."""
+        """Ends the call with `status`. Only the first call of this method has an effect."""
         if not self._end.done():
             self._end.set_result(status)
 
     def redirect(self, to: Document | Fetch) -> None:
-        """Continues with other TwiML. The call's stream is stopped."""
+        """Continues the call with other TwiML. Stops the call's media stream."""
         if not self._redirect.done():
             self._redirect.set_result(to)
 
     # --- life ----------------------------------------------------------------------------------------------------
 
     async def run(self, life: Coroutine[Any, Any, str]) -> None:
-        """Runs the call until `life` returns the final status, or until `end` is called."""
+        """Runs the call until `life` returns the final status or `end` is called."""
         living = asyncio.create_task(life, name=self.sid)
         status = "failed"
         try:
@@ -179,7 +179,7 @@ class SimulatedCall:
         return await self.converse(callee.behaviour, document, callee)
 
     async def call_in(self, caller: Caller, fetch: Fetch) -> str:
-        """Runs an inbound call: follow its document."""
+        """Runs an inbound call, which executes the TwiML of its webhook."""
         document = await self.read(fetch)
         if document.verbs and document.verbs[0].name == "Reject":
             return "busy" if document.verbs[0].get("reason") == "busy" else "failed"
@@ -197,13 +197,13 @@ class SimulatedCall:
             self.record("OutboundAPI", given)
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> Recording:
-        """Starts a recording, which ends with the call at the latest."""
+        """Starts a recording. The recording ends at the latest with the call."""
         recording = Recording(self, source, options)
         self.recordings.append(recording)
         return recording
 
     async def converse(self, behaviour: Caller, document: Document | Fetch, callee: Callee | None) -> str:
-        """Runs the part after the answer: the person talks, and the TwiML is followed."""
+        """Runs the part of the call after the answer: the person talks, and the TwiML is executed."""
         if digits := self.options.get("SendDigits"):
             self.phone.tones += "".join(key for key in str(digits) if key not in "wW")
         limit_s = float(self.options.get("TimeLimit") or 14400)
@@ -261,7 +261,7 @@ class SimulatedCall:
             await self.phone.play(SILENCE * FRAME)
 
     def leave_behind(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
-        """Sends the request for the `action` of a verb although the caller has hung up."""
+        """Sends the request for the `action` of a verb even though the caller has hung up."""
         if action := verb.get("action"):
             form = self.form() | {"CallStatus": "completed"} | dict(fields)
             self.twilio.notify(self, absolute(base, action), form, verb.get("method") or "POST", event="action")
@@ -269,7 +269,7 @@ class SimulatedCall:
     # --- requests to the application --------------------------------------------------------------------------------
 
     def form(self) -> dict[str, str]:
-        """Returns the fields that every request about this call has."""
+        """Returns the fields that every request about this call contains."""
         form = {
             "CallSid": self.sid,
             "AccountSid": self.twilio.account_sid,
@@ -289,7 +289,9 @@ class SimulatedCall:
         return form
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Gets the document, with a request if it needs one. If the request fails, it is Twilio's apology."""
+        """Returns the document. If `what` is a `Fetch`, requests the document. If the request fails, returns Twilio's
+        apology.
+        """
         if isinstance(what, Document):
             return what
         # The fallback URL of a number serves all requests for TwiML during the call:
@@ -367,7 +369,7 @@ class SimulatedCall:
 
 
 def _only(error: BaseException) -> BaseException:
-    """Returns the only error within a group of one."""
+    """Returns the only exception of an exception group with one exception."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

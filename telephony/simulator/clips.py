@@ -1,7 +1,7 @@
 """The clips of simulated callers: recordings of a human voice, mu-law at 8 kHz (source: `voice/LICENSE`).
 
-`hello`, `booking`, `sorry_hours` and `goodbye` say what `WORDS` has; `busy`, `echo`, `next_in_line` and `no_service`
-are sentences of five to nine seconds for load tests, without a transcript.
+`WORDS` has the words of `hello`, `booking`, `sorry_hours` and `goodbye`. `busy`, `echo`, `next_in_line` and
+`no_service` are sentences of five to nine seconds for load tests, without a transcript.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WORDS = {
     "sorry_hours": "I'm sorry. Hours.",
     "goodbye": "Goodbye.",
 }
-"""The words of the clips, which `<Gather input="speech">` recognises."""
+"""The words of the clips. `<Gather input="speech">` recognises these words."""
 
 _VOICE = files(__package__) / "voice"
 
@@ -32,7 +32,7 @@ def names() -> list[str]:
 
 @functools.cache
 def load(name: str) -> bytes:
-    """Loads a clip as mu-law. Raises `CallerError` when no clip has this name."""
+    """Loads a clip as mu-law. Raises `CallerError` if no clip has this name."""
     if name not in names():
         raise CallerError(f"There is no clip {name!r}. Choose {', '.join(names())}.")
     return read_ulaw((_VOICE / f"{name}.wav").read_bytes())

@@ -16,7 +16,9 @@ __all__ = ["detect", "detects_aside"]
 
 
 def detects_aside(options: Mapping[str, Any]) -> bool:
-    """Returns whether the TwiML starts before the result of the detection. Otherwise it waits for the result."""
+    """Returns whether the TwiML starts before the result of the machine detection. Otherwise the TwiML waits for the
+    result.
+    """
     return (
         options.get("AsyncAmd") == "true"
         or "AmdStatusCallback" in options  # of a participant, and of a <Number>

@@ -1,4 +1,4 @@
-"""Ways in which a Twilio may differ from this simulation, for tests of `telephony certify`. Pure."""
+"""Possible differences between the real Twilio and this simulation, for tests of `telephony certify`. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["NONE", "Deviations"]
 
 @dataclass(frozen=True, slots=True)
 class Deviations:
-    """Differences from the normal behaviour of the simulation, for tests. By default there are none.
+    """Differences from the normal behaviour of the simulation, for tests. By default there are no differences.
 
-    - `marks_late_s`: each mark comes back this much too late.
-    - `marks_early`: a mark comes back when it arrives, before its audio was played.
-    - `stamps_jump_ms`: the timestamps of the caller's frames jump by this after each second.
-    - `ignores_clear`: buffered audio is played after a `clear`.
-    - `verdict`: the result of machine detection for every call, independent of who answers.
-    - `signed_for`: webhooks and streams are signed for addresses under this one.
+    - `marks_late_s`: the delay of each returned mark in seconds.
+    - `marks_early`: whether a mark is returned when it arrives, before its audio was played.
+    - `stamps_jump_ms`: the jump of the timestamps of the caller's frames after each second, in milliseconds.
+    - `ignores_clear`: whether buffered audio is played after a `clear`.
+    - `verdict`: the result of machine detection for every call, independent of the callee.
+    - `signed_for`: the base address in the signatures of webhooks and streams.
     """
 
     marks_late_s: float = 0.0

@@ -16,19 +16,19 @@ __all__ = ["Rooms", "dial_numbers"]
 
 
 class Rooms:
-    """The conferences of the account."""
+    """The conferences of a simulated account."""
 
     def __init__(self, twilio: Account) -> None:
         self._twilio = twilio
         self.all: dict[str, Room] = {}
 
     def live(self, name: str) -> Room | None:
-        """Returns the running conference with this sid or name."""
+        """Returns the running conference with this SID or name, or None."""
         rooms = (room for room in self.all.values() if not room.over and name in (room.sid, room.name))
         return next(rooms, None)
 
     async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
-        """Stays in the conference of `<Conference>` until the call leaves it."""
+        """Keeps the call in the conference of `<Conference>` until the call leaves the conference."""
         room = self.live(noun.text) or self._open(noun, base)
         member = Member(
             call,
@@ -48,15 +48,15 @@ class Rooms:
                 recording.stop()
 
     async def wait(self, member: Member, url: str, method: str) -> None:
-        """Plays the sounds of a document to the member until the conference starts."""
+        """Plays the audio of a document to the member until the conference starts."""
         member.waiting = await announcement(member.call, url, method)
 
     async def hold(self, member: Member, url: str, method: str) -> None:
-        """Plays the sounds of a document to the member while it is on hold."""
+        """Plays the audio of a document to the member while the member is on hold."""
         member.holding = await announcement(member.call, url, method)
 
     async def announce(self, members: Iterable[Member], url: str, method: str) -> None:
-        """Plays the sounds of a document to the members, once."""
+        """Plays the audio of a document to the members once."""
         for member in members:
             member.announcement += await announcement(member.call, url, method)
 
@@ -86,9 +86,10 @@ class Rooms:
 
 
 async def dial_numbers(call: Leg, verb: Verb, numbers: list[Verb], *, base: str) -> tuple[str, str, int]:
-    """Calls numbers, and joins `call` with the first leg that answers and ends its `<Number url>` document.
+    """Calls numbers, and joins `call` with the first leg that answers and has finished its `<Number url>` document.
 
-    They stay joined until one of the two leaves. Returns `DialCallStatus`, the leg's SID and its seconds.
+    The two legs stay joined until one of them leaves. Returns `DialCallStatus`, the SID of the leg, and its duration in
+    seconds.
     """
     if not numbers:
         return "failed", "", 0
@@ -130,7 +131,9 @@ async def dial_numbers(call: Leg, verb: Verb, numbers: list[Verb], *, base: str)
 
 
 def _leg(call: Leg, verb: Verb, noun: Verb, base: str, room: Room) -> Leg:
-    """A call to a `<Number>`, `<Sip>` or `<Client>`: `callees` has them as `+1...`, `sip:...` and `client:...`."""
+    """Returns a call to a `<Number>`, `<Sip>` or `<Client>`. The keys of `callees` are `+1...`, `sip:...` and
+    `client:...`.
+    """
     identity = next((it.text for it in noun.nouns if it.name == "Identity"), noun.text)
     to = f"client:{identity}" if noun.name == "Client" else noun.text
     options: dict[str, object] = {"Timeout": verb.get("timeout", "30"), "SendDigits": noun.get("sendDigits")}
@@ -150,7 +153,9 @@ def _capital(name: str) -> str:
 
 
 async def _first_to_join(call: Leg, legs: list[Leg]) -> Leg | None:
-    """Returns the first leg that joins. The caller hears silence meanwhile; a ringing tone is not simulated."""
+    """Returns the first leg that joins, or None. The caller hears silence during the wait, because a ringing tone is
+    not simulated.
+    """
     waiting = asyncio.create_task(_any_joined(legs))
     try:
         await call.while_silent(waiting)

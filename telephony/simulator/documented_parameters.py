@@ -1,7 +1,7 @@
-"""Checks the parameters of REST requests, names and values, against Twilio's documentation. Pure.
+"""Checks the names and values of parameters of REST requests against Twilio's documentation. Pure.
 
-https://www.twilio.com/docs/voice/api. The names are those of the official client, which is made from Twilio's own
-description of its API (https://github.com/twilio/twilio-oai); a test compares them.
+https://www.twilio.com/docs/voice/api. The names are those of the official client, which is generated from Twilio's
+description of its API (https://github.com/twilio/twilio-oai). A test compares the names.
 """
 
 from __future__ import annotations
@@ -107,13 +107,14 @@ _RANGES: dict[str, tuple[int, int]] = {
 _LENGTHS = {"CallReason": 50, "Label": 128, "Twiml": 4000}
 _SENT_AS_LISTS = _names("StatusCallbackEvent ConferenceStatusCallbackEvent RecordingStatusCallbackEvent")
 _SPACED = {"ConferenceStatusCallbackEvent", "RecordingStatusCallbackEvent"}
-"""Also several in one value, with blanks between."""
+"""The parameters that may have several values in one text, separated by blanks."""
 _NUMBER = re.compile(r"\d{1,9}")
 
 
 def undocumented(form: Form, known: Collection[str]) -> list[str]:
-    """Returns the parameters that the documentation does not allow. Twilio ignores many of them, but sending one is a
-    mistake."""
+    """Returns the parameters that the documentation does not allow. Twilio ignores many of these parameters, but a
+    request should not contain them.
+    """
     found = []
     for name, values in form.items():
         if name not in known:

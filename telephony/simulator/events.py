@@ -1,7 +1,7 @@
-"""Events of the simulated phone.
+"""The events of the simulated phone.
 
-`at_s` is in seconds from the start of the stream, on the phone's clock. Positions are in samples (8 kHz) of the audio
-that the caller heard. `as_dict` gives the form that `python -m telephony.simulator --json` prints.
+`at_s` is the time in seconds from the start of the stream, on the phone's clock. Positions are in samples (8 kHz) of
+the audio that the caller heard. `as_dict` returns the form that `python -m telephony.simulator --json` prints.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """The server's audio was added to the buffer. `buffered` is the number of samples that wait there then."""
+    """Audio from the server was added to the buffer. `buffered` is the number of samples in the buffer after that."""
 
     kind: ClassVar[str] = "audio_received"
     at_s: float
@@ -36,7 +36,7 @@ class AudioReceived:
 
 @dataclass(frozen=True, slots=True)
 class MarkReturned:
-    """A mark was sent back, because its audio was played at `position` or flushed by a clear."""
+    """A mark was returned, because its audio was played up to `position`, or because a clear flushed the mark."""
 
     kind: ClassVar[str] = "mark_returned"
     at_s: float
@@ -47,8 +47,9 @@ class MarkReturned:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """A clear took effect: no buffered audio was played from `position` on. Of the `received` samples from the start of
-    the stream, the last `flushed` were never played."""
+    """A clear took effect: no buffered audio was played from `position` on. `received` is the number of samples since
+    the start of the stream. The last `flushed` of these samples were never played.
+    """
 
     kind: ClassVar[str] = "cleared"
     at_s: float
@@ -60,7 +61,7 @@ class Cleared:
 
 @dataclass(frozen=True, slots=True)
 class RanDry:
-    """Playback reached the end of the buffered audio: the end of an answer, or a gap in it."""
+    """Playback reached the end of the buffered audio: the end of an answer, or a gap in an answer."""
 
     kind: ClassVar[str] = "ran_dry"
     at_s: float
@@ -70,7 +71,8 @@ class RanDry:
 @dataclass(frozen=True, slots=True)
 class Violation:
     """The server sent a message that Twilio refuses: 31931 (ten minutes are buffered), 31950 (binary), 31951 (invalid).
-    Twilio reports each code once per stream; here each message counts."""
+    Twilio reports each code once per stream. The simulation reports each message.
+    """
 
     kind: ClassVar[str] = "violation"
     at_s: float
@@ -80,7 +82,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class SaidSomething:
-    """The caller began to say a clip."""
+    """The caller started to say a clip."""
 
     kind: ClassVar[str] = "said"
     at_s: float
@@ -107,7 +109,7 @@ class HungUp:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The connection has ended; see `realtime_core.connection.Close`."""
+    """The connection has ended (see `realtime_core.connection.Close`)."""
 
     kind: ClassVar[str] = "closed"
     at_s: float

@@ -10,24 +10,30 @@ from typing import Literal
 __all__ = ["CreateFault", "Faults"]
 
 CreateFault = Literal["", "429", "500", "500-after", "time-out", "time-out-after"]
-"""A fault of a `POST Calls` request. With `...-after` the call is created all the same. `""`: no fault."""
+"""A fault of a `POST Calls` request. With `...-after`, the call is created although the request fails. An empty text
+means no fault.
+"""
 
 
 @dataclass
 class Faults:
-    """The faults of the simulated Twilio from now on. They may be changed at any time."""
+    """The current faults of the simulated Twilio. The faults may be changed at any time."""
 
     create: deque[CreateFault] = field(default_factory=deque)
     """The faults of the next `POST Calls` requests, in order."""
     listing: deque[Literal["", "500"]] = field(default_factory=deque)
     """The faults of the next `GET Calls` requests, in order."""
     lost: Collection[str] = ()
-    """Callbacks that never arrive: `initiated`, `ringing`, `answered`, `completed`, `amd`, `stream-started`..."""
+    """The callbacks that are lost, such as `initiated`, `ringing`, `answered`, `completed`, `amd` and
+    `stream-started`.
+    """
     doubled: Collection[str] = ()
-    """Callbacks that arrive twice."""
+    """The callbacks that arrive twice."""
     reordered_s: float = 0.0
-    """The largest random delay of a callback."""
+    """The maximum random delay of a callback in seconds."""
     listing_lag_s: float = 0.0
-    """How long a new call is missing from listings; Twilio's API is eventually consistent."""
+    """The time in seconds for which a new call is missing from listings, because Twilio's API is eventually
+    consistent.
+    """
     hangs_s: float = 60.0
-    """How long a request that times out is held open."""
+    """The time in seconds for which a request that times out is kept open."""

@@ -17,13 +17,14 @@ from .twiml import Verb
 __all__ = ["gather", "message"]
 
 _AUTO_S = 1.0
-"""`speechTimeout="auto"`: a pause of this length ends the speech."""
+"""The length in seconds of a pause that ends the speech with `speechTimeout="auto"`."""
 
 
 async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> dict[str, str]:
-    """Collects keys or speech, and returns them as fields for the `action`. `{}`: there was neither.
+    """Collects keys or speech, and returns them as fields for the `action`. Returns an empty mapping if there were no
+    keys and no speech.
 
-    The first key or word ends the prompt. The time-out starts when the prompt is over, or was interrupted.
+    The first key or word ends the prompt. The time-out starts when the prompt has ended or was interrupted.
     """
     inputs = verb.get("input", "dtmf").split()
     while not call.keyed.empty():
@@ -42,7 +43,7 @@ async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> di
 async def message(
     call: Leg, *, pause_s: float, max_s: float, finish: str, into: bytearray | None = None
 ) -> tuple[str, bool]:
-    """Listens until `pause_s` of silence, a key of `finish`, or the hang-up.
+    """Listens until `pause_s` seconds of silence, a key of `finish`, or the end of the call.
 
     Returns the key, and whether there was speech.
     """
@@ -85,7 +86,7 @@ async def _speech(call: Leg, words: str, pause_s: float) -> dict[str, str]:
 async def _next(
     call: Leg, prompting: asyncio.Task[None] | None, inputs: list[str], timeout_s: float
 ) -> tuple[str, str]:
-    """Returns the next key (`dtmf`) or clip (`speech`); `("", "")` after the time-out."""
+    """Returns the next key (`dtmf`) or clip (`speech`). Returns `("", "")` after the time-out."""
     waiting = asyncio.create_task(_one_of(call, inputs))
     try:
         if prompting is not None:

@@ -33,25 +33,27 @@ FRAME_S = FRAME / RATE
 KEYS = frozenset("0123456789*#ABCD")
 
 _LOUD = 400
-"""A sample beyond this magnitude (of 32124) is loud, a frame with this share of loud samples is voiced."""
+"""The magnitude (of 32124) above which a sample is loud. A frame with this share of loud samples contains a voice."""
 _VOICED_SHARE = 0.1
 _BREATH_FRAMES = 15
-"""Pauses up to this length (300 ms) are part of speech."""
+"""The maximum length of a pause within speech: 15 frames (300 ms)."""
 _MAX_RECEIVED = 600 * RATE
 
 _IS_LOUD = bytes(abs(int.from_bytes(g711.decode(bytes([code])), "little", signed=True)) > _LOUD for code in range(256))
 
 
 class Handset:
-    """One handset. It may outlive a media stream: the next stream, a `<Say>` or a conference then uses it.
+    """One handset. A handset may be used for several media streams, `<Say>` verbs or conferences in succession.
 
     Waits count the handset's 20 ms frames. A wait that lasts longer than its `within_s` raises `CallerTimeout`.
 
     Args:
-        on_press: Gets each key.
+        on_press: Called with each key.
         on_hang_up: Called when the person hangs up.
-        on_say: Gets the name (`""` for audio without one) and the number of samples of each clip when it begins.
-        now: Seconds since the handset was picked up; by default by the event loop's clock, from the construction on.
+        on_say: Called when a clip begins, with the name of the clip (`""` for audio without a name) and its number of
+            samples.
+        now: A function that returns the seconds since the handset was picked up. By default the time counts from the
+            construction on, by the event loop's clock.
     """
 
     def __init__(
@@ -87,17 +89,18 @@ class Handset:
 
     @property
     def now(self) -> float:
-        """Seconds since the stream's start, or since the handset was picked up, by its own clock."""
+        """The seconds since the start of the stream, or since the handset was picked up, by the handset's clock."""
         return self._now()
 
     @property
     def hears_voice(self) -> bool:
-        """Whether a voice was heard within the last 300 ms."""
+        """Whether the handset received a voice within the last 300 ms."""
         return self._speech_frames > 0 and self._silent_in_a_row <= _BREATH_FRAMES
 
     def say(self, clip: str | Clip) -> asyncio.Future[None]:
-        """Queues a clip: by name (see `clips`), or audio as `telephony.audio.files.load_ulaw` takes it. The future is
-        done when the clip has been said."""
+        """Queues a clip: by name (see `clips`), or as audio that `telephony.audio.files.load_ulaw` accepts. The future
+        is done when the clip has been said.
+        """
         name, ulaw = (clip, clips.load(clip)) if isinstance(clip, str) else ("", load_ulaw(clip))
         said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._words.append((name, ulaw, said))
@@ -114,27 +117,29 @@ class Handset:
         self._on_hang_up()
 
     async def beep(self) -> None:
-        """Plays the beep of a voicemail."""
+        """Plays the beep of a voicemail to the other side."""
         await self.say(beep())
         self.beeped.set()
 
     async def agent_speaks(self, *, within_s: float = 60.0) -> None:
-        """Waits until 40 ms of a voice were heard. Returns at once if a voice is heard now."""
+        """Waits until the handset has received 40 ms of a voice. Returns immediately if a voice is audible now."""
         await self._until(lambda: self._voiced_in_a_row >= 2, within_s, "the agent to speak")
 
     async def agent_silent(self, for_s: float = 0.8, *, within_s: float = 120.0) -> None:
-        """Waits until no voice was heard for `for_s` seconds."""
+        """Waits until no voice was audible for `for_s` seconds."""
         frames = round(for_s / FRAME_S)
         await self._until(lambda: self._silent_in_a_row >= frames, within_s, f"{for_s} s of silence")
 
     async def heard(self, seconds: float, *, within_s: float = 120.0) -> None:
-        """Waits until `seconds` more of the agent's speech were heard, including its short pauses."""
+        """Waits until `seconds` more seconds of the agent's speech were heard, including its short pauses."""
         target = self._speech_frames + round(seconds / FRAME_S)
         await self._until(lambda: self._speech_frames >= target, within_s, f"{seconds} s of the agent's speech")
 
     @contextmanager
     def joined(self, other: Handset) -> Iterator[None]:
-        """Holds this handset to another one in this block: each says what the other one hears, and presses its keys."""
+        """Connects this handset to another handset during this block: each handset says what the other handset hears,
+        and presses its keys.
+        """
         self._other, other._other = other, self
         self._relayed, other._relayed = len(self.tones), len(other.tones)
         try:
@@ -145,7 +150,7 @@ class Handset:
     # --- for the line --------------------------------------------------------------------------------------------
 
     def speak(self) -> bytes:
-        """Returns the next 20 ms of what the caller says."""
+        """Returns the next 20 ms of the caller's speech."""
         if self._other is not None and not self._words:
             return self._from_other.popleft() if self._from_other else SILENCE * FRAME
         if not self._words:
@@ -163,7 +168,7 @@ class Handset:
         return frame.ljust(FRAME, SILENCE)
 
     def hear(self, frame: bytes) -> None:
-        """Takes the next 20 ms that the line plays."""
+        """Handles the next 20 ms of audio that the line plays."""
         if len(self.received) < _MAX_RECEIVED:
             self.received += frame
         self._frames += 1
@@ -185,13 +190,15 @@ class Handset:
             self._waits = [wait for wait in self._waits if not self._settle(*wait)]
 
     def hear_beep(self) -> None:
-        """Registers that the line has played the beep of a voicemail. The other handset hears it, too."""
+        """Registers that the line has played the beep of a voicemail. A joined handset hears the beep, too."""
         self.beeped.set()
         if self._other is not None:
             self._other.beeped.set()
 
     async def play(self, ulaw: bytes) -> None:
-        """Plays audio to the handset in real time. What the person says meanwhile is dropped, as during `<Say>`."""
+        """Plays audio to the handset in real time. Speech of the person during this time is dropped, as during
+        `<Say>`.
+        """
         loop = asyncio.get_running_loop()
         start = loop.time()
         for number, at in enumerate(range(0, len(ulaw), FRAME), 1):

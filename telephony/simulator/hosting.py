@@ -1,6 +1,7 @@
-"""Hosts an ASGI application in memory: its lifespan, requests and WebSockets, as uvicorn does, without a socket.
+"""Hosts an ASGI application in memory: its lifespan, requests and WebSockets, as uvicorn does, but without a socket.
 
-It runs in real and in virtual time."""
+The host works in real time and in virtual time.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +28,17 @@ log = logging.getLogger(__name__)
 
 _STOP_S = 5.0
 _MAX_UNREAD = 64
-"""Unread messages of an application; with more, its peer waits."""
+"""The maximum number of unread messages of an application. If there are more messages, the peer waits."""
 _MAX_WAITING_BYTES = 64 * 1024
-"""Unread bytes of a peer; with more, the application waits, as with asyncio's transports."""
+"""The maximum number of unread bytes of a peer. If there are more bytes, the application waits, as with asyncio's
+transports.
+"""
 _POLL_S = 0.005
 
 
 @dataclass(slots=True)
 class HttpAnswer:
-    """A response. The names in `headers` are in lower case."""
+    """An HTTP response. The names in `headers` are in lower case."""
 
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
@@ -54,10 +57,10 @@ class HttpAnswer:
 
 
 class Host:
-    """Serves `app` in an `async with` block, by calls of `request` and `connect`.
+    """Serves `app` during an `async with` block. `request` and `connect` send requests to the application.
 
-    A cancelled request continues in the application, as behind a server. Entering the block raises `ServerFailed` if
-    the application fails to start.
+    A cancelled request continues in the application, as with a real server. At the start of the block, raises
+    `ServerFailed` if the application fails to start.
     """
 
     def __init__(self, app: ASGIApp, *, max_message_bytes: int = 16 * 2**20) -> None:
@@ -92,14 +95,14 @@ class Host:
         await self._tasks.__aexit__(None, None, None)
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
-        """Makes one HTTP request. If it is cancelled, the application gets `http.disconnect`."""
+        """Makes one HTTP request. If the request is cancelled, the application gets `http.disconnect`."""
         answered: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
         scope = self._scope("http", url, headers) | {"method": method}
         self._start(_exchange(self._app, scope, body, answered))
         return await answered
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> MemoryConnection:
-        """Opens a WebSocket. Raises `ConnectFailed` if the application refuses it."""
+        """Opens a WebSocket. Raises `ConnectFailed` if the application refuses the WebSocket."""
         near, far = memory_pair(max_message_bytes=self._max_message_bytes)
         socket = _Socket(far, url)
         self._sockets.add(socket)
@@ -197,7 +200,7 @@ async def _exchange(app: ASGIApp, scope: Scope, body: bytes, answered: asyncio.F
 
 
 class _Socket:
-    """The application's end of a WebSocket: ASGI messages on one side, a connection on the other."""
+    """The application's end of a WebSocket: ASGI messages on one side, a connection on the other side."""
 
     def __init__(self, connection: MemoryConnection, url: str) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -220,7 +223,7 @@ class _Socket:
             await asyncio.wait({reading})
 
     def shut_down(self) -> None:
-        """The server stops."""
+        """Closes the WebSocket because the server stops."""
         self._over = True
         self._connection.close(1012)
         self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1012})
@@ -269,7 +272,9 @@ class _Socket:
 
 
 def _disconnect(close: Close) -> Message:
-    """Like uvicorn: a reason, also an empty one, after a CLOSE frame, and none after a broken connection."""
+    """Returns the ASGI disconnect message, as uvicorn sends it: with a reason (which may be empty) after a CLOSE frame,
+    and without a reason after a broken connection.
+    """
     message: Message = {"type": "websocket.disconnect", "code": close.code}
     if close.by != "network":
         message["reason"] = close.reason

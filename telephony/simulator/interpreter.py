@@ -1,4 +1,4 @@
-"""Interprets TwiML: decides which verb comes next, and which document follows. `Verbs` executes the verbs.
+"""Interprets TwiML: decides which verb is next, and which document follows. `Verbs` executes the verbs.
 
 https://www.twilio.com/docs/voice/twiml
 """
@@ -14,7 +14,7 @@ from .twiml import Document, Fetch, Verb
 __all__ = ["RAN_OUT", "Following", "LeaveDocument", "Verbs", "interpret"]
 
 Following = Document | Fetch | None
-"""The next document. None means that the call is hung up."""
+"""The next document, or None if the call is hung up."""
 RAN_OUT = Document(())
 """The result after the last verb of a document."""
 
@@ -22,34 +22,35 @@ RAN_OUT = Document(())
 class Verbs(Protocol):
     """Executes verbs on one call. `base` is the address of the document, from which relative addresses start.
 
-    The dictionaries are the fields of the request for the verb's `action`.
+    The returned mappings are the fields of the request for the verb's `action`.
     """
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Gets the document, with a request if it needs one."""
+        """Returns the document. If `what` is a `Fetch`, requests the document."""
 
     async def play(self, verb: Verb, base: str) -> None:
         """Executes `<Say>`, `<Play>` or `<Pause>`."""
 
     async def gather(self, verb: Verb, prompt: Coroutine[Any, Any, None]) -> Mapping[str, str]:
-        """Executes `<Gather>`. The result is empty if there was no key and no speech. `prompt` plays the verbs within
-        it."""
+        """Executes `<Gather>`. Returns an empty mapping if there was no key and no speech. `prompt` plays the verbs
+        within the `<Gather>`.
+        """
 
     async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """Executes `<Record>`. The result is empty if there was no speech."""
+        """Executes `<Record>`. Returns an empty mapping if there was no speech."""
 
     async def start_recording(self, noun: Verb, base: str) -> None:
         """Executes `<Start><Recording>`."""
 
     async def stream(self, noun: Verb, base: str) -> None:
-        """Executes `<Connect><Stream>`, and return when the stream has ended."""
+        """Executes `<Connect><Stream>`, and returns when the stream has ended."""
 
     async def dial(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """Executes `<Dial>`, and return when the other party or the caller has left."""
+        """Executes `<Dial>`, and returns when the other party or the caller has left."""
 
 
 class LeaveDocument(Exception):
-    """A verb raises it to skip the rest of the document. The call continues with `following`."""
+    """Raised by a verb to skip the rest of the document. The call continues with `following`."""
 
     def __init__(self, following: Following) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ class LeaveDocument(Exception):
 
 
 async def interpret(verbs: Verbs, what: Document | Fetch) -> Following:
-    """Executes one document. Returns the document that follows, None to hang up, or `RAN_OUT`."""
+    """Executes one document. Returns the next document, None to hang up, or `RAN_OUT` after the last verb."""
     document = await verbs.read(what)
     interpreter = _Interpreter(verbs, document.base)
     try:
@@ -124,12 +125,12 @@ class _Interpreter:
         raise LeaveDocument(None)
 
     def _act(self, verb: Verb, fields: Mapping[str, str]) -> None:
-        """A verb with an `action` leaves its document."""
+        """Leaves the document if the verb has an `action`. The `action` gets `fields`."""
         if action := verb.get("action"):
             raise LeaveDocument(self._fetch(action, verb.get("method"), fields))
 
     def _act_or_repeat(self, verb: Verb, fields: Mapping[str, str]) -> None:
-        """Without an `action` the address of the document itself gets the request."""
+        """Leaves the document. Without an `action`, the address of the document gets the request."""
         self._act(verb, fields)
         raise LeaveDocument(self._fetch(self._base, "POST", fields) if self._base else None)
 

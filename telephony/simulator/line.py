@@ -1,6 +1,6 @@
 """Simulates a phone line: delay, jitter, stalls, late playout, ticks and drift. Pure.
 
-`Line` has the ranges, `Line.draw` draws the values of one call. The same seed gives the same values.
+`Line` has ranges of values. `Line.draw` draws the values of one call. The same seed gives the same values.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from realtime_core.sources import SYSTEM
 __all__ = ["DrawnLine", "Line", "Range", "Way"]
 
 Range = float | tuple[float, float]
-"""A value, or the bounds between which it is drawn."""
+"""A fixed value, or the lower and upper bound of a drawn value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The qualities of a line. Times are in seconds. `Line()` is perfect; `Line.rough()` has all the faults of a real
-    line.
+    """The qualities of a line. Times are in seconds. `Line()` is a perfect line. `Line.rough()` has all the faults of a
+    real line.
 
-    - `round_trip_s`: the delay of the network, half of it each way.
-    - `jitter_s`: the maximum extra delay of each message, each way. It is uniform from 0 to this. The order is kept, as
-      TCP keeps it.
-    - `stalls_per_minute`, `stall_s`: how often, and for how long, a TCP connection carries nothing. Each direction has
-      its own stalls. After a stall everything arrives at once.
-    - `start_delay_s`: the time from the arrival of audio in the empty buffer to its first sample. It is the same for
-      the whole call.
-    - `ticks`: playout, marks and clear take effect only every 20 ms.
-    - `drift_ppm`: how much faster the phone's clock runs than ours. Frames and playout follow the phone's clock.
-    - `seed`: the seed of all drawn values. By default it is new each time.
+    - `round_trip_s`: the network delay for both directions together. Each direction has half of the delay.
+    - `jitter_s`: the maximum additional delay of each message in each direction. The delay is uniform between 0 and
+      this value. The order of messages is kept, as with TCP.
+    - `stalls_per_minute`, `stall_s`: the rate and the length of stalls of a TCP connection. Each direction has its own
+      stalls. After a stall all delayed messages arrive together.
+    - `start_delay_s`: the time from the arrival of audio in the empty buffer to its first sample. The value is the same
+      for the whole call.
+    - `ticks`: whether playout, marks and clear take effect only every 20 ms.
+    - `drift_ppm`: how much faster the phone's clock runs than the local clock. Frames and playout follow the phone's
+      clock.
+    - `seed`: the seed of all drawn values. By default a new seed is used each time.
     """
 
     round_trip_s: Range = 0.0
@@ -45,8 +46,9 @@ class Line:
 
     @classmethod
     def rough(cls, *, seed: int | None = None) -> Line:
-        """A line with 20-200 ms of round trip, 30 ms of jitter, three stalls a minute, a late start, ticks and
-        drift."""
+        """Returns a line with a round trip of 20 to 200 ms, 30 ms of jitter, three stalls a minute, a late start, ticks
+        and drift.
+        """
         line = cls(
             round_trip_s=(0.02, 0.2),
             jitter_s=0.03,
@@ -68,7 +70,7 @@ class Line:
 
 
 class Way:
-    """One direction of a line, which delays messages."""
+    """One direction of a line. Delays messages."""
 
     def __init__(self, line: Line, delay_s: float, random: Random) -> None:
         self.delay_s = delay_s
@@ -80,7 +82,9 @@ class Way:
         self._stall = (math.inf, math.inf) if not self._stalls_per_s else (0.0, 0.0)
 
     def arrival(self, now: float) -> float:
-        """Returns the arrival time of a message sent now. Times count from the call's start and never go back."""
+        """Returns the arrival time of a message that is sent at `now`. Times count from the start of the call, and
+        never decrease.
+        """
         at = now + self.delay_s
         if self._jitter_s:
             at += self._random.uniform(0.0, self._jitter_s)

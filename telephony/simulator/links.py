@@ -1,6 +1,6 @@
 """Connects the simulated Twilio, the application and the official client, over sockets of this machine or in memory.
 
-In memory they also run in virtual time (`realtime_core.testing.virtual_time`).
+Links in memory also work in virtual time (`realtime_core.testing.virtual_time`).
 """
 
 from __future__ import annotations
@@ -35,33 +35,39 @@ __all__ = ["HttpAnswer", "Links", "MemoryLinks", "SocketLinks", "links"]
 
 
 class Links(Protocol):
-    """Carries requests and streams between the parts of one simulation."""
+    """Transports requests and streams between the parts of one simulation."""
 
     def serve(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
-        """Serves an application in the block, which gets its address. Raises `ServerFailed`."""
+        """Serves an application during a block. Yields its address. Raises `ServerFailed` if the application cannot be
+        served.
+        """
 
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, timeout_s: float, max_bytes: int
     ) -> HttpAnswer:
-        """Makes one request. Redirects are not followed. Raises `TimeoutError`, `OSError` and `HTTPException`."""
+        """Makes one request. Redirects are not followed. Raises `TimeoutError`, `OSError` or `HTTPException` if the
+        request fails.
+        """
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Opens a WebSocket. Raises `ConnectFailed`."""
+        """Opens a WebSocket. Raises `ConnectFailed` if the server refuses the WebSocket."""
 
     def http_client(self, timeout_s: float) -> TwilioHttpClient:
-        """Returns the HTTP client of an official client, for the running event loop."""
+        """Returns an HTTP client for the official Twilio client, for the running event loop."""
 
     def close(self) -> None:
-        """Frees the threads. Make no request afterwards."""
+        """Stops the threads. No request may be made after this."""
 
 
 def links(in_memory: bool | None) -> Links:
-    """Chooses the kind of links. None: in memory if the event loop has virtual time, which has no sockets."""
+    """Returns links in memory or over sockets. With None, links are in memory if the event loop has virtual time, which
+    does not support sockets.
+    """
     return MemoryLinks() if in_memory or (in_memory is None and virtual_time.is_running()) else SocketLinks()
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Twilio follows redirects; none may lead off this machine, so none is followed here."""
+    """A handler that follows no redirects. Twilio follows redirects, but no request may leave this machine."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -159,7 +165,7 @@ class MemoryLinks:
 
 
 class _MemoryAdapter(BaseAdapter):
-    """Carries the requests of a `requests.Session`, which a worker thread makes, to the loop."""
+    """Passes the requests of a `requests.Session`, which runs in a worker thread, to the event loop."""
 
     def __init__(self, links: MemoryLinks, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Checks the parameters of `POST Calls` and refuses as Twilio does. Pure.
+"""Checks the parameters of `POST Calls` requests, and refuses invalid parameters as Twilio does. Pure.
 
 https://www.twilio.com/docs/voice/api/call-resource, https://www.twilio.com/docs/iam/test-credentials
 """
@@ -16,7 +16,9 @@ _EVENTS = {"initiated", "ringing", "answered", "completed"}
 _TO = re.compile(r"\+[1-9]\d{6,14}|sips?:[^@\s]+@\S+|client:\S+")
 _FROM = re.compile(r"\+[1-9]\d{7,14}|client:\S+")
 _WITHHELD = {"+266696687", "+86282452253", "+7378742833", "+2562533", "+8656696"}
-"""`From` of callers without a number: the letters of anonymous, unavailable, restricted, blocked and unknown."""
+"""The values of `From` for callers without a number. The digits correspond to the letters of anonymous, unavailable,
+restricted, blocked and unknown.
+"""
 _DIGITS = re.compile(r"[0-9A-D#*wW]{1,32}")
 _SECONDS: dict[str, tuple[int, int]] = {
     "Timeout": (1, 600),
@@ -29,7 +31,7 @@ _TEST_TO = {"+15005550001": 21217, "+15005550002": 21214, "+15005550003": 21215,
 
 
 class Refused(Exception):
-    """A refusal with this HTTP status and error code."""
+    """Raised for a refused request. Contains the HTTP status and the error code."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -38,7 +40,7 @@ class Refused(Exception):
 
 
 def check_create(form: Form, *, owned: Collection[str]) -> None:
-    """Checks the parameters of `POST Calls`. Raises `Refused`."""
+    """Checks the parameters of a `POST Calls` request. Raises `Refused` for an invalid parameter."""
     to, from_ = _one(form, "To"), _one(form, "From")
     if not to:
         raise Refused(400, 21201, "No 'To' number is specified")
@@ -65,11 +67,12 @@ def check_create(form: Form, *, owned: Collection[str]) -> None:
 def check_caller_id(
     caller_id: str | None, *, noun: str, from_: str, to: str, inbound: bool, valid: Collection[str]
 ) -> None:
-    """Checks the `callerId` of a `<Dial>`. None means that the `<Dial>` has none. Raises `Refused`.
+    """Checks the `callerId` of a `<Dial>`. `caller_id` is None if the `<Dial>` has no `callerId`. Raises `Refused` for
+    an invalid value.
 
-    `from_` and `to` are the numbers of the call that dials. `valid` are the numbers of the account and the verified
-    ones. https://www.twilio.com/docs/api/errors/13214: it is the calling number, the called number or a validated
-    outgoing number. A client must give a validated number.
+    `from_` and `to` are the numbers of the call that dials. `valid` has the numbers of the account and the verified
+    numbers. Source: https://www.twilio.com/docs/api/errors/13214. The caller id must be the calling number, the called
+    number or a validated outgoing number. A client must give a validated number.
     """
     caller = from_ if inbound else to
     is_client = caller.startswith("client:")
@@ -101,7 +104,9 @@ def _check_detection(form: Form) -> None:
 
 
 def check_test_create(form: Form) -> None:
-    """Checks the parameters under the test credentials, where magic numbers cause errors. Raises `Refused`."""
+    """Checks the parameters of a request with test credentials, where magic numbers cause errors. Raises `Refused` for
+    such a number.
+    """
     to, from_ = _one(form, "To"), _one(form, "From")
     if from_ != "+15005550006":
         code = _TEST_FROM.get(from_, 21210)

@@ -1,8 +1,8 @@
-"""Simulates Twilio's end of a media stream, with a caller on the phone. A thin shell over `line` (the network),
-`playout` (the buffer) and `wire` (the messages).
+"""Simulates Twilio's end of a media stream, with a caller on the phone. Connects `line` (the network), `playout` (the
+buffer) and `wire` (the messages) to the event loop.
 
-Frames are sent and audio is played by the phone's clock, which drifts against the event loop's clock. A frame is sent
-when its last sample was said. Its timestamp is that of its first sample.
+Frames are sent and audio is played by the phone's clock, which drifts against the clock of the event loop. A frame is
+sent when its last sample was said. The timestamp of a frame is that of its first sample.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from .wire import Clear, Mark, Play, Rejected, Sender, decode
 __all__ = ["Caller", "MediaPeer"]
 
 Caller = Callable[[Handset], Awaitable[None]]
-"""The person on the phone. The call is hung up when it returns."""
+"""A function for the person on the phone. The call is hung up when the function returns."""
 
 _NO_PARAMETERS: Mapping[str, str] = {}
 
 
 class MediaPeer:
-    """Twilio's side of one media stream over `connection`. It computes what the caller hears by itself, without the
-    code of the product.
+    """Twilio's end of one media stream over `connection`. The peer computes what the caller hears without the code of
+    the product.
 
-    `drawn` is the delays, the jitter and the clock drift that were drawn from `line` for this call. `events` is what
-    happened, in order. `heard` is the audio that was played to the caller.
+    `drawn` has the values (delays, jitter and clock drift) that were drawn from `line` for this call. `events` has the
+    events in order. `heard` is the audio that was played to the caller.
     """
 
     def __init__(
@@ -65,8 +65,9 @@ class MediaPeer:
         phone: Handset | None = None,
         deviations: Deviations = NONE,
     ) -> None:
-        """A given `phone` may outlive the stream; its owner calls `press` and `hang_up`. By default the peer has
-        its own."""
+        """Creates the peer. A given `phone` may be used for several streams, and its owner must call `press` and
+        `hang_up`. By default the peer creates its own handset.
+        """
         self.stream_sid = stream_sid or sources.id("MZ")
         self.call_sid = call_sid or sources.id("CA")
         self.account_sid = account_sid or sources.id("AC")
@@ -92,12 +93,14 @@ class MediaPeer:
 
     @property
     def heard(self) -> bytes:
-        """The audio played to the caller since the stream's start: mu-law, 0xFF where nothing played."""
+        """The audio that was played to the caller since the start of the stream: mu-law, with 0xFF where no audio was
+        played.
+        """
         return bytes(self._playout.heard)
 
     @property
     def now(self) -> float:
-        """Seconds since the stream's start, on the phone's clock."""
+        """The seconds since the start of the stream, on the phone's clock."""
         return (self._loop.time() - self.started_at) * self._samples_per_s / RATE
 
     @property
@@ -105,15 +108,16 @@ class MediaPeer:
         return [event for event in self.events if isinstance(event, Violation)]
 
     def lose(self) -> None:
-        """Loses the connection, as when the server dies."""
+        """Breaks the connection, as if the server had died."""
         if isinstance(self._connection, MemoryConnection):
             self._connection.break_()
         else:
             self._connection.close(1006)
 
     async def run(self, caller: Caller) -> Close:
-        """Starts the stream and lets `caller` talk. Returns how the connection ended. Raises what `caller` raises, and
-        drops the connection then. `caller` is cancelled when the server ends the stream."""
+        """Starts the stream and runs `caller`. Returns how the connection ended. If `caller` raises an exception,
+        breaks the connection and raises the exception. `caller` is cancelled when the server ends the stream.
+        """
         self._begin()
         try:
             async with asyncio.TaskGroup() as group:
@@ -157,7 +161,7 @@ class MediaPeer:
             self._mark_timer.cancel()
 
     def _position(self) -> int:
-        """Returns the stream position that plays now. A timer may fire slightly early: a thousandth of a sample is
+        """Returns the stream position that plays now. A timer may fire slightly early, so a thousandth of a sample is
         added.
         """
         return math.floor((self._loop.time() - self.started_at) * self._samples_per_s + 1e-3)
@@ -166,7 +170,7 @@ class MediaPeer:
         return self.started_at + position / self._samples_per_s
 
     def _tick(self, now: float) -> None:
-        """Sends the frames that are due: several after a stall of this process."""
+        """Sends the frames that are due. After a stall of this process several frames are due."""
         position = self._position()
         while self._live and (end := (self._frames + 1) * FRAME) <= position:
             self._frames += 1
@@ -236,7 +240,7 @@ class MediaPeer:
             self._log(MarkReturned(self.now, mark.name, mark.position, mark.flushed))
 
     def _await_mark(self) -> None:
-        """Without ticks a mark goes back at the very sample: set the timer for the next one."""
+        """Sets the timer for the next mark. Without ticks, a mark is returned exactly at its sample."""
         self._mark_timer.cancel()  # a new timer: what is due at one instant keeps the order that stored journals have
         due = self._playout.next_mark
         self._mark_timer.set(None if due is None else self._time_of(due))

@@ -1,4 +1,4 @@
-"""Delays items by one direction of a line, and keeps their order."""
+"""Delays items like one direction of a line, and keeps the order of the items."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ T = TypeVar("T")
 
 
 class Pipe(Generic[T]):
-    """Delays items and passes them to `deliver`. Without a delay, `push` calls `deliver`. Otherwise one timer does, for
-    the oldest item."""
+    """Delays items and passes the items to `deliver`. Without a delay, `push` calls `deliver` directly. Otherwise one
+    timer calls `deliver` for the oldest item.
+    """
 
     def __init__(self, way: Way, deliver: Callable[[T], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -38,12 +39,12 @@ class Pipe(Generic[T]):
         self._timer.set(self._start + self._flight[0][0])
 
     def close(self) -> None:
-        """Drops the items in flight."""
+        """Drops the items that were not delivered."""
         self._flight.clear()
         self._timer.cancel()
 
     def _arrive(self, now: float) -> None:
-        # All items that are due are delivered together: a burst after a stall is one step of the loop.
+        # All items that are due are delivered together. A burst after a stall is one step of the event loop.
         at = self._flight[0][0]
         while self._flight and self._flight[0][0] <= at:
             self._deliver(self._flight.popleft()[1])

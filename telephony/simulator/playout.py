@@ -1,7 +1,7 @@
 """Simulates Twilio's audio buffer of a bidirectional stream: playout, marks and clear. Pure.
 
-Audio is buffered, and played in the order of its arrival. A mark is sent back when all audio before it was played, or
-at once if no audio is buffered. A clear empties the buffer and sends all pending marks back. Source:
+Audio is buffered and played in the order of its arrival. A mark is returned when all audio before the mark was played,
+or immediately if no audio is buffered. A clear empties the buffer and returns all pending marks. Source:
 https://www.twilio.com/docs/voice/media-streams/websocket-messages
 """
 
@@ -16,12 +16,12 @@ RATE = 8000
 FRAME = 160
 SILENCE = b"\xff"
 CAPACITY = 10 * 60 * RATE
-"""The size of Twilio's buffer in samples: about ten minutes. Twilio discards audio beyond it (31931)."""
+"""The size of Twilio's buffer in samples: about ten minutes. Twilio discards further audio (31931)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A mark to send back. `position` is the playout position at which it was due."""
+    """A mark that must be returned. `position` is the playout position at which the mark was due."""
 
     name: str
     position: int
@@ -30,9 +30,9 @@ class Returned:
 
 class Playout:
     """The buffer of one stream. Positions and lengths are in samples at 8 kHz. A position counts from the start of the
-    stream, whether audio plays or not.
+    stream, and includes the time in which no audio plays.
 
-    Audio that arrives in the empty buffer plays `start_delay` later, rounded up to a multiple of `grain`.
+    Audio that arrives in the empty buffer plays after `start_delay` samples, rounded up to a multiple of `grain`.
     """
 
     def __init__(self, *, start_delay: int = 0, grain: int = 1) -> None:
@@ -58,13 +58,13 @@ class Playout:
 
     @property
     def next_mark(self) -> int | None:
-        """The position at which the next pending mark is due, if nothing changes."""
+        """The position at which the next pending mark is due if no further message arrives, or None."""
         if not self._marks:
             return None
         return max(self.position, self._starts_at) + self._marks[0][1] - (self.received - self.buffered)
 
     def advance(self, position: int) -> list[Returned]:
-        """Plays up to `position`. Returns the marks that are due."""
+        """Plays audio up to `position`. Returns the marks that are due."""
         due: list[Returned] = []
         while (n := position - self.position) > 0:
             if self.buffered and self.position >= self._starts_at:
@@ -76,7 +76,7 @@ class Playout:
         return due
 
     def media(self, ulaw: bytes) -> bool:
-        """Queues audio. False means that the buffer is full, and the audio is discarded."""
+        """Queues audio. Returns False if the buffer is full and the audio is discarded."""
         if self.buffered + len(ulaw) > CAPACITY:
             return False
         if not ulaw:
@@ -89,12 +89,12 @@ class Playout:
         return True
 
     def mark(self, name: str) -> list[Returned]:
-        """Queues a mark. It is returned at once if nothing is buffered."""
+        """Queues a mark. If no audio is buffered, returns the mark immediately."""
         self._marks.append((name, self.received))
         return self._due() if not self.buffered else []
 
     def clear(self) -> tuple[int, list[Returned]]:
-        """Empty the buffer. Returns the number of flushed samples, and the marks to send back."""
+        """Empties the buffer. Returns the number of flushed samples, and the marks that must be returned."""
         flushed = self.buffered
         returned = [Returned(name, self.position, flushed=True) for name, _ in self._marks]
         self._chunks.clear()
@@ -115,8 +115,8 @@ class Playout:
             self.dry_at = self.position
 
     def _due(self) -> list[Returned]:
-        """Returns the marks that the played samples have passed; called at the end of each chunk, which is where marks
-        lie.
+        """Returns the marks that playback has passed. Called at the end of each chunk, because marks lie between
+        chunks.
         """
         due: list[Returned] = []
         while self._marks and self._marks[0][1] <= self.received - self.buffered:

@@ -25,14 +25,14 @@ class RunningRecording(Protocol):
     status: Any
 
     def stop(self, *, heard: bool = True) -> None:
-        """Ends the recording. `heard=False`: there was no speech."""
+        """Ends the recording. `heard=False` means that there was no speech."""
 
     def fields(self) -> dict[str, str]:
         """Returns the fields of the recording in a request to the application."""
 
 
 class Leg(Protocol):
-    """One call, as its parts use it."""
+    """The methods of a simulated call that its parts use."""
 
     sid: str
     to: str
@@ -52,34 +52,34 @@ class Leg(Protocol):
     def duration_s(self) -> int: ...
 
     def warn(self, text: str) -> None:
-        """Adds a line to Twilio's debugger."""
+        """Adds a line to the simulated debugger of Twilio."""
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Gets the document, with a request if it needs one."""
+        """Returns the document. If `what` is a `Fetch`, requests the document."""
 
     async def while_silent(self, work: asyncio.Future[Any]) -> None:
         """Plays silence until `work` is done."""
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> RunningRecording:
-        """Starts a recording, which ends with the call at the latest."""
+        """Starts a recording. The recording ends at the latest with the call."""
 
     def end(self, status: str = "completed") -> None:
-        """Ends the call. The first status counts."""
+        """Ends the call. Only the first status has an effect."""
 
     def leave_behind(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
-        """Sends the request for the `action` of a verb although the caller has hung up."""
+        """Sends the request for the `action` of a verb even though the caller has hung up."""
 
     async def joins(self) -> bool:
-        """Waits until the leg is joined to the call that dialled it. False means that it ended before."""
+        """Waits until the leg is joined to the call that dialled the leg. Returns False if the leg ended before."""
 
 
 class Conferences(Protocol):
     async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
-        """Stays in the conference of `<Conference>` until the call leaves it."""
+        """Keeps the call in the conference of `<Conference>` until the call leaves the conference."""
 
 
 class Account(Protocol):
-    """The account at Twilio that a call belongs to."""
+    """The Twilio account to which a call belongs."""
 
     account_sid: str
     base_url: str
@@ -92,18 +92,18 @@ class Account(Protocol):
     def caller_ids(self) -> Collection[str]: ...
 
     async def turn_to_dial(self) -> float:
-        """Waits in the queue of calls per second. Returns the seconds waited."""
+        """Waits in the queue for the rate of calls per second. Returns the waiting time in seconds."""
 
     async def open_stream(self, call: Leg, url: str, noun: Verb) -> MediaPeer:
-        """Connects a media stream. Raises `ConnectFailed` and `WebhookFailed`."""
+        """Connects a media stream. Raises `ConnectFailed` or `WebhookFailed`."""
 
     def call_leg(
         self, parent: Leg, room: Any, *, to: str, from_: str, options: Mapping[str, Any], first: Document | Fetch
     ) -> Leg:
-        """Calls the number of a `<Dial>`. The leg does `first`, then goes to `room`."""
+        """Calls the number of a `<Dial>`. The leg executes the document `first`, and then enters `room`."""
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs `work` until the account closes."""
+        """Runs `work` in a task until the account closes."""
 
     def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
         """Sends a callback."""

@@ -1,4 +1,4 @@
-"""A synthetic call that shows from outside that a server answers, is heard, and hears."""
+"""A synthetic call that shows whether a server answers, can be heard, and hears the caller."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .ringing import ring
 __all__ = ["ProbeResult", "probe", "write_metrics"]
 
 _GREETING_S = 8.0
-"""An agent that does not greet waits for the caller. After this time the probe speaks first."""
+"""The time in seconds after which the probe speaks first. An agent without a greeting waits for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """The result of a synthetic call. Times are in seconds. None means that it did not happen."""
+    """The result of a synthetic call. Times are in seconds. A time is None if the event did not happen."""
 
     first_word_s: float | None = None
-    """The time from the start of the call to the first sound of the agent."""
+    """The time from the start of the call until the caller heard the first sound of the agent."""
     response_s: float | None = None
-    """The time from the end of the caller's words to the first sound of the answer."""
+    """The time from the end of the caller's words until the caller heard the first sound of the answer."""
     error: str = ""
 
     @property
@@ -37,7 +37,7 @@ class ProbeResult:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the agent was heard, and answered what the caller said."""
+        """Whether the caller heard the agent, and the agent answered the caller's words."""
         return self.response_s is not None
 
 
@@ -52,10 +52,11 @@ async def probe(
     public_url: str | None = None,
     sources: Sources = SYSTEM,
 ) -> ProbeResult:
-    """Calls the voice webhook at `url` as Twilio does, signed by `auth_token`; say hello, and listens for the answer.
+    """Calls the voice webhook at `url` as Twilio does, signed with `auth_token`. Says hello, and listens for the
+    answer.
 
-    Raises nothing: a call that could not be made is a result with an `error`. A line that bridges a late answer
-    ("One moment, please.") is a sound of the agent too: see `response_s` for a late one.
+    Raises no exception: if the call could not be made, the result has an `error`. A sentence that fills the time before
+    a late answer ("One moment, please.") also counts as a sound of the agent. `response_s` shows a late answer.
     """
     clock = asyncio.get_running_loop().time
     began, heard = clock(), dict[str, float]()
@@ -87,7 +88,9 @@ async def probe(
 
 
 def write_metrics(result: ProbeResult, path: Path, *, now: float) -> None:
-    """Writes the result for the textfile collector of Prometheus's node_exporter, at once as a whole."""
+    """Writes the result to a file for the textfile collector of Prometheus's node_exporter. The file is replaced
+    atomically.
+    """
     values = {
         "success": float(result.succeeded),
         "answered": float(result.answered),

@@ -1,4 +1,4 @@
-"""Simulates Twilio recordings and their callbacks. Only the audio of `<Record>` is kept.
+"""Simulates Twilio recordings and their callbacks. Only the audio of `<Record>` is stored.
 
 https://www.twilio.com/docs/voice/api/recording
 """
@@ -18,9 +18,9 @@ Status = Literal["in-progress", "paused", "stopped", "completed", "absent"]
 
 
 class Recording:
-    """One recording, which starts now.
+    """One recording, which starts when the object is created.
 
-    `options` are the attributes of TwiML: `recordingStatusCallback`, `...Method`, `...Event`, `recordingChannels` and
+    `options` has the attributes of TwiML: `recordingStatusCallback`, `...Method`, `...Event`, `recordingChannels` and
     `recordingTrack`.
     """
 
@@ -58,8 +58,8 @@ class Recording:
         return f"{twilio.base_url}{API}/{twilio.account_sid}/Recordings/{self.sid}"
 
     def fields(self) -> dict[str, str]:
-        """Returns the fields of the recording in requests to a verb's `action`, and in the callback of the call's
-        end.
+        """Returns the fields of the recording in requests to the `action` of a verb, and in the callback about the end
+        of the call.
         """
         return {"RecordingUrl": self.url, "RecordingSid": self.sid, "RecordingDuration": str(self.duration_s)}
 
@@ -75,7 +75,7 @@ class Recording:
             self.status = "in-progress"
 
     def stop(self, *, heard: bool = True) -> None:
-        """Ends the recording. `heard=False`: there was no speech."""
+        """Ends the recording. `heard=False` means that there was no speech."""
         if not self.is_over:
             self.pause()
             self.status = "completed" if heard else "absent"

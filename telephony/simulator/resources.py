@@ -36,7 +36,7 @@ _PRICE_PER_MINUTE = 0.014
 
 
 class OwnedNumber:
-    """A number of the account. Calls to it request `voice_url`."""
+    """A number of the account. A call to the number requests `voice_url`."""
 
     FIELDS = (
         "VoiceUrl", "VoiceMethod", "VoiceFallbackUrl", "VoiceFallbackMethod", "StatusCallback", "StatusCallbackMethod",
@@ -63,7 +63,7 @@ def error(status: int, code: int, message: str) -> dict[str, Any]:
 
 
 def page(name: str, items: list[dict[str, Any]], path: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """One page of a listing, as the query of the request chooses it."""
+    """Returns one page of a listing, as selected by the query of the request."""
     number, size = (int(query.get(key, default)) for key, default in (("Page", 0), ("PageSize", 50)))
     shown = items[number * size : (number + 1) * size]
 

@@ -81,7 +81,9 @@ class _Api:
         self._twilio = twilio
 
     def guarded(self, do: _Do, known: frozenset[str]) -> Callable[[Request], Awaitable[Response]]:
-        """Returns an endpoint with its checks. `known` is the documented parameters of the query or the form."""
+        """Returns an endpoint that first checks the request. `known` has the documented parameters of the query or the
+        form.
+        """
 
         async def endpoint(request: Request) -> Response:
             try:
@@ -194,7 +196,7 @@ class _Api:
 
 
 def _shown(path: str) -> str:
-    """Returns the path without the account."""
+    """Returns the path without the SID of the account."""
     return "/" + path.removeprefix(f"{API}/").partition("/")[2]
 
 

@@ -121,6 +121,6 @@ class Conferences:
 
 
 def _conference(name: str, attributes: dict[str, str]) -> Document:
-    """Returns the TwiML that brings a call into the conference."""
+    """Returns the TwiML that connects a call to the conference."""
     given = {key: value for key, value in attributes.items() if value}
     return Document((Verb("Dial", {}, nouns=(Verb("Conference", given, name),)),))

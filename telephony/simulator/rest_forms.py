@@ -1,4 +1,4 @@
-"""Helpers of the REST endpoints: form values and responses."""
+"""Helpers for the REST endpoints: form values and responses."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def page(request: Request, name: str, items: list[dict[str, Any]]) -> Response:
 
 
 def plain(form: Form) -> dict[str, Any]:
-    """Returns the form with one value for each name. `StatusCallbackEvent` is a list. Other lists are joined with
-    blanks, as in TwiML.
+    """Returns the form with one value for each name. `StatusCallbackEvent` is a list. The values of other lists are
+    joined with blanks, as in TwiML.
     """
     return {name: list(values) if name == "StatusCallbackEvent" else " ".join(values) for name, values in form.items()}
 

@@ -25,7 +25,7 @@ class Recordings:
         self._twilio = twilio
 
     async def list_recordings(self, request: Request, form: Form) -> Response:
-        """Returns all recordings of the account, or those of the call in the path."""
+        """Returns all recordings of the account, or the recordings of the call in the path."""
         wanted = request.path_params.get("sid") or one(form, "CallSid")
         found = [
             resources.recording(it)
@@ -65,7 +65,7 @@ class Recordings:
         return JSONResponse(resources.recording(recording))
 
     async def audio(self, request: Request, form: Form) -> Response:
-        """Returns the audio of a recording that is complete."""
+        """Returns the audio of a completed recording."""
         for call in self._twilio.calls.values():
             for it in call.recordings:
                 if it.sid == request.path_params["recording"] and it.is_over and it.audio:
@@ -73,7 +73,7 @@ class Recordings:
         raise not_found(request)
 
     async def delete_recording(self, request: Request, form: Form) -> Response:
-        """Deletes a recording. A recording that is running cannot be deleted."""
+        """Deletes a recording. A recording in progress cannot be deleted."""
         for call in self._twilio.calls.values():
             for it in call.recordings:
                 if it.sid == request.path_params["recording"]:
@@ -84,7 +84,7 @@ class Recordings:
         raise not_found(request)
 
     def _recording(self, request: Request) -> Recording:
-        """Finds a recording by its sid; `Twilio.CURRENT` is the running one."""
+        """Returns a recording by its SID. `Twilio.CURRENT` is the recording in progress."""
         call, wanted = self._twilio.calls.get(request.path_params["sid"]), request.path_params["recording"]
         for it in call.recordings if call is not None else ():
             if wanted == it.sid or (wanted == "Twilio.CURRENT" and not it.is_over):

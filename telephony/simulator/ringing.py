@@ -1,4 +1,5 @@
-"""Calls a server as Twilio does: the webhook, its TwiML up to the first media stream, then the call.
+"""Calls a server as Twilio does: requests the webhook, executes its TwiML up to the first media stream, and makes the
+call.
 
 https://www.twilio.com/docs/voice/twiml#twilios-voice-webhook-requests,
 https://www.twilio.com/docs/usage/webhooks/webhooks-security
@@ -45,19 +46,19 @@ async def ring(
     on_start: Callable[[MediaPeer], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> MediaPeer:
-    """Calls the number whose webhook is `url` (`http://127.0.0.1:8000/incoming-call`), and lets `caller` talk until the
+    """Calls the number whose webhook is `url` (`http://127.0.0.1:8000/incoming-call`), and runs `caller` until the
     call's first media stream has ended.
 
-    A `ws:` or `wss:` address is connected without a webhook. Sounds before the stream are skipped. `SimulatedTwilio`
-    plays them, and follows the TwiML to the end of the call.
+    A `ws:` or `wss:` address is connected without a webhook. Audio before the stream is skipped. (`SimulatedTwilio`
+    plays such audio, and executes the TwiML to the end of the call.)
 
-    With an `auth_token` the webhook and the WebSocket's upgrade are signed. `public_url` is the `PUBLIC_URL` of the
-    server, if it has one: the signatures are for that address, and the requests go to the host of `url`. `on_start` is
-    called with the peer when the stream is open.
+    With an `auth_token`, the webhook and the WebSocket's upgrade are signed. `public_url` is the `PUBLIC_URL` of the
+    server. The signatures are for that address, and the requests go to the host of `url`. `on_start` is called with the
+    peer when the stream is open.
 
     Raises:
         RingFailed, realtime_core.errors.ConnectFailed: the call could not be started.
-        Exception: everything that `caller` raises.
+        Exception: all exceptions of `caller`.
     """
     host = _host(url)
     public = host if public_url is None else public_url
@@ -75,7 +76,7 @@ async def ring(
     }
 
     async def run(address: str, parameters: Mapping[str, str]) -> MediaPeer:
-        # Whether Twilio sends pings is not documented; it does not need to.
+        # Twilio's documentation does not say whether Twilio sends pings. Pings are not necessary.
         headers = _signed(auth_token, address, {})
         connection = await connect(rebased(address, public, host) or address, headers=headers, ping_interval_s=None)
         peer = MediaPeer(
@@ -103,7 +104,7 @@ async def ring(
 
 
 class _UpToTheStream:
-    """The verbs of TwiML up to the first `<Connect><Stream>`."""
+    """Executes the verbs of TwiML up to the first `<Connect><Stream>`."""
 
     def __init__(
         self,
@@ -116,7 +117,9 @@ class _UpToTheStream:
         self._peer: MediaPeer | None = None
 
     async def follow(self, what: Following) -> MediaPeer:
-        """Raises `RingFailed` where there is no stream."""
+        """Executes documents up to the first stream, and returns its peer. Raises `RingFailed` if there is no
+        stream.
+        """
         while what is not None and what is not RAN_OUT:
             what = await interpret(self, what)
         if self._peer is None:
@@ -155,7 +158,9 @@ class _UpToTheStream:
 
 
 def _stream_address(url: str) -> str:
-    """Twilio requires `wss:` and drops a query string. `ws:` is allowed here, for servers on this machine."""
+    """Returns the address of a stream. Twilio requires `wss:` and drops a query string. The simulation also allows
+    `ws:`, for servers on this machine.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("wss", "ws") or not parts.hostname:
         raise RingFailed(f"<Stream url={url!r}> is not an absolute wss: address (31922, 31923).")
@@ -170,7 +175,7 @@ def _parameter(noun: Verb) -> tuple[str, str]:
 
 
 def _host(url: str) -> str:
-    """`http://127.0.0.1:8000` of `http://127.0.0.1:8000/incoming-call`."""
+    """Returns the scheme and host of a URL: `http://127.0.0.1:8000` for `http://127.0.0.1:8000/incoming-call`."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.netloc:
         raise RingFailed(f"{url!r} is not an address to call: http://HOST:PORT/incoming-call, or ws://HOST:PORT/PATH.")
@@ -184,7 +189,7 @@ def _signed(auth_token: str | None, url: str, form: Mapping[str, str]) -> dict[s
 
 
 def _post(url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
-    """The webhook's answer. Runs in a thread."""
+    """Returns the response of the webhook. Runs in a thread."""
     request = urllib.request.Request(url, urlencode(form).encode(), dict(headers))  # noqa: S310 - http(s), see `_host`
     try:
         with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S) as response:  # noqa: S310

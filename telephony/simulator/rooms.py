@@ -25,8 +25,9 @@ _SILENT_FRAME = SILENCE * FRAME
 class Member:
     """A participant of a conference.
 
-    On hold it hears `holding` in a loop, and the others do not hear it. Before the conference starts it hears
-    `waiting`. `coaches` is the SID of the only call that hears it. `announcement` replaces all other audio.
+    While on hold, the member hears `holding` in a loop, and the other members do not hear this member. Before the
+    conference starts, the member hears `waiting`. `coaches` is the SID of the only call that hears this member.
+    `announcement` replaces all other audio.
     """
 
     call: Leg
@@ -43,12 +44,12 @@ class Member:
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def announced(self) -> bytes | None:
-        """Returns the next frame of an announcement, if there is one."""
+        """Returns the next frame of an announcement, or None if there is no announcement."""
         frame, self.announcement = self.announcement[:FRAME], self.announcement[FRAME:]
         return frame.ljust(FRAME, SILENCE) if frame else None
 
     def again(self, music: bytes) -> bytes:
-        """Returns the next frame of looped audio."""
+        """Returns the next frame of audio that plays in a loop."""
         if not music:
             return _SILENT_FRAME
         self._at = 0 if self._at >= len(music) else self._at
@@ -77,7 +78,7 @@ class Room:
         return "completed" if self.over else "in-progress" if self.started else "init"
 
     async def stay(self, member: Member) -> None:
-        """Stays in the room until the member leaves or the room ends."""
+        """Keeps the member in the room until the member leaves or the room ends."""
         self.members[member.call.sid] = member
         self._on_change("participant-join", member)
         if not self.started and member.starts and len(self.members) > 1:

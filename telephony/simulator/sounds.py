@@ -1,4 +1,4 @@
-"""The sounds of `<Say>`, `<Play>` and `<Pause>`, as mu-law."""
+"""The audio of `<Say>`, `<Play>` and `<Pause>`, as mu-law."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ __all__ = ["announcement", "sound"]
 
 
 async def sound(call: Leg, verb: Verb, base: str) -> bytes:
-    """Returns the audio of one pass of `<Say>`, `<Play>` or `<Pause>`; the attribute `loop` is not applied. Audio that
-    cannot be loaded gives a warning, and no audio."""
+    """Returns the audio of `<Say>`, `<Play>` or `<Pause>`, played once. The attribute `loop` is not applied. If audio
+    cannot be loaded, adds a warning and returns no audio.
+    """
     match verb.name:
         case "Say":
             return await asyncio.to_thread(_speech, verb.text)
@@ -37,7 +38,7 @@ async def sound(call: Leg, verb: Verb, base: str) -> bytes:
 
 
 async def announcement(call: Leg, url: str, method: str) -> bytes:
-    """Returns the audio of a document that has only `<Say>` and `<Play>`: for `AnnounceUrl`, `HoldUrl` and
+    """Returns the audio of a document that contains only `<Say>` and `<Play>`, used for `AnnounceUrl`, `HoldUrl` and
     `waitUrl`.
     """
     document = await call.read(Fetch(url, method or "POST"))
@@ -45,7 +46,7 @@ async def announcement(call: Leg, url: str, method: str) -> bytes:
 
 
 def _speech(text: str) -> bytes:
-    """Stored clips, and a hum for other text. Blocks."""
+    """Returns speech: stored clips for known words, and a hum for other text. The function blocks."""
     from realtime_core.local.voice import Voice  # loads its clips
 
     speech = Voice().speech(text)

@@ -21,7 +21,9 @@ def beep() -> bytes:
 
 
 def digits(keys: str) -> bytes:
-    """Returns the tones of keys (ITU-T Q.23), 120 ms and 120 ms of silence each. `w` is half a second, `W` a second."""
+    """Returns the tones of keys (ITU-T Q.23): 120 ms of tone and 120 ms of silence for each key. `w` is a pause of 0.5
+    s, `W` is a pause of 1 s.
+    """
     out = b""
     for key in keys:
         if key in "wW":
@@ -33,7 +35,7 @@ def digits(keys: str) -> bytes:
 
 
 def tone(frequencies: tuple[int, ...], seconds: float) -> bytes:
-    """A sum of sine waves."""
+    """Returns the sum of sine waves with these frequencies (in Hz)."""
     loudness = 8000 / len(frequencies)
     samples = (
         round(sum(loudness * math.sin(2 * math.pi * f * n / RATE) for f in frequencies))

@@ -1,18 +1,19 @@
-"""Simulates an account at Twilio with its REST API.
+"""Simulates a Twilio account with its REST API.
 
 ```python
 async with SimulatedTwilio(account_sid="AC...", auth_token="...") as twilio:
-    client = Client("AC...", "...")             # the official one
-    client.api.base_url = twilio.base_url       # our settings: TELEPHONY_TWILIO_API_URL
+    client = Client("AC...", "...")             # the official client
+    client.api.base_url = twilio.base_url       # our setting: TELEPHONY_TWILIO_API_URL
     twilio.callees["+14155550123"] = callees.voicemail()
     twilio.add_number("+14155550199", voice_url="http://127.0.0.1:8000/incoming-call")
     call = await twilio.ring(to="+14155550199", caller=callers.demo)
 ```
 
-All requests stay on this machine. Another address is refused, except for those that `reach` maps to this machine.
+All requests stay on this machine. Requests to other addresses are refused, except for addresses that `reach` maps to
+this machine.
 
-The simulation runs over real sockets in real time. With `in_memory=True` it needs no sockets. In virtual time that is
-the default, and nothing else changes:
+The simulation runs over real sockets in real time. With `in_memory=True` it needs no sockets. In virtual time,
+`in_memory=True` is the default, and nothing else changes:
 
 ```python
 async def main() -> None:
@@ -42,8 +43,9 @@ __all__ = ["OWN_NUMBER", "SimulatedTwilio"]
 
 
 class SimulatedTwilio(SimulatedAccount):
-    """An account at Twilio with its REST API, which is served in an `async with` block. `SimulatedAccount` describes
-    the arguments."""
+    """A Twilio account with its REST API, which is served during an `async with` block. `SimulatedAccount` describes
+    the arguments.
+    """
 
     async def __aenter__(self) -> Self:
         self._stack = AsyncExitStack()
@@ -53,7 +55,7 @@ class SimulatedTwilio(SimulatedAccount):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Ends the calls that still go on, and sends the callbacks that are due."""
+        """Ends the calls in progress, and sends the callbacks that are due."""
         await self.close()
         await self._stack.aclose()
         self.links.close()
@@ -61,11 +63,11 @@ class SimulatedTwilio(SimulatedAccount):
             raise UndocumentedRequest(self.undocumented)
 
     def serving(self, app: ASGIApp) -> AbstractAsyncContextManager[str]:
-        """Serves an application for this Twilio: `async with twilio.serving(app) as address`."""
+        """Serves an application that uses this simulated Twilio: `async with twilio.serving(app) as address`."""
         return self.links.serve(app)
 
     def http_client(self, timeout_s: float = 10.0) -> TwilioHttpClient:
-        """Returns an HTTP client for an official client. It carries the requests to this Twilio. Close its `session`
-        after use.
+        """Returns an HTTP client for the official Twilio client. Its requests go to this simulated Twilio. Its
+        `session` must be closed after use.
         """
         return self.links.http_client(timeout_s)

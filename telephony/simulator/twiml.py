@@ -1,7 +1,7 @@
 """Parses TwiML documents as Twilio does. Pure.
 
-https://www.twilio.com/docs/voice/twiml. An element that the schema does not have is skipped with a warning
-(12200), and the call goes on. A document that is not XML ends the call (12100).
+https://www.twilio.com/docs/voice/twiml. An element that is not in the schema is skipped with a warning (12200), and the
+call continues. A document that is not XML ends the call (12100).
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ _NOT_SIMULATED = frozenset(
         "WhatsApp",
     ]
 )
-"""Verbs and nouns of Twilio that are not simulated."""
+"""The verbs and nouns of TwiML that are not simulated."""
 
 
 class DocumentRefused(ValueError):
-    """Twilio refuses this document, with this error code."""
+    """Raised for a document that Twilio refuses. Contains Twilio's error code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{reason} ({code})")
@@ -70,7 +70,7 @@ class DocumentRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """An element: `<Say voice="...">text</Say>`, or `<Dial>` with its nouns."""
+    """An element of TwiML, such as `<Say voice="...">text</Say>`, or `<Dial>` with its nouns."""
 
     name: str
     attributes: Mapping[str, str]
@@ -97,7 +97,7 @@ class Document:
     warnings: tuple[str, ...] = ()
     """The skipped elements, with Twilio's warning codes."""
     base: str = ""
-    """The address of the document: relative addresses start there."""
+    """The address of the document. Relative addresses in the document start from this address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Fetch:
 
 
 def parse(text: bytes | str, base: str = "") -> Document:
-    """Parses a document. Raises `DocumentRefused`."""
+    """Parses a TwiML document. Raises `DocumentRefused` for a document that Twilio refuses."""
     raw = text.encode() if isinstance(text, str) else text
     if len(raw) > MAX_BYTES:
         raise DocumentRefused(11750, f"the TwiML has {len(raw)} bytes, and {MAX_BYTES} are taken")

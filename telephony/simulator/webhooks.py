@@ -1,4 +1,4 @@
-"""Makes Twilio's requests to the application: signed, with its time-out, and only to this machine.
+"""Makes Twilio's requests to the application: signed, with Twilio's time-out, and only to this machine.
 
 https://www.twilio.com/docs/usage/webhooks/webhooks-security
 """
@@ -22,7 +22,9 @@ _MAX_SOUND_BYTES = 40 * 2**20
 
 
 class WebhookFailed(Exception):
-    """A failure as Twilio reports it, with its code (https://www.twilio.com/docs/api/errors)."""
+    """Raised if a webhook fails. Contains the error code with which Twilio reports the failure
+    (https://www.twilio.com/docs/api/errors).
+    """
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{reason} ({code})")
@@ -30,9 +32,9 @@ class WebhookFailed(Exception):
 
 
 class Webhooks:
-    """Makes requests to the application. They are signed for the public address and sent to the local one.
+    """Makes requests to the application. The requests are signed for the public address and sent to the local address.
 
-    `reach` maps public addresses to this machine: `{"https://phone.example.com": "http://127.0.0.1:8000"}`.
+    `reach` maps public addresses to local addresses: `{"https://phone.example.com": "http://127.0.0.1:8000"}`.
     """
 
     def __init__(self, auth_token: str, reach: Mapping[str, str], links: Links, *, timeout_s: float = 15.0) -> None:
@@ -44,7 +46,7 @@ class Webhooks:
         self._timeout_s = timeout_s
 
     async def ask(self, url: str, form: Mapping[str, str], method: str = "POST") -> HttpAnswer:
-        """Makes a webhook request. Raises `WebhookFailed`."""
+        """Makes a webhook request. Raises `WebhookFailed` if the request fails."""
         url = urlsplit(url)._replace(fragment="").geturl()  # connection overrides, no part of the request
         posts = method.upper() != "GET"
         if not posts:
@@ -55,7 +57,7 @@ class Webhooks:
         return await self._request(url, urlencode(form).encode() if posts else None, MAX_BYTES + 1, signature)
 
     async def sound(self, url: str) -> bytes:
-        """Returns the audio file of `<Play>`. Raises `WebhookFailed`."""
+        """Returns the audio file of a `<Play>`. Raises `WebhookFailed` if the request fails."""
         return (await self._request(url, None, _MAX_SOUND_BYTES)).body
 
     def signature(self, url: str, form: Mapping[str, str]) -> str:
@@ -64,7 +66,7 @@ class Webhooks:
         return str(self._validator.compute_signature(url, form))
 
     def address(self, url: str) -> str:
-        """Returns the local address. Raises `WebhookFailed` for an address outside this machine."""
+        """Returns the local address of a URL. Raises `WebhookFailed` for an address outside this machine."""
         for public, local in self.reach.items():
             url = rebased(url, public, local) or url
         parts = urlsplit(url)

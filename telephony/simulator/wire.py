@@ -1,7 +1,7 @@
-"""Writes and strictly decodes the messages of a media stream, as Twilio does. Pure.
+"""Encodes the messages of a media stream as Twilio does, and strictly decodes the messages of the server. Pure.
 
-This module follows only Twilio's pages. It is independent of the product's own codec, so that each of them checks the
-other. Sources: https://www.twilio.com/docs/voice/media-streams/websocket-messages,
+This module follows only Twilio's documentation. It is independent of the product's own codec, so each implementation
+checks the other. Sources: https://www.twilio.com/docs/voice/media-streams/websocket-messages,
 https://www.twilio.com/docs/api/errors/31950, 31951.
 """
 
@@ -39,7 +39,7 @@ Command = Play | Mark | Clear
 
 
 class Rejected(ValueError):
-    """Twilio ignores this message and reports a warning with this code."""
+    """Raised for a message that Twilio ignores. Contains the code of Twilio's warning."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -55,7 +55,9 @@ _FIELDS = {
 
 
 def decode(message: str | bytes, stream_sid: str) -> Command:
-    """Decodes a message of the server. Raises `Rejected`: 31950 for a binary message, 31951 for any other mistake."""
+    """Decodes a message of the server. Raises `Rejected` with 31950 for a binary message, and with 31951 for any other
+    error.
+    """
     if not isinstance(message, str):
         raise Rejected(31950, "a binary message")
     try:
@@ -101,7 +103,7 @@ def _audio(payload: Any) -> bytes:
 
 
 class Sender:
-    """Writes the messages of one stream. It counts `sequenceNumber` and `chunk`, which are strings in the messages."""
+    """Encodes the messages of one stream. Counts `sequenceNumber` and `chunk`, which are strings in the messages."""
 
     def __init__(self, stream_sid: str, call_sid: str, account_sid: str, parameters: Mapping[str, str]) -> None:
         self._stream_sid = stream_sid
