@@ -233,7 +233,7 @@ def create_app(
                 phone.ring_back = await stack.enter_async_context(RingBack(campaigns.ask, sources))
             if (dialer := open_dialer(phone)) is not None:
                 dialer.clearance = CallClearance(phone.budgets, phone.opt_outs, client, subjects, sources)
-                dialer.on_news, dialer.is_taken = phone.placed_call_changed, phone.call_records.is_taken
+                dialer.on_news, dialer.is_taken = phone.placed_call_changed, phone.calls_elsewhere.is_taken
                 dialer.text_model = find_text_model(loaded)
                 campaign_dialer = await enter_campaign_dialer(phone, dialer, stack)
                 app.state.dialer = await stack.enter_async_context(dialer)

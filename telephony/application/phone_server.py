@@ -23,6 +23,7 @@ from ..web.authentication import Authenticator
 from ..web.budgets import Budgets
 from ..web.call_outcomes import CallOutcomes
 from ..web.call_records import CallRecords
+from ..web.calls_elsewhere import CallsElsewhere
 from ..web.canaries import Canaries
 from ..web.hooks import Hooks
 from ..web.limits import Caps, Limits
@@ -95,6 +96,7 @@ def build_phone_server(
         instance=instance,
         hooks=hooks,
         call_records=call_records,
+        calls_elsewhere=CallsElsewhere(client, settings, instance, sources),
         opt_outs=opt_outs,
         budgets=Budgets(settings, client, subjects.of, sources),
         outcomes=outcomes(call_records),
@@ -128,7 +130,7 @@ def build_phone_server(
         own_number=settings.twilio_phone_number,
         fallback=settings.telephony_fallback_number,
         cpu_clock=time.process_time,
-        followed=phone.call_records.followed,
+        followed=phone.calls_elsewhere.followed,
         on_stream=phone.call_records.stream,
         on_refused=phone.call_records.refused,
         on_consent=phone.call_records.consent,

@@ -1,8 +1,4 @@
-"""Writes changes of the call status to the database, for calls of this process and for status callbacks of Twilio.
-
-The process that has the media stream of a call owns the call. Before this process closes the stream, the process writes
-why the stream ended. Another process that gets the next webhook of the call reads this reason (`stream_end`).
-"""
+"""Writes changes of calls to the database, for calls of this process and for status callbacks of Twilio."""
 
 from __future__ import annotations
 
@@ -19,9 +15,7 @@ from ..call.call_info import OUTBOUND
 from ..call.call_parts import TransferAttempt
 from ..call.consent import ConsentEvidence
 from ..call.ending import Ending, EndReason
-from ..call.leg.fallback import fallback_for
-from ..call.leg.next_twiml import StreamEnd, Why, end_of_call
-from ..call.leg.reattach import Followed
+from ..call.leg.next_twiml import StreamEnd
 from ..errors import RecordRefused, RecordsUnavailable
 from ..masking import Masker, mask_number
 from ..records.budget import SharedLimits
@@ -29,9 +23,7 @@ from ..records.call_record import INTERRUPTED, OPEN, REFUSED, CallRecord, CallUp
 from ..records.client import RecordsClient
 from ..records.subjects import SubjectKey
 from ..settings import Settings
-from ..twilio import twiml
 from ..twilio.callbacks import ENDED, CallStatus
-from ..twilio.caller_id import Parties
 from .call_details import CallDetails, usage_json
 
 if TYPE_CHECKING:
@@ -41,10 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["REFUSED_CALLS", "CallRecords"]
 
 _MAX_PLACED = 10_000
-_WRITING_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.0)
-"""The pauses between two reads, in seconds. The other process may write the end of a stream shortly after Twilio's
-webhook. Twilio waits 15 s for the response, and the caller hears nothing during this time.
-"""
 _SETUP_S = 60.0
 """The maximum time in seconds from the webhook of a call to its media stream."""
 REFUSED_CALLS: Mapping[str, str] = {
@@ -69,22 +57,6 @@ _ELSEWHERE_S = 60.0
 """The time in seconds for which the webhook about a call waits if only Twilio has reported the end of the call to this
 process. The process of the call has more details, and usually writes them earlier.
 """
-SILENT_S = 60.0
-"""The time in seconds without a change after which a call counts as ended, if its process runs an older release that
-renews no lease.
-"""
-
-
-_ENDS: Mapping[str, Why] = {"goodbye": "goodbye", "failed": "failed", REFUSED: "refused"}
-"""The reasons of a stream's end after which the call does not return to its process."""
-_WAITING: Mapping[str, Why] = {
-    "lost": "lost",
-    "stalled": "stalled",
-    "transfer": "transfer",
-    "digits": "digits",
-    "conference": "conference",
-}
-"""The reasons of a stream's end after which the process waits for a new stream of the call."""
 
 
 class LadderCall(Protocol):
@@ -117,8 +89,6 @@ class CallRecords:
         self._sources = sources
         self._mask = Masker.of(settings)
         self._keeps_numbers = settings.telephony_record_numbers
-        self._fallback = settings.telephony_fallback_number
-        self._own_number = settings.twilio_phone_number
         self._placed: OrderedDict[str, str] = OrderedDict()
         self._written: dict[str, dict[str, Any]] = {}
         self._live: dict[str, dict[str, Any]] = {}
@@ -382,63 +352,6 @@ class CallRecords:
         self.client.note(row.id, begins=False, announce_s=0.0, **changes)
         return updated(row, CallUpdate(row.id, self._now(), False, changes)) or row
 
-    async def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Returns why the media stream of a call in another process ended. Returns None if the reason is unknown or if
-        that process has ended.
-
-        Waits up to two seconds until the other process has written the reason. Does not wait if there is no database or
-        if the database cannot be reached.
-        """
-        row = None
-        for pause_s in _WRITING_S:
-            row = await self.client.call(call_sid)
-            if self.client.state != "ok" or (row is not None and _has_end(row)):
-                break
-            await asyncio.sleep(pause_s)
-        return None if row is None else await self._end_of(row)
-
-    async def _end_of(self, row: CallRecord) -> StreamEnd | None:
-        if row.stream in _ENDS:
-            return StreamEnd(_ENDS[row.stream], row.reattached, row.document or None, row.offered)
-        if row.reason and not row.process:  # of an older release
-            parties = Parties.of(row.caller, row.called, inbound=row.direction != OUTBOUND, own=self._own_number)
-            fallback = fallback_for(parties, self._fallback)
-            document = None if fallback is None else twiml.dial(fallback)
-            return end_of_call(Ending.parse(row.reason), document=document)
-        # While a stream is open, Twilio does not send this webhook.
-        why = "lost" if row.stream == OPEN else _WAITING.get(row.stream)
-        if why is None or row.over or row.process == self.client.process:
-            return None
-        if not await self.client.is_alive(row.process):
-            return None
-        return StreamEnd(why, row.reattached, row.document or None, row.offered, row.instance)
-
-    async def followed(self, call_sid: str) -> Followed:
-        """Returns whether another process has continued a call that lost its media stream in this process."""
-        row = await self.client.call(call_sid)
-        if row is None or self.client.state != "ok":
-            return Followed.NO
-        if row.process != self.client.process:
-            return Followed.TAKEN
-        return Followed.OFFERED if row.offered else Followed.NO
-
-    async def is_taken(self, sid: str, call_id: str) -> bool:
-        """Returns whether another call has this `CallSid`."""
-        row = await self.client.call(sid)
-        return row is not None and row.id != call_id
-
-    async def is_orphan(self, row: CallRecord) -> bool:
-        """Returns whether the process of a call has ended. Must be used only for calls that this process does not
-        have.
-        """
-        if row.over:
-            return row.status == INTERRUPTED
-        if row.instance == self._instance:
-            return True  # a predecessor of this process had the same name
-        if not row.process:
-            return (self._now() - (row.updated_at or self._now())).total_seconds() > SILENT_S
-        return not await self.client.is_alive(row.process)
-
     def _kept(self, number: str) -> str:
         return number if self._keeps_numbers else mask_number(number)
 
@@ -464,10 +377,6 @@ def _usage(call: Call) -> dict[str, Any] | None:
         return usage_json(call.session.usage)
     except AttributeError:  # the call ended before its session existed
         return None
-
-
-def _has_end(row: CallRecord) -> bool:
-    return row.status in ENDED or row.stream not in ("", OPEN) or bool(row.reason and not row.process)
 
 
 def _language(call: Call) -> dict[str, str]:

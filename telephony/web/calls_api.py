@@ -227,11 +227,10 @@ async def _find(
     """
     call = None if dialer is None else dialer.calls.get(call_id)
     if call is None:
-        call_records = phone.call_records
-        row = await call_records.client.call(call_id)
+        row = await phone.call_records.client.call(call_id)
         if row is None:
             return None
-        if not await call_records.is_orphan(row):
+        if not await phone.calls_elsewhere.is_orphan(row):
             return _recorded(row)
         if row.direction != OUTBOUND or dialer is None:
             return _recorded(await _asked_for(phone, row))

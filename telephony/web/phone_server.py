@@ -39,6 +39,7 @@ from .call_log import ended_line, started_line
 from .call_metrics import CallMetrics
 from .call_outcomes import CallOutcomes, with_form
 from .call_records import CallRecords
+from .calls_elsewhere import CallsElsewhere
 from .canaries import Canaries
 from .hooks import Hooks
 from .limits import Limits
@@ -85,6 +86,8 @@ class PhoneServer:
     instance: str
     hooks: Hooks
     call_records: CallRecords
+    calls_elsewhere: CallsElsewhere
+    """What the other processes do with calls, from the records."""
     dialing_rules: DialingRules
     opt_outs: OptOutList
     budgets: Budgets

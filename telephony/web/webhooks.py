@@ -172,7 +172,7 @@ def _after_fallback(phone: PhoneServer, voice: VoiceRequest, result: DialResult)
 async def _stream_end(phone: PhoneServer, voice: VoiceRequest) -> StreamEnd | None:
     """Returns why the last media stream of the call ended. The reason comes from this process, or from the database."""
     end = phone.hooks.stream_end(voice.call_sid)
-    return end if end is not None or voice.ended else await phone.call_records.stream_end(voice.call_sid)
+    return end if end is not None or voice.ended else await phone.calls_elsewhere.stream_end(voice.call_sid)
 
 
 @for_twilio
