@@ -7,7 +7,6 @@ Therefore no queue grows if a page reads slowly. The next request of the page ge
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,13 +18,10 @@ from realtime_core.playback import HeardItem
 from ..call.recording.cut_causes import CutCauses
 from ..journal.cuts import CutCause
 from ..journal.format import object_at
+from .entries import MAX_ENTRIES, Entries, Entry
 
-__all__ = ["Entry", "LiveCall", "Speaker", "heard_text"]
+__all__ = ["LiveCall", "Speaker"]
 
-_MAX_ENTRIES = 600
-"""The maximum number of entries. If there are more entries, the oldest entries are dropped. A call of an hour has fewer
-entries.
-"""
 _MAX_CHARS = 4_000
 _HIDDEN = "(a secret part of the call)"
 _STEP_MS = 200
@@ -41,27 +37,6 @@ _FORMATS = {"audio/pcm": 48, "audio/pcmu": 8, "audio/pcma": 8}
 class Speaker(StrEnum):
     CALLER = "caller"
     AGENT = "agent"
-
-
-@dataclass(slots=True)
-class Entry:
-    """One turn, tool call or event of a live call. `fields` has JSON values."""
-
-    id: int
-    type: str
-    start_ms: int
-    end_ms: int | None
-    fields: dict[str, Any]
-    version: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "type": self.type,
-            "start_ms": self.start_ms,
-            "end_ms": self.end_ms,
-            **self.fields,
-        }
 
 
 @dataclass(slots=True)
@@ -83,7 +58,6 @@ class LiveCall:
     Times are in seconds of the event loop.
     """
 
-    version: int = 0
     agent: str = ""
     speaking: Speaker | None = None
     latency_ms: int | None = None
@@ -96,8 +70,7 @@ class LiveCall:
     waiting: dict[str, str] = field(default_factory=dict)
     """The tool calls that wait for an approval: a mapping from the call id to the name of the tool."""
     _began: float | None = None
-    _entries: OrderedDict[int, Entry] = field(default_factory=OrderedDict)
-    _next_id: int = 0
+    _entries: Entries = field(default_factory=Entries)
     _of_item: dict[str, Entry] = field(default_factory=dict)
     _parts: dict[tuple[str, int], _Part] = field(default_factory=dict)
     _tools: dict[str, Entry] = field(default_factory=dict)
@@ -131,11 +104,11 @@ class LiveCall:
                 self._interrupted(event.items, cause or CutCause.CALLER, now)
             case "speech_started":
                 self._caller_speaks = True
-                self._of_item[event.item_id] = self._add("turn", now, speaker="caller", said="")
+                self._keep(event.item_id, self._add("turn", now, speaker="caller", said=""))
             case "speech_stopped":
                 self._caller_speaks, self._quiet_since = False, now
                 if (entry := self._of_item.get(event.item_id)) is not None:
-                    self._change(entry, end_ms=self._ms(now))
+                    self._entries.change(entry, end_ms=self._ms(now))
             case "input_audio_transcription_delta":
                 entry = self._caller(event.item_id, now)
                 self._say(entry, event.item_id, entry.fields["said"] + event.delta)
@@ -202,7 +175,7 @@ class LiveCall:
     def on_latency(self, seconds: float) -> None:
         """Stores the time in seconds from the end of the caller's speech until the caller heard the answer."""
         self.latency_ms = round(seconds * 1000)
-        self.version += 1
+        self._entries.touch()
 
     def observe(self, heard: Sequence[HeardItem], now: float) -> None:
         """Stores how much the caller has heard of each part that is playing or queued. A complete part that is no
@@ -237,21 +210,22 @@ class LiveCall:
             self._quiet_since = now
         if speaker is not self.speaking:
             self.speaking = speaker
-            self.version += 1
+            self._entries.touch()
 
-    # --- entries -----------------------------------------------------------------------------------------------------
+    # --- what the console asks for -----------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        return self._entries.version
 
     def since(self, version: int) -> list[dict[str, Any]]:
-        """Returns the entries that changed after this version, the oldest first."""
-        return [entry.to_json() for entry in self._entries.values() if entry.version > version]
+        """Returns the entries that changed after this version, oldest first."""
+        return self._entries.since(version)
 
     @property
     def last_words(self) -> tuple[str, str]:
-        """The side that spoke last, and the last words of this side. The words are empty if nothing was said."""
-        for entry in reversed(self._entries.values()):
-            if entry.type == "turn" and (words := _said(entry)):
-                return entry.fields["speaker"], words
-        return "", ""
+        """The side that spoke last, and its words. An empty value means that nothing was said."""
+        return self._entries.last_words
 
     def warnings(self, now: float) -> list[str]:
         """Returns texts about problems of the call for a supervisor, the most urgent first."""
@@ -266,29 +240,22 @@ class LiveCall:
             found.append(f"Silence for {round(quiet_s / 5) * 5} s")
         return found
 
-    def _add(self, type_: str, now: float, *, end_ms: int | None = None, **fields: Any) -> Entry:
-        self.version += 1
-        self._next_id += 1
-        entry = Entry(self._next_id, type_, self._ms(now), end_ms, fields, self.version)
-        self._entries[entry.id] = entry
-        if len(self._entries) > _MAX_ENTRIES:
-            self._entries.popitem(last=False)
-        if len(self._of_item) > _MAX_ENTRIES:
-            self._of_item.pop(next(iter(self._of_item)))
-        return entry
+    # --- entries -----------------------------------------------------------------------------------------------------
 
-    def _change(self, entry: Entry, *, end_ms: int | None = None, **fields: Any) -> None:
-        self.version += 1
-        entry.fields.update(fields)
-        entry.end_ms = entry.end_ms if end_ms is None else end_ms
-        entry.version = self.version
+    def _add(self, type_: str, now: float, **fields: Any) -> Entry:
+        return self._entries.add(type_, self._ms(now), **fields)
+
+    def _keep(self, item_id: str, entry: Entry) -> None:
+        self._of_item[item_id] = entry
+        if len(self._of_item) > MAX_ENTRIES:
+            self._of_item.pop(next(iter(self._of_item)))
 
     def _ms(self, now: float) -> int:
         return round(self.elapsed_ms(now))
 
     def _caller(self, item_id: str, now: float) -> Entry:
         if item_id not in self._of_item:
-            self._of_item[item_id] = self._add("turn", now, speaker="caller", said="")
+            self._keep(item_id, self._add("turn", now, speaker="caller", said=""))
         return self._of_item[item_id]
 
     def _part(self, item_id: str, content_index: int, now: float) -> _Part:
@@ -297,7 +264,7 @@ class LiveCall:
             entry = self._of_item.get(f"{item_id}/{content_index}")
             if entry is None:
                 entry = self._add("turn", now, speaker="agent", said="", interrupted=False, heard_share=0)
-                self._of_item[f"{item_id}/{content_index}"] = entry
+                self._keep(f"{item_id}/{content_index}", entry)
                 self._parts[key] = _Part(entry)
             else:  # a late event of a part that is over
                 self._parts[key] = _Part(entry, complete=True, over=True)
@@ -308,27 +275,27 @@ class LiveCall:
 
     def _supervisor(self, now: float) -> None:
         """Updates the entry of a supervisor's turn for a piece of the supervisor's voice."""
-        last = next(reversed(self._entries.values()), None)
+        last = self._entries.last
         if last is None or last.fields.get("speaker") != "supervisor":
             last = self._add("turn", now, speaker="supervisor", said="")
         if last.end_ms is None or self._ms(now) >= last.end_ms + _STEP_MS:
-            self._change(last, end_ms=self._ms(now) + _STEP_MS)
+            self._entries.change(last, end_ms=self._ms(now) + _STEP_MS)
 
     def _agent_text(self, item_id: str, content_index: int, delta: str, now: float) -> None:
         entry = self._part(item_id, content_index, now).entry
         self._say(entry, item_id, entry.fields["said"] + delta)
 
     def _say(self, entry: Entry, item_id: str, text: str) -> None:
-        self._change(entry, said=_HIDDEN if self.is_sealed() or self.hides(item_id) else _cut(text))
+        self._entries.change(entry, said=_HIDDEN if self.is_sealed() or self.hides(item_id) else _cut(text))
 
     def _heard(self, part: _Part, share: float, now: float) -> None:
         share = round(share, 3)
         if share != part.entry.fields["heard_share"]:
-            self._change(part.entry, heard_share=share)
+            self._entries.change(part.entry, heard_share=share)
 
     def _close(self, part: _Part, now: float) -> None:
         part.over = True
-        self._change(part.entry, end_ms=self._ms(now))
+        self._entries.change(part.entry, end_ms=self._ms(now))
 
     def _interrupted(self, items: Sequence[HeardItem], cause: CutCause, now: float) -> None:
         for item in items:
@@ -337,7 +304,7 @@ class LiveCall:
                 continue
             ms = part.n_bytes / self._bytes_per_ms
             self._heard(part, min(1.0, item.heard_ms / ms) if ms else 0.0, now)
-            self._change(part.entry, interrupted=not item.finished)
+            self._entries.change(part.entry, interrupted=not item.finished)
             self._close(part, now)
         self._add("interruption", now, cause=cause.value, text=cause.words)
 
@@ -347,9 +314,9 @@ class LiveCall:
             shown = _HIDDEN if self.is_sealed() else _cut(arguments)
             entry = self._add("tool", now, call_id=call_id, name=name, arguments=shown, output="", error="")
             self._tools[call_id] = entry
-            if len(self._tools) > _MAX_ENTRIES:
+            if len(self._tools) > MAX_ENTRIES:
                 self._tools.pop(next(iter(self._tools)))
-        self._change(entry, waits=waits)
+        self._entries.change(entry, waits=waits)
 
     def _tool_end(self, call_id: str, output: Any, error: BaseException | None, now: float) -> None:
         self.waiting.pop(call_id, None)
@@ -359,7 +326,7 @@ class LiveCall:
         shown, failed = (
             (_HIDDEN, _HIDDEN if problem else "") if self.is_sealed() else (_cut(str(output)), _cut(problem))
         )
-        self._change(entry, end_ms=self._ms(now), output=shown, error=failed, waits=False)
+        self._entries.change(entry, end_ms=self._ms(now), output=shown, error=failed, waits=False)
         if error is not None:
             self._failure = now, f"The tool {entry.fields['name']} failed"
 
@@ -367,22 +334,6 @@ class LiveCall:
         words = "An error" if self.is_sealed() else words
         self._failure = now, words
         self._add("error", now, text=words)
-
-
-def heard_text(said: str, share: float) -> str:
-    """Returns the first words of the text `said`, up to the fraction `share` (0 to 1) of its length. The result is an
-    estimate of the heard words. The estimate assumes a constant speed of speech. The last word is not cut.
-    """
-    if share >= 1.0:
-        return said
-    letters = round(len(said) * share)
-    space = said.find(" ", letters)
-    return "" if letters == 0 else said if space < 0 else said[:space]
-
-
-def _said(entry: Entry) -> str:
-    said: str = entry.fields["said"]
-    return heard_text(said, entry.fields["heard_share"]) if entry.fields["speaker"] == "agent" else said
 
 
 def _cut(text: str) -> str:

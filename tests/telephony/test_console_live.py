@@ -18,7 +18,8 @@ from realtime_core.model_events import (
     RealtimeModelTranscriptDoneEvent,
 )
 from realtime_core.playback import HeardItem
-from telephony.console.live_call import LiveCall, Speaker, heard_text
+from telephony.console.entries import heard_text
+from telephony.console.live_call import LiveCall, Speaker
 from telephony.console.wave import STEP_MS, Wave, loudness
 
 INFO: Any = None

@@ -29,7 +29,7 @@ from telephony.records.call_record import CallRecord
 from telephony.simulator import callees
 from telephony.simulator.calls import SimulatedCall
 from telephony.simulator.handset import Handset
-from telephony.web import call_records
+from telephony.web import calls_elsewhere
 from tests.support.call_processes import OWN, PUBLIC, World, break_stream, patient, until, world
 from tests.support.databases import Cluster
 from tests.support.exchange import CallerPhone, SecondLeg, hear_out, story
@@ -336,7 +336,7 @@ async def test_what_is_written_a_moment_later_is_waited_for(database_url: str) -
 async def test_a_process_that_says_nothing_has_lost_the_stream_and_the_wait_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_records, "_WRITING_S", (0.05, 0.05, 0.0))
+    monkeypatch.setattr(calls_elsewhere, "_WRITING_S", (0.05, 0.05, 0.0))
     async with two(f"sqlite:///{tmp_path}/records.db") as it:
         assert await next_verbs(it) == APOLOGY, "nobody knows it"
         await tells(it, "b", None)
@@ -348,7 +348,7 @@ async def test_a_process_that_says_nothing_has_lost_the_stream_and_the_wait_is_b
 
 
 def test_the_wait_is_shorter_than_twilio_s() -> None:
-    assert sum(call_records._WRITING_S) <= 2.5
+    assert sum(calls_elsewhere._WRITING_S) <= 2.5
 
 
 @real_time

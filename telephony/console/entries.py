@@ -1,0 +1,93 @@
+"""The turns, tool calls and events of a live call, as the console shows them. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["MAX_ENTRIES", "Entries", "Entry", "heard_text"]
+
+MAX_ENTRIES = 600
+"""The oldest entries are dropped. A call of an hour has fewer."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One turn, tool call or event of a live call. `fields` has JSON values."""
+
+    id: int
+    type: str
+    start_ms: int
+    end_ms: int | None
+    fields: dict[str, Any]
+    version: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "type": self.type,
+            "start_ms": self.start_ms,
+            "end_ms": self.end_ms,
+            **self.fields,
+        }
+
+
+@dataclass(slots=True)
+class Entries:
+    """The entries of one call, oldest first. Each change gets a higher `version`."""
+
+    version: int = 0
+    _entries: OrderedDict[int, Entry] = field(default_factory=OrderedDict)
+    _next_id: int = 0
+
+    def touch(self) -> None:
+        """Registers a change of the call."""
+        self.version += 1
+
+    def add(self, type_: str, start_ms: int, **fields: Any) -> Entry:
+        self.touch()
+        self._next_id += 1
+        entry = Entry(self._next_id, type_, start_ms, None, fields, self.version)
+        self._entries[entry.id] = entry
+        if len(self._entries) > MAX_ENTRIES:
+            self._entries.popitem(last=False)
+        return entry
+
+    def change(self, entry: Entry, *, end_ms: int | None = None, **fields: Any) -> None:
+        self.touch()
+        entry.fields.update(fields)
+        entry.end_ms = entry.end_ms if end_ms is None else end_ms
+        entry.version = self.version
+
+    @property
+    def last(self) -> Entry | None:
+        return next(reversed(self._entries.values()), None)
+
+    def since(self, version: int) -> list[dict[str, Any]]:
+        """Returns the entries that changed after this version, the oldest first."""
+        return [entry.to_json() for entry in self._entries.values() if entry.version > version]
+
+    @property
+    def last_words(self) -> tuple[str, str]:
+        """The side that spoke last, and the last words of this side. The words are empty if nothing was said."""
+        for entry in reversed(self._entries.values()):
+            if entry.type == "turn" and (words := _said(entry)):
+                return entry.fields["speaker"], words
+        return "", ""
+
+
+def heard_text(said: str, share: float) -> str:
+    """Returns the first words of the text `said`, up to the fraction `share` (0 to 1) of its length. The result is an
+    estimate of the heard words. The estimate assumes a constant speed of speech. The last word is not cut.
+    """
+    if share >= 1.0:
+        return said
+    letters = round(len(said) * share)
+    space = said.find(" ", letters)
+    return "" if letters == 0 else said if space < 0 else said[:space]
+
+
+def _said(entry: Entry) -> str:
+    said: str = entry.fields["said"]
+    return heard_text(said, entry.fields["heard_share"]) if entry.fields["speaker"] == "agent" else said
