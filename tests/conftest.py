@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ BY_THE_CLOCK = {
 """Files of tests that take real time and little of the processor: browsers and processes that hear, speak and are
 killed. The tests of one group run one after the other."""
 
+MADE_ONCE = {
+    "recorded calls": {"test_honest_replay.py"},
+    "a call with secret parts": {"test_secret_parts.py"},
+    "an installed wheel": {"test_installed_wheel.py"},
+    "a new project": {"test_new_project.py"},
+    "the Agents SDK": {"test_sdk_difference.py", "test_sdk_objects.py", "test_sdk_surface.py"},
+}
+"""Files of tests that share what takes seconds to make or to import. The tests of one group run in one worker."""
+
 WORKERS_PER_CORE = 2
 """Half of the tests' time is waiting."""
 
@@ -81,6 +91,17 @@ def same_logging() -> Iterator[None]:
     """The configuration of logging is the same for every test. A test, or the code that it runs, may change it."""
     yield
     LOGGING.restore()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the modules and the list of tests out of each later garbage collection. They live until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -115,6 +136,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0].rpartition("/")[2]
-            return next((group for group, files in BY_THE_CLOCK.items() if file in files), nodeid)
+            groups = BY_THE_CLOCK | MADE_ONCE
+            return next((group for group, files in groups.items() if file in files), nodeid)
 
     return Scheduling(config, log)

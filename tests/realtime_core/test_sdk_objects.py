@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import agents
 import pytest
 
 from realtime_core import RealtimeAgent
@@ -14,25 +13,9 @@ from tests.support.session_kit import call, ended, opened, said, settle, started
 pytestmark = pytest.mark.virtual_time
 
 
-@agents.function_tool
-def plain(day: str) -> str:
-    """When we are open."""
-    return f"On {day} from noon."
-
-
-@agents.function_tool
-async def with_context(context: agents.RunContextWrapper[str], day: str) -> str:
-    """When we are open."""
-    return f"On {day} from noon, {context.context}."
-
-
-@agents.function_tool
-def fails() -> str:
-    """Fails."""
-    raise LookupError("no such table")
-
-
 async def test_tools_of_the_sdk_run() -> None:
+    from tests.support.sdk_tools import fails, plain, with_context
+
     agent: RealtimeAgent[Any] = RealtimeAgent(name="Desk", tools=[plain, with_context, fails])
     async with opened(agent, context="Ada") as kit:
         kit.emit(call("plain", '{"day": "Friday"}', "c1"), call("with_context", '{"day": "Friday"}', "c2"))
@@ -46,9 +29,7 @@ async def test_tools_of_the_sdk_run() -> None:
 
 
 async def test_a_guardrail_of_the_sdk_trips() -> None:
-    @agents.output_guardrail
-    async def no_secrets(context: Any, agent: Any, output: str) -> agents.GuardrailFunctionOutput:
-        return agents.GuardrailFunctionOutput(output_info=None, tripwire_triggered="swordfish" in output)
+    from tests.support.sdk_tools import no_secrets
 
     agent: RealtimeAgent[Any] = RealtimeAgent(name="Desk", output_guardrails=[no_secrets])  # type: ignore[list-item]
     async with opened(agent) as kit:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -28,7 +29,12 @@ from telephony.web.server import server_config
 pytestmark = pytest.mark.real_time
 
 PUBLIC = "https://phone.example.com"
-KEY, OTHER_KEY = RSAKey.generate_key(2048, {"kid": "k1"}), RSAKey.generate_key(2048, {"kid": "k1"})
+
+
+@cache
+def signing_key(name: str) -> RSAKey:
+    """A key for each name. All have the same id."""
+    return RSAKey.generate_key(2048, {"kid": "k1"})
 
 
 class Provider:
@@ -38,7 +44,7 @@ class Provider:
         self.base = ""
         self.nonce = ""
         self.claims: dict[str, Any] = {}
-        self.key = KEY
+        self.key = "ours"
         self.exchanged: dict[str, str] = {}
         self.app = Starlette(routes=[
             Route("/.well-known/openid-configuration", self.metadata),
@@ -51,13 +57,13 @@ class Provider:
         return JSONResponse({"issuer": self.base, **{name: f"{self.base}/{path}" for name, path in ends.items()}})
 
     async def keys(self, request: Request) -> JSONResponse:
-        return JSONResponse({"keys": [KEY.as_dict(private=False)]})
+        return JSONResponse({"keys": [signing_key("ours").as_dict(private=False)]})
 
     async def token(self, request: Request) -> JSONResponse:
         self.exchanged = dict(parse_qsl((await request.body()).decode()))
         claims = {"iss": self.base, "aud": "console", "sub": "1", "exp": int(time.time()) + 60, "nonce": self.nonce,
                   "email": "ada@example.com", "email_verified": True, **self.claims}  # fmt: skip
-        id_token = jwt.encode({"alg": "RS256", "kid": "k1"}, claims, self.key)
+        id_token = jwt.encode({"alg": "RS256", "kid": "k1"}, claims, signing_key(self.key))
         return JSONResponse({"access_token": "a", "token_type": "Bearer", "id_token": id_token})
 
 
@@ -124,7 +130,7 @@ def test_a_person_of_the_provider_has_a_session_with_the_scopes_of_the_settings(
     ({"claims": {"iss": "https://another.example"}}, {}, 401),
     ({"claims": {"exp": 1}}, {}, 401),
     ({"claims": {"nonce": "another"}}, {}, 401),
-    ({"key": OTHER_KEY}, {}, 401),
+    ({"key": "another"}, {}, 401),
     ({}, {"state": "another"}, 401),
     ({}, {"error": "access_denied"}, 401),
 ])  # fmt: skip
