@@ -24,12 +24,6 @@ NUMBERS = [f"+1415555{2000 + n}" for n in range(4)]
 WITHIN_S = 120.0
 
 
-async def brief(phone: Handset) -> None:
-    await phone.say("hello")
-    await asyncio.sleep(2)
-    phone.hang_up()
-
-
 def settings(twilio: SimulatedTwilio, folder: Path) -> dict[str, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -58,9 +52,16 @@ NEW = ("--agent", "examples.remind:agent", "--retry", "busy=0", "--set", "holida
 
 async def test_the_first_ctrl_c_lets_the_live_call_end_and_the_next_run_goes_on(tmp_path: Path) -> None:
     path = people(tmp_path, [*NUMBERS, "12"])
+    interrupted = asyncio.Event()
+
+    async def patient(phone: Handset) -> None:
+        await phone.say("hello")
+        await interrupted.wait()
+        phone.hang_up()
+
     async with SimulatedTwilio() as twilio, asyncio.timeout(WITHIN_S):
         twilio.default_callee = callees.busy(after_s=0.1)
-        twilio.callees[NUMBERS[0]] = callees.person(brief, after_s=0.1)
+        twilio.callees[NUMBERS[0]] = callees.person(patient, after_s=0.1)
         env = settings(twilio, tmp_path)
         first = await run(path, *NEW, "--at-once", "1", env=env)
         await until(
@@ -68,8 +69,15 @@ async def test_the_first_ctrl_c_lets_the_live_call_end_and_the_next_run_goes_on(
         )
         if first.returncode is None:
             first.send_signal(signal.SIGINT)
+        assert first.stderr is not None
+        log = b""
+        while b"no further call begins" not in log:
+            line = await first.stderr.readline()
+            assert line, log.decode()
+            log += line
+        interrupted.set()
         _, errors = await first.communicate()
-        assert first.returncode == 130, errors.decode()
+        assert first.returncode == 130, (log + errors).decode()
         (call,) = twilio.calls.values()
         assert call.status == "completed", "the live call went on to its end"
         rest = await run("people", "--json", env=env)
