@@ -36,11 +36,16 @@ def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, n
 
 
 def completed(ended: Attempt, row: CallRecord, config: CampaignConfig) -> Attempt:
-    """Returns the attempt with the facts from the call record that a search at Twilio cannot find."""
+    """Returns the attempt with the facts from the call record that a search at Twilio cannot find.
+
+    A call is abandoned if a person answered and the agent said nothing before its process ended.
+    """
     outcome = ended.outcome
-    if outcome is Outcome.ABANDONED and row.answered_at is not None:  # the process ended in the conversation
+    if outcome is Outcome.ABANDONED and not ended.answered_by and row.turns:  # the process ended in the conversation
         is_reached = row.result is not None and config.result is not None
         outcome = Outcome.REACHED if is_reached else Outcome.INCOMPLETE
+    elif outcome in (Outcome.REACHED, Outcome.INCOMPLETE) and row.turns == []:
+        outcome = Outcome.ABANDONED
     return replace(
         ended,
         outcome=outcome,

@@ -36,6 +36,7 @@ class CallDetails:
         self._is_counted = False
         self._causes = CutCauses()
         self._changed = False
+        self._has_spoken = False
         self._written = 0.0
 
     def begin(self, now: float) -> None:
@@ -68,12 +69,14 @@ class CallDetails:
             self._changed = True
 
     def is_due(self, now: float) -> bool:
-        """Returns whether the details have changed and the last written values are at least ten seconds old. Returns
-        True only once for each change.
+        """Returns whether the details have changed and the last written values are at least ten seconds old. The first
+        words of the agent are due at once, so that the record of a killed process says whether the agent has spoken.
+        Returns True only once for each change.
         """
-        if not self._changed or now < self._written + _EVERY_S:
+        begins = bool(self.turns) and not self._has_spoken
+        if not self._changed or (now < self._written + _EVERY_S and not begins):
             return False
-        self._changed, self._written = False, now
+        self._changed, self._written, self._has_spoken = False, now, bool(self.turns)
         return True
 
     def changes(self) -> dict[str, Any]:

@@ -47,39 +47,50 @@ def people(folder: Path, numbers: list[str]) -> Path:
     return path
 
 
+async def endless(phone: Handset) -> None:
+    await phone.say("hello")
+    await asyncio.Event().wait()
+
+
 NEW = ("--agent", "examples.remind:agent", "--retry", "busy=0", "--set", "holidays=true", "--per-second", "20")
 
 
-async def test_the_first_ctrl_c_lets_the_live_call_end_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    path = people(tmp_path, [*NUMBERS, "12"])
-    interrupted = asyncio.Event()
+async def test_the_first_ctrl_c_lets_live_calls_end_the_second_hangs_up_and_the_next_run_goes_on(
+    tmp_path: Path,
+) -> None:
+    path, drains = people(tmp_path, [*NUMBERS, "12"]), asyncio.Event()
 
-    async def patient(phone: Handset) -> None:
+    async def brief(phone: Handset) -> None:
         await phone.say("hello")
-        await interrupted.wait()
+        await drains.wait()
         phone.hang_up()
 
     async with SimulatedTwilio() as twilio, asyncio.timeout(WITHIN_S):
         twilio.default_callee = callees.busy(after_s=0.1)
-        twilio.callees[NUMBERS[0]] = callees.person(patient, after_s=0.1)
+        twilio.callees[NUMBERS[0]] = callees.person(brief, after_s=0.1)
+        twilio.callees[NUMBERS[1]] = callees.person(endless, after_s=0.1)
         env = settings(twilio, tmp_path)
-        first = await run(path, *NEW, "--at-once", "1", env=env)
-        await until(
-            lambda: first.returncode is not None or any(it.status == "in-progress" for it in twilio.calls.values())
-        )
-        if first.returncode is None:
+        first = await run(path, *NEW, "--at-once", "2", env=env)
+
+        def statuses() -> list[str]:
+            return [each.status for number in NUMBERS[:2] for each in twilio.placed_to(number)]
+
+        async def interrupted_when(wanted: list[str]) -> None:
+            await until(lambda: first.returncode is not None or statuses() == wanted)
+            assert first.returncode is None
             first.send_signal(signal.SIGINT)
+
+        await interrupted_when(["in-progress", "in-progress"])
         assert first.stderr is not None
-        log = b""
-        while b"no further call begins" not in log:
-            line = await first.stderr.readline()
-            assert line, log.decode()
-            log += line
-        interrupted.set()
+        while line := await first.stderr.readline():
+            if b"no further call begins" in line:
+                break
+        assert line
+        drains.set()
+        await interrupted_when(["completed", "in-progress"])
         _, errors = await first.communicate()
-        assert first.returncode == 130, (log + errors).decode()
-        (call,) = twilio.calls.values()
-        assert call.status == "completed", "the live call went on to its end"
+        assert first.returncode == 130, errors.decode()
+        assert statuses() == ["completed", "completed"] and len(twilio.calls) == 2, "no further call began"
         rest = await run("people", "--json", env=env)
         printed, errors = await rest.communicate()
         assert rest.returncode == 0, errors.decode()
