@@ -233,6 +233,9 @@ def _config(plan: Plan) -> dict[str, Any]:
         "max_s": 30,
         "failures": 100,
         "failures_of": 100,
+        # A busy machine is late with the first words, and a wrong process gets the webhooks of a twin's calls. After
+        # some abandoned calls the campaign would rest for a day, as it should.
+        "max_abandoned_per_day": 100_000,
         "retry": "busy=1/2s,no-answer=0,failed=2/2s,canceled=3/1s,abandoned=0",
     }
 

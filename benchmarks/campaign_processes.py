@@ -136,7 +136,7 @@ class Processes:
             headers = {"Authorization": f"Bearer {TOKEN}"} | ({"Idempotency-Key": key} if key else {})
             request = urllib.request.Request(address + path, data, headers, method=method)
             try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
+                with urllib.request.urlopen(request, timeout=60 if key else 10) as answer:
                     return answer.status, json.loads(answer.read())
             except urllib.error.HTTPError as error:
                 with error:

@@ -106,10 +106,10 @@ async def erase(person: Party, places: Places, now: datetime) -> Receipt:
     await _erase_recordings(places.recordings, receipt)
     _hash_opt_out(places.do_not_call, person.number, receipt)
     if places.records is not None:
-        if places.records.erasure.is_being_called(person):
+        if (count := places.records.erasure.erase_contact(person)) is None:
             receipt.live.append("an attempt of a campaign")
         else:
-            receipt.contacts = places.records.erasure.erase_contact(person)
+            receipt.contacts = count
         receipt.opt_out_kept = receipt.opt_out_kept or places.records.erasure.is_opted_out(person)
         receipt.messages = places.records.erasure.erase([row.id for row in rows])
         receipt.records = len(rows)

@@ -177,13 +177,20 @@ def _described(row: CallRecord) -> Iterator[str]:
 
 
 def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> None:
+    from ..campaigns.purging import purge_campaigns
+    from ..records.database import DatabaseRecords
+
     settings = load_settings()
     kept_days = settings.telephony_journal_days if days is None else days
     verb = "would be deleted" if dry_run else "deleted"
     with opened_records(settings) as records:
+        before = SYSTEM.now() - timedelta(days=kept_days)
         if records is not None:
-            old = records.purge(SYSTEM.now() - timedelta(days=kept_days), dry_run=dry_run)
+            old = records.purge(before, dry_run=dry_run)
             typer.echo(f"{len(old)} call records older than {kept_days:g} days {verb}.")
+        if isinstance(records, DatabaseRecords):
+            for campaign in purge_campaigns(records.transaction, before, dry_run=dry_run):
+                typer.echo(f"Campaign {campaign} ended more than {kept_days:g} days ago: its contacts {verb}.")
     journals = stored_journals(settings, folder)
     if records is not None and folder is None and journals.storage is None and not journals.folder.is_dir():
         return

@@ -136,7 +136,7 @@ def purge_calls(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
 ) -> None:
-    """Delete old journals and old call records (DATABASE_URL)."""
+    """Delete old journals, call records and campaigns that have ended (DATABASE_URL)."""
     from . import calls as commands
 
     with reporting(verbose=False):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from sqlalchemy import Connection, Engine, delete, func, or_, select, update
+from sqlalchemy import Connection, Engine, delete, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import RecordsUnavailable
@@ -62,19 +62,17 @@ class DatabaseErasure:
                     connection.execute(update(claims).where(of_call).values(value=f"{ERASED}:{call_id}"))
         return messages
 
-    def is_being_called(self, person: Party) -> bool:
-        """Returns whether a campaign is calling this person now."""
-        open_attempts = select(func.count()).where(attempts.c.subject == person.subject, attempts.c.outcome == "")
-        with self._transaction() as connection:
-            return bool(connection.execute(open_attempts).scalar_one())
-
-    def erase_contact(self, person: Party) -> int:
+    def erase_contact(self, person: Party) -> int | None:
         """Deletes this person from all campaigns: the contacts, the attempts and the messages about them. The
-        do-not-call list keeps the hash of the number. Returns the number of contacts."""
+        do-not-call list keeps the hash of the number. Returns the number of contacts. None means that nothing was
+        deleted, because an attempt to reach this person is in progress."""
         theirs = or_(contacts.c.subject == person.subject, contacts.c.number == person.number)
         ids = select(attempts.c.id).where(attempts.c.subject == person.subject)
         with self._transaction() as connection:
-            known = connection.execute(select(contacts.c.campaign, contacts.c.id).where(theirs))
+            # An attempt locks the row of its contact when it begins. So none begins until this transaction ends.
+            known = connection.execute(select(contacts.c.campaign, contacts.c.id).where(theirs).with_for_update()).all()
+            if _is_being_called(connection, person):
+                return None
             about = [contact_key(campaign, contact) for campaign, contact in known]
             connection.execute(delete(webhooks).where(or_(webhooks.c.call_id.in_(ids), webhooks.c.call_id.in_(about))))
             connection.execute(delete(attempts).where(attempts.c.subject == person.subject))
@@ -133,3 +131,9 @@ class DatabaseErasure:
                 connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")  # rewrites the table's file
             connection.exec_driver_sql("RESET ALL")
         return True
+
+
+def _is_being_called(connection: Connection, person: Party) -> bool:
+    """Returns whether a campaign is calling this person now."""
+    in_progress = (attempts.c.subject == person.subject) & (attempts.c.outcome == "")
+    return connection.execute(select(attempts.c.id).where(in_progress).limit(1)).first() is not None

@@ -32,6 +32,12 @@ async def brief(phone: Handset) -> None:
     phone.hang_up()
 
 
+async def presses_nine(phone: Handset) -> None:
+    await phone.agent_speaks()
+    phone.press("9")
+    await asyncio.Event().wait()
+
+
 async def until(server: Server, name: str, *statuses: str) -> dict[str, Any]:
     while True:
         code, shown = await server.ask("GET", f"/campaigns/{name}")
@@ -77,13 +83,17 @@ async def test_a_campaign_runs_to_its_end_through_faults(tmp_path: Path, monkeyp
 
 
 async def test_pause_and_an_opt_out_hold_at_once_and_a_stop_ends_what_waits(tmp_path: Path) -> None:
-    async with world(f"sqlite:///{tmp_path}/records.db", "a") as it:
+    """The first person presses the key of TELEPHONY_OPT_OUT_KEY. The last one is put on the list by the API."""
+    async with world(f"sqlite:///{tmp_path}/records.db", "a", telephony_opt_out_key="9") as it:
         server, twilio = it.servers["a"], it.twilio
         twilio.default_callee = callees.busy(after_s=0.05)
+        twilio.callees[PEOPLE[0]] = callees.person(presses_nine, after_s=0.05)
         slow = {**FAST, "at_once": 1, "per_second": 4, "retry": "busy=0"}
         body = {"name": "spring", "csv": csv_of(PEOPLE), "config": slow, "run": True}
         assert (await server.ask("POST", "/campaigns", body))[0] == 201
-        await condition(lambda: len(twilio.calls) >= 3)
+        await condition(lambda: len(twilio.calls) >= 4)
+        _, page = await server.ask("GET", "/campaigns/spring/contacts?limit=1")
+        assert [row["reason"] for row in page["contacts"]] == ["opted-out"]
         code, listed = await server.ask("POST", "/do-not-call", {"number": PEOPLE[-1], "remark": "by letter"})
         assert (code, listed["added"]) == (201, True)
         assert (await server.ask("POST", "/campaigns/spring/pause"))[1]["pause_reason"] == "user"

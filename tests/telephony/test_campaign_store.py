@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from benchmarks.extent import extent
 from telephony.campaigns.campaign import Campaign, CampaignStatus
@@ -21,6 +22,7 @@ from telephony.campaigns.contact import Attempt, Contact, ContactState, DoneReas
 from telephony.campaigns.database_store import DatabaseStore
 from telephony.campaigns.memory_store import MemoryStore
 from telephony.campaigns.policy import Done, Hold, HoldReason, Wait, WaitReason
+from telephony.campaigns.purging import purge_campaigns
 from telephony.campaigns.store import CampaignStore
 from telephony.errors import CampaignError
 from telephony.outbound.dialing_rules import DialingRules
@@ -28,6 +30,7 @@ from telephony.records.call_query import Party
 from telephony.records.database import DatabaseRecords
 from telephony.records.opt_outs import OptOut, OptOutSource
 from telephony.records.outbox import MessageState
+from telephony.records.schema import contacts
 from telephony.records.subjects import SubjectKey
 
 NOON = datetime(2026, 6, 1, 16, tzinfo=UTC)
@@ -291,12 +294,33 @@ def test_an_erased_person_is_in_no_campaign_and_stays_on_the_list(records: Datab
     campaign(store, ADA, BEN)
     person = Party(ADA, KEY.of(ADA))
     attempt = begin(store, "c0")
-    assert records.erasure.is_being_called(person)
+    assert records.erasure.erase_contact(person) is None and store.contact("spring", "c0") is not None
     end(store, attempt, 2, Outcome.OPTED_OUT, transcript="Never again.")
-    assert not records.erasure.is_being_called(person) and records.erasure.erase_contact(person) == 1
+    assert records.erasure.erase_contact(person) == 1
     assert store.contact("spring", "c0") is None and store.contact("spring", "c1") is not None
     assert records.erasure.is_opted_out(person)
     assert [entry.number for entry in records.opt_outs.listed()] == [""] and records.outbox.messages() == []
+
+
+def test_campaigns_that_ended_long_ago_are_purged_with_their_people(records: DatabaseRecords) -> None:
+    store = store_of(records, announces=True, shows_numbers=True)
+    for name, people in (("old", [ADA]), ("new", [ADA]), ("runs", [BEN, CLEO])):
+        campaign(store, *people, name=name, per_person="9/1d")
+    said: dict[str, Any] = {"transcript": "Agent: Hello.", "result": {"comes": True}}
+    for name, began in (("old", 1), ("runs", 1), ("new", 101)):
+        end(store, begin(store, "c0", began, name, f"attempt of {name}"), began + 1, Outcome.REACHED, **said)
+    assert store.finish("old", at(3)) and store.finish("new", at(103))
+    for dry_run, old in ((True, ["old"]), (False, ["old"]), (False, [])):
+        assert purge_campaigns(records.transaction, at(50), dry_run=dry_run) == old
+    assert store.campaign("old") is None and store.attempt("attempt of old") is None
+    with records.transaction(reads=True) as connection:
+        left = connection.execute(select(contacts.c.campaign, contacts.c.id)).all()
+    assert sorted(map(tuple, left)) == [("new", "c0"), ("runs", "c0"), ("runs", "c1")]
+    kept = {name: store.attempts(name, "c0")[0] for name in ("new", "runs")}
+    assert (kept["new"].transcript, kept["new"].result) == ("Agent: Hello.", {"comes": True})
+    assert (kept["runs"].transcript, kept["runs"].result, kept["runs"].outcome) == ("", None, Outcome.REACHED)
+    about = [it for it in records.outbox.messages() if it.kind == "campaign.contact.done"]
+    assert {json.loads(it.payload)["data"]["campaign"] for it in about} == {"new", "runs"}
 
 
 def test_a_number_that_another_call_of_ours_holds_is_not_called(records: DatabaseRecords) -> None:
