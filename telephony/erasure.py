@@ -137,7 +137,7 @@ def _journals(folder: Path | None, rows: Sequence[CallRecord], number: str, rece
 
 
 def _erase_objects(storage: ObjectStorage | None, rows: Sequence[CallRecord], number: str, receipt: Receipt) -> None:
-    """Delete the files of these calls from object storage, and those of calls whose journal has the number in it. For
+    """Deletes the files of these calls from object storage, and those of calls whose journal has the number in it. For
     these every journal is read."""
     if storage is None:
         return

@@ -1,4 +1,4 @@
-"""Detects the kind of a file by its first bytes. Pure.
+"""Detects the type of a file by its first bytes. Pure.
 
 Sources of the signatures: https://en.wikipedia.org/wiki/List_of_file_signatures, the frame headers of MPEG audio
 (ISO/IEC 11172-3, 2.4.1.3) and of ADTS (ISO/IEC 13818-7, 6.2).
@@ -22,13 +22,14 @@ class RawAudio(StrEnum):
 
 _ULAW_SUFFIXES, _ALAW_SUFFIXES = (".ulaw", ".ul", ".mulaw", ".mu", ".pcmu"), (".alaw", ".al", ".pcma")
 RAW_SUFFIXES = dict.fromkeys(_ULAW_SUFFIXES, RawAudio.ULAW) | dict.fromkeys(_ALAW_SUFFIXES, RawAudio.ALAW)
-"""The endings of the names of files without a header. Such audio cannot be detected by its content."""
+"""The suffixes of audio files without a header, with the encoding. Such audio cannot be detected by its content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A kind of file. `kind` names it in messages, such as "an MP3 file". `is_read` says whether
-    `telephony.audio.files` reads it."""
+    """A type of file. `kind` is the name of the type in messages, such as "an MP3 file". `is_read` is True if
+    `telephony.audio.files` can read the type.
+    """
 
     kind: str
     is_read: bool
@@ -75,7 +76,7 @@ _FIRST_BYTES: tuple[tuple[bytes, Container], ...] = (
 )
 
 _MPEG_KBPS = {
-    # (MPEG 1?, layer): kbit/s by the header's index
+    # (MPEG 1?, layer): kbit/s by the index in the header
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -87,7 +88,9 @@ _MPEG_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000
 
 
 def container_of(data: bytes) -> Container | None:
-    """Returns the kind of file that begins with these bytes. None means unknown, such as audio without a header."""
+    """Returns the type of a file that begins with these bytes, or None if the type is unknown. Audio without a header
+    has an unknown type.
+    """
     for first, container in _FIRST_BYTES:
         if data.startswith(first):
             return container
@@ -107,7 +110,7 @@ def container_of(data: bytes) -> Container | None:
 
 
 def is_text(data: bytes) -> bool:
-    """Returns whether these bytes are text, such as a path, a sentence or base64, and not samples."""
+    """Returns whether these bytes are text (such as a path, a sentence or base64) and not audio samples."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -116,7 +119,9 @@ def is_text(data: bytes) -> bool:
 
 
 def _chained(data: bytes, frame_bytes: Callable[[bytes], int], frames: int = 3) -> bool:
-    """Returns whether this many frames follow each other from the beginning. One header alone may be samples."""
+    """Returns whether the data begins with this number of frames. A single header can be a coincidence in audio
+    samples.
+    """
     at = 0
     for _ in range(frames):
         n = frame_bytes(data[at : at + 7])
@@ -127,7 +132,7 @@ def _chained(data: bytes, frame_bytes: Callable[[bytes], int], frames: int = 3) 
 
 
 def _mpeg_bytes(header: bytes) -> int:
-    """Returns the length in bytes of the MPEG audio frame with this header. 0 means no such header."""
+    """Returns the length in bytes of the MPEG audio frame with this header, or 0 if the header is not valid."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return 0
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -142,7 +147,7 @@ def _mpeg_bytes(header: bytes) -> int:
 
 
 def _adts_bytes(header: bytes) -> int:
-    """Returns the length in bytes of the ADTS frame with this header. 0 means no such header."""
+    """Returns the length in bytes of the ADTS frame with this header, or 0 if the header is not valid."""
     if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
         return 0
     n = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5

@@ -1,11 +1,11 @@
-"""Reads and writes audio files of any rate. All audio from users passes through `load_ulaw`.
+"""Reads and writes audio files of any sample rate. All audio from users passes through `load_ulaw`.
 
-The first bytes decide the kind of file, not its name (`containers`). This module reads WAV files: PCM of 8 to 32 bits,
-floats, mu-law and A-law, also in `WAVE_FORMAT_EXTENSIBLE`. Files with wrong sizes, because their writer crashed, are
-read to their end. https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html libsndfile (the package
-`soundfile`) reads the others: MP3, FLAC, Ogg (Vorbis, Opus), RF64, AIFF, AU, CAF, and WAV files of further kinds.
-Several channels are mixed to one. soxr converts the rate of whole files; it is too slow for the live path, which uses
-`realtime_core.audio.resample`.
+The first bytes decide the type of a file, and not its name (`containers`). This module reads WAV files: PCM of 8 to 32
+bits, floats, mu-law and A-law, also in `WAVE_FORMAT_EXTENSIBLE`. Files with wrong sizes, because their writer crashed,
+are read to their end. https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html libsndfile (the package
+`soundfile`) reads other types: MP3, FLAC, Ogg (Vorbis, Opus), RF64, AIFF, AU, CAF, and other WAV files. Several
+channels are mixed to one channel. soxr converts the sample rate of whole files. soxr is too slow for live audio, which
+uses `realtime_core.audio.resample`.
 """
 
 from __future__ import annotations
@@ -61,11 +61,12 @@ class _Wave:
 
 
 def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None) -> bytes:
-    """Audio from a user as mono mu-law at 8 kHz, never empty. Audio files are converted. Bytes of no known kind of file
-    are mu-law at 8 kHz, or A-law where the name of the file says so. `what` names the audio in messages.
+    """Returns audio from a user as mono mu-law at 8 kHz. The result is never empty. Audio files are converted. Bytes of
+    an unknown type are mu-law at 8 kHz, or A-law if the suffix of the file says so. `what` is the name of the audio in
+    error messages.
 
     Raises:
-        AudioFileError: the audio is empty, longer than `max_s` seconds, or of a kind that is not read.
+        AudioFileError: the audio is empty, longer than `max_s` seconds, or of an unsupported type.
     """
     coding = None
     if isinstance(given, bytes | bytearray | memoryview):
@@ -91,12 +92,14 @@ def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None
 
 
 def ulaw_of(raw: bytes, coding: RawAudio) -> bytes:
-    """Audio without a header as mu-law."""
+    """Returns audio without a header as mu-law."""
     return raw if coding is RawAudio.ULAW else g711.encode(g711.decode_alaw(raw))
 
 
 def load_words(given: str | Clip, what: str) -> str | bytes:
-    """Returns a text for the model unchanged, or a clip as mu-law (see `load_ulaw`). Raises `AudioFileError`."""
+    """Returns a text for the model unchanged, or a clip as mu-law (see `load_ulaw`). Raises `AudioFileError` for an
+    unusable clip.
+    """
     if not isinstance(given, str):
         return load_ulaw(given, what)
     if given.lower().endswith(_SUFFIXES) and not any(map(str.isspace, given.strip())):
@@ -105,19 +108,23 @@ def load_words(given: str | Clip, what: str) -> str | bytes:
 
 
 def read_ulaw(source: _Source) -> bytes:
-    """Returns an audio file (a path, or its bytes) as mono mu-law at 8 kHz. Raises `AudioFileError`, and `OSError`."""
+    """Returns an audio file (a path, or its bytes) as mono mu-law at 8 kHz. Raises `AudioFileError` for an unusable
+    file, and `OSError` if the file cannot be read.
+    """
     return _ulaw(_parse(source))
 
 
 def read_pcm16(source: _Source, rate: int = 24000) -> bytes:
-    """Returns an audio file (a path, or its bytes) as mono 16-bit PCM at `rate`. Raises `AudioFileError`, and
-    `OSError`.
+    """Returns an audio file (a path, or its bytes) as mono 16-bit PCM at `rate` (Hz). Raises `AudioFileError` for an
+    unusable file, and `OSError` if the file cannot be read.
     """
     return _mono_pcm16(_parse(source), rate)
 
 
 def read_pcm16_channels(source: _Source, rate: int = 24000) -> list[bytes]:
-    """Returns each channel of an audio file as 16-bit PCM at `rate`. Raises `AudioFileError`, and `OSError`."""
+    """Returns each channel of an audio file as 16-bit PCM at `rate` (Hz). Raises `AudioFileError` for an unusable file,
+    and `OSError` if the file cannot be read.
+    """
     wave = _parse(source)
     samples = _samples(wave)
     usable = samples[: len(samples) // wave.channels * wave.channels].reshape(-1, wave.channels)
@@ -160,7 +167,7 @@ def _ulaw(wave: _Wave) -> bytes:
 
 
 def _parse(source: _Source, name: str = "", container: Container | None = None, max_s: float | None = None) -> _Wave:
-    """Any audio file as the content of a WAV file."""
+    """Returns any audio file as the content of a WAV file."""
     raw = source if isinstance(source, bytes) else Path(source).read_bytes()
     name = name or ("This" if isinstance(source, bytes) else os.fspath(source))
     container = container or container_of(raw)
@@ -179,11 +186,11 @@ def _parse(source: _Source, name: str = "", container: Container | None = None, 
 
 
 class _ForeignFormat(AudioFileError):
-    """A WAV file of a format that libsndfile reads."""
+    """Raised for a WAV file with a format that only libsndfile can read."""
 
 
 def _decoded(raw: bytes, name: str, container: Container, max_s: float | None) -> _Wave:
-    """Returns the file as libsndfile reads it. With `max_s`, at most about a second more than that is read."""
+    """Decodes the file with libsndfile. With `max_s`, reads at most about one second more than `max_s` seconds."""
     try:
         import soundfile
     except (ImportError, OSError) as error:  # a platform without libsndfile
@@ -216,7 +223,7 @@ def _parse_wav(raw: bytes) -> _Wave:
         elif name == b"data":
             if fmt is None:
                 raise AudioFileError("The audio comes before its format.")
-            # A writer that crashed or streamed leaves no valid size.
+            # A writer that crashed or streamed leaves invalid sizes in the header.
             if size in (0, 0xFFFFFFFF):
                 body = raw[at + 8 :]
             format, channels, rate, bits = fmt

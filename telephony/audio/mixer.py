@@ -1,4 +1,4 @@
-"""Loops ambience that is mixed under speech: mu-law at 8 kHz. Pure."""
+"""Repeats an ambience recording that is mixed under speech: mu-law at 8 kHz. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["Loop"]
 
 
 class Loop:
-    """Repeats a recording without end."""
+    """A recording that repeats without end."""
 
     def __init__(self, ulaw: bytes) -> None:
         if not ulaw:

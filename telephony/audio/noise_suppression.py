@@ -1,7 +1,7 @@
-"""Suppresses noise in the caller's audio, before the model and its detector of speech hear it. Off by default.
+"""Removes noise from the caller's audio before the model and its speech detector get the audio. Off by default.
 
-WebRTC's noise suppression makes steady noise quieter, and a gate then replaces what is still far below speech by
-silence. The extra `noise` has the library: https://pypi.org/project/webrtc-noise-gain/.
+WebRTC's noise suppression reduces steady noise. A gate then replaces audio that is still much quieter than speech by
+silence. The extra `noise` contains the library: https://pypi.org/project/webrtc-noise-gain/.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from ..errors import SettingsError
 __all__ = ["NoiseSuppressor"]
 
 _PIECE = 80
-"""The library takes 10 ms at a time, at 16 kHz."""
+"""The number of samples in a piece. The library processes 10 ms at a time, at 16 kHz."""
 _LEVEL = 2
-"""Of 0 to 4. More changes voices audibly and does little more here."""
+"""The strength of the suppression, from 0 to 4. A higher value changes voices audibly and removes little more noise."""
 _GATE = 32768 * 10 ** (-44 / 20)
-"""The level (RMS) below which a frame is taken for noise: -44 dBFS."""
+"""The level (RMS) below which a frame counts as noise: -44 dBFS."""
 _OPEN_FRAMES = 10
-"""How many frames stay as they are after a loud one, so that the ends of words are heard: 200 ms."""
+"""The number of frames (200 ms) that stay unchanged after a loud frame, so the ends of words are not cut."""
 
 
 class NoiseSuppressor:
-    """The suppression of one call. It takes the frames in order. Raises `SettingsError` without the library."""
+    """The noise suppression of one call. The frames must be passed in order. Raises `SettingsError` if the library is
+    not installed.
+    """
 
     def __init__(self) -> None:
         try:
@@ -40,9 +42,9 @@ class NoiseSuppressor:
         self._open = 0
 
     def __call__(self, ulaw: bytes) -> bytes:
-        """Returns the frame (mu-law, 8 kHz) without its noise. A rest that is shorter than 10 ms stays as it is."""
+        """Returns the frame (mu-law, 8 kHz) without its noise. A remainder shorter than 10 ms stays unchanged."""
         whole = len(ulaw) // _PIECE * _PIECE
-        # Each sample is doubled and the pairs are averaged again, so silence and an open gate change nothing.
+        # Each sample is doubled, and the pairs are averaged again. Therefore silence and an open gate change nothing.
         doubled = np.repeat(np.frombuffer(g711.decode(ulaw[:whole]), "<i2"), 2).tobytes()
         pieces = [
             self._processor.Process10ms(doubled[at : at + 4 * _PIECE]).audio

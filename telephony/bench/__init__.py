@@ -1,1 +1,3 @@
-"""The load benchmark: the real server beside two bare bridges, under the same load. `telephony bench` runs it."""
+"""The load benchmark: compares the real server with bare bridges under the same load. `telephony bench` runs the
+benchmark.
+"""

@@ -1,15 +1,15 @@
-"""Three bare bridges between Twilio and the model, beside which the benchmark measures the real server.
+"""Three bare bridges between Twilio and the model. The benchmark compares the real server with these bridges.
 
-None of them has a session, tools, playback accounting, pacing, marks, truncation, a journal or signatures.
+The bridges have no session, tools, playback accounting, pacing, marks, truncation, journal or signatures.
 
-- `bare`: the usual stack, Starlette on uvicorn, `websockets` and the standard library's json. It transcodes between
-  mu-law and PCM at 24 kHz with the real server's filters.
-- `through`: the same stack, and mu-law passes through.
-- `echo`: `realtime_core.connection` at both ends, and mu-law passes through. It does as little as possible, to show how
-  many calls the load generator sustains.
+- `bare`: the usual stack, with Starlette on uvicorn, `websockets` and the json module of the standard library. The
+  bridge converts between mu-law and PCM at 24 kHz with the real server's filters.
+- `through`: the same stack without conversion of mu-law.
+- `echo`: `realtime_core.connection` at both ends, without conversion of mu-law. This bridge does as little as possible,
+  and shows how many calls the load generator can make.
 
 `python -m telephony.bench.bridges NAME` takes the model's address from `OPENAI_BASE_URL`, and prints a JSON line with
-its own address when it listens.
+its own address when the bridge listens.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The load generator: many callers on Twilio's side and their models, in one process with one clock.
 
-`python -m telephony.bench.load` prints `{"model": address}`. For each line `{"server": address, "pid": ...,
-"calls": ..., "seconds": ...}` it makes the calls and prints the figures, or `{"failed": reason}`.
+`python -m telephony.bench.load` prints `{"model": address}`. For each input line `{"server": address, "pid": ...,
+"calls": ..., "seconds": ...}`, the process makes the calls and prints the figures, or `{"failed": reason}`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Load:
             await self._expected.popleft().serve_model(connection)
 
     async def measure(self, server: str, pid: int, count: int, seconds: float) -> dict[str, Any]:
-        """Makes the calls. Measure the server's CPU time and memory while all of them run.
+        """Makes the calls. Measures the server's CPU time and memory while all calls run.
 
         Raises:
             ExceptionGroup: the calls did not connect in time, or a connection failed.
@@ -79,8 +79,8 @@ class Load:
 def cpu_seconds(pid: int) -> float:
     """Returns the user and system time of all threads of a process, in seconds.
 
-    The number of the clock is that of `clock_getcpuclockid` (glibc, Linux): the complement of the process id and the
-    kind of the clock. `/proc/<pid>/stat` is only exact to 10 ms.
+    The id of the clock is the same as from `clock_getcpuclockid` (glibc, Linux): the complement of the process id and
+    the kind of the clock. `/proc/<pid>/stat` has a resolution of only 10 ms.
     """
     return time.clock_gettime(~pid << 3 | _CPU_CLOCK)
 
@@ -93,7 +93,8 @@ def memory_bytes(pid: int) -> int:
 async def _serve() -> None:
     load, loop = Load(), asyncio.get_running_loop()
     caller_payloads(), answer_deltas()
-    # A collection of 500 calls takes 10 ms, and would count as the server's delay. The process lives for minutes.
+    # A garbage collection with 500 calls takes 10 ms, and would count as a delay of the server. The process lives only
+    # for minutes.
     gc.disable()
     async with serve(load.serve_model, ping_interval_s=None) as server:
         _say({"model": f"http://127.0.0.1:{server.port}/v1"})

@@ -1,4 +1,4 @@
-"""Runs a coroutine on uvloop where it is installed, as uvicorn does."""
+"""Runs a coroutine on uvloop if uvloop is installed, as uvicorn does."""
 
 from __future__ import annotations
 

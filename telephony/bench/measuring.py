@@ -1,4 +1,6 @@
-"""The steps of the benchmark: rounds in turns, a sweep over the number of calls, and a search for the most calls."""
+"""The steps of the benchmark: alternating rounds, a sweep over the number of calls, and a search for the maximum number
+of calls.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ from .processes import System, running
 __all__ = ["LATE_LIMIT_S", "P99_LIMIT_S", "prove", "quantile", "rounds", "search", "summary", "sweep"]
 
 P99_LIMIT_S = 0.020
-"""The limit of the p99 of the added latency for the number of calls that one core serves. There must be no underrun,
-either."""
+"""The limit in seconds of the p99 of the added latency, for the number of calls that one core can serve. Underruns are
+not allowed.
+"""
 LATE_LIMIT_S = 0.005
-"""The load generator sustains its calls if at most 1 % of its own frames are later than this."""
+"""The maximum lateness in seconds of the load generator's frames. At most 1 % of the frames may be later."""
 _LATENCIES = {
     "in": "up",
     "in_oldest": "up_oldest",
@@ -30,7 +33,7 @@ Say = Callable[[str], None]
 def rounds(
     systems: Mapping[str, System], *, calls: int, seconds: float, count: int, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
-    """Runs each system in each round. The order alternates, so that other work of the machine affects all systems."""
+    """Runs each system in each round. The order alternates, so other work on the machine affects all systems."""
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
     for number in range(count):
         for name in list(systems) if number % 2 == 0 else list(systems)[::-1]:
@@ -43,7 +46,9 @@ def rounds(
 def sweep(
     systems: Mapping[str, System], *, counts: Sequence[int], seconds: float, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
-    """Returns the figures of each system for each number of calls, one after the other in the same process."""
+    """Returns the figures of each system for each number of calls. The numbers are measured one after the other in the
+    same process.
+    """
     return {name: list(_steps(name, system, counts, seconds, say)) for name, system in systems.items()}
 
 
@@ -61,7 +66,7 @@ def _steps(name: str, system: System, counts: Sequence[int], seconds: float, say
 
 
 def search(name: str, system: System, *, seconds: float, start: int, steps: int, say: Say) -> int:
-    """Returns the most calls that one core serves within the limits, by bisection."""
+    """Returns the maximum number of calls that one core serves within the limits, found by bisection."""
     good, bad, calls = 0, 0, start
     for _ in range(steps):
         holds = _holds(system, calls, seconds)
@@ -84,7 +89,9 @@ def _holds(system: System, calls: int, seconds: float) -> bool:
 
 
 def prove(system: System, *, calls: int, seconds: float) -> dict[str, Any]:
-    """Returns whether the load generator sustains so many calls, against a system that does as little as possible."""
+    """Measures whether the load generator can make this number of calls, with a system that does as little as
+    possible.
+    """
     with running(system) as target:
         result = summary([target.measure(calls, seconds)])
     late = result["load_late_ms"]["p99"]
@@ -114,7 +121,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
-    """Returns the quantile of values in order; 0 if there is none."""
+    """Returns the quantile of sorted values, or 0 if there are no values."""
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Draws the cost and the latency against the number of calls, as SVG. Pure."""
+"""Draws the cost and the latency as functions of the number of calls, as SVG. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ _COLOURS = ("#0b62c4", "#c2410c", "#4d7c0f", "#7e22ce", "#475569")
 
 
 def draw(sweeps: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Two panels: CPU per call and second, and the p99 of the added inbound latency (logarithmic). A line per system;
-    each sweep is a list of summaries with `calls`."""
+    """Returns an SVG with two panels: CPU per call and second, and the p99 of the added inbound latency (logarithmic).
+    Each system has one line. Each sweep is a list of summaries with `calls`.
+    """
     names = [name for name, points in sweeps.items() if points]
     width, height = 2 * (_WIDTH + _GAP) + 20, _HEIGHT + 70 + 18 * len(names)
     parts = [

@@ -1,4 +1,4 @@
-"""Starts the systems under test and the load as processes, each pinned to its core, and measures them."""
+"""Starts the systems under test and the load generator as processes, each on its own core, and measures the systems."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _SERVE = ("-m", "telephony", "serve", "desk:agent", "--port", "0", "--json")
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A system under test: the arguments of Python, and the environment of its process. `has_journal` means that it
-    writes a journal of each call and keeps its records in SQLite.
+    """A system under test: the arguments of Python, and the environment of the process. `has_journal` is True if the
+    system writes a journal of each call and keeps its records in SQLite.
     """
 
     arguments: tuple[str, ...]
@@ -45,12 +45,12 @@ SYSTEMS: Mapping[str, System] = {
 
 
 def former(root: Path) -> System:
-    """Returns the server of another version of this repository, without a journal."""
+    """Returns the server of another version of this repository, without journals."""
     return System(_SERVE, {"PYTHONPATH": os.fspath(root.resolve())})
 
 
 class Target:
-    """A running system and its load."""
+    """A running system and its load generator."""
 
     def __init__(self, server: subprocess.Popen[str], load: subprocess.Popen[str], address: str) -> None:
         self._server = server
@@ -63,10 +63,10 @@ class Target:
         return self._address
 
     def measure(self, calls: int, seconds: float) -> dict[str, Any]:
-        """Makes these calls at once. `telephony.bench.load` describes the figures.
+        """Makes this number of calls at the same time. `telephony.bench.load` describes the figures.
 
         Raises:
-            BenchmarkFailed: the calls could not be made. Start the processes again before the next measurement.
+            BenchmarkFailed: the calls could not be made. The processes must be restarted before the next measurement.
         """
         order = {"server": self._address, "pid": self._server.pid, "calls": calls, "seconds": seconds}
         assert self._load.stdin is not None
@@ -80,7 +80,7 @@ class Target:
 
 @contextmanager
 def running(system: System) -> Iterator[Target]:
-    """Starts a system and its load. The first call triggers late imports and is not counted.
+    """Runs a system and its load generator during this block. The first call triggers late imports and is not counted.
 
     Raises:
         BenchmarkFailed: a process ended before it answered.
@@ -114,7 +114,7 @@ def _process(
     environment: Mapping[str, str] | None = None,
     folder: str | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Starts a Python process that speaks JSON lines, on one core."""
+    """Runs a Python process that exchanges JSON lines, on one core, during this block."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "TWILIO_", "TELEPHONY_"))}
     for name in ("PUBLIC_URL", "DATABASE_URL"):
         clean.pop(name, None)

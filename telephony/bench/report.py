@@ -15,7 +15,7 @@ from rich.table import Table
 __all__ = ["BASE", "conditions", "ratios", "show"]
 
 BASE = "bare bridge"
-"""The system that every ratio refers to."""
+"""The reference system of all ratios."""
 _COLUMNS = 140
 _LIBRARIES = ("uvicorn", "websockets", "starlette", "numpy", "orjson", "uvloop")
 
@@ -38,7 +38,7 @@ def conditions() -> dict[str, Any]:
 
 
 def ratios(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Returns the CPU of each system as a part of the bare bridge's in the same run."""
+    """Returns the CPU time of each system divided by the CPU time of the bare bridge in the same run."""
     base = systems[BASE]["cpu_ms_per_call_s"]
     return {name: round(each["cpu_ms_per_call_s"] / base, 3) for name, each in systems.items()}
 

@@ -1,9 +1,9 @@
 """One call of the load: the caller's end on Twilio's side, and the model's end.
 
-Audio is encoded in advance: 20 ms frames of a human voice, sent on an absolute schedule, and answers in 200 ms deltas
-at five times real time. There is no voice activity detection; the call decides when its caller interrupts. A mark is
-returned when the audio before it would have been played. Times are of `time.monotonic`, which is the clock of the event
-loop; uvloop's own `time` is only exact to a millisecond.
+Audio is encoded in advance: 20 ms frames of a human voice, sent at absolute times, and answers in 200 ms deltas at five
+times real time. There is no voice activity detection. The call decides when its caller interrupts. A mark is returned
+when the audio before the mark would have been played. Times are from `time.monotonic`, which is the clock of the event
+loop. The method `time` of uvloop has a resolution of only a millisecond.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ DELTA_S = 0.2
 SPEED = 5
 ANSWER_S = 4.0
 PERIOD_S = 5.0
-"""The period between the beginnings of answers. Every second answer is interrupted, `BARGE_AFTER_S` after its first
-delta."""
+"""The time in seconds between the starts of two answers. Every second answer is interrupted, `BARGE_AFTER_S` seconds
+after its first delta.
+"""
 BARGE_AFTER_S = 1.5
 THINKS_S = 0.8
-"""The time from the end of the caller's turn to the next answer. With a slower model the agent fills the silence, and
-the answer would wait for the end of the filler."""
+"""The time in seconds from the end of the caller's turn to the next answer. With a longer time the agent would fill the
+silence, and the answer would wait for the end of the filler.
+"""
 _ACCOUNT = "AC" + "0" * 32
 _CONNECTED = '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 
@@ -68,17 +70,17 @@ class Figures:
     """The times of all calls, in seconds."""
 
     up: list[float] = field(default_factory=list)
-    """The times from sending a caller's frame to the arrival of its last sample at the model's socket."""
+    """The times from sending a caller's frame until the model's socket has received its last sample."""
     up_oldest: list[float] = field(default_factory=list)
-    """The same times for the oldest sample of each message at the model's socket."""
+    """The times from the oldest sample of each message until the model's socket has received this sample."""
     out: list[float] = field(default_factory=list)
-    """The times from the first delta of an answer to the first media message."""
+    """The times from the first delta of an answer until its first media message."""
     barge: list[float] = field(default_factory=list)
-    """The times from `speech_started` to `clear`."""
+    """The times from `speech_started` until `clear`."""
     heard_error: list[float] = field(default_factory=list)
-    """The differences between the position of a truncation and what the caller had heard."""
+    """The differences between the position of a truncation and the position that the caller had heard."""
     late: list[float] = field(default_factory=list)
-    """How late the load's own frames were. This is the error that the load adds."""
+    """The lateness of the load generator's own frames. This is the measurement error of the load generator."""
     underruns: int = 0
     underrun_s: float = 0.0
     answers: int = 0
@@ -86,12 +88,12 @@ class Figures:
     frames_received: int = 0
 
     def reset(self) -> None:
-        """Forgets all figures so far."""
+        """Removes all figures so far."""
         vars(self).update(vars(Figures()))
 
 
 class HeardAnswer:
-    """The audio that the caller hears of one answer: played without a pause from its first media message on."""
+    """The audio of one answer as the caller hears it: played without a pause from its first media message on."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
@@ -104,7 +106,7 @@ class HeardAnswer:
         self._received_s = 0.0
 
     def heard_s(self, now: float) -> float:
-        """Returns how much of the answer the caller has heard."""
+        """Returns the length in seconds of the answer that the caller has heard at `now`."""
         return self._received_s - max(0.0, self.ends_at - now)
 
     def clear(self) -> None:
@@ -113,7 +115,7 @@ class HeardAnswer:
 
     def media(self, now: float, seconds: float) -> None:
         if self.ends_at < now:
-            # The last frame may be padded and begin a little late. Audio that is missing before it is a hole.
+            # The last frame may be padded and begin slightly late. Missing audio before this frame is a gap.
             if 0.0 < self._received_s < self._expected_s - 2 * FRAME_S:
                 self._figures.underruns += 1
                 self._figures.underrun_s += now - self.ends_at
@@ -123,7 +125,7 @@ class HeardAnswer:
 
 
 class SyntheticCall:
-    """One call of the load. `number` is unique, and spreads the answers of the calls over the period."""
+    """One call of the load. `number` is unique, and distributes the answers of the calls over the period."""
 
     def __init__(self, number: int, figures: Figures) -> None:
         self._loop = asyncio.get_running_loop()
@@ -152,8 +154,8 @@ class SyntheticCall:
     # The caller's end
 
     async def run(self, url: str, phase: float, over: asyncio.Event) -> None:
-        """Makes the call, and hangs up when `over` is set. `phase` says when within 20 ms the frames are sent, from 0
-        to 1.
+        """Makes the call, and hangs up when `over` is set. `phase` (0 to 1) is the position within 20 ms at which the
+        frames are sent.
         """
         self._phone = await connect(url, ping_interval_s=None)
         async with asyncio.TaskGroup() as tasks:
@@ -307,7 +309,7 @@ class SyntheticCall:
         return answer_deltas()[self._passes_through]
 
     def _response(self, deltas: list[str]) -> Iterator[None]:
-        """Sends one answer; each step sends a delta."""
+        """Sends one answer. Each step of the iteration sends a delta."""
         ids = {"response_id": f"resp_{self._number}_{self._answer}", "item_id": f"item_{self._number}_{self._answer}"}
         part = {**ids, "output_index": 0, "content_index": 0}
         item = {"id": ids["item_id"], "object": "realtime.item", "type": "message", "role": "assistant"}
@@ -347,7 +349,7 @@ class SyntheticCall:
         self._emit("input_audio_buffer.committed", previous_item_id=None, item_id=item_id)
 
     def _greet(self) -> None:
-        """Sends a short answer at once to a `response.create`. The other answers come by the clock."""
+        """Sends a short answer immediately after a `response.create`. The other answers come at fixed times."""
         for _ in self._response(self._deltas()[:1]):
             pass
 

@@ -1,6 +1,6 @@
-"""The checks of the calls with their figures, and the corrections of the simulator that follow from the figures. Pure.
+"""The checks of the calls with their figures, and the corrections of the simulator that result from the figures. Pure.
 
-All times are in seconds of the clock of this process, which serves both ends of a call.
+All times are in seconds on the clock of this process, which serves both ends of a call.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ __all__ = [
 
 RATE = 8000
 SLOT = 400
-"""The number of samples of one pitch of the test sound (50 ms). The pitch of a piece of the test sound shows the
-position of the piece."""
+"""The number of samples (50 ms) of one pitch of the test sound. The pitch of a piece of the test sound shows the
+position of the piece.
+"""
 _LOWEST_HZ, _STEP_HZ, _PITCHES = 500.0, 60.0, 25
 MAX_START_DELAY_S = 0.25
 MAX_LATE_S = 0.15
@@ -75,7 +76,7 @@ class Trace:
 
 
 def test_sound(seconds: float, *, first: int = 0) -> bytes:
-    """A sound whose pitch shows the position in the sound: mu-law at 8 kHz."""
+    """Returns a sound (mu-law, 8 kHz) whose pitch shows the position in the sound."""
     n = round(seconds * RATE) // SLOT * SLOT
     times = np.arange(n)
     slot = (times // SLOT + first) % _PITCHES
@@ -84,7 +85,9 @@ def test_sound(seconds: float, *, first: int = 0) -> bytes:
 
 
 def slots(trace: Trace) -> list[tuple[float, int]]:
-    """Returns the pitches that were heard: (time of arrival of the 50 ms, number of the pitch). Silence has none."""
+    """Returns the pitches that were heard, each as (time of arrival of the 50 ms, number of the pitch). Silence has no
+    pitch.
+    """
     found, block, times = list[tuple[float, int]](), bytearray(), list[float]()
     for at, _, ulaw in trace.frames:
         block += ulaw
@@ -107,8 +110,8 @@ def _pitch(samples: NDArray[np.float64]) -> int | None:
 
 
 def heard_times(trace: Trace) -> tuple[float, float] | None:
-    """Returns the times at which the sound of the other end was first and last heard at this end. None means that the
-    sound was never heard.
+    """Returns the times at which this end first and last heard the sound of the other end, or None if this end never
+    heard the sound.
     """
     loud = [at for at, _, ulaw in trace.frames if _is_loud(ulaw)]
     return (loud[0], loud[-1]) if loud else None
@@ -124,7 +127,7 @@ def percentile(values: Sequence[float], p: float) -> float:
 
 
 def check_frames(trace: Trace) -> list[Check]:
-    """Returns the format of the stream, the steps of its timestamps, and the jitter of its frames."""
+    """Checks the format of the stream, the steps of its timestamps, and the jitter of its frames."""
     form = trace.media_format or {}
     got = (form.get("encoding"), int(form.get("sampleRate") or 0), int(form.get("channels") or 0))
     checks = [Check("codec", got == ("audio/x-mulaw", 8000, 1), f"{got[0]}, {got[1]} Hz, {got[2]} channel")]
@@ -149,8 +152,9 @@ def check_frames(trace: Trace) -> list[Check]:
 
 
 def check_marks(near: Trace, far: Trace) -> list[Check]:
-    """Checks that each mark of the near end comes back at the time at which the far end hears the audio before the
-    mark."""
+    """Checks that each mark of the near end is returned at the time at which the far end hears the audio before the
+    mark.
+    """
     heard = heard_times(far)
     if heard is None:
         return [Check("marks", False, "the other end heard nothing, so the marks cannot be judged")]
@@ -193,7 +197,9 @@ def check_marks(near: Trace, far: Trace) -> list[Check]:
 
 
 def check_clear(near: Trace, far: Trace, sent_s: float) -> list[Check]:
-    """Checks that the line is silent after a clear, and how many of the `sent_s` seconds of audio were heard."""
+    """Checks that the line is silent after a clear, and measures how many of the `sent_s` seconds of audio were
+    heard.
+    """
     heard = heard_times(far)
     if heard is None or not near.clears:
         return [Check("clear", False, "nothing was heard, or no clear was sent")]

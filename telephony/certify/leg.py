@@ -1,5 +1,6 @@
-"""One end of a call. Its media stream sends audio, marks and clears, receives audio, and writes all messages into a
-trace."""
+"""One end of a call. The media stream of this end sends audio, marks and clears, receives audio, and writes all
+messages into a trace.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ _PIECE = 20 * _FRAME
 
 
 class Leg:
-    """One end of a call. It has one media stream at a time, and can have several, one after the other."""
+    """One end of a call. The end has one media stream at a time, and can have several streams in succession."""
 
     def __init__(self) -> None:
         self.trace = Trace()
@@ -68,7 +69,7 @@ class Leg:
         self._news.set()
 
     async def play(self, ulaw: bytes, *, mark_every: int = 1600) -> None:
-        """Sends audio at once, with a mark after each `mark_every` samples."""
+        """Sends the whole audio immediately, with a mark after each `mark_every` samples."""
         for at in range(0, len(ulaw), mark_every):
             piece = ulaw[at : at + mark_every]
             self.trace.sent.append((self._clock(), len(piece)))
@@ -93,7 +94,7 @@ class Leg:
                 await socket.close(1000)
 
     async def until_loud(self, seconds: float, within_s: float) -> bool:
-        """Waits until the other end's sound was heard for `seconds`."""
+        """Waits until the other end's sound was heard for `seconds` seconds, at most `within_s` seconds."""
         from .findings import heard_times
 
         async def wait() -> None:

@@ -1,4 +1,4 @@
-"""The report of `telephony certify` as one HTML file without other files. Pure."""
+"""The report of `telephony certify` as one HTML file without further files. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ border-bottom: 1px solid #ccc } .no { color: #a00000; font-weight: 600 } .yes { 
 
 
 def page(report: Mapping[str, Any]) -> str:
-    """Returns the page of a report (`Certificate.to_json`). The page contains no script, no telephone number and no
+    """Returns the page of a report (`Certificate.to_json`). The page contains no script, no phone number and no
     audio.
     """
     where = "on a simulated Twilio: it says nothing about the real one" if report["simulated"] else "on Twilio"

@@ -25,7 +25,7 @@ _STATUS_S = 5.0
 
 @dataclass(slots=True)
 class Certificate:
-    """The result of all calls."""
+    """The result of all calls of `telephony certify`."""
 
     simulated: bool
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Certificate:
 
 
 def cost_usd(scenarios: Sequence[Scenario] = SCENARIOS) -> float:
-    """Returns the maximum cost of the calls in US dollars, by list prices. Each begun minute of both ends is
+    """Returns the maximum cost of the calls in US dollars, by list prices. For both ends, each started minute is
     counted.
     """
     return sum(each.minutes * (OUT_USD + IN_USD) + each.detects * AMD_USD for each in scenarios)
@@ -71,7 +71,7 @@ async def run_calls(
     silence_s: float = 20.0,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Certificate:
-    """Makes the calls from one number to the other, whose webhook is `server.address("far")`.
+    """Makes the calls from one number to the other number. The webhook of the other number is `server.address("far")`.
 
     Raises `TwilioError` if a call cannot be placed.
     """

@@ -39,7 +39,7 @@ class Placed:
         self._redirect = redirect
 
     async def both(self) -> bool:
-        """Waits until both ends have a stream."""
+        """Waits until both ends have a media stream. Returns whether this happened in time."""
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await self.near.attached.wait()
@@ -59,9 +59,9 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One call. `run` carries out the call and returns its checks. `{stream}` in the TwiML is replaced by the media
-    stream of that end. `detects` means that Twilio's machine detection is on. `minutes` is the maximum length, for the
-    cost.
+    """One call of `telephony certify`. `run` makes the call and returns its checks. `{stream}` in the TwiML is replaced
+    by the media stream of that end. `detects` is True if Twilio's machine detection is on. `minutes` is the maximum
+    length, for the cost.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Scenario:
 
 
 async def _line(placed: Placed) -> list[Check]:
-    """Returns the codec, the timestamps, the jitter, the start delay and the marks."""
+    """Checks the codec, the timestamps, the jitter, the start delay and the marks."""
     near, far = placed.near, placed.far
     await near.mark("probe")
     await asyncio.sleep(_SETTLE_S)
@@ -83,7 +83,7 @@ async def _line(placed: Placed) -> list[Check]:
 
 
 async def _barge_in(placed: Placed) -> list[Check]:
-    """Returns the far end speaks over a long sound; the near end clears it."""
+    """The far end speaks during a long sound. The near end clears the sound."""
     near, far = placed.near, placed.far
     await near.play(test_sound(5.0))
     if not await far.until_loud(1.2, 5.0):
@@ -96,7 +96,7 @@ async def _barge_in(placed: Placed) -> list[Check]:
 
 
 async def _digits(placed: Placed) -> list[Check]:
-    """Keys from each end to the other."""
+    """Each end sends keys to the other end."""
     await placed.far.until_keys(len(_KEYS_THERE), 5.0)
     placed.call.far_twiml = f"<Play digits='{_KEYS_BACK}'/>{{stream}}"
     await placed.far.close()  # Twilio then asks for the next TwiML
@@ -110,7 +110,7 @@ async def _digits(placed: Placed) -> list[Check]:
 
 
 async def _reattach(placed: Placed) -> list[Check]:
-    """Returns the near end drops its stream, and gets another one."""
+    """The near end closes its media stream, and gets another stream."""
     near, loop = placed.near, asyncio.get_running_loop()
     dropped = loop.time()
     await near.close()
@@ -128,7 +128,7 @@ async def _reattach(placed: Placed) -> list[Check]:
 
 
 async def _transfer(placed: Placed) -> list[Check]:
-    """Returns the near end is redirected, as in a transfer, and comes back."""
+    """The near end is redirected, as in a transfer, and returns."""
     near, loop = placed.near, asyncio.get_running_loop()
     began, streams = loop.time(), near.trace.streams
     placed.call.near_twiml = "<Pause length='1'/>{stream}"
@@ -155,7 +155,7 @@ async def _machine(placed: Placed) -> list[Check]:
 
 
 async def _silence(placed: Placed) -> list[Check]:
-    """Returns both ends are silent."""
+    """Both ends are silent."""
     before = len(placed.near.trace.frames)
     await asyncio.sleep(placed.silence_s)
     came = len(placed.near.trace.frames) - before
@@ -165,14 +165,14 @@ async def _silence(placed: Placed) -> list[Check]:
 
 
 async def _far_hangs_up(placed: Placed) -> list[Check]:
-    """Returns the far end hangs up."""
+    """The far end hangs up."""
     began = asyncio.get_running_loop().time()
     await placed.hang_up(placed.far)
     return [await _stops(placed.near, began, "hang-up of the other end")]
 
 
 async def _near_hangs_up(placed: Placed) -> list[Check]:
-    """Returns the near end hangs up by the REST API."""
+    """The near end hangs up by a request to the REST API."""
     began = asyncio.get_running_loop().time()
     await placed.hang_up(placed.near)
     return [await _stops(placed.near, began, "hang-up by the API")]
@@ -189,7 +189,7 @@ async def _stops(leg: Leg, began: float, name: str) -> Check:
 
 
 async def _both_speak(placed: Placed) -> list[Check]:
-    """Returns both ends speak at once: each hears the other one only."""
+    """Both ends speak at the same time. Each end must hear only the other end."""
     await asyncio.gather(placed.near.play(test_sound(1.0)), placed.far.play(test_sound(1.0, first=5)))
     await asyncio.sleep(2.0)
     heard = [heard_times(leg.trace) is not None for leg in (placed.near, placed.far)]
@@ -233,7 +233,7 @@ def check_statuses(name: str, statuses: Sequence[str]) -> Check:
 
 
 def check_signatures(signed: dict[str, list[bool]]) -> list[Check]:
-    """Checks that Twilio signed each request for the address that we gave to Twilio."""
+    """Checks that Twilio signed each request for the address that Twilio was given."""
     return [
         Check(
             f"signatures of {kind}s", all(results), f"{sum(results)} of {len(results)} were signed for their address",

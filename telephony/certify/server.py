@@ -33,8 +33,9 @@ class CertifiedCall:
 
 
 class CertifyServer:
-    """Serves the webhooks and streams under `base`, the public address. `token` is the auth token, with which
-    signatures are checked."""
+    """Serves the webhooks and streams under `base`, the public address. Signatures are checked with `token`, the auth
+    token.
+    """
 
     def __init__(self, base: str, token: str, secret: str) -> None:
         self.base = base.rstrip("/")

@@ -31,9 +31,10 @@ def routes() -> list[BaseRoute]:
 
 
 async def audit(request: Request) -> Response:
-    """The newest entries of the audit: `{"entries": [...], "next": id, "actions": [...]}`. `who` is a part of the name.
-    `before` is the `next` of the page before. The request needs the scope `control` for all numbers. 400 for an invalid
-    filter."""
+    """Returns the newest entries of the audit: `{"entries": [...], "next": id, "actions": [...]}`. `who` is a part of
+    the name. `before` is the `next` of the page before. The request needs the scope `control` for all numbers. 400 for
+    an invalid filter.
+    """
     console = console_of(request)
     grant = await console.access.admit(request, Scope.CONTROL)
     grant.demand_all_numbers()

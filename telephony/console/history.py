@@ -285,7 +285,7 @@ async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepare
 
 
 async def _journal(console: Console, row: CallRecord) -> Source | None:
-    """Where the journal of this call is. None: it is neither on this machine nor in object storage. Raises
+    """Returns where the journal of this call is. None: it is neither on this machine nor in object storage. Raises
     `AccessRefused` (503) if object storage cannot be used."""
     sid = row.sid or row.id
     places = [Path(row.journal)] if row.journal and "://" not in row.journal else []

@@ -102,7 +102,7 @@ class Recordings:
             shutil.rmtree(self._root, ignore_errors=True)
 
     async def find(self, sid: str, places: Iterable[Path]) -> Source | None:
-        """Where the journal of a call is: in one of these places, or in object storage. None: there is none.
+        """Returns where the journal of a call is: in one of these places, or in object storage. None: there is none.
 
         Raises:
             StorageError: object storage cannot be used.
@@ -118,7 +118,7 @@ class Recordings:
         return None
 
     async def get(self, source: Source) -> Prepared:
-        """The prepared files of the call with this journal.
+        """Returns the prepared files of the call with this journal.
 
         Raises:
             JournalError: the journal was deleted, or it cannot be read.

@@ -1,1 +1,1 @@
-"""`telephony demo`: a whole phone call on this machine, with a simulated caller."""
+"""`telephony demo`: a complete phone call on this machine, with a simulated caller."""

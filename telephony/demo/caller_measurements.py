@@ -1,7 +1,7 @@
 """Compares the audio at the simulated caller with the journal. Pure.
 
-The simulated phone knows how many samples it received, played and flushed, and when. The journal knows which item each
-sample of the stream belongs to.
+The simulated phone knows how many samples it received, played and flushed, and at which times. The journal contains to
+which item each sample of the stream belongs.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ _COMPARED, _SEARCHED = 4000, 2000
 
 @dataclass(frozen=True, slots=True)
 class BargeIn:
-    """One interruption. `silence_ms`: from the arrival of `speech_started` at the server to silence at the
-    caller. `heard_ms`: how much of the interrupted part the caller heard; `truncated_ms`: where it was truncated."""
+    """One interruption. `silence_ms` is the time from the arrival of `speech_started` at the server until the caller
+    heard silence. `heard_ms` is the length of the interrupted part that the caller heard. `truncated_ms` is the
+    position at which the part was truncated.
+    """
 
     silence_ms: float
     heard_ms: float
@@ -38,7 +40,7 @@ class BargeIn:
 
 @dataclass(frozen=True, slots=True)
 class Underrun:
-    """Silence in the middle of a part, at the caller."""
+    """Silence in the middle of an audio part, as the caller heard it."""
 
     at_ms: float
     gap_ms: float
@@ -46,13 +48,13 @@ class Underrun:
 
 @dataclass(frozen=True, slots=True)
 class CallerMeasurements:
-    """What was measured at the caller, in milliseconds."""
+    """The measurements at the simulated caller, in milliseconds."""
 
     barge_ins: tuple[BargeIn, ...]
     underruns: tuple[Underrun, ...]
     violations: int
     wav_shift_ms: float | None
-    """The largest delay of the agent's speech in the rebuilt audio, compared with what the caller heard."""
+    """The largest delay of the agent's speech in the rebuilt audio, compared with the audio that the caller heard."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -67,9 +69,10 @@ class CallerMeasurements:
 def measure_at_caller(
     call: RecordedCall, audio: CallAudio, events: Sequence[Mapping[str, Any]], heard: bytes
 ) -> CallerMeasurements:
-    """Measure a call at the caller.
+    """Measures a call at the simulated caller.
 
-    `events` are those of `telephony.simulator.events`, as dictionaries. `heard` is the caller's audio (mu-law, 8 kHz).
+    `events` are the events of `telephony.simulator.events`, as dictionaries. `heard` is the audio that the caller heard
+    (mu-law, 8 kHz).
     """
     stream = _Stream(call)
     barge_ins = [
@@ -85,7 +88,7 @@ def measure_at_caller(
 
 
 class _Stream:
-    """Which part each sample of the stream belongs to."""
+    """The audio part to which each sample of the stream belongs."""
 
     def __init__(self, call: RecordedCall) -> None:
         self._segments = sorted((s for media in call.media for s in media.segments), key=lambda s: s.position)
@@ -117,7 +120,9 @@ def _barge_in(call: RecordedCall, stream: _Stream, cleared: Mapping[str, Any]) -
 
 
 def _shift_ms(audio: CallAudio, heard: bytes, span: HeardSpan) -> float | None:
-    """How much later the rebuilt audio has the beginning of a span than the caller heard it."""
+    """Returns how much later a span begins in the rebuilt audio than in the audio that the caller heard, in
+    milliseconds.
+    """
     sound = audio.agent[span.at : span.at + min(span.length, _COMPARED)]
     start = max(0, span.at - _SEARCHED)
     found = heard.find(sound, start, span.at + len(sound) + _SEARCHED)

@@ -14,11 +14,11 @@ _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS
 def child_environment(
     environment: Mapping[str, str], own: Mapping[str, str] | None = None, *, keep: Collection[str] = ()
 ) -> dict[str, str]:
-    """A copy of the environment without proxies and without variables that configure a real telephone or a real model.
-    No file `.env` is read.
+    """Returns a copy of the environment without proxies and without variables that configure a real phone or a real
+    model. Does not read an `.env` file.
 
-    The variables in `keep` stay, and those in `own` are added. So the configuration of production has no effect on a
-    demonstration.
+    The variables in `keep` are kept, and the variables in `own` are added. Therefore the configuration of production
+    has no effect on a demo.
     """
     cleaned = {name: value for name, value in environment.items() if name in keep or not _configures(name)}
     fixed = {"NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", "TELEPHONY_ENV_FILE": "off"}

@@ -1,7 +1,7 @@
-"""The state of a running call for the live view, from its journal's records. Pure.
+"""The state of a running call for the live view, from the records of its journal. Pure.
 
-It has levels, lines of the conversation and events. The heard text is estimated from the times of sending;
-`telephony.journal` computes it exactly after the call.
+The state has levels, lines of the conversation and events. The heard text is estimated from the times of sending.
+`telephony.journal` computes the exact text after the call.
 """
 
 from __future__ import annotations
@@ -30,21 +30,23 @@ _KEPT_FRAMES = 100
 
 @dataclass(slots=True)
 class Line:
-    """One line of the conversation. `heard(ms)` is the part of an agent's line that was played by then."""
+    """One line of the conversation. `heard(ms)` is the part of an agent's line that was played until then."""
 
     start_ms: float
     kind: Kind
     text: str = ""
     done_ms: float | None = None
     levels: list[float] = field(default_factory=list)
-    """The level of each frame of the agent's voice, 0 to 1."""
+    """The level of each frame of the agent's voice, from 0 to 1."""
     played: list[tuple[float, int, int]] = field(default_factory=list)
-    """The frames that are played, and when: (ms, first, end)."""
+    """The frames that are played and their times, each as (ms, first frame, end)."""
     complete: bool = False
     cut: bool = False
 
     def heard(self, now_ms: float) -> str:
-        """The text that was heard by now: its share of the letters is that of the voiced frames."""
+        """Returns the text that was heard until `now_ms`. The share of the letters is the share of the voiced frames
+        that were played.
+        """
         if self.kind != "agent":
             return self.text
         frames = max((min(end, first + int((now_ms - ms) / FRAME_MS)) for ms, first, end in self.played), default=0)
@@ -56,8 +58,9 @@ class Line:
 
 
 class LiveCall:
-    """The state of a call while it runs. It takes the records of the journal in order. Times are milliseconds of the
-    journal's clock."""
+    """The state of a call while it runs. The records of the journal must be passed in order. Times are in milliseconds
+    on the journal's clock.
+    """
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
@@ -74,7 +77,7 @@ class LiveCall:
         self._items: dict[str, Line] = {}
 
     def feed(self, record: Record) -> None:
-        """Take the next record. A malformed one is skipped."""
+        """Handles the next record. Malformed records are ignored."""
         self.now_ms = max(self.now_ms, record.t * 1000)
         handler = getattr(self, f"_on_{record.kind}_{record.event}".replace(".", "_").rstrip("_"), None)
         if handler is not None:
@@ -84,7 +87,7 @@ class LiveCall:
                 pass
 
     def levels(self, ms: float) -> tuple[float, float]:
-        """The levels of the caller and of the agent at a time, 0 to 1."""
+        """Returns the levels of the caller and of the agent at a time, from 0 to 1."""
         return _level_at(self._caller, ms), _level_at(self._agent, ms)
 
     # --- the phone -----------------------------------------------------------------------------------------------
@@ -192,7 +195,7 @@ class LiveCall:
 
 
 def whole_call(records: Iterable[Record]) -> tuple[LiveCall, float]:
-    """The state of a finished call, and the time of its end in milliseconds."""
+    """Returns the state of a finished call, and the time of its end in milliseconds."""
     call = LiveCall()
     for record in records:
         call.feed(record)
@@ -200,7 +203,7 @@ def whole_call(records: Iterable[Record]) -> tuple[LiveCall, float]:
 
 
 def _level(pcm: Any) -> float:
-    """0 (below -46 dBFS) to 1 (full scale)."""
+    """Returns the level of audio, from 0 (below -46 dBFS) to 1 (full scale)."""
     peak = int(np.abs(pcm.astype(np.int32)).max(initial=0))
     return max(0.0, 1 - 20 * math.log10(32768 / peak) / -_QUIET_DB) if peak else 0.0
 

@@ -1,4 +1,6 @@
-"""`telephony demo`: server, model and caller are processes of their own, connected by sockets of this machine."""
+"""`telephony demo`: the server, the model and the caller are separate processes, connected by sockets of this
+machine.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +31,17 @@ __all__ = ["JournalTail", "call_over_sockets"]
 
 _OF_THE_MODEL = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TELEPHONY_MODEL_NAME")
 _CALL_S, _TOOL_S = 300.0, 30.0
-"""The maximum duration of a call, and how much each tool adds."""
+"""The maximum duration of a call, and the additional time for each tool, in seconds."""
 _SETTLE_S = 5.0
 _SHOW_EVERY_S = 0.08
 _MAX_LOOP_LAG_S = 10.0
-"""The demonstration is one call, on any machine: a busy machine is no reason to refuse it."""
+"""The maximum event loop lag in seconds. The value is high, because a busy machine must not refuse the demo call."""
 _BEHIND_MS = 400.0
-"""The delay of the view: the journal is flushed each quarter of a second."""
+"""The delay of the view in milliseconds. The journal is flushed every quarter of a second."""
 
 
 def call_over_sockets(plan: Plan, view: View) -> DemoCall:
-    """Make the call. No process is left after it. Raises `DemoFailed` and `KeyboardInterrupt`."""
+    """Makes the call. All processes have ended after the call. Raises `DemoFailed` and `KeyboardInterrupt`."""
     return asyncio.run(_ring(plan, view))
 
 
@@ -60,7 +62,9 @@ async def _ring(plan: Plan, view: View) -> DemoCall:
 
 
 def _end_on_signals() -> None:
-    """The first signal ends the call in order. Later signals change nothing: they must not leave processes behind."""
+    """Installs signal handlers. The first signal ends the call in order. Later signals are ignored, so no process is
+    left running.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 
@@ -74,7 +78,7 @@ def _end_on_signals() -> None:
 
 @asynccontextmanager
 async def _server(plan: Plan) -> AsyncIterator[Child]:
-    """The real server, and the embedded model that it connects to."""
+    """Runs the real server, and the embedded model to which the server connects, during this block."""
     serve = ["-m", "telephony", "serve", plan.agent or DEMO_AGENT, "--port", "0", "--json"]
     serve += ["--stub-tools"] * plan.stub_tools + ["-v"] * plan.verbose
     ours = {
@@ -98,7 +102,7 @@ async def _server(plan: Plan) -> AsyncIterator[Child]:
 
 
 async def _follow(plan: Plan, view: View, caller: Child) -> tuple[Path, list[Mapping[str, Any]]]:
-    """Show the call while it runs. Returns its journal and the caller's events."""
+    """Shows the call while it runs. Returns the path of its journal, and the caller's events."""
     started = await caller.ready()
     journal = plan.folder / started["call_sid"] / "journal.jsonl"
     events: list[Mapping[str, Any]] = [started]
@@ -122,7 +126,7 @@ async def _follow(plan: Plan, view: View, caller: Child) -> tuple[Path, list[Map
 
 
 async def _show(call: LiveCall, tail: JournalTail, view: View, clock: float) -> None:
-    """Show the call until the end of its journal. `clock` is the monotonic clock at the stream's start."""
+    """Shows the call until the end of its journal. `clock` is the monotonic clock at the start of the stream."""
     with contextlib.closing(tail):
         while not call.over:
             for record in tail.read():
@@ -132,7 +136,7 @@ async def _show(call: LiveCall, tail: JournalTail, view: View, clock: float) -> 
 
 
 class JournalTail:
-    """Reads the journal at `path` while it is written. The file may not exist yet."""
+    """Reads the journal at `path` while it is being written. The file need not exist yet."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -140,7 +144,7 @@ class JournalTail:
         self._rest = b""
 
     def read(self) -> list[Record]:
-        """The records written since the last call. Lines that are not records are skipped."""
+        """Returns the records that were written since the last call. Lines that are not records are ignored."""
         if self._file is None:
             if not self._path.exists():
                 return []

@@ -14,7 +14,9 @@ DEMO_AGENT = "telephony.demo.agent:agent"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options. `agent` is an import string; None: the demo's own agent, with its script and its caller."""
+    """The options of a demo call. `agent` is an import string. With None, the demo's own agent with its script and its
+    caller is used.
+    """
 
     agent: str | None
     script: Path | None
@@ -23,13 +25,13 @@ class Plan:
     folder: Path
     verbose: bool
     caller_name: str | None = None
-    """The caller that the user chose."""
+    """The name of the caller that the user selected."""
     tools: int = 0
-    """The number of tools that the embedded model is to call, where it has no script."""
+    """The number of tools that the embedded model should call if it has no script."""
 
     @property
     def model_script(self) -> str | None:
-        """The script of the embedded model. None: the model tries the agent's tools."""
+        """The script of the embedded model. With None, the model tries the agent's tools."""
         if self.script is not None:
             return str(self.script)
         return "trattoria" if self.agent is None else None
@@ -55,10 +57,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class DemoCall:
-    """A finished call: its journal, the events at the caller's end, and the audio heard there (mu-law, 8 kHz)."""
+    """A finished demo call: its journal, the events at the caller's end, and the audio that the caller heard (mu-law, 8
+    kHz).
+    """
 
     journal: Path
     events: Sequence[Mapping[str, Any]]
     heard: bytes
     server_error: str = ""
-    """The last line that the server wrote to standard error, if any."""
+    """The last line that the server wrote to standard error. The text is empty if there was no line."""

@@ -1,4 +1,4 @@
-"""The demo's child processes. Each is ended by its own id, also after a failure."""
+"""The child processes of the demo. Each process is ended by its process id, also after a failure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ _MAX_LINE = 2**22
 
 
 class Child:
-    """A Python process that prints JSON lines. Its last lines on standard error are kept. `verbose` prints them,
-    too."""
+    """A Python process that prints JSON lines. The last lines on its standard error are stored. With `verbose`, these
+    lines are also printed.
+    """
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, *, verbose: bool) -> None:
         self.name = name
@@ -36,7 +37,7 @@ class Child:
         self._silent = asyncio.Event()
 
     async def listen(self) -> None:
-        """Read standard error until it ends."""
+        """Reads the standard error of the process until it ends."""
         assert self._process.stderr is not None
         async for line in self._process.stderr:
             text = line.decode(errors="replace").rstrip()
@@ -46,7 +47,9 @@ class Child:
         self._silent.set()
 
     async def ready(self) -> dict[str, Any]:
-        """Wait for the first line that the process prints. Raises `DemoFailed` if there is none."""
+        """Waits for the first line that the process prints, and returns the line. Raises `DemoFailed` if there is no
+        line.
+        """
         try:
             async with asyncio.timeout(_READY_S):
                 line = await self._line()
@@ -59,14 +62,16 @@ class Child:
         return line
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
-        """The other lines that the process prints, until it ends. Raises `DemoFailed` if its exit code is not 0."""
+        """Yields the other lines that the process prints, until the process ends. Raises `DemoFailed` if the exit code
+        is not 0.
+        """
         while (line := await self._line()) is not None:
             yield line
         if code := await self._process.wait():
             raise DemoFailed(f"The {self.name} failed (exit code {code}).{await self._stderr_note()}")
 
     async def stop(self) -> None:
-        """End the process with SIGTERM, then with SIGKILL."""
+        """Ends the process with SIGTERM, and then with SIGKILL."""
         # By its id: `Popen.send_signal` polls the child first, and the loop then misses its exit code.
         for end in (signal.SIGTERM, signal.SIGKILL):
             if self._process.returncode is None:
@@ -101,7 +106,9 @@ class Child:
 async def child(
     name: str, arguments: Sequence[str], environment: Mapping[str, str], *, verbose: bool
 ) -> AsyncIterator[Child]:
-    """Run `python ARGUMENTS` in a session of its own: Ctrl-C then reaches only this process, which ends the child."""
+    """Runs `python ARGUMENTS` in a session of its own during this block. Ctrl-C then reaches only this process, which
+    ends the child.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE, env=dict(environment), cwd=os.getcwd(), start_new_session=True, limit=_MAX_LINE,

@@ -34,14 +34,14 @@ _GOOD_ENDS = ("hung up", "agent hung up")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was measured in the demo call, as a JSON object, and the folder with its journal and pictures."""
+    """The measurements of the demo call as a JSON object, and the folder with its journal and pictures."""
 
     figures: Mapping[str, Any]
     folder: Path
 
 
 def make_report(demo_call: DemoCall, *, seed: int | None = None) -> Report:
-    """Write the call's files beside its journal. Raises `DemoFailed` if the call failed."""
+    """Writes the call's files next to its journal. Raises `DemoFailed` if the call failed."""
     folder = demo_call.journal.parent
     call = collect(read_journal(demo_call.journal))
     audio = rebuild(call)
@@ -69,7 +69,7 @@ def _failure(call: RecordedCall) -> str | None:
 
 
 def show_report(report: Report, console: Console) -> None:
-    """Print the table and the folder."""
+    """Prints the table of measurements and the path of the folder."""
     figures, ear = report.figures, report.figures["ear"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)

@@ -1,4 +1,4 @@
-"""Replaces the tools of an agent by stubs: a demo call then has no effect outside."""
+"""Replaces the tools of an agent by stubs, so a demo call has no outside effect."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ AgentSource = RealtimeAgent[Any] | Callable[[Any], "RealtimeAgent[Any] | Awaitab
 
 
 def stubbed(source: AgentSource, *, keeps: Callable[[FunctionTool], bool] = lambda tool: False) -> AgentSource:
-    """The same agent, or the same function that chooses one, with tools that only return `STUB_RESULT`. The tools that
-    `keeps` accepts stay."""
+    """Returns the same agent, or the same function that selects an agent, with tools that only return `STUB_RESULT`.
+    The tools that `keeps` accepts stay.
+    """
     if isinstance(source, RealtimeAgent):
         return _stubbed_agent(source, keeps, {})
 

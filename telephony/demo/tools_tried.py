@@ -1,7 +1,7 @@
-"""Finds the tools that the embedded model calls in a demonstration, and the tools that it does not call.
+"""Finds the tools that the embedded model calls in a demo, and the tools that it does not call.
 
-The embedded model calls each tool once. It does not call a tool that ends or moves the call, or that writes the
-do-not-call list.
+The embedded model calls each tool once. It does not call a tool that ends or moves the call, or a tool that writes to
+the do-not-call list.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ..journal.format import Record, object_at
 __all__ = ["ToolsTried", "expected_tools", "tools_tried"]
 
 _UNKNOWN = 8
-"""The number of tools of a function that chooses the agent: they are known only in the call."""
+"""The assumed number of tools if a function selects the agent. The tools are then known only during the call."""
 
 
 @dataclass(slots=True)
 class ToolsTried:
-    """The names of the tools that were called, that are left alone, and that were offered and not called."""
+    """The names of the tools that were called, that the model must not call, and that were offered and not called."""
 
     called: list[str] = field(default_factory=list)
     left_alone: list[str] = field(default_factory=list)
@@ -32,7 +32,9 @@ class ToolsTried:
 
 
 def expected_tools(source: AgentSource) -> int:
-    """How many tools and handoffs the embedded model is to call: those of the agent, and of the agents behind it."""
+    """Returns the number of tools and handoffs that the embedded model should call: those of the agent, and of all
+    agents that it can hand over to.
+    """
     if not isinstance(source, RealtimeAgent):
         return _UNKNOWN
     names: set[str] = set()
@@ -47,7 +49,7 @@ def expected_tools(source: AgentSource) -> int:
 
 
 def _agents(first: RealtimeAgent[Any]) -> Iterator[RealtimeAgent[Any]]:
-    """The agent and all agents to which it can hand over, each once."""
+    """Yields the agent and all agents to which it can hand over, each once."""
     seen: set[int] = set()
     waiting = [first]
     while waiting:
@@ -63,8 +65,9 @@ def _agents(first: RealtimeAgent[Any]) -> Iterator[RealtimeAgent[Any]]:
 
 
 def tools_tried(records: Iterable[Record]) -> ToolsTried:
-    """What became of the tools that a call offered to the model, from its journal, in the order in which they were
-    offered."""
+    """Returns which of the offered tools were called, from the journal of the call, in the order in which the tools
+    were offered.
+    """
     offered: dict[str, str] = {}
     called: set[str] = set()
     for record in records:

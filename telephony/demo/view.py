@@ -1,4 +1,4 @@
-"""Shows the demo call while it runs: a live view on a terminal, plain lines elsewhere."""
+"""Shows the demo call while it runs: a live view on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ _STYLES = {
     "handoff": "cyan",
 }
 _SETTLED_MS = 3000.0
-"""A line is printed at most this long after its end, with or without a complete transcript."""
+"""The maximum time in milliseconds after the end of a line at which the line is printed, even if its transcript is
+incomplete.
+"""
 _MARGIN = 14
-"""Columns before the text of a line."""
+"""The number of columns before the text of a line."""
 _LATER_MS = 1e12
-"""Later than every event."""
+"""A time in milliseconds that is later than every event."""
 
 
 class View(Protocol):
-    """Shows a call. `show` is called repeatedly with the time to show, in milliseconds of the journal's clock."""
+    """Shows a call. `show` is called repeatedly with the current time, in milliseconds on the journal's clock."""
 
     def show(self, call: LiveCall, ms: float) -> None: ...
     def close(self) -> None: ...
@@ -73,7 +75,7 @@ class PlainView:
 
 
 class LiveView:
-    """A view with two level bars, the marks, and the last lines that fit the terminal."""
+    """A view with two level bars, the marks, and the last lines that fit into the terminal."""
 
     def __init__(self, console: Console) -> None:
         self._frame = _Frame(LiveCall(), 0.0)
@@ -90,7 +92,7 @@ class LiveView:
 
 
 class _Frame:
-    """The current picture of the call."""
+    """The picture of the call at one time."""
 
     def __init__(self, call: LiveCall, ms: float) -> None:
         self.call, self.ms, self.whole = call, ms, False
@@ -112,7 +114,7 @@ class _Frame:
         yield table
 
     def _last(self, lines: list[Line], rows: int, width: int) -> list[Line]:
-        """The last lines that fit into `rows`."""
+        """Returns the last lines that fit into `rows`."""
         for n in range(len(lines) - 1, -1, -1):
             rows -= -(-_text(lines[n], self.ms).cell_len // max(1, width - 8)) or 1
             if rows < 0:

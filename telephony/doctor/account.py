@@ -17,7 +17,7 @@ _MAX_SHOWN = 5
 
 
 async def check_twilio(settings: Settings, *, to: str | None = None) -> list[CheckResult]:
-    """Runs all checks of the account. With `to`, also check whether the account may call this number."""
+    """Runs all checks of the account. With `to`, also checks whether the account may call this number."""
     try:
         rest = TwilioRest.of(settings)
     except TwilioNotConfigured as error:
@@ -48,8 +48,8 @@ async def _check(settings: Settings, rest: TwilioRest, to: str | None, results: 
 
 
 def check_account(account: Account, verified: list[str] | None) -> list[CheckResult]:
-    """Checks the account. `verified` are the numbers that a trial account may call; None means that it is not a trial
-    account.
+    """Checks the account. `verified` has the numbers that a trial account may call, or None if the account is not a
+    trial account.
     """
     if account.status != "active":
         advice = "The Twilio Console shows the reason: https://console.twilio.com. Until then no call works (10001)."
@@ -92,7 +92,9 @@ async def _number(settings: Settings, rest: TwilioRest) -> list[CheckResult]:
 
 
 def check_number(settings: Settings, number: PhoneNumber, *, application_url: str = "") -> list[CheckResult]:
-    """Checks that calls of this number come here. `application_url` is the voice URL of its TwiML application."""
+    """Checks that calls of this number come to this server. `application_url` is the voice URL of the number's TwiML
+    application.
+    """
     if not number.voice:
         message = f"{number.number} cannot receive voice calls"
         return [wrong(_NUMBER, message, "Buy one with Voice, and set TWILIO_PHONE_NUMBER to it.")]

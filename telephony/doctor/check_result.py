@@ -11,7 +11,7 @@ __all__ = ["CheckResult", "as_json", "is_wrong", "ok", "skipped", "warning", "wr
 
 
 class CheckState(StrEnum):
-    """The states of a result. Only `WRONG` makes the command fail."""
+    """The possible states of a check. Only `WRONG` makes the command fail."""
 
     OK = "ok"
     WARNING = "warning"
@@ -21,7 +21,7 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """`advice` says what to do; it is empty if there is nothing to do."""
+    """The result of one check. `advice` says what the user must do. The text is empty if nothing must be done."""
 
     about: str
     state: CheckState

@@ -18,7 +18,7 @@ from .remote import WEB, Web, check_address, check_clock, check_key
 __all__ = ["run_checks"]
 
 _REFERENCE = "https://api.twilio.com/"
-"""The server whose clock is compared with ours."""
+"""The server whose clock is compared with the local clock."""
 
 
 async def run_checks(
@@ -29,9 +29,9 @@ async def run_checks(
     web: Web = WEB,
     sources: Sources = SYSTEM,
 ) -> list[CheckResult]:
-    """Runs all checks. Invalid settings end them early.
+    """Runs all checks. If the settings are invalid, the other checks are skipped.
 
-    `to` also checks whether this number may be called. `model_key` also tries the key of the model.
+    With `to`, also checks whether this number may be called. With `model_key`, also checks the key of the model.
     """
     settings, results = check_settings(environment)
     results += check_audio()

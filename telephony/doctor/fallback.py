@@ -1,4 +1,4 @@
-"""Checks that the fallback of a number answers without this server."""
+"""Checks that the fallback URL of a number answers without this server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_numbers_file(path: Path) -> tuple[list[CheckResult], list[str]]:
 
 
 async def check_fallbacks(settings: Settings, urls: Iterable[str], web: Web) -> list[CheckResult]:
-    """Checks that each of these addresses is outside of this server and answers with TwiML that says or does something.
+    """Checks that each of these URLs is outside of this server and answers with TwiML that says or does something.
 
     The request comes from this machine, and not from Twilio's network.
     """

@@ -1,4 +1,4 @@
-"""Checks of this machine: settings, codecs, and where journals go."""
+"""Checks of this machine: the settings, the codecs, and the folder of journals."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[CheckResult]:
 
 
 def check_model(settings: Settings) -> CheckResult:
-    """Checks which model answers."""
+    """Checks and reports which model answers calls."""
     if settings.telephony_model == "scripted":
         return warning("model", "the embedded model answers, which is no AI", "Set TELEPHONY_MODEL=openai for a model.")
     if settings.openai_base_url is not None:
@@ -99,7 +99,7 @@ async def check_journal_folder(
 ) -> CheckResult:
     """Checks that a file can be written in the folder of journals.
 
-    A missing folder is not created; its nearest parent is checked.
+    If the folder does not exist, checks its nearest existing parent and creates no folder.
     """
     folder = settings.telephony_journal_dir
     if folder is None:
@@ -117,7 +117,9 @@ async def check_journal_folder(
 
 
 async def check_journal_storage(settings: Settings, *, within_s: float = _STORAGE_S) -> list[CheckResult]:
-    """Check that object storage takes an object and deletes it. Empty: there is no object storage."""
+    """Checks that an object can be written to the object storage and deleted. Returns an empty list if no object
+    storage is configured.
+    """
     if (storage := ObjectStorage.of(settings)) is None:
         return []
     advice = "Journals stay in TELEPHONY_JOURNAL_DIR until it works. Check its credentials and its name."

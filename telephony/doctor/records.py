@@ -1,4 +1,4 @@
-"""Checks that the database of records is reachable and writable and has a known schema."""
+"""Checks that the database can be reached and written, and that its schema is known."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def check_records(settings: Settings, sources: Sources) -> CheckResult:
 
 
 def _file_to_be(url: str) -> Path | None:
-    """Returns the file of SQLite if it does not exist yet. Opening it would create it."""
+    """Returns the SQLite file if the file does not exist yet, because opening the file would create it."""
     parts = urlsplit(url)
     file = Path(parts.path.removeprefix("/"))
     return file.absolute() if parts.scheme == "sqlite" and not file.exists() else None

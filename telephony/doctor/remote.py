@@ -1,4 +1,4 @@
-"""Checks over the network: the public address, its signatures and streams, the model's key, the clock."""
+"""Checks over the network: the public URL, its signatures and streams, the model's key, and the clock."""
 
 from __future__ import annotations
 
@@ -29,9 +29,13 @@ __all__ = ["WEB", "Answer", "Fetch", "Web", "check_address", "check_clock", "che
 _TIMEOUT_S = 10.0
 _CLOCK_OFF_S = 5.0
 _CLOCK_WRONG_S = 30.0
-"""Half the lifetime of a stream token. One process may issue a token and another may check it."""
+"""Half of the lifetime of a stream token in seconds. One process may issue a token, and another process may check the
+token.
+"""
 _SHUTDOWN_DAYS = 180
-"""OpenAI announces the shutdown of a generally available model at least six months before."""
+"""The number of days before its shutdown at which a model is reported. OpenAI announces the shutdown of a generally
+available model at least six months before.
+"""
 _MAX_ANSWER_BYTES = 2**20
 _OPENAI = "https://api.openai.com/v1"
 _PROBE = {"CallSid": "CA" + "0" * 32, "StreamSid": "MZ" + "0" * 32, "StreamEvent": "stream-stopped"}
@@ -41,7 +45,9 @@ Hitch = Literal["", "name", "refused", "time-out", "certificate", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to a request. `status` 0: there was none; `hitch` is the kind of the error and `fault` its text."""
+    """The response to a request. `status` is 0 if there was no response. In this case `hitch` is the kind of the error
+    and `fault` is its text.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -55,16 +61,16 @@ Fetch = Callable[[str, Mapping[str, str]], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """The functions for requests over the network."""
+    """The functions that send requests over the network."""
 
     get: Fetch
-    """A GET request. It blocks."""
+    """Sends a GET request. The function blocks."""
     upgrade: Callable[[str, Mapping[str, str]], Awaitable[str]]
-    """Opens a WebSocket and closes it. Returns the error, or an empty text."""
+    """Opens a WebSocket and closes the WebSocket. Returns the error, or an empty text."""
 
 
 def fetch(url: str, headers: Mapping[str, str]) -> Answer:
-    """Sends a GET request. It raises nothing, and it must run in a thread."""
+    """Sends a GET request. Raises no exception. Must be called in a thread."""
     request = urllib.request.Request(url, headers={"User-Agent": "telephony-doctor", **headers})  # noqa: S310 - settings
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
@@ -106,8 +112,8 @@ WEB = Web(fetch, upgrade)
 async def check_address(settings: Settings, web: Web) -> tuple[list[CheckResult], Answer | None]:
     """Checks that this server answers at PUBLIC_URL, accepts Twilio's signatures and opens media streams.
 
-    The requests come from this machine, and not from Twilio's network. The second value is a response of the server, if
-    there was one.
+    The requests come from this machine, and not from Twilio's network. The second returned value is a response of the
+    server, or None.
     """
     if settings.public_url is None:
         return [skipped("PUBLIC_URL", "is not set", "Set it to the address that Twilio calls.")], None
@@ -146,7 +152,7 @@ def _reached(url: str, answer: Answer) -> CheckResult:
 
 
 async def _signature(settings: Settings, public_url: str, web: Web) -> CheckResult:
-    """Sends a request like Twilio's, signed with our token for the address that Twilio has."""
+    """Sends a request like Twilio's, signed with the configured auth token for the URL that Twilio uses."""
     if not settings.checks_signatures:
         return skipped("signature", "needs TWILIO_AUTH_TOKEN", "Set it, so that webhooks are checked.")
     url = public_address(public_url, "/stream-status", urlencode(_PROBE))
@@ -189,7 +195,9 @@ def _is_us(body: bytes) -> bool:
 
 
 async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool) -> list[CheckResult]:
-    """Checks that the model's server accepts the key and offers our models. Without `wanted` the key is not used."""
+    """Checks that the model's server accepts the key and offers the configured models. If `wanted` is False, the key is
+    not used.
+    """
     if settings.openai_api_key is None:
         return [skipped("model's key", "is not set")]
     if not wanted:
@@ -213,7 +221,7 @@ async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool
 
 
 def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[CheckResult]:
-    """Yields the shutdown dates of the models, by the setting of each model.
+    """Yields a check of the shutdown date of each model, by the setting of the model.
 
     Source: `shutdown_date` of `GET /v1/models`, https://developers.openai.com/api/docs/deprecations
     """
@@ -244,7 +252,7 @@ def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[Ch
 
 
 def check_clock(answer: Answer | None, now: datetime) -> CheckResult:
-    """Compares our clock with the Date header of a response, which counts whole seconds."""
+    """Compares the local clock with the Date header of a response. The header has whole seconds."""
     theirs = None
     if answer is not None:
         try:

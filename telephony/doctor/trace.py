@@ -1,12 +1,13 @@
 """Figures of the line of a recorded call: every mark, and the arrival of the caller's frames. Pure.
 
-The simulated phone assumes how Twilio behaves: its delays and jitter, how playback starts, and whether marks come when
-the audio before them was played. The journal of a real call shows whether these assumptions are right.
+The simulated phone assumes how Twilio behaves: its delays and jitter, the start of playback, and that a mark is
+returned when the audio before the mark was played. The journal of a real call shows whether these assumptions are
+right.
 
 All times are in milliseconds. A field `..._ms` is on the journal's clock, from the start of the call. A `stamp` is on
-Twilio's clock, from the start of the stream. A mark that came back between two frames of the caller was sent between
-these frames, because all of them use one socket. So the jitter between Twilio and this process does not change the date
-of a mark.
+Twilio's clock, from the start of the stream. A mark that was returned between two frames of the caller was sent between
+these frames, because all messages use one connection. Therefore the jitter between Twilio and this process does not
+change the computed time of a mark.
 """
 
 from __future__ import annotations
@@ -38,16 +39,20 @@ class _Frame:
 class _Mark:
     name: str
     position: int
-    """How many samples had been sent on the call's timeline, in all streams."""
+    """The number of samples that had been sent on the call's timeline, in all streams."""
     sent_ms: float
     queued_audio: bool
-    """Whether anything was sent between this mark and the one before it."""
+    """Whether audio was sent between the previous mark and this mark."""
     back_ms: float | None = None
     after_stamp_ms: int | None = None
-    """The frame that came before it, and the one after it, by their stamps."""
+    """The timestamp of the frame before the returned mark. The next field is the timestamp of the frame after the
+    mark.
+    """
     before_stamp_ms: int | None = None
     cleared: bool = False
-    """Whether a `clear` was sent before the mark came back. Then the audio before it may not have been played."""
+    """Whether a `clear` was sent before the mark was returned. If True, the audio before the mark may not have been
+    played.
+    """
 
 
 @dataclass(slots=True)
@@ -63,7 +68,7 @@ class _Stream:
 
 
 def trace(records: Iterable[Record]) -> dict[str, Any]:
-    """Returns the figures of a journal, as JSON values. Malformed records are counted and left out."""
+    """Returns the figures of a journal as JSON values. Malformed records are counted and ignored."""
     reader = _Reader()
     for record in records:
         try:
@@ -158,7 +163,7 @@ def _figures(stream: _Stream) -> dict[str, Any]:
 
 
 def _is_probe(mark: _Mark) -> bool:
-    """Returns whether the mark was sent while nothing was queued at Twilio, so that it came back at once."""
+    """Returns whether the mark was sent while Twilio had no queued audio. Such a mark is returned immediately."""
     return mark.name.startswith("probe:")
 
 
@@ -181,7 +186,9 @@ def _frames(frames: Sequence[_Frame]) -> dict[str, Any]:
 
 
 def _drift(frames: Sequence[_Frame]) -> float | None:
-    """Returns how much faster their clock counts than ours: the quickest frames of the first and the last tenth."""
+    """Returns how much faster Twilio's clock runs than the local clock, from the fastest frames of the first and the
+    last tenth of the call.
+    """
     tenth = len(frames) // 10
     if tenth < 50:
         return None
@@ -193,9 +200,10 @@ def _drift(frames: Sequence[_Frame]) -> float | None:
 
 
 def _runs(stream: _Stream) -> list[dict[str, Any]]:
-    """Returns each stretch of playback: the probe in front of it, its first mark, and how long playback took to start.
+    """Returns each run of playback: the probe before the run, its first mark, and the start delay.
 
-    `start_delay_ms` means that by how much more than the audio before it the first mark came back after the probe.
+    `start_delay_ms` is the time from the return of the probe to the return of the first mark, minus the length of the
+    audio before the first mark.
     """
     runs = []
     for probe, first in pairwise(stream.marks):
@@ -219,7 +227,7 @@ def _runs(stream: _Stream) -> list[dict[str, Any]]:
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:
-    """`p50` and others, of the values as they are (nearest rank)."""
+    """Returns percentiles of the values, such as `p50` (nearest rank, without interpolation)."""
     if not values:
         return {}
     ranked = sorted(values)

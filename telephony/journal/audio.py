@@ -1,8 +1,9 @@
-"""Rebuilds the audio of a recorded call: the caller as received, the agent as the caller *heard* it. Pure.
+"""Rebuilds the audio of a recorded call: the caller's audio as received, and the agent's audio as the caller *heard*
+it. Pure.
 
-The journal has the agent's audio once, as the model sent it. The same resampler and codec make the same mu-law samples
-from it. The media records have the stream position of each sample, the runs the time at which each position was played,
-and the interruptions what was sent and then cleared.
+The journal contains the agent's audio once, as the model sent it. The same resampler and codec produce the same mu-law
+samples from this audio. The media records contain the stream position of each sample, the run records contain the time
+at which each position was played, and the interruption records contain which audio was sent and then cleared.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ RATE = 8000
 SILENCE = b"\xff"
 MIN_DRY_MS = 100
 SAME_STEP_S = 0.02
-"""The largest difference between the recorded times of an interruption and of its clear, which happen in one step."""
+"""The maximum difference in seconds between the recorded times of an interruption and of its clear, which happen in one
+step of the event loop.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,11 @@ class HeardSpan:
 
 @dataclass(frozen=True, slots=True)
 class CallAudio:
-    """Both sides in mu-law at 8 kHz, of equal length. Sample n was heard at n / 8 ms of the call.
+    """The audio of both sides in mu-law at 8 kHz, with equal length. Sample n was heard at n / 8 ms of the call.
 
-    `spans` are the parts of the agent's side, in order. `mismatches` counts media messages whose rebuilt samples do not
-    have the recorded length and checksum (of schema 3 and older: the length): 0 unless something is missing.
+    `spans` are the parts of the agent's side, in order. `mismatches` is the number of media messages whose rebuilt
+    samples do not have the recorded length and checksum. (In schema 3 and older, only the length is compared.) The
+    number is 0 if the journal is complete.
     """
 
     caller: bytes
@@ -55,7 +59,7 @@ class CallAudio:
 
 
 def rebuild(call: RecordedCall) -> CallAudio:
-    """Rebuilds both sides. The agent's side ends with the caller's side."""
+    """Rebuilds the audio of both sides. The agent's side ends with the caller's side."""
     voices = {part_id: voice_of(part, call.output_format) for part_id, part in call.parts.items()}
     agent = bytearray(SILENCE * len(call.caller))
     spans: list[HeardSpan] = []
@@ -92,7 +96,9 @@ def voice_of(part: Part, output_format: str) -> bytes:
 
 
 def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
-    """Returns the played positions of the stream: (first, end, sample of the call at which the first was heard)."""
+    """Returns the played parts of the stream, each as (first position, end position, sample of the call at which the
+    first position was heard).
+    """
     sent = max((media.position + media.n_bytes for media in call.media), default=0)
     runs = sorted(call.runs.items())
     runs += _open_runs(call, runs[-1] if runs else None)
@@ -151,8 +157,8 @@ def _joined(spans: list[HeardSpan]) -> list[HeardSpan]:
 
 
 def _open_runs(call: RecordedCall, last: tuple[int, float] | None) -> list[tuple[int, float]]:
-    """Returns the runs that a truncated journal does not have. A run begins when audio is sent after all audio was
-    played.
+    """Returns the runs that a truncated journal does not contain. A run begins when audio is sent after all earlier
+    audio was played.
     """
     runs: list[tuple[int, float]] = []
     after_clear = {_sent_at(call, t) for t in call.clears}
@@ -168,7 +174,7 @@ def _open_runs(call: RecordedCall, last: tuple[int, float] | None) -> list[tuple
 
 
 def _cut_position(call: RecordedCall, t: float, runs: list[tuple[int, float]]) -> int:
-    """Returns the stream position of a clear: that of its interruption, else the position that was playing."""
+    """Returns the stream position of a clear: the position of its interruption, or the position that was playing."""
     for interruption in call.interruptions:
         if interruption.position is not None and abs(interruption.t - t) < SAME_STEP_S:
             return interruption.position
@@ -182,7 +188,7 @@ def _sent_at(call: RecordedCall, t: float) -> int:
 
 
 def _without(start: int, end: int, dead: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Returns the parts of the interval outside of the dead intervals."""
+    """Returns the parts of the interval that are outside of the `dead` intervals."""
     pieces = [(start, end)]
     for dead_start, dead_end in dead:
         pieces = [

@@ -21,13 +21,15 @@ SUPERVISOR_SPEAKS = "(a supervisor speaks)"
 FRAME_MS = 20
 RATE = 8000
 _MAX_EARLY_S = 60.0
-"""A frame arrives after its last sample, by clocks that may differ by this."""
+"""The maximum difference in seconds between the arrival of a frame and its last sample, because the clocks may
+differ.
+"""
 _MAX_MEDIA_BYTES = 2**20
 _MAX_MS = 7 * 86_400_000.0
 
 
 def collect(records: Iterable[Record]) -> RecordedCall:
-    """Collects a call from its records. A truncated journal gives a shorter call."""
+    """Collects a call from its records. A truncated journal results in a shorter call."""
     return _Collector().run(records)
 
 
@@ -88,7 +90,7 @@ class _Collector:
         return self.call
 
     def _detected(self) -> list[Speech]:
-        """Returns the caller's speech in a call without a model, which would have reported it."""
+        """Returns the caller's speech in a call without a model. With a model, the model reports the speech."""
         return [
             Speech(f"caller_{n}", self.call.lag_s + start_ms / 1000, start_ms, end_ms)
             for n, (start_ms, end_ms) in enumerate(detected_speech(bytes(self.call.caller)), 1)
@@ -195,8 +197,9 @@ class _Collector:
         self._appended_bytes += n_bytes
 
     def _input_ms(self, ms: float) -> float:
-        """A position in the session's input audio as a media timestamp. The last sent sample is the last received
-        one."""
+        """Returns a position in the session's input audio as a media timestamp, in milliseconds. The last sample that
+        was sent to the model is the last sample that was received from Twilio.
+        """
         bytes_per_ms = 8 if self.call.input_format == "audio/pcmu" else 48
         return ms + self._stamp_ms - self._appended_bytes / bytes_per_ms
 
@@ -305,7 +308,7 @@ class _Collector:
 
 
 def _ms(value: Any) -> float:
-    """A time in milliseconds. Raises `ValueError` for a time beyond any call."""
+    """Returns a time in milliseconds. Raises `ValueError` for a time that is too large for a call."""
     ms = float(value)
     if not abs(ms) <= _MAX_MS:
         raise ValueError(f"{ms:g} ms are beyond any call")

@@ -1,7 +1,7 @@
 """Compresses complete journals: `python -m telephony.journal.compression FILE`, at the lowest priority.
 
-Audio in base64 shrinks to about two thirds, the rest to a tenth. Readers take both forms. This module imports the
-standard library only, so that the process starts quickly.
+Audio in base64 becomes about a third smaller, and other content becomes ten times smaller. Readers accept both forms.
+This module imports only the standard library, so the process starts quickly.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _running: list[subprocess.Popen[bytes]] = []
 
 
 def compress(path: Path) -> Path:
-    """Replaces `path` by `path.gz`, with mode 0600. A crash leaves one of the two."""
+    """Replaces `path` by `path.gz`, with mode 0600. After a crash, one of the two files exists."""
     target, partial = path.with_name(f"{path.name}.gz"), path.with_name(f".{path.name}.gz.part")
     with (
         path.open("rb") as source,
@@ -37,7 +37,7 @@ def compress(path: Path) -> Path:
 
 
 def compress_later(path: Path) -> None:
-    """Starts a process that compresses the file, and return at once. May be called from a thread.
+    """Starts a process that compresses the file, and returns immediately. May be called from a thread.
 
     If no process can be started, the journal stays uncompressed.
     """

@@ -9,7 +9,7 @@ __all__ = ["CutCause", "cause_of"]
 
 
 class CutCause(StrEnum):
-    """The cause of an interruption. Journals have these values."""
+    """The causes of an interruption. Journals contain these values."""
 
     CALLER = "caller"
     """The caller spoke."""
@@ -17,17 +17,17 @@ class CutCause(StrEnum):
     """The caller pressed a key."""
     GUARDRAIL = "guardrail"
     TOOL = "tool"
-    """A tool of the agent interrupted it."""
+    """A tool of the agent interrupted the agent."""
     API = "api"
-    """Other code of the application interrupted it, such as a handler of events."""
+    """Other code of the application interrupted the agent, such as an event handler."""
     CALL = "call"
-    """The call itself interrupted it: it detected a voicemail, or sends keys."""
+    """The call itself interrupted the agent, because the call detected a voicemail or sends keys."""
     SUPERVISOR = "supervisor"
     """A supervisor took over."""
 
     @property
     def is_callers(self) -> bool:
-        """Whether the caller interrupted. The figures count only these interruptions."""
+        """Whether the caller interrupted the agent. The figures count only such interruptions."""
         return self in (CutCause.CALLER, CutCause.DIGIT)
 
     @property
@@ -47,8 +47,9 @@ _WORDS = {
 
 
 def cause_of(value: Any) -> CutCause:
-    """Returns the cause in an `interruption` record. Older journals have no cause. Their interruptions count as the
-    caller's."""
+    """Returns the cause in an `interruption` record. Older journals contain no cause, and their interruptions count as
+    interruptions by the caller.
+    """
     try:
         return CutCause(value)
     except ValueError:

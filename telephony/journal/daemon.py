@@ -1,4 +1,4 @@
-"""Runs disk work in daemon threads, which the exit of the process does not wait for."""
+"""Runs disk work in daemon threads. The process can exit without waiting for these threads."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LOOK_S = 1.0
 
 
 async def in_daemon(work: Callable[[], T], name: str) -> T:
-    """Runs `work` in a daemon thread and awaits its result. A disk that hangs then does not keep the process from
-    ending, as it would with `asyncio.to_thread`.
+    """Runs `work` in a daemon thread and awaits its result. A disk that does not respond then does not prevent the exit
+    of the process, unlike with `asyncio.to_thread`.
     """
     outcome: Future[T] = Future()
     done = threading.Event()

@@ -1,4 +1,6 @@
-"""Finds speech in recorded audio. Pure. For calls without a model, whose recordings do not say where speech is."""
+"""Detects speech in recorded audio, for calls without a model, whose recordings do not contain the times of speech.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ __all__ = ["detected_speech"]
 
 _THRESHOLD = 0.5
 _SILENCE_MS = 500
-"""A shorter silence is a pause within the speech."""
+"""The maximum length in milliseconds of a silence within speech."""
 
 
 def detected_speech(ulaw: bytes) -> list[tuple[float, float]]:
-    """Returns the stretches of speech (start, end) in milliseconds, in order. `ulaw` is mono mu-law at 8 kHz."""
+    """Returns the times of speech (start, end) in milliseconds, in order. `ulaw` is mono mu-law at 8 kHz."""
     found: list[tuple[float, float]] = []
     start_ms: float | None = None
     detector = SpeechDetector(threshold=_THRESHOLD, silence_ms=_SILENCE_MS)

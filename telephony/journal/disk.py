@@ -1,4 +1,6 @@
-"""The thread that writes journals. Only this thread uses their files, so a slow disk stops no call."""
+"""The thread that writes journals. Only this thread uses the files of journals, so a slow disk does not delay a
+call.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,13 @@ _PROBE = bytes(2**16)
 
 
 class Files:
-    """The file system. Each method may block for as long as the disk does, and raises `OSError`."""
+    """The file system operations. Each method may block as long as the disk does not respond, and raises `OSError`."""
 
     def create(self, path: Path) -> tuple[Path, int]:
-        """Makes a new file (mode 0600) and its folders. Returns its path and a file descriptor to append to it.
+        """Creates a new file (mode 0600) and its folders. Returns the path, and a file descriptor in append mode.
 
-        If `path` exists, a number is added to the name: a journal is never overwritten. The file is locked until it is
-        closed, so that other processes know that it is being written (see `uploads`).
+        If `path` exists, a number is added to the name, so a journal is never overwritten. The file is locked until it
+        is closed, so other processes can see that the file is being written (see `uploads`).
         """
         _make(path.parent)
         for n in itertools.count(1):
@@ -46,7 +48,7 @@ class Files:
         raise AssertionError("unreachable")
 
     def write(self, fd: int, data: memoryview) -> int:
-        """Writes some of the data. Returns the number of bytes."""
+        """Writes a part of the data. Returns the number of written bytes."""
         return os.write(fd, data)
 
     def truncate(self, fd: int, length: int) -> None:
@@ -56,7 +58,7 @@ class Files:
         os.close(fd)
 
     def probe(self, folder: Path) -> None:
-        """Tests the folder: make a file in it, write 64 KiB and removes it. Makes the folder if needed."""
+        """Tests the folder: creates a file, writes 64 KiB and removes the file. Creates the folder if needed."""
         _make(folder)
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             view = memoryview(_PROBE)
@@ -72,24 +74,24 @@ def _make(folder: Path) -> None:
 
 
 class _Queued(Protocol):
-    """A journal, as the thread uses it."""
+    """The methods of a journal that the thread calls."""
 
     closing: bool
     closed: threading.Event
 
     def drain(self, files: Files) -> None:
-        """Writes what is queued. Raises no `OSError`."""
+        """Writes the queued lines. Raises no `OSError`."""
 
     def settle(self, files: Files) -> None:
         """Closes the file. Raises no `OSError`."""
 
 
 class Disk:
-    """Writes the journals of one event loop, each every `flush_s` seconds.
+    """Writes the journals of one event loop. Each journal is written every `flush_s` seconds.
 
-    The thread runs from the first journal to the last, or from `start` to `stop`. At most `max_queued_chars` of all
-    journals are queued; records beyond that are dropped and counted in `lost`. `clock` is real time in seconds, also
-    where the event loop has virtual time.
+    The thread runs from the first to the last journal, or from `start` to `stop`. At most `max_queued_chars` characters
+    of all journals are queued. Further records are dropped and counted in `lost`. `clock` returns real time in seconds,
+    even if the event loop has virtual time.
 
     `on_change` is called in the thread with each new fault, and with "" when the disk works again.
     """
@@ -135,7 +137,7 @@ class Disk:
 
     @property
     def fault(self) -> str:
-        """The reason why journals cannot be written. An empty value means that they can."""
+        """The reason why journals cannot be written. The text is empty if journals can be written."""
         since = self._busy_since
         if since is not None and self._clock() - since >= self.stalled_s:
             return f"the disk has not answered for {self.stalled_s:g} s"
@@ -143,17 +145,17 @@ class Disk:
 
     @property
     def lost(self) -> int:
-        """The number of records that are in no journal."""
+        """The number of records that were dropped."""
         return self.dropped + self.unwritten
 
     def start(self) -> None:
-        """Starts the thread, and keeps it until `stop`."""
+        """Starts the thread. The thread runs until `stop` is called."""
         self._stays = True
         with self._lock:
             self._ensure_thread()
 
     def stop(self) -> None:
-        """Asks the thread to end when the last journal is finished. Does not wait for it."""
+        """Lets the thread end when the last journal is finished. Does not wait for this end."""
         self._stays = False
         self._wake.set()
 
@@ -164,7 +166,9 @@ class Disk:
         self._wake.set()  # the thread may be about to wait
 
     def takes(self, n_chars: int) -> bool:
-        """Returns whether the queue has room for this many characters. Wakes the thread when the queue fills."""
+        """Returns whether the queue has room for this number of characters. Wakes the thread when the queue is nearly
+        full.
+        """
         queued = self.taken - self.written
         if queued > self._max_queued // 4:
             self._wake.set()
@@ -174,19 +178,21 @@ class Disk:
         self._wake.set()
 
     def check(self, folder: Path) -> None:
-        """Lets the thread test this folder. Returns at once; `checked` waits for the result."""
+        """Lets the thread test this folder. Returns immediately. `checked` waits for the result."""
         self._checked.clear()
         self._folder = folder
         self._wake.set()
 
     def checked(self, within_s: float) -> bool:
-        """Waits for the result of `check`, which is in `fault`. Blocks. False means that there was no result in
-        time.
+        """Waits for the result of `check`, which is then in `fault`. The method blocks. Returns False if there was no
+        result in time.
         """
         return self._checked.wait(within_s)
 
     def settle(self, within_s: float | None = None) -> bool:
-        """Waits until every closed journal is on the disk. Blocks. False means that some are not."""
+        """Waits until every closed journal is on the disk. The method blocks. Returns False if some journals are not on
+        the disk in time.
+        """
         deadline = None if within_s is None else time.monotonic() + within_s
         with self._lock:
             closing = [journal for journal in self._journals if journal.closing]
@@ -205,8 +211,9 @@ class Disk:
     # --- the journals' thread ----------------------------------------------------------------------------------------
 
     def failed(self, fault: str) -> None:
-        """Sets the fault of the disk. It stays until a `check` succeeds, because a file that can be written does not
-        show that a new file can be made."""
+        """Sets the fault of the disk. The fault stays until a `check` succeeds, because a successful write to an open
+        file does not show that a new file can be created.
+        """
         if not self._fault:
             self._on_change(fault)
         self._fault = fault
@@ -246,9 +253,11 @@ class Disk:
 
 
 def settle(within_s: float | None = None) -> bool:
-    """Waits until every closed journal of this process is on the disk. Blocks. False means that some are not.
+    """Waits until every closed journal of this process is on the disk. The function blocks. Returns False if some
+    journals are not on the disk in time.
 
-    A program needs this before it reads its own journals. At the exit of the process it runs for at most five seconds.
+    A program must call this function before it reads its own journals. At the exit of the process, the function runs
+    for at most five seconds.
     """
     settled = [disk.settle(within_s) for disk in tuple(_disks)]
     return all(settled)
@@ -265,4 +274,4 @@ _disks: WeakSet[Disk] = WeakSet()
 atexit.register(settle, _EXIT_S)
 
 DISK = Disk()
-"""Writes the journals for which no other disk is given."""
+"""The default disk, which writes all journals without another disk."""

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 __all__ = ["Bars", "Line", "Polygon", "Rect", "Shape", "Text", "png", "svg", "text_width", "wrap"]
 
 _SCALE = 2
-"""The PNG is drawn at this scale and reduced, for smooth edges."""
+"""The factor by which the PNG is drawn larger and then reduced, for smooth edges."""
 _PLAIN = str.maketrans({"–": "-", "—": "-", "→": ">", "“": '"', "”": '"', "‘": "'", "’": "'", "\u00a0": " "})
 
 
@@ -59,8 +59,9 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Vertical lines of one colour: (x, top, height), in order of x. Of a call there are thousands, so they are one
-    element, with whole numbers."""
+    """Vertical lines of one colour, each as (x, top, height), in order of x. A call has thousands of lines, so they are
+    one element with integer coordinates.
+    """
 
     lines: Sequence[tuple[int, int, int]]
     color: str
@@ -95,7 +96,7 @@ def text_width(text: str, size: float) -> float:
 
 
 def wrap(text: str, size: float, width: float, max_lines: int) -> list[str]:
-    """Returns the text in lines of at most `width`. A text that does not fit ends with an ellipsis."""
+    """Returns the text in lines of at most `width`. A text that is too long ends with an ellipsis."""
     lines: list[str] = []
     words = text.split()
     while words and len(lines) < max_lines:
@@ -178,7 +179,7 @@ def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _plain(text: str) -> str:
-    """Returns the text in the characters of pillow's own font: ASCII, the ellipsis and the middle dot."""
+    """Returns the text with only the characters of pillow's built-in font: ASCII, the ellipsis and the middle dot."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_PLAIN).replace("…", "\0"))
     ascii_only = "".join(c if c.isascii() or c == "·" else "" if unicodedata.combining(c) else "?" for c in decomposed)
     return ascii_only.replace("\0", "…")

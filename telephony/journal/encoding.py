@@ -1,6 +1,6 @@
 """Reads and writes the JSON of journals. Pure. The content comes from Twilio, the model and users' code, and may be
-invalid: `parse_object` returns None for a text that is not JSON, and `dump` replaces each value that JSON cannot
-hold."""
+invalid. `parse_object` returns None for a text that is not JSON. `dump` replaces each value that JSON does not allow.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ import orjson
 __all__ = ["MAX_DEPTH", "dump", "parse_object"]
 
 MAX_DEPTH = 64
-"""The maximum nesting of a message. Messages of both vendors are nested less than 12 deep. Deeper ones are kept as
-text."""
+"""The maximum nesting of a message. Messages of Twilio and OpenAI have less than 12 levels. A deeper message is stored
+as text.
+"""
 _GREATEST = 10**4000
-"""Python reads and writes no numbers of more than 4,300 digits."""
+"""The limit for integers. Python does not convert integers of more than 4,300 digits to text or from text."""
 
 
 def parse_object(text: str | bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any] | None:
-    """Returns the JSON object (RFC 8259) in a text; None means that there is none, or it is nested deeper than
+    """Returns the JSON object (RFC 8259) in a text. Returns None if there is no object or if its nesting is deeper than
     `max_depth`.
 
-    Accepts lone surrogates and integers of more than 64 bits. Refuses NaN, Infinity and numbers beyond a float.
+    Accepts lone surrogates and integers of more than 64 bits. Refuses NaN, Infinity and numbers that are too large for
+    a float.
     """
     try:
         value = orjson.loads(text)
@@ -39,10 +41,10 @@ def parse_object(text: str | bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any
 
 
 def dump(fields: Mapping[str, Any]) -> str:
-    """Returns the fields as one JSON object.
+    """Returns the fields as the text of one JSON object.
 
-    A value that is not JSON becomes its `repr`, a lone surrogate U+FFFD, NaN and infinity null, and a value nested
-    deeper than `MAX_DEPTH` "...".
+    A value that is not JSON is replaced by its `repr`, a lone surrogate by U+FFFD, NaN and infinity by null, and a
+    value that is nested deeper than `MAX_DEPTH` by "...".
     """
     try:
         return orjson.dumps(fields, default=_repr, option=orjson.OPT_NON_STR_KEYS).decode()
@@ -51,7 +53,7 @@ def dump(fields: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """Returns the value in JSON's types only."""
+    """Returns the value with only the types of JSON."""
     match value:
         case None | bool():
             return value

@@ -16,7 +16,7 @@ __all__ = ["Figures", "Latency", "Silence", "Underrun", "figures_of"]
 
 FRAME = 160
 MIN_UNDERRUN_MS = 5
-"""A smaller gap between two runs is a corrected estimate, not an underrun."""
+"""The minimum length in milliseconds of an underrun. A shorter gap between two runs is a corrected estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Latency:
     """The time from the end of the caller's speech (or a key) to the first sample of the answer that the caller heard:
     from `from_ms` to `to_ms`.
 
-    The end of speech is the last loud frame in the caller's audio, not the time at which it was detected.
+    The end of speech is the last loud frame in the caller's audio, and not the time at which the end was detected.
     """
 
     after: Literal["speech", "key"]
@@ -38,8 +38,9 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """The time from an interruption to silence: `from_ms` is the arrival of `speech_started`, `to_ms` the end of the
-    agent's voice as the caller heard it."""
+    """The time from an interruption to silence. `from_ms` is the arrival of `speech_started`. `to_ms` is the end of the
+    agent's voice as the caller heard it.
+    """
 
     from_ms: float
     to_ms: float
@@ -51,7 +52,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Underrun:
-    """A gap of `gap_ms` within a part, at `at_ms`."""
+    """A gap of `gap_ms` milliseconds within an audio part, at `at_ms`."""
 
     at_ms: float
     gap_ms: float
@@ -72,7 +73,7 @@ class Figures:
     handoffs: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the figures as a JSON object. Milliseconds have one decimal."""
+        """Returns the figures as a JSON object. Times in milliseconds have one decimal."""
         answers = [latency.ms for latency in self.latencies if latency.after == "speech"]
         return {
             "call_s": round(self.call_s, 3),
@@ -93,7 +94,7 @@ class Figures:
 
 
 def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
-    """Returns the figures that follow from the journal."""
+    """Returns the figures of a call, computed from the journal and the rebuilt audio."""
     cpu_s = (call.end or {}).get("cpu_s")
     return Figures(
         call_s=call.duration_ms / 1000,
@@ -122,7 +123,9 @@ def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
 
 
 def end_of_voice_ms(caller: bytes, speech: Speech, end_ms: float) -> float:
-    """Returns the end of the caller's voice within a turn: its last 20 ms frame within 30 dB of the loudest."""
+    """Returns the end of the caller's voice within a turn: the end of the last 20 ms frame whose level is within 30 dB
+    of the loudest frame.
+    """
     first, last = int(speech.start_ms * 8) // FRAME, int(end_ms * 8) // FRAME
     pcm = pcm_of(caller)[first * FRAME : last * FRAME].astype(np.float64)
     frames = pcm[: len(pcm) // FRAME * FRAME].reshape(-1, FRAME)

@@ -1,6 +1,6 @@
 """Locks on files between processes. The operating system releases the locks of a process that ends or is killed.
 
-Where there are no such locks (Windows, some network file systems), every lock is granted.
+If the operating system or file system has no such locks (Windows, some network file systems), every lock is granted.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ _HELD = {errno.EACCES, errno.EAGAIN}
 
 
 def lock(fd: int, *, wait: bool = False) -> bool:
-    """Lock an open file or folder until the descriptor is closed. Without `wait` it returns at once, and False means
-    that another descriptor has the lock."""
+    """Locks an open file or folder until the descriptor is closed. Without `wait`, returns immediately. Returns False
+    if another descriptor has the lock.
+    """
     if sys.platform != "win32":
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -1,8 +1,9 @@
 """Reads the media stream messages in the log of another server, by stream and track. Pure.
 
-A log may have several calls at the same time, and both tracks of a call (`<Start><Stream track="both_tracks">`). Each
-message belongs to the stream of its `streamSid`, and audio to its track, so voices are never mixed. Unusable messages
-are skipped and reported with their line numbers. https://www.twilio.com/docs/voice/media-streams/websocket-messages
+A log may contain several calls at the same time, and both tracks of a call (`<Start><Stream track="both_tracks">`).
+Each message belongs to the stream of its `streamSid`, and audio belongs to its track, so voices are never mixed.
+Unusable messages are ignored and reported with their line numbers.
+https://www.twilio.com/docs/voice/media-streams/websocket-messages
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import pybase64
 __all__ = ["LoggedAudio", "LoggedStream", "read_log"]
 
 _MAX_STAMP_MS = 24 * 3_600_000
-"""No call is longer: https://www.twilio.com/docs/voice/twiml/dial#timelimit"""
+"""The maximum timestamp in milliseconds. No call is longer than 24 hours:
+https://www.twilio.com/docs/voice/twiml/dial#timelimit
+"""
 _MAX_JUMP_MS = 3_600_000
 _MAX_PAYLOAD = 64 * 1024
 _TRACKS = {"inbound": False, "inbound_track": False, "outbound": True, "outbound_track": True}
@@ -35,7 +38,9 @@ class LoggedAudio:
 
 @dataclass(slots=True)
 class LoggedStream:
-    """One stream. `caller` is the inbound track, `agent` the outbound one; `keys` are (time in ms, digit)."""
+    """One stream. `caller` is the inbound track and `agent` is the outbound track. `keys` has (time in ms, digit) for
+    each key.
+    """
 
     sid: str
     call_sid: str
@@ -52,7 +57,7 @@ class LoggedStream:
 
 
 def read_log(lines: Iterable[str]) -> tuple[list[LoggedStream], list[str]]:
-    """Returns the streams that start in these lines, in order, and the problems."""
+    """Returns the streams that start in these lines, in order, and the problems of the lines."""
     log = _Log()
     for number, line in enumerate(lines, 1):
         log.take(number, line)
@@ -79,7 +84,7 @@ class _Log:
             self._problems.append(f"line {number}: {error}")
 
     def _message(self, number: int, message: Mapping[str, Any]) -> None:
-        """Raises `ValueError`."""
+        """Handles one message. Raises `ValueError` for an invalid message."""
         if message["event"] == "start":
             self._start(number, message)
             return
@@ -114,7 +119,7 @@ class _Log:
             raise ValueError(
                 f"stream {sid!r} is {got.get('encoding')} at {got.get('sampleRate')} Hz, not mu-law at 8000"
             )
-        # If another call had this name, its messages end here.
+        # If another call had this stream name, its messages end here.
         stream = self._by_sid[sid] = LoggedStream(sid, call_sid, start, number, number)
         self.streams.append(stream)
 
@@ -125,7 +130,9 @@ class _Log:
         return self._by_sid.get(str(sid))
 
     def _key(self, stream: LoggedStream, dtmf: Any) -> None:
-        """A key has no timestamp. It was pressed at the end of the caller's audio so far."""
+        """Adds a key to the stream. A key message has no timestamp, so the key counts as pressed at the end of the
+        caller's audio so far.
+        """
         if not isinstance(dtmf, dict) or not isinstance(dtmf.get("digit"), str):
             raise ValueError("a key without its digit")
         if not _is_outbound(stream, dtmf):
@@ -149,11 +156,11 @@ class _Log:
 
 
 def _message(line: str) -> dict[str, Any] | None:
-    """Returns the message in a line, with any text around it, or as the `message` of the log's JSON. None means that
-    there is none.
+    """Returns the message in a line. The line may have other text around the message, or the message may be the field
+    `message` of a JSON log line. Returns None if there is no message.
 
     Raises:
-        ValueError: there is a message that cannot be read.
+        ValueError: the line contains a message that cannot be read.
     """
     begin = line.find("{")
     looks_like_one = "event" in line and ("streamSid" in line or '"media' in line or "media\\" in line)
@@ -172,7 +179,7 @@ def _message(line: str) -> dict[str, Any] | None:
 
 
 def _stamp(value: Any) -> int:
-    """A timestamp: decimal digits in a string, as Twilio writes them, or a number."""
+    """Returns a timestamp from a text of decimal digits, as Twilio writes it, or from a number."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 12:
         value = int(value)
     if type(value) is not int or not 0 <= value <= _MAX_STAMP_MS:
@@ -181,7 +188,9 @@ def _stamp(value: Any) -> int:
 
 
 def _is_outbound(stream: LoggedStream, of_track: Mapping[str, Any]) -> bool:
-    """Returns whether this is audio to the caller. A message without a track has the only track of its stream."""
+    """Returns whether this message has audio to the caller. A message without a track belongs to the only track of its
+    stream.
+    """
     track = of_track.get("track")
     if track is None:
         return stream.start.get("tracks") in (["outbound"], ["outbound_track"])

@@ -83,40 +83,43 @@ __all__ = [
 ]
 
 SCHEMA = 4
-"""The version of this format. A reader accepts this version and older ones."""
+"""The version of this format. A reader accepts this version and all older versions."""
 
 EXACT_SAMPLES = 4
-"""From this schema on, the same input gives the same resampled audio on every machine."""
+"""The first schema in which the same input gives the same resampled audio on every machine."""
 
 
 def schema_of(header: Mapping[str, Any]) -> int:
-    """Returns the version of the format in which a journal was written. A header without a valid version: 1."""
+    """Returns the schema version of a journal. The result is 1 for a header without a valid version."""
     schema = header.get("schema")
     return schema if isinstance(schema, int) else 1
 
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""The errors that a malformed record causes in a reader. Peers may send anything, and files may be damaged. Readers
-count such records and skip them."""
+"""The exceptions that a malformed record can cause in a reader. Peers may send anything, and files may be damaged.
+Readers count such records and ignore them.
+"""
 
 
 class Journal(Protocol):
-    """Takes records. The methods neither block nor raise."""
+    """Receives the records of one call. The methods neither block nor raise exceptions."""
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
-        """Writes one record. Fields are JSON values; other values are written as their `repr`."""
+        """Writes one record. The fields should be JSON values. Other values are written as their `repr`."""
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        """Writes one record whose `message` is JSON text: an object that `encoding.parse_object` accepts. It is not
-        checked."""
+        """Writes one record whose `message` is JSON text: an object that `encoding.parse_object` accepts. The text is
+        not checked.
+        """
 
     def close(self) -> None:
-        """Takes no more records. Queued records are still written. Idempotent."""
+        """Stops accepting records. Queued records are still written. Idempotent."""
 
 
 class Record(NamedTuple):
-    """One line of a journal. `data` holds the fields besides `t` and `kind`. It is a tuple because tuples are fast to
-    make."""
+    """One line of a journal. `data` has the fields other than `t` and `kind`. The class is a tuple, because tuples are
+    created quickly.
+    """
 
     t: float
     kind: str
@@ -124,7 +127,7 @@ class Record(NamedTuple):
 
     @property
     def message(self) -> Mapping[str, Any]:
-        """The message of a `twilio.*` or `model.*` record; empty if there is none."""
+        """The message of a `twilio.*` or `model.*` record. The mapping is empty if the record has no message."""
         message = self.data.get("message")
         return message if isinstance(message, dict) else {}
 
@@ -140,7 +143,8 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """`length` samples of one audio part, from its sample `offset`, at `position` of the stream.
+    """A segment of `length` samples of one audio part. The segment begins at the sample `offset` of the part and at
+    `position` of the stream.
 
     An empty `item_id` means padding or ambience.
     """
@@ -153,7 +157,7 @@ class Segment:
 
 
 def object_at(message: Any, *names: str) -> Mapping[str, Any]:
-    """Returns the object at this path in a message; empty if there is no object."""
+    """Returns the object at this path in a message, or an empty mapping if there is no object."""
     found = message
     for name in names:
         found = found.get(name) if isinstance(found, dict) else None
@@ -161,7 +165,8 @@ def object_at(message: Any, *names: str) -> Mapping[str, Any]:
 
 
 def segments_of(message: Mapping[str, Any]) -> list[Segment]:
-    """Returns the segments of a `twilio.out` media message, in order; their lengths add up to its `bytes`.
+    """Returns the segments of a `twilio.out` media message, in order. The sum of their lengths is the message's
+    `bytes`.
 
     Raises `KeyError`, `TypeError` or `ValueError` for a malformed message.
     """

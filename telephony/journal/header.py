@@ -1,4 +1,6 @@
-"""The options of a call in its journal's header: enough to run it again, without secrets. Pure."""
+"""The options of a call in the header of its journal. With these options the call can be run again. The header contains
+no secrets. Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,15 @@ from .encoding import MAX_DEPTH
 __all__ = ["configuration", "digest_of", "model_of"]
 
 _MODEL_KEYS = ("initial_model_settings",)
-"""The kept keys of a model's configuration. The others have addresses, keys and headers."""
+"""The keys of a model's configuration that are written to the header. Other keys may contain URLs, keys and headers."""
 
 
 def configuration(
     *, greeting: str | bytes | None, ambience: bytes | None, model_config: Mapping[str, Any],
     run_config: Mapping[str, Any], **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Returns the options as JSON values. Other values (hooks, guardrails, functions) become the names of their
-    types.
+    """Returns the options as JSON values. Other values (hooks, guardrails, functions) are replaced by the names of
+    their types.
     """
     return {
         "greeting": _clip(greeting) if isinstance(greeting, bytes) else greeting,
@@ -47,7 +49,7 @@ def _clip(ulaw: bytes) -> dict[str, Any]:
 
 
 def digest_of(ulaw: bytes) -> str:
-    """Returns the name of a clip in journals."""
+    """Returns the name of a clip in journals: a digest of its samples."""
     return hashlib.sha256(ulaw).hexdigest()[:16]
 
 

@@ -1,6 +1,6 @@
-"""Makes journals from calls that other software recorded: logged media streams, or recordings of one or both sides.
+"""Creates journals from calls that other software recorded: logged media streams, or recordings of one or both sides.
 
-Such a journal has no recorded model. `telephony eval` calls an agent with its caller.
+Such a journal has no recorded model. `telephony eval` can call an agent with the caller of the journal.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SNIFFED = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The journals that were made, and the problems of the source."""
+    """The journals that were created, and the problems of the source."""
 
     journals: list[Path]
     problems: list[str]
@@ -50,16 +50,17 @@ def import_call(
     caller_only: bool = False,
     raw: RawAudio | None = None,
 ) -> Imported:
-    """Makes journals in `folder` from a recording or a log. The first bytes of the file decide which it is.
+    """Creates journals in `folder` from a recording or a log. The first bytes of the file decide its type.
 
-    `raw`, or the ending of the name (`RAW_SUFFIXES`), says that it is audio without a header.
+    `raw`, or the suffix of the file (`RAW_SUFFIXES`), defines that the file is audio without a header.
 
-    A recording has both sides in two channels: the caller left, the agent right. Or `source` is the caller's side, and
-    the agent's side is the file `agent_side`, or, with `caller_only`, not known.
+    A recording has both sides in two channels: the caller in the left channel, the agent in the right channel.
+    Otherwise `source` has only the caller's side. The agent's side is then the file `agent_side`, or is unknown with
+    `caller_only`.
 
     Raises:
-        AudioFileError, JournalError: the file has no usable call.
-        OSError: the file cannot be read, or the folder not written.
+        AudioFileError, JournalError: the file contains no usable call.
+        OSError: the file cannot be read, or the folder cannot be written.
     """
     with source.open("rb") as file:
         container = container_of(file.read(_SNIFFED))
@@ -71,11 +72,11 @@ def import_call(
 
 
 def import_twilio(source: Path, folder: Path) -> Imported:
-    """Makes a journal for each call in a server's log of media stream messages.
+    """Creates a journal for each call in a server's log of media stream messages.
 
-    Each line has one JSON object, with any text around it. Successive streams of one call are one recording;
-    simultaneous streams are one each. Times are those of the frames. The outbound track is the agent's voice. Messages
-    to Twilio are ignored: they do not have the time at which they were sent or heard.
+    Each line has one JSON object, with any text around it. Successive streams of one call become one recording.
+    Simultaneous streams become one recording each. Times are the times of the frames. The outbound track is the agent's
+    voice. Messages to Twilio are ignored, because the log does not contain when these messages were sent or heard.
 
     Raises:
         JournalError: no stream with audio starts in the file.
@@ -103,7 +104,7 @@ def import_audio(
     caller_only: bool = False,
     raw: RawAudio | None = None,
 ) -> Path:
-    """Makes a journal in `folder` from a recording of any kind and rate. See `import_call`.
+    """Creates a journal in `folder` from a recording of any type and sample rate. See `import_call`.
 
     Raises:
         AudioFileError, JournalError: a file cannot be read, or its number of channels is wrong.
@@ -131,7 +132,7 @@ def import_audio(
 
 
 def _raw_coding(source: Path, raw: RawAudio | None) -> RawAudio | None:
-    """Returns the encoding of a file without a header. None means that it has one, or it is no audio."""
+    """Returns the encoding of a file without a header, or None if the file has a header or is not audio."""
     return raw or RAW_SUFFIXES.get(source.suffix.lower())
 
 
@@ -145,8 +146,8 @@ def _channels(source: Path, raw: RawAudio | None) -> list[bytes]:
 
 
 def _recordings(streams: Sequence[LoggedStream]) -> Iterator[list[LoggedStream]]:
-    """Yields the streams of each recording. A stream that begins before another of its call has ended is a recording of
-    its own.
+    """Yields the streams of each recording. A stream that begins before another stream of its call has ended becomes a
+    separate recording.
     """
     open_calls: list[list[LoggedStream]] = []
     for stream in streams:
@@ -181,7 +182,7 @@ def _write_call(streams: Sequence[LoggedStream], source: Path, folder: Path) -> 
 
 
 def _place(call_sid: str, folder: Path) -> tuple[str, Path]:
-    """A new folder for the call. Its name gets a number if a call has it already."""
+    """Creates a new folder for the call. If a call already has the name, a number is added to the name."""
     safe = re.sub(r"[^A-Za-z0-9]", "", call_sid)[:64] or "imported"
     name, n = safe, 1
     while any((folder / name / journal).exists() for journal in JOURNALS):
@@ -191,8 +192,8 @@ def _place(call_sid: str, folder: Path) -> tuple[str, Path]:
 
 
 def _records(stream: LoggedStream, t: float, sent: int) -> list[tuple[float, str, dict[str, Any]]]:
-    """Returns the stream's records (time, kind, fields) in order of time. The stream begins at `t`, after `sent`
-    samples of the agent.
+    """Returns the records of a stream, each as (time, kind, fields), in order of time. The stream begins at `t`, after
+    `sent` samples of the agent.
     """
     start = {"accountSid": "", "customParameters": {}, "mediaFormat": _FORMAT, **stream.start, "streamSid": stream.sid}
     messages: list[tuple[float, dict[str, Any]]] = [(t, {"event": "start", "start": start})]
@@ -238,7 +239,9 @@ def _lane(pieces: Sequence[LoggedAudio]) -> bytearray:
 
 
 def _agent(t: float, position: int, ulaw: bytes) -> list[tuple[float, str, dict[str, Any]]]:
-    """Returns the records of a piece of the agent's audio, as if it had been received and sent when it was heard."""
+    """Returns the records of a piece of the agent's audio, as if the audio had been received and sent when it was
+    heard.
+    """
     delta: dict[str, Any] = {
         "type": "response.output_audio.delta",
         "item_id": _ITEM,

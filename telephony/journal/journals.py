@@ -1,4 +1,4 @@
-"""The journals of one application: their folder, their state, and what happens if they cannot be written."""
+"""The journals of one application: their folder, their state, and the behaviour if journals cannot be written."""
 
 from __future__ import annotations
 
@@ -34,21 +34,22 @@ _MAX_BEGUN = 1_000
 
 
 class JournalState(StrEnum):
-    """Whether journals are written."""
+    """The possible states of the journals."""
 
     OFF = "off"
     """TELEPHONY_JOURNAL_DIR is not set."""
     OK = "ok"
     UNAVAILABLE = "unavailable"
-    """The disk fails or does not answer."""
+    """The disk fails or does not respond."""
 
 
 class Journals:
-    """The journals of one application. An async context manager: on entry it tests the folder, and on exit it waits at
-    most five seconds for the disk. With `storage`, `JournalUploads` copies the journals there and compresses them.
+    """The journals of one application. The object is an async context manager. At the start of the context, it tests
+    the folder. At the end, it waits at most five seconds for the disk. With `storage`, `JournalUploads` copies the
+    journals to object storage and compresses them.
 
-    Calls continue when the disk fails. `open` returns at once, and a journal that cannot be written is off. With
-    `required`, `takes_calls` is false while the disk fails.
+    Calls continue when the disk fails. `open` returns immediately, and a journal that cannot be written is switched
+    off. With `required`, `takes_calls` is False while the disk fails.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Journals:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The journals that the settings configure. Raises `SettingsError` if object storage needs a library."""
+        """Returns the journals that the settings configure. Raises `SettingsError` if object storage needs a library
+        that is not installed.
+        """
         if (storage := ObjectStorage.of(settings)) is not None:
             storage.connect()
         return cls(
@@ -89,7 +92,9 @@ class Journals:
 
     @property
     def fault(self) -> str:
-        """The reason why journals cannot be written. An empty value means that they can be written, or they are off."""
+        """The reason why journals cannot be written. The text is empty if journals can be written or are switched
+        off.
+        """
         return "" if self.folder is None else self._disk.fault
 
     @property
@@ -100,7 +105,7 @@ class Journals:
 
     @property
     def takes_calls(self) -> bool:
-        """Whether a call may begin. False means that a call requires a journal, and journals cannot be written."""
+        """Whether a call may begin. False if journals are required and cannot be written."""
         return not (self.required and self.fault)
 
     @property
@@ -110,12 +115,12 @@ class Journals:
 
     @property
     def lost(self) -> int:
-        """The number of records that are in no journal."""
+        """The number of records that were dropped."""
         return self._disk.lost
 
     def open(self, call_sid: str) -> Journal:
-        """Returns the journal of a call, `<folder>/<call sid>/journal.jsonl`, or a `NullJournal` if journals are off.
-        Returns at once.
+        """Returns the journal of a call, `<folder>/<call sid>/journal.jsonl`, or a `NullJournal` if journals are
+        switched off. Returns immediately.
         """
         if (path := self.path_of(call_sid)) is None:
             return NullJournal()
@@ -129,15 +134,16 @@ class Journals:
         return writer
 
     def path_of(self, call_sid: str) -> Path | None:
-        """Returns where the journal of this call is. None means that journals are off."""
+        """Returns the path of this call's journal, or None if journals are switched off."""
         if self.folder is None:
             return None
         safe = "".join(c for c in call_sid if c.isascii() and c.isalnum())[:64] or "unknown"
         return self.folder / safe / JOURNALS[0]
 
     def reference(self, call_sid: str, name: str = "") -> str:
-        """Where the journal of this call, or another file of it, will be found: a path, or an address in object
-        storage. Empty: journals are off."""
+        """Returns the path or the URL in object storage at which the journal of this call, or another file of the call,
+        will be stored. Returns an empty text if journals are switched off.
+        """
         if (path := self.path_of(call_sid)) is None:
             return ""
         if self.storage is None:
@@ -145,26 +151,32 @@ class Journals:
         return self.storage.address(path.parent.name, name or JOURNALS[1])
 
     def has_begun(self, call_sid: str) -> bool:
-        """Whether this process has lately begun a journal of this call, or one is in the folder."""
+        """Returns whether this process has recently created a journal of this call, or the folder contains a journal of
+        this call.
+        """
         path = self.path_of(call_sid)
         return path is not None and (
             path.parent.name in self._begun or any((path.parent / name).exists() for name in JOURNALS)
         )
 
     def changed(self, call_sid: str) -> None:
-        """Note that a file was added to the folder of this call, so that it is copied to object storage."""
+        """Registers that a file was added to the folder of this call. The file is then copied to object storage."""
         if self.storage is not None and (path := self.path_of(call_sid)) is not None:
             self._changed.append(path.parent.name)
 
     def ended(self) -> list[str]:
-        """The names of the calls whose folders are to be copied to object storage, since the last time."""
+        """Returns the names of the calls whose folders must be copied to object storage, since the last call of this
+        method.
+        """
         closed = [writer for writer in self._open if writer.closed.is_set()]
         self._open = [writer for writer in self._open if writer not in closed]
         changed, self._changed = self._changed, []
         return [*(writer.path.parent.name for writer in closed), *changed]
 
     def refused(self) -> None:
-        """Logs that a call was refused because it would have no journal: at once, then once a minute."""
+        """Logs that a call was refused because it would have no journal. The first refusal is logged immediately, and
+        later refusals at most once a minute.
+        """
         self._repeats.error(
             "refused",
             f"A call is refused: TELEPHONY_JOURNAL_REQUIRED is set, and journals cannot be written. {self.fault}.",
@@ -188,8 +200,8 @@ class Journals:
         self._disk.stop()
 
     async def watch(self, report: Callable[[bool, int], None]) -> None:
-        """Logs changes, tests a failed disk again, and call `report` with whether journals can be written and the
-        number of lost records. Runs until it is cancelled.
+        """Logs changes, tests a failed disk again, and calls `report` with whether journals can be written and the
+        number of lost records. Runs until the task is cancelled.
         """
         clock = asyncio.get_running_loop().time
         again = clock() + _AGAIN_S
@@ -225,7 +237,7 @@ class Journals:
 
 
 def redaction_of(settings: Settings) -> Redaction:
-    """Returns the masking that the settings configure. It includes all secrets of the settings."""
+    """Returns the masking that the settings configure. The masking includes all secrets of the settings."""
     return redaction(
         on=settings.telephony_redact,
         secrets=secrets_in(settings),

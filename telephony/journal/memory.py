@@ -12,7 +12,9 @@ __all__ = ["MemoryJournal"]
 
 
 class MemoryJournal:
-    """Keeps records in memory. `records` are those that a file would have. Messages are parsed when they are read."""
+    """Keeps records in memory. `records` are the records that a file would contain. Messages are parsed when the
+    records are read.
+    """
 
     def __init__(self, *, masks_digits: bool = True) -> None:
         self.masks_digits = masks_digits
@@ -34,7 +36,7 @@ class MemoryJournal:
         return (record for _, record in self.numbered())
 
     def numbered(self, wanted: Callable[[str], bool] = lambda kind: True) -> Iterator[tuple[int, Record]]:
-        """(number, record) of the records whose kind is wanted."""
+        """Yields (number, record) for each record whose kind is wanted."""
         for index, (t, kind, body) in enumerate(self._lines):
             if wanted(kind):
                 yield (

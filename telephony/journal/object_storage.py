@@ -1,7 +1,7 @@
 """Journals in object storage: `<url>/<call sid>/journal.jsonl.gz`. The library is fsspec (extra `storage`).
 
-Any URL of fsspec works, such as `s3://bucket/prefix`. Credentials come from the variables of the backend, such as
-`AWS_ACCESS_KEY_ID`, and options from `FSSPEC_<PROTOCOL>_<OPTION>`
+Any URL of fsspec can be used, such as `s3://bucket/prefix`. Credentials come from the environment variables of the
+backend, such as `AWS_ACCESS_KEY_ID`, and options come from `FSSPEC_<PROTOCOL>_<OPTION>`
 (https://filesystem-spec.readthedocs.io/en/latest/features.html#configuration). Each method blocks.
 """
 
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 __all__ = ["ObjectStorage", "StoredObject"]
 
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci"}
-"""Backends without folders, in which an object appears at once and complete. In the others a file is copied under
-another name and then renamed."""
+"""The backends without folders, in which an object appears completely and at once. In other backends, a file is copied
+under another name and then renamed.
+"""
 _MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
-"""What backends call the time of the last change in the details of a file."""
+"""The names that backends use for the time of a file's last change."""
 _SID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-"""The name of a call's folder. An empty name or `..` would be the folder of other calls."""
+"""The valid names of a call's folder. An empty name or `..` would be the folder of other calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A file of a call in object storage. `written` is the time at which it was copied there."""
+    """A file of a call in object storage. `written` is the time at which the file was copied to the storage."""
 
     sid: str
     key: str
@@ -53,14 +54,14 @@ class StoredObject:
 
 
 class ObjectStorage:
-    """The files of calls under one URL. The library of the backend is imported with the first use."""
+    """The files of calls under one URL. The library of the backend is imported at the first use."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
 
     @cached_property
     def _fs(self) -> Any:
-        """The file system of fsspec. Raises `SettingsError`."""
+        """The file system of fsspec. Raises `SettingsError` if the file system is not available."""
         try:
             from fsspec.core import url_to_fs
         except ImportError:
@@ -68,7 +69,7 @@ class ObjectStorage:
                 ["TELEPHONY_JOURNAL_STORE: object storage needs an extra: pip install 'telephony-agent[storage]'"]
             ) from None
         try:
-            # Listings are not cached: another process may have changed what is there.
+            # Directory listings are not cached, because another process may have changed the files.
             return url_to_fs(self.url, use_listings_cache=False)[0]
         except (ImportError, ValueError) as error:
             raise SettingsError([f"TELEPHONY_JOURNAL_STORE: {error}"]) from None
@@ -84,25 +85,26 @@ class ObjectStorage:
         return self.url.partition("://")[0] not in _OBJECT_STORES
 
     def connect(self) -> None:
-        """Import the library of the backend.
+        """Imports the library of the backend.
 
         Raises:
-            SettingsError: fsspec or this library is not installed, or the URL is not one of fsspec.
+            SettingsError: fsspec or this library is not installed, or fsspec does not know the URL.
         """
         assert self._fs is not None
 
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
-        """The storage that the settings name. None: there is none."""
+        """Returns the object storage of the settings, or None if no object storage is configured."""
         url = settings.telephony_journal_store
         return None if url is None else cls(url)
 
     def address(self, sid: str, name: str) -> str:
-        """The URL of a file of a call."""
+        """Returns the URL of a file of a call."""
         return f"{self.url}/{sid}/{name}"
 
     def put(self, sid: str, file: Path) -> None:
-        """Copy a file of a call. An object of another size is never overwritten: the name then gets a number.
+        """Copies a file of a call to the storage. An object of another size is never overwritten. In this case a number
+        is added to the name.
 
         Raises `StorageError`, and `OSError` if the local file cannot be read.
         """
@@ -118,7 +120,9 @@ class ObjectStorage:
                     return
 
     def find(self, sid: str) -> list[StoredObject]:
-        """The files of the call with this sid, or with the only sid that begins so. Raises `StorageError`."""
+        """Returns the files of the call with this sid, or of the only call whose sid begins with this text. Raises
+        `StorageError`.
+        """
         if not _SID.fullmatch(sid):
             return []
         with _translated(self.url):
@@ -126,12 +130,12 @@ class ObjectStorage:
             return list(self._objects(names[0])) if len(names) == 1 else []
 
     def all(self) -> list[StoredObject]:
-        """The files of all calls. Raises `StorageError`."""
+        """Returns the files of all calls. Raises `StorageError`."""
         with _translated(self.url):
             return list(self._objects(""))
 
     def get(self, stored: StoredObject, folder: Path) -> Path:
-        """Copy an object to `<folder>/<sid>/`, with mode 0600. Raises `StorageError`."""
+        """Copies an object to `<folder>/<sid>/`, with mode 0600. Raises `StorageError`."""
         path = folder / stored.sid / stored.name
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _translated(self.url):
@@ -140,7 +144,7 @@ class ObjectStorage:
         return path
 
     def delete(self, sid: str) -> int:
-        """Delete all files of a call. Returns how many there were. Raises `StorageError`."""
+        """Deletes all files of a call. Returns the number of deleted files. Raises `StorageError`."""
         if not _SID.fullmatch(sid):
             return 0
         with _translated(self.url):
@@ -152,7 +156,7 @@ class ObjectStorage:
             return len(found)
 
     def check(self) -> None:
-        """Write an object and delete it. Raises `StorageError`."""
+        """Writes an object and deletes the object. Raises `StorageError` if this fails."""
         key = f"{self._root}/.telephony-check-{os.getpid()}"
         with _translated(self.url):
             if self._has_folders:
@@ -204,7 +208,9 @@ class ObjectStorage:
 
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
-    """Raise `StorageError` for any failure of the backend. Backends raise errors of their own libraries."""
+    """Converts any exception of the backend in this block to `StorageError`. Backends raise the exceptions of their own
+    libraries.
+    """
     try:
         yield
     except SettingsError:

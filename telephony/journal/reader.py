@@ -1,4 +1,4 @@
-"""Reads journals, also incomplete and damaged ones."""
+"""Reads journals, including incomplete and damaged journals."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["parse_line", "parse_lines", "raw_lines", "read_journal"]
 log = logging.getLogger(__name__)
 
 _MAX_T = 1e9
-"""In seconds: 30 years. Larger times are not times of a call."""
+"""The maximum time of a record in seconds (30 years). Larger times are invalid."""
 _MAX_DEPTH = 300
-"""Deeper than any line of a journal, which `encoding.dump` limits."""
+"""The maximum nesting of a line. `encoding.dump` writes no line that is nested so deeply."""
 
 
 def read_journal(path: Path) -> Iterator[Record]:
     """Yields the records of a file, in order, including records of unknown kinds. Also reads the compressed file,
     `path.gz`.
 
-    An incomplete last line, the rest of a damaged compressed file, and lines that are no records are skipped, with one
+    An incomplete last line, the rest of a damaged compressed file, and lines that are not records are ignored, with one
     warning in the log.
 
     Raises `JournalError` if the file cannot be opened, has lines but no record, or has a newer schema.
@@ -49,7 +49,7 @@ def _reading(path: Path) -> Iterator[Iterable[bytes]]:
 
 
 def _up_to_the_damage(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
-    """Yields the lines of a file, up to the first byte that cannot be uncompressed."""
+    """Yields the lines of a file, up to the first byte that cannot be decompressed."""
     n_lines = 0
     try:
         for line in lines:
@@ -69,7 +69,7 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 
 def parse_lines(lines: Iterable[bytes], name: str = "journal") -> Iterator[Record]:
-    """`read_journal` for lines from any source."""
+    """Yields the records in lines from any source, as `read_journal` does for a file."""
     checked = _Checked(name)
     for line in lines:
         if (record := checked.record(line)) is not None:
@@ -78,7 +78,7 @@ def parse_lines(lines: Iterable[bytes], name: str = "journal") -> Iterator[Recor
 
 
 class _Checked:
-    """Parses the lines of one journal, and reports those that are no records."""
+    """Parses the lines of one journal, and reports lines that are not records."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -87,7 +87,7 @@ class _Checked:
         self._odd: list[str] = []
 
     def record(self, line: bytes) -> Record | None:
-        """Returns the record in a line. None means that the line is empty, incomplete or no record."""
+        """Returns the record in a line, or None if the line is empty, incomplete or not a record."""
         self._lines += 1
         if not line.endswith(b"\n") or not line.strip():
             return None
@@ -108,7 +108,7 @@ class _Checked:
         self._records += 1
 
     def done(self) -> None:
-        """Reports. Raises `JournalError` if no line was a record."""
+        """Logs the problems of the journal. Raises `JournalError` if no line was a record."""
         if self._odd and not self._records:
             raise JournalError(
                 f"{self._name} is no journal: {self._odd[0]}. `telephony calls import` makes journals of the logs and "
@@ -120,7 +120,7 @@ class _Checked:
 
 
 def parse_line(line: bytes) -> Record:
-    """Returns the record in one line. Raises `ValueError`."""
+    """Returns the record in one line. Raises `ValueError` if the line is not a record."""
     data = parse_object(line, _MAX_DEPTH)
     if data is None:
         raise ValueError("not a JSON object")
@@ -131,14 +131,14 @@ def parse_line(line: bytes) -> Record:
 
 
 _INCOMING = re.compile(rb'\{"t":([0-9]{1,9}\.[0-9]+),"kind":"(twilio\.in|model\.in)","message":(\{.*\})\}\n')
-"""Matches a line of `JournalWriter.write_raw`, whose message then needs no parsing."""
+"""Matches a line of `JournalWriter.write_raw`. The message in such a line need not be parsed."""
 
 
 def raw_lines(path: Path) -> Iterator[tuple[float, str, str | None, Mapping[str, Any] | None]]:
-    """(t, kind, text, data) of each record, for replays. Raises as `read_journal` does.
+    """Yields (t, kind, text, data) of each record, for replays. Raises the same exceptions as `read_journal`.
 
-    Incoming messages, which are most of the bytes, have `text` as received; all other records have `data`, the parsed
-    fields. `text` begins and ends with a brace but may not be JSON: older versions did not check it.
+    Incoming messages, which are most of the bytes, have `text` as received. All other records have `data`, the parsed
+    fields. `text` begins and ends with a brace but may be invalid JSON, because older versions did not check the text.
     """
     checked = _Checked(str(path))
     with _reading(path) as lines:

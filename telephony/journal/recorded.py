@@ -1,7 +1,7 @@
 """The data of a recorded call, collected from its journal (see `collector`). Pure.
 
-All times are on the clock of the caller's audio (milliseconds since `start`). A frame is sent after its last sample. So
-a record without a media timestamp happened at the end of the frame that arrived at that time.
+All times are on the clock of the caller's audio (milliseconds since `start`). A frame is sent after its last sample.
+Therefore a record without a media timestamp gets the time of the end of the frame that arrived at that time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 PartId = tuple[str, int]
-"""(item id, content index) of one audio part."""
+"""The id of one audio part: (item id, content index)."""
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Part:
     transcript: str = ""
     complete: bool = False
     is_clip: bool = False
-    """A clip or the voice of a supervisor, not audio of the model: mu-law."""
+    """Whether the part is a clip or the voice of a supervisor, and not audio of the model. Such a part is mu-law."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Media:
     position: int
     n_bytes: int
     crc32: int | None
-    """None means that the audio is of a sealed part."""
+    """The checksum of the audio. None if the audio belongs to a sealed part."""
     segments: tuple[Segment, ...]
     bed: tuple[str, int] | None = None
     """The clip under the speech: its digest, and the first sample of the loop."""
@@ -51,7 +51,7 @@ class Media:
 
 @dataclass(slots=True)
 class Speech:
-    """Speech of the caller, as the model detected it. `text` is the model's transcript, if any."""
+    """Speech of the caller, as the model detected it. `text` is the model's transcript, or empty."""
 
     item_id: str
     started_t: float
@@ -74,8 +74,9 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """An interruption of the agent. `heard` has (part, ms) for each part that was playing or queued. `position` is
-    where the stream became silent, if the journal has it."""
+    """An interruption of the agent. `heard` has (part, ms) for each part that was playing or queued. `position` is the
+    stream position at which the agent became silent, or None if the journal does not contain it.
+    """
 
     t: float
     item_id: str
@@ -87,8 +88,8 @@ class Interruption:
 
 @dataclass(slots=True)
 class Mark:
-    """A mark, sent at `t` and returned at `back_t`. `flushed` means that a `clear` returned it, before its audio was
-    played.
+    """A mark that was sent at `t` and returned at `back_t`. `flushed` is True if a `clear` returned the mark before its
+    audio was played.
     """
 
     name: str
@@ -99,8 +100,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """An event beside the speech: a time-out (`timer`), a request of users' code (`control`), a REST request (`rest`),
-    a webhook (`callback`), a new media stream (`stream`), a `handoff` to another agent."""
+    """An event that is not speech: a time-out (`timer`), a request of users' code (`control`), a REST request (`rest`),
+    a webhook (`callback`), a new media stream (`stream`), or a `handoff` to another agent.
+    """
 
     t: float
     kind: Literal["timer", "control", "rest", "callback", "stream", "handoff"]
@@ -118,7 +120,7 @@ class Key:
 @dataclass(slots=True)
 class Stream:
     """One media stream, whose timestamp 0 is at sample `at` of the call. The caller did not hear the positions from
-    `heard` to `sent`, because the stream had ended. None means that the call ended with the stream.
+    `heard` to `sent`, because the stream had ended. `heard` is None if the call ended with the stream.
     """
 
     sid: str
@@ -131,20 +133,26 @@ class Stream:
 
 @dataclass(slots=True)
 class RecordedCall:
-    """The content of a journal. Times named `t` are seconds on the clock of the journal; `ms` converts them."""
+    """The content of a journal. Times with the name `t` are seconds on the journal's clock. The method `ms` converts
+    these times.
+    """
 
     header: Mapping[str, Any] = field(default_factory=dict)
     caller: bytearray = field(default_factory=bytearray)
-    """The caller's audio, mu-law, from media timestamp 0 of the first stream. 0xFF where no frame came."""
+    """The caller's audio (mu-law) from media timestamp 0 of the first stream. The value is 0xFF where no frame
+    arrived.
+    """
     streams: list[Stream] = field(default_factory=list)
     clips: dict[str, bytes] = field(default_factory=dict)
     frames: int = 0
     gaps: int = 0
-    """The number of jumps of the caller's timestamps."""
+    """The number of gaps in the caller's timestamps."""
     parts: dict[PartId, Part] = field(default_factory=dict)
     media: list[Media] = field(default_factory=list)
     runs: dict[int, float] = field(default_factory=dict)
-    """Stream position -> time (ms) at which it was heard, for the begin of each run of unbroken playout."""
+    """The time in milliseconds at which the start of each run was heard, by stream position. A run is playback without
+    a gap.
+    """
     interruptions: list[Interruption] = field(default_factory=list)
     speech: list[Speech] = field(default_factory=list)
     tools: list[ToolCall] = field(default_factory=list)
@@ -156,16 +164,16 @@ class RecordedCall:
     end: Mapping[str, Any] | None = None
     lost: int = 0
     malformed: int = 0
-    """The number of malformed records, such as messages of a peer that the call skipped."""
+    """The number of malformed records, such as messages of a peer that the call ignored."""
     reached_model: bool = False
     """Whether the model started a session."""
     output_format: str = "audio/pcm"
     input_format: str = "audio/pcm"
     lag_s: float = 0.0
-    """The smallest difference between the arrival of a frame and its end."""
+    """The smallest difference in seconds between the arrival of a frame and its end."""
 
     def ms(self, t: float) -> float:
-        """A time of the journal in milliseconds on the clock of the call."""
+        """Converts a time of the journal (seconds) to milliseconds on the clock of the call."""
         return max(0.0, (t - self.lag_s) * 1000)
 
     @property

@@ -1,8 +1,9 @@
 """Masks secrets, matches of the settings' patterns and, if configured, both voices in journals. Pure.
 
-Lines are changed as JSON text, in the journals' thread. Each character of a match becomes a bullet, so lengths stay.
-Masked audio is noise of the same length, and of the same level in each frame: playback, voice activity and timing stay
-the same in a replay. Keys are masked earlier, by `telephony.call.recording.recorder`.
+Lines are changed as JSON text, in the thread that writes journals. Each character of a match is replaced by a bullet,
+so the length stays the same. Masked audio is replaced by noise of the same length and with the same level in each
+frame, so playback, voice activity and timing stay the same in a replay. Keys are masked earlier, by
+`telephony.call.recording.recorder`.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ _NOISE: NDArray[np.float64] = np.random.default_rng(1).standard_normal(48_000)
 
 @dataclass(slots=True)
 class Redaction:
-    """What is masked. `digits`: keys; `secrets`: these values, in any text; `audio` is both voices.
+    """The settings of the masking. `digits` masks keys. `secrets` are values that are masked in any text. `audio` masks
+    both voices.
 
     A pattern may match across the pieces of a transcript. With `patterns`, pieces are masked completely, and complete
-    texts by the patterns.
+    texts are masked by the patterns.
     """
 
     digits: bool = True
@@ -50,15 +52,17 @@ class Redaction:
 
     @property
     def is_plain(self) -> bool:
-        """Whether all lines stay as they are."""
+        """Whether all lines stay unchanged."""
         return not (self.secrets or self.patterns or self.audio)
 
     def stated(self) -> dict[str, Any]:
-        """Returns the description of the masking for the header of the journal. It has no secrets and no patterns."""
+        """Returns the description of the masking for the header of the journal. The description contains no secrets and
+        no patterns.
+        """
         return {"digits": self.digits, "patterns": len(self.patterns), "audio": self.audio}
 
     def line(self, text: str) -> str:
-        """Masks one line of a journal. It stays valid JSON."""
+        """Masks one line of a journal. The result is valid JSON."""
         if _is_audio(text):
             return _AUDIO.sub(self._masked, text) if self.audio else text
         if self.audio and '"session.updated"' in text[:200]:
@@ -99,12 +103,12 @@ def redaction(
 
 
 def masked_ulaw(ulaw: bytes) -> bytes:
-    """Noise of the same length, and of the same level in each 20 ms. Silence stays silence."""
+    """Returns noise of the same length, with the same level in each 20 ms. Silence stays silence."""
     return g711.encode(masked_pcm16(g711.decode(ulaw), rate=8000))
 
 
 def masked_pcm16(pcm: bytes, rate: int = 24_000) -> bytes:
-    """Noise in place of 16-bit samples, as in `masked_ulaw`. Half a sample at the end is dropped."""
+    """Returns noise in place of 16-bit samples, as `masked_ulaw` does. Half a sample at the end is dropped."""
     samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.float64)
     frame = round(rate * _FRAME_S)
     masked = np.empty_like(samples)
@@ -127,7 +131,7 @@ def _speaks_pcmu(text: str) -> bool:
 
 
 def _changed(text: str, change: Callable[[str], str], *, keep: Callable[[str], bool]) -> str:
-    """Returns the line with `change` applied to its strings. Unchanged text stays exactly as it is."""
+    """Returns the line with `change` applied to its strings. All other text stays exactly the same."""
     data = json.loads(text)
     del data["t"]
     changed = change_strings(data, change, keep=keep)
@@ -138,4 +142,4 @@ def _changed(text: str, change: Callable[[str], str], *, keep: Callable[[str], b
 _STRUCTURE = frozenset(
     ("kind", "type", "event", "event_id", "item_id", "response_id", "call_id", "id", "name", "object")
 )
-"""These keys hold no speech, and replay needs their values."""
+"""The keys whose values contain no speech and are needed by a replay."""

@@ -17,13 +17,13 @@ JOURNALS = ("journal.jsonl", "journal.jsonl.gz")
 
 
 def is_journal(path: Path) -> bool:
-    """Whether a file of a call's folder is a journal. A second journal of a call has a number in its name."""
+    """Returns whether a file in a call's folder is a journal. A second journal of a call has a number in its name."""
     return path.name.startswith("journal") and path.name.endswith((".jsonl", ".jsonl.gz"))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCall:
-    """A call that has a journal. `written` is the time of the last change of the journal."""
+    """A call with a journal. `written` is the time of the last change of the journal."""
 
     sid: str
     journal: Path
@@ -49,7 +49,9 @@ def _calls(folder: Path) -> Iterator[StoredCall]:
 
 
 def find_call(folder: Path, name: str) -> Path:
-    """Returns the journal of a call, by path, sid, or unambiguous beginning of the sid. Raises `JournalError`."""
+    """Returns the journal of a call, by path, sid, or unambiguous prefix of the sid. Raises `JournalError` if there is
+    no such journal.
+    """
     path = Path(name)
     if path.is_file():
         with path.open("rb") as file:
@@ -70,9 +72,10 @@ def find_call(folder: Path, name: str) -> Path:
 
 
 def purge(folder: Path, *, days: float, now: datetime, dry_run: bool = False) -> list[StoredCall]:
-    """Deletes the folders of calls that are older than `days`. Returns these calls.
+    """Deletes the folders of calls that are older than `days` days. Returns these calls. With `dry_run`, deletes
+    nothing.
 
-    A folder without a journal stays.
+    A folder without a journal is kept.
     """
     old = [call for call in stored_calls(folder) if call.written < now - timedelta(days=days)]
     if not dry_run:

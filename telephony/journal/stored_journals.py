@@ -1,4 +1,4 @@
-"""Finds the journals of calls that are over: in the folder, and in object storage."""
+"""Finds the journals of ended calls in the folder and in object storage."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ _DAY_S = 86_400.0
 
 
 class StoredJournals:
-    """The journals in a folder and, if there is one, in object storage. A context manager: on exit the copies that
-    `find` made are deleted. Its methods block."""
+    """The journals in a folder and, if configured, in object storage. The object is a context manager. At the end of
+    the context, the copies that `find` made are deleted. The methods block.
+    """
 
     def __init__(self, folder: Path, storage: ObjectStorage | None = None) -> None:
         self.folder = folder
@@ -46,8 +47,9 @@ class StoredJournals:
             self._copies = None
 
     def find(self, name: str) -> Path:
-        """The journal of a call, by path, sid, or unambiguous beginning of the sid. A journal in object storage is
-        copied to a temporary folder. Raises `JournalError`, and `StorageError` if the storage fails."""
+        """Returns the journal of a call, by path, sid, or unambiguous prefix of the sid. A journal in object storage is
+        copied to a temporary folder. Raises `JournalError`, and `StorageError` if the storage fails.
+        """
         try:
             return find_call(self.folder, name)
         except JournalError:
@@ -60,8 +62,9 @@ class StoredJournals:
         return self.storage.get(stored, self._copies)
 
     def purge(self, *, days: float, now: datetime, dry_run: bool = False) -> list[tuple[str, datetime]]:
-        """Delete the journals that are older than `days`. Returns the sid and the time of each call. The time of an
-        object is that of its copy. Raises `JournalError` and `StorageError`."""
+        """Deletes the journals that are older than `days` days. Returns the sid and the time of each deleted call. The
+        time of an object is the time at which it was copied. Raises `JournalError` and `StorageError`.
+        """
         old: dict[str, datetime] = {}
         if self.storage is None or self.folder.is_dir():
             gone = purge(self.folder, days=days, now=now, dry_run=dry_run)
@@ -80,14 +83,15 @@ class StoredJournals:
 
 
 def journal_of(storage: ObjectStorage, sid: str, *, exact: bool = False) -> StoredObject | None:
-    """The journal of a call in object storage; without `exact` also of the only call whose sid begins so. None: there
-    is none. Raises `StorageError`."""
+    """Returns the journal of a call in object storage, or None. Without `exact`, `sid` may be the unambiguous prefix of
+    a sid. Raises `StorageError`.
+    """
     journals = [each for each in storage.find(sid) if each.is_journal and (each.sid == sid or not exact)]
     return min(journals, key=lambda each: (len(each.name.partition(".")[0]), each.name), default=None)
 
 
 async def purge_daily(journals: StoredJournals, days: float, sources: Sources = SYSTEM) -> None:
-    """Delete calls that are older than `days`, now and once a day. Runs until it is cancelled."""
+    """Deletes calls that are older than `days` days, now and once a day. Runs until the task is cancelled."""
     while True:
         try:
             gone = await in_daemon(partial(journals.purge, days=days, now=sources.now()), "old journals")

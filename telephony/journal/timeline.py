@@ -22,9 +22,9 @@ WIDTH, HEIGHT = 1600, 540
 LEFT, RIGHT = 104, 1576
 CALLER_Y, EVENTS_Y, AGENT_Y, NOTES_Y, AXIS_Y = 148, 234, 320, 450, 486
 _ROOM = 30.0
-"""Texts that begin closer to each other than this, in pixels, are left out."""
+"""The minimum distance of texts in pixels. A text that begins closer to the text before it is left out."""
 LANE = 44
-"""Half the height of a lane."""
+"""Half of the height of a lane in pixels."""
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 CALLER, AGENT, UNHEARD, CUT, TOOL, KEY, ANSWER, MARK, NOTE = (
     "#2563eb", "#0f8a6d", "#ccd5de", "#d64545", "#8250df", "#b7791f", "#52606d", "#9fb3c8", "#0b7285",
@@ -90,7 +90,9 @@ def _frame(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
 
 
 def _unheard(call: RecordedCall, turns: Sequence[Turn]) -> bytes:
-    """Returns the unheard rest of each interrupted turn, where it would have been played, up to the next turn."""
+    """Returns the unheard rest of each interrupted turn, at the time at which it would have been played, up to the next
+    turn.
+    """
     lane = bytearray(b"\xff" * len(call.caller))
     spoken = [turn for turn in turns if turn.speaker == "agent"]
     for turn, following in itertools.zip_longest(spoken, spoken[1:]):
@@ -104,8 +106,8 @@ def _unheard(call: RecordedCall, turns: Sequence[Turn]) -> bytes:
 
 
 def _wave(ulaw: bytes, y: float, color: str, axis: _Axis) -> Iterator[Shape]:
-    """Yields the envelope: the loudest sample of each pixel column, in both directions. Silent columns are not
-    drawn.
+    """Yields the envelope of the audio: the loudest sample of each pixel column, in both directions. Silent columns are
+    not drawn.
     """
     pcm = np.abs(pcm_of(ulaw).astype(np.int32))
     edges = np.linspace(0, len(pcm), RIGHT - LEFT + 1).astype(int)
@@ -116,7 +118,7 @@ def _wave(ulaw: bytes, y: float, color: str, axis: _Axis) -> Iterator[Shape]:
 
 
 def _marks(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
-    """A tick where a mark came back: its audio was played, or flushed."""
+    """Yields a tick for each returned mark. The mark's audio was played or flushed."""
     y = AGENT_Y + LANE + 6
     for flushed in (False, True):
         columns = {
@@ -148,7 +150,7 @@ _Entry = TypeVar("_Entry", Turn, Event)
 
 
 def _apart(entries: Sequence[_Entry], axis: _Axis) -> list[_Entry]:
-    """Returns the entries whose texts have some room. In a long call not every text has."""
+    """Returns the entries whose texts have enough space. In a long call not every text has enough space."""
     found: list[_Entry] = []
     for each in entries:
         if not found or axis.x(each.start_ms) - axis.x(found[-1].start_ms) >= _ROOM:
@@ -173,7 +175,7 @@ def _interruptions(axis: _Axis, events: Sequence[Event], figures: Figures) -> It
 
 
 def _answers(axis: _Axis, latencies: Sequence[Latency]) -> Iterator[Shape]:
-    """From the end of the caller's speech to the first sample of the answer."""
+    """Yields a line for each answer, from the end of the caller's speech to the first sample of the answer."""
     last = -_ROOM
     for latency in latencies:
         if axis.x(latency.to_ms) - last < _ROOM:
@@ -203,7 +205,9 @@ def _tools_and_keys(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
 
 
 def _notes(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
-    """Time-outs, requests of users' code, REST requests, webhooks and handoffs, with text if there is space."""
+    """Yields the time-outs, requests of users' code, REST requests, webhooks and handoffs, with their texts if there is
+    space.
+    """
     notes = [event for event in events if event.kind in ("timer", "control", "rest", "callback", "stream", "handoff")]
     for note, following in itertools.zip_longest(notes, notes[1:]):
         x = axis.x(note.start_ms)
@@ -215,7 +219,7 @@ def _notes(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
 
 
 def _label(x: float, y: float, text: str, color: str) -> Iterator[Shape]:
-    """A text inside the picture, on white."""
+    """Yields a text inside the picture, on a white background."""
     width = text_width(text, 12.5)
     x = min(x, WIDTH - 8 - width)
     yield Rect(x - 2, y - 8, width + 4, 16, "#ffffff", 2)

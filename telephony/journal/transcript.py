@@ -1,4 +1,4 @@
-"""The transcript of a call: what was said, what the caller heard of it, and events. Pure."""
+"""The transcript of a call: the words that were said, the words that the caller heard, and events. Pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["Event", "Turn", "events_of", "to_json", "to_text"]
 class Turn:
     """Speech of one side, from `start_ms` to `end_ms` of the call. `said` is the model's transcript.
 
-    `heard` is the part of an agent's text that the caller heard. It is estimated from the heard audio, on the
-    assumption that text and speech progress together. The heard audio is exact: `heard_ms` of `received_ms`. For the
-    caller's turns both are the whole.
+    `heard` is the part of an agent's text that the caller heard. The part is estimated from the length of the heard
+    audio, on the assumption that the speed of speech is constant. The length of the heard audio is exact: `heard_ms` of
+    `received_ms`. For turns of the caller, both texts are complete.
     """
 
     start_ms: float
@@ -39,9 +39,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event beside the speech: a `tool` call with its result, a `key` of the caller, an `interruption` with its
+    """An event that is not speech: a `tool` call with its result, a `key` of the caller, an `interruption` with its
     `cause`, a time-out (`timer`), a request of users' code (`control`), a REST request (`rest`), a webhook
-    (`callback`), a new media `stream`, a `handoff`."""
+    (`callback`), a new media `stream`, or a `handoff`.
+    """
 
     start_ms: float
     end_ms: float
@@ -51,7 +52,7 @@ class Event:
 
 
 def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
-    """Turns and events, in order of their start."""
+    """Returns the turns and events, in order of their start."""
     entries: list[Turn | Event] = [*_caller_turns(call), *_agent_turns(call, audio)]
     entries += [Event(call.ms(key.t), call.ms(key.t), "key", _key(key.digit)) for key in call.keys]
     for tool in call.tools:
@@ -65,7 +66,7 @@ def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
 
 
 def to_json(entries: Sequence[Turn | Event]) -> list[dict[str, Any]]:
-    """Returns the entries as JSON objects; `type` is `turn` or the event's kind, times are whole milliseconds."""
+    """Returns the entries as JSON objects. `type` is `turn` or the kind of the event. Times are whole milliseconds."""
     objects = []
     for entry in entries:
         fields = {k: v for k, v in asdict(entry).items() if k != "kind" and v is not None}
@@ -75,7 +76,7 @@ def to_json(entries: Sequence[Turn | Event]) -> list[dict[str, Any]]:
 
 
 def to_text(entries: Sequence[Turn | Event]) -> str:
-    """Returns the entries as lines of text. Square brackets enclose what the caller did not hear."""
+    """Returns the entries as lines of text. Words in square brackets were not heard by the caller."""
     return "".join(f"{_clock(entry.start_ms)}  {line_of(entry)}\n" for entry in entries)
 
 
@@ -135,8 +136,8 @@ def _agent_turns(call: RecordedCall, audio: CallAudio) -> list[Turn]:
 
 
 def _heard_text(part: Part, voice: bytes, samples: int) -> str:
-    """Returns the words in the first `samples` of the voice. The share of the letters is the share of the time with
-    sound.
+    """Returns the words in the first `samples` samples of the voice. The share of the letters is the share of the time
+    with sound.
     """
     text = part.transcript.strip()
     if samples == 0:

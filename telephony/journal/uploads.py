@@ -1,8 +1,8 @@
 """Copies the journals of ended calls to object storage.
 
-The folder of journals is the queue: a call whose files are not in object storage is found again after a restart. The
-copying runs in threads that the exit of the process does not wait for, and the compression before it in a process of
-the lowest priority, so that no call waits.
+The folder of journals is the queue: a call whose files are not in object storage is found again after a restart.
+Copying runs in threads that the exit of the process does not wait for. The compression runs in a process of the lowest
+priority. Therefore no call is delayed.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ __all__ = ["JournalUploads", "Upload", "compress_now", "send", "unsent"]
 log = logging.getLogger(__name__)
 
 SENT = ".sent"
-"""The file in a call's folder that lists the files that are in object storage, with their sizes."""
+"""The name of the file in a call's folder that lists the files in object storage with their sizes."""
 _TICK_S = 1.0
 _SCAN_S = 600.0
 _FIRST_S = 5.0
 _LONGEST_S = 600.0
 _MAX_ATTEMPTS = 150
-"""About a day. Then the call waits for the next start of a process."""
+"""The maximum number of attempts, about a day. After this the call waits for the next start of a process."""
 _AT_ONCE = 4
 _MAX_WAITING = 10_000
-"""The calls beyond these wait in the folder for the next scan."""
+"""The maximum number of waiting calls. Further calls wait in the folder for the next scan."""
 
 
 class Upload(StrEnum):
-    """What became of an attempt to copy the files of a call."""
+    """The possible results of an attempt to copy the files of a call."""
 
     SENT = "sent"
     FAILED = "failed"
@@ -63,11 +63,11 @@ class _Waiting:
 class JournalUploads:
     """Copies the files of ended calls from `folder` to `storage`.
 
-    A failed attempt is repeated after 5 s, and then after growing pauses of at most 10 minutes, up to `max_attempts`
-    times. With `keeps_local` the files stay in the folder, else they are deleted once they are in object storage.
-    `ended` returns the sids whose journals were closed since the last time. `on_attempt` is called with the result of
-    each attempt, and `on_waiting` once a second with the number of waiting calls and the age of the oldest one in
-    seconds.
+    A failed attempt is repeated after 5 s, and then after increasing pauses of at most 10 minutes, up to `max_attempts`
+    times. With `keeps_local`, the files stay in the folder. Otherwise the files are deleted when they are in object
+    storage. `ended` returns the sids whose journals were closed since the last call of `ended`. `on_attempt` is called
+    with the result of each attempt. `on_waiting` is called once a second with the number of waiting calls and the age
+    of the oldest waiting call in seconds.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class JournalUploads:
         self._repeats = Repeats(log)
 
     async def run(self) -> None:
-        """Copy until it is cancelled. Looks through the folder at the start and every ten minutes."""
+        """Copies files until the task is cancelled. Scans the folder at the start and every ten minutes."""
         clock = asyncio.get_running_loop().time
         next_scan = clock()
         async with asyncio.TaskGroup() as group:
@@ -160,7 +160,9 @@ class JournalUploads:
 
 
 def unsent(folder: Path) -> list[str]:
-    """The sids of the calls in this folder that have files which are not in object storage. Blocks."""
+    """Returns the sids of the calls in this folder that have files which are not in object storage. The function
+    blocks.
+    """
     if not folder.is_dir():
         return []
     return sorted(each.name for each in folder.iterdir() if each.is_dir() and _is_unsent(each))
@@ -174,10 +176,10 @@ def _is_unsent(folder: Path) -> bool:
 def send(
     folder: Path, storage: ObjectStorage, *, keeps_local: bool, compress: Callable[[Path], object] | None = None
 ) -> bool:
-    """Compress the journals of one call, and copy the files of its folder. Blocks.
+    """Compresses the journals of one call, and copies the files of its folder. The function blocks.
 
-    Returns False if a process writes them or copies them at this moment. A call that is erased in the meantime is
-    deleted from the storage again. Raises `StorageError` and `OSError`.
+    Returns False if a process is writing or copying the files at this moment. If the call is erased in the meantime,
+    the files are deleted from the storage again. Raises `StorageError` and `OSError`.
     """
     with _claimed(folder) as is_ours:
         if not is_ours:
@@ -202,7 +204,7 @@ def send(
 
 
 def _remove(folder: Path, files: Iterable[Path]) -> None:
-    """Delete these files, and the folder if nothing else is in it."""
+    """Deletes these files, and deletes the folder if the folder is then empty."""
     for file in files:
         file.unlink(missing_ok=True)
     if not any(not each.name.startswith(".") for each in folder.iterdir()):
@@ -210,7 +212,7 @@ def _remove(folder: Path, files: Iterable[Path]) -> None:
 
 
 def compress_now(path: Path) -> None:
-    """Compress a journal in a process of the lowest priority, and wait for it. Raises `OSError`."""
+    """Compresses a journal in a process of the lowest priority, and waits for this process. Raises `OSError`."""
     command = [sys.executable, "-m", "telephony.journal.compression", os.fspath(path.absolute())]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603
     if done.returncode:
@@ -219,7 +221,9 @@ def compress_now(path: Path) -> None:
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[bool]:
-    """Whether no other process copies the files of this folder, and no process writes a journal in it."""
+    """Yields whether no other process copies the files of this folder, and no process writes a journal in the
+    folder.
+    """
     with ExitStack() as stack:
 
         def ours(path: Path) -> bool:
@@ -228,7 +232,7 @@ def _claimed(folder: Path) -> Iterator[bool]:
             except FileNotFoundError:
                 return True
             stack.callback(os.close, fd)
-            # A writer locks its file while it is still empty.
+            # A writer locks its file while the file is still empty.
             return lock(fd) and (path == folder or os.fstat(fd).st_size > 0)
 
         is_ours = ours(folder) and all(map(ours, _files(folder)))
@@ -238,7 +242,7 @@ def _claimed(folder: Path) -> Iterator[bool]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a call. Empty if there is no journal."""
+    """Returns the files of a call, or an empty list if there is no journal."""
     try:
         files = sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith("."))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Writes stereo WAV files: the caller left, the agent right."""
+"""Writes stereo WAV files: the caller in the left channel, the agent in the right channel."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from .audio import CallAudio
 __all__ = ["StereoWriter", "write_stereo"]
 
 _BLOCK = 80_000
-"""Bytes that are decoded at a time: ten seconds."""
+"""The number of bytes that are decoded at a time: ten seconds."""
 
 
 def write_stereo(path: Path, audio: CallAudio) -> None:
-    """Writes both sides at 8 kHz: the caller left, the agent as heard right. The file is valid after its first second.
-    Raises `OSError`."""
+    """Writes both sides at 8 kHz. The left channel has the caller. The right channel has the agent as the caller heard
+    the agent. The file is valid after its first second. Raises `OSError`.
+    """
     with StereoWriter(path) as file:
         for at in range(0, len(audio.caller), _BLOCK):
             file.write(*(g711.decode(side[at : at + _BLOCK]) for side in (audio.caller, audio.agent)))
@@ -31,8 +32,8 @@ def write_stereo(path: Path, audio: CallAudio) -> None:
 class StereoWriter:
     """Writes a stereo file of 16-bit PCM. The file is valid at any time, also during a call and after a crash.
 
-    The sizes in the header are updated after each second of audio. A crash loses at most the last second. Nothing is
-    kept in memory. Raises `OSError`.
+    The sizes in the header are updated after each second of audio, so a crash loses at most the last second. No audio
+    is kept in memory. Raises `OSError`.
     """
 
     def __init__(self, path: str | os.PathLike[str], rate: int = 8000) -> None:
@@ -70,7 +71,7 @@ class StereoWriter:
         self.close()
 
     def _state(self) -> None:
-        """Writes the audio, then the sizes in the header."""
+        """Writes the audio, and then writes the sizes in the header."""
         self._file.flush()
         self._file.seek(0)
         self._file.write(wav_header(PCM, 2, self.rate, 16, 4 * self.samples))

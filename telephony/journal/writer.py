@@ -1,7 +1,7 @@
-"""Writes journals. The event loop only queues lines; a thread writes them (see `disk`).
+"""Writes journals. The event loop only queues lines, and a thread writes the lines (see `disk`).
 
-The content of a file depends only on what was written, not on when the thread ran. Lost records are counted in a `lost`
-record.
+The content of a file depends only on the records, and not on the times at which the thread runs. Lost records are
+counted in a `lost` record.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from .redaction import Redaction
 __all__ = ["JournalWriter", "NullJournal", "open_journal"]
 
 _PIECE_CHARS = 2**18
-"""How much is joined and written at once. Pieces of a quarter of a MiB take a fifth of the time of one large piece,
-whose memory the process gets anew from the operating system each time."""
+"""The number of characters that are joined and written at once. Pieces of a quarter of a MiB need a fifth of the time
+of one large piece, because the process must get the memory of a large piece from the operating system each time.
+"""
 _LINE_BREAKS = str.maketrans("\r\n", "  ")
 
 
 def open_journal(
     path: Path | None, *, redaction: Redaction | None = None, compress: bool = False, disk: Disk = DISK
 ) -> Journal:
-    """A writer to `path`. None means a journal that is off."""
+    """Returns a writer to `path`. If `path` is None, returns a journal that is switched off."""
     return NullJournal() if path is None else JournalWriter(path, redaction=redaction, compress=compress, disk=disk)
 
 
 class NullJournal:
-    """A journal that is off. It writes nothing, and `is_on` tells that no record needs to be made."""
+    """A journal that is switched off. It writes nothing. Callers can check `is_on` before they create a record."""
 
     is_on = False
 
@@ -53,15 +54,15 @@ class NullJournal:
 class JournalWriter:
     """Appends records to a new file that only its owner may read (mode 0600).
 
-    The thread of `disk` makes the file and its folder, writes whole lines, and closes the file. After a crash the file
-    is readable up to the last flush. If `path` exists, the name gets a number; `path` is then the name of the file.
-    `write` and `close` return at once and raise nothing; `finish` waits.
+    The thread of `disk` creates the file and its folder, writes whole lines, and closes the file. After a crash the
+    file is readable up to the last flush. If `path` exists, a number is added to the name, and `path` is then the new
+    name. `write` and `close` return immediately and raise no exception. `finish` waits.
 
-    If the file cannot be made, the journal is off, and `error` is the reason. If the disk fails later, the file is
-    truncated after its last whole line; later lines are written after a `lost` record. `lost` counts the records that
-    are not in the file.
+    If the file cannot be created, the journal is switched off, and `error` contains the reason. If the disk fails
+    later, the file is truncated after its last whole line, and later lines are written after a `lost` record. `lost` is
+    the number of records that are not in the file.
 
-    `redaction` is applied in the thread, before lines reach the disk. `compress` is a process of the lowest priority
+    `redaction` is applied in the thread, before lines reach the disk. With `compress`, a process of the lowest priority
     compresses the file after the call.
     """
 
@@ -108,8 +109,8 @@ class JournalWriter:
         self._disk.wake()
 
     def finish(self, within_s: float | None = None) -> bool:
-        """Closes the journal, and waits until everything is on the disk. Blocks, so do not call it on an event loop.
-        False means that it is not on the disk yet.
+        """Closes the journal, and waits until all records are on the disk. The method blocks, so it must not be called
+        on an event loop. Returns False if the records are not on the disk in time.
         """
         self.close()
         return self.closed.wait(within_s)
@@ -117,7 +118,7 @@ class JournalWriter:
     def _put(self, t: float, line: str) -> None:
         disk, n_chars = self._disk, len(line)
         queued = disk.taken - disk.written + n_chars
-        # The usual case makes no call, because a journal gets more than 100 records a second.
+        # The usual case calls no function, because a journal gets more than 100 records a second.
         if queued < disk.room_chars and not (self.closing or self._off or self._unreported):
             disk.taken += n_chars
             self._lines.append(line)
@@ -183,7 +184,9 @@ class JournalWriter:
             self._fail(error)
 
     def _save(self, files: Files, lines: list[str]) -> None:
-        """Appends these lines, after a record of the lines that are missing before them."""
+        """Appends these lines. If lines before them are missing, first appends a record with the number of missing
+        lines.
+        """
         assert self._fd is not None
         self._last_t = lines[-1].partition(",")[0] if lines else self._last_t
         report = (
@@ -208,7 +211,7 @@ class JournalWriter:
             self.error = None
 
     def _cut(self, files: Files, length: int) -> None:
-        """Removes an incomplete line. If that fails, the journal ends here; readers skip that line."""
+        """Removes an incomplete line. If this fails, the journal ends here, and readers ignore the incomplete line."""
         assert self._fd is not None
         try:
             files.truncate(self._fd, length)

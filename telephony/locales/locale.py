@@ -1,7 +1,8 @@
 """The languages of the package, and the languages of a folder of the user.
 
-A folder has one folder for each language, named by its tag. In it is `texts.toml`, and an audio file for each clip
-(`apology.wav`, or `.ulaw`: mu-law at 8 kHz). A folder for a language that ships may have only what is different.
+The user's folder contains one folder for each language, named by the language tag. Each of these folders contains
+`texts.toml`, and an audio file for each clip (`apology.wav`, or `.ulaw` for mu-law at 8 kHz). The folder for a language
+of the package may contain only the differences.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Locale:
     say_language: str
     """The `language` of `<Say>`."""
     say_voice: str
-    """The `voice` of `<Say>`: https://www.twilio.com/docs/voice/twiml/say/text-speech"""
+    """The `voice` of `<Say>`. Source: https://www.twilio.com/docs/voice/twiml/say/text-speech"""
     texts: Mapping[str, str] = field(repr=False)
     """The texts that Twilio says, by their names."""
     words: Mapping[str, str] = field(repr=False)
@@ -50,12 +51,12 @@ class Locale:
     """The clips by their names, in mu-law at 8 kHz."""
 
     def text(self, name: str, **values: str) -> str:
-        """A text with its values."""
+        """Returns a text with the given values inserted."""
         return self.texts[name].format(**values)
 
 
 class Locales:
-    """Languages by their tags."""
+    """Languages by their language tags."""
 
     def __init__(self, locales: Iterable[Locale] = ()) -> None:
         self._by_tag = {locale.tag: locale for locale in locales}
@@ -65,7 +66,7 @@ class Locales:
         """Returns the languages of the package, and the languages of the folder.
 
         Raises:
-            LocaleError: the folder, a text or a clip is missing or invalid. The message says what to add.
+            LocaleError: the folder, a text or a clip is missing or invalid. The message says what must be added.
         """
         known = {tag: shipped(tag) for tag in SHIPPED}
         if folder is None:
@@ -83,11 +84,13 @@ class Locales:
         return tuple(self._by_tag)
 
     def find(self, tag: str) -> Locale | None:
-        """Returns the language of a tag, or else of the tag without its region."""
+        """Returns the language of a tag. If there is no such language, returns the language of the tag without its
+        region, or None.
+        """
         return self._by_tag.get(tag) or self._by_tag.get(base_of(tag))
 
     def of(self, tag: str) -> Locale:
-        """Returns the same as `find`. Raises `LocaleError` for an unknown language."""
+        """Returns the language of a tag, as `find` does. Raises `LocaleError` for an unknown language."""
         if (found := self.find(tag)) is None:
             raise LocaleError(
                 f"There are no texts in the language {tag!r}: write one of {', '.join(self.tags)}, or set `locales` to "
@@ -98,7 +101,7 @@ class Locales:
 
 @cache
 def shipped(tag: str) -> Locale:
-    """A language that ships."""
+    """Returns a language of the package."""
     return _read(files(__package__) / tag, tag, None)
 
 
@@ -108,12 +111,12 @@ def english() -> Locale:
 
 @cache
 def waiting_sound() -> bytes:
-    """A waiting sound, made to be looped: four plucked notes."""
+    """Returns a waiting sound that can be played in a loop: four plucked notes."""
     return (files(__package__) / "waiting.ulaw").read_bytes()
 
 
 def words_of(ulaw: bytes) -> str:
-    """Returns the words of a clip of a language that ships; empty for others."""
+    """Returns the words of a clip of the package. Returns an empty text for any other clip."""
     for tag in SHIPPED:
         for name, clip in shipped(tag).clips.items():
             if clip is ulaw:
@@ -163,7 +166,9 @@ def _tables(path: Traversable, *, required: bool) -> dict[str, Any]:
 
 
 def _texts(given: Mapping[str, Any], base: Mapping[str, str] | None, table: str, folder: Traversable) -> dict[str, str]:
-    """Returns the texts of one table. Raises `LocaleError` for a text that is missing, unknown or has other values."""
+    """Returns the texts of one table. Raises `LocaleError` for a text that is missing, is unknown, or has other
+    placeholders.
+    """
     if folder.name == "en" and base is None:
         return dict(given)  # the other languages are compared with English
     model = {"clips": english().words, "texts": english().texts, "instructions": english().instructions}[table]

@@ -1,4 +1,4 @@
-"""The tags of languages. Pure. Source: RFC 5646; only the language and the region are used."""
+"""Language tags. Pure. Source: RFC 5646. Only the language and the region are used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TAG = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
 
 
 def check_tag(tag: str) -> str:
-    """Returns the tag of a language: `de`, `pt-BR`. Raises `ValueError`."""
+    """Returns a language tag such as `de` or `pt-BR` in the usual form. Raises `ValueError` for an invalid tag."""
     language, _, region = tag.strip().replace("_", "-").partition("-")
     tag = language.lower() + (f"-{region.upper()}" if region else "")
     if not _TAG.fullmatch(tag):

@@ -1,4 +1,4 @@
-"""Placed calls: the dialing rules, the dialer, and who answered."""
+"""Placed calls: the dialing rules, the dialer, and the detection of who answered."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""Decides who answered a call, and what to do. Pure: it takes sounds, words and Twilio's verdict, and returns moves.
+"""Decides who answered a call, and what the agent does next. Pure: the input is sounds, words and Twilio's verdict, and
+the output is moves.
 
 The agent is silent until the first word, a verdict or a time limit. A person says a short hello and waits. A machine
-speaks for longer and then beeps. Twilio's verdict comes late and is sometimes wrong. So a call with the verdict `human`
-or `unknown` is never hung up, and a verdict `machine_*` is ignored once the callee has answered the agent.
+speaks for longer and then beeps. Twilio's verdict comes late and is sometimes wrong. Therefore a call with the verdict
+`human` or `unknown` is never hung up, and a verdict `machine_*` is ignored if the callee has already answered the
+agent.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ __all__ = ["AnswerClassifier", "Move"]
 
 
 class Move(Enum):
-    """What to do next on the call. The values are those of the journal."""
+    """The possible next actions on the call. The values are those in the journal."""
 
     TALK = "talk"
-    """Greet, and let the agent answer from now on."""
+    """Greet the callee, and let the agent answer from now on."""
     MESSAGE = "message"
-    """Leave the message. The machine records now."""
+    """Leave the message, because the machine records now."""
     SCREEN = "screen"
-    """Answer the call screening with our name and the reason of the call, and wait."""
+    """Tell the call screening service the name of the caller and the reason of the call, and wait."""
     HANG_UP = "hang up"
 
 
@@ -53,31 +55,34 @@ class _State(Enum):
 
 @dataclass(slots=True)
 class AnswerClassifier:
-    """The opening of one call. Each method that takes an input returns a move, or None. `begun_at` is the start of the
-    stream, in seconds on any steady clock."""
+    """Decides the opening of one call. Each method with an input returns a move or None. `begun_at` is the start of the
+    stream, in seconds on any steady clock.
+    """
 
     begun_at: float
     leaves_message: bool = True
     first_word_s: float = 4.0
-    """After this time without a word the agent speaks first."""
+    """The time in seconds without a word after which the agent speaks first."""
     hello_s: float = 1.2
-    """The maximum length of a hello. The agent answers a hello at once."""
+    """The maximum length of a hello in seconds. The agent answers a hello immediately."""
     after_sentence_s: float = 0.7
-    """The pause after a longer utterance. The callee may continue after a breath."""
+    """The pause in seconds after a longer utterance, because the callee may continue after a breath."""
     long_s: float = 3.0
-    """The maximum length of a person's greeting."""
+    """The maximum length of a person's greeting in seconds."""
     after_long_s: float = 2.5
-    """The pause after a longer greeting. After this pause the callee counts as a person, or as a machine without a
-    beep."""
+    """The pause in seconds after a longer greeting. After this pause the callee counts as a person, or as a machine
+    without a beep.
+    """
     beep_s: float = 45.0
-    """How long to wait for the beep of a machine."""
+    """The maximum time in seconds to wait for the beep of a machine."""
     after_machine_s: float = 4.0
-    """The length of the silence after which a machine will not beep."""
+    """The length of a silence in seconds after which no beep of a machine is expected."""
     screening_s: float = 45.0
-    """How long to wait for a call screening after each answer to it."""
+    """The maximum time in seconds to wait for a call screening service after each answer to the service."""
     unheard_s: float = 2.5
-    """How long to wait for the transcript of speech after a screening. If none comes, the agent talks, because it may
-    be the person."""
+    """The maximum time in seconds to wait for the transcript of speech after a screening. Without a transcript the
+    agent talks, because the person may have spoken.
+    """
     answered_by: AnsweredBy = ""
     deadline: float = math.inf
     _state: _State = _State.LISTENING
@@ -142,7 +147,7 @@ class AnswerClassifier:
         return None
 
     def transcript(self, text: str, now: float) -> Move | None:
-        """Takes the words of the callee. They come late, and not always."""
+        """Handles words of the callee. Transcripts arrive late, and some speech has no transcript."""
         if self._state in (_State.LISTENING, _State.MACHINE) or (self._state is _State.TALKING and not self.conversed):
             if _SCREENING.search(text):
                 return self._screen(now)
@@ -157,7 +162,7 @@ class AnswerClassifier:
         return None
 
     def verdict(self, answered_by: str, now: float) -> Move | None:
-        """Takes Twilio's verdict: `human`, `machine_start`, `machine_end_beep`, `fax`, `unknown`..."""
+        """Handles Twilio's verdict, such as `human`, `machine_start`, `machine_end_beep`, `fax` or `unknown`."""
         self._verdict = answered_by
         if self._state in (_State.OVER, _State.SCREENING) or self.conversed:
             return None
@@ -177,7 +182,7 @@ class AnswerClassifier:
     # --- time and our own speech -------------------------------------------------------------------------------------
 
     def on_time(self, now: float) -> Move | None:
-        """Decides at the deadline."""
+        """Returns the move that is due at the deadline, or None."""
         if now < self.deadline:
             return None
         self.deadline = math.inf
@@ -221,14 +226,14 @@ class AnswerClassifier:
         return Move.MESSAGE if self.leaves_message else Move.HANG_UP
 
     def _message_again(self) -> Move | None:
-        """Returns the machine did not record what was said before the beep: leave the message again."""
+        """Returns the move to leave the message again, because the machine did not record speech before the beep."""
         if self._beeped or not self.leaves_message:
             return None
         self._beeped = True
         return Move.MESSAGE
 
     def _screen(self, now: float) -> Move | None:
-        """Answers a screening, and one repetition of its question."""
+        """Returns the move to answer a screening service. Also answers one repetition of the question."""
         self._state, self.answered_by, self._screened = _State.SCREENING, "screening", self._screened + 1
         if self._screened > 2:
             return None

@@ -23,8 +23,9 @@ MAX_CLIP_S = 60
 
 
 class CallRequest(BaseModel):
-    """The fields of a request. `agent` is one of the agents that the server was started with. The server imports no
-    other agent."""
+    """The fields of a request. `agent` is the name of an agent that the server was started with. The server imports no
+    other agent.
+    """
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -34,11 +35,12 @@ class CallRequest(BaseModel):
     secrets: dict[str, Any] = Field({}, repr=False)
     greeting: str | None = None
     message: str | None = None
-    """The words for a voicemail. Instead, `clip` is an audio file, or mu-law at 8 kHz, in base64, of one minute at
-    most."""
+    """The words for a voicemail. Alternatively, `clip` is an audio file, or mu-law at 8 kHz, in base64, of at most one
+    minute.
+    """
     clip: str | None = None
     result: dict[str, Any] | None = None
-    """The JSON schema of the result that the agent finds out. It is the schema of an object."""
+    """The JSON schema of the result that the agent must find out. The schema must be the schema of an object."""
     max_s: float | None = Field(600.0, gt=0, le=14_400)
     ring_s: int = Field(30, ge=5, le=600)
     detect: bool = True

@@ -1,10 +1,10 @@
-"""The state of one placed call, from the request to Twilio until the call is over. Pure: it takes events and returns
-the next step.
+"""The state of one placed call, from the request to Twilio until the end of the call. Pure: the input is events, and
+the output is the next step.
 
-Twilio's `POST Calls` has no idempotency key. A request without a response may have made a call, so the request is never
-sent again. Instead the call is searched for in two ways: by our own token, which each of its webhooks carries, and in
-the account's list of calls. Callbacks may be lost, repeated or out of order, so a call without news is fetched from the
-API.
+Twilio's `POST Calls` has no idempotency key. A request without a response may have created a call, so the request is
+never sent again. Instead the call is searched for in two ways: by a token in the URLs of its webhooks, and in the
+account's list of calls. Callbacks may be lost, repeated or out of order. Therefore the status of a call without news is
+requested from the API.
 """
 
 from __future__ import annotations
@@ -18,36 +18,40 @@ from ..twilio.callbacks import ENDED, CallProgress, CallStatus
 __all__ = ["CallState", "NextStep"]
 
 _LIST_AFTER_S = (0.3, 0.7, 1.5, 3.0, 5.0, 10.0)
-"""The pauses before each search for a call that may have been made. A call that no search finds was not made."""
+"""The pauses in seconds before each search for a call that Twilio may have created. A call that no search finds was not
+created.
+"""
 _MAX_FAILED_LISTINGS = 12
 _MAX_FETCH_S = 30.0
 
 
 class NextStep(Enum):
-    """What the dialer does next for a call."""
+    """The possible next steps of the dialer for a call."""
 
     WAIT = "wait"
-    """Wait for news, until the deadline."""
+    """Wait for events until the deadline."""
     LIST = "list"
-    """List the account's calls; then call `listed` or `listing_failed`."""
+    """List the account's calls. Then `listed` or `listing_failed` must be called."""
     FETCH = "fetch"
-    """Fetch the call; then call `fetched` or `fetch_failed`."""
+    """Request the status of the call. Then `fetched` or `fetch_failed` must be called."""
 
 
 @dataclass(slots=True)
 class CallState:
-    """The state of one placed call. `now` is in seconds on any steady clock. `deadline` is when `next_step` is due."""
+    """The state of one placed call. `now` is in seconds on any steady clock. `deadline` is the time at which
+    `next_step` is due.
+    """
 
     fetch_s: float = 10.0
-    """The time without news after which the call is fetched, in seconds."""
+    """The time in seconds without events after which the status of the call is requested."""
     sid: str | None = None
     status: str = ""
-    """Twilio's newest status; empty before the first one."""
+    """The newest status from Twilio. The text is empty before the first status."""
     error: str = ""
-    """The reason why there was no call, or why it is unknown whether there was one."""
+    """The reason why there was no call, or why it is unknown whether there was a call."""
     answered: bool = False
     not_made: bool = False
-    """Whether the request had no answer, and a search has found that Twilio made no call."""
+    """Whether the request had no response, and a search has found that Twilio created no call."""
     deadline: float = math.inf
     _progress: CallProgress = field(default_factory=CallProgress)
     _searching: bool = False
@@ -62,16 +66,16 @@ class CallState:
     # --- the answer to `POST Calls` ----------------------------------------------------------------------------------
 
     def created(self, sid: str, now: float) -> None:
-        """Registers that Twilio made the call."""
+        """Registers that Twilio created the call."""
         self.identified(sid, now)
 
     def refused(self, error: str) -> None:
-        """Registers that Twilio did not make the call."""
+        """Registers that Twilio did not create the call."""
         if self.sid is None:
             self._end("failed", error)
 
     def uncertain(self, error: str, now: float) -> None:
-        """Registers that Twilio may have made the call."""
+        """Registers that Twilio may have created the call."""
         if self.sid is None and not self.over:
             self.error = error
             self._searching = True
@@ -80,8 +84,8 @@ class CallState:
     # --- news --------------------------------------------------------------------------------------------------------
 
     def identified(self, sid: str, now: float) -> bool:
-        """Takes the `CallSid` of a webhook with our token. False means that the call was given up, or it is a second
-        call.
+        """Handles the `CallSid` of a webhook with the token of this call. Returns False if the call was given up, or if
+        the webhook belongs to a second call.
         """
         if self.over and self.sid is None:
             return False
@@ -94,7 +98,7 @@ class CallState:
         return True
 
     def callback(self, status: CallStatus, now: float) -> None:
-        """Take a status callback. Callbacks may come in any order and any number of times."""
+        """Handles a status callback. Callbacks may arrive in any order and any number of times."""
         self._news(now)
         if not self._progress.add(status) or self.over:
             return
@@ -103,21 +107,25 @@ class CallState:
         self.answered = self.answered or any(known.status == "in-progress" for known in self._progress.states)
 
     def fetched(self, status: str, now: float) -> None:
-        """Handles the status from the API. It may be older than what is known, so it never sets the call back."""
+        """Handles the status from the API. This status may be older than the known status, and an older status is
+        ignored.
+        """
         self._failed_fetches = 0
         self._news(now)
         if status in ENDED or (status == "in-progress" and not self.over):
             self._become(status)
 
     def stream_started(self, now: float) -> None:
-        """Registers that the call has a media stream. So it was answered, even if no callback said so."""
+        """Registers that the call has a media stream. The call was therefore answered, even if no callback has reported
+        the answer.
+        """
         self._news(now)
         if not self.over:
             self._become("in-progress")
 
     def stream_ended(self, now: float) -> None:
-        """Registers that the media stream has ended. The call will probably end now. If no callback comes within 1 s,
-        `next_step` returns `FETCH`: request the call's status from Twilio.
+        """Registers that the media stream has ended. The call will probably end now. If no callback arrives within 1 s,
+        `next_step` returns `FETCH`.
         """
         if not self.over:
             self.deadline = now + 1.0
@@ -134,7 +142,9 @@ class CallState:
         return NextStep.FETCH if self.sid is not None else NextStep.WAIT
 
     def listed(self, sid: str | None, now: float) -> None:
-        """Handles the result of listing the account's calls: the SID of this call, or None if it is not in the list."""
+        """Handles the result of a search in the account's calls: the SID of this call, or None if this call was not
+        found.
+        """
         if sid is not None:
             self.identified(sid, now)
         elif self._searching and self._listings >= len(_LIST_AFTER_S):
@@ -153,7 +163,9 @@ class CallState:
             self._plan_listing(now)
 
     def fetch_failed(self, now: float, *, gone: bool = False) -> None:
-        """Registers that the call could not be fetched. `gone` means that Twilio does not know the call."""
+        """Registers that the status of the call could not be requested. `gone` is True if Twilio does not know the
+        call.
+        """
         self._failed_fetches += 1
         if gone and self._failed_fetches > 3:
             self._end("failed", "Twilio does not know this call any more.")

@@ -1,8 +1,9 @@
-"""Places calls, and follows each call until it is over.
+"""Places calls, and follows each call until the end of the call.
 
-A request that Twilio may have carried out is never repeated. If Twilio does not answer the request, the dialer
-searches for the call in the list of the account's calls. It handles the status callbacks of the call. If no callback
-comes, it requests the status from Twilio. `CallState` decides about these steps, and this module carries them out.
+A request that Twilio may have executed is never repeated. If Twilio does not answer the request, the dialer searches
+for the call in the list of the account's calls. The dialer handles the status callbacks of the call. If no callback
+arrives, the dialer requests the status from Twilio. `CallState` decides the next step, and this module executes the
+step.
 """
 
 from __future__ import annotations
@@ -33,16 +34,18 @@ log = logging.getLogger(__name__)
 
 _MAX_REQUESTS = 6
 _PAUSE_BEFORE_EXTENSION = "ww"
-"""A second: each `w` is half a second. https://www.twilio.com/docs/voice/api/call-resource"""
+"""The pause before an extension. Each `w` is half a second. Source:
+https://www.twilio.com/docs/voice/api/call-resource
+"""
 _MAX_REMEMBERED = 10_000
 
 
 class Clearance(Protocol):
-    """Says whether a call may be requested now, by what all processes share."""
+    """Decides whether a call may be requested now, from data that all processes share."""
 
     async def problem(self, call: PlacedCall) -> str:
-        """Returns why the call may not be requested. An empty value means that it may, and no other call of ours goes
-        to its number until `over`.
+        """Returns why the call may not be requested. Returns an empty text if the call may be requested. In this case
+        no other process calls the number until `over` is called.
         """
 
     async def over(self, call: PlacedCall) -> None:
@@ -50,10 +53,11 @@ class Clearance(Protocol):
 
 
 class Dialer(TaskOwner):
-    """Places calls and follows them. An async context manager: when it closes, it hangs up the calls that are not over.
+    """Places calls and follows these calls. The object is an async context manager. At the end of the context, calls in
+    progress are hung up.
 
-    `address(what, token)` returns the addresses of our webhooks for one call: `answer`, `status` and `machine`. A call
-    without news is fetched after `fetch_s` seconds.
+    `address(what, token)` returns the webhook URLs of one call: `answer`, `status` and `machine`. If there are no
+    events of a call for `fetch_s` seconds, its status is requested from Twilio.
     """
 
     def __init__(
@@ -95,14 +99,15 @@ class Dialer(TaskOwner):
 
     @property
     def live(self) -> list[PlacedCall]:
-        """The calls that are not over."""
+        """The calls in progress."""
         return [call for call in self.calls.values() if not call.is_over]
 
     def place(self, plan: CallPlan, token: str | None = None) -> PlacedCall:
-        """Places a call. Returns at once. `token` is the call's token, where it has one already.
+        """Places a call. Returns immediately. `token` is the token of the call, if the call already has a token.
 
         Raises:
-            CallRefused: see `DialingRules.check`; or a call to this number is not over yet.
+            CallRefused: the dialing rules refuse the call (see `DialingRules.check`), or another call to this number is
+                in progress.
         """
         to = self.rules.check(plan.to, from_=self.from_, now=self._sources.now(), timezone=plan.timezone)
         if self._closing or any(call.to == to for call in self.live):
@@ -113,7 +118,7 @@ class Dialer(TaskOwner):
         return call
 
     def adopt(self, plan: CallPlan, token: str, *, to: str, sid: str | None, requested_at: datetime) -> PlacedCall:
-        """Follows a call of a process that has ended. The call is searched for, and never placed again."""
+        """Follows a call of a process that has ended. The call is searched for at Twilio, and never placed again."""
         call = self._call(plan, token, to, requested_at)
         if sid is None:
             call.state.uncertain("The process that was to place this call has ended.", call.now)
@@ -171,7 +176,7 @@ class Dialer(TaskOwner):
         self.on_news(call)
 
     async def _create(self, call: PlacedCall) -> None:
-        """Requests the call once. The request is repeated only where Twilio certainly made no call."""
+        """Requests the call from Twilio once. The request is repeated only if Twilio certainly created no call."""
         state, plan = call.state, call.plan
         for attempt in range(_MAX_REQUESTS):
             if not call.may_request():
@@ -212,8 +217,8 @@ class Dialer(TaskOwner):
                 return
 
     async def _list(self, call: PlacedCall) -> None:
-        """Searches the account's calls. No other call of ours goes to the number, in any process (`Clearance`), so a
-        call from us to the number is this one, unless it is taken.
+        """Searches for the call in the account's calls. No process makes another call to the number at the same time
+        (`Clearance`). Therefore a call to the number that belongs to no other placed call is this call.
         """
         try:
             found = await self.rest.calls_between(self.from_, call.to)
@@ -250,8 +255,8 @@ class Dialer(TaskOwner):
     # --- Twilio's webhooks -------------------------------------------------------------------------------------------
 
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
-        """Handles Twilio's request for the TwiML of a call that was answered. None means that the call is not wanted,
-        or no longer.
+        """Handles Twilio's request for the TwiML of a call that was answered. Returns None if the call is not wanted or
+        no longer wanted.
         """
         call = self.calls.get(token)
         if call is None or call.cancelled or not call.identified(call_sid):

@@ -1,4 +1,4 @@
-"""The dialing rules: which numbers may be called, and when. Pure.
+"""The dialing rules: which numbers may be called, and at which times. Pure.
 
 Twilio enforces neither quiet hours nor a do-not-call list.
 """
@@ -32,15 +32,17 @@ _COSTLY = {
 
 @dataclass(frozen=True, slots=True)
 class DialingRules:
-    """The rules. `check` raises `CallRefused` for a call that they forbid.
+    """The dialing rules. `check` raises `CallRefused` for a call that the rules forbid.
 
-    - `countries`: the regions that may be called (`US`, `DE`). None: the region of our own number.
-    - `quiet_from`, `quiet_until`: no calls between these, in the local time of the callee. Equal: no quiet hours.
-    - `timezone`: the time zone of the callees. None: derived from each number.
-    - `do_not_call`: the numbers that are never called: a `DoNotCall` file, or numbers in E.164. With a file the agents
-      of placed calls get the tool `opt_out`.
+    - `countries`: the regions that may be called (`US`, `DE`). With None, only the region of the calling number may be
+      called.
+    - `quiet_from`, `quiet_until`: the start and the end of the quiet hours, in the local time of the callee. If both
+      are equal, there are no quiet hours.
+    - `timezone`: the time zone of the callees. With None, the time zone is derived from each number.
+    - `do_not_call`: the numbers that must never be called: a `DoNotCall` file, or numbers in E.164. With a file, the
+      agents of placed calls get the tool `opt_out`.
 
-    `dialing_rules_of` makes the rules from the settings.
+    `dialing_rules_of` creates the rules from the settings.
     """
 
     countries: Collection[str] | None = None
@@ -50,7 +52,7 @@ class DialingRules:
     do_not_call: Container[str] = ()
 
     def __post_init__(self) -> None:
-        """Raises `UserError` for an invalid number or country."""
+        """Validates the numbers and countries. Raises `UserError` for an invalid number or country."""
         if self.countries is not None:
             given = self.countries.split(",") if isinstance(self.countries, str) else self.countries
             countries = frozenset(tidy(country).upper() for country in given)
@@ -67,7 +69,7 @@ class DialingRules:
 
     @classmethod
     def none(cls) -> DialingRules:
-        """Rules that allow any country at any hour, for simulated calls."""
+        """Returns rules that allow any country at any hour, for simulated calls."""
         return cls(countries=phonenumbers.SUPPORTED_REGIONS, quiet_from=time(0), quiet_until=time(0))
 
     @classmethod
@@ -76,10 +78,11 @@ class DialingRules:
         return cls(quiet_from=time(0), quiet_until=time(0))
 
     def check(self, to: str, *, from_: str, now: datetime, timezone: str | None = None) -> str:
-        """Returns the number in E.164. `timezone` is the time zone of this callee, if it is known.
+        """Checks a number against the rules. Returns the number in E.164. `timezone` is the time zone of this callee,
+        if the time zone is known.
 
         Raises:
-            CallRefused: the number is invalid, has special costs, lies in another country, has quiet hours now, or is
+            CallRefused: the number is invalid, has special costs, is in another country, is in quiet hours now, or is
                 on the do-not-call list.
         """
         number = _parse(to, from_)
@@ -103,7 +106,9 @@ class DialingRules:
         return e164
 
     def _check_hours(self, number: PhoneNumber, e164: str, now: datetime, zone: str | None) -> None:
-        """A number that may lie in several time zones is not called while any of them has quiet hours."""
+        """Checks the quiet hours. If a number may be in several time zones, the call is refused while any of these time
+        zones has quiet hours.
+        """
         for name in [zone] if zone else zones.time_zones_for_number(number):
             if name == zones.UNKNOWN_TIMEZONE:
                 raise CallRefused(f"The time zone of {e164} is not known: say its time zone.")
@@ -123,7 +128,9 @@ class DialingRules:
 
 
 def e164(to: str, from_: str) -> str:
-    """Converts a number as people write it to E.164. The default country is that of `from_`. Raises `CallRefused`."""
+    """Converts a number in any usual notation to E.164. The default country is the country of `from_`. Raises
+    `CallRefused` for an invalid number.
+    """
     return _e164(_parse(to, from_))
 
 

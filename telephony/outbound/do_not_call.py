@@ -1,4 +1,6 @@
-"""The do-not-call list in a file, the tool `opt_out` that adds to it, and the dialing rules of the settings."""
+"""The do-not-call list in a file, the tool `opt_out` that adds numbers to the list, and the dialing rules of the
+settings.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +41,13 @@ _SUBJECT = "subject:"
 
 
 class DoNotCall:
-    """A file of numbers, one on each line, best as `+14155550123`. Text after the number is a remark, and so is a line
-    that begins with `#`. Other ways to write numbers are accepted: several on a line, with an extension, or after
-    `tel:`. If a line may name a number, that number is not called. A line `subject:...` is the keyed hash of a number
-    that was erased, by the key `subjects` (default: that of the settings).
+    """A file of numbers, one number per line, preferably in the form `+14155550123`. Text after the number is a remark.
+    A line that begins with `#` is also a remark. Other notations are accepted: several numbers on a line, an extension,
+    or the prefix `tel:`. If a line may contain a number, that number is not called. A line `subject:...` is the keyed
+    hash of an erased number. The key is `subjects` (default: the key of the settings).
 
-    The file is read again when it has changed, so other programs may write to it. It does not have to exist. The list
-    of a `simulation` never changes the file: its additions stay in the simulation.
+    The file is read again when it has changed, so other programs may write to the file. The file does not have to
+    exist. In a `simulation`, the list never changes the file, and its additions stay in the simulation.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class DoNotCall:
         self._added = set[str]() if simulation is None else simulation.opted_out(self.path)
 
     def simulated(self, simulation: Simulation) -> DoNotCall:
-        """Returns the same list for a simulation, which does not change the file."""
+        """Returns a list with the same numbers for a simulation. This list does not change the file."""
         return DoNotCall(self.path, simulation=simulation, subjects=self.subjects)
 
     def __contains__(self, number: object) -> bool:
@@ -86,7 +88,7 @@ class DoNotCall:
         return digits in self._digits or any(digits.endswith(loose) for loose in self._loose)
 
     def numbers(self) -> frozenset[str]:
-        """Returns the numbers in the file that have their country, in E.164.
+        """Returns the numbers in the file that have a country code, in E.164.
 
         Raises:
             CallRefused: the list cannot be read.
@@ -98,7 +100,7 @@ class DoNotCall:
         return frozenset(f"+{digits}" for digits in self._digits)
 
     def add(self, number: str, remark: str = "") -> None:
-        """Adds a number. Outside a simulation the number is on disk when this returns.
+        """Adds a number. Outside of a simulation, the number is on the disk when the method returns.
 
         Raises:
             OSError, CallRefused: the file could not be written. Only this process knows the number.
@@ -122,8 +124,8 @@ class DoNotCall:
             os.fsync(file.fileno())
 
     def hash(self, number: str) -> bool:
-        """Replaces this number by its keyed hash, in each line that names it. It stays on the list. Returns whether it
-        was there.
+        """Replaces this number by its keyed hash in each line that contains the number. The number stays on the list.
+        Returns whether the number was on the list.
 
         Raises:
             OSError, CallRefused: the file could not be read or written.
@@ -151,10 +153,10 @@ class DoNotCall:
         return True
 
     def _subject(self, number: str) -> str:
-        """Returns the hash of a number, with the fingerprint of its key.
+        """Returns the hash of a number, with the fingerprint of the key.
 
         Raises:
-            CallRefused: the hashes in the file are of another key.
+            CallRefused: the hashes in the file were made with another key.
         """
         key = self.subjects = self.subjects or subject_key(read_settings())
         if any(not each.startswith(f"{key.fingerprint}:") for each in self._subjects):
@@ -195,7 +197,9 @@ class DoNotCall:
 
 
 def _numbers_of(line: str) -> tuple[set[str], list[str]]:
-    """Returns the digits of the numbers of a line: with their country, and without."""
+    """Returns the digits of the numbers in a line: the numbers with a country code, and the numbers without a country
+    code.
+    """
     if line.startswith(("#", _SUBJECT)):
         return set(), []
     found: set[str] = set()
@@ -205,22 +209,24 @@ def _numbers_of(line: str) -> tuple[set[str], list[str]]:
         if "+" not in line and not _BETWEEN.match(line):
             return found, []
     whole = {re.sub(r"\D", "", each) for each in _INTERNATIONAL.findall(line)}
-    # Without a country, perhaps with the 0 that is dialled within a country.
+    # A number without a country code, which may begin with the 0 of national numbers.
     loose = {_digits(part).lstrip("0") for part in _BETWEEN.split(_INTERNATIONAL.sub(" ", line))}
     found |= {digits for digits in whole if len(digits) >= _SHORTEST_DIGITS}
     return found, [digits for digits in loose if len(digits) >= _SHORTEST_DIGITS]
 
 
 def _digits(written: str) -> str:
-    """Returns the digits of the number at the start. Letters, as in 1-800-FLOWERS, count as digits."""
+    """Returns the digits of the number at the start of the text. Letters, as in 1-800-FLOWERS, are converted to
+    digits.
+    """
     found = _AS_WRITTEN.match(written)
     return "" if found is None else re.sub(r"\D", "", phonenumbers.convert_alpha_characters_in_number(found[1]))
 
 
 def opt_out(do_not_call: DoNotCall | None = None) -> FunctionTool:
-    """Returns the tool `opt_out`: adds the person on the phone to the do-not-call list of the application, and to the
-    file `do_not_call`. The agents of placed calls get the tool by themselves. A simulated call changes no list of real
-    people.
+    """Returns the tool `opt_out`, which adds the other party to the do-not-call list of the application and to the file
+    `do_not_call`. The agents of placed calls get the tool automatically. A simulated call does not change a list of
+    real people.
     """
 
     async def invoke(context: ToolContext[Any], arguments: str) -> str:
@@ -240,8 +246,8 @@ def opt_out(do_not_call: DoNotCall | None = None) -> FunctionTool:
 
 
 async def opted_out(call: Call, source: OptOutSource, remark: str, file: DoNotCall | None = None) -> bool:
-    """Puts the other party of a call on the do-not-call list of its application, and into `file`. False means that the
-    number is not known.
+    """Adds the other party of a call to the do-not-call list of the application and to `file`. Returns False if the
+    number of the party is not known.
 
     Raises:
         RecordsUnavailable, RecordRefused, OSError, CallRefused: a list cannot be written.
@@ -261,15 +267,15 @@ async def opted_out(call: Call, source: OptOutSource, remark: str, file: DoNotCa
 
 
 def simulated(rules: DialingRules, simulation: Simulation) -> DialingRules:
-    """Returns the same rules for the calls of a simulation. Their do-not-call file is not written to."""
+    """Returns the same rules for the calls of a simulation. The do-not-call file of these rules is never written."""
     if not isinstance(rules.do_not_call, DoNotCall):
         return rules
     return replace(rules, do_not_call=rules.do_not_call.simulated(simulation))
 
 
 def simulated_dialing_rules(settings: Settings) -> DialingRules:
-    """Returns the rules for simulated calls: only those that are set explicitly. The default quiet hours and countries
-    protect real people, so simulated calls do not have them.
+    """Returns the rules for simulated calls: only the rules that are set explicitly. The default quiet hours and
+    countries protect real people, so simulated calls do not have these defaults.
     """
     rules, given = dialing_rules_of(settings), settings.model_fields_set
     if "telephony_quiet_hours" not in given:
@@ -280,7 +286,7 @@ def simulated_dialing_rules(settings: Settings) -> DialingRules:
 
 
 def dialing_rules_of(settings: Settings) -> DialingRules:
-    """TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES."""
+    """Returns the dialing rules from TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES."""
     quiet_from, quiet_until = settings.quiet_hours
     countries, path = settings.telephony_call_countries, settings.telephony_do_not_call
     if path is not None and not path.exists():

@@ -1,4 +1,4 @@
-"""The key that puts the other party of a call on the do-not-call list."""
+"""The key with which the other party of a call can add their number to the do-not-call list."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _GOODBYE = "Say that they are on the list and will not be called again. Apologis
 
 
 class KeypadOptOut(TaskOwner):
-    """Handles the key of TELEPHONY_OPT_OUT_KEY. An async context manager: its work ends with it."""
+    """Handles the key of TELEPHONY_OPT_OUT_KEY. The object is an async context manager. Its tasks end with the
+    context.
+    """
 
     def __init__(self, key: str) -> None:
         super().__init__()

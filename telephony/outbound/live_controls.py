@@ -1,4 +1,6 @@
-"""The controls of a live call on a placed call. Once the call is answered, each is the same as on `telephony.Call`."""
+"""The controls of a live call on a placed call. After the call is answered, each control does the same as on
+`telephony.Call`.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,9 @@ __all__ = ["LiveControls"]
 
 
 class LiveControls:
-    """The controls of a placed call. `Call` has their documentation. Each raises `CallError` before the call is
-    answered."""
+    """The controls of a placed call, documented in `Call`. Each control raises `CallError` before the call is
+    answered.
+    """
 
     def __init__(self) -> None:
         self.live: Call | None = None

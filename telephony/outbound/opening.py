@@ -1,4 +1,4 @@
-"""The first seconds of a placed call: runs the answer classifier on the audio, and executes its moves. A shell."""
+"""The first seconds of a placed call: passes the audio to the answer classifier, and executes its moves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ _SCREENED = (
 
 
 class Opening:
-    """The opening of one call. Call `attach` before the call session starts; the opening ends with the call."""
+    """The opening of one call. `attach` must be called before the call session starts. The opening ends with the
+    call.
+    """
 
     def __init__(self, plan: CallPlan) -> None:
         self.message_left = False
@@ -52,13 +54,15 @@ class Opening:
 
     @property
     def answered_by(self) -> AnsweredBy:
-        """Who answered. If the call ended before a decision, it is Twilio's verdict."""
+        """The result of the answer detection. If the call ended before a decision, the result is Twilio's verdict."""
         if self._classifier is None:
             return ""
         return self._classifier.answered_by or ("human" if self._verdict == "human" else "unknown")
 
     def attach(self, options: CallOptions) -> None:
-        """Sets the options of the call. The model listens without answering, and the classifier gets the audio."""
+        """Changes the options of the call: the model listens without answering, and the answer classifier gets the
+        audio.
+        """
         if self._plan.detect:
             settings: RealtimeSessionModelSettings = {**options.model_config.get("initial_model_settings", {})}
             given: Any = settings.get("turn_detection") or options.run_config.get("model_settings", {}).get(
@@ -87,7 +91,7 @@ class Opening:
     # --- sounds and words --------------------------------------------------------------------------------------------
 
     def verdict(self, answered_by: str) -> None:
-        """Takes Twilio's verdict. It may come before the stream and after the end."""
+        """Handles Twilio's verdict, which may arrive before the stream and after the end of the call."""
         self._verdict = answered_by
         if self._call is not None:
             self._call.note("verdict", answered_by=answered_by)
@@ -129,7 +133,7 @@ class Opening:
         self._set()
 
     def ended(self) -> None:
-        """Notes the end of the call."""
+        """Registers the end of the call."""
         if self._talks:
             self._end_silence()
 
@@ -143,7 +147,7 @@ class Opening:
     # --- moves -------------------------------------------------------------------------------------------------------
 
     async def _run(self, call: Call) -> None:
-        """Runs beside the call until it ends."""
+        """Runs during the call, until the call ends."""
         self._call = call
         for secret in self._plan.secrets.values():
             call.keep_secret(str(secret))
@@ -156,7 +160,9 @@ class Opening:
             self._timer.cancel()
 
     async def _make_moves(self, call: Call) -> None:
-        """Each move replaces the one before: a person may come while we wait, and a beep may come late."""
+        """Executes the moves. Each move replaces the move before it, because a person may answer later, and a beep may
+        come late.
+        """
         with ExitStack() as listening:
             if self._plan.detect:
                 listening.enter_context(call.listening())
@@ -207,7 +213,7 @@ class Opening:
             self.message_left = await call.say(words, interruptible=False)
 
     async def _session_ready(self, call: Call) -> None:
-        """Waits for the model. Connecting to it may take longer than a hello."""
+        """Waits until the model is connected. The connection may take longer than a hello."""
         async with asyncio.timeout(_READY_S):
             while not call.is_live:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.05)

@@ -1,5 +1,6 @@
-"""The do-not-call list of an application: the list in the records, which all processes share, and the file of the
-settings."""
+"""The do-not-call list of an application: the list in the database, which all processes share, and the file of the
+settings.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +30,11 @@ _WRITE_S = 60.0
 
 
 class OptOutList:
-    """Adds numbers to the list, and says whether a number is on it.
+    """Adds numbers to the do-not-call list, and checks whether a number is on the list.
 
-    While the database is down, a copy of the list is used. The copy is at most ten seconds older than the outage. If
-    there is no copy, no number is called. `file` is the file of TELEPHONY_DO_NOT_CALL. `simulation` means that the
-    calls of this application are simulated, so its opt-outs stay in memory.
+    While the database cannot be reached, a copy of the list is used. The copy is at most ten seconds older than the
+    start of the outage. Without a copy, no number is called. `file` is the file of TELEPHONY_DO_NOT_CALL. `simulation`
+    is set if the calls of this application are simulated. Their opt-outs stay in memory.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class OptOutList:
         self._version = ""
 
     async def problem(self, number: str) -> str:
-        """Returns why this number may not be called. An empty value means that it is not on the list."""
+        """Returns why this number must not be called, or an empty text if the number is not on the list."""
         try:
             found = await self.has(number)
         except (RecordsUnavailable, RecordRefused) as error:
@@ -77,12 +78,12 @@ class OptOutList:
     async def add(
         self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
     ) -> bool:
-        """Adds a number in E.164 to the records and to the file. What a simulated person asked for is kept in memory.
-        False means that the number was on the list.
+        """Adds a number in E.164 to the database and to the file. An opt-out of a simulated person is kept only in
+        memory. Returns False if the number was already on the list.
 
         Raises:
             RecordsUnavailable, RecordRefused, OSError, CallRefused: the list cannot be written. The number may be in
-                one of both places.
+                one of the two places.
         """
         if simulation is None and source in (OptOutSource.PHONE, OptOutSource.KEYPAD):
             simulation = self._simulation
@@ -102,8 +103,8 @@ class OptOutList:
         return added == 1
 
     async def remove(self, number: str) -> bool:
-        """Removes a number from the list of the records. False means that it was not there. A line of the file is not
-        removed.
+        """Removes a number from the list in the database. Returns False if the number was not on this list. A line of
+        the file is not removed.
 
         Raises:
             RecordsUnavailable, RecordRefused: the list cannot be written.
@@ -112,17 +113,19 @@ class OptOutList:
         return await self._client.ask(lambda records: records.opt_outs.remove(subject))
 
     async def listed(self, *, limit: int = 100, before: datetime | None = None) -> Sequence[OptOut]:
-        """Returns the newest entries. Raises `RecordsUnavailable`."""
+        """Returns the newest entries of the list. Raises `RecordsUnavailable` if the database cannot be reached."""
         return await self._client.ask(lambda records: records.opt_outs.listed(limit=limit, before=before))
 
     async def load(self) -> None:
-        """Copies the list for the first time. Without the database there is no copy yet."""
+        """Copies the list for the first time. If the database cannot be reached, there is no copy."""
         with suppress(RecordsUnavailable, RecordRefused):  # the client has logged why
             await self._copy_list()
 
     async def watch(self) -> None:
-        """Keeps the copy, and adds the numbers of the file to the records when the file has changed, until this is
-        cancelled. The other machines find them there. A number that is removed from the file stays in the records."""
+        """Updates the copy of the list, and adds the numbers of the file to the database when the file has changed.
+        Runs until the task is cancelled. Other machines find these numbers in the database. A number that is removed
+        from the file stays in the database.
+        """
         if self._simulation is not None:
             return
         loop = asyncio.get_running_loop()

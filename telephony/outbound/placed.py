@@ -1,4 +1,4 @@
-"""One placed call: what `Telephony.call` returns."""
+"""One placed call, as returned by `Telephony.call`."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ __all__ = ["CallControl", "PlacedCall"]
 log = logging.getLogger(__name__)
 
 _CONVERSATION_ENDS_S = 10.0
-"""How long the conversation may still run after Twilio reports the end of the call."""
+"""The maximum time in seconds for which the conversation may continue after Twilio reports the end of the call."""
 
 
 class CallControl(Protocol):
-    """The part of Twilio's REST API that a placed call uses."""
+    """The methods of Twilio's REST API that a placed call uses."""
 
     async def hang_up(self, call_sid: str) -> bool: ...
 
@@ -45,10 +45,11 @@ class CallControl(Protocol):
 
 
 class PlacedCall(LiveControls):
-    """A call that we place. `await call.answered()` waits for an answer and `await call.finished()` for the end.
+    """A placed call. `await call.answered()` waits for an answer, and `await call.finished()` waits for the end of the
+    call.
 
-    Once the call is answered it has the controls of a live call (`say`, `play`, `transfer`, ...), and `live` is the
-    `telephony.Call` that tools get. Before that the controls raise `CallError`.
+    After the call is answered, the object has the controls of a live call (`say`, `play`, `transfer`, ...), and `live`
+    is the `telephony.Call` that tools get. Before the answer, the controls raise `CallError`.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class PlacedCall(LiveControls):
 
     @property
     def sid(self) -> str | None:
-        """Twilio's `CallSid`; None until it is known."""
+        """Twilio's `CallSid`, or None until the SID is known."""
         return self.state.sid
 
     @property
@@ -115,7 +116,7 @@ class PlacedCall(LiveControls):
 
     @property
     def result(self) -> CallResult[Any] | None:
-        """What `finished` returns; None until the call is over."""
+        """The result that `finished` returns, or None until the call is over."""
         return self._finished.result() if self._finished.done() else None
 
     @property
@@ -125,7 +126,7 @@ class PlacedCall(LiveControls):
     # --- for users ---------------------------------------------------------------------------------------------------
 
     async def answered(self) -> bool:
-        """Waits until a person or a machine answers. False means that the call ended without an answer."""
+        """Waits until a person or a machine answers. Returns False if the call ended without an answer."""
         return await asyncio.shield(self._answered)
 
     async def finished(self) -> CallResult[Any]:
@@ -133,7 +134,7 @@ class PlacedCall(LiveControls):
         return await asyncio.shield(self._finished)
 
     async def hang_up(self) -> None:
-        """Ends the call, also one that is still ringing."""
+        """Ends the call. A call that is still ringing is ended, too."""
         self.cancelled = True
         for _ in range(50):
             if self.is_over or self.state.over:
@@ -151,7 +152,7 @@ class PlacedCall(LiveControls):
     # --- for the dialer and the webhooks ----------------------------------------------------------------------------
 
     async def wait_for_news(self) -> None:
-        """Waits for an event, or until the state has a step to take."""
+        """Waits for an event, or until the next step of the call state is due."""
         self._changed.clear()
         delay = self.state.deadline - self.now
         try:
@@ -161,8 +162,8 @@ class PlacedCall(LiveControls):
             pass
 
     def identified(self, sid: str) -> bool:
-        """Takes the `CallSid` of a webhook with our token. False means that it is not this call, or the call was given
-        up.
+        """Handles the `CallSid` of a webhook with the token of this call. Returns False if the `CallSid` belongs to
+        another call, or if this call was given up.
         """
         ours = self.state.identified(sid, self.now)
         self._changed.set()
@@ -173,15 +174,15 @@ class PlacedCall(LiveControls):
         self._changed.set()
 
     def on_machine_detection(self, answered_by: str) -> None:
-        """Handles the result of Twilio's answering machine detection. It may come before the stream and after the
-        end.
+        """Handles the result of Twilio's answering machine detection, which may arrive before the stream and after the
+        end of the call.
         """
         self._answered_by = answered_by
         if self._opening is not None:
             self._opening.verdict(answered_by)
 
     def prepare(self, options: CallOptions) -> None:
-        """Sets the options of the call session, because the call was answered."""
+        """Changes the options of the call session. Called when the call was answered."""
         self.state.stream_started(self.now)
         self._changed.set()
         self._model_config = options.model_config
@@ -212,11 +213,11 @@ class PlacedCall(LiveControls):
         options.on_start, options.on_end = start, end
 
     def agent(self, source: AgentSource) -> AgentSource:
-        """Returns the agent `source` with the facts and the tools of this call."""
+        """Returns the agent `source` with the data and the tools of this call."""
         return agent_for_call(source, self.plan.data, self._tools)
 
     async def finish(self) -> None:
-        """Makes the result, because Twilio reports the end of the call."""
+        """Creates the result. Called when Twilio reports the end of the call."""
         try:
             async with asyncio.timeout(_CONVERSATION_ENDS_S):
                 await self._conversation_over.wait()
@@ -238,23 +239,25 @@ class PlacedCall(LiveControls):
 
     @property
     def _is_conversation(self) -> bool:
-        """Whether a person answered. A conversation with a machine has no result."""
+        """Whether a person answered. A call with a machine has no structured result."""
         return self._opening is not None and self._opening.answered_by in ("human", "unknown")
 
     @property
     def output_json(self) -> Any:
-        """The result as JSON values, masked for records. None means that there is none."""
+        """The structured result as JSON values, masked for the records, or None if there is no result."""
         output = None if self.result is None else self.result.output
         return None if self.form is None else self._for_records(self.form.type.plain(output))
 
     @property
     def recorded_summary(self) -> str:
-        """The summary, masked for records."""
+        """The summary, masked for the records."""
         return str(self._for_records(self.summary))
 
     @property
     def recorded_transcript(self) -> str:
-        """What was heard, one line for each line of the conversation, masked for records."""
+        """The transcript with only the heard words, masked for the records. Each line of the conversation is one line
+        of text.
+        """
         return str(self._for_records(as_text(self._transcript)))
 
     def _for_records(self, value: Any) -> Any:

@@ -21,18 +21,20 @@ T = TypeVar("T")
 GREETING = "Greet the person you are calling, say who you are and why you call."
 
 Status = Literal["completed", "busy", "no-answer", "failed", "canceled", "refused"]
-"""The final statuses of Twilio, and `refused`: the call was not requested. `CallResult.error` says why."""
+"""Twilio's final statuses, and `refused` for a call that was not requested. `CallResult.error` contains the reason."""
 
 AnsweredBy = Literal["", "human", "machine", "screening", "fax", "unknown"]
-"""Who answered a call. `screening` means that an assistant screened the call and did not put it through. An empty value
-means that no answer.
+"""The kinds of answers. `screening` means that a screening service answered and did not connect the call. An empty text
+means that there was no answer.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveMessage:
-    """The message for a voicemail, after its beep. It is words for the model to say, or a clip: an audio file (its path
-    or its bytes), or mu-law at 8 kHz. Clips are converted to mu-law. Raises `AudioFileError`."""
+    """The message for a voicemail, said after the beep. The message is text that the model says, or a clip: an audio
+    file (its path or its bytes), or mu-law at 8 kHz. Clips are converted to mu-law. Raises `AudioFileError` for an
+    unusable clip.
+    """
 
     message: str | Clip
 
@@ -42,10 +44,10 @@ class LeaveMessage:
 
 @dataclass(frozen=True)  # with slots, CallResult[Model](...) raises TypeError on Python 3.11
 class CallResult(Generic[T]):
-    """How a call ended. A call always has a result, also after a failure.
+    """The result of a placed call. Every call has a result, also after a failure.
 
-    `output` is the filled-in result model, or None if the conversation did not fill it in. `cost` is Twilio's price in
-    `currency`. Twilio needs some minutes to compute it; until then `cost` is None.
+    `output` is the filled-in result model, or None if the conversation did not complete the result. `cost` is Twilio's
+    price in `currency`. Twilio needs some minutes to compute the price. Until then `cost` is None.
     """
 
     to: str
@@ -60,10 +62,10 @@ class CallResult(Generic[T]):
     sid: str | None = None
     error: str = ""
     summary: str = ""
-    """What a text model wrote about the call (TELEPHONY_TEXT_MODEL_URL, TELEPHONY_SUMMARIES)."""
+    """The summary of the call from a text model (TELEPHONY_TEXT_MODEL_URL, TELEPHONY_SUMMARIES)."""
     silence_s: float | None = None
-    """How long a person who answered waited for the agent's first words, in seconds: from the end of what the person
-    said, until the words or the end of the call. None means no person answered.
+    """The time in seconds for which a person who answered waited for the agent's first words. The time counts from the
+    end of the person's first words until the agent's first words or the end of the call. None if no person answered.
     """
 
     @property
@@ -74,7 +76,7 @@ class CallResult(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """One call to place. Without an `agent` the server's own agent speaks."""
+    """The plan of one placed call. Without an `agent`, the server's own agent speaks."""
 
     to: str
     agent: AgentSource | None = None
@@ -82,23 +84,23 @@ class CallPlan:
     result: type[Any] | Mapping[str, Any] | None = None
     """The type of the result: a pydantic model, a dataclass, a TypedDict, or the JSON schema of an object."""
     machine: LeaveMessage | None = None
-    """The message for a voicemail. None means that hang up on a machine."""
+    """The message for a voicemail. With None, the call is hung up if a machine answers."""
     greeting: str = GREETING
     max_s: float | None = 600.0
     ring_s: int = 30
     secrets: Mapping[str, Any] = field(default_factory=dict)
-    """Facts like `data`, but for tools only. The model does not get them."""
+    """Data like `data`, but for tools only. The model does not get this data."""
     detect: bool = True
-    """Whether to find out who answered before the agent speaks."""
+    """Whether the answer is classified before the agent speaks."""
     timezone: str | None = None
-    """The time zone of the callee, for quiet hours. None means derived from the number."""
+    """The time zone of the callee, for quiet hours. With None, the time zone is derived from the number."""
     extension: str = ""
     """Keys that Twilio presses after the answer, such as `42`."""
     tools: tuple[FunctionTool, ...] = ()
-    """Tools for this call, besides those of the agent."""
+    """The tools for this call, in addition to the tools of the agent."""
 
     def to_journal(self) -> dict[str, Any]:
-        """Returns the plan for the journal of the call, as JSON and without secrets. A clip is replaced by its
+        """Returns the plan for the journal of the call, as JSON values without secrets. A clip is replaced by its
         length.
         """
         message = None if self.machine is None else self.machine.message
@@ -111,7 +113,7 @@ class CallPlan:
 
     @classmethod
     def from_journal(cls, recorded: Mapping[str, Any]) -> CallPlan:
-        """Returns the plan of a call that is replayed, from its journal."""
+        """Returns the plan of a replayed call from its journal."""
         message = recorded.get("message")
         clip_or_words = b"\xff" * max(message, 1) if isinstance(message, int) else message
         return cls(

@@ -1,4 +1,4 @@
-"""Places calls through a running server: a client of `POST /calls`."""
+"""A client that places calls through a running server with `POST /calls`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TIMEOUT_S = 15.0
 
 
 class RemoteServer:
-    """A server at `address`. `token` is its TELEPHONY_API_TOKEN."""
+    """A server at the URL `address`. `token` is the server's TELEPHONY_API_TOKEN."""
 
     def __init__(self, address: str, token: str | None) -> None:
         self._address = address.rstrip("/")
@@ -48,8 +48,9 @@ class RemoteServer:
         on_status: Callable[[str], None] = lambda status: None,
         **options: Any,
     ) -> CallResult[Any]:
-        """Places a call and waits until it is over. When this is cancelled, the server hangs up. Raises `ServerFailed`,
-        and `UserError` for arguments that cannot be sent to a server."""
+        """Places a call and waits until the call is over. If the task is cancelled, the server hangs up the call.
+        Raises `ServerFailed`, and `UserError` for arguments that cannot be sent to a server.
+        """
         fields = {"to": to, **options, "agent": _name(agent)}
         if result is not None:
             fields["result"] = ResultType(result).schema
@@ -74,7 +75,7 @@ class RemoteServer:
         return _result(answer, result)
 
     async def _hang_up(self, placing: asyncio.Future[tuple[int, Any]]) -> None:
-        """Hangs up, also if it is not known yet whether the call was placed."""
+        """Hangs up the call, even if it is not known whether the call was placed."""
         try:
             _, answer = await placing
             if "id" in answer:
@@ -128,7 +129,7 @@ def _name(agent: str | RealtimeAgent[Any] | None) -> str | None:
 
 
 def _body(fields: dict[str, Any]) -> bytes:
-    """Returns the body of the request. It is validated here, so that errors are raised in this process."""
+    """Returns the body of the request. The body is validated in this process, so errors are raised in this process."""
     try:
         json.dumps(fields)
     except (TypeError, ValueError) as error:

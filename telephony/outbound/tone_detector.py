@@ -1,8 +1,8 @@
-"""Detects speech by its level and tones by their spectrum. Pure. Input: mu-law, 8 kHz, frames of 20 ms.
+"""Detects speech by its level, and tones by their spectrum. Pure. The input is mu-law at 8 kHz in frames of 20 ms.
 
 - The beep of a voicemail: one steady tone of 240 ms or more.
 - A fax: 1,100 Hz (calling) or 2,100 Hz (called), ITU-T T.30.
-- Busy and reorder: 480 and 620 Hz (US) or 425 Hz (Europe), on and off in turn, ITU-T E.180.
+- Busy and reorder: 480 and 620 Hz (US) or 425 Hz (Europe), alternately on and off, ITU-T E.180.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class SoundKind(StrEnum):
 FRAME = 160
 FRAME_S = 0.02
 _LOUD_RMS = 500.0
-"""About -36 dBm0: above line noise, below quiet speech."""
+"""The level (RMS) above which a frame is loud: about -36 dBm0. The level is above line noise and below quiet speech."""
 _PURE = 0.9
-"""The share of the power of a frame that is in its tones."""
+"""The minimum share of a frame's power that must be in its tones."""
 _PAUSE_FRAMES = 30
-"""600 ms without sound end an utterance."""
+"""The number of frames (600 ms) without sound that end an utterance."""
 _TONE_FRAMES = 12
-"""240 ms. No sung vowel is steady for so long."""
+"""The minimum number of frames (240 ms) of a tone. No sung vowel is steady for this time."""
 _LONGEST_BEEP_FRAMES = 75
 _FFT = 512
 _HZ = 8000 / _FFT
@@ -43,15 +43,16 @@ _WINDOW = np.hanning(FRAME)
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A sound that was recognised. The kind `SPEECH` means that an utterance has begun. The kind `PAUSE` means that it
-    has ended; `seconds` is its length. The other kinds are tones."""
+    """A recognised sound. The kind `SPEECH` means that an utterance has begun. The kind `PAUSE` means that an utterance
+    has ended, and `seconds` is its length. The other kinds are tones.
+    """
 
     kind: SoundKind
     seconds: float = 0.0
 
 
 class ToneDetector:
-    """Detects sounds in the audio of the callee, which comes in pieces of any size."""
+    """Detects sounds in the audio of the callee. The audio may be passed in pieces of any size."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -63,7 +64,7 @@ class ToneDetector:
         self._bursts: list[tuple[int, ...]] = []
 
     def feed(self, ulaw: bytes) -> list[Sound]:
-        """Handles a piece of audio. Returns the sounds that were recognised with it."""
+        """Handles a piece of audio. Returns the sounds that were recognised in this piece."""
         sounds: list[Sound] = []
         audio = self._rest + ulaw
         for at in range(0, len(audio) - FRAME + 1, FRAME):
@@ -118,8 +119,8 @@ class ToneDetector:
 
 
 def _tones(samples: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[int, ...]:
-    """Returns the one or two frequencies with nearly all the power of a frame. An empty value means that the frame is
-    not a tone.
+    """Returns the one or two frequencies that contain nearly all the power of a frame. Returns an empty tuple if the
+    frame is not a tone.
     """
     power = np.abs(np.fft.rfft(samples * _WINDOW, _FFT)) ** 2
     power[: round(250 / _HZ)] = 0.0

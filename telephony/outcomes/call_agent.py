@@ -1,4 +1,4 @@
-"""Adds the facts and the tools of one call to its agent."""
+"""Adds the data and the tools of one call to its agent."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ __all__ = ["agent_for_call"]
 def agent_for_call(
     source: AgentSource, facts: Mapping[str, Any], tools: Sequence[FunctionTool], *, notes: Sequence[str] = ()
 ) -> AgentSource:
-    """A copy of the agent (or of the function that chooses one) with `facts` and `notes` in its instructions, and with
-    `tools` besides its own. A `{name}` in the instructions is replaced by the fact of this name; the others are added.
-    The agents that it hands over to get all of it, too. A tool of the agent replaces one of ours with the same name."""
+    """Returns a copy of the agent (or of the function that selects the agent) with `facts` and `notes` in its
+    instructions, and with `tools` in addition to its own tools. A `{name}` in the instructions is replaced by the fact
+    with this name. Other facts are added at the end. The agents to which this agent can hand over get the same
+    additions. A tool of the agent replaces an added tool with the same name.
+    """
     if isinstance(source, RealtimeAgent):
         return _CallAgents(facts, tools, notes).agent(source)
 

@@ -1,4 +1,4 @@
-"""An ended call, as `on_end` of the application gets it. Pure."""
+"""An ended call, as it is passed to `on_end` of the application. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)  # with slots, EndedCall[Model](...) raises TypeError on Python 3.11
 class EndedCall(Generic[T]):
-    """One call that has ended. Numbers are complete here, and what was said is not masked. Dates are in UTC."""
+    """One call that has ended. Phone numbers are complete, and the conversation is not masked. Dates are in UTC."""
 
     id: str
-    """Our own id of a placed call; the `CallSid` of an inbound call."""
+    """The id: this application's own id for a placed call, and the `CallSid` for an inbound call."""
     sid: str | None = None
-    """Twilio's `CallSid`. None means Twilio assigned none."""
+    """Twilio's `CallSid`, or None if Twilio assigned no SID."""
     direction: str = "inbound"
     """`inbound` or `outbound-api`."""
     caller: str = ""
@@ -30,38 +30,43 @@ class EndedCall(Generic[T]):
     status: str = "completed"
     """Twilio's final status, or `refused`."""
     ending: str = ""
-    """The reason why the call ended, in words. Empty for a call without an answer: its `status` says why."""
+    """The reason why the call ended, as text. The text is empty for a call without an answer, for which `status` is the
+    reason.
+    """
     ending_code: str = ""
-    """The reason of the end as a code: the name of an `EndReason` in lower case, or the status of a call without an
-    answer."""
+    """The reason why the call ended, as a code: the name of an `EndReason` in lower case, or the status of a call
+    without an answer.
+    """
     ended_at: datetime | None = None
     duration_s: float = 0.0
     answered_by: str = ""
     message_left: bool = False
     error: str = ""
     output: T | None = None
-    """The result. None means that the conversation did not give it, or no result was requested."""
+    """The structured result. None if the conversation did not complete the result, or if no result was requested."""
     summary: str = ""
-    """The summary of a text model. An empty value means that no text model is configured."""
+    """The summary from a text model. The text is empty if no text model is configured."""
     transcript: tuple[Line, ...] = ()
-    """The lines of the conversation, with what was heard of each."""
+    """The lines of the conversation, with the heard part of each line."""
     agents: tuple[str, ...] = ()
-    """The agents that have spoken, in order."""
+    """The names of the agents that have spoken, in order."""
     turns: tuple[Mapping[str, Any], ...] = ()
-    """The agent's turns: `at_ms` since the start, `latency_ms` at the caller's ear (None: not known) and `cut`, if it
-    was interrupted."""
+    """The agent's turns. Each turn has `at_ms`, the time since the start of the call, `latency_ms`, the response
+    latency that the caller experienced (or None), and `cut` if the turn was interrupted.
+    """
     interruptions: int = 0
-    """How often the caller interrupted the agent."""
+    """The number of times that the caller interrupted the agent."""
     tools: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """The numbers of `calls` and `failures`, by the name of the tool."""
+    """The number of `calls` and of `failures` of each tool, by the name of the tool."""
     model: str = ""
     model_cost: float | None = None
-    """The cost of the model in US dollars. None means unknown."""
+    """The cost of the model in US dollars, or None if the cost is unknown."""
     cost: float | None = None
-    """The price of Twilio in `currency`. None: not known yet."""
+    """The price of the call at Twilio, in `currency`, or None if the price is not known yet."""
     currency: str = ""
     journal: str = ""
-    """The path of the journal, or its address in object storage, where it is some seconds after the end of the call.
-    An empty value means that there is none."""
+    """The path of the journal, or its URL in object storage. The journal is at this URL some seconds after the end of
+    the call. The text is empty if there is no journal.
+    """
     data: Mapping[str, Any] = field(default_factory=dict)
     """The value of `Call.data` at the end of the call."""

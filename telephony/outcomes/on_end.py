@@ -1,4 +1,6 @@
-"""Calls the application's `on_end` for each ended call. The callback may do anything: no call waits for it."""
+"""Calls the application's callback `on_end` for each ended call. No call waits for the callback, because the callback
+may block or fail.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ _LIMIT_S = 60.0
 _THREADS = 16
 _MAX_WAITING = 1000
 _CLOSE_S = 10.0
-"""How long callbacks may still run when the application stops."""
+"""The maximum time in seconds for which callbacks may continue when the application stops."""
 
 
 class OnEnd:
-    """Runs the callback `on_end`. An async context manager.
+    """Runs the callback `on_end`. The object is an async context manager.
 
-    A coroutine function runs on the event loop, and a plain function in one of 16 threads of its own. Each may take a
-    minute at most.
+    A coroutine function runs on the event loop. A plain function runs in one of 16 threads. Each callback may take at
+    most a minute.
     """
 
     def __init__(self, callback: OnEndCallback | None, on_failure: Callable[[UserCode], None]) -> None:
@@ -58,7 +60,7 @@ class OnEnd:
             await asyncio.wait(late, timeout=1.0)
 
     def call(self, ended: EndedCall[Any]) -> None:
-        """Calls the callback in a task of its own. Returns at once."""
+        """Calls the callback in a new task. Returns immediately."""
         if self._callback is None:
             return
         if len(self._running) >= _MAX_WAITING:
@@ -93,7 +95,9 @@ def _is_async(callback: OnEndCallback) -> bool:
 
 
 def _outcome(callback: OnEndCallback, ended: EndedCall[Any]) -> tuple[Any, BaseException | None]:
-    """A future cannot hold StopIteration, and SystemExit would end the loop."""
+    """Returns the result or the exception of the callback. A future cannot contain StopIteration, and SystemExit would
+    stop the event loop.
+    """
     try:
         return callback(ended), None
     except BaseException as error:  # noqa: BLE001 - the exception is the callback's outcome

@@ -20,8 +20,9 @@ _EXTRACTION_S = 20.0
 
 
 async def fill_from_transcript(form: ResultForm, transcript: Sequence[Line], model_config: RealtimeModelConfig) -> None:
-    """Asks the model, in a new text session, to record from the transcript what is missing. Fields that the transcript
-    does not have stay missing."""
+    """Asks the model, in a new text session, to fill in the missing fields from the transcript. Fields that are not in
+    the transcript stay missing.
+    """
     agent: RealtimeAgent[None] = RealtimeAgent(
         name="Clerk",
         instructions="You get the transcript of a phone call. Record by the tool what it says, and nothing else.",

@@ -1,7 +1,7 @@
-"""The result of a call, which the agent fills in field by field and which is validated as a whole.
+"""The result of a call. The agent fills in the result field by field, and the whole result is validated.
 
-A pydantic model, a dataclass or a TypedDict describes the fields, or a JSON schema if the request came from another
-process.
+A pydantic model, a dataclass or a TypedDict describes the fields. If the request came from another process, a JSON
+schema describes the fields.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Check = Callable[[dict[str, Any]], "tuple[Any, list[str]]"]
 class ResultType:
     """The type of a result: a pydantic model, a dataclass, a TypedDict, or the JSON schema of an object.
 
-    Raises `UserError` for another type, and for a type that cannot be checked in linear time.
+    Raises `UserError` for any other type, and for a type that cannot be validated in linear time.
     """
 
     def __init__(self, wanted: Any) -> None:
@@ -61,8 +61,9 @@ class ResultType:
 
 
 class ResultForm:
-    """Collects the fields that the agent records. `output` is the result once it is valid: an instance of the type, or
-    the object of the schema."""
+    """Collects the fields that the agent records. `output` is the result when all fields are valid: an instance of the
+    type, or the object of the schema.
+    """
 
     def __init__(self, wanted: Any) -> None:
         self.type = wanted if isinstance(wanted, ResultType) else ResultType(wanted)
@@ -87,7 +88,7 @@ class ResultForm:
         return [name for name in self.type.schema.get("properties", {}) if name not in self._given]
 
     def take(self, arguments: str) -> str:
-        """Adds the fields in the arguments of a tool call. Returns the answer for the agent."""
+        """Handles the arguments of a tool call: adds the fields to the form. Returns the tool result for the agent."""
         try:
             given = json.loads(arguments or "{}")
         except (ValueError, RecursionError):
@@ -99,11 +100,11 @@ class ResultForm:
         return f"Noted. Still missing: {'; '.join(missing)}." if missing else "Noted. Nothing is missing."
 
     def add(self, given: Mapping[str, Any]) -> None:
-        """Adds fields. None is not a value: it means that the field is unknown."""
+        """Adds fields. None is not a value and means that the field is unknown."""
         self._given.update({name: value for name, value in given.items() if value is not None})
 
     def add_valid(self, given: Mapping[str, Any]) -> None:
-        """Adds fields, except those that are not valid by themselves."""
+        """Adds the fields whose values are valid, and ignores the other fields."""
         before = dict(self._given)
         self.add(given)
         wrong = {problem.partition(":")[0].partition(".")[0] for problem in self.validate()} & given.keys()
@@ -112,7 +113,7 @@ class ResultForm:
             self.validate()
 
     def tool(self) -> FunctionTool:
-        """Returns the tool `record_result`. Its parameters are the fields."""
+        """Returns the tool `record_result`. Its parameters are the fields of the result."""
 
         async def invoke(context: ToolContext[Any], arguments: str) -> str:
             return self.take(arguments)
@@ -124,8 +125,9 @@ class ResultForm:
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Checks a schema. Raises `UserError` if it is not a JSON schema of an object, or if validating with it may not
-    end."""
+    """Checks a schema. Raises `UserError` if the schema is not a JSON schema of an object, or if validation with the
+    schema may not end.
+    """
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
@@ -160,7 +162,7 @@ def _by_type(adapter: TypeAdapter[Any], name: str) -> _Check:
 
 
 class _Endless(Exception):
-    """One validation followed too many references between schemas."""
+    """Raised if one validation followed too many references between schemas."""
 
 
 _MAX_REFERENCES = 2_000
@@ -200,7 +202,7 @@ def _by_schema(schema: Mapping[str, Any]) -> _Check:
     bounded = extend(
         Draft202012Validator, {**{name: counted(name) for name in ("$ref", "$dynamicRef")}, "pattern": matches}
     )
-    # With an empty registry no `$ref` to an address is fetched.
+    # With an empty registry, `$ref` never causes a network request.
     validator = bounded(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
     def check(given: dict[str, Any]) -> tuple[Any, list[str]]:

@@ -1,8 +1,8 @@
-"""Fills in the unknown fields of a result, and writes a summary, from what was heard in an ended call.
+"""Fills in the unknown fields of a result, and writes a summary, from the heard words of an ended call.
 
-It sends the transcript to a text model by the Chat Completions API of OpenAI, which many servers have
-(https://platform.openai.com/docs/api-reference/chat/create). For each value the model has to quote the words of the
-transcript. A value without such words is dropped, so what was not said, or not heard, stays unknown.
+The module sends the transcript to a text model with OpenAI's Chat Completions API, which many servers offer
+(https://platform.openai.com/docs/api-reference/chat/create). For each value, the model must quote the words of the
+transcript. A value without such a quote is dropped, so information that was not said or not heard stays unknown.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ that say the value, copied exactly. Leave out each field that the transcript doe
 
 
 class TextModel:
-    """A text model at `url`, the address that ends in `/v1`. `summarises` says whether it also writes summaries."""
+    """A text model at `url`. The URL ends in `/v1`. `summarises` is True if the model also writes summaries."""
 
     def __init__(self, url: str, name: str, key: str | None = None, *, summarises: bool = False) -> None:
         self._url = url.rstrip("/") + "/chat/completions"
@@ -44,8 +44,9 @@ class TextModel:
         self.summarises = summarises
 
     async def read(self, form: ResultForm | None, transcript: Sequence[Line]) -> str:
-        """Fills in the unknown fields of `form`. Returns the summary, or an empty text. A failure is logged, and leaves
-        the form as it is."""
+        """Fills in the unknown fields of `form`. Returns the summary, or an empty text. If this fails, logs the failure
+        and does not change the form.
+        """
         wanted = {} if form is None else _schemas(form)
         if not transcript or not (wanted or self.summarises):
             return ""
@@ -86,7 +87,7 @@ class TextModel:
 
 
 def supported(fields: Mapping[str, Any], transcript: Sequence[Line]) -> dict[str, Any]:
-    """Returns the values whose quotes are in one line of what was heard."""
+    """Returns the values whose quotes occur in one line of the heard words."""
     heard = [_words(line.text if line.heard is None else line.heard) for line in transcript]
     found = {}
     for name, field in fields.items():
@@ -99,7 +100,7 @@ def supported(fields: Mapping[str, Any], transcript: Sequence[Line]) -> dict[str
 
 
 def _words(text: str) -> str:
-    """Returns the words of a text, with blanks around each, so that a search finds whole words only."""
+    """Returns the words of a text with blanks around each word, so a search finds only whole words."""
     return f" {' '.join(_WORD.findall(text.casefold()))} "
 
 

@@ -1,4 +1,4 @@
-"""The transcript of a call: each line that was said, and what was heard of it."""
+"""The transcript of a call: each line that was said, and the part of the line that was heard."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ __all__ = ["Line", "as_text", "transcript_of"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the conversation. `heard` is the part of an agent's line that the other person heard, if that was
-    less than the whole line."""
+    """One line of the conversation. `heard` is the part of an agent's line that the other person heard, if the person
+    did not hear the whole line.
+    """
 
     who: Literal["agent", "callee", "caller"]
     text: str
@@ -25,13 +26,13 @@ class Line:
 
 
 def as_text(transcript: Iterable[Line]) -> str:
-    """Returns what was heard, one line for each line of the conversation."""
+    """Returns the heard words, one line of text for each line of the conversation."""
     return "\n".join(f"{line.who}: {line.text if line.heard is None else line.heard}" for line in transcript)
 
 
 def transcript_of(call: Call, *, other: Literal["caller", "callee"]) -> tuple[Line, ...]:
-    """Returns the lines of the conversation, with what was heard of each. Audio that was still on its way at the end
-    was not heard. `other` is the name of the person.
+    """Returns the lines of the conversation, with the heard part of each line. Audio that had not been played at the
+    end of the call was not heard. `other` is the name of the other party in the transcript.
     """
     try:
         history = call.session.history
