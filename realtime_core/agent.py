@@ -63,14 +63,15 @@ class RealtimeAgent(Generic[TContext]):
         a class instead of an object, a single tool instead of a list."""
         from .guardrails import check_guardrails
         from .handoffs import check_handoff
-        from .tools import check_tool
+        from .tools import check_name, check_tool
 
         for name in ("tools", "mcp_servers", "handoffs", "output_guardrails", "input_guardrails"):
             given = getattr(self, name)
             if not isinstance(given, Sequence) or isinstance(given, str):
                 raise UserError(f"RealtimeAgent {self.name!r}: `{name}` must be a list, not {type(given).__name__}.")
-        for tool in self.tools:
-            check_tool(tool)
+        for tool in map(check_tool, self.tools):
+            if not isinstance(tool, Mapping):
+                check_name(tool.name)
         for handoff in self.handoffs:
             check_handoff(handoff)
         check_guardrails((*self.output_guardrails, *self.input_guardrails))

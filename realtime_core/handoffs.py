@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from . import user_code
 from .errors import ModelBehaviorError, UserError
 from .run_context import RunContextWrapper, TContext
-from .tools import ToolEnabled, is_enabled
+from .tools import MAX_NAME, ToolEnabled, check_name, is_enabled
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
@@ -59,8 +59,8 @@ class Handoff(Generic[TContext, TAgent]):
 
     @classmethod
     def default_tool_name(cls, agent: RealtimeAgent[Any]) -> str:
-        """`transfer_to_<agent name>`, in lower case with underscores."""
-        return "transfer_to_" + re.sub(r"[^a-zA-Z0-9_]", "_", agent.name.replace(" ", "_")).lower()
+        """Returns `transfer_to_<agent name>`, in lower case with underscores, and not longer than the model allows."""
+        return ("transfer_to_" + re.sub(r"[^a-zA-Z0-9_]", "_", agent.name).lower())[:MAX_NAME]
 
     @classmethod
     def default_tool_description(cls, agent: RealtimeAgent[Any]) -> str:
@@ -171,6 +171,8 @@ def check_handoff(handoff: Any) -> None:
 
     if not isinstance(handoff, RealtimeAgent) and not _has_shape(handoff):
         raise UserError(f"{handoff!r} in `handoffs` must be a RealtimeAgent or the result of realtime_handoff.")
+    if not isinstance(handoff, RealtimeAgent):
+        check_name(handoff.tool_name)
 
 
 def _has_shape(handoff: Any) -> bool:

@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import inspect
 import json
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
@@ -38,6 +39,8 @@ __all__ = [
     "tool_output_text",
 ]
 
+MAX_NAME = 64
+_NAME = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_NAME}}}")
 MAX_OUTPUT_CHARS = 100_000
 """The maximum length of a tool's result, in characters. The model's context has no room for more."""
 
@@ -342,6 +345,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return str(value)
+
+
+def check_name(name: Any) -> None:
+    """Raises `UserError` if the model's server refuses this name of a tool or a handoff. The server would refuse all
+    settings of the session with it. https://platform.openai.com/docs/api-reference/realtime-client-events
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UserError(
+            f"Tool {name!r}: a name has 1 to 64 letters from a to z, digits, _ and -. Give another one: "
+            "`name_override` of function_tool, `tool_name_override` of realtime_handoff."
+        )
 
 
 def check_tool(tool: Any) -> Tool:

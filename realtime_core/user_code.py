@@ -14,6 +14,7 @@ or raises an `Exception`. A `CancelledError` comes out only if the calling task 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import functools
 import inspect
@@ -107,10 +108,13 @@ async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: M
 
 
 async def settled(value: Any) -> Any:
-    """Returns the value; awaits an awaitable, and collects the values of a generator. Exceptions pass through."""
+    """Returns the value; awaits an awaitable or a future of a thread, and collects the values of a generator.
+    Exceptions pass through."""
     for _ in range(_MAX_LAYERS):
         if inspect.isawaitable(value):
             value = await value
+        elif isinstance(value, concurrent.futures.Future):
+            value = await asyncio.wrap_future(value)
         elif inspect.isasyncgen(value):
             value = await _values_later(value)
         elif _is_lazy(value):

@@ -24,6 +24,8 @@ from realtime_core import (
     ToolTimeoutError,
     UserError,
     function_tool,
+    realtime_handoff,
+    user_code,
 )
 from realtime_core.testing import virtual_time
 from realtime_core.tools import invoke_tool, tool_output_text
@@ -572,6 +574,13 @@ class SomeHooks:
         ({"hooks": SomeHooks}, "hooks"),
         ({"instructions": lambda: "no arguments"}, "must take"),
         ({"instructions": 3}, "must be text"),
+        ({"tools": [function_tool(lambda day: day)]}, "'<lambda>': a name has"),
+        ({"tools": [function_tool(bare, name_override="büro")]}, "'büro': a name has"),
+        ({"tools": [function_tool(bare, name_override="n" * 65)]}, "a name has 1 to 64"),
+        (
+            {"handoffs": [realtime_handoff(RealtimeAgent(name="Other"), tool_name_override="to other")]},
+            "'to other': a name has",
+        ),
     ],
 )
 def test_parts_that_cannot_work_are_refused_when_the_agent_is_made(parts: dict[str, Any], words: str) -> None:
@@ -579,3 +588,14 @@ def test_parts_that_cannot_work_are_refused_when_the_agent_is_made(parts: dict[s
         RealtimeAgent(name="Desk", **parts)
     with pytest.raises(UserError, match=words):
         RealtimeAgent(name="Desk").clone(**parts)
+
+
+@pytest.mark.real_time
+async def test_a_future_of_a_thread_is_awaited() -> None:
+    future: concurrent.futures.Future[str] = concurrent.futures.Future()
+    threading.Timer(0.01, future.set_result, ["sunny"]).start()
+    assert await user_code.settled(future) == "sunny"
+    failed: concurrent.futures.Future[str] = concurrent.futures.Future()
+    failed.set_exception(ValueError("no"))
+    with pytest.raises(ValueError, match="no"):
+        await user_code.settled(failed)
