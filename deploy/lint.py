@@ -84,8 +84,8 @@ def unit(folder: Path, name: str = "telephony.service") -> str:
         copy.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", (folder / copy.name).read_text()))
         if complaints := _run(analyze, "verify", str(copy), stderr=True).strip():
             raise Faulty(complaints)
-        told = _run(analyze, "security", "--offline=true", "--no-pager", "--threshold=20", str(copy))
-    return told.strip().rpartition("→ ")[2]
+        output = _run(analyze, "security", "--offline=true", "--no-pager", "--threshold=20", str(copy))
+    return output.strip().rpartition("→ ")[2]
 
 
 def proxy(folder: Path) -> str:

@@ -347,7 +347,7 @@ class Responses:
             if outcome.interrupted:
                 self._sent.maybe_cancelled = True
             else:
-                active.request = self._presume()
+                active.request = self._count_as_answer()
         failure = [] if unwanted else self._judge(now, active, outcome)
         return [*failure, *self._next(now)]
 
@@ -391,7 +391,7 @@ class Responses:
         request, effects = self._sent, self._watch(now)
         if request and not self._active and now >= self._reaction_due(request):
             if request.maybe_cancelled:
-                self._presume()
+                self._count_as_answer()
             else:
                 self._sent = None
                 self._step(_On.REFUSED)
@@ -438,7 +438,7 @@ class Responses:
         """Returns when the reaction to a `response.create` is overdue."""
         return request.sent_at + (self._cancelled_limit_s if request.maybe_cancelled else self._request_limit_s)
 
-    def _presume(self) -> _Request:
+    def _count_as_answer(self) -> _Request:
         """Counts the response that has just ended as the answer to the sent request."""
         assert self._sent is not None
         request = self._presumed = self._sent

@@ -173,7 +173,7 @@ class RealtimeSession(RealtimeModelListener):
         try:
             self._active = await self._activate(self.current_agent, overrides=self._overrides)
             self._bytes_per_ms = output_bytes_per_ms(self._active.settings)
-            self._tell_tracker()
+            self._report_to_tracker()
             await self._core.tasks.open()
             self._model.add_listener(self)
             await self._model.connect(self._model_options())
@@ -197,7 +197,7 @@ class RealtimeSession(RealtimeModelListener):
         options["initial_model_settings"] = self._active.settings
         return options
 
-    def _tell_tracker(self) -> None:
+    def _report_to_tracker(self) -> None:
         tracker = player_of(self._model_config)
         if isinstance(tracker, RealtimePlaybackTracker):
             tracker.set_audio_format("g711" if self._bytes_per_ms == 8 else "pcm16")

@@ -150,7 +150,7 @@ class ToolCalls:
         output = (event.error or "") if event.output is None else event.output
         error = HostedToolFailed(event.error or output) if event.status == "failed" else None
         duration_s = asyncio.get_running_loop().time() - started
-        self._tell_end(call, tool, output, duration_s, silent=event.silent, error=error)
+        self._emit_end(call, tool, output, duration_s, silent=event.silent, error=error)
         self._hooks.hosted_tool_ended(call.active.agent, tool, output)
 
     def begin_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
@@ -168,10 +168,10 @@ class ToolCalls:
         """The session has ended: cancel the waits for running tools, and reject the waiting calls."""
         now = asyncio.get_running_loop().time()
         for call, tool, started in list(self._running.values()):
-            self._tell_end(call, tool, UNFINISHED, now - started, silent=True, error=RealtimeCoreError(UNFINISHED))
+            self._emit_end(call, tool, UNFINISHED, now - started, silent=True, error=RealtimeCoreError(UNFINISHED))
         self._approvals.end()
 
-    def _tell_end(
+    def _emit_end(
         self,
         call: ToolCall,
         tool: Tool | HostedTool,
@@ -292,16 +292,16 @@ class ToolCalls:
         for guardrail in getattr(tool, "tool_input_guardrails", None) or ():
             with self._deciding(UserCode.GUARDRAIL, guardrail.get_name()):
                 output = await user_code.call(guardrail.run, ToolInputGuardrailData(call.context, call.active.agent))
-                self._heed(output, ToolInputGuardrailTripwireTriggered(guardrail, output))
+                self._apply_guardrail_output(output, ToolInputGuardrailTripwireTriggered(guardrail, output))
 
     async def _check_output(self, call: ToolCall, tool: Tool, result: Any) -> None:
         for guardrail in getattr(tool, "tool_output_guardrails", None) or ():
             data = ToolOutputGuardrailData(call.context, call.active.agent, result)
             with self._deciding(UserCode.GUARDRAIL, guardrail.get_name()):
                 output = await user_code.call(guardrail.run, data)
-                self._heed(output, ToolOutputGuardrailTripwireTriggered(guardrail, output))
+                self._apply_guardrail_output(output, ToolOutputGuardrailTripwireTriggered(guardrail, output))
 
-    def _heed(self, output: ToolGuardrailFunctionOutput, tripped: Exception) -> None:
+    def _apply_guardrail_output(self, output: ToolGuardrailFunctionOutput, tripped: Exception) -> None:
         match output.behavior["type"]:
             case "reject_content":
                 raise _Refused(output.behavior["message"])
@@ -359,7 +359,7 @@ class ToolCalls:
         value = result.output if isinstance(result, SilentResult) else result
         error = value.error if isinstance(value, FailedResult) else None
         if await self.answer(call, tool_output_text(value), respond=not silent):
-            self._tell_end(call, tool, value, duration_s, silent=silent, error=error)
+            self._emit_end(call, tool, value, duration_s, silent=silent, error=error)
 
     async def answer(self, call: ToolCall, output: str, *, respond: bool = True) -> bool:
         """Sends the model the output and request a response. Returns False if sending fails (the error is reported and

@@ -141,7 +141,7 @@ async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -
     """Awaits users' code in its own task. Raises only `Exception`s; after `limit_s` it raises `TimeLimit`."""
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()
-    task = loop.create_task(_tell(work, outcome))
+    task = loop.create_task(_report(work, outcome))
     task.add_done_callback(lambda _: work.close())  # a task that is cancelled at once never starts it
     timer = None if limit_s is None else loop.call_later(limit_s, _expire, task, outcome)
     try:
@@ -157,7 +157,7 @@ async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -
     return value
 
 
-async def _tell(work: Coroutine[Any, Any, Any], outcome: asyncio.Future[tuple[Any, Exception | None]]) -> None:
+async def _report(work: Coroutine[Any, Any, Any], outcome: asyncio.Future[tuple[Any, Exception | None]]) -> None:
     """Sets the outcome in the step in which the code ends. A task that awaits this one would get it later."""
     value: Any = None
     error: Exception | None = None

@@ -11,7 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from realtime_core.usage import ModalityTokens, Usage
 from realtime_core.user_code import UserCode
 
-from .call.line.ear import Latency, LatencyKind
+from .call.line.latency import Latency, LatencyKind
 from .journal.uploads import Upload
 from .records.outbox import Waiting
 

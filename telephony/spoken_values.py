@@ -143,7 +143,7 @@ def day(said: str, *, today: date, is_past: bool = False) -> date:
     if re.fullmatch(r"\d{1,2}[/-]\d{1,2}[/-]\d{2,4}", text):
         raise ValueError("Day and month are not clear in this date. Ask for the month by its name.")
     text = _YEAR.sub(_figures_of_year, text)
-    text = re.sub(r"\btwenty[ -](\w+)\b", lambda m: _twenty(m[1], m[0]), text)
+    text = re.sub(r"\btwenty[ -](\w+)\b", lambda m: _compound(m[1], m[0]), text)
     text = re.sub(r"[^\W\d_]+", lambda m: _ORDINALS.get(m[0], _MONTHS.get(m[0], m[0])), text)
     text = re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", r"\1", text)
     for run in reversed(list(spoken_runs(text))):
@@ -218,7 +218,7 @@ def _alone(word: str) -> str:
     return rf"(?<!\w){re.escape(word)}(?!\w)|(?<!\w){re.escape(word)}(?=\d)"
 
 
-def _twenty(word: str, whole: str) -> str:
+def _compound(word: str, whole: str) -> str:
     """`twenty third` as a number; other pairs as they are."""
     return str(20 + int(_ORDINALS[word])) if word in _ORDINALS and int(_ORDINALS[word]) < 10 else whole
 

@@ -21,7 +21,7 @@ from realtime_core.sources import Sources
 
 from .call.call import Call
 from .call.ending import Ending
-from .call.line.ear import Latency, LatencyKind
+from .call.line.latency import Latency, LatencyKind
 from .call.options import CallOptions
 
 if TYPE_CHECKING:

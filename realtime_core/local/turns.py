@@ -151,14 +151,14 @@ class Turns:
         turns = self._input.turns
         self._stop_waiting()
         if turns is not None and turns.idle_timeout_s is not None and not self._input.speaking:
-            self._idle = self._schedule.after(audio_s + turns.idle_timeout_s, self._nobody_spoke)
+            self._idle = self._schedule.after(audio_s + turns.idle_timeout_s, self._input_timed_out)
 
     def _stop_waiting(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
 
-    def _nobody_spoke(self) -> None:
+    def _input_timed_out(self) -> None:
         turns, end_ms, item_id = self._input.turns, self._input.position_ms, self._sources.id("item")
         if turns is None or turns.idle_timeout_s is None or self._responder.responding:
             return

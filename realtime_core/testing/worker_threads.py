@@ -3,7 +3,7 @@
 A worker thread runs when nothing else is ready in the loop. Threads run in the order in which their jobs were
 submitted. The loop continues when the thread ends, when the thread declares virtual time (`spend`), or when the thread
 waits for the loop (`run_coroutine_threadsafe(...).result()`, `anyio.from_thread.run`). The permission to run is called
-the baton below.
+`control` below.
 """
 
 from __future__ import annotations
@@ -87,18 +87,18 @@ class Worker:
         self._go = threading.Semaphore(0)
 
     def go(self) -> None:
-        """Passes the baton to this thread. Called in the loop's thread."""
+        """Passes control to this thread. Called in the loop's thread."""
         if not self.started:
             self.started = True
             threading.Thread(target=self._work, name=f"virtual-time {self.name}", daemon=True).start()
         self._go.release()
 
     def give_back(self, request: _Sleep | _Wait) -> None:
-        """Returns the baton, and gets it again when the request is fulfilled. Called in this thread."""
+        """Returns control, and gets it again when the request is fulfilled. Called in this thread."""
         if self.abandoned:
             raise _Abandoned
         self.request = request
-        self.threads.baton.release()
+        self.threads.control.release()
         self._take()
 
     def _take(self) -> None:
@@ -113,7 +113,7 @@ class Worker:
         except _Abandoned:
             return
         if not self.abandoned:
-            self.threads.baton.release()
+            self.threads.control.release()
 
     def _outcome(self) -> _Finished:
         try:
@@ -144,7 +144,7 @@ class Threads:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, watchdog_s: float) -> None:
         self.loop = loop
-        self.baton = threading.Semaphore(0)
+        self.control = threading.Semaphore(0)
         self.current: Worker | None = None
         self.unfinished: dict[Worker, None] = {}
         self._watchdog_s = watchdog_s
@@ -161,14 +161,14 @@ class Threads:
         return worker.future
 
     def run_one(self) -> bool:
-        """Runs one thread until it returns the baton. Returns whether there was a thread to run."""
+        """Runs one thread until it returns control. Returns whether there was a thread to run."""
         worker = self._next()
         if worker is None:
             return False
         self.current = worker
         try:
             worker.go()
-            if not self.baton.acquire(timeout=self._watchdog_s):
+            if not self.control.acquire(timeout=self._watchdog_s):
                 raise WatchdogExpired(
                     f"The thread of {worker.name} did not return within {self._watchdog_s:g} s of real time. Does it "
                     "sleep (use virtual_time.spend), or wait for something that only the event loop can do?"
@@ -257,7 +257,7 @@ _patches: list[Callable[[], None]] = []
 
 @contextlib.contextmanager
 def patched(counts: Callable[[object], bool]) -> Iterator[None]:
-    """Patches futures and anyio while a virtual-time loop runs. A job that waits for the loop then returns the baton,
+    """Patches futures and anyio while a virtual-time loop runs. A job that waits for the loop then returns control,
     and anyio's worker threads become jobs. Other threads and loops (see `counts`) keep the original behaviour.
     """
     with _patches_lock:

@@ -307,7 +307,7 @@ class Conversation:
     def _record_interruption(self, event: session_events.RealtimeAudioInterrupted, cause: CutCause) -> None:
         position, _ = self._player.last_stop
         if cause is CutCause.CALLER and event.items:
-            self._player.ear.silenced(self._player.silent_at)
+            self._player.latency_meter.silenced(self._player.silent_at)
         self._recorder.write(
             "interruption",
             cause=cause.value,

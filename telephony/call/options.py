@@ -23,7 +23,7 @@ from .consent import ConsentEvidence, ConsentSource
 from .leg.caller_leg import Rescue
 from .leg.next_twiml import StreamEnd
 from .leg.reattach import Followed
-from .line.ear import Latency
+from .line.latency import Latency
 from .pacing.policy import CallPolicy
 from .ports import CallAddresses, PhoneControl
 from .screening import Screening

@@ -209,7 +209,7 @@ class CallSession:
             guard=self.guard,
         )
         pacing.call, pacing.replace_stream = controls, reattach.stalled
-        player.ear.on_latency = functools.partial(callbacks.call, "on_latency", options.on_latency)
+        player.latency_meter.on_latency = functools.partial(callbacks.call, "on_latency", options.on_latency)
         on_event = [functools.partial(callbacks.call, "on_event", each) for each in options.on_event]
         conversation.handlers += [pacing.on_event, self._on_event, *on_event]
         self._open = False
@@ -276,11 +276,11 @@ class CallSession:
             await self.controls.give_up(error_text(error) or type(error).__name__)
 
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
-        ear = self.player.ear
+        meter = self.player.latency_meter
         if event.type == "speech_started":
-            ear.speech_started()
+            meter.speech_started()
         elif event.type == "speech_stopped":
-            ear.speech_stopped()
+            meter.speech_stopped()
         elif event.type == "session_ended" and not self.lifetime.over:
             why = error_text(event.exception or "the server ended the session")
             log.error("Call %s: the model's session ended: %s", self.call.sid, why)

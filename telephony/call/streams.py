@@ -104,7 +104,7 @@ class CallStreams:
         if self._options.on_frame is not None:
             self._callbacks.call("on_frame", self._options.on_frame, ulaw)
         self._player.playout.frame(stamp_s, now)
-        self._player.ear.frame(stamp_s, g711.level(ulaw))
+        self._player.latency_meter.frame(stamp_s, g711.level(ulaw))
         self._conversation.hear(ulaw, timestamp_ms)
         if self._player.monitor.is_on:
             self._player.monitor.frame(ulaw, hidden=self._recorder.seal.hides_caller)

@@ -164,7 +164,7 @@ class Supervision:
         finally:
             self._transferring = False
         if self.state is TakeOver.NONE and not self._lifetime.over:
-            await self._tell(_NOT_TRANSFERRED.format(result=result))
+            await self._send_note(_NOT_TRANSFERRED.format(result=result))
         return result
 
     async def _hang_up(self) -> None:
@@ -264,10 +264,10 @@ class Supervision:
         self.state = TakeOver.ENDING
         self._end_part()
         said = " ".join(said.split())[:_MAX_SAID]
-        await self._tell(_NOTE.format(said=_SAID.format(said=said) if said else ""))
+        await self._send_note(_NOTE.format(said=_SAID.format(said=said) if said else ""))
         await self._resume()
 
-    async def _tell(self, note: str) -> None:
+    async def _send_note(self, note: str) -> None:
         """Sends a note to the model. The model answers the note as soon as a response is possible."""
         content: list[Any] = [{"type": "input_text", "text": note}]
         try:

@@ -77,16 +77,16 @@ class RingBack(TaskOwner):
                 answered_by="",
                 inbound=True,
             )
-            await self._tell(lambda store, it=inbound, to=campaign.id: store.rang_back(it, to), None)
+            await self._query(lambda store, it=inbound, to=campaign.id: store.rang_back(it, to), None)
             log.info("Call %s: a contact of campaign %s rang back.", call.sid, campaign.id)
 
     async def _contacts(self, number: str) -> list[tuple[Campaign, Contact]]:
         if is_withheld(number):
             return []
-        found: list[tuple[Campaign, Contact]] = await self._tell(lambda store: store.contacts_of(number), [])
+        found: list[tuple[Campaign, Contact]] = await self._query(lambda store: store.contacts_of(number), [])
         return found
 
-    async def _tell(self, query: Callable[..., Any], otherwise: Any) -> Any:
+    async def _query(self, query: Callable[..., Any], otherwise: Any) -> Any:
         """Runs a query. Returns `otherwise` if the records cannot be used. The contact is then not recognised, and the
         call continues.
         """

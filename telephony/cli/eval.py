@@ -90,7 +90,7 @@ def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
         progress = _Progress(judged, "judgements", quiet=options.json)
         for each in (calls["new"], baseline):
             judge_calls(criteria, each, judge, on_ruling=progress.step)
-        notes += _afterwards(calls, judge, options.model, chat, time.monotonic() - began)
+        notes += _cost_notes(calls, judge, options.model, chat, time.monotonic() - began)
         about = {
             "agent": options.agent, "baseline": options.baseline, "judge": judge.name if judged else None,
             "model": options.model, "repeat": options.repeat, "seed": options.seed, "notes": notes,
@@ -214,7 +214,7 @@ def _announce(
         typer.confirm("Make these calls?", abort=True, err=True)
 
 
-def _afterwards(
+def _cost_notes(
     calls: dict[str, list[CallResult]], judge: Judge, model: str, chat: ChatSettings, took_s: float
 ) -> list[str]:
     from ..evals.costs import actual_cost

@@ -119,7 +119,7 @@ class TemporaryWebhook:
 
     def _set(self) -> None:
         try:
-            self._reach()
+            self._check_reach()
             if self._ending.is_set():
                 return
             self._saved = asyncio.run(self._webhooks.set(self._number, to_us(self._settings)))
@@ -130,7 +130,7 @@ class TemporaryWebhook:
         typer.echo(f"Call {self._number}. (Before, it led to {self._saved.before}.)", err=True)
         typer.echo(qr_code(f"tel:{self._number}"), err=True)
 
-    def _reach(self) -> None:
+    def _check_reach(self) -> None:
         """Send a signed request to our public address."""
         url = public_address(self._settings.public_url or "", "/stream-status")
         form = {"CallSid": "CA" + "0" * 32, "StreamSid": "MZ" + "0" * 32, "StreamEvent": "stream-stopped"}

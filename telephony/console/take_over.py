@@ -47,7 +47,7 @@ def routes() -> list[BaseRoute]:
 
 
 @dataclass(slots=True)
-class _Seat:
+class _TakeOver:
     """The supervisor who has taken over a call."""
 
     who: str
@@ -55,7 +55,7 @@ class _Seat:
     """The number of times that this supervisor has connected again after a lost connection."""
 
 
-_seats: dict[Call, _Seat] = {}
+_take_overs: dict[Call, _TakeOver] = {}
 """The calls of this process that are taken over."""
 
 
@@ -66,12 +66,12 @@ async def take_over(websocket: WebSocket) -> None:
     await console.access.record(grant, Action.TAKE_OVER, call=call.sid)
     await websocket.accept()
     try:
-        seat = await _sit_down(call, grant)
+        current = await _begin(call, grant)
     except CallError as error:
         await websocket.send_json({"state": "failed", "error": str(error)})
         await websocket.close(4409)
         return
-    nth = seat.connections
+    nth = current.connections
     said = None
     try:
         async with console.access.while_valid(grant):
@@ -81,28 +81,28 @@ async def take_over(websocket: WebSocket) -> None:
         pass
     finally:
         if said is None:
-            console.background.start(_left(call, seat, nth), f"lost supervisor of {call.sid}")
+            console.background.start(_left(call, current, nth), f"lost supervisor of {call.sid}")
     if said is None:
         return
     await console.access.record(grant, Action.HAND_BACK, call=call.sid)
-    _seats.pop(call, None)
+    _take_overs.pop(call, None)
     await call.supervision.hand_back(said)
     await websocket.send_json({"state": "over"})
     await websocket.close(1000)
 
 
-async def _sit_down(call: Call, grant: Grant) -> _Seat:
+async def _begin(call: Call, grant: Grant) -> _TakeOver:
     """Begins the take-over, or continues a take-over whose connection was lost. Raises `CallError` if the take-over is
     not possible.
     """
-    seat = _seats.get(call)
-    if seat is not None and seat.who == grant.name and call.supervision.is_away:
-        seat.connections += 1
+    current = _take_overs.get(call)
+    if current is not None and current.who == grant.name and call.supervision.is_away:
+        current.connections += 1
         await call.supervision.back()
-        return seat
+        return current
     await call.supervision.take_over()
-    seat = _seats[call] = _Seat(grant.name)
-    return seat
+    current = _take_overs[call] = _TakeOver(grant.name)
+    return current
 
 
 async def _speaks(websocket: WebSocket, call: Call) -> str:
@@ -131,12 +131,12 @@ def _handed_back(text: str) -> str | None:
     return said[:_MAX_SAID] if isinstance(said, str) else ""
 
 
-async def _left(call: Call, seat: _Seat, nth: int) -> None:
+async def _left(call: Call, current: _TakeOver, nth: int) -> None:
     """Handles the loss of a supervisor's connection. After `GRACE_S` seconds, gives the call back to the agent, unless
     the supervisor has connected again.
     """
     await call.supervision.away()
     await asyncio.sleep(GRACE_S)
-    if call.supervision.is_away and seat.connections == nth:
-        _seats.pop(call, None)
+    if call.supervision.is_away and current.connections == nth:
+        _take_overs.pop(call, None)
         await call.supervision.hand_back()

@@ -80,10 +80,10 @@ def fetch(url: str, headers: Mapping[str, str]) -> Answer:
             return Answer(error.code, dict(error.headers), error.read(65_536))
     except (OSError, ValueError) as error:
         why = getattr(error, "reason", error)
-        return Answer(0, {}, fault=str(why), hitch=_hitch(why))
+        return Answer(0, {}, fault=str(why), hitch=_connect_fault(why))
 
 
-def _hitch(why: object) -> Hitch:
+def _connect_fault(why: object) -> Hitch:
     if isinstance(why, socket.gaierror):
         return "name"
     if isinstance(why, TimeoutError):

@@ -98,7 +98,7 @@ class _Call:
         self._model_sources = model_sources
         self._ear = Overheard()
         self._words = HeardWords()
-        self._journal = _Tapped(self._words) if case.kind is CaseKind.PERSONA else MemoryJournal()
+        self._journal = _ObservedJournal(self._words) if case.kind is CaseKind.PERSONA else MemoryJournal()
         self._form = ResultForm(plan.result) if plan.result is not None else None
 
     async def run(self) -> Evidence:
@@ -238,7 +238,7 @@ def _words() -> dict[bytes, str]:
     return {clips.load(name): text for name, text in clips.WORDS.items()}
 
 
-class _Tapped(MemoryJournal):
+class _ObservedJournal(MemoryJournal):
     """A journal in memory that also passes its records to `HeardWords`, which finds the words that the caller has
     heard.
     """

@@ -42,7 +42,7 @@ class Ruling:
     agreement: float | None = None
 
 
-class _NoFact(LookupError):
+class _UnknownFact(LookupError):
     pass
 
 
@@ -54,7 +54,7 @@ def check(criterion: Criterion, evidence: Evidence) -> Ruling:
         return _measured(criterion, evidence)
     try:
         why = _checked(criterion, evidence)
-    except _NoFact as error:
+    except _UnknownFact as error:
         return Ruling(Outcome.UNKNOWN, f"the case has no fact {error}")
     return Ruling(Outcome.FAILED, why) if why else Ruling(Outcome.PASSED)
 
@@ -173,7 +173,7 @@ def _filled(value: Any, facts: Mapping[str, Any]) -> Any:
         return value
     for name in _FACT.findall(value):
         if name not in facts:
-            raise _NoFact(name)
+            raise _UnknownFact(name)
     if whole := _FACT.fullmatch(value):
         return facts[whole[1]]
     return _FACT.sub(lambda found: str(facts[found[1]]), value)

@@ -23,7 +23,7 @@ from .evidence import Evidence
 from .spent import Spent
 from .texts import Chat
 
-__all__ = ["Answer", "Judge", "StandInJudge", "TextJudge", "Vote", "decide", "told"]
+__all__ = ["Answer", "Judge", "StandInJudge", "TextJudge", "Vote", "decide", "transcript_text"]
 
 _MAX_CHARS = 40_000
 _MAX_REASON = 400
@@ -87,7 +87,10 @@ class TextJudge:
         answer = self._chat.ask_json(
             [
                 {"role": "system", "content": _INSTRUCTIONS},
-                {"role": "user", "content": f"The call:\n{told(evidence)[-_MAX_CHARS:]}\n\nThe question: {question}"},
+                {
+                    "role": "user",
+                    "content": f"The call:\n{transcript_text(evidence)[-_MAX_CHARS:]}\n\nThe question: {question}",
+                },
             ]
         )
         try:
@@ -95,14 +98,14 @@ class TextJudge:
         except ValueError:
             return Vote(Answer.CANNOT_TELL, reason="the answer was none of yes, no and cannot tell")
         quote, reason = str(answer.get("quote") or ""), str(answer.get("reason") or "")[:_MAX_REASON]
-        if quote and not contains(told(evidence), quote):
+        if quote and not contains(transcript_text(evidence), quote):
             return Vote(Answer.CANNOT_TELL, reason=f"the quote is not in the call: {quote[:80]!r}")
         if given is Answer.YES and not quote and evidence.lines:
             return Vote(Answer.CANNOT_TELL, reason="yes without a quote")
         return Vote(given, quote, reason)
 
 
-def told(evidence: Evidence) -> str:
+def transcript_text(evidence: Evidence) -> str:
     """Returns the call as text for a judge: the heard words, and the tool calls with their results, in order of
     time.
     """

@@ -152,7 +152,7 @@ class StandInModel:
 
     def _after_tools(self, situation: Situation, state: _State) -> tuple[Reply, _State]:
         results = " ".join(output.output for output in situation.outputs)
-        if self._slips():
+        if self._makes_mistake():
             return Reply(say="That is done. Can I do anything else for you?"), state
         return Reply(say=f"{_sentence(results)} Can I do anything else for you?"), state
 
@@ -180,13 +180,13 @@ class StandInModel:
         self, state: _State, tools: Sequence[Mapping[str, Any]], tool: Mapping[str, Any], situation: Situation
     ) -> tuple[Reply, _State]:
         missing = [name for name in _parameters(tool)[1] if name not in state.values]
-        if missing and not self._slips():
+        if missing and not self._makes_mistake():
             question = _QUESTIONS.get(missing[0], f"What is the {_spoken(missing[0])}?")
             return Reply(say=question), replace(state, asked=missing[0])
-        wants = bool(_CONFIRMS.search(situation.instructions)) != self._slips()
+        wants = bool(_CONFIRMS.search(situation.instructions)) != self._makes_mistake()
         if wants and state.values:
-            told = ", ".join(f"{_spoken(name)} {value}" for name, value in state.values.items())
-            return Reply(say=f"So that is {told}. Is that right?"), replace(state, asked="confirm")
+            values = ", ".join(f"{_spoken(name)} {value}" for name, value in state.values.items())
+            return Reply(say=f"So that is {values}. Is that right?"), replace(state, asked="confirm")
         return self._call(state, tools, situation)
 
     def _call(self, state: _State, tools: Sequence[Mapping[str, Any]], situation: Situation) -> tuple[Reply, _State]:
@@ -196,13 +196,13 @@ class StandInModel:
         properties, required = _parameters(tool)
         arguments = {name: state.values.get(name, _guess(properties.get(name, {}))) for name in required}
         arguments |= {name: value for name, value in state.values.items() if name in properties}
-        filler = "One moment, please." if _FILLS.search(situation.instructions) and not self._slips() else ""
+        filler = "One moment, please." if _FILLS.search(situation.instructions) and not self._makes_mistake() else ""
         done = replace(state, asked="", tool="", values={}, done=state.done | {state.tool})
         return Reply(say=filler, calls=[Call(state.tool, json.dumps(arguments))]), done
 
     def _goodbye(self, tools: Sequence[Mapping[str, Any]]) -> Reply:
         ends = [tool["name"] for tool in tools if tool["name"] in ("hang_up", "end_call")]
-        calls = [Call(ends[0], "{}")] if ends and not self._slips() else []
+        calls = [Call(ends[0], "{}")] if ends and not self._makes_mistake() else []
         return Reply(say="Thank you for calling. Goodbye!", calls=calls)
 
     def _tool(self, words: str, state: _State, tools: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -224,7 +224,7 @@ class StandInModel:
             found = value_of(words, name, schema, asked=state.asked == name)
             if found is None:
                 continue
-            if isinstance(found, int) and not isinstance(found, bool) and self._slips():
+            if isinstance(found, int) and not isinstance(found, bool) and self._makes_mistake():
                 found += 1
             values[name] = found
         return replace(state, values=values, asked="")
@@ -234,9 +234,9 @@ class StandInModel:
         said = set(words_of(words)) - _COMMON
         sentences = [sentence.strip() for sentence in _SENTENCE.findall(instructions) if sentence.strip()]
         best = max(sentences, key=lambda sentence: len(said & set(words_of(sentence))), default="")
-        return "" if not said & set(words_of(best)) or self._slips() else _sentence(best)
+        return "" if not said & set(words_of(best)) or self._makes_mistake() else _sentence(best)
 
-    def _slips(self) -> bool:
+    def _makes_mistake(self) -> bool:
         return self._random.random() < self._slip
 
 

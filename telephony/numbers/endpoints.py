@@ -110,7 +110,7 @@ class CallEndpoints:
             breaker.tries(now())
             self.current = name
             try:
-                return _Watched(await self._connect(name, url, headers), partial(self._result, name))
+                return _ObservedConnection(await self._connect(name, url, headers), partial(self._result, name))
             except RealtimeCoreError as error:
                 log.warning("The model's endpoint %s cannot be reached: %s", name, error)
                 self.failed(name)
@@ -153,7 +153,7 @@ class CallEndpoints:
         return connection
 
 
-class _Watched(ConnectionWrapper):
+class _ObservedConnection(ConnectionWrapper):
     """A connection that reports whether its session began, and whether the connection broke."""
 
     def __init__(self, connection: Connection, report: Callable[[bool], None]) -> None:

@@ -94,7 +94,7 @@ def _problems(error: ValidationError) -> list[Problem]:
         if isinstance(cause, FieldProblems):
             found += [((*_place(each["loc"]), *path), what) for path, what in cause.problems]
             continue
-        found.append((_place(each["loc"]), _cure(each)))
+        found.append((_place(each["loc"]), _remedy(each)))
     return found
 
 
@@ -148,7 +148,7 @@ def _inner(kind: Any, part: str | int) -> Any:
     return None
 
 
-def _cure(each: Any) -> str:
+def _remedy(each: Any) -> str:
     kind, message = each["type"], str(each["msg"]).removeprefix("Value error, ")
     name = str(each["loc"][-1]) if each["loc"] else ""
     match kind:

@@ -103,7 +103,7 @@ class CallState:
         if not self._progress.add(status) or self.over:
             return
         newest = self._progress.now
-        self._become(status.status if newest is None else newest.status)
+        self._set_status(status.status if newest is None else newest.status)
         self.answered = self.answered or any(known.status == "in-progress" for known in self._progress.states)
 
     def fetched(self, status: str, now: float) -> None:
@@ -113,7 +113,7 @@ class CallState:
         self._failed_fetches = 0
         self._news(now)
         if status in ENDED or (status == "in-progress" and not self.over):
-            self._become(status)
+            self._set_status(status)
 
     def stream_started(self, now: float) -> None:
         """Registers that the call has a media stream. The call was therefore answered, even if no callback has reported
@@ -121,7 +121,7 @@ class CallState:
         """
         self._news(now)
         if not self.over:
-            self._become("in-progress")
+            self._set_status("in-progress")
 
     def stream_ended(self, now: float) -> None:
         """Registers that the media stream has ended. The call will probably end now. If no callback arrives within 1 s,
@@ -182,7 +182,7 @@ class CallState:
         self.deadline = now + _LIST_AFTER_S[min(self._listings, len(_LIST_AFTER_S) - 1)]
         self._listings += 1
 
-    def _become(self, status: str) -> None:
+    def _set_status(self, status: str) -> None:
         self.status = status
         self.answered = self.answered or status in ("in-progress", "completed")
         if self.over:
@@ -191,4 +191,4 @@ class CallState:
     def _end(self, status: str, error: str) -> None:
         self.error = error
         self._searching = False
-        self._become(status)
+        self._set_status(status)

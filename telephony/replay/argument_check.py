@@ -18,12 +18,12 @@ from ..journal.format import Record, object_at
 from .changes import tool_schemas
 from .compare import Divergence
 
-__all__ = ["misfits"]
+__all__ = ["argument_mismatches"]
 
 _Schemas = Mapping[str, Mapping[str, Any]]
 
 
-def misfits(recorded: Iterable[Record], replayed: Iterable[Record]) -> list[Divergence]:
+def argument_mismatches(recorded: Iterable[Record], replayed: Iterable[Record]) -> list[Divergence]:
     """Returns the recorded tool calls whose arguments do not fit the current tools, in the order of the calls.
     `recorded` and `replayed` are the records of both journals.
     """
@@ -43,7 +43,9 @@ def misfits(recorded: Iterable[Record], replayed: Iterable[Record]) -> list[Dive
                 name, call_id = str(item.get("name")), str(item.get("call_id"))
                 if call_id not in seen and name in then:
                     seen.add(call_id)
-                    found += _misfit(index, record.t, name, str(item.get("arguments") or ""), then[name], now.get(name))
+                    found += _mismatch(
+                        index, record.t, name, str(item.get("arguments") or ""), then[name], now.get(name)
+                    )
     return found
 
 
@@ -59,7 +61,7 @@ def _calls(record: Record) -> Iterator[Mapping[str, Any]]:
             yield item
 
 
-def _misfit(
+def _mismatch(
     index: int, t: float, name: str, arguments: str, then: Mapping[str, Any], now: Mapping[str, Any] | None
 ) -> Iterator[Divergence]:
     if now is None:

@@ -115,7 +115,7 @@ class CallPlayer(ModelPlayer):
         for at, length in self.perturbation.stalls:
             self._loop.call_later(at, self._loop.stall, length)  # type: ignore[attr-defined]
         for begin, end, reads_first in recording.stalls:
-            self._loop.call_later(begin + _AFTER_S, self._stand_still, end - begin - _AFTER_S, reads_first)
+            self._loop.call_later(begin + _AFTER_S, self._block, end - begin - _AFTER_S, reads_first)
         if self._waiting[0].t < _AT_ONCE_S:
             self._begin_stream()
         self.changed()
@@ -124,7 +124,7 @@ class CallPlayer(ModelPlayer):
         """Computes the next message of the phone again, because the message or its time may have changed."""
         self._set_timer()
 
-    def _stand_still(self, seconds: float, reads_first: bool) -> None:
+    def _block(self, seconds: float, reads_first: bool) -> None:
         self._loop.stall(seconds)  # type: ignore[attr-defined]
         if reads_first:
             self._timer.cancel()

@@ -97,8 +97,8 @@ def _of_model(divergence: Divergence, texts: Mapping[str, str]) -> str:
     command = what.split(":")[0].split()[0]
     if divergence.kind in ("late", "early") and (found := _TIMED.match(what)):
         does = {"response.create": "is asked for an answer", "conversation.item.create": "gets a text or a result"}
-        told = does.get(command, f"gets {command}")
-        return f"The model {told} {found['ms']} ms {_later(found['when'])} than in the recording."
+        action = does.get(command, f"gets {command}")
+        return f"The model {action} {found['ms']} ms {_later(found['when'])} than in the recording."
     if divergence.kind == "changed" and command == "conversation.item.truncate":
         before, after = _HEARD.search(divergence.expected), _HEARD.search(divergence.actual)
         if before and after and before[1] != after[1]:

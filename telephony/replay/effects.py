@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from ..errors import ReplayError
 
-__all__ = ["Asked", "check_effects"]
+__all__ = ["ReplayRequest", "check_effects"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReplayRequest:
     """The options of a replay that may have no effect. `listens` is True if code of this package listens to the
     caller's audio, as the tone detector of an outgoing call does. `duration_s` is the length of the recording in
     seconds.
@@ -33,38 +33,38 @@ class Asked:
     run_tools: bool = False
 
 
-def check_effects(asked: Asked) -> None:
+def check_effects(request: ReplayRequest) -> None:
     """Raises `ReplayError` if an option cannot have an effect. The message contains the mode in which the option has an
     effect.
     """
-    if problems := list(_without_effect(asked)):
+    if problems := list(_without_effect(request)):
         raise ReplayError(" ".join(problems))
 
 
-def _without_effect(asked: Asked) -> Iterator[str]:
-    if asked.noise and asked.recorded_model and not asked.listens:
+def _without_effect(request: ReplayRequest) -> Iterator[str]:
+    if request.noise and request.recorded_model and not request.listens:
         yield (
             "noise_dbfs has no effect here: the recorded model answers as it did, whatever it hears. "
             'Use another model: --mode embedded or live (in Python: model="embedded").'
         )
-    if asked.other_line and asked.recorded_caller and asked.recorded_model:
+    if request.other_line and request.recorded_caller and request.recorded_model:
         yield (
             "round_trip_ms and line have no effect here: the recorded caller has the recorded line. "
             'Use --mode simulated (in Python: caller="simulated").'
         )
-    if asked.retimed and asked.recorded_model:
+    if request.retimed and request.recorded_model:
         yield (
             "turns=retimed has no effect here: the recorded model has recorded times. "
             'Re-timed turns need another model: --mode embedded or live (in Python: model="embedded").'
         )
-    elif asked.retimed and not (asked.recorded_caller or asked.simulated_caller):
+    elif request.retimed and not (request.recorded_caller or request.simulated_caller):
         yield "turns has no effect here: it is for the recorded caller, and another caller calls."
-    if asked.strict and not (asked.recorded_caller and asked.recorded_model):
+    if request.strict and not (request.recorded_caller and request.recorded_model):
         yield "strict has no effect here: samples and milliseconds are compared only in mode recorded."
-    if asked.run_tools and not asked.has_agent:
+    if request.run_tools and not request.has_agent:
         yield "run_tools has no effect here: the recording has no code of tools. Give the agent, too."
-    if asked.disconnect_at_s is not None and asked.recorded_model and asked.disconnect_at_s >= asked.duration_s:
+    if request.disconnect_at_s is not None and request.recorded_model and request.disconnect_at_s >= request.duration_s:
         yield (
-            f"disconnect_at_s={asked.disconnect_at_s:g} has no effect here: the recorded call ends at "
-            f"{asked.duration_s:.1f} s."
+            f"disconnect_at_s={request.disconnect_at_s:g} has no effect here: the recorded call ends at "
+            f"{request.duration_s:.1f} s."
         )

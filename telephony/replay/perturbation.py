@@ -118,25 +118,25 @@ class Perturbation:
 
     def arrival(self, now: float) -> float:
         """Returns when a message arrives that the phone sends at `now`."""
-        return now + self._dice_of("jitter").uniform(0.0, self.jitter_s) if self.jitter_s else now
+        return now + self._random_of("jitter").uniform(0.0, self.jitter_s) if self.jitter_s else now
 
     def mark(self, now: float, *, scattered: bool = False) -> list[float]:
         """Returns when a mark arrives that the phone returns at `now`: one time, or two times for a doubled mark."""
-        due = now + self.late_marks_s + (self._dice_of("scatter").uniform(0.0, _SCATTER_S) if scattered else 0.0)
+        due = now + self.late_marks_s + (self._random_of("scatter").uniform(0.0, _SCATTER_S) if scattered else 0.0)
         return [due, due + 0.02] if self._happens("doubled", self.doubled_marks) else [due]
 
     def clear(self) -> ClearRace | None:
         """Returns the fault of the next `clear`, or None."""
         if self._happens("race", self.clear_races):
-            dice = self._dice_of("race")
-            late = ClearRace(dice.uniform(0.0, _SCATTER_S))
-            return dice.choice([late, ClearRace(_DRY_WITHIN_S, when_dry=True), ClearRace(scattered=True)])
+            random = self._random_of("race")
+            late = ClearRace(random.uniform(0.0, _SCATTER_S))
+            return random.choice([late, ClearRace(_DRY_WITHIN_S, when_dry=True), ClearRace(scattered=True)])
         return ClearRace(self.late_clears_s) if self.late_clears_s else None
 
     def _happens(self, what: str, probability: float) -> bool:
-        return bool(probability) and self._dice_of(what).random() < probability
+        return bool(probability) and self._random_of(what).random() < probability
 
-    def _dice_of(self, what: str) -> Random:
+    def _random_of(self, what: str) -> Random:
         """Returns the random generator of one kind of fault. Each kind has its own generator, so one kind does not
         change the others.
         """

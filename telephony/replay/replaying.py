@@ -14,13 +14,13 @@ from ..errors import ReplayError
 from ..journal.reader import raw_lines, read_journal
 from ..simulator import Caller, Line
 from ..simulator import callers as scripted
-from .argument_check import misfits
+from .argument_check import argument_mismatches
 from .behaviour import behaviour_of
 from .call import HeardCall, ReplayedCall
 from .callers import retimed, turns_of, verbatim
 from .changes import Change, changes_between, changes_of_settings
 from .compare import Tolerances, compare
-from .effects import Asked, check_effects
+from .effects import ReplayRequest, check_effects
 from .perturbation import Perturbation, Perturbations, perturbation_of
 from .recorded_run import ReplayRun, run_recorded
 from .recording import Recording, load
@@ -120,7 +120,7 @@ def replay_call(
     if min(round_trip_ms, jitter_ms, stall_ms) < 0:
         raise ReplayError("round_trip_ms, jitter_ms and stall_ms must not be negative.")
     check_effects(
-        Asked(
+        ReplayRequest(
             recorded_caller=caller == RECORDED,
             simulated_caller=caller == SIMULATED,
             recorded_model=model == RECORDED,
@@ -159,7 +159,7 @@ def replay_call(
         run, heard, violations = simulated, simulated.heard, simulated.violations
     compared = compare(recording.behaviour, behaviour_of(run.ours(), recording.schema), wanted)
     if model == RECORDED:
-        compared.divergences[:0] = misfits(original.records, run.journal.records())
+        compared.divergences[:0] = argument_mismatches(original.records, run.journal.records())
     replayed = ReplayedCall(
         run.journal.records, compared, original, mode=_mode(caller, model), phone_audio=heard,
         unrecorded_tools=run.unrecorded, violations=violations, report=text_of,

@@ -74,7 +74,7 @@ class CallVerbs:
             # The caller hung up. The words until then are kept, and the `action` gets `Digits=hangup`.
             recording.stop(heard=any(byte not in SILENT for byte in recording.audio))
             if recording.status == "completed":
-                call.leave_behind(verb, base, {"Digits": "hangup", **recording.fields()})
+                call.continue_in_background(verb, base, {"Digits": "hangup", **recording.fields()})
                 _transcribe(call, recording, verb, base)
             raise
         recording.stop(heard=heard)

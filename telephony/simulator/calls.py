@@ -260,7 +260,7 @@ class SimulatedCall:
         while not work.done():
             await self.phone.play(SILENCE * FRAME)
 
-    def leave_behind(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
+    def continue_in_background(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
         """Sends the request for the `action` of a verb even though the caller has hung up."""
         if action := verb.get("action"):
             form = self.form() | {"CallStatus": "completed"} | dict(fields)

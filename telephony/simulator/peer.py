@@ -178,7 +178,7 @@ class MediaPeer:
             if self._inbox:
                 messages, self._inbox = self._inbox, []
                 for message in messages:
-                    self._obey(message)
+                    self._handle_command(message)
             stamp_ms = (end - FRAME) * 1000 // RATE
             stamp_ms += self._deviations.stamps_jump_ms * (stamp_ms // 1000)
             self._up.push(self._sender.media(stamp_ms, self._phone.speak()))
@@ -195,10 +195,10 @@ class MediaPeer:
             self._inbox.append(message)
         else:
             self._advance(self._position())
-            self._obey(message)
+            self._handle_command(message)
             self._await_mark()
 
-    def _obey(self, message: str | bytes) -> None:
+    def _handle_command(self, message: str | bytes) -> None:
         try:
             command = decode(message, self.stream_sid)
         except Rejected as error:

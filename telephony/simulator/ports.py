@@ -66,7 +66,7 @@ class Leg(Protocol):
     def end(self, status: str = "completed") -> None:
         """Ends the call. Only the first status has an effect."""
 
-    def leave_behind(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
+    def continue_in_background(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
         """Sends the request for the `action` of a verb even though the caller has hung up."""
 
     async def joins(self) -> bool:

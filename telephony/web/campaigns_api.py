@@ -100,7 +100,7 @@ class OptOutRequest(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Context:
     request: Request
     phone: PhoneServer
 
@@ -133,7 +133,7 @@ class _Asked:
             raise
 
 
-_Endpoint = Callable[[_Asked], Awaitable[Response]]
+_Endpoint = Callable[[_Context], Awaitable[Response]]
 
 
 def _operator(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
@@ -145,7 +145,7 @@ def _operator(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
         if not phone.authenticator.admits_operator(request):
             return _problem(401, "This request needs the bearer token TELEPHONY_API_TOKEN. Set it if it is not set.")
         try:
-            return await endpoint(_Asked(request, phone))
+            return await endpoint(_Context(request, phone))
         except BadForm as error:
             return _problem(error.status, f"This is {error}.")
         except ValidationError as error:
@@ -184,7 +184,7 @@ def campaign_routes() -> list[BaseRoute]:
 # --- campaigns --------------------------------------------------------------------------------------------------------
 
 
-async def _create(asked: _Asked) -> Response:
+async def _create(context: _Context) -> Response:
     """Creates a campaign. With `run`, also starts the campaign. Returns 201, 200 for a known `Idempotency-Key`, 400 or
     409. The response lists invalid and merged lines.
     """
@@ -192,8 +192,8 @@ async def _create(asked: _Asked) -> Response:
     from ..campaigns.config import CampaignConfig
     from ..campaigns.contact_list import contacts_from_csv, contacts_from_rows
 
-    phone, campaigns = asked.phone, asked.campaigns
-    body = await asked.body(MAX_BYTES)
+    phone, campaigns = context.phone, context.campaigns
+    body = await context.body(MAX_BYTES)
     wanted = CampaignRequest.model_validate_json(body)
     own = phone.settings.twilio_phone_number
     if own is None:
@@ -211,7 +211,7 @@ async def _create(asked: _Asked) -> Response:
         campaigns.store.add(campaign, found.contacts)
         return True, found
 
-    if key := asked.request.headers.get("idempotency-key", ""):
+    if key := context.request.headers.get("idempotency-key", ""):
         digest = sha256(body).hexdigest()
         claimed = await campaigns.client.ask(
             lambda records: records.claim(_KIND, key, ttl_s=_KEY_S, now=now, value=f"{digest}:{wanted.name}")
@@ -222,7 +222,7 @@ async def _create(asked: _Asked) -> Response:
                 return _problem(422, "This Idempotency-Key was used for another request.")
             if await campaigns.ask(lambda store: store.campaign(name)) is not None:
                 return JSONResponse(await _shown(campaigns, name))
-    await asked.audit(f"campaign {campaign.id}: created{' and run' if wanted.run else ''}")
+    await context.audit(f"campaign {campaign.id}: created{' and run' if wanted.run else ''}")
     _, found = await campaigns.client.ask(add, _WRITE_S)
     if wanted.run:
         await campaigns.run(campaign.id, phone.sources.now())
@@ -235,71 +235,71 @@ async def _create(asked: _Asked) -> Response:
     )
 
 
-async def _list(asked: _Asked) -> Response:
+async def _list(context: _Context) -> Response:
     """Returns the campaigns with their counts, the newest first."""
-    campaigns = asked.campaigns
+    campaigns = context.campaigns
     known = await campaigns.ask(lambda store: [(it, store.funnel(it.id)) for it in store.campaigns()])
     from ..campaigns.report import campaign_json
 
     return JSONResponse({"campaigns": [campaign_json(campaign, funnel) for campaign, funnel in known]})
 
 
-async def _status(asked: _Asked) -> Response:
+async def _status(context: _Context) -> Response:
     """Returns the status and the counts of a campaign. Returns 200 or 404."""
-    return JSONResponse(await _shown(asked.campaigns, _id(asked)))
+    return JSONResponse(await _shown(context.campaigns, _id(context)))
 
 
-async def _run(asked: _Asked) -> Response:
+async def _run(context: _Context) -> Response:
     """Starts a campaign, or continues a paused campaign. Returns 200, 404 or 409."""
-    await asked.audit(f"campaign {await asked.known()}: run")
-    await asked.campaigns.run(_id(asked), asked.phone.sources.now())
-    return JSONResponse(await _shown(asked.campaigns, _id(asked)))
+    await context.audit(f"campaign {await context.known()}: run")
+    await context.campaigns.run(_id(context), context.phone.sources.now())
+    return JSONResponse(await _shown(context.campaigns, _id(context)))
 
 
-async def _pause(asked: _Asked) -> Response:
+async def _pause(context: _Context) -> Response:
     """Pauses a campaign. No process then starts a further call of the campaign. Returns 200, 404 or 409."""
-    await asked.audit(f"campaign {await asked.known()}: pause")
-    await asked.campaigns.pause(_id(asked), asked.phone.sources.now())
-    return JSONResponse(await _shown(asked.campaigns, _id(asked)))
+    await context.audit(f"campaign {await context.known()}: pause")
+    await context.campaigns.pause(_id(context), context.phone.sources.now())
+    return JSONResponse(await _shown(context.campaigns, _id(context)))
 
 
-async def _stop(asked: _Asked) -> Response:
+async def _stop(context: _Context) -> Response:
     """Ends a campaign. Calls in progress continue. Returns 200 or 404."""
-    await asked.audit(f"campaign {await asked.known()}: stop")
-    await asked.campaigns.stop(_id(asked), asked.phone.sources.now())
-    return JSONResponse(await _shown(asked.campaigns, _id(asked)))
+    await context.audit(f"campaign {await context.known()}: stop")
+    await context.campaigns.stop(_id(context), context.phone.sources.now())
+    return JSONResponse(await _shown(context.campaigns, _id(context)))
 
 
-async def _retry(asked: _Asked) -> Response:
+async def _retry(context: _Context) -> Response:
     """Makes contacts pending again that are done with one of `reasons`. Returns 200, 400 or 404."""
-    wanted = RetryRequest.model_validate_json(await asked.body())
-    await asked.audit(f"campaign {await asked.known()}: retry {', '.join(wanted.reasons)}")
-    count = await asked.campaigns.retry(_id(asked), wanted.reasons, asked.phone.sources.now())
-    return JSONResponse({**await _shown(asked.campaigns, _id(asked)), "retried": count})
+    wanted = RetryRequest.model_validate_json(await context.body())
+    await context.audit(f"campaign {await context.known()}: retry {', '.join(wanted.reasons)}")
+    count = await context.campaigns.retry(_id(context), wanted.reasons, context.phone.sources.now())
+    return JSONResponse({**await _shown(context.campaigns, _id(context)), "retried": count})
 
 
-async def _contacts(asked: _Asked) -> Response:
+async def _contacts(context: _Context) -> Response:
     """Returns contacts with their attempts, in the order of the file. The query parameters are `state`, `search`,
     `limit` and `after`.
     """
-    query, id_ = asked.request.query_params, _id(asked)
+    query, id_ = context.request.query_params, _id(context)
     limit = _limit(query.get("limit"), 50)
-    page = await asked.campaigns.page(
+    page = await context.campaigns.page(
         id_, limit=limit, after=query.get("after", ""), state=query.get("state", ""), search=query.get("search", "")
     )
     return JSONResponse({"contacts": page, "next": page[-1]["id"] if len(page) == limit else None})
 
 
-async def _export(asked: _Asked) -> Response:
+async def _export(context: _Context) -> Response:
     """Returns all results of a campaign, as JSON, or as CSV with `format=csv`."""
     from ..campaigns.report import CSV_COLUMNS, campaign_json, csv_row, result_rows
 
-    campaigns, id_ = asked.campaigns, _id(asked)
+    campaigns, id_ = context.campaigns, _id(context)
     known = await campaigns.existing(id_)
     rows, funnel = await campaigns.client.ask(
         lambda _: (list(result_rows(campaigns.store, id_)), campaigns.store.funnel(id_)), _WRITE_S
     )
-    if asked.request.query_params.get("format", "json") == "csv":
+    if context.request.query_params.get("format", "json") == "csv":
         cells = [csv_row(row) for row in rows]
         more = sorted({name for row in cells for name in row} - set(CSV_COLUMNS))
         text = io.StringIO(newline="")
@@ -318,34 +318,34 @@ async def _shown(campaigns: Campaigns, id_: str) -> dict[str, Any]:
 # --- the do-not-call list ---------------------------------------------------------------------------------------------
 
 
-async def _listed(asked: _Asked) -> Response:
+async def _listed(context: _Context) -> Response:
     """Returns the newest entries of the do-not-call list. The query parameters are `limit` and `before`."""
-    query = asked.request.query_params
+    query = context.request.query_params
     limit = _limit(query.get("limit"), 100)
     before = query.get("before")
-    found = await asked.phone.opt_outs.listed(
+    found = await context.phone.opt_outs.listed(
         limit=limit, before=None if before is None else datetime.fromisoformat(before)
     )
     following = found[-1].added_at.isoformat() if len(found) == limit else None
     return JSONResponse({"numbers": [each.to_json() for each in found], "next": following})
 
 
-async def _opt_out(asked: _Asked) -> Response:
+async def _opt_out(context: _Context) -> Response:
     """Adds a number to the do-not-call list. Returns 201, or 200 if the number was already on the list. No process
     calls the number after the response.
     """
-    wanted = OptOutRequest.model_validate_json(await asked.body())
-    number = e164(wanted.number, asked.phone.settings.twilio_phone_number or "")
-    await asked.audit(f"do-not-call list: add subject {asked.subject(number)}")
-    added = await asked.phone.opt_outs.add(number, OptOutSource.API, wanted.remark)
+    wanted = OptOutRequest.model_validate_json(await context.body())
+    number = e164(wanted.number, context.phone.settings.twilio_phone_number or "")
+    await context.audit(f"do-not-call list: add subject {context.subject(number)}")
+    added = await context.phone.opt_outs.add(number, OptOutSource.API, wanted.remark)
     return JSONResponse({"number": number, "added": added}, status_code=201 if added else 200)
 
 
-async def _remove(asked: _Asked) -> Response:
+async def _remove(context: _Context) -> Response:
     """Removes a number from the do-not-call list in the database. Returns 200 or 404."""
-    number = e164(asked.request.path_params["number"], asked.phone.settings.twilio_phone_number or "")
-    await asked.audit(f"do-not-call list: remove subject {asked.subject(number)}")
-    if not await asked.phone.opt_outs.remove(number):
+    number = e164(context.request.path_params["number"], context.phone.settings.twilio_phone_number or "")
+    await context.audit(f"do-not-call list: remove subject {context.subject(number)}")
+    if not await context.phone.opt_outs.remove(number):
         return _problem(404, f"{number} is not on the list of the records.")
     return JSONResponse({"number": number, "removed": True})
 
@@ -358,8 +358,8 @@ def _words(error: Mapping[str, Any]) -> str:
     return f"{where}: {what}" if where else what
 
 
-def _id(asked: _Asked) -> str:
-    return str(asked.request.path_params["id"])
+def _id(context: _Context) -> str:
+    return str(context.request.path_params["id"])
 
 
 def _limit(given: str | None, default: int) -> int:

@@ -10,7 +10,7 @@ from realtime_core.events import RealtimeAnyEvent
 from realtime_core.usage import Usage
 
 from ..call.call import Call
-from ..call.line.ear import Latency, LatencyKind
+from ..call.line.latency import Latency, LatencyKind
 from ..outcomes.result_form import ResultForm
 from .call_details import CallDetails
 from .call_outcomes import Transcribed

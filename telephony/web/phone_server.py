@@ -14,7 +14,7 @@ from realtime_core.sources import Sources
 
 from ..call.call import Call, CallInfo
 from ..call.ending import Ending, EndReason
-from ..call.line.ear import Latency
+from ..call.line.latency import Latency
 from ..call.options import AgentSource, CallOptions
 from ..call.ports import PhoneControl
 from ..call.registry import Registry

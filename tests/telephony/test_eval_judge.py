@@ -11,7 +11,7 @@ from telephony.evals.calibration import calibrate, labelled_calls
 from telephony.evals.checks import Outcome
 from telephony.evals.criteria import Criterion
 from telephony.evals.evidence import Evidence, Line, ToolUse
-from telephony.evals.judge import Answer, StandInJudge, TextJudge, Vote, decide, ruling_of, told
+from telephony.evals.judge import Answer, StandInJudge, TextJudge, Vote, decide, ruling_of, transcript_text
 from telephony.evals.texts import HttpChat
 from tests.support.chat_server import chat_service
 
@@ -32,7 +32,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_judge_sees_what_was_heard_and_the_tools_with_their_results() -> None:
-    assert told(CALL).splitlines() == [
+    assert transcript_text(CALL).splitlines() == [
         "   0.0 s  caller: A table for two.",
         "   1.0 s  agent: For two. Is that right? [not heard: It costs nothing.]",
         '   5.0 s  tool: book_table({"people": 2}) -> Booked.',
@@ -103,7 +103,7 @@ def test_there_are_forty_labelled_calls_with_reasons() -> None:
 
 
 def test_a_judge_that_knows_the_labels_agrees_with_all() -> None:
-    right = {told(call.evidence): call for call in labelled_calls()}
+    right = {transcript_text(call.evidence): call for call in labelled_calls()}
 
     def answer(body: dict[str, Any]) -> dict[str, Any]:
         call = next(call for text, call in right.items() if text in body["messages"][1]["content"])

@@ -25,7 +25,7 @@ from ...audio.mixer import Loop
 from ...locales.locale import words_of
 from ...twilio import media_stream
 from ..recording.recorder import CallRecorder
-from .ear import Ear
+from .latency import LatencyMeter
 from .monitor import Listener, Monitor
 from .playout import Clear, Command, Cut, Mark, Media, Playout, Source
 
@@ -53,7 +53,7 @@ class Heard(Enum):
 
 
 @dataclass(slots=True)
-class _Bed:
+class _Background:
     """A background sound under the speech. `sent` is the number of samples that were sent so far."""
 
     digest: str
@@ -84,9 +84,9 @@ class LinePlayer:
     ) -> None:
         self.playout = playout or Playout(mix=g711.mix)
         self._record = record
-        self._ambience = None if ambience is None else _Bed(record.clip(ambience), Loop(ambience))
+        self._ambience = None if ambience is None else _Background(record.clip(ambience), Loop(ambience))
         self._looped: bytes | None = None
-        self._lay(self._ambience)
+        self._set_background(self._ambience)
         self._connection: Connection | None = None
         self._stream_sid = ""
         self._loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ class LinePlayer:
         """Those who listen to the call."""
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self.ear = Ear()
+        self.latency_meter = LatencyMeter()
         self._first_samples: deque[tuple[int, bool]] = deque(maxlen=_MAX_FIRST_SAMPLES)
         """The first samples of answers and clips that no mark has proved yet: position, and whether of a clip."""
         self.silent_at = 0.0
@@ -162,7 +162,7 @@ class LinePlayer:
         """
         self._connection = connection
         self._stream_sid = stream_sid
-        self.ear.stream_started()
+        self.latency_meter.stream_started()
         self._send(self.playout.start(self._loop.time()))
         self._pump()
         self._sounded()
@@ -184,7 +184,7 @@ class LinePlayer:
         while self._first_samples and self._first_samples[0][0] < self.playout.proved:
             position, is_clip = self._first_samples.popleft()
             if (at_s := self.playout.plays_at(position)) is not None:
-                self.ear.heard(at_s, is_clip=is_clip)
+                self.latency_meter.heard(at_s, is_clip=is_clip)
         self._settle()
 
     def play_clip(self, name: str, ulaw: bytes) -> None:
@@ -232,11 +232,11 @@ class LinePlayer:
         """
         if ulaw is not self._looped:
             self._looped = ulaw
-            self._lay(self._ambience if ulaw is None else _Bed(self._record.clip(ulaw), Loop(ulaw)))
+            self._set_background(self._ambience if ulaw is None else _Background(self._record.clip(ulaw), Loop(ulaw)))
             self._pump()
 
-    def _lay(self, bed: _Bed | None) -> None:
-        self._bed = bed
+    def _set_background(self, bed: _Background | None) -> None:
+        self._background = bed
         self.playout.set_bed(None if bed is None else bed.loop.take)
 
     @property
@@ -358,7 +358,7 @@ class LinePlayer:
         }
         if self._is_sealed(media):
             message |= {"crc32": 0, "sealed": True}
-        if (bed := self._bed) is not None:
+        if (bed := self._background) is not None:
             message["bed"] = [bed.digest, bed.sent]
             bed.sent += len(payload)
         return message

@@ -175,8 +175,8 @@ class MediaStream:
         if isinstance(event, media_stream.Start):
             self._on_start(text, event)
             return
-        if (stranger := self._stranger(event)) is not None:
-            self._skip_stranger(text, stranger)
+        if (mismatch := self._mismatch(event)) is not None:
+            self._skip_mismatch(text, mismatch)
             return
         if self._listener is None and isinstance(event, media_stream.Dtmf | media_stream.Stop):
             if len(self._early) < _MAX_EARLY:
@@ -205,7 +205,7 @@ class MediaStream:
             self._sid = start.stream_sid
             self._started.set_result(start)
 
-    def _stranger(self, event: media_stream.Message) -> str | None:
+    def _mismatch(self, event: media_stream.Message) -> str | None:
         """Returns the reason if a message belongs to another stream or another track, or None if the message belongs to
         this stream.
         """
@@ -220,7 +220,7 @@ class MediaStream:
             return "a key of another track than the caller's"
         return None
 
-    def _skip_stranger(self, text: str | bytes, why: str) -> None:
+    def _skip_mismatch(self, text: str | bytes, why: str) -> None:
         """Ignores a message of another stream or track. Each kind of message is logged once, because such messages may
         arrive 50 times a second.
         """

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Ear", "Latency", "LatencyKind"]
+__all__ = ["Latency", "LatencyKind", "LatencyMeter"]
 
 FRAME_S = 0.020
 _WINDOW = 750
@@ -47,7 +47,7 @@ class Latency:
     at_s: float
 
 
-class Ear:
+class LatencyMeter:
     """Measures the latencies of one call, and calls `on_latency` with each latency."""
 
     def __init__(self, on_latency: Callable[[Latency], None] = lambda latency: None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from telephony.call.line.ear import Ear, Latency, LatencyKind
+from telephony.call.line.latency import Latency, LatencyKind, LatencyMeter
 from telephony.journal.audio import rebuild
 from telephony.journal.collector import collect
 from telephony.journal.figures import figures_of
@@ -21,12 +21,12 @@ QUIET, LOUD = 20, 6000
 class Heard:
     def __init__(self) -> None:
         self.latencies: list[Latency] = []
-        self.ear = Ear(self.latencies.append)
+        self.meter = LatencyMeter(self.latencies.append)
         self.at = 0.0
 
     def frames(self, level: int, seconds: float) -> None:
         for _ in range(round(seconds / 0.02)):
-            self.ear.frame(self.at, level)
+            self.meter.frame(self.at, level)
             self.at = round(self.at + 0.02, 6)
 
     def of(self, kind: LatencyKind) -> list[float]:
@@ -37,12 +37,12 @@ def test_a_response_counts_from_the_end_of_the_voice_and_not_from_its_detection(
     heard = Heard()
     heard.frames(QUIET, 1.0)
     heard.frames(LOUD, 1.0)
-    heard.ear.speech_started()
+    heard.meter.speech_started()
     heard.frames(LOUD, 1.0)
     heard.frames(QUIET, 0.5)
-    heard.ear.speech_stopped()
-    heard.ear.heard(3.8, is_clip=False)
-    heard.ear.heard(4.8, is_clip=False)
+    heard.meter.speech_stopped()
+    heard.meter.heard(3.8, is_clip=False)
+    heard.meter.heard(4.8, is_clip=False)
     assert heard.of(LatencyKind.RESPONSE) == [0.8]
 
 
@@ -50,9 +50,9 @@ def test_a_response_counts_from_the_end_of_the_voice_and_not_from_its_detection(
 def test_the_first_word_may_be_a_clip_and_an_answer_may_not(is_clip: bool) -> None:
     heard = Heard()
     heard.frames(LOUD, 1.0)
-    heard.ear.speech_started()
-    heard.ear.speech_stopped()
-    heard.ear.heard(1.4, is_clip=is_clip)
+    heard.meter.speech_started()
+    heard.meter.speech_stopped()
+    heard.meter.heard(1.4, is_clip=is_clip)
     assert heard.of(LatencyKind.FIRST_WORD) == [1.4]
     assert heard.of(LatencyKind.RESPONSE) == ([] if is_clip else [0.4])
 
@@ -64,8 +64,8 @@ def test_a_barge_in_counts_from_the_first_loud_frame_of_the_utterance() -> None:
     heard.frames(LOUD, 0.2)
     heard.frames(QUIET, 0.1)  # a pause within it
     heard.frames(LOUD, 0.2)
-    heard.ear.speech_started()
-    heard.ear.silenced(2.1)
+    heard.meter.speech_started()
+    heard.meter.silenced(2.1)
     assert heard.of(LatencyKind.BARGE_IN) == [0.6]
 
 
@@ -74,19 +74,19 @@ def test_a_voice_that_was_not_heard_gives_no_response(before: str) -> None:
     heard = Heard()
     if before == "silence":
         heard.frames(QUIET, 1.0)
-    heard.ear.speech_started()
-    heard.ear.speech_stopped()
-    heard.ear.heard(2.0, is_clip=False)
+    heard.meter.speech_started()
+    heard.meter.speech_stopped()
+    heard.meter.heard(2.0, is_clip=False)
     assert heard.of(LatencyKind.RESPONSE) == []
 
 
 def test_another_stream_has_another_clock() -> None:
     heard = Heard()
     heard.frames(LOUD, 1.0)
-    heard.ear.speech_started()
-    heard.ear.speech_stopped()
-    heard.ear.stream_started()
-    heard.ear.heard(5.0, is_clip=False)
+    heard.meter.speech_started()
+    heard.meter.speech_stopped()
+    heard.meter.stream_started()
+    heard.meter.heard(5.0, is_clip=False)
     assert heard.of(LatencyKind.RESPONSE) == []
 
 
