@@ -46,6 +46,7 @@ LONG_TESTS = (
     "tests/realtime_core/test_import_cost.py",
     "tests/telephony/test_console_many.py",
     "tests/telephony/test_console_pages.py",
+    "tests/telephony/test_console_processes.py",
     "tests/telephony/stories/test_story_hang_ups.py",
     "tests/telephony/test_outbound_faults.py",
     "tests/telephony/test_campaign_contacts.py",

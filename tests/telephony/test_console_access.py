@@ -444,6 +444,7 @@ class Plan:
 def test_changes_of_the_configuration_by_commands_are_in_the_audit(
     records: DatabaseRecords, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    records.check()
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setattr(numbers, "_installation", lambda file: Numbers())
     for command in (["numbers", "apply", "--yes"], ["numbers", "restore", "--yes"], ["versions", "resume", OURS]):

@@ -29,6 +29,7 @@ from telephony.simulator import Handset, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
 from telephony.simulator.events import HungUp
 from tests.support.browser import RATE, TRATTORIA
+from tests.support.caddy import caddy, caddyfile
 
 pytestmark = pytest.mark.real_time
 
@@ -216,19 +217,6 @@ def copy(source: Path, target: Path) -> None:
 
 
 # --- the proxy ---------------------------------------------------------------------------------------------------
-
-
-def caddy() -> str:
-    if (path := shutil.which("caddy")) is None:
-        pytest.skip("no caddy on PATH (Debian: apt-get install caddy)")
-    return path
-
-
-def caddyfile(text: str) -> str:
-    """As this machine's Caddy takes it: before 2.7 streams outlive no reload."""
-    version = subprocess.run([caddy(), "version"], capture_output=True, text=True, check=True).stdout
-    major, minor = re.findall(r"\d+", version)[:2]
-    return re.sub(r"\tstream_close_delay .*\n", "", text) if (int(major), int(minor)) < (2, 7) else text
 
 
 @pytest.mark.parametrize("file", ["Caddyfile", "kubernetes/Caddyfile"])

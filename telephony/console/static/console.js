@@ -51,6 +51,9 @@ export async function request(path, options = {}) {
   throw failed
 }
 
+/** The address of the console of one process. */
+export const consoleOf = instance => `${document.baseURI.replace(/(\/i\/[^/]+)?\/console\/$/, "")}/i/${instance}/console/`
+
 export const get = async (path, options) => (await request(path, options)).json()
 export const post = (path, json) => request(path, { method: "POST", json: json ?? {} })
 

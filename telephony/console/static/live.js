@@ -1,6 +1,6 @@
 // The list of live calls.
 
-import { $, clock, element, follow, notice, party, show } from "./console.js"
+import { $, clock, consoleOf, element, follow, notice, party, show } from "./console.js"
 
 const rows = new Map() // sid -> {call, item, cells}
 let offset = 0 // the server's clock minus ours, in ms
@@ -34,7 +34,7 @@ function make() {
 }
 
 function fill({ call, item, cells }) {
-  const address = call.instance ? `../i/${call.instance}/console/calls/${call.sid}` : `calls/${call.sid}`
+  const address = call.instance ? `${consoleOf(call.instance)}calls/${call.sid}` : `calls/${call.sid}`
   if (cells.caller.getAttribute("href") !== address) cells.caller.href = address
   show(cells.caller, party(call).label)
   show(cells.agent, call.agent || "–")

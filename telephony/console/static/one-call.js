@@ -1,6 +1,6 @@
 // One call: live as it happens, or past with its recording. `?t=12.4` is a moment of the recording.
 
-import { $, Failed, clock, element, follow, get, moment, notice, party, post, show } from "./console.js"
+import { $, Failed, clock, consoleOf, element, follow, get, moment, notice, party, post, show } from "./console.js"
 import { ask } from "./ask.js"
 import { Listener } from "./listener.js"
 import { TakeOver } from "./take-over.js"
@@ -28,6 +28,7 @@ async function load() {
     $("timeline").hidden = document.querySelector(".columns").hidden = true
     return
   }
+  notice($("problem"), "")
   may = new Set(found.may ?? may)
   if (found.record) head(found.record)
   facts(found)
@@ -239,11 +240,12 @@ $("copy").addEventListener("click", async () => {
 
 // --- a live call -----------------------------------------------------------------------------------------------------
 
+const LOST = "The connection to this call was lost. This page connects again."
+const UNREACHABLE = "The server process of this call does not answer. If the caller is still there, another process goes on with the call soon. This page follows."
 let stop = () => {}
 
-function live({ here, instance }) {
-  const base = here ? "" : `../i/${instance}/console/`
-  api = `${base}api/calls/${sid}`
+function live({ instance }) {
+  api = `${consoleOf(instance)}api/calls/${sid}` // a proxy sends other addresses to any process
   $("back").href = "../console"
   show($("back"), "← Live calls")
   current("../console")
@@ -264,11 +266,13 @@ function live({ here, instance }) {
       approvals(all)
       if (call.over) ended()
     },
-    lost() {
-      if (++failures > 2) {
-        stop()
-        load()
-      }
+    async lost() {
+      notice($("problem"), ++failures < 2 ? LOST : UNREACHABLE)
+      if (failures < 2) return
+      const found = await get(`api/calls/${sid}`).catch(() => null)
+      if (!found || found.live?.instance === instance) return // the feed is tried again
+      stop()
+      load() // the call is over, or another process has it
     },
   })
 }

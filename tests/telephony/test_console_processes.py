@@ -1,0 +1,197 @@
+"""The console on two processes behind Caddy, one of which is killed in the middle, in a real browser.
+
+Two callers speak, one with each process, and the console finds both calls. Then the process of one call is killed. The
+page of its call says so, the other call goes on, and the history shows the call of the killed process as interrupted.
+`make proof` runs this story. `make test` leaves it out, because it needs two servers, Caddy and four pages at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from benchmarks.extent import extent
+from telephony.web.server import free_port
+from tests.support.browser import TRATTORIA, Watched, accessibility_problems, chromium, flags, microphone, screenshots
+from tests.support.caddy import caddy, caddyfile
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.real_time,
+    pytest.mark.skipif(not extent(False, True), reason="it is a part of make proof"),
+]
+
+TOKEN = "letmein"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+CALLERS = {2: "+14155550102", 3: "+14155550103"}
+SHORT_LEASE = (
+    "from telephony.records import client; client.LEASE_S, client.RENEW_S = 5.0, 1.0; "
+    "from telephony.__main__ import main; main()"
+)
+"""A killed process counts as dead after five seconds in place of sixty."""
+
+
+@contextmanager
+def server(number: int, port: int, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    own = {"HOST": f"127.0.0.{number}", "PORT": str(port), "TELEPHONY_INSTANCE": f"phone-{number}"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SHORT_LEASE, "serve", "--json"],
+        env={**os.environ, "LOG_LEVEL": "warning", **environment, **own},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def proxy(folder: Path, port: int, inner: int) -> Iterator[str]:
+    """Caddy with deploy/Caddyfile, without TLS."""
+    public = f"http://127.0.0.1:{port}"
+    config = caddyfile((DEPLOY / "Caddyfile").read_text()).replace("{$SITE} {", f"{public} {{")
+    (folder / "Caddyfile").write_text(config)
+    process = subprocess.Popen(
+        [caddy(), "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"],
+        env={"PROCESSES": f"127.0.0.2:{inner} 127.0.0.3:{inner}", "PROCESS": f"127.0.0.{{re.home.1}}:{inner}",
+             "HOME": str(folder)},
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield public
+    finally:
+        process.kill()
+        process.wait()
+
+
+@dataclass
+class Story:
+    """What was seen."""
+
+    pages: list[Watched] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    hrefs: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    complaints_before: list[str] = field(default_factory=list)
+    """What the browser complained about before the process was killed."""
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    executable, folder = chromium(), tmp_path_factory.mktemp("processes")
+    caddy()
+    from playwright.sync_api import sync_playwright
+
+    port, inner = free_port("127.0.0.1"), free_port("127.0.0.2")
+    environment = {
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "TWILIO_AUTH_TOKEN": "12345",
+        "TELEPHONY_API_TOKEN": TOKEN,
+        "DATABASE_URL": f"sqlite:///{folder}/records.db",
+        "TELEPHONY_NUMBER_KEY": "0" * 64,
+        "TELEPHONY_MODEL": "scripted",
+        "TELEPHONY_SCRIPT": str(TRATTORIA),
+        "TELEPHONY_CALLS_PER_CALLER_HOUR": "0",
+    }
+    told = Story()
+    with ExitStack() as stack:
+        servers = {number: stack.enter_context(server(number, inner, environment)) for number in CALLERS}
+        public = stack.enter_context(proxy(folder, port, inner))
+        playwright = stack.enter_context(sync_playwright())
+        voice = microphone(folder / "voice.wav", "hello", silence_s=1.0)
+        browser = playwright.chromium.launch(executable_path=executable, args=flags(voice))
+        stack.callback(browser.close)
+        context = browser.new_context(viewport={"width": 1280, "height": 860}, permissions=["microphone"])
+
+        def opened(path: str, about: str = "") -> Watched:
+            watched = Watched(context.new_page())
+            told.pages.append(watched)
+            if about:  # a softphone calls the process that answers this request
+                watched.page.route("**/phone/about", lambda route: route.continue_(url=f"{public}{about}"))
+            watched.page.goto(f"{public}{path}")
+            return watched
+
+        login = opened("/console/login")
+        login.page.fill("#token", TOKEN)
+        login.page.keyboard.press("Enter")
+        login.page.wait_for_url("**/console")
+        phones = {}
+        for number, caller in CALLERS.items():
+            phones[number] = phone = opened("/console/phone", f"/i/phone-{number}/console/phone/about")
+            phone.until("!document.querySelector('#call').disabled")
+            phone.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+            phone.page.fill("#from", caller)
+            phone.page.click("#call")
+            phone.until("document.querySelector('#lines').textContent.length > 10")
+        live = opened("/console")
+        live.until("document.querySelectorAll('#calls li').length === 2")
+        for caller in CALLERS.values():
+            told.hrefs[caller] = live.page.eval_on_selector_all(
+                "#calls a", "(links, caller) => links.find(one => one.textContent === caller).href", caller
+            )
+        pages = {}
+        for number, caller in CALLERS.items():
+            pages[number] = page = opened(told.hrefs[caller].removeprefix(public))
+            page.until("document.querySelector('#talk').textContent.length > 10")
+            page.until("!document.querySelector('#actions').hidden")
+        told.complaints_before = [text for each in told.pages for text in each.complaints]
+        # This caller is gone, too, so no other process goes on with the call.
+        phones[2].page.route("**/webhook/after-stream*", lambda route: route.abort())
+        os.kill(servers[2].pid, signal.SIGKILL)
+        servers[2].wait()
+        pages[2].until("!document.querySelector('#problem').hidden")
+        told.texts["killed"] = pages[2].page.inner_text("main")
+        pages[3].page.click("#say")
+        pages[3].page.fill("dialog input", "We are still here.")
+        pages[3].page.get_by_role("button", name="Say it").click()
+        pages[3].until("document.querySelector('#talk').textContent.includes('let the agent say something')")
+        told.texts["other"] = pages[3].page.inner_text("main")
+        pages[2].until("document.querySelector('#state').textContent.includes('ended during the call')")
+        told.texts["over"] = pages[2].page.inner_text("main")
+        told.problems += accessibility_problems(pages[2].page)
+        screenshots(pages[2].page, "console-killed")
+        history = opened("/console/calls")
+        history.until("document.querySelectorAll('#calls li').length === 2")
+        told.texts["history"] = history.page.inner_text("#calls")
+        live.until("document.querySelectorAll('#calls li:not(.over)').length === 1")
+        told.texts["live"] = live.page.inner_text("#calls")
+        yield told
+
+
+def test_the_console_finds_the_process_that_has_the_call(story: Story) -> None:
+    found = {f"/i/phone-{number}/" in story.hrefs[caller] for number, caller in CALLERS.items()}
+    assert found == {True, False}, "one process serves the page, and the other one has the other call"
+    assert story.complaints_before == []
+
+
+def test_the_page_of_a_killed_process_says_what_happened(story: Story) -> None:
+    assert any(text in story.texts["killed"] for text in ("was lost. This page connects", "does not answer"))
+    assert "The process of this call ended during the call." in story.texts["over"]
+    assert "does not answer" not in story.texts["over"]
+    assert story.problems == []
+
+
+def test_the_other_process_goes_on_with_its_call(story: Story) -> None:
+    assert "A supervisor let the agent say something" in story.texts["other"]
+    assert CALLERS[3] in story.texts["live"] and "does not answer" not in story.texts["other"]
+
+
+def test_the_history_shows_the_call_of_the_killed_process_as_interrupted(story: Story) -> None:
+    rows = [row for row in story.texts["history"].split("+1415") if row.strip()]
+    (killed,) = [row for row in rows if row.startswith(CALLERS[2].removeprefix("+1415"))]
+    (other,) = [row for row in rows if row.startswith(CALLERS[3].removeprefix("+1415"))]
+    assert "Server failed" in killed and "Live" not in killed
+    assert "Live" in other
