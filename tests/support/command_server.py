@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import traceback
+import types
 from typing import Any
 
 PRELOADED = (
@@ -65,7 +66,7 @@ def _fork_again(requests: socket.socket, request: dict[str, Any], streams: list[
 
 
 def _run(request: dict[str, Any], streams: list[int]) -> int:
-    """What `python -m` does after it has imported its libraries."""
+    """What `python -m` or `python -c` does after it has imported its libraries."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -79,14 +80,18 @@ def _run(request: dict[str, Any], streams: list[int]) -> int:
     time.tzset()
     given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:0] = [request["folder"], *given]
-    sys.argv = [request["module"], *request["arguments"]]
+    sys.argv = [request["option"], *request["arguments"]]
     importlib.invalidate_caches()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
     sys.stdout, sys.stderr = _writer(1, "strict"), _writer(2, "backslashreplace")
     code = 0
     try:
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        if request["option"] == "-m":
+            runpy.run_module(request["program"], run_name="__main__", alter_sys=True)
+        else:
+            main = sys.modules["__main__"] = types.ModuleType("__main__")
+            exec(request["program"], main.__dict__)
     except SystemExit as end:
         code = _code(end)
     except KeyboardInterrupt:

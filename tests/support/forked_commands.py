@@ -18,8 +18,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-__all__ = ["begin", "end", "install"]
+__all__ = ["FORKED", "begin", "end", "install"]
 
+FORKED = "# forked\n"
+"""Programs for `python -c` that begin with this line are forked, too."""
 MODULES = ("telephony", "uvicorn")
 _SERVER = Path(__file__).parent / "command_server.py"
 _PARAMETERS = list(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
@@ -89,9 +91,10 @@ class _Popen(subprocess.Popen):  # type: ignore[type-arg]
         begin()
         assert _server is not None
         environment = os.environ if given["env"] is None else given["env"]
-        _, _, module, *words = map(os.fspath, given["args"])
+        _, option, program, *words = map(os.fspath, given["args"])
         request = {
-            "module": module,
+            "option": option,
+            "program": program,
             "arguments": words,
             "folder": os.path.abspath(given["cwd"] or os.getcwd()),
             "environment": {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()},
@@ -114,8 +117,9 @@ def _is_ours(given: dict[str, Any]) -> bool:
     if any(value is not None for value in ordinary) or given["pass_fds"] or given["umask"] >= 0:
         return False
     special = any(name.startswith("PYTHON") and name not in _KNOWN for name in environment)
-    is_command = args[0] == sys.executable and args[1] == "-m" and args[2] in MODULES
-    return is_command and not special and "--reload" not in args
+    if args[0] != sys.executable or special or "--reload" in args:
+        return False
+    return (args[1] == "-m" and args[2] in MODULES) or (args[1] == "-c" and args[2].startswith(FORKED))
 
 
 def install() -> None:

@@ -27,6 +27,7 @@ from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
 from tests.support.call_processes import until
 from tests.support.databases import Cluster
+from tests.support.forked_commands import FORKED
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -140,7 +141,9 @@ def test_sqlite_is_read_while_a_frozen_process_keeps_its_lock(tmp_path: Path, mo
 
 # --- real processes ------------------------------------------------------------------------------------------------
 
-CHILD = """
+CHILD = (
+    FORKED
+    + """\
 import asyncio, sys
 from telephony.records import client as records_client
 from telephony.records.database import DatabaseRecords
@@ -157,6 +160,7 @@ async def main():
 
 asyncio.run(main())
 """
+)
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,7 @@ from telephony.records.call_record import CallRecord
 from telephony.records.database import DatabaseRecords
 from telephony.simulator import Handset, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
+from tests.support.forked_commands import FORKED
 from tests.telephony.test_deploy import TOKEN, answered, free_port, server, site, speaks
 
 pytestmark = pytest.mark.real_time
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.real_time
 OWN = "+14155550199"
 PROGRAM = (
     "-c",
-    "from telephony.records import client; client.LEASE_S, client.RENEW_S = 4.0, 0.5\n"
+    f"{FORKED}from telephony.records import client; client.LEASE_S, client.RENEW_S = 4.0, 0.5\n"
     "from telephony.cli import main; main()",
 )
 """The server, with leases that run out soon."""

@@ -56,8 +56,8 @@ def _fingerprint(folder: Path, barrier: Any, found: Any) -> None:
 
 def test_processes_that_start_at_once_have_one_key(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
-    barrier, found = spawn.Barrier(3), spawn.Queue()
-    processes = [spawn.Process(target=_fingerprint, args=(tmp_path, barrier, found)) for _ in range(3)]
+    barrier, found = spawn.Barrier(2), spawn.Queue()
+    processes = [spawn.Process(target=_fingerprint, args=(tmp_path, barrier, found)) for _ in range(2)]
     for process in processes:
         process.start()
     fingerprints = {found.get(timeout=120) for _ in processes}

@@ -17,11 +17,14 @@ from telephony.demo.environment import child_environment
 from telephony.records.database import DatabaseRecords
 from telephony.records.outbox import MessageState
 from tests.support.environment import ANY_LOAD
+from tests.support.forked_commands import FORKED
 from tests.support.webhook_receiver import SECRET, Received, data_of, receiver
 
 KILLS = extent(3, 20)
 
-SENDER = """
+SENDER = (
+    FORKED
+    + """\
 import asyncio, sys
 from realtime_core.sources import SYSTEM
 from telephony.records.client import RecordsClient
@@ -37,6 +40,7 @@ async def main(database, url, secret, *calls):
 
 asyncio.run(main(*sys.argv[1:]))
 """
+)
 
 
 async def kill_in_mid_webhook(database: str, kills: int) -> tuple[list[str], list[Received]]:
