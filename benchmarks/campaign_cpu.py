@@ -42,12 +42,11 @@ async def _measured(store: DatabaseStore, folder: Path, calls: int) -> float:
 
     def one(attempt_id: str, position: int) -> None:
         at = _NOW + timedelta(seconds=position)
-        assert store.attempt(attempt_id) is None
-        contact_id = store.contact_at("spring", position)
-        assert contact_id is not None and store.campaign("spring") is not None
-        begun = store.begin("spring", contact_id, at, attempt_id=attempt_id, owner="me", rules=_RULES)
+        found = store.to_call(attempt_id, "spring", position)
+        assert found is not None
+        begun = store.begin("spring", found[1].id, at, attempt_id=attempt_id, owner="me", rules=_RULES)
         assert isinstance(begun, Attempt), begun
-        assert store.contact("spring", contact_id) is not None and store.requested(attempt_id, "me", at_most=2)
+        assert store.requested(attempt_id, "me", at_most=2)
         store.placed(attempt_id, "CA1")
         store.end(replace(begun, outcome=Outcome.REACHED, duration_s=30, transcript="Hello."), at, rules=_RULES)
 

@@ -137,13 +137,16 @@ class DatabaseStore:
                 connection.execute(update(contacts).where(these).values(queued_until=until))
             return positions
 
-    def contact_at(self, campaign_id: str, position: int) -> str | None:
-        """Returns the id of the contact at this position in the list of contacts (the first is 0). Returns None if the
-        person was erased.
-        """
+    def to_call(self, attempt_id: str, campaign_id: str, position: int) -> tuple[Campaign, Contact] | None:
+        """Returns the campaign, and the contact at this position in the list of contacts (the first is 0). None means
+        that nothing is to be done: the attempt was begun before, or the person was erased."""
         this = (contacts.c.campaign == campaign_id) & (contacts.c.position == position)
         with self._transaction(reads=True) as connection:
-            return connection.execute(select(contacts.c.id).where(this)).scalar()
+            if connection.execute(select(attempts.c.id).where(attempts.c.id == attempt_id)).first() is not None:
+                return None
+            campaign = queries.find(connection, campaign_id)
+            row = connection.execute(select(contacts).where(this)).mappings().first()
+        return None if campaign is None or row is None else (campaign_of(campaign), contact_of(row))
 
     def unqueue(self, campaign_id: str, contact_id: str) -> None:
         """Makes a queued contact due again, because its attempt did not begin."""

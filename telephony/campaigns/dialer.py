@@ -268,10 +268,9 @@ class CampaignDialer:
         await self._worked(attempt_id, self._from_queue(attempt_id, campaign_id, position))
 
     async def _from_queue(self, attempt_id: str, campaign_id: str, position: int) -> None:
-        known = await self._persist(lambda store: store.attempt(attempt_id))
-        contact_id = await self._persist(lambda store: store.contact_at(campaign_id, position))
-        if known is None and contact_id is not None:
-            await self._begin(attempt_id, campaign_id, contact_id)
+        found = await self._persist(lambda store: store.to_call(attempt_id, campaign_id, position))
+        if found is not None:
+            await self._begin(attempt_id, *found)
 
     async def _worked(self, attempt_id: str, work: Coroutine[Any, Any, None]) -> None:
         """Awaits the work on an attempt. If an error ends the work, `_take_over` tries again, so the attempt does not
@@ -302,10 +301,10 @@ class CampaignDialer:
             self._idle.set()
         self._wake_up.set()
 
-    async def _begin(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
-        campaign = await self._persist(lambda store: store.campaign(campaign_id))
+    async def _begin(self, attempt_id: str, campaign: Campaign, contact: Contact) -> None:
+        campaign_id, contact_id = campaign.id, contact.id
         is_free = not self._draining and self.has_lease and self._room(len(self._live) - 1) > 0
-        if campaign is None or not is_free or not self._is_able(campaign):
+        if not is_free or not self._is_able(campaign):
             await self._persist(lambda store: store.unqueue(campaign_id, contact_id))
             return
         rules = self._dialer.rules
@@ -324,11 +323,11 @@ class CampaignDialer:
                 if self._draining or asyncio.get_running_loop().time() + pause_s > waits_until:
                     break
                 await asyncio.sleep(max(0.0, pause_s))
-        contact = await self._persist(lambda store: store.contact(campaign_id, contact_id))
-        if isinstance(got, Attempt) and contact is not None:
+        if isinstance(got, Attempt):
             await self._make(campaign, contact, got)
         elif not isinstance(got, Hold):
-            self.on_change(campaign, None, contact)
+            changed = await self._persist(lambda store: store.contact(campaign_id, contact_id))
+            self.on_change(campaign, None, changed)
 
     async def _make(self, campaign: Campaign, contact: Contact, attempt: Attempt) -> None:
         wanted = await self._is_wanted(campaign, contact)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, literal_column, or_, select
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, or_, select
 
 from ..errors import CampaignError
 from ..records.schema import attempts, campaigns, contacts, number_claims
@@ -36,10 +36,24 @@ PENDING = contacts.c.state == literal_column("'pending'")
 """The SQL condition for pending contacts. The condition is a literal, because SQLite uses a partial index only for a
 query that contains the condition of the index.
 """
+# These statements run several times for each call. SQLAlchemy takes longer to build a statement than to run it.
+_CAMPAIGN = select(campaigns).where(campaigns.c.id == bindparam("campaign_id"))
+_LOCKED_CAMPAIGN = _CAMPAIGN.with_for_update()
+_CONTACT = select(contacts).where(
+    contacts.c.campaign == bindparam("campaign_id"), contacts.c.id == bindparam("contact_id")
+)
+_LOCKED_CONTACT = _CONTACT.with_for_update()
+_OPEN_ATTEMPT = select(attempts).where(attempts.c.id == bindparam("attempt_id"), IN_PROGRESS)
+_ATTEMPTS = (
+    select(attempts)
+    .where(attempts.c.campaign == bindparam("campaign_id"), attempts.c.contact == bindparam("contact_id"))
+    .order_by(attempts.c.started_at)
+)
+_LET_GO = delete(number_claims).where(number_claims.c.holder == bindparam("attempt_id"))
 
 
 def find(connection: Connection, campaign_id: str) -> Any:
-    return connection.execute(select(campaigns).where(campaigns.c.id == campaign_id)).mappings().first()
+    return connection.execute(_CAMPAIGN, {"campaign_id": campaign_id}).mappings().first()
 
 
 def existing(connection: Connection, campaign_id: str) -> Any:
@@ -50,15 +64,14 @@ def existing(connection: Connection, campaign_id: str) -> Any:
 
 def locked(connection: Connection, campaign_id: str) -> Any:
     """Returns the row of a campaign. Other processes cannot change the row until the transaction ends."""
-    locking = select(campaigns).where(campaigns.c.id == campaign_id).with_for_update()
-    if (row := connection.execute(locking).mappings().first()) is None:
+    if (row := connection.execute(_LOCKED_CAMPAIGN, {"campaign_id": campaign_id}).mappings().first()) is None:
         raise CampaignError(f"There is no campaign {campaign_id}.")
     return row
 
 
 def find_contact(connection: Connection, campaign_id: str, contact_id: str, *, lock: bool = False) -> Any:
-    wanted = select(contacts).where(contacts.c.campaign == campaign_id, contacts.c.id == contact_id)
-    return connection.execute(wanted.with_for_update() if lock else wanted).mappings().first()
+    wanted = {"campaign_id": campaign_id, "contact_id": contact_id}
+    return connection.execute(_LOCKED_CONTACT if lock else _CONTACT, wanted).mappings().first()
 
 
 def due(campaign_id: str, now: datetime, limit: int) -> Any:
@@ -76,17 +89,16 @@ def due(campaign_id: str, now: datetime, limit: int) -> Any:
 
 
 def open_attempt(connection: Connection, attempt_id: str) -> Any:
-    return connection.execute(select(attempts).where(attempts.c.id == attempt_id, IN_PROGRESS)).mappings().first()
+    return connection.execute(_OPEN_ATTEMPT, {"attempt_id": attempt_id}).mappings().first()
 
 
 def attempts_for(connection: Connection, campaign_id: str, contact_id: str) -> list[Attempt]:
-    these = and_(attempts.c.campaign == campaign_id, attempts.c.contact == contact_id)
-    rows = connection.execute(select(attempts).where(these).order_by(attempts.c.started_at)).mappings()
+    rows = connection.execute(_ATTEMPTS, {"campaign_id": campaign_id, "contact_id": contact_id}).mappings()
     return [attempt_of(row) for row in rows]
 
 
 def let_go(connection: Connection, attempt_id: str) -> None:
-    connection.execute(delete(number_claims).where(number_claims.c.holder == attempt_id))
+    connection.execute(_LET_GO, {"attempt_id": attempt_id})
 
 
 def standing_of(connection: Connection, row: Any, campaign: Campaign, now: datetime) -> Standing:
