@@ -311,6 +311,9 @@ class CampaignDialer:
         waits_until = asyncio.get_running_loop().time() + _LONGEST_WAIT_S
         async with self._beginning.setdefault(campaign_id, asyncio.Lock()):
             while True:
+                if self._draining:
+                    await self._persist(lambda store: store.unqueue(campaign_id, contact_id))
+                    return
                 now = self._sources.now()
                 got = await self._persist(
                     lambda store, now=now: store.begin(  # type: ignore[misc]
@@ -320,7 +323,7 @@ class CampaignDialer:
                 if not isinstance(got, Hold) or got.reason is not HoldReason.PER_SECOND or got.until is None:
                     break
                 pause_s = (got.until - now).total_seconds()
-                if self._draining or asyncio.get_running_loop().time() + pause_s > waits_until:
+                if asyncio.get_running_loop().time() + pause_s > waits_until:
                     break
                 await asyncio.sleep(max(0.0, pause_s))
         if isinstance(got, Attempt):
@@ -350,7 +353,7 @@ class CampaignDialer:
                 until, done = (now + _LOOK_AGAIN, None) if error.temporary else (None, DoneReason.REFUSED)
                 await self._withdraw(campaign, attempt, done=done, until=until)
                 return
-            call.may_request = lambda: self.has_lease
+            call.may_request = lambda: self.has_lease and not self._draining
             await self._follow(call, attempt)
             if call.not_cleared:
                 await self._withdraw(campaign, attempt, until=self._sources.now() + _LOOK_AGAIN)

@@ -181,7 +181,7 @@ class Dialer(TaskOwner):
         for attempt in range(_MAX_REQUESTS):
             if not call.may_request():
                 call.withheld = True
-                state.refused("This process was too slow, and another one has taken the call over.")
+                state.refused("This process stops, or another process has taken the call over.")
                 return
             try:
                 sid = await self.rest.create_call(

@@ -86,11 +86,12 @@ async def test_the_first_ctrl_c_lets_live_calls_end_the_second_hangs_up_and_the_
             if b"no further call begins" in line:
                 break
         assert line
+        placed = len(twilio.calls)  # a busy number may have been called before these two
         drains.set()
         await interrupted_when(["completed", "in-progress"])
         _, errors = await first.communicate()
         assert first.returncode == 130, errors.decode()
-        assert statuses() == ["completed", "completed"] and len(twilio.calls) == 2, "no further call began"
+        assert statuses() == ["completed", "completed"] and len(twilio.calls) == placed, "no further call began"
         rest = await run("people", "--json", env=env)
         printed, errors = await rest.communicate()
         assert rest.returncode == 0, errors.decode()
