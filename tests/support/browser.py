@@ -34,6 +34,7 @@ RATE = 8000
 RECORD_OUTPUT = """
 window.played = []
 window.playedRight = []
+window.playedAt = [] // the time of the wall clock at which each piece of `played` was read, in ms
 const connect = AudioNode.prototype.connect
 AudioNode.prototype.connect = function (target, ...rest) {
   if (target instanceof AudioDestinationNode) record(this)
@@ -51,10 +52,36 @@ async function record(node) {
     const samples = new Float32Array(data.numberOfFrames)
     data.copyTo(samples, { planeIndex: 0, format: "f32-planar" })
     window.played.push(samples.slice())
+    window.playedAt.push(performance.timeOrigin + performance.now())
     if (data.numberOfChannels > 1) {
       data.copyTo(samples, { planeIndex: 1, format: "f32-planar" })
       window.playedRight.push(samples.slice())
     }
+    data.close()
+  }
+}
+"""
+
+# What the page takes from the microphone is recorded, with the times.
+RECORD_MICROPHONE = """
+window.captured = []
+window.capturedAt = []
+const getUserMedia = MediaDevices.prototype.getUserMedia
+MediaDevices.prototype.getUserMedia = async function (...given) {
+  const stream = await getUserMedia.apply(this, given)
+  capture(stream.getAudioTracks()[0].clone())
+  return stream
+}
+async function capture(track) {
+  const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 1000 }).readable.getReader()
+  for (;;) {
+    const { value: data, done } = await reader.read()
+    if (done) return
+    window.capturedRate = data.sampleRate
+    const samples = new Float32Array(data.numberOfFrames)
+    data.copyTo(samples, { planeIndex: 0, format: "f32-planar" })
+    window.captured.push(samples)
+    window.capturedAt.push(performance.timeOrigin + performance.now())
     data.close()
   }
 }
@@ -148,6 +175,46 @@ class Watched:
         """What went to the loudspeaker, at 8 kHz: the left side, or `playedRight`."""
         samples = np.frombuffer(base64.b64decode(self.page.evaluate(AS_BASE64, name)), "<f4").astype(np.float64)
         return np.asarray(soxr.resample(samples, self.page.evaluate("window.playedRate"), RATE))
+
+
+@dataclass
+class Sound:
+    """Audio at 8 kHz, and the time of the wall clock at which it began, in seconds."""
+
+    samples: NDArray[np.float64]
+    began_s: float
+
+    def part(self, at_s: float, length_s: float) -> NDArray[np.float64]:
+        """The audio from this time of the wall clock on."""
+        first = max(0, round((at_s - self.began_s) * RATE))
+        return self.samples[first : first + round(length_s * RATE)]
+
+
+def sound(watched: Watched, name: str) -> Sound:
+    """What a page `played` or `captured`. A busy page reads a piece late, and never early. So the earliest of all readings
+    has the time of the audio."""
+    sizes, times, rate = watched.page.evaluate(
+        "name => [window[name].map(it => it.length), window[`${name}At`], window[`${name}Rate`]]", name
+    )
+    samples = np.frombuffer(base64.b64decode(watched.page.evaluate(AS_BASE64, name)), "<f4").astype(np.float64)
+    began_s = float(np.min(np.array(times[: len(sizes)]) / 1000 - np.cumsum(sizes) / rate))
+    return Sound(np.asarray(soxr.resample(samples, rate, RATE)), began_s)
+
+
+def delays(spoken: Sound, heard: Sound, *, piece_s: float = 0.5, within_s: float = 2.0) -> list[float]:
+    """After how many seconds each loud piece of a voice is heard. A piece that is not heard within `within_s` is left
+    out."""
+    found, step = [], round(piece_s * RATE)
+    for first in range(0, len(spoken.samples) - step, step):
+        piece = spoken.samples[first : first + step]
+        at_s = spoken.began_s + first / RATE
+        window = heard.part(at_s, piece_s + within_s)
+        if np.abs(piece).max() < 0.1 or at_s < heard.began_s or len(window) <= len(piece):
+            continue
+        place, score = find(piece, window)
+        if score > 0.7:
+            found.append(place / RATE)
+    return found
 
 
 def screenshot(page: Any, name: str) -> None:
