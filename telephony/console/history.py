@@ -49,7 +49,7 @@ __all__ = ["routes"]
 log = logging.getLogger(__name__)
 
 _PAGE = 50
-_SCAN = 5_000
+_SCAN = 2_000
 """The maximum number of calls that one request searches. A search for rare words takes several short requests."""
 _NO_STORE = {"Cache-Control": "no-store"}
 _NOTHING_KEPT = (

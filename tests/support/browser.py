@@ -191,8 +191,8 @@ class Sound:
 
 
 def sound(watched: Watched, name: str) -> Sound:
-    """What a page `played` or `captured`. A busy page reads a piece late, and never early. So the earliest of all readings
-    has the time of the audio."""
+    """What a page `played` or `captured`. A busy page reads a piece late, and never early. So the earliest of all
+    readings has the time of the audio."""
     sizes, times, rate = watched.page.evaluate(
         "name => [window[name].map(it => it.length), window[`${name}At`], window[`${name}Rate`]]", name
     )
