@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import statistics
-from collections import defaultdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +12,7 @@ from .errors import CliError, reporting
 if TYPE_CHECKING:
     from ..records import Records
     from ..records.call_record import CallRecord
+    from ..records.version_figures import VersionFigures
 
 __all__ = ["app"]
 
@@ -80,6 +79,7 @@ def _figures(since: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     from realtime_core.sources import SYSTEM
 
     from ..records.call_query import page_of, query_of
+    from ..records.version_figures import figures_of
     from ..settings import load_settings
     from .call_list import opened_records
 
@@ -97,23 +97,16 @@ def _figures(since: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
             {"place": it.place, "state": it.state, "reason": it.reason, "at": it.at.isoformat(timespec="seconds")}
             for it in stored.releases.all()
         ]
-    by_version: defaultdict[str, list[CallRecord]] = defaultdict(list)
-    for row in rows:
-        by_version[row.variant].append(row)
-    return [_of_version(version, by_version[version]) for version in sorted(by_version)], decisions
+    return [_shown(it) for it in figures_of(rows)], decisions
 
 
-def _of_version(version: str, rows: list[CallRecord]) -> dict[str, Any]:
-    latencies = [turn["latency_ms"] for row in rows for turn in row.turns or () if turn.get("latency_ms") is not None]
-    failed = sum(
-        row.ending == "failed" or any(counts.get("failures") for counts in (row.tools or {}).values()) for row in rows
-    )
+def _shown(figures: VersionFigures) -> dict[str, Any]:
     return {
-        "version": version,
-        "calls": len(rows),
-        "failed": failed,
-        "transferred": sum(any(each.get("succeeded") for each in row.transfers or ()) for row in rows),
-        "latency_ms": statistics.median(latencies) if latencies else None,
+        "version": figures.version,
+        "calls": figures.calls + figures.live,
+        "failed": figures.failed,
+        "transferred": figures.transferred,
+        "latency_ms": figures.latency_ms,
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..call.ending import Ending, EndReason
 from ..records.call_record import CallRecord
 
-__all__ = ["CHOICES", "EndingWords", "words_of"]
+__all__ = ["CHOICES", "EndingWords", "label_of", "words_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,13 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
 """The choices of the filter: a mapping from a key to the label and the codes of `CallRecord.ending_code`."""
 
 
+def label_of(code: str) -> str:
+    """Returns the short words for the code of an ending (`CallRecord.ending_code`)."""
+    if (known := _WORDS.get(code)) is not None:
+        return known.label
+    return "Refused" if code.startswith("refused-") else code.replace("_", " ").replace("-", " ").capitalize()
+
+
 def words_of(row: CallRecord) -> EndingWords | None:
     """Returns the words for the end of this call, or None if the call is not over."""
     code = row.ending_code
@@ -76,9 +83,8 @@ def words_of(row: CallRecord) -> EndingWords | None:
         return None
     known = _WORDS.get(code)
     if known is None:
-        if code.startswith("refused-"):
-            return EndingWords("Refused", f"The call was {row.ending_words}.")
-        return EndingWords(code.replace("_", " ").replace("-", " ").capitalize(), f"{row.ending_words}.")
+        sentence = f"The call was {row.ending_words}." if code.startswith("refused-") else f"{row.ending_words}."
+        return EndingWords(label_of(code), sentence)
     ending = Ending.parse(row.reason)
     detail = ending.detail if ending is not None else ""
     if detail and ending is not None and ending.reason is EndReason.TRANSFERRED:

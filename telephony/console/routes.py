@@ -16,6 +16,7 @@ from . import (
     softphone,
     steering,
     take_over,
+    versions,
 )
 
 __all__ = ["routes"]
@@ -32,6 +33,7 @@ def routes() -> list[BaseRoute]:
         *take_over.routes(),
         *campaigns.routes(),
         *numbers.routes(),
+        *versions.routes(),
         *softphone.routes(),
         *pages.routes(),
     ]

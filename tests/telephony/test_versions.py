@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.testing import virtual_time
 from telephony import Canary
+from telephony.records.call_record import CallRecord
 from telephony.records.database import DatabaseRecords
+from telephony.records.version_figures import figures_of
 from telephony.versions import Rollback, digest_of_agent, is_chosen
 from tests.support.office import office, talks
 
@@ -184,3 +187,31 @@ def test_a_canary_that_cannot_be_is_refused() -> None:
     ):
         with pytest.raises(UserError):
             wrong()
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def call_record(n: int, version: str, **fields: Any) -> CallRecord:
+    times = {"started_at": NOON, "ended_at": NOON}
+    return CallRecord(id=f"CA{n}", sid=f"CA{n}", variant=version, **{"status": "completed", **times, **fields})
+
+
+def test_the_figures_of_each_version_are_those_of_its_calls() -> None:
+    rows = [
+        call_record(
+            n, "Desk 1", ending="hung_up", outcome="booked", turns=[{"latency_ms": 100 * n}, {"latency_ms": None}]
+        )
+        for n in range(1, 21)
+    ]
+    rows += [
+        call_record(30, "Desk 2 canary", ending="failed", tools={"book": {"calls": 1, "failures": 1}}),
+        call_record(31, "Desk 2 canary", ending="transferred", transfers=[{"succeeded": True}], outcome="none"),
+        call_record(32, "Desk 2 canary", status="in-progress", ended_at=None),
+        call_record(33, "", ending="hung_up"),
+    ]
+    stable, canary = figures_of(rows)
+    assert (stable.calls, stable.latency_ms, stable.slow_ms, stable.answers) == (20, 1050, 1900, 20)
+    assert stable.outcomes == {"booked": 20} and stable.endings == {"hung_up": 20}
+    assert (canary.calls, canary.live, canary.failed, canary.transferred) == (2, 1, 1, 1)
+    assert canary.latency_ms is None and canary.endings == {"failed": 1, "transferred": 1}

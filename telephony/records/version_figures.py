@@ -1,0 +1,68 @@
+"""Figures by version of an agent, from the records of its calls. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .call_record import CallRecord
+
+__all__ = ["VersionFigures", "figures_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFigures:
+    """What the calls of one version have in common. Times are in milliseconds."""
+
+    version: str
+    calls: int
+    """Calls that are over."""
+    live: int
+    failed: int
+    """Calls in which a tool failed, or that the agent could not continue."""
+    transferred: int
+    latency_ms: float | None
+    """The median time from the end of the caller's voice until the caller heard the answer. None: nothing was
+    measured."""
+    slow_ms: float | None
+    """The time that 95 of 100 answers do not exceed."""
+    answers: int
+    """The number of measured answers."""
+    endings: dict[str, int]
+    """The number of calls by the code of the ending, the most frequent first."""
+    outcomes: dict[str, int]
+    """The number of calls by outcome, the most frequent first."""
+
+
+def figures_of(rows: Iterable[CallRecord]) -> list[VersionFigures]:
+    """Returns the figures of each version, sorted by version. Calls without a version are left out."""
+    by_version: defaultdict[str, list[CallRecord]] = defaultdict(list)
+    for row in rows:
+        if row.variant:
+            by_version[row.variant].append(row)
+    return [_figures(version, by_version[version]) for version in sorted(by_version)]
+
+
+def _figures(version: str, rows: list[CallRecord]) -> VersionFigures:
+    over = [row for row in rows if row.over]
+    latencies = sorted(
+        turn["latency_ms"] for row in over for turn in row.turns or () if turn.get("latency_ms") is not None
+    )
+    return VersionFigures(
+        version=version,
+        calls=len(over),
+        live=len(rows) - len(over),
+        failed=sum(map(_has_failed, over)),
+        transferred=sum(any(each.get("succeeded") for each in row.transfers or ()) for row in over),
+        latency_ms=statistics.median(latencies) if latencies else None,
+        slow_ms=latencies[-(-len(latencies) * 95 // 100) - 1] if latencies else None,
+        answers=len(latencies),
+        endings=dict(Counter(row.ending_code for row in over).most_common()),
+        outcomes=dict(Counter(row.outcome for row in over if row.outcome).most_common()),
+    )
+
+
+def _has_failed(row: CallRecord) -> bool:
+    return row.ending == "failed" or any(counts.get("failures") for counts in (row.tools or {}).values())
