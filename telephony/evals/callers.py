@@ -12,7 +12,7 @@ from random import Random
 from ..errors import CallerTimeout
 from ..journal.audio import CallAudio
 from ..journal.recorded import RecordedCall
-from ..replay.callers import Turn, turns_of
+from ..replay.callers import last_words, turns_of, wait_for
 from ..simulator import Handset
 from .acts import Act, ActKind
 from .persona import Persona
@@ -29,10 +29,7 @@ _AFTER_MHM_S = 1.6
 The value is larger, because the agent may continue after an "mhm".
 """
 _HURRIED_GAP_S = 0.5
-_PAUSE_S = 0.6
-"""The length in seconds of a silence of the agent that may be a pause within its turn."""
 _LAST_WORDS_S = 6.0
-_RECORDED_PATIENCE_S = 20.0
 _MAX_CALL_S = 300.0
 
 
@@ -127,16 +124,10 @@ class PersonaCaller:
         return True
 
     async def _talks_for(self, phone: Handset, seconds: float) -> bool:
-        """Returns whether the caller hears the agent for this time before the agent's turn ends."""
-        heard = asyncio.ensure_future(phone.heard(seconds, within_s=60.0))
-        silent = asyncio.ensure_future(phone.agent_silent(_HURRIED_GAP_S, within_s=60.0))
-        try:
-            await asyncio.wait({heard, silent}, return_when=asyncio.FIRST_COMPLETED)
-            return heard.done() and heard.exception() is None and not silent.done()
-        finally:
-            for each in (heard, silent):
-                each.cancel()
-            await asyncio.gather(heard, silent, return_exceptions=True)
+        """Returns whether the agent is heard for this long before its turn ends."""
+        with contextlib.suppress(CallerTimeout):
+            return await phone.heard_or_silent(seconds, _HURRIED_GAP_S, within_s=60.0)
+        return False
 
     async def _say(self, phone: Handset, text: str) -> None:
         kind = ActKind.INTERRUPTS if phone.hears_voice else ActKind.SAYS
@@ -157,10 +148,7 @@ class PersonaCaller:
 
 
 class RecordedCaller:
-    """The caller of a recording, turn by turn. The time from the end of the agent's speech to the start of the caller's
-    turn is the same as in the recording. A turn that began during the agent's speech begins at the same position of
-    that speech. A masked key is sent as 0.
-    """
+    """The caller of a recording, turn by turn (see `replay.callers`). A masked key is sent as 0."""
 
     def __init__(self, call: RecordedCall, audio: CallAudio, ear: Overheard) -> None:
         self._turns = list(zip(turns_of(call, audio), _texts(call), strict=True))
@@ -168,7 +156,7 @@ class RecordedCaller:
 
     async def __call__(self, phone: Handset) -> None:
         for turn, text in self._turns:
-            await self._wait(phone, turn)
+            await wait_for(phone, turn)
             if turn.key:
                 self._ear.note(phone, ActKind.KEY, turn.key)
                 phone.press(turn.key)
@@ -176,19 +164,9 @@ class RecordedCaller:
             self._ear.note(phone, self._kind(phone, text), text)
             self._ear.said(text)
             await phone.say(turn.voice)
-        with contextlib.suppress(CallerTimeout):
-            await phone.agent_speaks(within_s=_RECORDED_PATIENCE_S)
-            await phone.agent_silent(1.2, within_s=3 * _RECORDED_PATIENCE_S)
+        await last_words(phone)
         self._ear.note(phone, ActKind.HANGS_UP)
         phone.hang_up()
-
-    async def _wait(self, phone: Handset, turn: Turn) -> None:
-        with contextlib.suppress(CallerTimeout):
-            await phone.agent_speaks(within_s=_RECORDED_PATIENCE_S)
-            if turn.into_s is None:
-                await phone.agent_silent(max(_PAUSE_S, turn.after_s), within_s=3 * _RECORDED_PATIENCE_S)
-            else:
-                await phone.heard(turn.into_s, within_s=_RECORDED_PATIENCE_S)
 
     def _kind(self, phone: Handset, text: str) -> ActKind:
         if not phone.hears_voice:

@@ -1,15 +1,18 @@
 """The recorded caller on a simulated phone.
 
-*Verbatim*: the recorded audio is played at its recorded times, independent of the agent. *Re-timed*: the audio is
-played turn by turn. Each turn keeps its time interval from the end of the agent's speech, or its position within the
-agent's speech.
+*Verbatim*: the recorded audio is played at its recorded times, whatever the agent does. *Re-timed*: the audio is played
+turn by turn. Each turn keeps its interval to the end of the agent's speech, its position within it, or its interval to
+the caller's turn before it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import pairwise
 
 from ..errors import CallerTimeout
 from ..journal.audio import CallAudio
@@ -18,7 +21,7 @@ from ..journal.recorded import RecordedCall
 from ..simulator import Caller, Handset
 from ..simulator.handset import KEYS
 
-__all__ = ["Turn", "retimed", "turns_of", "verbatim"]
+__all__ = ["Cue", "Turn", "last_words", "retimed", "turns_of", "verbatim", "wait_for"]
 
 _BEFORE_MS, _AFTER_MS = 240, 240
 """The audio in milliseconds before and after the detected speech that also belongs to a turn."""
@@ -26,18 +29,46 @@ _MASKED_KEY = "0"
 """The key that replaces a masked key."""
 _PATIENCE_S = 20.0
 _LET_GO_S = 60.0
+_TALKS_S = 60.0
+"""The agent's longest turn."""
+_PAUSE_S = 0.6
+"""A shorter silence of the agent is a pause within its turn."""
+_BREATH_MS = 300.0
+_STOPPED_S = 0.3
+"""An interrupted agent has stopped when it was silent for this long."""
+_STOPS_S = 1.0
+_NO_ANSWER_S = 3.0
+"""An agent that was not stopped by an interruption may have nothing to answer. The caller waits this long for it."""
+_SHORTER_S = 1.0
+"""The caller speaks after this much silence, if the agent's turn is shorter than the one that was interrupted."""
+_LAST_GAP_S = 1.2
+_MAX_GAP_S = 4.0
+"""A longer thinking time of the caller is shortened to this."""
+
+
+class Cue(Enum):
+    """What a turn of the caller waits for."""
+
+    INTO = "into"
+    """The agent has spoken for `wait_s` since it began, or since the caller's previous turn: an interruption."""
+    AFTER = "after"
+    """The agent has been silent for `wait_s`."""
+    FOLLOWS = "follows"
+    """`wait_s` have passed since the caller's previous turn, or since the call began; the agent did not speak."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The next turn of the caller. The turn begins `into_s` seconds after the agent begins to speak. If `into_s` is
-    None, the turn begins `after_s` seconds after the agent stops.
+    """The caller's next turn: audio or a key, and what it waits for. `anew`: the agent began to speak after the
+    caller's previous turn. `interrupted`: the previous turn began during the agent's speech.
     """
 
     voice: bytes = b""
     key: str = ""
-    into_s: float | None = None
-    after_s: float = 0.0
+    cue: Cue = Cue.AFTER
+    wait_s: float = 0.0
+    anew: bool = True
+    interrupted: bool = False
 
 
 def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
@@ -61,60 +92,114 @@ def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
 
 
 def retimed(turns: list[Turn]) -> Caller:
-    """Returns a caller that speaks turn by turn. Before each turn, the caller waits at most 20 s for the agent."""
+    """Returns a caller that speaks turn by turn. It waits at most 20 s for the agent before each turn."""
 
     async def caller(phone: Handset) -> None:
         for turn in turns:
-            with contextlib.suppress(CallerTimeout):
-                await phone.agent_speaks(within_s=_PATIENCE_S)
-                if turn.into_s is not None:
-                    await phone.heard(turn.into_s, within_s=_PATIENCE_S)
-                else:
-                    await phone.agent_silent(turn.after_s, within_s=3 * _PATIENCE_S)
+            await wait_for(phone, turn)
             if turn.key:
                 phone.press(turn.key)
             else:
                 await phone.say(turn.voice)
-        with contextlib.suppress(CallerTimeout):
-            await phone.agent_speaks(within_s=_PATIENCE_S)
-            await phone.agent_silent(1.2, within_s=3 * _PATIENCE_S)
+        await last_words(phone)
         phone.hang_up()
 
     return caller
 
 
-def turns_of(call: RecordedCall, audio: CallAudio) -> list[Turn]:
-    """Returns the turns of the caller. The time of each turn is relative to the agent's speech before the turn.
-
-    In a call without a model, the agent's speech is detected in the agent's audio.
+async def wait_for(phone: Handset, turn: Turn) -> None:
+    """Waits until the caller's next turn begins. The caller does not talk over the agent, unless it did in the
+    recording. If the agent says less than in the recording, an interruption begins after the agent's speech.
     """
-    agent = detected_speech(audio.agent) if "imported" in call.header else _stretches(audio)
-    moments: list[tuple[float, bytes, str]] = [(call.ms(key.t), b"", _key(key.digit)) for key in call.keys]
+    with contextlib.suppress(CallerTimeout):
+        if turn.anew:
+            stops = await _stops(phone) if turn.interrupted else True
+            await phone.agent_speaks(within_s=_PATIENCE_S if stops else _NO_ANSWER_S)
+        match turn.cue:
+            case Cue.INTO:
+                await phone.heard_or_silent(turn.wait_s, _SHORTER_S, within_s=_TALKS_S)
+            case Cue.AFTER:
+                await phone.agent_silent(max(_PAUSE_S, turn.wait_s), within_s=_TALKS_S)
+            case Cue.FOLLOWS:
+                await asyncio.sleep(turn.wait_s)
+                if phone.hears_voice:
+                    await phone.agent_silent(_PAUSE_S, within_s=_TALKS_S)
+
+
+async def _stops(phone: Handset) -> bool:
+    """Waits until the agent is silent after an interruption. Returns whether the interruption stopped it."""
+    before = phone.now
+    await phone.agent_silent(_STOPPED_S, within_s=_TALKS_S)
+    return phone.now - before < _STOPS_S
+
+
+async def last_words(phone: Handset) -> None:
+    """Waits until the agent has answered the caller's last turn."""
+    with contextlib.suppress(CallerTimeout):
+        await phone.agent_speaks(within_s=_PATIENCE_S)
+        await phone.agent_silent(_LAST_GAP_S, within_s=_TALKS_S)
+
+
+def turns_of(call: RecordedCall, audio: CallAudio) -> list[Turn]:
+    """Returns the caller's turns, each relative to the agent's speech and to the caller's turn before it.
+
+    In a call without a model the agent's speech is found in its audio. In a call without an agent each turn waits for
+    the agent to speak.
+    """
+    moments = [_Moment(call.ms(key.t), call.ms(key.t), key=_key(key.digit)) for key in call.keys]
     for speech in call.speech:
         end_ms = speech.end_ms if speech.end_ms is not None else call.duration_ms
         first, last = max(0, round((speech.start_ms - _BEFORE_MS) * 8)), round((end_ms + _AFTER_MS) * 8)
-        moments.append((speech.start_ms, bytes(call.caller[first:last]), ""))
-    return [_turn(at_ms, voice, key, agent) for at_ms, voice, key in sorted(moments)]
+        moments.append(_Moment(speech.start_ms, end_ms, voice=bytes(call.caller[first:last])))
+    moments.sort(key=lambda moment: moment.start_ms)
+    if "imported" in call.header:
+        agent = detected_speech(audio.agent)
+    else:
+        spans = [(span.at / 8, (span.at + span.length) / 8) for span in audio.spans]
+        agent = _speeches(spans, [moment.end_ms for moment in moments])
+    return _turns(moments, agent)
 
 
-def _turn(at_ms: float, voice: bytes, key: str, agent: list[tuple[float, float]]) -> Turn:
-    before = [(start, end) for start, end in agent if start < at_ms]
-    if not before:
-        return Turn(voice, key)
-    start, end = before[-1]
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A turn of the caller in the recording."""
+
+    start_ms: float
+    end_ms: float
+    voice: bytes = b""
+    key: str = ""
+
+
+def _turns(moments: Sequence[_Moment], agent: Sequence[tuple[float, float]]) -> list[Turn]:
+    """Returns the turns of the caller beside the agent's speech, whose times are in milliseconds."""
+    if not agent:
+        return [Turn(moment.voice, moment.key) for moment in moments]
+    turns: list[Turn] = []
+    for previous, moment in pairwise([_Moment(-1.0, 0.0), *moments]):
+        turn = _turn(moment, previous, agent)
+        turns.append(replace(turn, interrupted=bool(turns) and turns[-1].cue is Cue.INTO))
+    return turns
+
+
+def _turn(moment: _Moment, previous: _Moment, agent: Sequence[tuple[float, float]]) -> Turn:
+    at_ms, done_ms = moment.start_ms, previous.end_ms
+    start, end = next((speech for speech in reversed(agent) if speech[0] < at_ms), (-1.0, -1.0))
+    anew = start > previous.start_ms
     if at_ms < end:
-        return Turn(voice, key, into_s=(at_ms - start) / 1000)
-    return Turn(voice, key, after_s=min(4.0, max(0.2, (at_ms - end) / 1000)))
+        return Turn(moment.voice, moment.key, Cue.INTO, max(0.0, at_ms - max(start, done_ms)) / 1000, anew)
+    cue = Cue.AFTER if anew or end > done_ms else Cue.FOLLOWS
+    return Turn(moment.voice, moment.key, cue, min(_MAX_GAP_S, max(0.0, at_ms - max(end, done_ms)) / 1000), anew)
 
 
-def _stretches(audio: CallAudio) -> list[tuple[float, float]]:
-    """Returns the time spans in milliseconds in which the caller heard the agent. Gaps shorter than 300 ms are
-    ignored.
+def _speeches(spans: Sequence[tuple[float, float]], turn_ends: Sequence[float]) -> list[tuple[float, float]]:
+    """Returns when (ms) the agent spoke. A shorter gap than a pause is part of the speech, unless the caller's turn
+    ended there: then the agent answers.
     """
     found: list[tuple[float, float]] = []
-    for span in audio.spans:
-        start, end = span.at / 8, (span.at + span.length) / 8
-        if found and start - found[-1][1] < 300:
+    for start, end in spans:
+        gap = start - found[-1][1] if found else _PAUSE_S * 1000
+        answers = gap >= _BREATH_MS and any(found[-1][1] - _BREATH_MS <= at <= start for at in turn_ends if found)
+        if gap < _PAUSE_S * 1000 and not answers:
             found[-1] = (found[-1][0], end)
         else:
             found.append((start, end))

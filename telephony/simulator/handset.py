@@ -135,6 +135,18 @@ class Handset:
         target = self._speech_frames + round(seconds / FRAME_S)
         await self._until(lambda: self._speech_frames >= target, within_s, f"{seconds} s of the agent's speech")
 
+    async def heard_or_silent(self, seconds: float, silent_s: float, *, within_s: float = 120.0) -> bool:
+        """Waits as `heard` does, or until no voice was heard for `silent_s` seconds. Returns whether the speech was
+        heard.
+        """
+        target = self._speech_frames + round(seconds / FRAME_S)
+        silent = max(1, round(silent_s / FRAME_S))
+        await self._until(
+            lambda: self._speech_frames >= target or self._silent_in_a_row >= silent, within_s,
+            f"{seconds} s of the agent's speech, or {silent_s} s of silence",
+        )  # fmt: skip
+        return self._speech_frames >= target
+
     @contextmanager
     def joined(self, other: Handset) -> Iterator[None]:
         """Connects this handset to another handset during this block: each handset says what the other handset hears,

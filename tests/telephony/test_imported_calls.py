@@ -22,7 +22,7 @@ from telephony.journal.collector import collect
 from telephony.journal.foreign_log import read_log
 from telephony.journal.imported import import_call, import_twilio
 from telephony.journal.reader import read_journal
-from telephony.replay.callers import turns_of
+from telephony.replay.callers import Cue, turns_of
 from telephony.replay.replaying import replay_call
 from telephony.simulator import clips
 from tests.support.recorded_calls import AGENT as RESTAURANT
@@ -270,7 +270,7 @@ def test_where_the_caller_speaks_is_found(tmp_path: Path) -> None:
     assert len(call.speech) == 2 and abs(call.speech[0].start_ms - 1000) < 200
     turns = turns_of(call, rebuild(call))
     assert [bool(turn.voice) for turn in turns] == [True, True]
-    assert turns[0].into_s is None, "the agent's silence is no speech"
+    assert turns[0].cue is not Cue.INTO, "the agent's silence is no speech"
 
 
 def test_an_imported_call_is_replayed_turn_by_turn(tmp_path: Path) -> None:
