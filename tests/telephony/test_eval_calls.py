@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -233,9 +234,18 @@ def test_flite_speaks_english_only() -> None:
         speech.LocalVoice("/usr/bin/flite").speak("Hallo.", "de")
 
 
-@pytest.mark.skipif(voice_of("auto").name == "stored", reason="neither espeak-ng nor flite is installed")
-def test_a_local_voice_speaks_at_the_common_level() -> None:
-    assert len(voice_of("auto").speak("A table for two.")) > 4000
+@pytest.mark.parametrize("program", ["espeak-ng", "flite"])
+def test_a_local_voice_speaks_at_the_common_level(program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"no {program} on PATH (Debian: apt-get install {program})")
+    assert len(voice_of(program).speak("A table for two.")) > 4000
+
+
+def test_a_missing_voice_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert voice_of("auto").name == "stored"
+    with pytest.raises(EvalError, match="apt-get install flite"):
+        voice_of("flite")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NoiseKind if kind is not NoiseKind.NONE], ids=str)
