@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -117,7 +119,11 @@ def _closing(result: EvalResult) -> list[str]:
             reasons = "; ".join(f"{name}: {call.rulings[name].why}" for name in call.failed[:3])
             lines.append(f"  {call.name}: {reasons}")
             if call.journal and result.about.get("saved"):
-                lines.append(f"    as a replay test: telephony calls test add {call.journal} --name NAME")
+                name = re.sub(r"[^A-Za-z0-9]+", "_", f"{call.case}_{call.nth}")
+                lines.append(
+                    "    as a replay test: telephony calls test add "
+                    f"{shlex.quote(call.journal)} --name {name} --agent {result.about.get('agent')}"
+                )
     lines.append("")
     missed = result.missed
     lines.append(

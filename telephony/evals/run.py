@@ -10,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -109,6 +110,9 @@ def make_calls(
     """
     workers = workers or (LIVE_AT_ONCE if model == LIVE else os.cpu_count() or 1)
     found: dict[str, list[CallResult]] = {side.name: [] for side in sides}
+    # A side in another folder works there, so no path is relative.
+    cases = [replace(case, path=case.path.resolve()) for case in cases]
+    journals = None if journals is None else journals.resolve()
     jobs = [
         _Job(side, case, nth, seed, model, run_tools, chat or ChatSettings(), voice or VoiceSettings(), journals)
         for case in cases
@@ -134,19 +138,26 @@ def _done(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, CallResult
             yield job, _run(job)
         return
     with ExitStack() as stack:
-        pools = {
-            folder: stack.enter_context(ProcessPoolExecutor(max(1, workers // len(folders)), None, _enter, (folder,)))
-            for folder in folders
-        }
+        each = max(1, workers // len(folders))
+        pools = {folder: stack.enter_context(_pool(folder, each)) for folder in folders}
         waiting: dict[Future[CallResult], _Job] = {pools[job.side.folder].submit(_run, job): job for job in jobs}
         for future in as_completed(waiting):
             yield waiting[future], future.result()
 
 
-def _enter(folder: Path | None) -> None:
-    if folder is not None:
-        os.chdir(folder)
-        sys.path.insert(0, str(folder))
+def _pool(folder: Path | None, workers: int) -> ProcessPoolExecutor:
+    """Returns processes for the calls of a side. A side in another folder needs new processes, because a copy of this
+    process has the modules of this folder.
+    """
+    if folder is None:
+        return ProcessPoolExecutor(workers)
+    return ProcessPoolExecutor(workers, get_context("spawn"), _enter, (folder, Path.cwd()))
+
+
+def _enter(folder: Path, instead_of: Path) -> None:
+    """Makes this process import the modules of `folder`, and none of `instead_of`."""
+    os.chdir(folder)
+    sys.path[:] = [str(folder), *(path for path in sys.path if Path(path).resolve() != instead_of)]
 
 
 def _run(job: _Job) -> CallResult:
