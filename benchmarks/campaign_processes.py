@@ -22,9 +22,9 @@ OWN = "+14155550199"
 LEASE_S = 10.0
 _PROGRAM = f"""
 import sys
-from telephony.campaigns import dialer, durable_queue
+from telephony.campaigns import durable_queue, lease
 from telephony.outbound import call_state
-dialer.LEASE_S, dialer._RENEW_S = {LEASE_S}, 1.0
+lease.LEASE_S, lease._RENEW_S = {LEASE_S}, 1.0
 from telephony.records import client, engine
 call_state._LIST_AFTER_S = (0.3, 0.7, 1.5, 3.0)
 client._CLAIM_S = client._QUERY_S = engine.WITHIN_S = 60

@@ -39,7 +39,8 @@ from ..metrics import Metrics
 from ..numbers.config import Account, NumbersConfig
 from ..outcomes.on_end import OnEnd, OnEndCallback
 from ..records import Records
-from ..records.client import RecordsClient, open_records
+from ..records.client import RecordsClient
+from ..records.opening import open_records
 from ..records.subjects import subject_key
 from ..settings import Settings, load_settings
 from ..tracing import Tracing, global_provider, otlp_provider

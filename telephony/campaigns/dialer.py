@@ -36,6 +36,7 @@ from .contact import Attempt, Contact, DoneReason, Outcome
 from .database_store import DatabaseStore
 from .durable_queue import Queue
 from .finished_call import completed, ended_elsewhere
+from .lease import Lease
 from .policy import Dial, Hold, HoldReason, at_once_now, calling_hours, decide
 from .runner import Check
 
@@ -47,11 +48,6 @@ _T = TypeVar("_T")
 
 TICK_S = 0.5
 _IDLE_S = 1.0
-LEASE_S = 20.0
-"""The time in seconds for which a process counts as alive after it renewed its lease."""
-_RENEW_S = 4.0
-_SAFE_S = 3.0
-"""The last seconds of a lease in which the process does not ask Twilio for a call."""
 _QUEUED_S = 60.0
 """The time in seconds after which a contact is queued again, if its attempt was lost in the queue."""
 _LONGEST_WAIT_S = 2.0
@@ -101,22 +97,19 @@ class CampaignDialer:
         room: Callable[[int], int],
         sources: Sources,
     ) -> None:
-        self.owner = f"dialer-{sources.token(8)}"
-        """The id of the lease of this process."""
         self.queue: Queue | None = None
         """Where attempts are enqueued. Set it before `start`."""
         self.on_change: Callable[[Campaign, Attempt | None, Contact | None], None] = lambda *_: None
         """Called after each change of a contact by this process."""
         self._store = store
         self._client = client
+        self._lease = Lease(client, sources)
         self._dialer = dialer
         self._opt_outs = opt_outs
         self._speech = speech
         self._check = check
         self._room = room
         self._sources = sources
-        self._lease_until = -math.inf
-        self._renew_at = -math.inf
         self._live: set[str] = set()
         self._unfinished: dict[str, tuple[int, float]] = {}
         """The attempts that this process could not finish because of errors: the number of errors, and when the process
@@ -141,10 +134,7 @@ class CampaignDialer:
             self._loop_task.cancel()
             await asyncio.wait([self._loop_task])
         await self._idle.wait()  # the calls of all attempts have been hung up
-        try:
-            await self._client.ask(lambda records: records.leave(self.owner))
-        except (RecordsUnavailable, RecordRefused):
-            log.info("The lease of the dialer runs out by itself.")
+        await self._lease.leave()
 
     def start(self) -> None:
         """Starts to make calls."""
@@ -163,11 +153,6 @@ class CampaignDialer:
         """The number of attempts that are in progress in this process."""
         return len(self._live)
 
-    @property
-    def has_lease(self) -> bool:
-        """Whether the remaining lease of this process is long enough to ask Twilio for a call."""
-        return asyncio.get_running_loop().time() < self._lease_until - _SAFE_S
-
     # --- which attempts ----------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -178,7 +163,7 @@ class CampaignDialer:
                 running = await self._ask(lambda store: store.running())
                 is_idle = is_idle and not running
                 if not is_idle:
-                    await self._renew()
+                    await self._lease.renew()
                 await self._take_over()
                 if not self._draining:
                     await self._plan(running)
@@ -190,36 +175,25 @@ class CampaignDialer:
             except TimeoutError:
                 pass
 
-    async def _renew(self) -> None:
-        """Renews the lease of this process. The lease counts from the time before the request, so this process never
-        believes to have the lease when other processes consider the lease expired.
-        """
-        began = asyncio.get_running_loop().time()
-        if began < self._renew_at:
-            return
-        now = self._sources.now()
-        await self._client.ask(lambda records: records.renew(self.owner, ttl_s=LEASE_S, now=now))
-        self._lease_until, self._renew_at = began + LEASE_S, began + _RENEW_S
-
     async def _take_over(self) -> None:
         """Takes over the attempts of processes that have ended, and the attempts that this process could not finish."""
-        left = await self._ask(lambda store: store.orphans(self._sources.now(), self.owner))
+        left = await self._ask(lambda store: store.orphans(self._sources.now(), self._lease.owner))
         known = {attempt.id for _, attempt in left}
         self._unfinished = {each: at for each, at in self._unfinished.items() if each in known}
         for campaign_id, attempt in left:
-            await self._renew()
+            await self._lease.renew()
             errors, again_at = self._unfinished.get(attempt.id, (0, -math.inf))
-            if attempt.id in self._live or not self.has_lease or asyncio.get_running_loop().time() < again_at:
+            if attempt.id in self._live or not self._lease.is_held or asyncio.get_running_loop().time() < again_at:
                 continue
             campaign = await self._ask(lambda store, id_=campaign_id: store.campaign(id_))  # type: ignore[misc]
             if campaign is None or not self._is_able(campaign):
                 continue
-            if await self._ask(lambda store, attempt=attempt: store.take_over(attempt, self.owner)):  # type: ignore[misc]
-                if attempt.owner != self.owner:
+            if await self._ask(lambda store, attempt=attempt: store.take_over(attempt, self._lease.owner)):  # type: ignore[misc]
+                if attempt.owner != self._lease.owner:
                     log.warning("Attempt %s is taken over: its process has ended.", attempt.id)
                 self._is_made(attempt.id)
                 finish = self._adopted if errors < _MAX_ERRORS else self._given_up
-                ours = replace(attempt, owner=self.owner)
+                ours = replace(attempt, owner=self._lease.owner)
                 task = asyncio.create_task(self._worked(attempt.id, finish(campaign, ours)))
                 self._adopting.add(task)
                 task.add_done_callback(self._adopting.discard)
@@ -239,7 +213,7 @@ class CampaignDialer:
                 continue
             rate = math.ceil(campaign.config.per_second * TICK_S) + 1
             limit = min(at_once_now(campaign.config, standing) - standing.live, self._room(len(self._live)), rate)
-            if limit <= 0 or not self.has_lease:
+            if limit <= 0 or not self._lease.is_held:
                 continue
             due = await self._ask(lambda store, id_=id_, n=limit, now=now: store.queue(id_, now, n, for_s=_QUEUED_S))  # type: ignore[misc]
             for position in due:
@@ -303,7 +277,7 @@ class CampaignDialer:
 
     async def _begin(self, attempt_id: str, campaign: Campaign, contact: Contact) -> None:
         campaign_id, contact_id = campaign.id, contact.id
-        is_free = not self._draining and self.has_lease and self._room(len(self._live) - 1) > 0
+        is_free = not self._draining and self._lease.is_held and self._room(len(self._live) - 1) > 0
         if not is_free or not self._is_able(campaign):
             await self._persist(lambda store: store.unqueue(campaign_id, contact_id))
             return
@@ -317,7 +291,7 @@ class CampaignDialer:
                 now = self._sources.now()
                 got = await self._persist(
                     lambda store, now=now: store.begin(  # type: ignore[misc]
-                        campaign_id, contact_id, now, attempt_id=attempt_id, owner=self.owner, rules=rules
+                        campaign_id, contact_id, now, attempt_id=attempt_id, owner=self._lease.owner, rules=rules
                     )
                 )
                 if not isinstance(got, Hold) or got.reason is not HoldReason.PER_SECOND or got.until is None:
@@ -343,7 +317,7 @@ class CampaignDialer:
     async def _place(self, campaign: Campaign, contact: Contact, attempt: Attempt) -> None:
         """Asks Twilio for the call and follows the call. Twilio is asked a second time only if Twilio made no call."""
         ended: Attempt | None = None
-        while await self._persist(lambda store: store.requested(attempt.id, self.owner, at_most=_MAX_REQUESTS)):
+        while await self._persist(lambda store: store.requested(attempt.id, self._lease.owner, at_most=_MAX_REQUESTS)):
             now = self._sources.now()
             made = AttemptCall(campaign, contact, attempt, self._speech(campaign), rules=self._dialer.rules, now=now)
             try:
@@ -353,7 +327,7 @@ class CampaignDialer:
                 until, done = (now + _LOOK_AGAIN, None) if error.temporary else (None, DoneReason.REFUSED)
                 await self._withdraw(campaign, attempt, done=done, until=until)
                 return
-            call.may_request = lambda: self.has_lease and not self._draining
+            call.may_request = lambda: self._lease.is_held and not self._draining
             await self._follow(call, attempt)
             if call.not_cleared:
                 await self._withdraw(campaign, attempt, until=self._sources.now() + _LOOK_AGAIN)
@@ -417,7 +391,7 @@ class CampaignDialer:
     async def _withdraw(
         self, campaign: Campaign, attempt: Attempt, *, done: DoneReason | None = None, until: datetime | None = None
     ) -> None:
-        owner = self.owner
+        owner = self._lease.owner
         contact = await self._persist(lambda store: store.withdraw(attempt.id, done=done, until=until, owner=owner))
         if contact is not None:
             self.on_change(campaign, None, contact)
@@ -427,7 +401,7 @@ class CampaignDialer:
         and the person has not opted out.
         """
         campaign = await self._persist(lambda store: store.campaign(campaign_id))
-        if campaign is None or self._draining or not self.has_lease:
+        if campaign is None or self._draining or not self._lease.is_held:
             return False
         listed = await self._persist_any(lambda: self._opt_outs.has(contact.number))
         action = decide(

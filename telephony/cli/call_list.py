@@ -26,8 +26,8 @@ from ..journal.stored_journals import StoredJournals
 from ..records import Records
 from ..records.call_query import CallQuery, page_of, query_of
 from ..records.call_record import CallRecord
-from ..records.client import open_records
 from ..records.exports import note_export
+from ..records.opening import open_records
 from ..records.subjects import subject_key
 from ..settings import Settings, load_settings
 from .errors import USAGE, CliError

@@ -17,8 +17,8 @@ from telephony.campaigns.contact import DoneReason
 from telephony.campaigns.database_store import DatabaseStore
 from telephony.campaigns.report import campaign_json, funnel_lines
 from telephony.campaigns.store import CampaignStore
-from telephony.records.client import open_records
 from telephony.records.database import DatabaseRecords
+from telephony.records.opening import open_records
 from telephony.records.subjects import subject_key
 from telephony.settings import Settings, load_settings
 

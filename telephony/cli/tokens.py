@@ -125,7 +125,7 @@ def _scopes(token: StoredToken) -> str:
 
 @contextmanager
 def _store() -> Iterator[AccessStore]:
-    from ..records.client import open_records
+    from ..records.opening import open_records
     from ..settings import load_settings
 
     records = open_records(load_settings())

@@ -72,7 +72,7 @@ def redeliver(
 
 @contextmanager
 def _records() -> Iterator[Records]:
-    from ..records.client import open_records
+    from ..records.opening import open_records
     from ..settings import load_settings
 
     records = open_records(load_settings())

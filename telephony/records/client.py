@@ -26,9 +26,7 @@ before it checks the leases of other processes, so all processes have time to re
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,8 +38,7 @@ from typing import Any, Self, TypeVar
 
 from realtime_core.sources import SYSTEM, Sources
 
-from ..errors import RecordRefused, RecordsUnavailable, SettingsError
-from ..settings import Settings
+from ..errors import RecordRefused, RecordsUnavailable
 from . import Claimed, Records
 from .access import AccessStore
 from .budget import SharedLimits, Spent
@@ -52,7 +49,7 @@ from .outbox import Outbox
 from .storable import is_key
 from .subjects import SubjectKey, check_key
 
-__all__ = ["LEASE_S", "RENEW_S", "RecordsClient", "open_records"]
+__all__ = ["LEASE_S", "RENEW_S", "RecordsClient"]
 
 log = logging.getLogger(__name__)
 
@@ -74,33 +71,6 @@ _SINGLE_AFTER = 2
 """The number of failures of a batch after which its updates are written one by one."""
 _MAX_ATTEMPTS = 5
 """The number of failures in a row after which an update is dropped, if the database answers other requests."""
-
-
-def open_records(settings: Settings) -> Records | None:
-    """Returns the database of the settings, without connecting to the database. Returns None if the records are in the
-    memory of this process, because the settings say so or because the default data directory is not writable. In the
-    second case a warning is logged.
-
-    Raises:
-        SettingsError: the driver of the database is not installed, or TELEPHONY_DATA_DIR is not writable.
-    """
-    url, folder = settings.records_url, settings.data_dir
-    if url is None:
-        return None
-    if settings.database_url is None and folder is not None:
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not os.access(folder, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        except OSError as error:
-            problem = f"TELEPHONY_DATA_DIR: {folder.absolute()} cannot be written to ({error.strerror})"
-            if "telephony_data_dir" in settings.model_fields_set:
-                raise SettingsError([f"{problem}: set a writable folder, or `off`"]) from None
-            log.warning("%s. The records are in memory and end with this process.", problem)
-            return None
-    from .database import DatabaseRecords
-
-    return DatabaseRecords(url)
 
 
 class RecordsClient:

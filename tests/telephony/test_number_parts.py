@@ -22,7 +22,7 @@ from telephony.numbers.installation import OVERRIDES, Installation
 from telephony.numbers.ladder import Ladder, ladder_of, language_of, route_of, text_in
 from telephony.numbers.languages import LanguageDetector
 from telephony.records.call_record import CallUpdate
-from telephony.records.client import open_records
+from telephony.records.opening import open_records
 from telephony.settings import Settings
 from telephony.simulator import SimulatedTwilio
 from telephony.twilio.number_webhooks import NumberWebhooks

@@ -246,7 +246,7 @@ def test_connections_that_broke_are_made_anew(postgresql: Cluster) -> None:
 
 def test_without_a_database_no_library_is_imported(tmp_path: Path) -> None:
     code = (
-        "import sys, telephony, telephony.application.app, telephony.settings as s, telephony.records.client as r\n"
+        "import sys, telephony, telephony.application.app, telephony.settings as s, telephony.records.opening as r\n"
         "assert r.open_records(s.load_settings()) is None and 'sqlalchemy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={"PATH": "", "TELEPHONY_DATA_DIR": "off"})

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from telephony.errors import SettingsError
-from telephony.records.client import RecordsClient, open_records
+from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
+from telephony.records.opening import open_records
 from telephony.records.subjects import KEY_FILE, SubjectKey, subject_key
 from telephony.settings import load_settings
 

@@ -1,0 +1,56 @@
+"""The lease of a process that makes the calls of campaigns. Other processes take its attempts over when it expires."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+
+from realtime_core.sources import Sources
+
+from ..errors import RecordRefused, RecordsUnavailable
+from ..records.client import RecordsClient
+
+__all__ = ["Lease"]
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 20.0
+"""The time in seconds for which a process counts as alive after it renewed its lease."""
+_RENEW_S = 4.0
+_SAFE_S = 3.0
+"""The last seconds of a lease in which the process does not ask Twilio for a call."""
+
+
+class Lease:
+    """A lease in the records. `owner` is its id."""
+
+    def __init__(self, client: RecordsClient, sources: Sources) -> None:
+        self.owner = f"dialer-{sources.token(8)}"
+        self._client = client
+        self._sources = sources
+        self._held_until = -math.inf
+        self._renew_at = -math.inf
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the remaining lease of this process is long enough to ask Twilio for a call."""
+        return asyncio.get_running_loop().time() < self._held_until - _SAFE_S
+
+    async def renew(self) -> None:
+        """Renews the lease of this process. The lease counts from the time before the request, so this process never
+        believes to have the lease when other processes consider the lease expired.
+        """
+        began = asyncio.get_running_loop().time()
+        if began < self._renew_at:
+            return
+        now = self._sources.now()
+        await self._client.ask(lambda records: records.renew(self.owner, ttl_s=LEASE_S, now=now))
+        self._held_until, self._renew_at = began + LEASE_S, began + _RENEW_S
+
+    async def leave(self) -> None:
+        """Ends the lease. If the records are unavailable, the lease expires later."""
+        try:
+            await self._client.ask(lambda records: records.leave(self.owner))
+        except (RecordsUnavailable, RecordRefused):
+            log.info("The lease of the dialer expires later, because the records are unavailable.")

@@ -1,0 +1,42 @@
+"""Opens the records that the settings name."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+
+from ..errors import SettingsError
+from ..settings import Settings
+from . import Records
+
+__all__ = ["open_records"]
+
+log = logging.getLogger(__name__)
+
+
+def open_records(settings: Settings) -> Records | None:
+    """Returns the database of the settings, without connecting to the database. Returns None if the records are in the
+    memory of this process, because the settings say so or because the default data directory is not writable. In the
+    second case a warning is logged.
+
+    Raises:
+        SettingsError: the driver of the database is not installed, or TELEPHONY_DATA_DIR is not writable.
+    """
+    url, folder = settings.records_url, settings.data_dir
+    if url is None:
+        return None
+    if settings.database_url is None and folder is not None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            problem = f"TELEPHONY_DATA_DIR: {folder.absolute()} cannot be written to ({error.strerror})"
+            if "telephony_data_dir" in settings.model_fields_set:
+                raise SettingsError([f"{problem}: set a writable folder, or `off`"]) from None
+            log.warning("%s. The records are in memory and end with this process.", problem)
+            return None
+    from .database import DatabaseRecords
+
+    return DatabaseRecords(url)
