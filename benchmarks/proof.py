@@ -53,6 +53,7 @@ LONG_TESTS = (
     "tests/telephony/test_campaign_rehearsal.py",
     "tests/telephony/test_campaign_store.py",
     "tests/telephony/test_numbers_proof.py",
+    "tests/telephony/test_numbers_killed.py",
     "tests/telephony/test_consent.py",
     "tests/telephony/test_secret_parts.py",
     "tests/telephony/test_webhook_kill.py",

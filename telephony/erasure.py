@@ -46,7 +46,8 @@ class Places:
     data_dir: Path | None = None
     """The data directory, which has the list of exports."""
     do_not_call: DoNotCall | None = None
-    recordings: Recordings | None = None
+    recordings: Sequence[Recordings] = ()
+    """The accounts at Twilio: that of the settings, and those of the file of numbers."""
 
 
 @dataclass(slots=True)
@@ -216,18 +217,19 @@ def _erase_exports(data_dir: Path | None, ids: set[str], number: str, receipt: R
     rewrite_exports(data_dir, kept)
 
 
-async def _erase_recordings(recordings: Recordings | None, receipt: Receipt) -> None:
-    if recordings is None:
+async def _erase_recordings(accounts: Sequence[Recordings], receipt: Receipt) -> None:
+    if not accounts:
         receipt.remains.append("recordings at Twilio, if you made any: no account is configured")
         return
     receipt.recordings = 0
     for sid in receipt.calls:
         if not sid.startswith("CA"):
             continue
-        try:
-            receipt.recordings += await recordings.delete_recordings(sid)
-        except TwilioError as error:
-            receipt.failures.append(f"Twilio's recordings of {sid}: {error}")
+        for account in accounts:  # the record of a call does not name its account
+            try:
+                receipt.recordings += await account.delete_recordings(sid)
+            except TwilioError as error:
+                receipt.failures.append(f"Twilio's recordings of {sid}: {error}")
 
 
 def _hash_opt_out(do_not_call: DoNotCall | None, number: str, receipt: Receipt) -> None:

@@ -36,7 +36,7 @@ from ..journal.journals import Journals
 from ..journal.stored_journals import StoredJournals, purge_daily
 from ..journal.uploads import JournalUploads
 from ..metrics import Metrics
-from ..numbers.config import Account, NumbersConfig
+from ..numbers.config import MAIN, Account, NumbersConfig
 from ..outcomes.on_end import OnEnd, OnEndCallback
 from ..records import Records
 from ..records.client import RecordsClient
@@ -54,8 +54,10 @@ from ..web.canaries import Canaries
 from ..web.draining import drained_by_signals
 from ..web.live_numbers import LiveNumbers
 from ..web.middleware import HeadLimits, MountPath
+from ..web.missed_calls import MissedCalls
 from ..web.number_accounts import load_agent, reloaded_by_signal, rest_of
 from ..web.number_book import build_book, load_book
+from ..web.phone_server import PhoneServer
 from ..web.routing import Agents
 from ..webhooks.sender import WebhookSender
 from .campaigns import enter_campaign_dialer, find_campaigns
@@ -264,6 +266,10 @@ def create_app(
                     tasks.append(group.create_task(work, name="old journals"))
                 if phone.numbers is not None:
                     tasks.append(group.create_task(phone.numbers.watch(), name="numbers"))
+                    if isinstance(control, TwilioRest) and client.database is not None:
+                        missed = _missed_calls(phone, phone.numbers, control)
+                        await missed.begin()
+                        tasks.append(group.create_task(missed.watch(), name="missed calls"))
                 phone.ready = True
                 with drained_by_signals(phone), reloaded_by_signal(phone.numbers):
                     yield
@@ -308,6 +314,16 @@ async def _numbers(
     numbers = LiveNumbers(book, settings, path=path, load_agent=load_agent, make_rest=make_rest)
     stack.callback(numbers.close)
     return numbers
+
+
+def _missed_calls(phone: PhoneServer, numbers: LiveNumbers, control: TwilioRest) -> MissedCalls:
+    return MissedCalls(
+        phone.call_records.client,
+        phone.call_records,
+        phone.sources,
+        rests=lambda: {MAIN: control, **numbers.rests},
+        serves=numbers.serves,
+    )
 
 
 def _records(settings: Settings, sources: Sources) -> Records | None:

@@ -161,12 +161,20 @@ def erase_calls(
     receipt: Annotated[
         Path | None, typer.Option(help="Write the receipt to this file. [standard output]", show_default=False)
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file of numbers, whose accounts may have recordings.",
+            envvar="TELEPHONY_NUMBERS",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Erase a person: records, journals, exports, messages and Twilio's recordings. Print a receipt as JSON."""
     from . import erase as commands
 
     with reporting(verbose=False):
-        commands.erase_number(number, folder, receipt)
+        commands.erase_number(number, folder, receipt, config)
 
 
 @app.command("import")

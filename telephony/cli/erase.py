@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -12,6 +14,7 @@ from realtime_core.sources import SYSTEM
 
 from ..erasure import Places, Receipt, erase
 from ..errors import TwilioNotConfigured
+from ..numbers.number_file import read_numbers
 from ..outbound.do_not_call import DoNotCall
 from ..records.access import Action
 from ..records.call_query import Party
@@ -20,6 +23,7 @@ from ..records.subjects import SubjectKey, check_key, subject_key
 from ..settings import Settings, load_settings
 from ..twilio.numbers import e164
 from ..twilio.rest import TwilioRest
+from ..web.number_accounts import rest_of
 from .auditing import audit
 from .call_list import opened_records, stored_journals
 from .errors import FAILED, USAGE, CliError
@@ -27,7 +31,7 @@ from .errors import FAILED, USAGE, CliError
 __all__ = ["erase_number"]
 
 
-def erase_number(number: str, folder: Path | None, output: Path | None) -> None:
+def erase_number(number: str, folder: Path | None, output: Path | None, config: Path | None = None) -> None:
     """Erase what is stored about this number, and print or write the receipt. Exit with 1 if something is left."""
     settings = load_settings()
     try:
@@ -36,6 +40,7 @@ def erase_number(number: str, folder: Path | None, output: Path | None) -> None:
         raise CliError(f"--number {number!r}: {error}.", code=USAGE) from None
     if number == settings.twilio_phone_number:
         raise CliError(f"{number} is our own number. Give the number of the other party.", code=USAGE)
+    accounts = _accounts(settings, config)
     key = subject_key(settings)
     person = Party(number, key.of(number))
     with opened_records(settings) as records:
@@ -45,7 +50,7 @@ def erase_number(number: str, folder: Path | None, output: Path | None) -> None:
                 "The records were written with another key, so masked calls of this number cannot be found.",
                 "Set the TELEPHONY_NUMBER_KEY or the TELEPHONY_DATA_DIR of the server. Nothing was erased.",
             )
-        receipt = asyncio.run(_erase(person, settings, records, folder, key))
+        receipt = asyncio.run(_erase(person, settings, records, folder, key, accounts))
         if records is not None:
             what = f"subject {receipt.subject[:12]}: {len(receipt.calls)} calls"
             audit(records.access, SYSTEM.now(), Action.ERASE, what)
@@ -63,12 +68,13 @@ def erase_number(number: str, folder: Path | None, output: Path | None) -> None:
 
 
 async def _erase(
-    person: Party, settings: Settings, records: DatabaseRecords | None, folder: Path | None, key: SubjectKey
+    person: Party,
+    settings: Settings,
+    records: DatabaseRecords | None,
+    folder: Path | None,
+    key: SubjectKey,
+    accounts: Sequence[TwilioRest],
 ) -> Receipt:
-    try:
-        rest = TwilioRest.of(settings)
-    except TwilioNotConfigured:
-        rest = None
     listed = settings.telephony_do_not_call
     journals = stored_journals(settings, folder)
     places = Places(
@@ -77,10 +83,26 @@ async def _erase(
         storage=journals.storage,
         data_dir=settings.data_dir,
         do_not_call=None if listed is None else DoNotCall(listed, subjects=key),
-        recordings=rest,
+        recordings=accounts,
     )
     try:
         return await erase(person, places, SYSTEM.now())
     finally:
-        if rest is not None:
-            rest.close()
+        for account in accounts:
+            account.close()
+
+
+def _accounts(settings: Settings, config: Path | None) -> list[TwilioRest]:
+    """Returns the clients of all accounts at Twilio that may have recordings."""
+    found = []
+    with suppress(TwilioNotConfigured):
+        found.append(TwilioRest.of(settings))
+    if (path := config or settings.telephony_numbers) is None:
+        return found
+    for name, account in read_numbers(path).accounts.items():
+        rest = rest_of(account, settings.telephony_twilio_api_url)
+        if rest is None:
+            cure = f"Set {account.auth_token_env}. Nothing was erased."
+            raise CliError(f"The account {name} of {path} has no keys, so its recordings cannot be erased.", cure)
+        found.append(rest)
+    return found

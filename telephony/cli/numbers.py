@@ -120,12 +120,15 @@ def check(file: File = Path("numbers.toml")) -> None:
         typer.echo(f"{file}: {len(book.config.numbers)} numbers, no problem.")
 
 
-def rests(config: NumbersConfig, settings: Settings) -> Callable[[str], TwilioRest]:
-    """The clients of the accounts of a configuration, by their names. Raises `CliError` for one without keys."""
+def rests(config: NumbersConfig, settings: Settings, *, routes: bool = False) -> Callable[[str], TwilioRest]:
+    """Returns the clients of the accounts of a configuration, by their names. `routes`: the clients in `us1`, which set
+    the regions of numbers. Raises `CliError` for an account without keys.
+    """
     from telephony.numbers.config import MAIN
     from telephony.twilio.rest import TwilioRest
-    from telephony.web.number_accounts import rest_of
+    from telephony.web.number_accounts import rest_of, routes_of
 
+    make = routes_of if routes else rest_of
     clients: dict[str, TwilioRest] = {}
 
     def client(name: str) -> TwilioRest:
@@ -134,7 +137,7 @@ def rests(config: NumbersConfig, settings: Settings) -> Callable[[str], TwilioRe
                 clients[name] = TwilioRest.of(settings)
             else:
                 account = config.accounts[name]
-                found = rest_of(account, settings.telephony_twilio_api_url)
+                found = make(account, settings.telephony_twilio_api_url)
                 if found is None:
                     raise CliError(f"The account {name} has no keys.", f"Set {account.auth_token_env}.")
                 clients[name] = found
@@ -153,7 +156,8 @@ def _installation(file: Path) -> Installation:
     if settings.public_url is None:
         raise CliError("No address for the calls is set.", "Set PUBLIC_URL to the address of the server.", code=USAGE)
     config = load_book(file, load_agent).config
-    return Installation(config, rests(config, settings), settings.public_url)
+    routes_of = rests(config, settings, routes=True)
+    return Installation(config, rests(config, settings), settings.public_url, routes_of=routes_of)
 
 
 def _numbers(numbers: Iterable[str]) -> str:

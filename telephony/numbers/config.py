@@ -144,6 +144,9 @@ class Account(Part):
     region.
     """
     region: Region = Region.US1
+    us1_auth_token_env: str = ""
+    """The name of the environment variable with the account's auth token in `us1`, where Twilio's API for the regions
+    of numbers is. `telephony numbers apply` needs it for another region. Default: `auth_token_env`."""
     api_key_env: str = ""
     """The name of the environment variable with an API key. By default the auth token is used. The next field names the
     variable with the secret of the key.
@@ -157,7 +160,7 @@ class Account(Part):
             raise ValueError("the SID of an account is AC and 32 hexadecimal digits; the Twilio Console shows it")
         return value
 
-    @field_validator("auth_token_env", "api_key_env", "api_secret_env")
+    @field_validator("auth_token_env", "us1_auth_token_env", "api_key_env", "api_secret_env")
     @classmethod
     def _check_env(cls, value: str) -> str:
         if value and not _ENVIRONMENT.fullmatch(value):

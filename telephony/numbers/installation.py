@@ -7,9 +7,10 @@ file.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from ..errors import TwilioError
 from ..twilio.number_webhooks import NumberWebhooks, SavedWebhook, VoiceWebhook
 from ..twilio.rest import PhoneNumber, TwilioRest
 from ..urls import public_address
@@ -39,10 +40,15 @@ class NumberPlan:
     problem: str = ""
     """The reason why the number cannot be changed, with the remedy. The text is empty if there is no problem."""
     warning: str = ""
+    region: str = ""
+    """The region in which Twilio handles the calls now. Empty: the number is in the account of the settings, whose
+    region stays."""
+    wanted_region: str = ""
 
     @property
     def is_change(self) -> bool:
-        return self.now is not None and self.wanted is not None and self.now != self.wanted and not self.problem
+        differs = self.now != self.wanted or self.region != self.wanted_region
+        return self.now is not None and self.wanted is not None and differs and not self.problem
 
     def lines(self) -> list[str]:
         """Returns the change as lines of text."""
@@ -56,6 +62,7 @@ class NumberPlan:
         pairs = [
             ("webhook", _shown(self.now.url, self.now.application_sid), self.wanted.url),
             ("fallback", self.now.fallback_url or "none", self.wanted.fallback_url),
+            ("region", self.region, self.wanted_region),
             ("status callback", self.now.status_callback or "none", self.wanted.status_callback or "none"),
         ]
         changes = [f"    {name}: {old} -> {new}" for name, old, new in pairs if old != new]
@@ -66,8 +73,8 @@ class NumberPlan:
 
 
 class Installation:
-    """The numbers of one configuration at Twilio. `rest_of` returns the REST client of an account by the name of the
-    account.
+    """The numbers of one configuration at Twilio. `rest_of` returns the client of an account by its name. `routes_of`
+    returns its client in `us1`, which sets the regions of numbers.
     """
 
     def __init__(
@@ -76,7 +83,9 @@ class Installation:
         rest_of: Callable[[str], TwilioRest],
         public_url: str,
         webhooks_of: Callable[[TwilioRest], NumberWebhooks] = NumberWebhooks,
+        routes_of: Callable[[str], TwilioRest] | None = None,
     ) -> None:
+        self._routes_of = routes_of or rest_of
         self._config = config
         self._rest_of = rest_of
         self._public_url = public_url
@@ -105,7 +114,18 @@ class Installation:
                     plans.append(self._plan(it.number, found[1], owned))
                 else:
                     plans.append(NumberPlan(it.number, account, VoiceWebhook.of(it), None))
-        return plans
+        return [await self._with_region(plan) for plan in plans]
+
+    async def _with_region(self, plan: NumberPlan) -> NumberPlan:
+        account = self._config.accounts.get(plan.account)
+        if account is None or plan.now is None or plan.wanted is None or plan.problem:
+            return plan
+        try:
+            region = await self._routes_of(plan.account).region(plan.number)
+        except TwilioError as error:
+            cure = f"set us1_auth_token_env of the account {plan.account}"
+            return replace(plan, problem=f"its region cannot be read: {error}; {cure}")
+        return replace(plan, region=region, wanted_region=account.region.value)
 
     def _plan(self, number: str, config: NumberConfig, owned: dict[str, dict[str, PhoneNumber]]) -> NumberPlan:
         account, wanted = config.account, self._wanted(config)
@@ -146,7 +166,11 @@ class Installation:
         for plan in plans:
             if plan.is_change and plan.wanted is not None:
                 webhooks = self._webhooks_of(self._rest_of(plan.account))
-                await webhooks.set(plan.number, plan.wanted, account=plan.account)
+                moves = plan.region != plan.wanted_region
+                region = plan.region if moves else ""
+                await webhooks.set(plan.number, plan.wanted, account=plan.account, region=region)
+                if moves:  # the webhook of the new region is set already
+                    await self._routes_of(plan.account).set_region(plan.number, plan.wanted_region)
                 changed.append(plan)
         return changed
 
@@ -163,7 +187,10 @@ class Installation:
             found = self._config.find(entry.number)
             if found is not None and found[1].account == (entry.account or MAIN):
                 webhooks = self._webhooks_of(self._rest_of(found[1].account))
-                done.append((entry, await webhooks.restore(entry, force=force)))
+                restored = await webhooks.restore(entry, force=force)
+                if restored and entry.region:
+                    await self._routes_of(found[1].account).set_region(entry.number, entry.region)
+                done.append((entry, restored))
         return done
 
     def _has_main(self) -> bool:

@@ -111,6 +111,9 @@ class Records(Protocol):
         `subject`, only calls with this person are counted. A call in progress counts until `now`.
         """
 
+    def last_update(self) -> datetime | None:
+        """Returns when the last update of a call was made, or None if there is no call."""
+
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         """Renews the lease of a process until `now + ttl_s`. Returns False if the lease is new or had expired."""
 

@@ -173,6 +173,11 @@ class DatabaseRecords:
         with self._transaction(reads=True) as connection:
             return _spent(connection, since, now, *these)
 
+    def last_update(self) -> datetime | None:
+        with self._transaction(reads=True) as connection:
+            last = connection.execute(select(func.max(calls.c.updated_at))).scalar()
+        return None if last is None else utc(last)
+
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         until, this = now + timedelta(seconds=ttl_s), processes.c.id == process
         with self._transaction() as connection:

@@ -97,6 +97,9 @@ class MemoryRecords:
         began = (row for row in self._calls.values() if row.started_at is not None and row.started_at >= since)
         return spent_of((row for row in began if subject in ("", row.subject)), now)
 
+    def last_update(self) -> datetime | None:
+        return max((row.updated_at for row in self._calls.values() if row.updated_at is not None), default=None)
+
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         return True
 

@@ -14,7 +14,7 @@ __all__ = [
     "API", "CALLER_ID_LIST",
     "CALL_CREATE", "CALL_LIST", "CALL_UPDATE", "CONFERENCE_LIST", "CONFERENCE_UPDATE", "NUMBER_LIST", "NUMBER_UPDATE",
     "PARTICIPANT_CREATE", "PARTICIPANT_LIST", "PARTICIPANT_UPDATE", "RECORDING_CREATE", "RECORDING_LIST",
-    "RECORDING_UPDATE", "Form", "is_url", "undocumented",
+    "RECORDING_UPDATE", "REGION", "Form", "is_url", "undocumented",
 ]  # fmt: skip
 
 API = "/2010-04-01/Accounts"
@@ -40,6 +40,7 @@ CALL_CREATE = _PLACED | _names("""
 CALL_UPDATE = _names("""
     Url Twiml Method Status FallbackUrl FallbackMethod StatusCallback StatusCallbackMethod TimeLimit
 """)
+REGION = _names("VoiceRegion FriendlyName")
 CALL_LIST = _PAGE | _names("""
     To From Status ParentCallSid StartTime StartTime< StartTime> EndTime EndTime< EndTime>
 """)

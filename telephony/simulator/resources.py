@@ -50,7 +50,22 @@ class OwnedNumber:
         self.voice_method = self.status_callback_method = self.voice_fallback_method = "POST"
         self.voice_fallback_url = self.status_callback = self.friendly_name = ""
         self.voice_application_sid = self.trunk_sid = ""
+        self.voice_region = "us1"
         self.capabilities = {"voice": True, "sms": False, "mms": False, "fax": False}
+
+
+def region(it: OwnedNumber, account_sid: str) -> dict[str, Any]:
+    """Returns the region of a number, as in Twilio's Routes API."""
+    return {
+        "phone_number": it.phone_number,
+        "url": f"https://routes.twilio.com/v2/PhoneNumbers/{it.phone_number}",
+        "sid": f"QQ{it.sid[2:]}",
+        "account_sid": account_sid,
+        "friendly_name": it.friendly_name,
+        "voice_region": it.voice_region,
+        "date_created": None,
+        "date_updated": None,
+    }
 
 
 def error(status: int, code: int, message: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AccountApi", "check_reach"]
 
+REGIONS = ("us1", "ie1", "au1")
+
 
 def check_reach(twilio: SimulatedAccount, to: str) -> None:
     """Checks that the account may call this number. Raises `Refused` if the call is not allowed."""
@@ -74,6 +76,20 @@ class AccountApi:
             if name in resources.OwnedNumber.FIELDS:
                 setattr(it, _snake(name), values[0])
         return JSONResponse(resources.number(it, self._twilio.account_sid))
+
+    async def fetch_region(self, request: Request, form: Form) -> Response:
+        it = self._twilio.numbers.get(request.path_params["number"])
+        if it is None:
+            raise not_found(request)
+        return JSONResponse(resources.region(it, self._twilio.account_sid))
+
+    async def update_region(self, request: Request, form: Form) -> Response:
+        region = form.get("VoiceRegion", ["us1"])[0]
+        if region not in REGIONS:
+            raise Refused(400, 20001, f"Unknown region {region}")
+        if (it := self._twilio.numbers.get(request.path_params["number"])) is not None:
+            it.voice_region = region
+        return await self.fetch_region(request, form)
 
     def _number(self, request: Request) -> resources.OwnedNumber:
         for it in self._twilio.numbers.values():

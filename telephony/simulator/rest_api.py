@@ -72,8 +72,12 @@ def rest_api(twilio: SimulatedAccount) -> Starlette:
         ("DELETE", f"{participants}/{{sid}}.json", rooms.delete_participant, nothing),
     ]
     permission = Route("/v1/DialingPermissions/Countries/{country}", api.guarded(account.fetch_permission, nothing))
+    routing = [
+        Route("/v2/PhoneNumbers/{number}", api.guarded(account.fetch_region, nothing), methods=["GET"]),
+        Route("/v2/PhoneNumbers/{number}", api.guarded(account.update_region, documented.REGION), methods=["POST"]),
+    ]
     accounts = [Route(API + path, api.guarded(do, known), methods=[way]) for way, path, do, known in routes]
-    return Starlette(routes=[*accounts, permission])
+    return Starlette(routes=[*accounts, permission, *routing])
 
 
 class _Api:

@@ -59,6 +59,8 @@ class SavedWebhook:
     ours: VoiceWebhook
     account: str = ""
     """The name of the account in the file of numbers. Empty: that of the settings."""
+    region: str = ""
+    """The region of the number before our change. Empty: the region was not changed."""
 
 
 def default_path() -> Path:
@@ -74,9 +76,12 @@ class NumberWebhooks:
         self._rest = rest
         self._path = path or default_path()
 
-    async def set(self, number: str, webhook: VoiceWebhook, *, account: str | None = None) -> SavedWebhook:
+    async def set(
+        self, number: str, webhook: VoiceWebhook, *, account: str | None = None, region: str = ""
+    ) -> SavedWebhook:
         """Sets the webhook of the number, and save the one from before our first change. `account` is the name of its
-        account in the file of numbers; without it, the status callback of the number stays.
+        account in the file of numbers; without it, the status callback of the number stays. `region` is the region
+        of the number, if the caller changes it.
 
         Raises:
             NumberError: the account has no such number, or it cannot receive calls.
@@ -98,7 +103,8 @@ class NumberWebhooks:
             }
             webhook = replace(webhook, **kept)
         before = earlier.before if earlier is not None and earlier.ours == current else current
-        saved = all_saved[found.sid] = SavedWebhook(found.sid, found.number, before, webhook, account or "")
+        region = earlier.region if earlier is not None and earlier.region else region
+        saved = all_saved[found.sid] = SavedWebhook(found.sid, found.number, before, webhook, account or "", region)
         self._write(all_saved)
         await self._update(found.sid, webhook)
         return saved
@@ -153,4 +159,5 @@ class NumberWebhooks:
 
 def _saved(entry: dict[str, Any]) -> SavedWebhook:
     before, ours = VoiceWebhook(**entry["before"]), VoiceWebhook(**entry["ours"])
-    return SavedWebhook(entry["sid"], entry["number"], before, ours, entry.get("account", ""))
+    where = entry.get("account", ""), entry.get("region", "")
+    return SavedWebhook(entry["sid"], entry["number"], before, ours, *where)

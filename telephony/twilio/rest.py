@@ -135,12 +135,17 @@ class CallResource:
     cost: float | None
     """The price. None until Twilio has computed it."""
     currency: str
+    from_: str = ""
+    to: str = ""
 
     @classmethod
     def of(cls, it: Any) -> CallResource:
         cost = None if it.price is None else -float(it.price)
         seconds = int(it.duration or 0)
-        return cls(str(it.sid), str(it.status), str(it.direction), it.date_created, seconds, cost, it.price_unit or "")
+        return cls(
+            str(it.sid), str(it.status), str(it.direction), it.date_created, seconds, cost, it.price_unit or "",
+            str(getattr(it, "_from", "") or ""), str(getattr(it, "to", "") or ""),
+        )  # fmt: skip
 
 
 class TwilioRest:
@@ -179,7 +184,8 @@ class TwilioRest:
         )
         if base_url is not None:
             self._client.region = self._client.edge = None  # values of the environment would change the host name
-            self._client.api.base_url = self._client.voice.base_url = base_url.rstrip("/")
+            address = base_url.rstrip("/")
+            self._client.api.base_url = self._client.voice.base_url = self._client.routes.base_url = address
 
     @classmethod
     def of(cls, settings: Credentials, http: TwilioHttpClient | None = None) -> TwilioRest:
@@ -279,6 +285,12 @@ class TwilioRest:
         listing = self._client.calls
         found = await self._ask("calls_between", lambda: listing.list(from_=from_, to=to, limit=limit))
         return [CallResource.of(it) for it in found]
+
+    async def inbound_calls(self, since: datetime, *, limit: int = 1000) -> list[CallResource]:
+        """Returns the inbound calls that began at `since` or later, newest first, out of the last `limit` calls."""
+        listing = self._client.calls
+        found = await self._ask("inbound_calls", lambda: listing.list(start_time_after=since, limit=limit))
+        return [CallResource.of(it) for it in found if it.direction == "inbound"]
 
     async def start_recording(self, call_sid: str) -> str:
         """Starts a recording of a live call: two channels, without the silence at its ends. Returns its SID.
@@ -399,6 +411,17 @@ class TwilioRest:
         """Returns all numbers of the account."""
         listing = self._client.incoming_phone_numbers
         return [PhoneNumber.of(it) for it in await self._ask("phone_numbers", lambda: listing.list(limit=1000))]
+
+    async def region(self, number: str) -> str:
+        """Returns the region in which Twilio handles the calls to the number. The client has to be one of `us1`.
+        https://www.twilio.com/docs/global-infrastructure/inbound-processing-region-api-phone-number"""
+        found = await self._ask("region", lambda: self._client.routes.v2.phone_numbers(number).fetch())
+        return str(found.voice_region or "us1")
+
+    async def set_region(self, number: str, region: str) -> None:
+        """Sets the region in which Twilio handles the calls to the number. It takes effect within five minutes."""
+        context = self._client.routes.v2.phone_numbers(number)
+        await self._ask("set_region", lambda: context.update(voice_region=region))
 
     async def application(self, sid: str) -> Application:
         """A TwiML application."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_core.sources import Sources
@@ -168,6 +168,20 @@ class CallRecords:
         how |= {"ending": f"refused-{why}", "reason": f"refused: {REFUSED_CALLS[why]}"}
         how |= {"caller": self._kept(caller), "called": called, "subject": self.subjects.of(caller)}
         self.client.note(call_sid, sid=call_sid, direction="inbound", announce_s=0.0, **self._here(), **how)
+
+    def missed(self, call: CallResource) -> None:
+        """Notes an inbound call that no process of this server has answered."""
+        started = call.created or self._now()
+        begun: dict[str, Any] = {
+            "sid": call.sid,
+            "direction": "inbound",
+            "caller": self._kept(call.from_),
+            "called": call.to,
+        }
+        begun |= {"subject": self.subjects.of(call.from_), "status": call.status, "started_at": started}
+        begun |= {"ended_at": started + timedelta(seconds=call.duration_s), "duration_s": call.duration_s}
+        begun |= {"ending": "missed", "reason": "no process of this server answered; Twilio's fallback took the call"}
+        self.client.note(call.sid, announce_s=0.0, **begun)
 
     def started(self, call: Call) -> None:
         info = call.info

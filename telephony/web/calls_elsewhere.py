@@ -25,7 +25,7 @@ from ..twilio.caller_id import Parties
 
 __all__ = ["SILENT_S", "CallsElsewhere"]
 
-_WRITING_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.0)
+_WRITING_S = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25, 0.0)
 """The pauses between two reads, in seconds. The other process may write the end of a stream shortly after Twilio's
 webhook. Twilio waits 15 s for the response, and the caller hears nothing during this time.
 """
@@ -59,7 +59,7 @@ class CallsElsewhere:
         """Returns why the media stream of a call in another process ended. Returns None if the reason is unknown or if
         that process has ended.
 
-        Waits up to two seconds until the other process has written the reason. Does not wait if there is no database or
+        Waits up to a second until the other process has written the reason. Does not wait if there is no database or
         if the database cannot be reached.
         """
         row = None

@@ -196,8 +196,22 @@ class LiveNumbers:
         name = call.number.account
         if name not in call.book.config.accounts:
             return None
+        return self._rest_of(name, call.book.config.accounts[name])
+
+    @property
+    def rests(self) -> dict[str, TwilioRest]:
+        """The clients of all accounts of the configuration, by their names, without that of the settings."""
+        accounts = self.book.config.accounts
+        found = {name: self._rest_of(name, account) for name, account in accounts.items()}
+        return {name: rest for name, rest in found.items() if rest is not None}
+
+    def serves(self, called: str) -> bool:
+        """Returns whether the configuration has this number."""
+        return self.book.config.find(called) is not None
+
+    def _rest_of(self, name: str, account: Account) -> TwilioRest | None:
         if name not in self._rests:
-            self._rests[name] = self._make_rest(call.book.config.accounts[name])
+            self._rests[name] = self._make_rest(account)
         return self._rests[name]
 
     def close(self) -> None:

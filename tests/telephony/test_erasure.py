@@ -266,6 +266,35 @@ def test_recordings_at_twilio_are_deleted(place: Path, monkeypatch: pytest.Monke
     asyncio.run(main())
 
 
+def test_recordings_in_another_account_are_deleted(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number of the file of numbers is in a subaccount, and so are the recordings of its calls."""
+    sid = "AC" + "b" * 32
+    numbers = place / "numbers.toml"
+    numbers.write_text(
+        f'[accounts.berlin]\nsid = "{sid}"\nauth_token_env = "BERLIN_TOKEN"\n'
+        '[numbers."+14155550100"]\nagent = "an:agent"\naccount = "berlin"\n'
+    )
+
+    async def main() -> None:
+        async with SimulatedTwilio(account_sid=sid, auth_token="of berlin") as berlin:
+            call = berlin.start_ringing(caller=listener, from_=ADA)
+            call.record("OutboundAPI", {}).stop()
+            call.end()
+            monkeypatch.setenv("TELEPHONY_TWILIO_API_URL", berlin.base_url)
+            url = load_settings().records_url
+            assert url is not None
+            with closing(DatabaseRecords(url)) as database:
+                database.note([planted(call.sid, ADA, ADA, NAME)])
+            erase = ("calls", "erase", "--number", ADA, "--config", str(numbers))
+            await asyncio.to_thread(telephony, *erase, exit_code=1)
+            assert call.recordings, "without the token of the account nothing is erased"
+            monkeypatch.setenv("BERLIN_TOKEN", "of berlin")
+            told = await asyncio.to_thread(telephony, *erase)
+            assert json.loads(told)["recordings"] == 1 and not call.recordings
+
+    asyncio.run(main())
+
+
 # --- opt-outs ------------------------------------------------------------------------------------------------------
 
 

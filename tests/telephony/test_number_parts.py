@@ -193,7 +193,7 @@ def _rest(it: SimulatedTwilio) -> TwilioRest:
 
 async def _installed(tmp_path: Path) -> None:
     given = {
-        "accounts": {"berlin": {"sid": AC, "auth_token_env": "BERLIN_TOKEN"}},
+        "accounts": {"berlin": {"sid": AC, "auth_token_env": "BERLIN_TOKEN", "region": "ie1"}},
         "numbers": {
             ONE: {"agent": "a:b", "fallback_url": "https://handler.example.com/EH1"},
             "+1415555010*": {"agent": "a:b", "account": "berlin"},
@@ -215,6 +215,7 @@ async def _installed(tmp_path: Path) -> None:
             config, rests.__getitem__, "https://phone.example.com", lambda rest: NumberWebhooks(rest, path)
         )
         plans = {plan.number: plan for plan in await installation.plan()}
+        assert "    region: us1 -> ie1" in plans[TWO].lines()
         assert {n for n, plan in plans.items() if plan.is_change} == {ONE, TWO}
         assert plans[THREE].wanted is None, "the account has it and the file does not"
         assert plans[TWO].warning and not plans[ONE].warning
@@ -226,6 +227,7 @@ async def _installed(tmp_path: Path) -> None:
         assert main.numbers[ONE].voice_fallback_url == "https://handler.example.com/EH1"
         assert main.numbers[ONE].status_callback == "https://phone.example.com/call-status"
         assert berlin.numbers[TWO].voice_url == f"https://phone.example.com/incoming-call#{OVERRIDES}"
+        assert berlin.numbers[TWO].voice_region == "ie1" and main.numbers[ONE].voice_region == "us1"
         assert not main.numbers[THREE].voice_url
         assert not any(plan.is_change for plan in await installation.plan())
         berlin.numbers[TWO].voice_url = "https://elsewhere.example.com"
@@ -234,9 +236,52 @@ async def _installed(tmp_path: Path) -> None:
         )
         done = {entry.number: restored for entry, restored in await installation.restore()}
         assert done == {ONE: True, TWO: False}
+        assert berlin.numbers[TWO].voice_region == "ie1", "it stays with the webhook"
         assert main.numbers[ONE].voice_url == "https://old.example.com"
         assert main.numbers[ONE].status_callback == "https://old.example.com/status"
         assert not main.numbers[ONE].voice_fallback_url
+
+
+async def _moved(tmp_path: Path) -> None:
+    """Only the region differs. It is set, and restored."""
+    account = {"sid": AC, "auth_token_env": "T", "region": "au1"}
+    given = {"accounts": {"berlin": account}, "numbers": {TWO: {"agent": "a:b", "account": "berlin"}}}
+    async with SimulatedTwilio(account_sid=AC, numbers=(TWO,)) as berlin:
+        rest, path = _rest(berlin), tmp_path / "saved.json"
+        installation = Installation(
+            NumbersConfig.model_validate(given), lambda name: rest, "https://phone.example.com",
+            lambda rest: NumberWebhooks(rest, path),
+        )  # fmt: skip
+        await installation.apply(await installation.plan())
+        berlin.numbers[TWO].voice_region = "us1"
+        (plan,) = await installation.plan()
+        assert plan.lines()[1:] == ["    region: us1 -> au1", *plan.lines()[2:]] and plan.is_change
+        await installation.apply([plan])
+        assert berlin.numbers[TWO].voice_region == "au1"
+        await installation.restore()
+        assert berlin.numbers[TWO].voice_region == "us1" and not berlin.numbers[TWO].voice_url
+
+
+def test_the_region_of_a_number_is_set_and_restored(tmp_path: Path) -> None:
+    virtual_time.run(lambda: _moved(tmp_path), seed=1)
+
+
+async def _no_us1() -> None:
+    """The token of another region is refused by Twilio's API for regions."""
+    account = {"sid": AC, "auth_token_env": "T", "region": "ie1"}
+    given = {"accounts": {"berlin": account}, "numbers": {TWO: {"agent": "a:b", "account": "berlin"}}}
+    async with SimulatedTwilio(account_sid=AC, numbers=(TWO,)) as berlin:
+        wrong = TwilioRest(AC, AC, "of ie1", base_url=berlin.base_url, http=berlin.http_client())
+        installation = Installation(
+            NumbersConfig.model_validate(given), lambda name: _rest(berlin), "https://phone.example.com",
+            routes_of=lambda name: wrong,
+        )  # fmt: skip
+        (plan,) = await installation.plan()
+    assert "us1_auth_token_env" in plan.problem and not plan.is_change
+
+
+def test_a_region_that_cannot_be_read_is_a_problem_with_its_cure() -> None:
+    virtual_time.run(_no_us1, seed=1)
 
 
 def test_numbers_are_compared_changed_and_restored_in_two_accounts(tmp_path: Path) -> None:

@@ -1,0 +1,103 @@
+"""Notes the calls that came while no process of this server ran.
+
+Twilio's fallback took these calls (`fallback_url`), so this server learns about them only from Twilio's list of calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from realtime_core.sources import Sources
+
+from ..errors import RecordRefused, RecordsUnavailable, TwilioError
+from ..records.client import RecordsClient
+from ..twilio.callbacks import ENDED
+from ..twilio.rest import CallResource, TwilioRest
+from .call_records import CallRecords
+
+__all__ = ["MissedCalls"]
+
+log = logging.getLogger(__name__)
+
+_FIRST_S = 5.0
+"""Twilio lists a call some seconds late."""
+_EVERY_S = 600.0
+_LONGEST = timedelta(days=1)
+_MARGIN = timedelta(minutes=5)
+"""A call that began before the last update of the records may have ended after it."""
+
+
+class MissedCalls:
+    """Looks for missed calls after the start, and every ten minutes. A process that lives misses calls, too, while the
+    network does not reach it.
+
+    Args:
+        rests: Returns the clients of the accounts.
+        serves: Returns whether a number is one of the configuration.
+    """
+
+    def __init__(
+        self,
+        client: RecordsClient,
+        call_records: CallRecords,
+        sources: Sources,
+        *,
+        rests: Callable[[], Mapping[str, TwilioRest]],
+        serves: Callable[[str], bool],
+    ) -> None:
+        self._client = client
+        self._call_records = call_records
+        self._sources = sources
+        self._rests = rests
+        self._serves = serves
+        self._since: datetime | None = None
+
+    async def begin(self) -> None:
+        """Remembers since when calls may have been missed. It is called before this process takes calls."""
+        now = self._sources.now()
+        try:
+            last = await self._client.query(lambda records: records.last_update())
+        except (RecordsUnavailable, RecordRefused):
+            last = now - _LONGEST
+        self._since = max(now if last is None else last - _MARGIN, now - _LONGEST)
+
+    async def watch(self) -> None:
+        """Looks for missed calls until it is cancelled."""
+        wait_s = _FIRST_S
+        while True:
+            await asyncio.sleep(wait_s)
+            wait_s = _EVERY_S
+            await self.look()
+
+    async def look(self) -> int:
+        """Looks for missed calls once. Returns how many were noted."""
+        assert self._since is not None
+        now, missed = self._sources.now(), 0
+        oldest_open = now
+        for name, rest in self._rests().items():
+            try:
+                found = await rest.inbound_calls(self._since)
+            except TwilioError as error:
+                log.warning("The calls of the account %s could not be listed: %s", name, error)
+                return missed
+            for call in found:
+                if not self._serves(call.to):
+                    continue
+                if call.status not in ENDED:
+                    oldest_open = min(oldest_open, call.created or oldest_open)
+                elif await self._is_missed(call):
+                    self._call_records.missed(call)
+                    missed += 1
+        self._since = oldest_open - _MARGIN
+        if missed:
+            log.warning("%d calls came while this server did not answer. They are in the records now.", missed)
+        return missed
+
+    async def _is_missed(self, call: CallResource) -> bool:
+        try:
+            return await self._client.query(lambda records: records.call(call.sid)) is None
+        except (RecordsUnavailable, RecordRefused):
+            return False
