@@ -201,6 +201,21 @@ async def test_a_caller_at_a_limit_goes_to_the_next_step_and_is_in_the_records()
     assert (row.status, row.ending, row.steps[0]["result"]) == ("completed", "fallback-say", "number-limit")
 
 
+async def test_a_call_that_only_twilios_fallback_took_is_written_into_the_records_later(tmp_path: Path) -> None:
+    given = {"database_url": f"sqlite:///{tmp_path}/records.db"}
+    async with clinic(one(), given=given) as it:
+        own(it.twilio, ONE)
+        await it.twilio.ring(to=ONE, caller=listens, from_=CALLER)
+        it.twilio.webhooks.reach[PUBLIC] = "http://127.0.0.1:9"
+        call = await it.twilio.ring(to=ONE, caller=waits(20), from_="+14155550178")
+        client = it.app.state.phone.call_records.client
+        assert await client.call(call.sid) is None and not call.streams
+        await asyncio.sleep(610)
+        row = await client.call(call.sid)
+    assert (row.status, row.ending, row.called) == ("completed", "missed", ONE) and "0178" not in row.caller
+    assert row.subject and row.duration_s == call.duration_s
+
+
 async def test_a_blocked_caller_is_turned_away_and_in_the_records() -> None:
     async with clinic(one(), screening=Screening(blocked=["+1415555017*"])) as it:
         own(it.twilio, ONE)
