@@ -1,6 +1,6 @@
 """A telephony agent for Twilio Media Streams, built on the sessions of `realtime_core`.
 
-The names are imported when they are first used, so that `import telephony` is quick.
+Names are imported at their first use, so `import telephony` is quick.
 """
 
 from __future__ import annotations

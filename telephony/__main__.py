@@ -1,4 +1,4 @@
-"""`python -m telephony`."""
+"""Runs the command line: `python -m telephony`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits how much may be done per second. Pure: a token bucket that takes the time as an argument."""
+"""Limits a rate. Pure: a token bucket that takes the time as an argument."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["Allowance"]
 
 
 class Allowance:
-    """Holds at most `burst` units. It starts full and gains `per_s` units each second."""
+    """A token bucket with at most `burst` units. The bucket starts full and gains `per_s` units per second."""
 
     def __init__(self, *, per_s: float, burst: float) -> None:
         self._per_s = per_s
@@ -15,7 +15,7 @@ class Allowance:
         self._at: float | None = None
 
     def spend(self, now: float, amount: float = 1.0) -> bool:
-        """Takes the whole amount. False means that there is less left, and nothing is taken."""
+        """Takes the whole amount from the bucket. Returns False and takes nothing if less than the amount is left."""
         self._gain(now)
         if amount > self._left:
             return False
@@ -23,7 +23,7 @@ class Allowance:
         return True
 
     def grant(self, now: float, amount: float) -> float:
-        """Takes as much of the amount as is left. Returns what was taken."""
+        """Takes as much of the amount as is left in the bucket. Returns the taken amount."""
         self._gain(now)
         granted = min(amount, self._left)
         self._left -= granted

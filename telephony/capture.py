@@ -1,5 +1,5 @@
-"""Ready tools that ask the caller for a value: name, e-mail address, telephone number, postal address, date, date of
-birth, or amount.
+"""Ready-made tools that ask the caller for a value: name, e-mail address, telephone number, postal address, date, date
+of birth, or amount.
 
 ```python
 agent = RealtimeAgent(name="Desk", tools=[capture_name(), capture_phone(region="GB"), capture_amount(store="price")])
@@ -113,7 +113,9 @@ def _capture(
     typed_as: str = "",
     secret: bool = False,
 ) -> FunctionTool:
-    """A tool that takes one value. `keys` reads what the caller types. `read_back` makes the words for the caller."""
+    """Returns a tool that captures one value. `keys` parses the keys that the caller types. `read_back` returns the
+    words with which the model reads the value back.
+    """
 
     async def by_keys(call: Call) -> str:
         assert keys is not None

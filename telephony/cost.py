@@ -1,9 +1,9 @@
-"""Computes the cost of a model, by the prices of `genai-prices` or by your own prices. An unknown price is None, never
-0.
+"""Computes the cost of a model, from the prices of `genai-prices` or from the user's prices. An unknown price is None,
+and never 0.
 
-Tokens are priced by modality. Models that are billed by the minute are priced by the seconds of audio. The prices come
-with the installed release of `genai-prices` (https://github.com/pydantic/genai-prices). The first use imports its data,
-which takes about half a second: call `load` before calls begin.
+Tokens have a price for each modality. Models that are billed by the minute have a price for the length of the audio.
+The prices come with the installed release of `genai-prices` (https://github.com/pydantic/genai-prices). The first use
+imports the data of this package, which takes about half a second. Therefore `load` should be called before calls begin.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["ModelPrice", "PriceList"]
 
 
 class ModelPrice(BaseModel):
-    """The price of one model in US dollars: per million tokens by modality, or per minute of audio, or both."""
+    """The price of one model in US dollars: per million tokens by modality, per minute of audio, or both."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,8 +36,9 @@ class ModelPrice(BaseModel):
 class PriceList:
     """The prices of models.
 
-    `own` has prices by the name of the model, which replace those of `genai-prices`. `base_url` is the address of the
-    models, if it is not OpenAI's. Then a price is known only if the address belongs to a known provider.
+    `own` has prices by the name of the model. These prices replace the prices of `genai-prices`. `base_url` is the URL
+    of the models, if the models are not OpenAI's. In this case a price is known only if the URL belongs to a known
+    provider.
     """
 
     def __init__(self, own: Mapping[str, ModelPrice] | None = None, *, base_url: str | None = None) -> None:
@@ -45,12 +46,12 @@ class PriceList:
         self._base_url = base_url
 
     def load(self) -> None:
-        """Imports the prices. It takes about half a second, so call it in a thread."""
+        """Imports the prices. The import takes about half a second, so it should be called in a thread."""
         import genai_prices.data  # noqa: F401
 
     def cost(self, model: str, usage: Usage, *, audio_s: float | None = None) -> float | None:
-        """Returns the cost of this usage in US dollars. None means that the price of the model is unknown, or the usage
-        does not have the numbers by which the model is billed.
+        """Returns the cost of this usage in US dollars. Returns None if the price of the model is unknown, or if the
+        usage does not contain the numbers by which the model is billed.
 
         `audio_s` is the length of the audio in seconds, for models that are billed by the minute.
         """
@@ -77,7 +78,9 @@ class PriceList:
 
 
 def _counts(usage: Usage) -> dict[str, float]:
-    """Returns the units of `genai-prices`. Its token counts include those of the modalities. Zeros are left out."""
+    """Returns the units for `genai-prices`. Its token counts include the tokens of each modality. Counts of 0 are left
+    out.
+    """
     i, o = usage.input_tokens_details, usage.output_tokens_details
     counts = {
         "input_tokens": usage.input_tokens,

@@ -1,7 +1,8 @@
-"""Reads the file `.env`, whose settings add to the settings of the environment.
+"""Reads the file `.env`. Its settings are added to the settings of the environment.
 
-An option of a command has priority over a variable of the environment, and that over the file. An empty variable counts
-as not set. Only the current folder is searched, so that a program never takes the settings of another project.
+An option of a command has priority over an environment variable, and an environment variable has priority over the
+file. An empty variable counts as not set. Only the current folder is searched, so a program never uses the settings of
+another project.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ __all__ = ["ENCODING", "VARIABLE", "env_file", "environment"]
 VARIABLE = "TELEPHONY_ENV_FILE"
 _DEFAULT = ".env"
 ENCODING = "utf-8-sig"
-"""UTF-8, also with the mark that editors of Windows write before the first line."""
+"""UTF-8, including the byte order mark that editors on Windows write at the start of a file."""
 
 
 def env_file() -> Path | None:
-    """Returns the file to read: `TELEPHONY_ENV_FILE`, else `.env` in the current folder. None means that there is no
-    file, or `TELEPHONY_ENV_FILE` is `off`.
+    """Returns the file to read: `TELEPHONY_ENV_FILE`, or `.env` in the current folder. Returns None if there is no
+    file, or if `TELEPHONY_ENV_FILE` is `off`.
 
     Raises:
-        SettingsError: the file that `TELEPHONY_ENV_FILE` names does not exist, or the file cannot be read.
+        SettingsError: the file `TELEPHONY_ENV_FILE` does not exist, or the file cannot be read.
     """
     named = os.environ.get(VARIABLE, "").strip()
     if named.lower() == "off":
@@ -43,8 +44,8 @@ def env_file() -> Path | None:
 
 
 def environment() -> Mapping[str, str]:
-    """Returns the variables of the environment that are not empty, and those of the file that the environment does not
-    have.
+    """Returns the environment variables that are not empty, and the variables of the file that are not in the
+    environment.
 
     Raises:
         SettingsError: the file cannot be read.

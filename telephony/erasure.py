@@ -1,6 +1,7 @@
-"""Erases what is stored about a person: records, journals, exports, messages, and recordings at Twilio.
+"""Erases the stored data about a person: records, journals, exports, messages, and recordings at Twilio.
 
-An opt-out survives as a keyed hash in the do-not-call list. The receipt says what was erased, and what is left.
+An opt-out is kept as a keyed hash in the do-not-call list. The receipt contains what was erased, and what was not
+erased.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ _CHUNK = 1 << 20
 
 
 class Recordings(Protocol):
-    """The part of Twilio's REST API that erases recordings."""
+    """The methods of Twilio's REST API that erase recordings."""
 
     async def delete_recordings(self, call_sid: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The places that may have data about a person. None means that there is no such place."""
+    """The places that may have data about a person. A field is None if there is no such place."""
 
     records: DatabaseRecords | None = None
     journals: Path | None = None
     storage: ObjectStorage | None = None
     data_dir: Path | None = None
-    """The data directory, which has the list of exports."""
+    """The data directory, which contains the list of exports."""
     do_not_call: DoNotCall | None = None
     recordings: Sequence[Recordings] = ()
     """The accounts at Twilio: that of the settings, and those of the file of numbers."""
@@ -52,32 +53,32 @@ class Places:
 
 @dataclass(slots=True)
 class Receipt:
-    """The report of what was erased. It has no number, only the keyed hash of the number."""
+    """The report of an erasure. The receipt contains the keyed hash of the number, and does not contain the number."""
 
     subject: str
     erased_at: datetime
     calls: list[str] = field(default_factory=list)
-    """The `CallSid` of each call, or its id where there is none."""
+    """The `CallSid` of each erased call. For a call without a `CallSid`, the id of the call."""
     records: int = 0
     journals: int = 0
     objects: int = 0
     """The number of deleted files in object storage."""
     contacts: int = 0
-    """The number of contacts of campaigns, each with its attempts and results."""
+    """The number of erased contacts of campaigns. Each contact was erased with its attempts and results."""
     messages: int = 0
-    """The number of erased messages of the webhook outbox."""
+    """The number of erased messages in the webhook outbox."""
     exports: list[str] = field(default_factory=list)
     recordings: int | None = None
-    """The number of erased recordings at Twilio. None means that no account is configured, so no request was sent to
-    Twilio.
-    """
+    """The number of erased recordings at Twilio. None if no account is configured, so no request was sent to Twilio."""
     opt_out_kept: bool = False
-    """Whether the person is on the do-not-call list, now as a keyed hash."""
+    """Whether the person is on the do-not-call list, where a keyed hash now replaces the number."""
     live: list[str] = field(default_factory=list)
-    """The calls that are still going on. Nothing of them was erased: repeat the command after their end."""
+    """The calls that are still in progress. Their data was not erased. The command must be repeated after the end of
+    these calls.
+    """
     failures: list[str] = field(default_factory=list)
     remains: list[str] = field(default_factory=list)
-    """Places that this program cannot erase, such as backups."""
+    """The places that this program cannot erase, such as backups."""
 
     @property
     def complete(self) -> bool:
@@ -88,7 +89,7 @@ class Receipt:
 
 
 async def erase(person: Party, places: Places, now: datetime) -> Receipt:
-    """Erases a person. The database comes last, so that the command finds the rest again if it is interrupted.
+    """Erases a person. The database is erased last, so an interrupted command can find the remaining data again.
 
     Raises:
         RecordsUnavailable, RecordRefused: the database cannot be used.
@@ -121,7 +122,7 @@ async def erase(person: Party, places: Places, now: datetime) -> Receipt:
 
 
 def _journals(folder: Path | None, rows: Sequence[CallRecord], number: str, receipt: Receipt) -> list[StoredCall]:
-    """Returns the journals of these calls, and journals of calls without a record that have the number in them."""
+    """Returns the journals of these calls, and the journals of calls without a record that contain the number."""
     try:
         stored = [] if folder is None else stored_calls(folder)
     except JournalError:
@@ -138,8 +139,9 @@ def _journals(folder: Path | None, rows: Sequence[CallRecord], number: str, rece
 
 
 def _erase_objects(storage: ObjectStorage | None, rows: Sequence[CallRecord], number: str, receipt: Receipt) -> None:
-    """Deletes the files of these calls from object storage, and those of calls whose journal has the number in it. For
-    these every journal is read."""
+    """Deletes the files of these calls from object storage, and the files of calls whose journal contains the number.
+    To find the latter, every journal is read.
+    """
     if storage is None:
         return
     known = {name for row in rows for name in (row.sid, row.id)} | set(receipt.calls)
@@ -166,13 +168,13 @@ def _is_about(storage: ObjectStorage, stored: Sequence[StoredObject], number: st
 
 
 def _folders(rows: Sequence[CallRecord]) -> list[Path]:
-    """Returns the folders of journals that the records name. Only folders that are named after their call."""
+    """Returns the folders of journals in the records. Returns only folders that have the name of their call."""
     journals = [(Path(row.journal), row.sid or row.id) for row in rows if row.journal]
     return [path.parent for path, sid in journals if path.parent.name == sid and path.parent.is_dir()]
 
 
 def _has(path: Path, words: Sequence[str]) -> bool:
-    """Returns whether a file has one of these texts. A compressed journal is decompressed."""
+    """Returns whether a file contains one of these texts. A compressed journal is decompressed."""
     wanted = [word.encode() for word in words]
     longest = max(map(len, wanted), default=0)
     before = b""
@@ -199,7 +201,7 @@ def _remove_folder(folder: Path, receipt: Receipt) -> None:
 
 
 def _erase_exports(data_dir: Path | None, ids: set[str], number: str, receipt: Receipt) -> None:
-    """Deletes exports of these calls, and lists that name one of them or the number."""
+    """Deletes exports of these calls, and lists that contain one of the calls or the number."""
     if data_dir is None or not (noted := noted_exports(data_dir)):
         return
     kept: list[Export] = []

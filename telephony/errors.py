@@ -1,6 +1,6 @@
-"""The errors of `telephony`. The type says whose fault it was; the message says what to do.
+"""The exceptions of `telephony`. The type shows which side caused the error, and the message says what to do.
 
-`docs/errors.md` lists them. It is generated from the docstrings here.
+`docs/errors.md` lists the exceptions. The page is generated from these docstrings.
 """
 
 from __future__ import annotations
@@ -64,12 +64,15 @@ class TelephonyError(Exception):
 
 
 class CallError(TelephonyError):
-    """A live call cannot execute a command. The message says why, in words that a model can speak about."""
+    """A live call cannot execute a command. The message contains the reason, in words that the model can pass on to the
+    caller.
+    """
 
 
 class ConsoleError(TelephonyError):
-    """The console does not do what a request asks for. `status` is the HTTP status of the answer, and the message is
-    for the person at the console."""
+    """The console cannot do what a request asks for. `status` is the HTTP status of the response, and the message is
+    for the person at the console.
+    """
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -77,19 +80,22 @@ class ConsoleError(TelephonyError):
 
 
 class SecretPartFailed(CallError):
-    """The block of `call.secret()` raised an exception. Its text may have a secret and is not kept."""
+    """The block of `call.secret()` raised an exception. The text of the exception is dropped, because the text may
+    contain a secret.
+    """
 
     def __init__(self, kind: str) -> None:
         super().__init__(f"A secret part of the call failed ({kind}). Its text is hidden.")
 
 
 class AccessRefused(ConsoleError):
-    """The console refuses a client: it is unknown, or its token lacks the scope or the number. Log in, or send another
-    token (`telephony tokens create`)."""
+    """The console refuses a client: the client is unknown, or its token does not have the scope or the number. Log in,
+    or send another token (`telephony tokens create`).
+    """
 
 
 class CallElsewhere(ConsoleError):
-    """Another process has the call of a request to the console. The client repeats the request there."""
+    """A request to the console concerns a call of another process. The client must repeat the request there."""
 
     def __init__(self, instance: str) -> None:
         super().__init__(307, f"The call belongs to the process {instance}.")
@@ -101,7 +107,7 @@ class DemoFailed(TelephonyError):
 
 
 class ProjectError(TelephonyError):
-    """A new project cannot be made in this folder."""
+    """A new project cannot be created in this folder."""
 
 
 class JournalError(TelephonyError):
@@ -113,8 +119,9 @@ class StorageError(TelephonyError):
 
 
 class CallRefused(TelephonyError):
-    """An outgoing call is not allowed: the number, the hour, or the do-not-call list. The message says how to
-    allow it."""
+    """An outgoing call is not allowed because of the number, the hour, or the do-not-call list. The message says how to
+    allow the call.
+    """
 
     def __init__(self, message: str = "", *, temporary: bool = False) -> None:
         super().__init__(message)
@@ -123,12 +130,15 @@ class CallRefused(TelephonyError):
 
 
 class CampaignError(TelephonyError):
-    """A campaign cannot do this: it does not exist, it was stopped, or its name is taken."""
+    """An action on a campaign is not possible: the campaign does not exist or was stopped, or its name is already
+    used.
+    """
 
 
 class ImportStringError(TelephonyError):
-    """An import string such as `examples.receptionist:agent` names nothing that can be loaded. `hint` says what to
-    write. If not `is_usage`, the name is right, and the module itself cannot be imported."""
+    """An import string such as `examples.receptionist:agent` cannot be loaded. `hint` says what to write. If `is_usage`
+    is False, the string is valid, and the module itself cannot be imported.
+    """
 
     def __init__(self, message: str, hint: str = "", *, is_usage: bool = True) -> None:
         super().__init__(message)
@@ -137,48 +147,53 @@ class ImportStringError(TelephonyError):
 
 
 class LocaleError(TelephonyError):
-    """A language has no texts, or its folder lacks a text or a clip. The message says what to add."""
+    """A language has no texts, or its folder does not contain a text or a clip. The message says what to add."""
 
 
 class NumberError(TelephonyError):
-    """The webhook of a number cannot be set: the number is not ours, has no voice, or belongs to a trunk."""
+    """The webhook of a number cannot be set: the account does not have the number, the number has no voice, or the
+    number belongs to a trunk.
+    """
 
 
 class NoCallerId(TelephonyError):
-    """No caller id is known that Twilio accepts, so no call can be dialled for a caller. Set `TWILIO_PHONE_NUMBER`."""
+    """No caller id is known that Twilio accepts, so no call can be dialled. Set `TWILIO_PHONE_NUMBER`."""
 
 
 class NoCurrentCall(TelephonyError):
-    """`current_call()` was used outside of a call."""
+    """`current_call()` was called outside of a call."""
 
 
 class RecordRefused(TelephonyError):
-    """The database refuses one record, which is logged and dropped. Other records are written."""
+    """The database refuses one record. The record is logged and dropped. Other records are written."""
 
 
 class RecordsUnavailable(TelephonyError):
-    """The database of `DATABASE_URL` cannot be used, or a newer release wrote it. Calls continue. Run
-    `telephony doctor`."""
+    """The database of `DATABASE_URL` cannot be used, or a newer release has written the database. Calls continue. Run
+    `telephony doctor`.
+    """
 
 
 class ReplayError(TelephonyError):
-    """A call cannot be replayed: arguments that contradict each other, or a missing recording or expectation."""
+    """A call cannot be replayed: arguments contradict each other, or a recording or an expectation is missing."""
 
 
 class ServerFailed(TelephonyError):
-    """The server could not start: the port is in use, or the application failed. The log says why."""
+    """The server could not start: the port is in use, or the application failed. The log contains the reason."""
 
 
 class NotStarted(ServerFailed):
-    """The application serves requests, but its ASGI lifespan was not run. Run it (see `docs/endpoints.md`)."""
+    """The application got a request, but its ASGI lifespan was not run. Run the lifespan (see `docs/endpoints.md`)."""
 
 
 class StreamRefused(TelephonyError):
-    """A media stream was refused: no `start`, a wrong format, no valid token, or no room. It is only logged."""
+    """A media stream was refused: it had no `start`, a wrong format or no valid token, or no more calls are allowed.
+    The error is only logged.
+    """
 
 
 class SettingsError(TelephonyError):
-    """The settings are invalid. `problems` has one line for each problem and says what to set."""
+    """The settings are invalid. `problems` has one line for each problem with the remedy."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -186,24 +201,25 @@ class SettingsError(TelephonyError):
 
 
 class NumbersFileError(SettingsError):
-    """The file of numbers is invalid. `problems` has one line for each problem, with its line in the file and what to
-    do. A server that has an earlier configuration keeps it."""
+    """The file of numbers is invalid. `problems` has one line for each problem, with its line in the file and the
+    remedy. A server that has an earlier configuration keeps this configuration.
+    """
 
 
 class MediaStreamError(TelephonyError):
-    """A message of Twilio's media stream is invalid. It is skipped and counted, and the call continues."""
+    """A message of Twilio's media stream is invalid. The message is ignored and counted, and the call continues."""
 
 
 class BinaryFrame(MediaStreamError):
-    """A message is binary. The protocol is text."""
+    """A message of a media stream is binary. The protocol uses text messages."""
 
 
 class BadJson(MediaStreamError):
-    """A message is not a JSON object."""
+    """A message of a media stream is not a JSON object."""
 
 
 class BadField(MediaStreamError):
-    """A field is missing or has a wrong type. `field` is its name."""
+    """A field of a media stream message is missing or has a wrong type. `field` is the name of the field."""
 
     def __init__(self, field: str) -> None:
         super().__init__(f"the field `{field}` is missing or of a wrong type")
@@ -211,15 +227,17 @@ class BadField(MediaStreamError):
 
 
 class TooLarge(MediaStreamError):
-    """A message is longer, or nested deeper, than any message of Twilio."""
+    """A message of a media stream is longer, or nested deeper, than any message of Twilio."""
 
 
 class BadAudio(MediaStreamError):
-    """A payload is not base64."""
+    """The payload of a media message is not valid base64."""
 
 
 class AudioFileError(TelephonyError):
-    """An audio file or clip is missing, empty, or has an unknown format. The message says how to convert it."""
+    """An audio file or clip is missing, is empty, or has an unknown format. The message says how to convert the
+    file.
+    """
 
 
 class CallerError(TelephonyError):
@@ -227,11 +245,11 @@ class CallerError(TelephonyError):
 
 
 class CallerTimeout(TelephonyError, TimeoutError):
-    """A simulated caller waited too long for something."""
+    """A simulated caller waited too long for an event."""
 
 
 class RingFailed(TelephonyError):
-    """The simulated phone could not start a call. The message says what Twilio would have reported."""
+    """The simulated phone could not start a call. The message contains the error that Twilio would report."""
 
 
 class TwimlError(TelephonyError):
@@ -262,13 +280,13 @@ class TwilioError(TelephonyError):
 
 
 class TwilioNotConfigured(TwilioError):
-    """No credentials for the REST API are set."""
+    """The settings contain no credentials for Twilio's REST API."""
 
     advice = "Set TWILIO_ACCOUNT_SID, and TWILIO_AUTH_TOKEN or TWILIO_API_KEY with TWILIO_API_SECRET."
 
 
 class TwilioAuthError(TwilioError):
-    """The credentials are wrong, or do not permit the request."""
+    """The credentials for Twilio's REST API are wrong, or do not permit the request."""
 
     advice = "Check TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or TWILIO_API_KEY with TWILIO_API_SECRET."
 
@@ -290,7 +308,7 @@ class TwilioRejected(TwilioError):
 
 
 class TwilioRateLimited(TwilioError):
-    """Twilio received too many requests. It did nothing, and the request can be repeated."""
+    """Twilio received too many requests and did not execute this request. The request can be repeated."""
 
     advice = "Repeat the request later, with growing delays."
 
@@ -326,4 +344,4 @@ class UndocumentedRequest(TelephonyError):
 
 
 class EvalError(TelephonyError):
-    """An eval cannot be made: a file is invalid, a text model does not answer, or a run is not there."""
+    """An eval cannot be made: a file is invalid, a text model does not answer, or a saved run does not exist."""

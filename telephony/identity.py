@@ -1,4 +1,4 @@
-"""Tools that are available to verified callers only, and ready tools that verify a caller.
+"""Tools that are available to verified callers only, and ready-made tools that verify a caller.
 
 ```python
 @requires("verified")
@@ -41,8 +41,9 @@ Check = Callable[[Call, str], "bool | Awaitable[bool]"]
 
 
 def requires(level: str = VERIFIED) -> Callable[[FunctionTool], FunctionTool]:
-    """A decorator for tools. The model sees the tool only while the caller is verified at this level
-    (`Call.verified`)."""
+    """Returns a decorator for tools. The model sees the tool only while the caller is verified at this level
+    (`Call.verified`).
+    """
 
     def decorate(tool: FunctionTool) -> FunctionTool:
         if not isinstance(tool, FunctionTool):
@@ -87,8 +88,8 @@ def verify_birth_date(
     name: str = "verify_birth_date",
     today: Callable[[], date] = date.today,
 ) -> FunctionTool:
-    """Returns the tool `verify_birth_date`: compares the date that the caller says with `of(call)`. The model does not
-    learn which part of a wrong date is wrong.
+    """Returns the tool `verify_birth_date`, which compares the date that the caller says with `of(call)`. The model
+    does not learn which part of a wrong date is wrong.
     """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
@@ -115,8 +116,9 @@ def verify_by_call_back(
     level: str = VERIFIED,
     name: str = "verify_by_call_back",
 ) -> FunctionTool:
-    """Returns the tool `verify_by_call_back`: calls the number on file, `number(call)`, and says a code of four digits
-    there. The caller types the code in this call. A caller with a forged caller id does not hear the code.
+    """Returns the tool `verify_by_call_back`. The tool calls the number on file, `number(call)`, and says a code of
+    four digits there. The caller types the code in the current call. A caller with a forged caller id does not hear the
+    code.
     """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
@@ -139,8 +141,8 @@ def verify_by_call_back(
 def verify_with(
     check: Check, what: str, *, attempts: int = _MAX_ATTEMPTS, level: str = VERIFIED, name: str = "verify_caller"
 ) -> FunctionTool:
-    """Returns the tool `verify_caller`: verifies the caller with your own check. `what` tells the model what to ask
-    for, such as `the postal code`; `check(call, said)` decides.
+    """Returns the tool `verify_caller`, which verifies the caller with a check of the user. `what` tells the model what
+    to ask for, such as `the postal code`. `check(call, said)` decides.
     """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
@@ -156,8 +158,9 @@ def verify_with(
 
 
 async def _attempt(call: Call, name: str, ask: Callable[[], Awaitable[bool]], attempts: int, level: str) -> str:
-    """Counts an attempt and makes it. Returns the text for the model: whether the caller is verified, and how many
-    attempts are left."""
+    """Makes a verification attempt and counts the attempt. Returns the text for the model: whether the caller is
+    verified, and the number of attempts that are left.
+    """
     tried: dict[str, int] = call.data.setdefault("verification_attempts", {})
     if level in call.verified:
         return "The caller is verified already."

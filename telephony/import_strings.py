@@ -1,4 +1,4 @@
-"""Loads the agent that an import string names, as uvicorn loads an application."""
+"""Loads the agent of an import string, as uvicorn loads an application."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ _FORM = "AGENT is an import string, module:attribute, such as examples.reception
 
 
 def load_agent(name: str) -> AgentSource:
-    """Returns the `RealtimeAgent` at `module:attribute`, or the function there that selects one for a call.
+    """Returns the `RealtimeAgent` at `module:attribute`, or the function at this place that selects an agent for a
+    call.
 
-    The current directory is searched first. Raises `ImportStringError`.
+    The current directory is searched first. Raises `ImportStringError` if there is no such agent.
     """
     return _agent(load_object(name), name)
 
 
 def load_agents(name: str) -> AgentSource | Mapping[str, AgentSource]:
-    """Loads what `load_agent` loads, or a mapping of called numbers to agents. Raises `ImportStringError`."""
+    """Returns an agent as `load_agent` does, or a mapping of called numbers to agents. Raises `ImportStringError` if
+    the object is neither.
+    """
     value = load_object(name)
     if not isinstance(value, Mapping):
         return _agent(value, name)
@@ -38,7 +41,9 @@ def load_agents(name: str) -> AgentSource | Mapping[str, AgentSource]:
 
 
 def load_object(name: str, form: str = _FORM, what: str = "agent") -> Any:
-    """Returns the object of an import string. `form` and `what` are for messages. Raises `ImportStringError`."""
+    """Returns the object of an import string. `form` and `what` are for error messages. Raises `ImportStringError` if
+    there is no such object.
+    """
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         raise ImportStringError(f"{name!r} names no {what}.", form)

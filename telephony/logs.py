@@ -1,8 +1,8 @@
-"""Logs for people (`text`) and for machines (`json`). Each line has the CallSid of its call and contains no secret.
+"""Configures logs for people (`text`) and for machines (`json`). Each line has the CallSid of its call and contains no
+secret.
 
-Secrets and typed digits are masked in the finished line, so that arguments, tracebacks and messages of other
-libraries are masked, too. Control characters and line breaks are escaped, so that input from outside cannot forge or
-hide a line.
+Secrets and typed digits are masked in the finished line, so arguments, tracebacks and messages of other libraries are
+masked, too. Control characters and line breaks are escaped, so input from outside cannot forge or hide a line.
 """
 
 from __future__ import annotations
@@ -29,31 +29,33 @@ _sid_of_call: ContextVar[str] = ContextVar("telephony_log_sid_of_call", default=
 
 EVERY_S = 60.0
 MAX_KINDS = 200
-"""The default for the number of kinds of lines that `Repeats` remembers."""
+"""The default number of kinds of lines that `Repeats` stores."""
 
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, line and paragraph separators, marks of writing direction, and lone surrogates."""
+"""Matches control characters, line and paragraph separators, marks of writing direction, and lone surrogates."""
 
 
 def visible(text: str) -> str:
-    r"""The text as one line, with control characters as escapes (`\n`, `\x1b`)."""
+    r"""Returns the text as one line, with control characters as escapes (`\n`, `\x1b`)."""
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _visible_lines(text: str) -> str:
-    """A traceback with indented lines, so that none looks like a line of the log."""
+    """Returns a traceback with indented lines, so no line looks like a line of the log."""
     return "\n".join("  " + visible(line) for line in text.split("\n"))
 
 
 def log_as_call(call_sid: str) -> None:
-    """Adds this CallSid to the log lines of this context, and of the tasks that it starts. The call session uses it."""
+    """Adds this CallSid to the log lines of this context, and of the tasks that this context starts. Called by the call
+    session.
+    """
     _sid_of_call.set(call_sid)
 
 
 @contextmanager
 def about_call(call_sid: str) -> Iterator[None]:
-    """Adds this CallSid to the log lines of this block. The tasks of a call do not need it."""
+    """Adds this CallSid to the log lines of this block. The tasks of a call do not need this function."""
     token = _sid.set(call_sid)
     try:
         yield
@@ -68,8 +70,8 @@ HIDDEN_LINE = "(hidden: the call is in a secret part)"
 
 @contextmanager
 def sealed_logs(call_sid: str) -> Iterator[None]:
-    """Hides the texts of all log records of this call in this block, whoever makes and handles them: of this package,
-    of the application and of other libraries. Level and logger stay.
+    """Hides the texts of all log records of this call during this block: records of this package, of the application
+    and of other libraries. The level and the logger name are kept.
     """
     if not isinstance(logging.getLogRecordFactory(), _SealedRecords):
         logging.setLogRecordFactory(_SealedRecords(logging.getLogRecordFactory()))
@@ -83,7 +85,7 @@ def sealed_logs(call_sid: str) -> Iterator[None]:
 
 
 class _SealedRecords:
-    """A factory of log records in front of another one."""
+    """A factory of log records that calls another factory and hides the texts of sealed calls."""
 
     def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
         self._make = make
@@ -104,7 +106,9 @@ def configure_logs(
     stream: TextIO | None = None,
     force: bool = False,
 ) -> None:
-    """Logs to `stream` (default: standard error). `force` replaces the present configuration of logging."""
+    """Configures logging to `stream` (default: standard error). `force` replaces the present configuration of
+    logging.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter((_Json if form == "json" else _Text)(masker or Masker()))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=force)
@@ -154,9 +158,10 @@ class _Json(logging.Formatter):
 
 
 class Repeats:
-    """Limits repeated log lines: the first line of a kind at once, then one a minute with the number of the others.
+    """Limits repeated log lines: the first line of a kind is logged immediately. Then one line a minute is logged with
+    the number of lines that were left out.
 
-    It stores the last `max_kinds` kinds, so a kind may contain input from outside.
+    The last `max_kinds` kinds are stored, so a kind may contain input from outside.
     """
 
     def __init__(self, log: logging.Logger, *, every_s: float = EVERY_S, max_kinds: int = MAX_KINDS) -> None:
@@ -181,9 +186,10 @@ class Repeats:
             self._log.log(level, "%s%s", text, f" ({more} more like it since)" if more else "")
 
     def count(self, kind: str, now: float | None = None) -> int | None:
-        """Counts one of this kind. None means that do not log it; otherwise the number of lines that were not logged.
+        """Counts one line of this kind. Returns None if the line must not be logged. Otherwise returns the number of
+        earlier lines that were not logged.
 
-        `now` (default: the time of the event loop) may be from any clock, but always from the same one.
+        `now` (default: the time of the event loop) may be from any clock, but must always be from the same clock.
         """
         if now is None:
             now = asyncio.get_running_loop().time()

@@ -21,12 +21,12 @@ __all__ = [
 
 BULLET = "•"
 PRESSED, TYPED = "The caller pressed ", "The caller typed: "
-"""The model receives keys in texts that begin so."""
+"""The beginnings of the texts in which the model receives keys."""
 MIN_SECRET = 6
-"""The minimum length of a secret for `Masker`. A shorter value could be a part of ordinary text."""
+"""The minimum length of a secret for `Masker`. A shorter value could be part of ordinary text."""
 
 _KEYS = re.compile(rf'({PRESSED}|"digit" ?: ?")[0-9A-D]+|({TYPED})[0-9A-D*#]+')
-"""A single * or # ends an input and shows nothing. A replay needs it."""
+"""Matches typed keys. A single * or # ends an input and reveals nothing, and a replay needs it."""
 _KEY_CHARACTER = re.compile(r"[0-9*#]")
 _NUMBER = re.compile(r"\+?\d[\d -]{5,}\d")
 _TEXT_DELTA = re.compile(r'"type": ?"[a-z_.]*(?:transcript|transcription|text|arguments)\.delta"')
@@ -39,7 +39,7 @@ _FORMS = (
     (re.compile(rf"({PRESSED})[0-9*#A-D]+"), rf"\1{BULLET}"),
     (re.compile(r"(?<![+\w])(?:[0-9][ -]?){12,18}[0-9]\b"), BULLET),
 )
-"""Credentials, pressed keys, and digits that look like the number of a card."""
+"""Matches credentials, pressed keys, and digits that look like the number of a payment card."""
 
 
 _CARD = re.compile(r"\d{13,19}")
@@ -56,7 +56,7 @@ def bullets(text: str) -> str:
 
 
 def mask_keys(text: str) -> str:
-    """Masks the keys in the texts and messages that are known to hold keys."""
+    """Masks the keys in texts and messages that contain keys in a known form."""
     if "The caller " in text or '"dtmf"' in text:
         return _KEYS.sub(_keys_masked, text)
     return text
@@ -78,13 +78,15 @@ def mask_all_digits(text: str) -> str:
 
 
 def mask_spelled(secret: str) -> Callable[[str], str]:
-    """A function that masks this secret in a text, also where its characters stand apart ("4 7-1, 1")."""
+    """Returns a function that masks this secret in a text. The function also masks the secret if its characters stand
+    apart ("4 7-1, 1").
+    """
     pattern = re.compile(_SEPARATORS.join(map(re.escape, secret)))
     return lambda text: pattern.sub(lambda match: _SPELLED_CHARACTER.sub(BULLET, match[0]), text)
 
 
 def mask_spoken(text: str, find: Callable[[str], Iterable[Any]]) -> str:
-    """Masks digits that stand in a text as words ("four two"). `find` finds matches in the digits of a run."""
+    """Masks digits that are written as words ("four two") in a text. `find` finds matches in the digits of a run."""
     hidden = set[tuple[int, int]]()
     for run in spoken_runs(text):
         for match in find(run.digits):
@@ -95,7 +97,9 @@ def mask_spoken(text: str, find: Callable[[str], Iterable[Any]]) -> str:
 
 
 def mask_number(number: str) -> str:
-    """Keeps about the country code and the last two digits of a phone number; of a `sip:` address, its scheme."""
+    """Masks a phone number. About the country code and the last two digits stay visible. Of a `sip:` address only the
+    scheme stays visible.
+    """
     if number.startswith("+") and len(number) > 6:
         return f"{number[:3]}{bullets(number[3:-2])}{number[-2:]}"
     scheme, colon, _ = number.partition(":")
@@ -103,7 +107,7 @@ def mask_number(number: str) -> str:
 
 
 def mask_numbers(text: str) -> str:
-    """Puts one bullet for each phone number in a text."""
+    """Replaces each phone number in a text by one bullet."""
     return _NUMBER.sub(BULLET, text)
 
 
@@ -111,14 +115,15 @@ def mask_numbers(text: str) -> str:
 
 
 def is_text_delta(text: str) -> bool:
-    """Returns whether this JSON text holds a piece of a transcript, of a text or of arguments. A secret may span
-    several pieces.
+    """Returns whether this JSON text contains a piece of a transcript, of a text or of arguments. A secret may be split
+    over several pieces.
     """
     return _TEXT_DELTA.search(text, 0, 200) is not None
 
 
 def change_strings(value: Any, change: Callable[[str], str], *, keep: Callable[[str], bool], depth: int = 1000) -> Any:
-    """A JSON value with `change` applied to its strings, except to those under a key for which `keep` is true.
+    """Returns a JSON value with `change` applied to its strings, except to strings under a key for which `keep` returns
+    True.
 
     An object or array that is nested deeper than `depth` becomes "...".
     """
@@ -142,12 +147,12 @@ def change_strings(value: Any, change: Callable[[str], str], *, keep: Callable[[
 
 
 def secrets_in(settings: Iterable[tuple[str, Any]]) -> list[str]:
-    """Returns the values of the pydantic secrets among the fields of a model."""
+    """Returns the values of the pydantic secrets among the fields of a settings object."""
     return [value.get_secret_value() for _, value in settings if hasattr(value, "get_secret_value")]
 
 
 class Masker:
-    """Masks the given secrets in a text, and everything that has the form of a credential, a key or a card number."""
+    """Masks the given secrets in a text, and all text in the form of a credential, a key or a card number."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = sorted((s for s in secrets if len(s) >= MIN_SECRET), key=len, reverse=True)
@@ -155,7 +160,7 @@ class Masker:
 
     @classmethod
     def of(cls, settings: Iterable[tuple[str, Any]]) -> Self:
-        """A masker that knows all secrets in the settings, and the password in each secret that is a URL."""
+        """Returns a masker for all secrets in the settings, and for the password in each secret that is a URL."""
         secrets = secrets_in(settings)
         return cls([*secrets, *filter(None, (urlsplit(secret).password for secret in secrets if "://" in secret))])
 
@@ -189,7 +194,7 @@ class Patterns:
         return len(self._patterns)
 
     def mask(self, text: str) -> str:
-        """Puts a bullet for each character that a pattern matches, one pattern after the other."""
+        """Replaces each character that a pattern matches by a bullet. The patterns are applied one after the other."""
         text = _without_surrogates(text)
         exact = text.isascii() or not any(c.isalnum() and not c.isascii() for c in text)
         for pattern, loose in self._patterns:

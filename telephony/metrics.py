@@ -1,4 +1,6 @@
-"""Metrics for Prometheus. Calls, callers and numbers are never labels: the number of label values stays small."""
+"""Metrics for Prometheus. Calls, callers and phone numbers are never labels, so the number of label values stays
+small.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ MAX_VALUES = 50
 
 
 class Bounded:
-    """Bounds the values of a label that the application or a peer chooses: after 50 values, others are `other`."""
+    """Limits the values of a label that the application or a peer chooses. After 50 values, other values become
+    `other`.
+    """
 
     def __init__(self, limit: int = MAX_VALUES) -> None:
         self._limit = limit
@@ -45,7 +49,7 @@ class Bounded:
 
 
 class Metrics:
-    """The metrics of one application, in their own registry."""
+    """The metrics of one application, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -163,7 +167,7 @@ class Metrics:
         self._calls.labels(direction).inc()
 
     def call_ended(self, direction: str, agent: str, reason: str, duration_s: float) -> None:
-        """Counts a call that has ended. `reason` is the code of an ending, one of a small set."""
+        """Counts an ended call. `reason` is the code of an ending, from a small set."""
         self._live.dec()
         self._duration.labels(direction).observe(duration_s)
         self._ended.labels(direction, self._agents(agent), reason).inc()
@@ -181,7 +185,7 @@ class Metrics:
             self._twilio_cost.labels(currency[:3] or "unknown").inc(cost)
 
     def call_refused(self, reason: str) -> None:
-        """`reason` is one of a small set of fixed words."""
+        """Counts a refused call. `reason` is one word from a small fixed set."""
         self._calls_refused.labels(reason).inc()
 
     def request_refused(self, reason: str) -> None:
@@ -191,7 +195,7 @@ class Metrics:
         self._latency.observe(seconds)
 
     def at_ear(self, latency: Latency, agent: str) -> None:
-        """Counts a latency of an answer of this agent."""
+        """Counts a latency of an answer by this agent, as the caller experienced the latency."""
         self._at_ear[latency.kind].labels(self._agents(agent)).observe(latency.seconds)
 
     def barge_in(self) -> None:
@@ -229,7 +233,7 @@ class Metrics:
                     self._tokens.labels(model, direction, modality).inc(count)
 
     def model_cost(self, model: str, cost: float | None) -> None:
-        """Counts the cost of an ended call in US dollars. None means that the cost is unknown."""
+        """Counts the cost of an ended call in US dollars. With None, the cost is unknown."""
         if cost is None:
             self._unknown_cost.labels(self._models(model)).inc()
         else:
@@ -246,7 +250,7 @@ class Metrics:
         self._draining.set(draining)
 
     def journals(self, available: bool, lost: int) -> None:
-        """`lost` means that the number of records lost since the start."""
+        """Sets the state of the journals. `lost` is the number of records that were lost since the start."""
         self._journals.set(available)
         self._records_lost.inc(lost - self._counted_lost)
         self._counted_lost = lost
@@ -262,7 +266,7 @@ class Metrics:
         self._journal_queue.set(characters)
 
     def records(self, available: bool, waiting: int, dropped: int) -> None:
-        """Sets the state of the records. `dropped` is the number of updates dropped since the start."""
+        """Sets the state of the records. `dropped` is the number of updates that were dropped since the start."""
         self._records.set(available)
         self._records_waiting.set(waiting)
         self._records_dropped.inc(dropped - self._counted_dropped)
@@ -278,11 +282,11 @@ class Metrics:
         self._webhook_age.set(0 if waiting.oldest is None else max(0.0, (now - waiting.oldest).total_seconds()))
 
     def campaign_attempt(self, outcome: str) -> None:
-        """Counts an attempt that ended. `outcome` is one of a small set of fixed words, such as `abandoned`."""
+        """Counts an ended attempt of a campaign. `outcome` is one word from a small fixed set, such as `abandoned`."""
         self._campaign_attempts.labels(outcome).inc()
 
     def campaign_contact_done(self, reason: str) -> None:
-        """Counts a contact for which no further attempt is made. `reason` is one of a small set of fixed words."""
+        """Counts a contact for which no further attempt is made. `reason` is one word from a small fixed set."""
         self._campaign_contacts.labels(reason).inc()
 
     def campaign_live(self, attempts: int) -> None:
@@ -292,12 +296,14 @@ class Metrics:
         self._lag.set(seconds)
 
     def render(self) -> bytes:
-        """Returns the text that Prometheus reads, of type `CONTENT_TYPE`."""
+        """Returns the text that Prometheus reads. Its type is `CONTENT_TYPE`."""
         return generate_latest(self.registry)
 
 
 def _by_modality(details: ModalityTokens, total: int) -> Mapping[str, int]:
-    """Returns each token once. Cached tokens are a kind of their own; tokens without a modality are `unknown`."""
+    """Returns the token counts by modality. Each token is counted once. Cached tokens have a kind of their own. Tokens
+    without a modality are `unknown`.
+    """
     cached = max(details.cached_tokens, details.cached_text + details.cached_audio + details.cached_image)
     counts = {
         "text": details.text - details.cached_text,

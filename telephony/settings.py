@@ -1,4 +1,4 @@
-"""The settings: one validated object, read from the environment and `.env`. All problems are reported at once."""
+"""The settings: one validated object, read from the environment and `.env`. All problems are reported together."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _ONE_WORD = (
     "telephony_model_name", "telephony_webhook_url", "telephony_text_model_url", "telephony_text_model_key",
     "telephony_voice_key",
 )  # fmt: skip
-"""Settings whose values never contain a blank."""
+"""The settings whose values never contain a blank."""
 
 
 RECORDS_FILE = "records.db"
-"""The database of the records in the data directory."""
+"""The name of the database file in the data directory."""
 
 
 class Settings(BaseSettings):
-    """Every setting, with its default and its documentation. Our own settings start with `TELEPHONY_`.
+    """All settings, with their defaults and their documentation. Settings of this package start with `TELEPHONY_`.
 
     `docs/reference.py` writes `docs/settings.md` and `deploy/.env.example` from this class.
     """
@@ -46,215 +46,243 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True)
 
     openai_api_key: SecretStr | None = None
-    """The key of the account that pays for the model."""
+    """The API key of the account that pays for the model."""
     openai_base_url: str | None = Field(default=None, examples=["https://models.example.com/v1"])
-    """The address of a server that is compatible with OpenAI's. Default: OpenAI."""
+    """The URL of a server that is compatible with OpenAI's. Default: OpenAI."""
     telephony_model: Literal["auto", "openai", "scripted"] = "auto"
-    """`openai` is a model. `scripted` is the embedded model, which is no AI. `auto` means that the embedded model only
-    where no real caller can call.
+    """`openai` is a model of OpenAI. `scripted` is the embedded model, which is not an AI. `auto` uses the embedded
+    model only if no real caller can call.
     """
     telephony_model_name: str | None = Field(default=None, examples=["gpt-realtime-2.1"])
-    """The name of the model. Default: the newest that this version knows."""
+    """The name of the model. Default: the newest model that this version knows."""
     telephony_transcription_model: str | None = Field(default=None, examples=["gpt-live-transcribe"])
-    """The model that transcribes what callers say. `off`: no transcription. Default: the newest that this version
-    knows."""
+    """The model that transcribes the words of callers. `off` switches the transcription off. Default: the newest model
+    that this version knows.
+    """
     telephony_script: Path | None = Field(default=None, examples=["script.toml"])
     """A script for the embedded model, as a TOML file."""
 
     public_url: str | None = None
-    """The address that Twilio calls. It must be exact: signatures and stream URLs are computed from it."""
+    """The URL that Twilio calls. The URL must be exact, because signatures and stream URLs are computed from this
+    URL.
+    """
     twilio_account_sid: str | None = None
-    """The account's SID. The REST API needs it; streams of other accounts are refused."""
+    """The SID of the Twilio account. The REST API needs the SID. Media streams of other accounts are refused."""
     twilio_auth_token: SecretStr | None = None
-    """The account's auth token. With it, webhooks and streams must be signed by Twilio. It also opens the REST API
-    where no API key is set."""
+    """The auth token of the Twilio account. If set, webhooks and streams must be signed by Twilio. The auth token is
+    also used for the REST API if no API key is set.
+    """
     twilio_phone_number: str | None = None
-    """Our own number, in E.164. Its webhook is `PUBLIC_URL/incoming-call`."""
+    """The phone number of this application, in E.164. The webhook of the number is `PUBLIC_URL/incoming-call`."""
     twilio_api_key: str | None = Field(default=None, examples=["SK00000000000000000000000000000000"])
-    """An API key for the REST API, instead of the auth token. It can be revoked."""
+    """An API key for the REST API, used in place of the auth token. An API key can be revoked."""
     twilio_api_secret: SecretStr | None = Field(default=None, examples=["secret"])
     """The secret of the API key."""
     twilio_shared_key_secret: SecretStr | None = Field(default=None, examples=["secret"])
-    """The secret of the SharedKey that signs webhooks with HMAC-SHA256, where the account uses one."""
+    """The secret of the SharedKey that signs webhooks with HMAC-SHA256, if the account uses a SharedKey."""
     telephony_twilio_api_url: str | None = Field(default=None, examples=["http://127.0.0.1:9000"])
-    """The address of a simulated Twilio REST API. Default: Twilio's."""
+    """The URL of a simulated Twilio REST API. Default: Twilio's REST API."""
 
     telephony_numbers: Path | None = Field(default=None, examples=["numbers.toml"])
-    """The file of numbers: agents, languages, hours and fallbacks of each number (`docs/numbers.md`). It is read again
-    when it changes, and on SIGHUP."""
+    """The file of numbers, with the agents, languages, hours and fallbacks of each number (`docs/numbers.md`). The file
+    is read again when it changes, and on SIGHUP.
+    """
 
     host: str = "127.0.0.1"
-    """The address to listen on."""
+    """The address on which the server listens."""
     port: int = Field(default=8000, ge=0, le=65535)
-    """The port to listen on. 0 means any free port."""
+    """The port on which the server listens. 0 selects any free port."""
     telephony_env_file: Path = Path(".env")
-    """The file with settings that the environment does not have, in the current folder. `off`: no file. It can only be
-    set in the environment."""
+    """The file in the current folder with settings that are not in the environment. `off` means no file. This setting
+    can only be set in the environment.
+    """
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """`debug`, `info`, `warning` or `error`."""
+    """The level of the log: `debug`, `info`, `warning` or `error`."""
     log_format: Literal["text", "json"] = "text"
-    """`text` or `json`."""
+    """The form of the log lines: `text` or `json`."""
     telephony_instance: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["phone-1"])
-    """The name of this process in the URLs that Twilio gets (`/i/<instance>/...`). A proxy uses it to route the
-    requests of a call to the process of the call. Default: a random name."""
+    """The name of this process in the URLs that Twilio gets (`/i/<instance>/...`). A proxy uses the name to route the
+    requests of a call to the process of the call. Default: a random name.
+    """
     telephony_api_token: SecretStr | None = Field(default=None, examples=["secret"])
-    """The bearer token for `/metrics`, `/calls` and the console. Without a token `/metrics` and `/calls` serve this
-    machine only, and refuse every request where `PUBLIC_URL` is set. The console takes named tokens, too."""
+    """The bearer token for `/metrics`, `/calls` and the console. Without a token, `/metrics` and `/calls` accept only
+    requests from this machine, and refuse every request if `PUBLIC_URL` is set. The console also accepts named tokens.
+    """
     telephony_oidc_issuer: str | None = Field(default=None, examples=["https://login.example.com"])
-    """The OpenID Connect provider for logins to the console. It needs the extra `oidc`."""
+    """The OpenID Connect provider for logins to the console. Needs the extra `oidc`."""
     telephony_oidc_client_id: str | None = Field(default=None, examples=["telephony-console"])
     """The id of this application at `TELEPHONY_OIDC_ISSUER`."""
     telephony_oidc_client_secret: SecretStr | None = Field(default=None, examples=["secret"])
-    """The secret of this application at `TELEPHONY_OIDC_ISSUER`. Default: a public client."""
+    """The secret of this application at `TELEPHONY_OIDC_ISSUER`. Default: no secret (a public client)."""
     telephony_oidc_emails: str | None = Field(default=None, examples=["ada@example.com @example.org"])
-    """The addresses that may log in to the console, and domains with `@` in front. Default: nobody."""
+    """The e-mail addresses that may log in to the console, and domains with `@` in front. Default: no address."""
     telephony_oidc_scopes: str = Field(
         default="view", pattern=r"^(view|listen|control|export)( (view|listen|control|export))*$"
     )
-    """What a login through `TELEPHONY_OIDC_ISSUER` permits: some of `view listen control export`."""
+    """The scopes of a login through `TELEPHONY_OIDC_ISSUER`: some of `view listen control export`."""
     telephony_allow_unsigned: bool = False
-    """Accept unsigned requests, on any address. Anyone who finds the port can then spend your money."""
+    """Accept unsigned requests, on any address. Any person who finds the port can then cause costs."""
     database_url: SecretStr | None = Field(default=None, examples=["postgresql://user:password@host/telephony"])
     """The database of used stream tokens, idempotency keys and call records: `sqlite:///file.db` or
-    `postgresql://user:password@host/name`. Several processes share one. Default: `records.db` in
-    `TELEPHONY_DATA_DIR`."""
+    `postgresql://user:password@host/name`. Several processes can share a database. Default: `records.db` in
+    `TELEPHONY_DATA_DIR`.
+    """
     telephony_data_dir: Path = Path("telephony-data")
-    """The folder of the records, where `DATABASE_URL` is not set, and of the key that hashes numbers. `off` means that
-    keep the records in the memory of this process.
+    """The folder for the records (if `DATABASE_URL` is not set) and for the key that hashes phone numbers. `off` keeps
+    the records in the memory of this process.
     """
     telephony_number_key: SecretStr | None = Field(
         default=None, min_length=16, examples=["32 or more random characters"]
     )
-    """The key of the hashes by which records are found after their numbers were masked, such as by
-    `telephony calls erase`. Processes on several machines need the same key. If it changes, older calls are no longer
-    found by their numbers. Default: a random key in `number.key` in `TELEPHONY_DATA_DIR`."""
+    """The key for the hashes of phone numbers. The hashes find records whose numbers were masked, for example for
+    `telephony calls erase`. Processes on several machines need the same key. If the key changes, older calls are no
+    longer found by their numbers. Default: a random key in `number.key` in `TELEPHONY_DATA_DIR`.
+    """
     telephony_record_numbers: bool = False
-    """Keep the full number of the other party in the records of ended calls. Default: keep only its last digits."""
+    """Keep the full phone number of the other party in the records of ended calls. Default: keep only its last
+    digits.
+    """
 
     telephony_webhook_url: str | None = Field(default=None, examples=["https://crm.example.com/calls"])
-    """The address that gets a signed webhook about each ended call. It must be `https:`, except on this machine or in a
-    private network. Redirects are not followed."""
+    """The URL that gets a signed webhook about each ended call. The URL must be `https:`, except on this machine or in
+    a private network. Redirects are not followed.
+    """
     telephony_webhook_secret: SecretStr | None = Field(
         default=None, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
     )
-    """The secret that signs webhooks (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. Make one with
-    `echo whsec_$(openssl rand -base64 32)`. While you change it, give the new and the old one with a blank between
-    them."""
+    """The secret that signs webhooks (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. Create a secret with
+    `echo whsec_$(openssl rand -base64 32)`. To change the secret, set the new and the old secret with a blank between
+    them.
+    """
 
     otel_exporter_otlp_endpoint: str | None = Field(default=None, examples=["http://127.0.0.1:4318"])
-    """The collector that gets a trace of each call (OpenTelemetry, OTLP over HTTP). It needs the extra `otel`. A
-    provider that the application has set itself is used without this setting."""
+    """The collector that gets a trace of each call (OpenTelemetry, OTLP over HTTP). Needs the extra `otel`. If the
+    application has set a provider, this provider is used without this setting.
+    """
     telephony_trace_content: bool = False
-    """Put the agent's words and the arguments and results of tools into traces."""
+    """Include the agent's words and the arguments and results of tools in traces."""
     telephony_text_model_url: str | None = Field(default=None, examples=["https://api.openai.com/v1"])
-    """The address of a text model with OpenAI's Chat Completions API. After a call it gets the transcript of what was
-    heard, and fills in the fields of the result that the agent did not record. A value without a quote from the
-    transcript is dropped. Default: no text model."""
+    """The URL of a text model with OpenAI's Chat Completions API. After a call, the text model gets the transcript of
+    the heard words, and fills in the fields of the result that the agent did not record. A value without a quote from
+    the transcript is dropped. Default: no text model.
+    """
     telephony_text_model_name: str = "gpt-4.1-mini"
     """The name of the text model."""
     telephony_text_model_key: SecretStr | None = Field(default=None, examples=["sk-..."])
     """The key of the text model."""
     telephony_voice_key: SecretStr | None = Field(default=None, examples=["sk-..."])
-    """The key of the service that speaks for the personas of `telephony eval`, with `--voice http`."""
+    """The key of the speech service that speaks for the personas of `telephony eval`, with `--voice http`."""
     telephony_summaries: bool = False
     """Let the text model write a summary of each call."""
     telephony_model_prices: dict[str, ModelPrice] = {}
     """Prices of models in US dollars (JSON): `{"my-model": {"text_in": 4, "audio_in": 32, "audio_out": 64}}` per
     million tokens, with `text_out`, `image_in` and `cached_text_in`, `cached_audio_in`, `cached_image_in`; or
-    `per_minute`. They replace those of the installed `genai-prices`. The cost of a model without a price is not
-    known."""
+    `per_minute`. These prices replace the prices of the installed `genai-prices`. The cost of a model without a price
+    is unknown.
+    """
 
     telephony_journal_dir: Path | None = Field(default=None, examples=["calls"])
-    """The folder for the journals, one for each call: `<dir>/<call sid>/journal.jsonl`. Default: no journals."""
+    """The folder for journals. Each call has one journal: `<dir>/<call sid>/journal.jsonl`. Default: no journals."""
     telephony_journal_required: bool = False
-    """Refuse new calls while journals cannot be written, with the answer of `TELEPHONY_WHEN_FULL`. Otherwise calls
-    continue without a journal."""
+    """Refuse new calls while journals cannot be written, with the response of `TELEPHONY_WHEN_FULL`. Otherwise calls
+    continue without a journal.
+    """
     telephony_journal_days: float = Field(default=30.0, ge=0)
-    """The maximum age of a journal or call record, in days; `telephony calls purge` deletes older ones. If this is set
-    and not 0, `serve` deletes older journals when it starts and once a day."""
+    """The maximum age of a journal or call record, in days. `telephony calls purge` deletes older journals and records.
+    If this setting is set and not 0, `serve` deletes older journals when it starts and once a day.
+    """
     telephony_journal_compress: bool = False
     """Compress each journal after its call, in a process of the lowest priority."""
     telephony_journal_store: str | None = Field(default=None, examples=["s3://bucket/journals"])
-    """Object storage for journals, as a URL of fsspec (extra `storage`). After each call its journal is compressed and
-    copied to `<url>/<call sid>/journal.jsonl.gz`. Credentials come from the variables of the backend, such as
-    `AWS_ACCESS_KEY_ID` and `FSSPEC_S3_ENDPOINT_URL`. Default: journals stay in `TELEPHONY_JOURNAL_DIR`."""
+    """Object storage for journals, as a URL of fsspec (extra `storage`). After each call, its journal is compressed and
+    copied to `<url>/<call sid>/journal.jsonl.gz`. Credentials come from the environment variables of the backend, such
+    as `AWS_ACCESS_KEY_ID` and `FSSPEC_S3_ENDPOINT_URL`. Default: journals stay in `TELEPHONY_JOURNAL_DIR`.
+    """
     telephony_journal_keep_local: bool = True
     """Keep the journals in `TELEPHONY_JOURNAL_DIR` after they were copied to `TELEPHONY_JOURNAL_STORE`."""
     telephony_redact: bool = True
-    """The switch for all masking in journals: keys, secrets, `TELEPHONY_REDACT_PATTERNS` and
-    `TELEPHONY_REDACT_AUDIO`."""
+    """Mask keys, secrets, `TELEPHONY_REDACT_PATTERNS` and `TELEPHONY_REDACT_AUDIO` in journals. If false, journals are
+    not masked.
+    """
     telephony_redact_patterns: list[str] = []
-    """Regular expressions (a JSON list) of text that is masked in journals, such as card numbers. RE2 matches
-    them: look-around and back-references are refused."""
+    """Regular expressions (a JSON list) of text that is masked in journals, such as card numbers. RE2 matches these
+    expressions, so look-around and back-references are refused.
+    """
     telephony_redact_audio: bool = False
     """Replace both voices in journals by noise of the same level."""
 
     telephony_max_calls: int = Field(default=100, ge=1)
     """The maximum number of calls at the same time."""
     telephony_max_loop_lag_s: float = Field(default=0.25, gt=0)
-    """The maximum delay of the event loop, in seconds. A process whose event loop is later has more calls than it can
-    serve, and refuses new calls with the answer of `TELEPHONY_WHEN_FULL`."""
+    """The maximum delay of the event loop, in seconds. A process with a larger delay has more calls than it can serve,
+    and refuses new calls with the response of `TELEPHONY_WHEN_FULL`.
+    """
     telephony_calls_per_caller_hour: int = Field(default=20, ge=0)
     """The maximum number of calls from one number within an hour. 0 means no limit."""
     telephony_withheld_calls_per_hour: int = Field(default=200, ge=0)
     """The maximum number of calls from all withheld numbers together within an hour. 0 means no limit."""
     telephony_minutes_per_day: int = Field(default=6000, ge=0)
-    """The maximum number of minutes of all calls within a day (UTC), in all processes that share the records. 0 means
+    """The maximum number of minutes of all calls within a day (UTC), in all processes that share the database. 0 means
     no limit.
     """
     telephony_cost_per_day: float = Field(default=0.0, ge=0)
-    """The maximum cost of all calls within a day (UTC), in US dollars: what models and Twilio cost, as far as it is
-    known. The cost of a call is known after its end. 0 means no limit.
+    """The maximum known cost of all calls within a day (UTC), in US dollars. The cost includes models and Twilio. The
+    cost of a call becomes known after its end. 0 means no limit.
     """
     telephony_number_minutes_per_day: float = Field(default=0.0, ge=0)
-    """The maximum number of minutes of the calls with one number within a day (UTC), in both directions. 0 means no
-    limit.
+    """The maximum number of minutes of the calls with one phone number within a day (UTC), in both directions. 0 means
+    no limit.
     """
     telephony_number_cost_per_day: float = Field(default=0.0, ge=0)
-    """The maximum cost of the calls with one number within a day (UTC), in US dollars. 0 means no limit."""
+    """The maximum cost of the calls with one phone number within a day (UTC), in US dollars. 0 means no limit."""
 
     telephony_quiet_hours: str = "21:00-08:00"
-    """The hours without outgoing calls, in the local time of the called number. `off`: no quiet hours."""
+    """The hours without outgoing calls, in the local time of the called number. `off` means no quiet hours."""
     telephony_do_not_call: Path | None = Field(default=None, examples=["lists/do-not-call.txt"])
-    """A file of numbers that are never called, one in each line. Agents add people who ask for it. They are also added
-    to the list in the records, which all processes share."""
+    """A file of numbers that must never be called, one number per line. Agents add the numbers of people who ask for
+    this. These numbers are also added to the list in the database, which all processes share.
+    """
     telephony_opt_out_key: str | None = Field(default=None, pattern=r"^[0-9*#]$", examples=["9"])
-    """The key that puts the other party of a call on the do-not-call list and ends the call. Say so in the greeting.
-    Default: no key does."""
+    """The key with which the other party of a call adds their number to the do-not-call list and ends the call. The
+    greeting should mention the key. Default: no key.
+    """
     telephony_call_countries: str | None = Field(
         default=None, pattern=r"^[A-Za-z]{2}(,[A-Za-z]{2})*$", examples=["US,CA"]
     )
-    """The countries that may be called. Default: the country of our own number."""
+    """The countries that may be called. Default: the country of the application's phone number."""
 
     telephony_when_full: str = "busy"
-    """The answer to a call for which there is no room: `busy`, `queue:NAME`, `say:TEXT`, a URL to redirect to, or a
-    number to dial."""
+    """The response to a call when the maximum number of calls is reached: `busy`, `queue:NAME`, `say:TEXT`, a URL to
+    redirect to, or a number to dial.
+    """
     telephony_when_limited: str = "busy"
-    """The answer to a caller over the limit, and to every caller when the minutes of the day are used up."""
+    """The response to a caller over the limit, and to every caller when the minutes of the day are used up."""
     telephony_when_draining: str = "busy"
-    """The answer to a call while the process is stopping."""
+    """The response to a call while the process is stopping."""
     telephony_warm: bool = True
     """Connect the model when a call is announced, before its media stream starts. The agent then speaks sooner."""
     telephony_apology: str = "We are sorry, something went wrong at our end."
     """The text that a caller hears when a call fails."""
     telephony_fallback_number: str | None = Field(default=None, examples=["+14155550123"])
-    """The number that is dialled when a call fails. Default: the apology, then the call ends."""
+    """The number that is dialled when a call fails. Default: the caller hears the apology, and the call ends."""
     telephony_unknown_number: str = "The number you have called is not in service here. Goodbye."
-    """The text for a called number that has no agent, where agents are chosen by number."""
+    """The text for a called number without an agent, if agents are selected by number."""
 
     telephony_drain_s: float = Field(default=300.0, ge=0)
-    """How long live calls may continue after SIGTERM, in seconds."""
+    """The maximum time in seconds for which live calls may continue after SIGTERM."""
     telephony_farewell_s: float = Field(default=15.0, ge=0)
-    """The maximum length of the goodbye of a call that is still live after `TELEPHONY_DRAIN_S`, in seconds. The
+    """The maximum length in seconds of the goodbye in a call that is still live after `TELEPHONY_DRAIN_S`. The
     supervisor of the process must wait longer than `TELEPHONY_DRAIN_S` + `TELEPHONY_FAREWELL_S` before it kills the
-    process (systemd: `TimeoutStopSec`)."""
+    process (systemd: `TimeoutStopSec`).
+    """
 
     @model_validator(mode="before")
     @classmethod
     def _tidy(cls, given: Any) -> Any:
-        """Removes blanks and line breaks around values. They come from pasting, or from files with Windows line ends.
+        """Removes blanks and line breaks around values. Such characters come from pasted text, or from files with
+        Windows line ends.
 
-        A value of blanks only counts as not set.
+        A value that contains only blanks counts as not set.
         """
         if not isinstance(given, dict):
             return given
@@ -355,38 +383,37 @@ class Settings(BaseSettings):
 
     @property
     def data_dir(self) -> Path | None:
-        """`telephony_data_dir`, or None if it is `off`."""
+        """The value of `telephony_data_dir`, or None if the value is `off`."""
         return None if str(self.telephony_data_dir).lower() == "off" else self.telephony_data_dir
 
     @property
     def records_url(self) -> str | None:
-        """The database of the records: DATABASE_URL, or the file in the data directory. None means that there is
-        none.
-        """
+        """The URL of the database: DATABASE_URL, or the file in the data directory, or None if there is no database."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return None if self.data_dir is None else f"sqlite:///{self.data_dir / RECORDS_FILE}"
 
     @property
     def quiet_hours(self) -> tuple[time, time]:
-        """The start and the end of the quiet hours. Equal: there are none."""
+        """The start and the end of the quiet hours. If both are equal, there are no quiet hours."""
         return _hours(self.telephony_quiet_hours)
 
     @property
     def can_be_rung(self) -> bool:
-        """Whether real callers can call. Then requests must be signed, and the embedded model answers only if it is
-        set."""
+        """Whether real callers can call. If True, requests must be signed, and the embedded model answers only if it is
+        set explicitly.
+        """
         return self.public_url is not None or self.twilio_auth_token is not None or self.telephony_allow_unsigned
 
     @property
     def is_simulation(self) -> bool:
-        """Whether no call is with a real person: Twilio is simulated on this machine, or only this machine can call."""
+        """Whether all calls are simulated: Twilio is simulated on this machine, or only this machine can call."""
         addresses = (self.telephony_twilio_api_url, self.public_url)
         return not self.can_be_rung or any(is_loopback(urlsplit(each or "").hostname or "") for each in addresses)
 
     @property
     def model_settings(self) -> dict[str, Any]:
-        """The settings of the model that are set here, as a session takes them."""
+        """The configured settings of the model, in the form that a session accepts."""
         chosen: dict[str, Any] = {}
         if self.telephony_model_name is not None:
             chosen["model_name"] = self.telephony_model_name
@@ -396,7 +423,7 @@ class Settings(BaseSettings):
 
     @property
     def purges_journals(self) -> bool:
-        """Whether `telephony_journal_days` is set, so that `serve` deletes old journals."""
+        """Whether `telephony_journal_days` is set. If True, `serve` deletes old journals."""
         return "telephony_journal_days" in self.model_fields_set and self.telephony_journal_days > 0
 
     @property
@@ -408,7 +435,7 @@ class Settings(BaseSettings):
 
     @property
     def checks_signatures(self) -> bool:
-        """Whether there is a secret for the check of Twilio's signatures."""
+        """Whether a secret for the check of Twilio's signatures is configured."""
         return self.twilio_auth_token is not None or self.twilio_shared_key_secret is not None
 
     @property
@@ -417,10 +444,11 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Reads the settings from the environment and `.env` (see `env_file`). `overrides` that are not None have priority.
+    """Reads the settings from the environment and `.env` (see `env_file`). Values of `overrides` that are not None have
+    priority.
 
     Raises:
-        SettingsError: settings are invalid. It has one line for each, which says what to set.
+        SettingsError: settings are invalid. The exception has one line for each problem with the remedy.
     """
     settings = read_settings(**overrides)
     problems = list(_contradictions(settings))
@@ -430,7 +458,7 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def read_settings(**overrides: object) -> Settings:
-    """Returns the same as `load_settings`, without the checks that only a server needs."""
+    """Reads the settings as `load_settings` does, but without the checks that only a server needs."""
     try:
         given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
         return Settings(_env_file=env_file(), _env_file_encoding=ENCODING, **given)  # type: ignore[call-arg]
@@ -495,7 +523,7 @@ def _contradictions(settings: Settings) -> list[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Returns whether this name or address is this machine."""
+    """Returns whether this host name or address is this machine."""
     if host.lower() == "localhost":
         return True
     try:

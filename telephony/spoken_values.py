@@ -1,7 +1,7 @@
 """Finds values in the words of callers: names, e-mail addresses, phone numbers, dates, amounts. Pure. No model is used.
 
-Phone numbers are read by `phonenumbers`, dates by `dateutil`. Each function raises `ValueError` if the words do not
-have one clear value. The text of the error tells the model what to ask.
+Phone numbers are parsed by `phonenumbers`, dates by `dateutil`. Each function raises `ValueError` if the words do not
+contain one clear value. The text of the exception tells the model what to ask.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ _OLDEST = 120
 
 
 def spelled(said: str) -> str:
-    """Returns the letters of a spelled word: `A, D, A`, `a as in alpha`, `double l`, `Anton Dora Anton`. An empty value
-    means no letters.
+    """Returns the letters of a spelled word, such as `A, D, A`, `a as in alpha`, `double l` or `Anton Dora Anton`.
+    Returns an empty text if there are no letters.
     """
     text = re.sub(r"(?i)\b(\w)\s+(?:as in|for|like|wie|como|comme|come)\s+\w+", r"\1", said)
     letters, times = "", 1
@@ -86,7 +86,7 @@ def spelled(said: str) -> str:
 
 
 def name(said: str) -> str:
-    """A name, spelled or as it is: `Ada Lovelace`, or `A D A`."""
+    """Returns a name that is spelled or said as a word: `A D A`, or `Ada Lovelace`."""
     text = re.sub(r"(?i)^\s*(?:my name is|i am|i'm|it is|it's|ich heiße|mein name ist)\s+", "", said).strip(" .,!")
     if (letters := spelled(text)).isalpha():
         return letters.capitalize()
@@ -96,7 +96,9 @@ def name(said: str) -> str:
 
 
 def email(said: str) -> str:
-    """Returns an address of e-mail: `ada dot lovelace at example dot com`, also spelled in part."""
+    """Returns an e-mail address from words such as `ada dot lovelace at example dot com`. Parts of the address may be
+    spelled.
+    """
     text = said.lower().strip(" .,!?")
     if _EMAIL.fullmatch(text):
         return text
@@ -118,7 +120,9 @@ def email(said: str) -> str:
 
 
 def phone(said: str, region: str = "US") -> str:
-    """A phone number in E.164. A number without a country code is a number of the country `region` (ISO 3166)."""
+    """Returns a phone number in E.164. A number without a country code is a number of the country `region` (ISO
+    3166).
+    """
     digits = digits_of(said)
     international = re.match(r"\s*(?:\+|plus\b|00|double (?:zero|oh)|zero zero)", said.lower()) is not None
     if international:
@@ -133,9 +137,10 @@ def phone(said: str, region: str = "US") -> str:
 
 
 def day(said: str, *, today: date, is_past: bool = False) -> date:
-    """A date: `the third of March`, `tomorrow`, `2026-03-03`, `Friday`. A date without a year is the next such date, or
-    with `is_past` the last one. A date of numbers only has to be year-month-day or day.month.year. Other orders are
-    ambiguous, and are refused."""
+    """Returns a date from words such as `the third of March`, `tomorrow`, `2026-03-03` or `Friday`. A date without a
+    year is the next such date, or the last such date if `is_past` is True. A date that has only numbers must be
+    year-month-day or day.month.year. Other orders are ambiguous, and raise `ValueError`.
+    """
     text = said.lower().strip(" .,!?")
     for word, ahead in _DAYS.items():
         if re.fullmatch(rf"(?:\w+ )?{word}", text):
@@ -169,7 +174,7 @@ def day(said: str, *, today: date, is_past: bool = False) -> date:
 
 
 def birth_date(said: str, *, today: date) -> date:
-    """A date of birth. The caller has to say the year."""
+    """Returns a date of birth. The caller must say the year."""
     said = _YEAR.sub(_figures_of_year, said.lower())
     if not re.search(r"\d{4}|\d{2}\b.*\d{2}\b.*\d{2}", said) and len(digits_of(said)) < 4:
         raise ValueError("The year is missing. Ask for day, month and year of birth.")
@@ -180,8 +185,8 @@ def birth_date(said: str, *, today: date) -> date:
 
 
 def amount(said: str) -> tuple[Decimal, str]:
-    """Returns an amount and its currency (ISO 4217, or empty): `twenty three fifty`, `$1,200.50`, `12 euros and 30
-    cents`.
+    """Returns an amount and its currency (ISO 4217, or empty) from words such as `twenty three fifty`, `$1,200.50` or
+    `12 euros and 30 cents`.
     """
     text = said.lower()
     currency = next((code for word, code in _CURRENCIES.items() if re.search(_alone(word), text)), "")
@@ -205,7 +210,7 @@ def amount(said: str) -> tuple[Decimal, str]:
 
 
 def address(said: str) -> str:
-    """A postal address with the numbers in figures. It needs a number, and words."""
+    """Returns a postal address with its numbers in figures. The words must contain a number and words."""
     text = " ".join(said.split()).strip(" .,")
     for run in reversed(list(spoken_runs(text))):
         text = f"{text[: run.spans[0][0]]}{run.digits}{text[run.spans[-1][1] :]}"
@@ -224,7 +229,9 @@ def _compound(word: str, whole: str) -> str:
 
 
 def _figures_of_year(match: re.Match[str]) -> str:
-    """A year in figures: `nineteen eighty four`, `twenty oh six`, `two thousand and six`. Other words stay."""
+    """Returns a year in figures, such as `nineteen eighty four`, `twenty oh six` or `two thousand and six`. Other words
+    are not changed.
+    """
     words = match[0]
     if words.startswith("two thousand"):
         after = digits_of(words.removeprefix("two thousand").replace("and", ""))
@@ -236,7 +243,7 @@ def _figures_of_year(match: re.Match[str]) -> str:
 
 
 def _with_words(text: str) -> str:
-    """Returns the text with spoken numbers up to thousands as figures: `two hundred and five`."""
+    """Returns the text with figures in place of spoken numbers up to thousands, such as `two hundred and five`."""
     tokens = re.findall(r"[^\W\d_]+|\d+(?:[.,]\d+)?|[^\w\s]", text)
     built, current, total, is_open = list[str](), 0, 0, False
 
@@ -267,7 +274,9 @@ def _with_words(text: str) -> str:
 
 
 def _fits(current: int, number: int) -> bool:
-    """Returns whether a number may follow within one: `twenty` `three`, `200` `five`."""
+    """Returns whether `number` may follow `current` within one spoken number, such as `twenty` `three` or `200`
+    `five`.
+    """
     if current % 100 == 0:
         return current > 0
     return current % 10 == 0 and current % 100 >= 20 and number < 10

@@ -1,4 +1,4 @@
-"""The base of a part of a server that runs tasks of its own."""
+"""The base class of parts of a server that run tasks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ __all__ = ["TaskOwner"]
 
 
 class TaskOwner:
-    """Runs tasks. An async context manager: the end of the block waits for the tasks, also after an exception in it. A
-    subclass that has to stop its tasks does so in `closing`."""
+    """Runs tasks. The object is an async context manager. The end of the block waits for the tasks, also after an
+    exception in the block. A subclass that must stop its tasks does this in `closing`.
+    """
 
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
@@ -28,8 +29,8 @@ class TaskOwner:
         await self._group.__aexit__(None, None, None)
 
     def start_task(self, work: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
-        """Runs `work` in a task that ends before the block does."""
+        """Runs `work` in a task. The end of the context waits for the task."""
         return self._group.create_task(work, name=name)
 
     def closing(self) -> None:
-        """Called at the end of the block, before it waits for the tasks."""
+        """Called at the end of the block, before the block waits for the tasks."""

@@ -59,23 +59,24 @@ _NO_PHONE = (
 
 
 class Telephony:
-    """An async context manager. It serves Twilio's webhooks and streams in this process, on HOST and PORT behind
-    PUBLIC_URL. When it closes, also after Ctrl-C, it hangs up the calls that are not over.
+    """Places calls. The object is an async context manager. It serves Twilio's webhooks and streams in this process, on
+    HOST and PORT behind PUBLIC_URL. At the end of the context, also after Ctrl-C, calls in progress are hung up.
 
     Args:
-        settings: The settings, with the Twilio account and the public address; see `from_env`.
-        server: The address of a running `telephony serve`, which places the calls with its own agents (see `run_call`);
-            `token`: its TELEPHONY_API_TOKEN.
-        simulate: Place no real call, whatever `settings` says: use a simulated Twilio on this machine and the embedded
-            model, which is no AI. A text says who answers: `person`, `voicemail`, `screening`, `fax`, `busy`,
-            `no-answer`, `failed`, or a caller's file. In virtual time all of it runs in memory, seeded by `sources`
-            (a fixed seed without them).
-        dialing_rules: Which numbers may be called, and when. None: the rules of the settings, by default the country of
-            our own number, not at night, and no number of TELEPHONY_DO_NOT_CALL. A simulation keeps the rules that are
-            set, on the real clock, and writes to no list; rules that are not set do not apply in it.
-        model_config: How to reach the model.
+        settings: The settings, with the Twilio account and the public URL (see `from_env`).
+        server: The URL of a running `telephony serve`, which places the calls with its own agents (see `run_call`).
+            `token` is the TELEPHONY_API_TOKEN of this server.
+        simulate: Whether calls are simulated, independent of `settings`, with a simulated Twilio on this machine and
+            the embedded model, which is not an AI. A text selects who answers: `person`, `voicemail`, `screening`,
+            `fax`, `busy`, `no-answer`, `failed`, or a caller's file. In virtual time everything runs in memory, seeded
+            by `sources` (or by a fixed seed).
+        dialing_rules: The rules about which numbers may be called, and when. With None, the rules of the settings
+            apply: by default only the country of the application's phone number, no calls at night, and no number of
+            TELEPHONY_DO_NOT_CALL. In a simulation, the rules that are set apply with the real clock, no list is
+            written, and default rules do not apply.
+        model_config: The configuration of the connection to the model.
         outgoing: The agents that campaigns in the records may name.
-        care: An older name of `dialing_rules`.
+        care: A former name of `dialing_rules`.
     """
 
     def __init__(
@@ -117,11 +118,11 @@ class Telephony:
         outgoing: Mapping[str, AgentSource] | None = None,
         **overrides: Any,
     ) -> Self:
-        """From the environment and `.env`: TELEPHONY_SIMULATE (`1`, or who answers), else TELEPHONY_SERVER, else the
-        Twilio settings. `overrides` replace settings (`telephony_quiet_hours="off"`).
+        """Creates the object from the environment and `.env`: TELEPHONY_SIMULATE (`1`, or who answers), or
+        TELEPHONY_SERVER, or the Twilio settings. `overrides` replace settings (`telephony_quiet_hours="off"`).
 
         Raises:
-            SettingsError: settings are missing or invalid. One line for each says what to set.
+            SettingsError: settings are missing or invalid. The exception has one line for each problem with the remedy.
         """
         rules = dialing_rules or care
         variables = environment()
@@ -176,25 +177,25 @@ class Telephony:
         detect: bool = True,
         timezone: str | None = None,
     ) -> PlacedCall:
-        """Places a call, and return at once. The call has `answered()`, `finished()`, `hang_up()`, and the controls of
-        a live call.
+        """Places a call, and returns immediately. The returned call has `answered()`, `finished()`, `hang_up()`, and
+        the controls of a live call.
 
         Args:
             to: The number to call.
             agent: The agent that speaks, or an import string, `module:attribute`.
-            data: Facts of this call for the agent; tools find them in `ctx.context.data`.
-            secrets: The same for tools only. The model does not get them.
-            result: The type of the result: a pydantic model, a dataclass or a TypedDict. The agent fills it in with a
-                tool.
-            machine: The message for a voicemail. None: hang up on it.
+            data: Data about this call for the agent. Tools find the data in `ctx.context.data`.
+            secrets: Data for tools only. The model does not get this data.
+            result: The type of the result: a pydantic model, a dataclass or a TypedDict. The agent fills in the result
+                with a tool.
+            machine: The message for a voicemail. With None, the call is hung up if a machine answers.
             greeting: Instructions for the first words to a person.
             max_s: The maximum length of the call, in seconds.
-            ring_s: How long to ring, in seconds.
-            detect: Whether to find out who answered before the agent speaks.
-            timezone: The time zone of the callee, for quiet hours. None: derived from the number.
+            ring_s: The ringing time in seconds.
+            detect: Whether the answer is classified before the agent speaks.
+            timezone: The time zone of the callee, for quiet hours. With None, the time zone is derived from the number.
 
         Raises:
-            CallRefused: the dialing rules forbid the call; see `DialingRules`.
+            CallRefused: the dialing rules forbid the call (see `DialingRules`).
         """
         if isinstance(agent, str):
             from .import_strings import load_agent
@@ -212,12 +213,12 @@ class Telephony:
     async def run_call(self, to: str, **options: Any) -> CallResult[Any]: ...
 
     async def run_call(self, to: str, **options: Any) -> CallResult[Any]:
-        """Places a call, and waits until it is over. Takes the arguments of `call`. A call that the dialing rules
-        forbid has the status `refused`. When this is cancelled, the call is hung up.
+        """Places a call, and waits until the call is over. Takes the arguments of `call`. A call that the dialing rules
+        forbid has the status `refused`. If the task is cancelled, the call is hung up.
 
-        With a server, `agent` is the name of an agent that the server was started with (None: its default agent).
-        `data` and `secrets` are sent as JSON, `result` as its JSON schema, and a clip for a voicemail of up to a minute
-        as audio.
+        With a server, `agent` is the name of an agent that the server was started with. None selects the default agent
+        of the server. `data` and `secrets` are sent as JSON, `result` as its JSON schema, and a clip for a voicemail of
+        up to a minute as audio.
         """
         if self._remote is not None:
             return await self._remote.run_call(to, **options)
@@ -234,14 +235,14 @@ class Telephony:
     async def run_campaign(
         self, name: str, contacts: Iterable[Mapping[str, Any]], *, group: bool = False, **config: Any
     ) -> list[dict[str, Any]]:
-        """Calls every contact of a list, and returns a row for each, as `telephony campaign export` writes them.
+        """Calls every contact of a list. Returns a row for each contact, in the form of `telephony campaign export`.
 
         `contacts` have the keys of the columns of a list (`to`, and `id`, `timezone`, `consent` and the data). `config`
-        are the settings of a campaign (`CampaignConfig`); its `agent` is one of `outgoing`. A campaign of this name
-        that is in the records goes on. In a simulation the campaign is in memory.
+        has the settings of a campaign (`CampaignConfig`). Its `agent` is one of `outgoing`. If the records contain a
+        campaign with this name, this campaign is continued. In a simulation the campaign is in memory.
 
         Raises:
-            CampaignError: the campaign cannot be run here, or is over.
+            CampaignError: the campaign cannot be run in this process, or is over.
             pydantic.ValidationError: a setting is invalid.
         """
         from .campaigns.campaign import Campaign
@@ -257,8 +258,8 @@ class Telephony:
         return await on_the_records(campaign, found.contacts, self._campaigns, sources)
 
     async def placed_since(self, to: str, since: datetime) -> list[CallResource]:
-        """Returns the account's calls from our number to `to` that were requested since then, newest first: for a
-        program that was killed and does not know what it has done. Twilio may list a call some seconds late.
+        """Returns the account's calls from the application's number to `to` that were requested since then, the newest
+        first. A program that was killed can find its calls with this method. Twilio may list a call some seconds late.
 
         Raises:
             CallRefused: `to` is not a valid number.
@@ -283,7 +284,7 @@ class Telephony:
 
     @property
     def campaigns(self) -> Campaigns | None:
-        """The campaigns in the records, whose calls this process makes. None means that the records are in memory."""
+        """The campaigns in the records, whose calls this process makes, or None if the records are in memory."""
         return self._campaigns
 
     async def _simulated(self, stack: AsyncExitStack) -> Settings:
@@ -343,7 +344,7 @@ class Telephony:
             self._dialer.rules = self._rules if is_real else simulated(self._rules, app.state.phone.simulation)
 
     def _agent(self, info: CallInfo) -> RealtimeAgent[Any]:
-        """Returns the agent of inbound calls while this process places calls."""
+        """Returns the agent for inbound calls while this process places calls."""
         return RealtimeAgent(name="Nobody", instructions="Say that nobody is here to answer calls, and say goodbye.")
 
     async def _hang_up_all(self) -> None:

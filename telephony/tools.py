@@ -1,4 +1,4 @@
-"""Ready-made tools for agents on the phone.
+"""Ready-made tools for agents in phone calls.
 
 ```python
 agent = RealtimeAgent(name="Desk", tools=[hang_up(), transfer(kitchen="+14155550123", manager="+14155550199")])
@@ -33,8 +33,10 @@ _Do = Callable[[Call, Mapping[str, Any]], Awaitable[Any]]
 
 
 def hang_up(*, goodbye: str | None = None) -> FunctionTool:
-    """The tool `hang_up`: ends the call when the caller has heard the goodbye. With `goodbye` (instructions) the model
-    says one first; without it the model must have said one. If the caller speaks meanwhile, the call continues."""
+    """Returns the tool `hang_up`, which ends the call when the caller has heard the goodbye. With `goodbye`
+    (instructions), the model first says goodbye. Without it, the model must already have said goodbye. If the caller
+    speaks during the goodbye, the call continues.
+    """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         if await call.hang_up(goodbye=goodbye):
@@ -46,8 +48,10 @@ def hang_up(*, goodbye: str | None = None) -> FunctionTool:
 
 
 def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> FunctionTool:
-    """The tool `transfer`: transfers the caller to one of `targets` (name -> E.164 number or `sip:` address). The model
-    picks a name and never sees a number. `warm`: the person who answers hears a summary, and presses 1 to accept."""
+    """Returns the tool `transfer`, which transfers the caller to one of `targets` (name -> E.164 number or `sip:`
+    address). The model selects a name and never sees a number. With `warm`, the person who answers hears a summary, and
+    presses 1 to accept.
+    """
     targets = {target: _target(target, number) for target, number in targets.items()}
     if not targets:
         raise UserError("transfer() needs targets: transfer(kitchen='+14155550123').")
@@ -83,7 +87,9 @@ def _target(name: str, number: str) -> str:
 
 
 def send_digits() -> FunctionTool:
-    """The tool `send_digits`: sends keys to the other side, for a menu that says "press 1"."""
+    """Returns the tool `send_digits`, which sends keys to the other party, for example for a menu that says "press
+    1".
+    """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         await call.send_digits(str(arguments.get("digits") or ""))
@@ -97,8 +103,10 @@ def send_digits() -> FunctionTool:
 def collect_digits(
     *, max_digits: int = 32, terminator: str = "#", store: str | None = None, name: str = "collect_digits"
 ) -> FunctionTool:
-    """The tool `collect_digits`: asks the caller to type digits, and returns them to the model. With `store` the model
-    gets only their number, and `call.data[store]` has the digits: for card numbers and PINs."""
+    """Returns the tool `collect_digits`, which asks the caller to type digits, and returns the digits to the model.
+    With `store`, the model gets only the number of digits, and `call.data[store]` has the digits. `store` is for card
+    numbers and PINs.
+    """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         ask = f"Ask the caller to type on the keypad: {arguments.get('what') or 'the number'}."
@@ -117,7 +125,9 @@ def collect_digits(
 
 
 def refuse_recording() -> FunctionTool:
-    """The tool `refuse_recording`: the caller does not want to be recorded. The consent policy says what follows."""
+    """Returns the tool `refuse_recording`, which the model calls if the caller does not want to be recorded. The
+    consent policy decides what happens next.
+    """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         call.refuse_recording()
@@ -127,7 +137,9 @@ def refuse_recording() -> FunctionTool:
 
 
 def call_tool(name: str, description: str, properties: dict[str, Any], do: _Do) -> CallTool:
-    """A tool that works on phone calls. `do` gets the call and the arguments. Every property must be given."""
+    """Returns a tool that works in phone calls. `do` is called with the call and the arguments. Every property is
+    required.
+    """
 
     async def invoke(context: ToolContext[Any], arguments: str) -> Any:
         call = context.context

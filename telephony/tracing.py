@@ -1,12 +1,13 @@
-"""Traces of calls for OpenTelemetry: one trace for each call. It needs the extra `otel`.
+"""Traces of calls for OpenTelemetry: one trace for each call. Needs the extra `otel`.
 
-The root span is the call. Below it are spans for the agent's turns, tools, transfers, reconnects of the model and
-requests to Twilio's REST API. Names and attributes follow the conventions for generative AI
-(https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/); our own begin with `telephony.`. Words of the
-conversation, arguments and outputs of tools are left out unless `content` is set, and numbers always.
+The root span is the call. Its child spans are the agent's turns, tools, transfers, reconnects of the model and requests
+to Twilio's REST API. Names and attributes follow the conventions for generative AI
+(https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/). Attributes of this package begin with `telephony.`.
+The words of the conversation, and the arguments and outputs of tools, are left out unless `content` is True. Phone
+numbers are always left out.
 
 Times come from the injected `Sources` and the clock of the event loop. The parent of each span is passed explicitly,
-because the callbacks of a call run in several tasks. Without a provider nothing of this runs.
+because the callbacks of a call run in several tasks. Without a provider, no code of this module runs.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["CallTrace", "Tracing", "global_provider", "otlp_provider", "traced"]
 
 MAX_SPANS = 2000
-"""The maximum number of spans of one call. Later ones are counted in `telephony.spans_left_out`."""
+"""The maximum number of spans of one call. Further spans are counted in `telephony.spans_left_out`."""
 _MAX_OPEN = 100
 
 
 class Tracing:
-    """Makes the traces of an application's calls. `model` is the name of the model that speaks."""
+    """Creates the traces of an application's calls. `model` is the name of the model that speaks."""
 
     def __init__(self, provider: TracerProvider, sources: Sources, *, model: str = "", content: bool = False) -> None:
         self._tracer = provider.get_tracer("telephony")
@@ -50,7 +51,7 @@ class Tracing:
 
 
 class CallTrace:
-    """The trace of one call. Each method is called in the step in which something happens."""
+    """The trace of one call. Each method is called in the step of the event loop in which the event happens."""
 
     def __init__(self, tracer: Tracer, sources: Sources, *, model: str, content: bool) -> None:
         self._tracer = tracer
@@ -193,7 +194,7 @@ class CallTrace:
         return {"gen_ai.provider.name": "openai", "gen_ai.request.model": self._model} if self._model else {}
 
     def _begin(self, name: str, attributes: Mapping[str, Any], start_ns: int | None = None) -> Span | None:
-        """A span below the call. None means that the call has not begun, is over, or has too many spans."""
+        """Returns a new span below the call, or None if the call has not begun, is over, or has too many spans."""
         if self._root is None:
             return None
         if self._count >= MAX_SPANS:
@@ -248,8 +249,8 @@ class CallTrace:
 
 
 def _error_type(fields: Mapping[str, Any]) -> str:
-    """Returns the type of the error of a record (`ValueError: text`), without its text. An empty value means that there
-    is none.
+    """Returns the type of the error in a record (`ValueError: text`), without its text. Returns an empty text if there
+    is no error.
     """
     if "error" not in fields:
         return "cancelled" if fields.get("cancelled") else ""
@@ -257,7 +258,7 @@ def _error_type(fields: Mapping[str, Any]) -> str:
 
 
 def global_provider() -> TracerProvider | None:
-    """Returns the provider that the application has set for OpenTelemetry. None means that there is none, or the API is
+    """Returns the provider that the application has set for OpenTelemetry, or None if no provider is set or the API is
     not installed.
     """
     try:
@@ -269,7 +270,8 @@ def global_provider() -> TracerProvider | None:
 
 
 def otlp_provider(endpoint: str) -> tuple[TracerProvider, Callable[[], None]]:
-    """A provider that exports to a collector (OTLP over HTTP, in a thread of its own), and what closes it.
+    """Returns a provider that exports to a collector (OTLP over HTTP, in a separate thread), and the function that
+    closes the provider.
 
     Raises `ModuleNotFoundError` if the extra `otel` is not installed.
     """

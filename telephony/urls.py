@@ -1,7 +1,7 @@
 """Reads and changes the parts of URLs. Pure.
 
-A URL is never edited as a string: `amazonaws.com` contains `ws`, and `https://a.example.evil` starts with
-`https://a.example`.
+A URL must not be edited as a string. For example, `amazonaws.com` contains `ws`, and `https://a.example.evil` starts
+with `https://a.example`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def as_http(url: str) -> str:
 
 
 def as_https(url: str) -> str:
-    """Returns the URL with the scheme `https`. It is the original URL where a proxy has ended TLS."""
+    """Returns the URL with the scheme `https`. If a proxy has terminated TLS, the result is the original URL."""
     return urlunsplit(urlsplit(url)._replace(scheme="https"))
 
 
 def origin(url: str) -> str:
-    """`https://host:port` of a URL, without its path, query and fragment."""
+    """Returns the origin `https://host:port` of a URL, without its path, query and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, "", "", ""))
 
@@ -44,15 +44,15 @@ def public_address(base: str, path: str, query: str = "") -> str:
 
 
 def websocket_address(base: str, path: str) -> str:
-    """Returns the URL of a media stream: `path` under `base`, as a WebSocket."""
+    """Returns the WebSocket URL of a media stream: `path` under `base`."""
     return as_websocket(public_address(base, path))
 
 
 def mounted(base: str, root_path: str) -> str:
-    """`base` with the path under which the application is mounted (ASGI's `root_path`).
+    """Returns `base` with the path under which the application is mounted (ASGI's `root_path`).
 
-    `base` may already contain this path, or the part of it that a proxy removes: `https://a/x` and `/x` make
-    `https://a/x`, `https://a` and `/x` make `https://a/x`, `https://a/x` and `/y` make `https://a/x/y`.
+    `base` may already contain this path, or the part of the path that a proxy removes: `https://a/x` and `/x` give
+    `https://a/x`, `https://a` and `/x` give `https://a/x`, `https://a/x` and `/y` give `https://a/x/y`.
     """
     parts = urlsplit(base)
     outer = [segment for segment in parts.path.split("/") if segment]
@@ -63,9 +63,10 @@ def mounted(base: str, root_path: str) -> str:
 
 
 def rebased(url: str, outside: str, inside: str) -> str | None:
-    """Returns the URL below `inside` for a `url` below `outside`. None means that `url` is not below `outside`.
+    """Returns the URL below `inside` that corresponds to `url` below `outside`, or None if `url` is not below
+    `outside`.
 
-    The URL of a WebSocket stays the URL of a WebSocket.
+    A WebSocket URL stays a WebSocket URL.
     """
     parts, outer, inner = urlsplit(url), urlsplit(outside), urlsplit(inside)
     scheme = _HTTP.get(parts.scheme, parts.scheme)

@@ -1,5 +1,6 @@
 """Versions of agents: the digest of an agent, the share of the callers who get a new agent (a canary), and the rollback
-of a canary. Pure."""
+of a canary. Pure.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +23,10 @@ CANARY, STABLE = "canary", "stable"
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """The rule for the automatic rollback of a canary: it is rolled back when `failures` of its last `calls` calls have
-    failed. A call has failed if a tool failed, or if the agent could not continue the call. The calls of all processes
-    that share the records count together."""
+    """The rule for the automatic rollback of a canary. A canary is rolled back when `failures` of its last `calls`
+    calls have failed. A call has failed if a tool failed, or if the agent could not continue the call. The calls of all
+    processes that share the records are counted together.
+    """
 
     failures: int = 3
     calls: int = 20
@@ -34,8 +36,8 @@ class Rollback:
             raise UserError("Rollback(failures=..., calls=...): failures is at least 1, and at most calls.")
 
     def reason(self, failures: int, calls: int) -> str:
-        """Returns why the canary has to be rolled back after `failures` of its last `calls` calls failed. An empty
-        text means that it stays.
+        """Returns why the canary must be rolled back after `failures` of its last `calls` calls failed, or an empty
+        text if the canary stays.
         """
         return f"{failures} of its last {calls} calls failed" if failures >= self.failures else ""
 
@@ -46,7 +48,7 @@ class Canary:
     or the canary is rolled back. A change of `percent` applies to a caller at most a day after the caller's first call.
     A caller without a number gets the present agent.
 
-    `rollback` None: only the command `telephony versions rollback` rolls the canary back.
+    With `rollback` None, only the command `telephony versions rollback` rolls the canary back.
     """
 
     agent: AgentSource
@@ -72,15 +74,16 @@ class Version:
 
 def is_chosen(subject: str, name: str, percent: float) -> bool:
     """Returns whether this caller is among the `percent` of the callers that get the canary with this name. The result
-    depends on the arguments only, so all processes decide alike, and for all numbers that have the canary.
+    depends only on the arguments, so all processes decide in the same way, for all numbers with this canary.
     """
     number = int.from_bytes(hashlib.sha256(f"canary {name} {subject}".encode()).digest()[:8])
     return number / 2**64 * 100 < percent
 
 
 def digest_of_agent(agent: RealtimeAgent[Any], model: str = "", config: Mapping[str, Any] | None = None) -> str:
-    """A digest of an agent: its instructions, tools and voice, the agents to which it hands over, the name of the
-    model, and the configuration. A function counts with its name and its code."""
+    """Returns a digest of an agent: of its instructions, tools and voice, the agents to which it hands over, the name
+    of the model, and the configuration. For a function, the name and the code are included.
+    """
     seen: dict[int, int] = {}
     text = json.dumps([_agent(agent, seen), model, _plain(config or {})], sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]

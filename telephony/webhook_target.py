@@ -1,4 +1,4 @@
-"""Checks the address and the secret of webhooks. Pure."""
+"""Checks the URL and the secret of webhooks. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 __all__ = ["check_secrets", "check_url"]
 
 _BYTES = range(24, 65)
-"""The specification's length of a secret:
-https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#symmetric"""
+"""The valid lengths of a secret in bytes. Source:
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#symmetric
+"""
 
 
 def check_url(url: str) -> str:
-    """Returns the address of the receiver. Raises `ValueError` unless it is `https:`, or `http:` to this machine or
+    """Returns the URL of the receiver. Raises `ValueError` unless the URL is `https:`, or `http:` to this machine or
     into a private network.
     """
     parts = urlsplit(url)
@@ -29,8 +30,9 @@ def check_url(url: str) -> str:
 
 
 def check_secrets(secrets: str) -> str:
-    """Checks one or more secrets with blanks between them, and returns them. Raises `ValueError` for a secret that is
-    invalid or too short."""
+    """Checks one or more secrets that are separated by blanks, and returns the secrets. Raises `ValueError` for a
+    secret that is invalid or too short.
+    """
     if not secrets.split():
         raise ValueError("it is empty")
     for secret in secrets.split():

@@ -19,7 +19,7 @@ def main() -> None:
     from .app import app
 
     try:
-        # Also for what is no setting of ours, such as HTTPS_PROXY, and for child processes.
+        # Also for variables that are not settings of this package, such as HTTPS_PROXY, and for child processes.
         os.environ.update(environment())
     except SettingsError as error:
         sys.exit(f"telephony: {error}")

@@ -1,4 +1,4 @@
-"""Writes what commands do into the audit of the console."""
+"""Writes the actions of commands to the audit log of the console."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["audit", "audit_change"]
 
 
 def audit(store: AccessStore, now: datetime, action: Action, detail: str) -> None:
-    """Appends an entry with the name of this machine's user."""
+    """Appends an entry with the name of this machine's user to the audit log."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # there is no account with this number, as in some containers
@@ -24,11 +24,11 @@ def audit(store: AccessStore, now: datetime, action: Action, detail: str) -> Non
 
 
 def audit_change(detail: str) -> None:
-    """Appends a change of the configuration. Call this before the change. Without a database of records nothing is
-    written.
+    """Appends a change of the configuration to the audit log. Must be called before the change. Without a database,
+    writes nothing.
 
     Raises:
-        RecordsUnavailable, RecordRefused: the audit cannot be written. Then do not change the configuration.
+        RecordsUnavailable, RecordRefused: the audit log cannot be written. The configuration must then not be changed.
     """
     with opened_records(load_settings()) as records:
         if records is not None:

@@ -1,4 +1,4 @@
-"""`telephony calls backup`."""
+"""Implements `telephony calls backup`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ __all__ = ["back_up"]
 
 
 def back_up(output: Path) -> None:
-    """Copy the SQLite file of the records by SQLite's backup interface: a consistent copy while others write."""
+    """Copies the SQLite file of the records with SQLite's backup interface. The copy is consistent even if other
+    processes write.
+    """
     url = load_settings().records_url
     if url is None or not url.startswith("sqlite:"):
         raise CliError(

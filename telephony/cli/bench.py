@@ -1,4 +1,4 @@
-"""`telephony bench`."""
+"""Implements `telephony bench`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_bench(
     short: bool,
     json: bool,
 ) -> None:
-    """Measure, print, and write the report and the plot into `out`."""
+    """Runs the benchmark, prints the report, and writes the report and the plot into `out`."""
     if not sys.platform.startswith("linux"):
         raise CliError("The CPU time and memory of the server are read from /proc: this runs on Linux only.")
     if short:
@@ -76,7 +76,7 @@ def run_bench(
 
 
 def _start(figures: dict[str, Any]) -> int:
-    """Where the search begins: four fifths of a core."""
+    """Returns the number of calls at which the search begins: four fifths of a core."""
     cpu_ms: float = figures["cpu_ms_per_call_s"]
     return max(10, round(800 / cpu_ms))
 

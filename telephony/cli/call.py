@@ -1,4 +1,4 @@
-"""`telephony call`."""
+"""Implements `telephony call`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_call(
     simulate: str | None,
     json: bool,
 ) -> bool:
-    """Place a call and print the result. Returns whether it was completed."""
+    """Places a call and prints the result. Returns whether the call was completed."""
     console = Console(stderr=json)
     options: dict[str, Any] = {
         "data": dict(_pair(text) for text in data),
@@ -83,7 +83,7 @@ async def _call(
 async def _delegate(
     phone: Telephony, to: str, agent: str, options: dict[str, Any], console: Console, server: str
 ) -> CallResult[Any]:
-    """Let the server place the call with its agent of this name."""
+    """Requests the call from the server, with the server's agent of this name."""
     before = ""
 
     def on_status(status: str) -> None:
@@ -130,7 +130,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def load_model(name: str) -> type[BaseModel]:
-    """The pydantic model of an import string. Raises `CliError`."""
+    """Returns the pydantic model of an import string. Raises `CliError` if there is no such model."""
     model = load_object(name, "--result is an import string, module:Model.", "model")
     if not isinstance(model, type) or not issubclass(model, BaseModel):
         raise CliError(f"--result {name} is not a pydantic model.", code=USAGE)

@@ -1,4 +1,4 @@
-"""`telephony calls list` and `export`: the calls of the records, and journals that have no record."""
+"""Implements `telephony calls list` and `export`: the calls in the records, and journals that have no record."""
 
 from __future__ import annotations
 
@@ -40,19 +40,21 @@ _TIMES = ("from", "to", "since")
 
 
 def folder_of(settings: Settings, given: Path | None) -> Path:
-    """The folder of journals: the given one, or else that of the settings."""
+    """Returns the folder of journals: the given folder, or the folder of the settings."""
     return given or settings.telephony_journal_dir or Path("calls")
 
 
 def stored_journals(settings: Settings, given: Path | None) -> StoredJournals:
-    """The journals of the given folder; or else those of the settings, which may be in object storage."""
+    """Returns the journals of the given folder, or the journals of the settings, which may be in object storage."""
     storage = None if given is not None else ObjectStorage.of(settings)
     return StoredJournals(folder_of(settings, given), storage)
 
 
 @contextmanager
 def opened_records(settings: Settings) -> Iterator[Records | None]:
-    """The records, closed at the end. None: there are none. A database file that does not exist is not created."""
+    """Yields the records, or None if there are no records, and closes the records at the end of the block. A database
+    file that does not exist is not created.
+    """
     url = settings.records_url
     if url is None or (url.startswith("sqlite:") and not Path(urlsplit(url).path.removeprefix("/")).exists()):
         yield None
@@ -66,7 +68,7 @@ def opened_records(settings: Settings) -> Iterator[Records | None]:
 
 
 def list_calls(folder: Path | None, filters: Mapping[str, str], *, json: bool) -> None:
-    """Print the newest calls, the oldest of them first."""
+    """Prints the newest calls. The oldest of these calls is printed first."""
     settings = load_settings()
     query = _query(settings, filters)
     journals = _journals(settings, folder)
@@ -86,7 +88,7 @@ def list_calls(folder: Path | None, filters: Mapping[str, str], *, json: bool) -
 
 
 def export_list(output: Path, filters: Mapping[str, str]) -> None:
-    """Write all calls that match to a JSON or CSV file, the newest first."""
+    """Writes all calls that match to a JSON or CSV file, the newest first."""
     settings = load_settings()
     query = replace(_query(settings, filters), limit=_PAGE)
     rows: list[dict[str, Any]] = []
@@ -108,7 +110,7 @@ def export_list(output: Path, filters: Mapping[str, str]) -> None:
 
 
 def write_private(settings: Settings, output: Path, text: str, call_id: str = "") -> None:
-    """Write an export with mode 0600, and note where it is, so that `erase` finds it."""
+    """Writes an export with mode 0600, and stores its path, so `erase` can find the export."""
     try:
         with os.fdopen(os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
@@ -118,7 +120,7 @@ def write_private(settings: Settings, output: Path, text: str, call_id: str = ""
 
 
 def csv_of(rows: list[dict[str, Any]], columns: list[str]) -> str:
-    """A CSV file with a header. Lists and objects are JSON in a cell."""
+    """Returns a CSV file with a header. A list or object becomes JSON text in a cell."""
     written = io.StringIO()
     writer = csv.DictWriter(written, columns, extrasaction="ignore")
     writer.writeheader()
@@ -135,7 +137,7 @@ def _cell(value: Any) -> Any:
 
 
 def _query(settings: Settings, filters: Mapping[str, str]) -> CallQuery:
-    # Only a number needs the key, and the key may not exist yet.
+    # Only a search for a number needs the key, and the key may not exist yet.
     subject_of = subject_key(settings).of if {"from", "to", "number"} & set(filters) else lambda number: ""
     try:
         return query_of(filters, now=SYSTEM.now(), subject_of=subject_of)
@@ -144,7 +146,7 @@ def _query(settings: Settings, filters: Mapping[str, str]) -> CallQuery:
 
 
 def _journals(settings: Settings, folder: Path | None) -> dict[str, StoredCall]:
-    """The journals by the sid of their call. A folder that was named has to exist."""
+    """Returns the journals by the sid of their call. A folder that the user named must exist."""
     try:
         return {call.sid: call for call in stored_calls(folder_of(settings, folder))}
     except JournalError:
@@ -156,7 +158,9 @@ def _journals(settings: Settings, folder: Path | None) -> dict[str, StoredCall]:
 def _without_record(
     records: Records | None, journals: Mapping[str, StoredCall], query: CallQuery, filters: Mapping[str, str]
 ) -> list[StoredCall]:
-    """The newest journals whose calls are not in the records, such as imported ones. Only their times are known."""
+    """Returns the newest journals whose calls are not in the records, such as imported calls. Only the times of these
+    calls are known.
+    """
     if any(name not in (*_TIMES, "limit") for name in filters) or query.caller or query.called:
         return []
     inside = (

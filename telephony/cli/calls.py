@@ -1,4 +1,4 @@
-"""`telephony calls`: shows, plays, exports, imports and deletes calls."""
+"""Implements `telephony calls`: shows, plays, exports, imports and deletes calls."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _MAX_PROBLEMS = 10
 
 
 def show_call(name: str, folder: Path | None, *, json: bool, wav: Path | None) -> None:
-    """Print the record of a call, its transcript with the cause of each cut, and its figures as JSON."""
+    """Prints the record of a call, its transcript with the cause of each interruption, and its figures as JSON."""
     settings = load_settings()
     with _found(settings, name, folder) as (row, call):
         if wav is not None:
@@ -70,7 +70,7 @@ def show_call(name: str, folder: Path | None, *, json: bool, wav: Path | None) -
 
 
 def play_call(name: str, folder: Path | None) -> None:
-    """Play both sides of a call."""
+    """Plays both sides of a call."""
     player = next((each for each in _PLAYERS if shutil.which(each[0])), None)
     with _found(load_settings(), name, folder) as (_, call), tempfile.TemporaryDirectory() as temporary:
         heard = _heard(call, name)
@@ -86,7 +86,7 @@ def play_call(name: str, folder: Path | None) -> None:
 
 
 def export_call(name: str, output: Path, folder: Path | None) -> None:
-    """Write a call to a file: both sides (.wav), record, figures and transcript (.json), or the transcript (.csv)."""
+    """Writes a call to a file: both sides (.wav), record, figures and transcript (.json), or the transcript (.csv)."""
     settings = load_settings()
     with _found(settings, name, folder) as (row, call):
         _export(settings, row, call, name, output)
@@ -113,7 +113,7 @@ def _export(settings: Settings, row: CallRecord | None, call: HeardCall | None, 
 
 @contextmanager
 def _found(settings: Settings, name: str, folder: Path | None) -> Iterator[tuple[CallRecord | None, HeardCall | None]]:
-    """The record and the journal of a call. Raises `JournalError` if there is neither, and `StorageError`."""
+    """Yields the record and the journal of a call. Raises `JournalError` if both are missing, and `StorageError`."""
     row = None
     if is_key(name):
         with opened_records(settings) as records:
@@ -130,7 +130,7 @@ def _found(settings: Settings, name: str, folder: Path | None) -> Iterator[tuple
 
 
 def _places(journal: str) -> list[Path]:
-    """Where a journal may be: it may have been compressed."""
+    """Returns the possible paths of a journal, which may have been compressed."""
     return [Path(journal), Path(f"{journal}.gz")] if journal else []
 
 
@@ -141,7 +141,7 @@ def _heard(call: HeardCall | None, name: str) -> HeardCall:
 
 
 def _described(row: CallRecord) -> Iterator[str]:
-    """The lines of a record. What is not known is left out."""
+    """Yields the lines of a call record. Unknown values are left out."""
     yield f"{row.sid or row.id}  {row.direction}  {row.caller or 'unknown'} -> {row.called or 'unknown'}"
     times = {"started": row.started_at, "answered": row.answered_at, "ended": row.ended_at}
     yield ", ".join(f"{what} {at:%Y-%m-%d %H:%M:%S} UTC" for what, at in times.items() if at is not None)
@@ -203,7 +203,9 @@ def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> No
 def import_calls(
     sources: Sequence[Path], folder: Path | None, *, agent_side: Path | None, caller_only: bool, raw: RawAudio | None
 ) -> None:
-    """Make journals from recordings or logs of other programs. A file that cannot be used does not stop the others."""
+    """Creates journals from recordings or logs of other programs. A file that cannot be used does not stop the other
+    files.
+    """
     if agent_side is not None and (len(sources) > 1 or caller_only):
         raise CliError("--agent-side belongs to one recording of the caller's side.", _IMPORTED, code=USAGE)
     failed: CliError | None = None

@@ -1,4 +1,4 @@
-"""`telephony calls test add`: turns calls into tests."""
+"""Implements `telephony calls test add`, which creates tests from calls."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ __all__ = ["add_tests", "journals_in"]
 
 
 def add_tests(call: str, name: str | None, agent: str | None, tests: Path, folder: Path | None) -> None:
-    """Copy the masked journals of one call, or of all calls in a folder, to the tests. Write a test for each journal,
-    with the values that the replay has today."""
+    """Copies the masked journals of one call, or of all calls in a folder, to the tests. Writes a test for each
+    journal, with the values that the current replay has.
+    """
     settings = load_settings()
     given = Path(call)
     many = given.is_dir() and not any((given / journal).is_file() for journal in JOURNALS)
@@ -44,7 +45,7 @@ def add_tests(call: str, name: str | None, agent: str | None, tests: Path, folde
 
 
 def journals_in(folder: Path) -> list[Path]:
-    """All journals in a folder and below. Raises `CliError` if there are none."""
+    """Returns all journals in a folder and its subfolders. Raises `CliError` if there are no journals."""
     found = sorted(path for path in folder.rglob("*.jsonl*") if path.name.endswith((".jsonl", ".jsonl.gz")))
     if not found:
         raise CliError(f"There are no journals in {folder}.")
@@ -52,7 +53,7 @@ def journals_in(folder: Path) -> list[Path]:
 
 
 def _names(journals: list[Path]) -> list[str]:
-    """A name for each journal: of its call, or of its file."""
+    """Returns a name for each journal: the name of its call, or of its file."""
     names: list[str] = []
     for path in journals:
         name = _identifier(path.parent.name if path.stem.startswith("journal") else path.name.split(".")[0])

@@ -34,7 +34,9 @@ _CHECK_FORM = "A check is a URL, or module:function."
 
 
 def config_of(file: Path | None, pairs: Sequence[str], **given: Any) -> CampaignConfig:
-    """The configuration: a TOML file, then `name=value` pairs, then the options that were given. Raises `CliError`."""
+    """Returns the configuration: from a TOML file, then from `name=value` pairs, then from the given options. Raises
+    `CliError` for an invalid value.
+    """
     values: dict[str, Any] = {} if file is None else _toml(file)
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -64,7 +66,7 @@ def _problems(error: ValidationError) -> str:
 
 
 def read_contacts(file: Path, settings: Settings, rules: DialingRules, *, group: bool) -> ContactList:
-    """Read a CSV file. Raises `CliError` and `CampaignError`."""
+    """Reads contacts from a CSV file. Raises `CliError` and `CampaignError`."""
     try:
         if file.stat().st_size > _MAX_FILE:
             raise CliError(f"{file} is larger than {_MAX_FILE // 1_000_000} MB.", "Split it.", code=USAGE)
@@ -81,13 +83,16 @@ def read_contacts(file: Path, settings: Settings, rules: DialingRules, *, group:
 
 
 def own_number(settings: Settings) -> str:
-    """Our number, from which the calls are made. Its country is the default country of the contacts' numbers."""
+    """Returns the phone number from which the calls are made. Its country is the default country of the contacts'
+    numbers.
+    """
     return settings.twilio_phone_number or OWN_NUMBER
 
 
 def rules_of(settings: Settings, *, simulate: bool) -> DialingRules:
-    """The dialing rules of the settings, in a simulation too: quiet hours and the do-not-call file always count. A
-    simulation without a number of our own may call any country."""
+    """Returns the dialing rules of the settings. The quiet hours and the do-not-call file also apply in a simulation. A
+    simulation without a phone number may call any country.
+    """
     rules = dialing_rules_of(settings)
     if simulate and settings.twilio_phone_number is None and settings.telephony_call_countries is None:
         rules = replace(rules, countries=DialingRules.none().countries)
@@ -95,7 +100,9 @@ def rules_of(settings: Settings, *, simulate: bool) -> DialingRules:
 
 
 def loaded_check(config: CampaignConfig, *, fast: bool = False) -> Check | None:
-    """The check before dialing of a campaign. A URL cannot be asked in virtual time. Raises `CliError`."""
+    """Returns the check before dialing of a campaign, or None. A URL cannot be requested in virtual time. Raises
+    `CliError` if the check cannot be used.
+    """
     if fast and config.check is not None and is_url(config.check):
         typer.echo("The check is a URL, which is not asked in virtual time: every call counts as wanted.", err=True)
         return None
@@ -103,7 +110,7 @@ def loaded_check(config: CampaignConfig, *, fast: bool = False) -> Check | None:
 
 
 def speech_of(config: CampaignConfig, secrets: Mapping[str, Any] | None = None) -> Speech:
-    """Load the agent and the result type of a campaign. Raises `CliError`."""
+    """Loads the agent and the result type of a campaign. Raises `CliError` if they cannot be loaded."""
     if not config.agent:
         raise CliError("The campaign has no agent.", "Add --agent module:attribute.", code=USAGE)
     return Speech(

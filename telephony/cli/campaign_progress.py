@@ -1,4 +1,4 @@
-"""The live progress of a campaign in the terminal: a bar, or lines where there is no terminal."""
+"""The live progress of a campaign in the terminal: a bar, or lines if there is no terminal."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _SHOWN = 5
 
 
 class CampaignProgress:
-    """Shows how many contacts are done, and the outcomes of the calls, on standard error. `done`: the contacts that are
-    done already."""
+    """Shows the number of done contacts, and the outcomes of the calls, on standard error. `done` is the number of
+    contacts that are already done.
+    """
 
     def __init__(self, total: int, done: int = 0, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -46,7 +47,7 @@ class CampaignProgress:
             self._bar.stop()
 
     def changed(self, contact: Contact, attempt: Attempt | None) -> None:
-        """Take a change of a contact, and the attempt that ended."""
+        """Handles a change of a contact, and the attempt that ended."""
         if attempt is not None and attempt.outcome is not None:
             self._outcomes[attempt.outcome.value] += 1
         self._done += contact.is_final

@@ -1,4 +1,4 @@
-"""`telephony campaign run --simulate`: a rehearsal, and what it prints."""
+"""Implements `telephony campaign run --simulate`: a rehearsal, and its output."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rehearse_campaign(
     start: datetime | None,
     fast: bool,
 ) -> tuple[MemoryStore, Campaign]:
-    """Rehearse a campaign, with its progress on standard error. Returns its store and the campaign at its end."""
+    """Rehearses a campaign, with its progress on standard error. Returns its store, and the campaign at its end."""
     begins = START if start is None else start
     store, campaign = MemoryStore(), Campaign(CAMPAIGN_ID, config, begins, name, CampaignStatus.CREATED)
     with CampaignProgress(len(found.contacts), len(found.invalid)) as progress:

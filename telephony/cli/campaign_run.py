@@ -1,4 +1,4 @@
-"""`telephony campaign run` without `--simulate`: makes the calls of a stored campaign in this process."""
+"""Implements `telephony campaign run` without `--simulate`: makes the calls of a stored campaign in this process."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ _NO_ENGINE = "Campaigns of real calls need DBOS."
 def run_campaign(
     source: str, config: CampaignConfig, *, name: str, group: bool, output: Path | None, json: bool
 ) -> int:
-    """Run a stored campaign until it is finished, paused or stopped. A file makes a campaign, or goes on with the one
-    that it made before. Returns the exit code."""
+    """Runs a stored campaign until it is finished, paused or stopped. For a file, creates a campaign, or continues the
+    campaign that was created from the file before. Returns the exit code.
+    """
     if environment().get("TELEPHONY_SERVER"):
         raise CliError("A campaign is run by this process, not by TELEPHONY_SERVER.", "Unset it.", code=USAGE)
     settings = load_settings()
@@ -56,7 +57,7 @@ def run_campaign(
 
 
 def _stored(source: str, config: CampaignConfig, settings: Settings, *, name: str, group: bool) -> Campaign:
-    """The campaign of this name, or the one of this file, which is made if it does not exist."""
+    """Returns the campaign with this name, or the campaign of this file. A campaign that does not exist is created."""
     people = Path(source)
     with opened_store(settings) as store:
         if not people.is_file():

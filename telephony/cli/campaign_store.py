@@ -1,4 +1,4 @@
-"""`telephony campaign` on the records: create, status, pause, resume, stop, export and retry."""
+"""Implements `telephony campaign` on the records: create, status, pause, resume, stop, export and retry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NOT_RETRIED = (DoneReason.REACHED, DoneReason.OPTED_OUT, DoneReason.DO_NOT_CALL
 
 @contextmanager
 def opened_store(settings: Settings) -> Iterator[DatabaseStore]:
-    """The campaigns of the records. Raises `CliError` if the records are in memory."""
+    """Yields the campaigns in the records. Raises `CliError` if the records are in memory."""
     records = open_records(settings)
     if not isinstance(records, DatabaseRecords):
         raise CliError("Campaigns need a database.", "Set DATABASE_URL or TELEPHONY_DATA_DIR, or say --simulate.")
@@ -50,7 +50,7 @@ def opened_store(settings: Settings) -> Iterator[DatabaseStore]:
 
 
 def named(store: CampaignStore, name: str) -> Campaign:
-    """The campaign of this name. Raises `CliError`."""
+    """Returns the campaign with this name. Raises `CliError` if there is no such campaign."""
     if (campaign := store.campaign(name)) is None:
         known = ", ".join(each.id for each in store.campaigns()[:10]) or "none yet"
         raise CliError(f"There is no campaign {name!r}.", f"There are: {known}.")
@@ -60,7 +60,7 @@ def named(store: CampaignStore, name: str) -> Campaign:
 def create(
     store: CampaignStore, settings: Settings, people: Path, config: CampaignConfig, *, name: str, group: bool
 ) -> Campaign:
-    """Store a campaign with the contacts of a file. Raises `CliError`."""
+    """Stores a campaign with the contacts of a file. Raises `CliError` if this is not possible."""
     name = name or people.stem
     if not _NAME.fullmatch(name):
         raise CliError(f"--name {name!r}: write letters, digits, dots, _ and -, 64 at most.", code=USAGE)
@@ -74,7 +74,7 @@ def create(
 
 
 def status(name: str | None, *, json: bool) -> None:
-    """Print one campaign, or all of them."""
+    """Prints one campaign, or all campaigns."""
     with opened_store(load_settings()) as store:
         if name is None:
             campaigns = store.campaigns()
@@ -105,8 +105,9 @@ def _show(store: CampaignStore, campaign: Campaign, *, json: bool) -> None:
 
 
 def change(name: str, to: CampaignStatus, *, json: bool) -> None:
-    """Pause, resume or stop a campaign. The change applies to each process before the process begins its next call of
-    the campaign."""
+    """Pauses, resumes or stops a campaign. Each process applies the change before it starts the next call of the
+    campaign.
+    """
     reason = PauseReason.USER if to is CampaignStatus.PAUSED else None
     with opened_store(load_settings()) as store:
         before = named(store, name)
@@ -123,7 +124,7 @@ def export(name: str, output: Path) -> None:
 
 
 def retry(name: str, reasons: Sequence[str]) -> None:
-    """Set contacts that were not reached back to pending."""
+    """Sets contacts that were not reached back to pending."""
     try:
         wanted = [DoneReason(each) for each in reasons]
     except ValueError:

@@ -41,7 +41,7 @@ def rehearse(
     output: Path | None,
     json: bool,
 ) -> bool:
-    """Create and run a campaign on simulated phones. Returns whether it came to its end."""
+    """Creates and runs a campaign on simulated phones. Returns whether the campaign came to its end."""
     from .campaign_rehearsal import rehearse_campaign
 
     settings = load_settings()
@@ -60,7 +60,7 @@ def rehearse(
 def dry_run(
     people: Path, config: CampaignConfig, *, group: bool, simulate: bool, start: str | None, json: bool
 ) -> None:
-    """Print the first time at which each contact may be called. Nothing is stored, and no call is made."""
+    """Prints the first time at which each contact may be called. Nothing is stored, and no call is made."""
     settings = load_settings()
     rules = with_listed(rules_of(settings, simulate=simulate), settings)
     found = read_contacts(people, settings, rules, group=group)
@@ -78,7 +78,7 @@ def dry_run(
 
 
 def report_file(people: Path, found: ContactList, *, quiet: bool) -> None:
-    """Say on standard error which lines are invalid or merged. With `quiet` only the counts."""
+    """Prints on standard error which lines are invalid or merged. With `quiet`, prints only the counts."""
     invalid = found.invalid
     for contact in [] if quiet else invalid[:_SHOWN_PROBLEMS]:
         typer.echo(f"{people}, line {contact.lines[0]}: {contact.problem}", err=True)
@@ -91,7 +91,7 @@ def report_file(people: Path, found: ContactList, *, quiet: bool) -> None:
 
 
 def print_results(store: CampaignStore, campaign: Campaign, *, json: bool) -> None:
-    """Print the funnel and a row for each contact."""
+    """Prints the funnel and a row for each contact."""
     funnel = store.funnel(campaign.id)
     if json:
         document = {**campaign_json(campaign, funnel), "contacts": list(result_rows(store, campaign.id))}
@@ -108,7 +108,7 @@ def print_results(store: CampaignStore, campaign: Campaign, *, json: bool) -> No
 
 
 def status_words(campaign: Campaign) -> str:
-    """The status, and why the campaign is paused."""
+    """Returns the status, and the reason why the campaign is paused."""
     words = {
         PauseReason.USER: "by a person",
         PauseReason.FAILURES: "because too many calls failed",
@@ -121,7 +121,7 @@ def status_words(campaign: Campaign) -> str:
 
 
 def export(store: CampaignStore, campaign: Campaign, settings: Settings, output: Path) -> None:
-    """Write the results to a JSON or CSV file."""
+    """Writes the results to a JSON or CSV file."""
     rows: list[dict[str, Any]] = list(result_rows(store, campaign.id))
     if output.suffix == ".json":
         document = {**campaign_json(campaign, store.funnel(campaign.id)), "contacts": rows}
@@ -147,7 +147,7 @@ def _time(text: str | None) -> datetime | None:
 
 
 class _Listed:
-    """The do-not-call file and the list of the records."""
+    """The numbers of the do-not-call file and of the list in the records."""
 
     def __init__(self, file: Any, subjects: set[str], subject_of: Any) -> None:
         self._file, self._subjects, self._subject_of = file, subjects, subject_of
@@ -157,7 +157,7 @@ class _Listed:
 
 
 def with_listed(rules: DialingRules, settings: Settings) -> DialingRules:
-    """The rules with the do-not-call list of the records, as it is now, besides the file."""
+    """Returns the rules with the current do-not-call list of the records, in addition to the file."""
     from telephony.records.subjects import subject_key
 
     with opened_records(settings) as records:

@@ -1,4 +1,4 @@
-"""`telephony certify`."""
+"""Implements `telephony certify`."""
 
 from __future__ import annotations
 

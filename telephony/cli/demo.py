@@ -1,4 +1,4 @@
-"""`telephony demo`."""
+"""Implements `telephony demo`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_demo(
     folder: Path,
     verbose: bool,
 ) -> None:
-    """Make one call and print its report."""
+    """Makes one demo call and prints its report."""
     if live and (fast or script is not None):
         raise CliError(
             "--live cannot be used with --fast or --script.", "A real model has its own timing and words.", code=USAGE
@@ -105,7 +105,7 @@ def _announce(plan: Plan, console: Console, *, fast: bool, json: bool) -> None:
 
 
 def _show_tools(tried: ToolsTried, console: Console) -> None:
-    """Say which tools were called, and why others were not."""
+    """Prints which tools were called, and why other tools were not called."""
     if tried.called:
         console.print(f"\nCalled: {', '.join(tried.called)}.", highlight=False)
     if tried.left_alone:

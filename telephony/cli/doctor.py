@@ -1,4 +1,4 @@
-"""`telephony doctor`."""
+"""Implements `telephony doctor`."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _SIGNS = {
 
 
 def run_doctor(*, traced: str | None, output: Path | None, to: str | None, model_key: bool, json: bool) -> None:
-    """Run all checks and print their results. With `traced`, print figures of the media streams of a recorded call.
+    """Runs all checks and prints their results. With `traced`, prints figures of the media streams of a recorded call.
 
-    `to` also checks whether this number may be called. `model_key` also tries the key of the model.
+    With `to`, also checks whether this number may be called. With `model_key`, also checks the key of the model.
     """
     if traced is not None:
         _trace(traced, output)

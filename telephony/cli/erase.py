@@ -1,4 +1,4 @@
-"""`telephony calls erase`."""
+"""Implements `telephony calls erase`."""
 
 from __future__ import annotations
 

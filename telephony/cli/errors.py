@@ -17,7 +17,7 @@ __all__ = ["FAILED", "USAGE", "CliError", "reporting"]
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
-"""The exit code of shells for a command that Ctrl-C ended."""
+"""The exit code of shells for a command that was ended by Ctrl-C."""
 
 
 class CliError(Exception):
@@ -31,7 +31,7 @@ class CliError(Exception):
 
 @contextmanager
 def reporting(*, verbose: bool) -> Iterator[None]:
-    """Print our own errors to standard error and exit with a code."""
+    """Prints errors of this package to standard error and exits with an exit code."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`telephony eval`."""
+"""Implements `telephony eval`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class EvalOptions:
 
 
 def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
-    """Make the calls, print the result, and exit with 1 if a threshold is missed."""
+    """Makes the calls, prints the result, and exits with code 1 if a threshold is missed."""
     criteria = load_criteria(options.criteria)
     cases = find_cases(paths)
     chat = chat_settings()
@@ -109,7 +109,7 @@ def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
 
 
 def run_calibration(*, json: bool) -> None:
-    """Print how often the judge agrees with the labels of the transcripts that come with the package."""
+    """Prints how often the judge agrees with the labels of the transcripts in the package."""
     judge = judge_of(chat_settings())
     _check_texts(judge)
     calibration = calibrate(judge)
@@ -117,7 +117,7 @@ def run_calibration(*, json: bool) -> None:
 
 
 def chat_settings() -> ChatSettings:
-    """The text model of the settings, or none."""
+    """Returns the settings of the text model."""
     settings = load_settings()
     key = settings.telephony_text_model_key
     return ChatSettings(
@@ -133,7 +133,7 @@ def judge_of(chat: ChatSettings) -> Judge:
 
 
 def saved_calls(baseline: str) -> list[CallResult] | None:
-    """The calls of a saved run, if `--baseline` names its folder."""
+    """Returns the calls of a saved run, if `--baseline` is the folder of a saved run, or None."""
     folder = Path(baseline)
     if ":" in baseline or not folder.is_dir():
         return None
@@ -172,7 +172,7 @@ def _sides(options: EvalOptions, *, with_baseline: bool) -> list[Side]:
 def _notes(
     options: EvalOptions, cases: Sequence[Case], chat: ChatSettings, judge: Judge, criteria: Criteria
 ) -> list[str]:
-    """What the reader of the report must know."""
+    """Returns notes that the reader of the report must know."""
     notes = []
     if options.model == EMBEDDED:
         notes.append(_STAND_IN)
@@ -184,12 +184,12 @@ def _notes(
 
 
 def _asks_texts(cases: Sequence[Case], criteria: Criteria) -> bool:
-    """Whether a text model, or a stand-in for it, plays a persona or judges a call."""
+    """Returns whether a text model, or a stand-in for a text model, plays a persona or judges a call."""
     return bool(criteria.of(Family.JUDGED)) or any(case.kind is CaseKind.PERSONA for case in cases)
 
 
 def _check_texts(judge: Judge) -> None:
-    """Reports a wrong address or key of the text model before calls are made."""
+    """Checks the text model. A wrong URL or key is reported before calls are made."""
     if isinstance(judge, TextJudge):
         judge.check()
 
@@ -253,7 +253,7 @@ def _write(result: EvalResult, options: EvalOptions) -> None:
 
 
 class _Progress:
-    """A line of progress on standard error, in a terminal only."""
+    """A progress line on standard error, only in a terminal."""
 
     def __init__(self, total: int, what: str, *, quiet: bool) -> None:
         self._total, self._what, self._done = total, what, 0

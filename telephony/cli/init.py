@@ -1,4 +1,4 @@
-"""`telephony init`."""
+"""Implements `telephony init`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["run_init"]
 
 
 def run_init(folder: Path) -> None:
-    """Make the project, and print its files and the next commands."""
+    """Creates the project, and prints its files and the next commands."""
     made = new_project(folder)
     where = os.path.relpath(folder)
     typer.echo(f"{where}{os.sep}  {', '.join(map(str, made))}\n")

@@ -1,4 +1,4 @@
-"""`telephony number`."""
+"""Implements `telephony number`."""
 
 from __future__ import annotations
 
@@ -75,8 +75,9 @@ def _written(number: str) -> str:
 
 
 def to_us(settings: Settings, url: str | None = None, fallback_url: str | None = None) -> VoiceWebhook:
-    """The webhook settings that lead calls to this server. By default the fallback is the same URL, so that Twilio
-    tries twice."""
+    """Returns the webhook settings that lead calls to this server. By default the fallback URL is the same URL, so
+    Twilio tries the URL twice.
+    """
     if url is None:
         if settings.public_url is None:
             raise CliError("No address for the calls is set.", "Set PUBLIC_URL, or use --url https://...")

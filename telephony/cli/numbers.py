@@ -1,4 +1,4 @@
-"""`telephony numbers`: compares the numbers at Twilio with a file, changes and restores them."""
+"""Implements `telephony numbers`: compares the numbers at Twilio with a file, and changes and restores the numbers."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _installation(file: Path) -> Installation:
 
 
 def _numbers(numbers: Iterable[str]) -> str:
-    """Returns the first numbers, for the audit."""
+    """Returns the first numbers, for the audit log."""
     listed = sorted(numbers)
     more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
     return f"{', '.join(listed[:_NAMED])}{more}"

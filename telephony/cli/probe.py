@@ -1,4 +1,4 @@
-"""`telephony probe`: a synthetic call that shows from outside that calls are answered and heard."""
+"""Implements `telephony probe`: a synthetic call that shows whether a server answers and the agent can be heard."""
 
 from __future__ import annotations
 

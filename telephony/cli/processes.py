@@ -1,7 +1,9 @@
-"""`telephony processes`: several servers on one machine, one for each core, and a rolling restart of them.
+"""Implements `telephony processes`: several servers on one machine, one for each core, and a rolling restart of these
+servers.
 
-A call belongs to one process. The addresses that Twilio gets carry its name, `/i/phone-N/...`, and the proxy sends them
-to the loopback address 127.0.0.N (Linux answers on each of them). So all processes have one port.
+A call belongs to one process. The URLs that Twilio gets contain the name of the process, `/i/phone-N/...`. The proxy
+sends these requests to the loopback address 127.0.0.N. (Linux answers on each such address.) Therefore all processes
+use the same port.
 """
 
 from __future__ import annotations
@@ -25,13 +27,15 @@ __all__ = ["Processes", "run_processes"]
 log = logging.getLogger(__name__)
 
 _AGAIN_S = 1.0
-"""The pause before a process that ended by itself is started again."""
+"""The pause in seconds before a process that ended by itself is started again."""
 _NOTICED_S = 4.0
-"""How long after its start the proxy of `deploy/` may take to send new calls to a process: it asks every second."""
+"""The maximum time in seconds until the proxy of `deploy/` sends new calls to a started process. The proxy checks the
+process every second.
+"""
 
 
 class _Process:
-    """One server. It is started again when it ends, until `stop`."""
+    """One server process. If the process ends, it is started again, until `stop` is called."""
 
     def __init__(self, number: int, port: int, arguments: Sequence[str]) -> None:
         self.name = f"phone-{number}"
@@ -69,7 +73,7 @@ class _Process:
                 await asyncio.sleep(_AGAIN_S)
 
     async def restart(self) -> None:
-        """Drain the process, start it again, and wait until it takes calls and the proxy has noticed."""
+        """Drains the process, starts it again, and waits until it accepts calls and the proxy sends calls to it."""
         self._restarting = True
         self.ready.clear()
         self._terminate()
@@ -77,7 +81,7 @@ class _Process:
         await asyncio.sleep(_NOTICED_S)
 
     def stop(self) -> None:
-        """Drain the process. The second call ends it at once."""
+        """Drains the process. The second call of this method ends the process immediately."""
         self._stopping = True
         self._terminate()
 
@@ -87,10 +91,11 @@ class _Process:
 
 
 class Processes:
-    """Several servers with the same arguments of `telephony serve`, and the proxy in front of them, if there is one.
+    """Several servers with the same arguments of `telephony serve`, and the proxy before these servers, if configured.
 
-    `proxy` is a Caddyfile, such as `deploy/Caddyfile`. It reads two environment variables: PROCESSES has the addresses
-    of all servers; PROCESS is the address of one, in which Caddy replaces `{re.home.1}` by the number in the path.
+    `proxy` is a Caddyfile, such as `deploy/Caddyfile`. The proxy reads two environment variables. PROCESSES has the
+    addresses of all servers. PROCESS is the address of one server, in which Caddy replaces `{re.home.1}` by the number
+    in the path.
     """
 
     def __init__(self, count: int, port: int, arguments: Sequence[str], proxy: Path | None = None) -> None:
@@ -104,7 +109,9 @@ class Processes:
         self._rolling: asyncio.Task[None] | None = None
 
     async def run(self, on_ready: Callable[[Mapping[str, str]], None]) -> None:
-        """Run until `stop`. `on_ready` gets the address of each process once all take calls."""
+        """Runs the processes until `stop` is called. `on_ready` is called with the address of each process when all
+        processes accept calls.
+        """
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(process.run(), name=process.name) for process in self._processes]
             proxy = tasks.create_task(self._run_proxy()) if self._proxy is not None else None
@@ -139,7 +146,9 @@ class Processes:
             self.stop()
 
     def restart(self) -> None:
-        """Restart all processes, one after the other: each drains, starts again, and takes calls before the next."""
+        """Restarts all processes, one after the other. Each process drains, starts again, and accepts calls before the
+        next process is restarted.
+        """
         if self._rolling is None or self._rolling.done():
             self._rolling = asyncio.get_running_loop().create_task(self._restart(), name="rolling restart")
 
@@ -151,15 +160,16 @@ class Processes:
         log.info("All processes were restarted.")
 
     def stop(self) -> None:
-        """Drain all processes at once, and end."""
+        """Drains all processes at the same time, and ends them."""
         self._stopping = True
         for process in self._processes:
             process.stop()
 
 
 def run_processes(count: int, port: int, arguments: Sequence[str], *, proxy: Path | None, as_json: bool) -> None:
-    """Run until SIGTERM or SIGINT. SIGHUP restarts the processes one after the other. Raises `CliError` if that cannot
-    work."""
+    """Runs the processes until SIGTERM or SIGINT. SIGHUP restarts the processes one after the other. Raises `CliError`
+    if the arguments cannot work.
+    """
     if not sys.platform.startswith("linux"):
         raise CliError("Several processes need Linux, which answers on 127.0.0.2 and so on.", code=USAGE)
     if proxy is not None and shutil.which("caddy") is None:

@@ -1,4 +1,6 @@
-"""`telephony serve --reload`: runs the server as a child process, and starts it again when a file changes."""
+"""Implements `telephony serve --reload`: runs the server as a child process, and starts the server again when a file
+changes.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +29,19 @@ _NAMES = (".env",)
 _LEFT_OUT = frozenset({"calls", "node_modules", "telephony-data", "site-packages", "tests"})
 _MAX_FILES = 20_000
 _OF_CHILD = {"TELEPHONY_DRAIN_S": "0", "TELEPHONY_FAREWELL_S": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-"""A server that is started again does not wait for the ends of its calls. Bytecode of a file that changes twice in a
-second would be that of the first change."""
+"""The environment of the child process. A restarted server does not wait for the ends of its calls. Bytecode is not
+written, because a file that changes twice within a second would get the bytecode of the first change.
+"""
 
 _Files = Mapping[Path, tuple[int, int]]
 
 
 def run_reloading(arguments: Sequence[str], *, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM. `arguments` are those of `telephony serve` without host and port.
+    """Runs the server until SIGINT or SIGTERM. `arguments` are the arguments of `telephony serve` without host and
+    port.
 
-    The port stays the same, also with port 0. If the server ends by itself, such as for a mistake in the code, it
-    starts again after the next change.
+    The port stays the same, also with port 0. If the server ends by itself, for example because of an error in the
+    code, the server starts again after the next change.
 
     Raises:
         CliError: there are too many files to watch.
@@ -86,8 +90,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def watched_files(folder: Path) -> _Files:
-    """The files of the program in this folder and below it, with time and size. Hidden folders, environments, recorded
-    calls and tests are left out. Raises `CliError` where there are too many."""
+    """Returns the files of the program in this folder and its subfolders, with time and size. Hidden folders,
+    environments, recorded calls and tests are left out. Raises `CliError` if there are too many files.
+    """
     found = {}
     for path in _files(folder):
         try:
@@ -115,5 +120,5 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def changed_files(before: _Files, now: _Files) -> list[str]:
-    """The names of the files that are new, gone or different."""
+    """Returns the names of the files that are new, deleted or different."""
     return sorted(path.name for path in {*before, *now} if before.get(path) != now.get(path))

@@ -1,4 +1,4 @@
-"""`telephony replay`."""
+"""Implements `telephony replay`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run_replay(
     html: Path | None,
     options: dict[str, Any],
 ) -> None:
-    """Replay, print the results, and exit with 3 if a replay diverged."""
+    """Replays the journals, prints the results, and exits with code 3 if a replay diverged."""
     if mode not in MODES:
         raise CliError(f"There is no mode {mode!r}.", f"The modes are {', '.join(MODES)}.", code=USAGE)
     if mode == "live" and not environment().get("OPENAI_API_KEY"):
@@ -92,7 +92,9 @@ def _replay(
 
 
 def _with_pages(jobs: Sequence[Job], html: Path) -> list[Job]:
-    """The jobs with their pages: `html` itself for one, else files in a folder beside it."""
+    """Returns the jobs with the files of their pages. A single job gets the file `html`. Several jobs get files in a
+    folder next to `html`.
+    """
     folder = html.with_name(f"{html.stem}_files")
     if len(jobs) == 1:
         return [replace(jobs[0], page=html, sounds=folder)]
@@ -126,7 +128,7 @@ def _report(results: list[dict[str, Any]], repeat: int, *, json: bool, junit: Pa
 
 
 def _journals(paths: Sequence[str], stored: StoredJournals) -> list[Path]:
-    """The journals of the arguments: a file, all files of a folder, or the CallSid of a stored call."""
+    """Returns the journals of the arguments. An argument is a file, a folder, or the CallSid of a stored call."""
     found: list[Path] = []
     for name in paths:
         path = Path(name)

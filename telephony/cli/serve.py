@@ -1,4 +1,4 @@
-"""`telephony serve`."""
+"""Implements `telephony serve`."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ def run_server(
     reload: bool = False,
     config: Path | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. With `phone`, the webhook of our number is set to this server in that time. With
-    `reload` the server starts again when a file changes."""
+    """Runs the server until SIGINT or SIGTERM. With `phone`, the webhook of the phone number is set to this server
+    during this time. With `reload`, the server starts again when a file changes.
+    """
     if reload:
         if phone:
             raise CliError(

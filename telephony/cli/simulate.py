@@ -1,4 +1,4 @@
-"""`telephony simulate`."""
+"""Implements `telephony simulate`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run_simulator(
     calls_per_second: float,
     json: bool,
 ) -> None:
-    """Simulate Twilio until SIGINT or SIGTERM, or make one call and print its result."""
+    """Simulates Twilio until SIGINT or SIGTERM, or makes one call and prints its result."""
     if ring is not None and not voice_url:
         raise CliError("Our number has no webhook.", "Add --voice-url http://127.0.0.1:8000/incoming-call.", code=USAGE)
     at = dict(_at_number(text) for text in callee)
@@ -63,7 +63,9 @@ def run_simulator(
 
 
 def _at_number(text: str) -> tuple[str, callees.Callee]:
-    """`+14155550123=voicemail`: a number and its callee. Without a number: the callee of all other numbers."""
+    """Parses `+14155550123=voicemail`: a number and its callee. Without a number, the callee is used for all other
+    numbers.
+    """
     number, equals, name = text.rpartition("=")
     if equals and not number.startswith("+"):
         raise CliError(f"{text!r} has no callee.", "Write +14155550123=voicemail, or voicemail for all.", code=USAGE)

@@ -1,4 +1,4 @@
-"""`telephony calls tasks`: callers who left a message and are to be called back."""
+"""Implements `telephony calls tasks`: lists the callers who left a message and must be called back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _LIMIT = 1000
 
 
 def list_tasks(done: str | None, *, json: bool) -> None:
-    """Print the open tasks, the oldest first. `done`: mark the task of this call as done, and mask its number."""
+    """Prints the open tasks, the oldest first. With `done`, marks the task of this call as done, and masks its
+    number.
+    """
     with opened_records(load_settings()) as records:
         if done is not None:
             _close(records, done)

@@ -1,4 +1,4 @@
-"""`telephony serve --phone`: sets the webhook of our number while the server runs."""
+"""Implements `telephony serve --phone`: sets the webhook of the phone number while the server runs."""
 
 from __future__ import annotations
 
@@ -33,12 +33,15 @@ from .tunnel import tunnel
 __all__ = ["TemporaryWebhook", "temporary_webhook"]
 
 _REACHABLE_S = 60.0
-"""The DNS name of a new tunnel needs some seconds to spread."""
+"""The maximum time in seconds until the server can be reached. The DNS name of a new tunnel needs some seconds to
+become known.
+"""
 
 
 @contextmanager
 def temporary_webhook(overrides: dict[str, Any]) -> Iterator[TemporaryWebhook]:
-    """Find a public address, which is added to `overrides`, and a number. At the end the previous webhook is restored.
+    """Finds a public URL, which is added to `overrides`, and a phone number, during this block. At the end of the
+    block, restores the previous webhook.
 
     Raises:
         CliError, TelephonyError: a setting is missing, or the server cannot be reached from outside.
@@ -63,7 +66,7 @@ def temporary_webhook(overrides: dict[str, Any]) -> Iterator[TemporaryWebhook]:
 
 
 async def _number(settings: Settings) -> str:
-    """TWILIO_PHONE_NUMBER, or the only number of the account."""
+    """Returns TWILIO_PHONE_NUMBER, or the only number of the account."""
     numbers = [number.number for number in await TwilioRest.of(settings).phone_numbers() if number.voice]
     wanted = settings.twilio_phone_number
     if wanted is not None:
@@ -80,7 +83,7 @@ async def _number(settings: Settings) -> str:
 
 
 class TemporaryWebhook:
-    """The webhook of our number while the server runs."""
+    """The webhook of the phone number while the server runs."""
 
     def __init__(self, settings: Settings, number: str) -> None:
         self.error: TelephonyError | None = None
@@ -93,14 +96,16 @@ class TemporaryWebhook:
         self._setting = threading.Thread(target=self._set, name="number", daemon=True)
 
     def set(self) -> None:
-        """Set the webhook once the server can be reached from outside and accepts our signature.
+        """Sets the webhook when the server can be reached from outside and accepts the signature.
 
-        Returns at once. A failure stops the server.
+        Returns immediately. A failure stops the server.
         """
         self._setting.start()
 
     def restore(self) -> None:
-        """Restore the previous webhook, once. If Twilio fails, `telephony number restore` can do it later."""
+        """Restores the previous webhook once. If Twilio fails, `telephony number restore` can restore the webhook
+        later.
+        """
         self._ending.set()
         if self._setting.ident is not None:
             self._setting.join()
@@ -159,7 +164,7 @@ class TemporaryWebhook:
 
 
 def qr_code(text: str) -> str:
-    """A QR code for a terminal. A phone that scans it dials the number."""
+    """Returns a QR code for a terminal. A phone that scans the code dials the number."""
     out = io.StringIO()
     segno.make(text, error="l").terminal(out, compact=True)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""`telephony tokens`: creates, lists and revokes the tokens of the console."""
+"""Implements `telephony tokens`: creates, lists and revokes the tokens of the console."""
 
 from __future__ import annotations
 

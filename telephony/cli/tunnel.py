@@ -1,4 +1,4 @@
-"""A public address for this machine from an installed tunnel program: cloudflared or ngrok."""
+"""Gets a public URL for this machine from an installed tunnel program: cloudflared or ngrok."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _PROGRAMS = {
         re.compile(r"(?<=\burl=)https://[a-z0-9.-]+"),
     ),
 }
-"""The arguments of each program, and the pattern of the address in its output."""
+"""The arguments of each program, and the pattern of the URL in the output of the program."""
 
 
 @contextmanager
 def tunnel(port: int) -> Iterator[str]:
-    """An https address that leads to this port. Raises `CliError`."""
+    """Yields an https URL that leads to this port. Raises `CliError` if no tunnel can be opened."""
     name = next((name for name in _PROGRAMS if shutil.which(name)), None)
     if name is None:
         raise CliError(
@@ -71,7 +71,9 @@ def tunnel(port: int) -> Iterator[str]:
 
 
 def _read(output: IO[str], address: re.Pattern[str], found: Queue[str]) -> None:
-    """Read the output to its end, so that the program never blocks. Its last line is the error if it ends early."""
+    """Reads the output of the program to its end, so the program never blocks. If the program ends early, the last line
+    is the error.
+    """
     line = ""
     for line in output:
         if match := address.search(line):

@@ -1,4 +1,4 @@
-"""`telephony versions`: figures by version of an agent, and the rollback of a canary."""
+"""Implements `telephony versions`: figures by version of an agent, and the rollback of a canary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`telephony webhooks`: lists the messages of the outbox, and sends them again."""
+"""Implements `telephony webhooks`: lists the messages of the outbox, and sends messages again."""
 
 from __future__ import annotations
 

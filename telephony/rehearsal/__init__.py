@@ -1,1 +1,3 @@
-"""A campaign in virtual time, with a simulated Twilio and simulated callees. `telephony campaign rehearse` runs it."""
+"""A rehearsal: a campaign in virtual time, with a simulated Twilio and simulated callees. `telephony campaign rehearse`
+runs a rehearsal.
+"""

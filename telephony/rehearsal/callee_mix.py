@@ -1,4 +1,4 @@
-"""The simulated callees of a rehearsal. The kind of callee that answers is drawn for each attempt."""
+"""The simulated callees of a rehearsal. For each attempt, the kind of callee is drawn at random."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ MIX: Mapping[str, float] = {
     "failed": 2,
     "menu": 5,
 }
-"""How often each kind of callee answers, in per cent."""
+"""The percentage of each kind of callee."""
 
 _PATIENCE_S = 30.0
 
 
 async def _hears_out(phone: Handset) -> None:
-    """Says hello, answers the agent, hears one more turn, and says goodbye."""
+    """A callee that says hello, answers the agent, hears one more turn, and says goodbye."""
     await phone.say("hello")
     await _converse(phone, interrupts=False)
 
 
 async def _interrupts(phone: Handset) -> None:
-    """Answers the agent like `_hears_out`, but speaks while the agent speaks."""
+    """A callee that answers the agent like `_hears_out`, but speaks while the agent speaks."""
     await phone.say("hello")
     await _converse(phone, interrupts=True)
 
@@ -48,7 +48,7 @@ async def _converse(phone: Handset, *, interrupts: bool) -> None:
 
 
 async def _hangs_up(phone: Handset) -> None:
-    """Hangs up in the middle of the agent's first sentence."""
+    """A callee that hangs up in the middle of the agent's first sentence."""
     await phone.say("hello")
     await phone.agent_speaks()
     await phone.heard(1.5)
@@ -56,7 +56,7 @@ async def _hangs_up(phone: Handset) -> None:
 
 
 async def _menu(phone: Handset) -> None:
-    """A recorded menu of a company. It waits for a key, repeats itself once, and hangs up."""
+    """A recorded menu of a company. The menu waits for a key, repeats itself once, and hangs up."""
     for _ in range(2):
         await phone.say("no_service")
         await asyncio.sleep(_PATIENCE_S / 6)
@@ -64,8 +64,9 @@ async def _menu(phone: Handset) -> None:
 
 
 class CalleeMix:
-    """Draws callees. The draws for one number do not depend on those for others, so the order of calls does not
-    matter."""
+    """Draws callees. The draws for one number do not depend on the draws for other numbers, so the order of calls does
+    not matter.
+    """
 
     def __init__(self, seed: int, mix: Mapping[str, float] = MIX) -> None:
         self._seed = seed

@@ -1,5 +1,6 @@
-"""The words and actions of the agent in a rehearsal. Pure. They come from a script, not from an AI model: the agent
-greets, and then calls each of its tools once."""
+"""The words and actions of the agent in a rehearsal. Pure. A script decides, and not an AI model: the agent greets, and
+then calls each of its tools once.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +13,9 @@ __all__ = ["RehearsalDirector"]
 
 
 class RehearsalDirector:
-    """A director like the improviser. Its first words are always a greeting, even if the callee has said hello. So a
-    callee who hangs up during the greeting gives no result."""
+    """A director like the improviser. The first words are always a greeting, even if the callee has said hello.
+    Therefore a callee who hangs up during the greeting gives no result.
+    """
 
     def __init__(self) -> None:
         self._improviser = Improviser()

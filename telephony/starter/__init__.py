@@ -1,1 +1,1 @@
-"""Makes a new project: an agent, its settings, a recorded call and a test."""
+"""Creates a new project: an agent, its settings, a recorded call and a test."""

@@ -25,17 +25,18 @@ AGENT = "desk:agent"
 """The import string of the new agent."""
 _GREETING = "Greet the caller and ask how you can help."
 _RENAMED = {"dotenv": ".env", "gitignore": ".gitignore", "project.toml": "pyproject.toml"}
-"""The file names in the package and the names in the new project. They differ for files that build tools would read or
-leave out."""
+"""The file names in the package and in the new project. The names differ for files that build tools would read or leave
+out.
+"""
 _PRIVATE = {".env"}
 _SEED = 1
 
 
 def new_project(folder: Path) -> list[Path]:
-    """Make a project in a new or empty folder. Returns its files, relative to the folder.
+    """Creates a project in a new or empty folder. Returns its files, relative to the folder.
 
     Raises:
-        ProjectError: the folder has files already, or cannot be written.
+        ProjectError: the folder already contains files, or cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,7 @@ def _sources(folder: Traversable, under: str) -> Iterator[tuple[str, Traversable
 
 
 def _record(folder: Path) -> None:
-    """Make the simulated call of `simulation/`, and write the recording and the test of this call."""
+    """Makes the simulated call of `simulation/`, and writes the recording and the test of this call."""
     simulation = folder / "simulation"
     with tempfile.TemporaryDirectory() as temporary, _module(folder / "desk.py") as agent:
         plan = Plan(
@@ -75,7 +76,7 @@ def _record(folder: Path) -> None:
 
 @contextmanager
 def _module(path: Path) -> Iterator[AgentSource]:
-    """Load the module in a file, and return its agent. The module has a unique name during the block."""
+    """Loads the module in a file, and yields its agent. The module has a unique name during the block."""
     name = "_telephony_new_project"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None

@@ -1,4 +1,4 @@
-"""The fields of Twilio's requests as values. Pure. A missing field is empty and never an error.
+"""The fields of Twilio's requests as values. Pure. A missing field is empty and causes no error.
 
 https://www.twilio.com/docs/voice/twiml#request-parameters (the voice webhook, `<Dial action>`),
 https://www.twilio.com/docs/voice/api/call-resource#statuscallback,
@@ -33,12 +33,14 @@ Form = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class VoiceRequest:
-    """A request for TwiML: the voice webhook, and every `action`."""
+    """A request for TwiML: the voice webhook, or a request to an `action` URL."""
 
     call_sid: str
     account_sid: str = ""
     caller: str = ""
-    """The address of the caller, unverified. It may be empty, `anonymous`, or a `sip:` or `client:` address."""
+    """The address of the caller. The address is not verified, and may be empty, `anonymous`, or a `sip:` or `client:`
+    address.
+    """
     called: str = ""
     status: str = ""
     direction: str = ""
@@ -46,7 +48,7 @@ class VoiceRequest:
     caller_name: str = ""
     parent_call_sid: str = ""
     stir_verstat: str = ""
-    """The attestation of the caller's number by the carriers, like `TN-Validation-Passed-A`."""
+    """The result of the carriers' check of the caller's number, such as `TN-Validation-Passed-A`."""
     sip_headers: Form = field(default_factory=dict)
     """The `SipHeader_` fields of a SIP call, by the name of the header."""
 
@@ -67,23 +69,24 @@ class VoiceRequest:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """Returns the two parties, for a caller id. `own` is TWILIO_PHONE_NUMBER."""
+        """Returns the two parties of the call, for the choice of a caller id. `own` is TWILIO_PHONE_NUMBER."""
         return Parties.of(self.caller, self.called, inbound=not self.direction.startswith("outbound"), own=own)
 
     @property
     def ended(self) -> bool:
-        """Whether the call has ended, so that our TwiML has no effect."""
+        """Whether the call has ended. TwiML has no effect on an ended call."""
         return self.status in ENDED
 
 
 @dataclass(frozen=True, slots=True)
 class CallStatus:
-    """The status of a call. Callbacks come in any order and more than once; see `CallProgress`."""
+    """The status of a call. Callbacks arrive in any order and more than once (see `CallProgress`)."""
 
     call_sid: str
     status: str
-    """`initiated`, `queued`, `ringing`, `in-progress`, or a final one: `completed`, `busy`, `failed`, `no-answer`,
-    `canceled`."""
+    """`initiated`, `queued`, `ringing`, `in-progress`, or a final status: `completed`, `busy`, `failed`, `no-answer` or
+    `canceled`.
+    """
     sequence_number: int = 0
     duration_s: int | None = None
     answered_by: str = ""
@@ -113,12 +116,12 @@ class CallStatus:
 
 @dataclass(slots=True)
 class CallProgress:
-    """The statuses of one call, each one once, in the order of their sequence numbers."""
+    """The statuses of one call, without repeats, in the order of their sequence numbers."""
 
     states: list[CallStatus] = field(default_factory=list)
 
     def add(self, status: CallStatus) -> bool:
-        """Adds a callback. False means that it is a repeat."""
+        """Adds a callback. Returns False if the callback is a repeat."""
         key = (status.sequence_number, status.status)
         if any((known.sequence_number, known.status) == key for known in self.states):
             return False
@@ -128,12 +131,12 @@ class CallProgress:
 
     @property
     def now(self) -> CallStatus | None:
-        """The newest status. A final status stays."""
+        """The newest status, or None. A final status is not replaced."""
         return next((known for known in self.states if known.ended), self.states[-1] if self.states else None)
 
 
 class ProgressBook:
-    """The progress of many calls. It remembers the calls with the most recent callbacks."""
+    """The progress of many calls. Only the calls with the most recent callbacks are stored."""
 
     def __init__(self, max_calls: int = 1000) -> None:
         self._max_calls = max_calls
@@ -184,7 +187,9 @@ class MachineDetection:
 
     call_sid: str
     answered_by: str
-    """`human`, `machine_start`, `machine_end_beep`, `machine_end_silence`, `machine_end_other`, `fax` or `unknown`."""
+    """The result: `human`, `machine_start`, `machine_end_beep`, `machine_end_silence`, `machine_end_other`, `fax` or
+    `unknown`.
+    """
     duration_ms: int | None = None
 
     @classmethod
@@ -201,13 +206,13 @@ class MachineDetection:
 
     @property
     def may_leave_message(self) -> bool:
-        """Whether the machine has ended its greeting."""
+        """Whether the machine has ended its greeting, so a message can be left."""
         return self.answered_by.startswith("machine_end")
 
 
 @dataclass(frozen=True, slots=True)
 class DialResult:
-    """The result of a `<Dial>`. The caller is still connected unless `VoiceRequest.ended`."""
+    """The result of a `<Dial>`. The caller is still connected unless `VoiceRequest.ended` is True."""
 
     call_sid: str
     status: str

@@ -1,8 +1,8 @@
-"""The caller id of calls and legs that we dial. Pure.
+"""The caller id of placed calls and of dialled legs. Pure.
 
-Twilio accepts the calling number, the called number, or a number of the account. Any other `callerId` of a `<Dial>` is
-refused (13214, https://www.twilio.com/docs/api/errors/13214), and so is any other `From` of a request (21210, 21212,
-21213). Without a `callerId` a `<Dial>` shows the calling address, which may be no number at all.
+Twilio accepts the calling number, the called number, or a number of the account as a caller id. Twilio refuses any
+other `callerId` of a `<Dial>` (13214, https://www.twilio.com/docs/api/errors/13214), and any other `From` of a request
+(21210, 21212, 21213). Without a `callerId`, a `<Dial>` shows the calling address, which may not be a number.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ __all__ = ["Destination", "Parties", "is_number", "is_withheld"]
 
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")
 _WITHHELD = frozenset(["+266696687", "+86282452253", "+7378742833", "+2562533", "+8656696"])
-"""Twilio's numbers for an unknown caller: anonymous, unavailable, restricted, blocked and unknown, spelt on the keys
-of a
-telephone."""
+"""Twilio's numbers for an unknown caller. The digits spell anonymous, unavailable, restricted, blocked and unknown on
+the keys of a phone.
+"""
 
 _NAMELESS = frozenset(["", "anonymous", "blocked", "private", "restricted", "unavailable", "unknown", "withheld"])
 
 
 def is_withheld(address: str) -> bool:
-    """Returns whether this address hides the caller."""
+    """Returns whether this address means that the caller hides their number."""
     scheme, colon, rest = address.strip().lower().partition(":")
     name = rest.partition("@")[0] if colon and scheme in ("sip", "sips") else scheme + colon + rest
     return name.removeprefix("+") in _NAMELESS or f"+{name.removeprefix('+')}" in _WITHHELD
 
 
 def is_number(address: str) -> bool:
-    """Returns whether Twilio accepts this address as a caller id. Withheld numbers, `sip:` and `client:` addresses are
-    refused."""
+    """Returns whether Twilio accepts this address as a caller id. Withheld numbers, `sip:` addresses and `client:`
+    addresses are not accepted.
+    """
     return _E164.fullmatch(address) is not None and address not in _WITHHELD
 
 
@@ -43,7 +44,7 @@ class Destination:
     to: str
     """A number, or a `sip:` address."""
     caller_id: str | None = None
-    """The number that the called party sees. None means that Twilio shows the caller's own number."""
+    """The number that the called party sees. With None, Twilio shows the caller's own number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class Parties:
     theirs: str
     """The address of the other party."""
     ours: str
-    """Our address in this call."""
+    """The address of this application in this call."""
     own: str | None = None
-    """Our own number from the settings (TWILIO_PHONE_NUMBER)."""
+    """The application's phone number from the settings (TWILIO_PHONE_NUMBER), or None."""
 
     @classmethod
     def of(cls, caller: str, called: str, *, inbound: bool, own: str | None) -> Parties:
@@ -63,13 +64,15 @@ class Parties:
 
     @property
     def number(self) -> str | None:
-        """A number of ours that Twilio accepts as `From` and as `callerId`. None means that none is known."""
-        # The address that a client or a SIP device called may be no number of the account.
+        """A number of the application that Twilio accepts as `From` and as `callerId`, or None if no such number is
+        known.
+        """
+        # The address that a client or a SIP device called may not be a number of the account.
         found = (self.own, self.ours) if _is_device(self.theirs) else (self.ours, self.own)
         return next((address for address in found if address and is_number(address)), None)
 
     def reach(self, to: str) -> Destination:
-        """Returns the destination for a `<Dial>` that calls `to` for the other party.
+        """Returns the destination for a `<Dial>` that connects the other party to `to`.
 
         Raises:
             NoCallerId: Twilio would refuse the `<Dial>`.

@@ -1,8 +1,8 @@
-"""The details of a call beside its numbers, as parameters of its media stream. Pure.
+"""The details of a call other than its numbers, as parameters of its media stream. Pure.
 
-The webhook and the stream may reach different processes. So the details of the webhook are sent with the stream, in
-`<Parameter>`s: `details0:NAME`, then `details1:NAME` and so on for the rest of a long value. Name and value together
-must stay under 500 characters (https://www.twilio.com/docs/voice/twiml/stream).
+The webhook and the stream may reach different processes. Therefore the details of the webhook are sent with the stream,
+in `<Parameter>` elements: `details0:NAME`, then `details1:NAME` and so on for the rest of a long value. Name and value
+together must have less than 500 characters (https://www.twilio.com/docs/voice/twiml/stream).
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ _TWILIOS = re.compile(
     "Direction|Error\\w*|ForwardedFrom|From\\w*|Msg|Parent\\w+|Recording\\w+|SequenceNumber|Sip[A-Z]\\S*|SpeechResult|"
     "Stir\\w+|Stream\\w+|Timestamp|To|To[A-Z]\\w*|UnstableSpeechResult"
 )
-"""The fields that Twilio adds to the query of a GET (https://www.twilio.com/docs/voice/twiml#request-parameters)."""
+"""The fields that Twilio adds to the query of a GET request
+(https://www.twilio.com/docs/voice/twiml#request-parameters).
+"""
 
 
 def pack(details: Mapping[str, str], room: int) -> tuple[dict[str, str], list[str]]:
-    """Returns the parameters for these details, in at most `room` characters of XML, and the names that do not fit."""
+    """Returns the parameters for these details, with at most `room` characters of XML, and the names of the details
+    that do not fit.
+    """
     parameters: dict[str, str] = {}
     left_out: list[str] = []
     for name, value in details.items():
@@ -63,12 +67,14 @@ def unpack(parameters: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str
 
 
 def sip_headers(form: Mapping[str, str]) -> dict[str, str]:
-    """Returns the headers of a SIP call: `X-Account` for the field `SipHeader_X-Account`."""
+    """Returns the headers of a SIP call. For example, the field `SipHeader_X-Account` becomes the header
+    `X-Account`.
+    """
     return {name.removeprefix(_SIP_HEADER): value for name, value in form.items() if name.startswith(_SIP_HEADER)}
 
 
 def own_query(query: Mapping[str, str], *, is_form: bool) -> dict[str, str]:
-    """Returns the query parameters of the webhook's URL. `is_form` means that Twilio's fields are in the query as well
-    (a GET).
+    """Returns the query parameters of the webhook's URL. `is_form` is True if the query also contains Twilio's fields
+    (a GET request).
     """
     return {name: value for name, value in query.items() if not (is_form and _TWILIOS.fullmatch(name))}

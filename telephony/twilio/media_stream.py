@@ -1,12 +1,14 @@
-"""The messages of a Twilio media stream, as a pure codec.
+"""Encodes and decodes the messages of a Twilio media stream. Pure.
 
-https://www.twilio.com/docs/voice/media-streams/websocket-messages. Twilio sends `connected`, `start`, then `media`,
-`dtmf` and `mark` in any order, and `stop`; we send `media`, `mark` and `clear` with exactly Twilio's fields, because it
-rejects others (31951). Numbers travel as strings there, except in `mediaFormat`.
+https://www.twilio.com/docs/voice/media-streams/websocket-messages. Twilio sends `connected` and `start`, then `media`,
+`dtmf` and `mark` in any order, and `stop`. The server sends `media`, `mark` and `clear` with exactly Twilio's fields,
+because Twilio rejects messages with other fields (31951). In these messages numbers are strings, except in
+`mediaFormat`.
 
-Strict where a value is used, tolerant elsewhere: unknown events are `Unknown`, unknown fields are ignored. A caller's
-frame in one of the two forms that Twilio writes is cut by a regular expression, in half the time of the JSON parser.
-Every other text goes to the parser, and both ways give the same result for the texts that both accept.
+The decoder is strict for fields whose values are used. Unknown events become `Unknown`, and unknown fields are ignored.
+A frame of the caller in one of the two forms that Twilio writes is decoded by a regular expression, which takes half
+the time of the JSON parser. Every other text is decoded by the parser. Both ways give the same result for texts that
+both accept.
 """
 
 from __future__ import annotations
@@ -40,8 +42,9 @@ _T = TypeVar("_T")
 
 MAX_CHARS = 64 * 1024
 MAX_DEPTH = 16
-"""The maximum nesting of a message. Twilio's messages are 3 deep. A deeper message could be read but not be written to
-the journal."""
+"""The maximum nesting of a message. Twilio's messages have 3 levels. A deeper message could be read but could not be
+written to the journal.
+"""
 
 
 _NUMBER = "([0-9]{1,19})"
@@ -49,12 +52,14 @@ _SID = '"streamSid":"([A-Za-z0-9]*)"'
 _BODY = f'"media":\\{{"track":"([a-z]*)","chunk":"{_NUMBER}","timestamp":"{_NUMBER}","payload":"([A-Za-z0-9+/=]*)"}}'
 _FRAME = re.compile(f'\\{{"event":"media","sequenceNumber":"{_NUMBER}",{_SID},{_BODY}}}')
 _FRAME_SID_LAST = re.compile(f'\\{{"event":"media","sequenceNumber":"{_NUMBER}",{_BODY},{_SID}}}')
-"""The two orders of a `media` message: that of Twilio's pages, and the one that is seen on real streams."""
+"""The two orders of the fields in a `media` message: the order in Twilio's documentation, and the order on real
+streams.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The first message of a socket. It has no stream and no sequence number."""
+    """The first message of a connection. The message has no stream and no sequence number."""
 
     protocol: str
     version: str
@@ -62,8 +67,9 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The start of a stream. `encoding`, `sample_rate` and `channels` are documented as `audio/x-mulaw`, 8000 and 1;
-    check them. `parameters` are the `<Parameter>`s of the TwiML. `raw` is the whole message."""
+    """The start of a stream. `encoding`, `sample_rate` and `channels` are documented as `audio/x-mulaw`, 8000 and 1,
+    and must be checked. `parameters` are the `<Parameter>` elements of the TwiML. `raw` is the whole message.
+    """
 
     stream_sid: str
     call_sid: str
@@ -78,10 +84,11 @@ class Start:
 
 
 class Media(NamedTuple):
-    """A piece of one track's audio: 160 bytes, 20 ms, 50 times a second. The track `inbound` is the caller, and
-    `outbound` is what the caller hears. It is a tuple because there are so many.
+    """A piece of one track's audio: 160 bytes, 20 ms, 50 times a second. The track `inbound` has the caller's audio,
+    and `outbound` has the audio that the caller hears. The class is a tuple, because many objects are created.
 
-    `payload` is mu-law at 8 kHz. `timestamp_ms` is its time from the start of the stream. `chunk` counts from 1.
+    `payload` is mu-law at 8 kHz. `timestamp_ms` is the time from the start of the stream in milliseconds. `chunk`
+    counts from 1.
     """
 
     payload: bytes
@@ -104,7 +111,9 @@ class Dtmf:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A mark that Twilio returned: the audio before it was played or cleared. Twilio does not say which."""
+    """A mark that Twilio returned. The audio before the mark was played or cleared. The message does not show which of
+    the two happened.
+    """
 
     name: str
     sequence_number: int
@@ -113,7 +122,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The end of the stream. It may be missing; the end of the socket has the same meaning."""
+    """The end of the stream. This message may be missing. The end of the connection has the same meaning."""
 
     call_sid: str
     account_sid: str
@@ -132,7 +141,7 @@ Message = Connected | Start | Media | Dtmf | Mark | Stop | Unknown
 
 
 def decode(message: str | bytes) -> Message:
-    """Parses a message of Twilio. Raises only `MediaStreamError`, for an invalid message."""
+    """Decodes a message of Twilio. Raises only `MediaStreamError`, for an invalid message."""
     if not isinstance(message, str):
         raise BinaryFrame("a binary message, where Twilio sends text only")
     if len(message) > MAX_CHARS:
@@ -141,8 +150,8 @@ def decode(message: str | bytes) -> Message:
 
 
 def _frame(text: str) -> Media | None:
-    """Returns the caller's audio in a usual form. None means that the text has another form, or is no audio, or is not
-    valid.
+    """Returns the caller's audio in one of the usual forms. Returns None if the text has another form, is not audio, or
+    is not valid.
     """
     try:
         if (found := _FRAME.fullmatch(text)) is not None:
@@ -248,7 +257,7 @@ def _stop(fields: dict[str, Any]) -> Stop:
 
 
 def _get(fields: dict[str, Any], name: str, kind: type[_T], default: _T | None = None) -> _T:
-    """A field of this type. It is required if it has no default."""
+    """Returns a field with this type. A field without a default is required."""
     value = fields.get(name)
     if type(value) is kind:
         return value
@@ -258,7 +267,7 @@ def _get(fields: dict[str, Any], name: str, kind: type[_T], default: _T | None =
 
 
 def _number(fields: dict[str, Any], name: str) -> int:
-    """A number: decimal digits in a string, as Twilio writes them, or a JSON number."""
+    """Returns a number from decimal digits in a string, as Twilio writes numbers, or from a JSON number."""
     value = fields.get(name)
     if type(value) is str and value.isdecimal() and value.isascii() and len(value) < 20:
         return int(value)
@@ -268,18 +277,18 @@ def _number(fields: dict[str, Any], name: str) -> int:
 
 
 def encode_media(stream_sid: str, ulaw: bytes) -> str:
-    """Plays this mu-law audio (8 kHz, no header, any length) after the buffered audio."""
+    """Returns a message that plays this mu-law audio (8 kHz, no header, any length) after the buffered audio."""
     payload = pybase64.b64encode_as_string(ulaw)
     return f'{{"event":"media","streamSid":{_json(stream_sid)},"media":{{"payload":"{payload}"}}}}'
 
 
 def encode_mark(stream_sid: str, name: str) -> str:
-    """Requests a mark of this name after all audio before it was played."""
+    """Returns a message that requests a mark with this name after all earlier audio was played."""
     return f'{{"event":"mark","streamSid":{_json(stream_sid)},"mark":{{"name":{_json(name)}}}}}'
 
 
 def encode_clear(stream_sid: str) -> str:
-    """Drops all buffered audio. Twilio then returns the pending marks."""
+    """Returns a message that drops all buffered audio. Twilio then returns the pending marks."""
     return f'{{"event":"clear","streamSid":{_json(stream_sid)}}}'
 
 

@@ -1,6 +1,7 @@
-"""Sets the voice webhooks of the account's numbers, and restores the previous ones.
+"""Sets the voice webhooks of the account's numbers, and restores the previous webhooks.
 
-The previous webhook is saved on disk before Twilio is changed, so that it can be restored after a crash, too.
+The previous webhook is saved in a file before the settings at Twilio are changed, so the webhook can be restored after
+a crash.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class VoiceWebhook:
     fallback_url: str = ""
     fallback_method: str = "POST"
     application_sid: str = ""
-    """If it is set, Twilio uses the settings of this TwiML application instead."""
+    """The SID of a TwiML application. If set, Twilio uses the settings of this application and ignores the URLs."""
     status_callback: str = ""
     status_callback_method: str = "POST"
 
@@ -51,7 +52,7 @@ class VoiceWebhook:
 
 @dataclass(frozen=True, slots=True)
 class SavedWebhook:
-    """A number whose webhook we have changed, with the previous webhook and with ours."""
+    """A number whose webhook was changed, with the previous webhook and the new webhook."""
 
     sid: str
     number: str
@@ -64,13 +65,15 @@ class SavedWebhook:
 
 
 def default_path() -> Path:
-    """Returns the default path of the file, after https://specifications.freedesktop.org/basedir-spec/latest/"""
+    """Returns the default path of the file, according to https://specifications.freedesktop.org/basedir-spec/latest/"""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "telephony" / "numbers.json"
 
 
 class NumberWebhooks:
-    """Sets the webhooks of numbers through `rest`, and restores the former ones, which are kept in the file `path`."""
+    """Sets the webhooks of numbers through `rest`, and restores the previous webhooks. The previous webhooks are stored
+    in the file `path`.
+    """
 
     def __init__(self, rest: TwilioRest, path: Path | None = None) -> None:
         self._rest = rest
@@ -84,7 +87,7 @@ class NumberWebhooks:
         of the number, if the caller changes it.
 
         Raises:
-            NumberError: the account has no such number, or it cannot receive calls.
+            NumberError: the account has no such number, or the number cannot receive calls.
             TwilioError: Twilio refused, or did not respond.
         """
         found = await self._rest.phone_number(number)
@@ -110,8 +113,8 @@ class NumberWebhooks:
         return saved
 
     async def restore(self, saved: SavedWebhook, *, force: bool = False) -> bool:
-        """Restores the saved webhook. False means that the webhook was changed elsewhere, so it stays; the saved one is
-        deleted.
+        """Restores the saved webhook. If the webhook was changed by another program, deletes the saved webhook, keeps
+        the current webhook, and returns False. With `force`, always restores the saved webhook.
 
         Raises:
             TwilioError: Twilio refused, or did not respond. The webhook is still saved.
@@ -145,7 +148,7 @@ class NumberWebhooks:
         await self._rest.set_voice_webhook(sid, **asdict(webhook))
 
     def _write(self, saved: dict[str, SavedWebhook]) -> None:
-        """Writes the file atomically, readable by its owner only."""
+        """Writes the file atomically. Only its owner can read the file."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False, encoding="utf-8") as file:

@@ -1,6 +1,7 @@
-"""Normalizes phone numbers as people write them, or refuses them with advice. Pure.
+"""Normalizes phone numbers in the usual notations, and refuses other texts with advice. Pure.
 
-A number without its extension reaches another party: `+14155550123 ext. 42` is not the switchboard.
+A number without its extension reaches another party. For example, `+14155550123 ext. 42` is not the same party as
+`+14155550123`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _SEVERAL = re.compile(r"[,;|&/\n\r]|\s(?:or|and|oder|und|ou|o|y)\s|(?<=\d)\s*\+"
 _WHOLE_DIGITS = 6
 _PLAIN = re.compile(r"\+?[\d().\- ]*\d[\d().\- ]*")
 _AREA_SLASH = re.compile(r"(\+?[\d() ]{2,9})/([\d \-]{5,})")
-"""`030/1234567`, as written in Germany: the area code comes first."""
+"""Matches a number such as `030/1234567`, as written in Germany, with the area code before the slash."""
 _E164 = re.compile(r"\+[1-9][0-9]{5,14}")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"), "-")
 
@@ -33,16 +34,18 @@ def tidy(text: str) -> str:
 
 
 def legible(text: str) -> str:
-    """`tidy`, and digits, dashes and signs of other scripts and fonts replaced by those of ASCII."""
+    """Returns the text of `tidy` with ASCII characters in place of digits, dashes and signs of other scripts and
+    fonts.
+    """
     text = tidy(text)
     return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_DASHES)
 
 
 def plain(text: str) -> str:
-    """Returns the digits of one complete number, with the `+` if it has one.
+    """Returns the digits of one complete number, with the `+` if the number has one.
 
     Raises:
-        ValueError: there is more in it than a number, or no number; the message says what to do.
+        ValueError: the text contains more than a number, or no number. The message says what to do.
     """
     text = legible(text)
     if not text:
@@ -71,7 +74,8 @@ def plain(text: str) -> str:
 
 
 def split_extension(text: str) -> tuple[str, str]:
-    """A number as people write it, and the digits of its extension, which are empty if it has none.
+    """Returns a number in any usual notation, and the digits of its extension. The digits are empty if there is no
+    extension.
 
     Raises:
         ValueError: the number has a subaddress, which cannot be pressed as keys.
@@ -86,7 +90,9 @@ def split_extension(text: str) -> tuple[str, str]:
 
 
 def e164(text: str) -> str:
-    """A number with its country, in E.164. Raises `ValueError` as `plain` does, and for a number without a country."""
+    """Returns a number with a country code in E.164. Raises `ValueError` as `plain` does, and for a number without a
+    country code.
+    """
     number = plain(text)
     if not _E164.fullmatch(number):
         raise ValueError("write the number in E.164, like +14155550100")

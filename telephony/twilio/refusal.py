@@ -1,4 +1,4 @@
-"""The answer to a refused call, from the settings. Pure."""
+"""The response to a refused call, from the settings. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Refusal", "parse_refusal"]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer. `twiml.refuse` makes its TwiML."""
+    """A response to a refused call. `twiml.refuse` returns the TwiML of the response."""
 
     kind: Literal["busy", "queue", "url", "number", "say"]
     value: str = ""
@@ -21,7 +21,7 @@ class Refusal:
 
 def parse_refusal(text: str) -> Refusal:
     """Parses `busy` (the call is not answered and not billed), `queue:NAME`, `https://...` (other TwiML),
-    `+14155550100` (dialled), or `say:TEXT`. Raises `ValueError`.
+    `+14155550100` (a number to dial), or `say:TEXT`. Raises `ValueError` for any other text.
     """
     text = tidy(text)
     kind, colon, value = text.partition(":")

@@ -1,8 +1,9 @@
-"""A client of Twilio's REST API: the official client in threads, with timeouts.
+"""A client for Twilio's REST API. The client runs Twilio's official client in threads, with time-outs.
 
-The official client is synchronous, and by default it waits for a response without a limit. Its asynchronous client
-ignores its time-out, and repeats a POST after a failure if retries are configured, which may call a person twice. So
-this module runs the synchronous client in `asyncio.to_thread`, with a time-out and without retries.
+The official client is synchronous, and by default waits for a response without a limit. Its asynchronous client ignores
+its time-out. If retries are configured, the asynchronous client also repeats a POST request after a failure, which may
+call a person twice. Therefore this module runs the synchronous client in `asyncio.to_thread`, with a time-out and
+without retries.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ __all__ = ["Account", "Application", "CallResource", "Credentials", "DialingPerm
 _T = TypeVar("_T")
 
 _EDGES = {"ie1": "dublin", "au1": "sydney"}
-"""The edges of the regions other than us1:
+"""The edge locations of the regions other than us1. Source:
 https://www.twilio.com/docs/global-infrastructure/regional-product-and-feature-availability
 """
 MAX_TWIML_CHARS = 4000
@@ -45,7 +46,7 @@ MAX_TWIML_CHARS = 4000
 
 
 class Credentials(Protocol):
-    """The settings of a client. `Settings` has them."""
+    """The settings that a client needs. Implemented by `Settings`."""
 
     @property
     def twilio_account_sid(self) -> str | None: ...
@@ -61,30 +62,32 @@ class Credentials(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account: https://www.twilio.com/docs/iam/api/account"""
+    """A Twilio account: https://www.twilio.com/docs/iam/api/account"""
 
     sid: str
     status: str
-    """`active`, `suspended` or `closed`."""
+    """The status: `active`, `suspended` or `closed`."""
     is_trial: bool
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
-    """A number of the account: https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"""
+    """A phone number of the account: https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"""
 
     sid: str
     number: str
     voice: bool
-    """Whether it can receive voice calls."""
+    """Whether the number can receive voice calls."""
     voice_url: str
     voice_method: str
     voice_fallback_url: str
     status_callback: str
     voice_application_sid: str
-    """If it is set, Twilio uses the settings of this TwiML application instead of those of the number."""
+    """The SID of a TwiML application. If set, Twilio uses the settings of the application in place of the settings of
+    the number.
+    """
     trunk_sid: str
-    """If it is set, calls go to this SIP trunk, and the webhook is not used."""
+    """The SID of a SIP trunk. If set, calls go to this trunk, and the webhook is not used."""
     voice_fallback_method: str = ""
     status_callback_method: str = ""
 
@@ -133,7 +136,7 @@ class CallResource:
     created: datetime | None
     duration_s: int
     cost: float | None
-    """The price. None until Twilio has computed it."""
+    """The price of the call. None until Twilio has computed the price."""
     currency: str
     from_: str = ""
     to: str = ""
@@ -149,17 +152,18 @@ class CallResource:
 
 
 class TwilioRest:
-    """Sends requests to Twilio. Every method raises only `TwilioError`, or `TwimlError` for TwiML that is too long.
+    """Sends requests to Twilio's REST API. Every method raises only `TwilioError`, or `TwimlError` for TwiML that is
+    too long.
 
     Args:
-        account_sid: The account.
+        account_sid: The SID of the account.
         username: The SID of the account or of an API key.
         password: The auth token, or the secret of the API key.
-        base_url: The address of the API, if it is not Twilio's (a simulator).
+        base_url: The URL of the API, if the API is not Twilio's (a simulator).
         timeout_s: The time limit of one request, in seconds.
-        region: Twilio's region of the account's resources: `us1`, `ie1` or `au1`.
-        http: The HTTP client that carries the requests (through a proxy, or to a simulator in memory). It has a
-            time-out of its own.
+        region: The Twilio region of the account's resources: `us1`, `ie1` or `au1`.
+        http: The HTTP client that sends the requests (through a proxy, or to a simulator in memory). The client has its
+            own time-out.
     """
 
     def __init__(
@@ -189,10 +193,10 @@ class TwilioRest:
 
     @classmethod
     def of(cls, settings: Credentials, http: TwilioHttpClient | None = None) -> TwilioRest:
-        """A client with the credentials of the settings. An API key has priority over the auth token.
+        """Returns a client with the credentials of the settings. An API key has priority over the auth token.
 
         Raises:
-            TwilioNotConfigured: there are none.
+            TwilioNotConfigured: the settings contain no credentials.
         """
         account = settings.twilio_account_sid
         key, secret, token = settings.twilio_api_key, settings.twilio_api_secret, settings.twilio_auth_token
@@ -211,7 +215,7 @@ class TwilioRest:
     # --- calls ---------------------------------------------------------------------------------------------------
 
     async def hang_up(self, call_sid: str) -> bool:
-        """Ends a call in any state. False means that it had already ended."""
+        """Ends a call in any state. Returns False if the call had already ended."""
         try:
             await self._ask("hang_up", lambda: self._client.calls(call_sid).update(status="completed"))
         except (TwilioNotFound, TwilioInvalidState):
@@ -219,7 +223,7 @@ class TwilioRest:
         return True
 
     async def redirect(self, call_sid: str, twiml: str) -> None:
-        """Continues a call with other TwiML. Its media stream, if it has one, ends with a `stop` message."""
+        """Continues a call with other TwiML. If the call has a media stream, the stream ends with a `stop` message."""
         _check_length(twiml)
         await self._ask("redirect", lambda: self._client.calls(call_sid).update(twiml=twiml))
 
@@ -237,18 +241,19 @@ class TwilioRest:
         max_s: int | None = None,
         send_digits: str | None = None,
     ) -> str:
-        """Places a call and returns its CallSid. Its stream may start before this method returns.
+        """Places a call and returns its CallSid. The media stream of the call may start before this method returns.
 
         Args:
             to: The number to call, in E.164, or a `sip:` or `client:` address.
-            from_: A number of ours, or one that was verified.
-            twiml: The TwiML for the answered call, at most 4,000 characters. Or `url`: Twilio requests the TwiML there.
-            status_callback: Gets every status (`initiated`, `ringing`, `answered`, `completed`).
-            machine_detection: Detect answering machines. `amd_callback` gets the result during the call; without it,
-                the TwiML waits for the result.
-            ring_s: How long to ring, in seconds.
+            from_: A number of the account, or a verified number.
+            twiml: The TwiML for the answered call, at most 4,000 characters. Alternatively, `url` is a URL from which
+                Twilio requests the TwiML.
+            status_callback: The URL that gets every status (`initiated`, `ringing`, `answered`, `completed`).
+            machine_detection: The mode of answering machine detection. `amd_callback` gets the result during the call.
+                Without `amd_callback`, the TwiML waits for the result.
+            ring_s: The ringing time in seconds.
             max_s: The maximum length of the call, in seconds.
-            send_digits: The keys to press when the call is answered.
+            send_digits: The keys that are pressed when the call is answered.
         """
         options: dict[str, Any] = {"to": to, "from_": from_, "timeout": ring_s}
         if twiml is not None:
@@ -272,16 +277,16 @@ class TwilioRest:
 
     async def call_status(self, call_sid: str) -> str:
         """Returns the status of a call: `queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer`
-        or `canceled`. It may be older than the last callback.
+        or `canceled`. The status may be older than the last callback.
         """
         return str((await self._ask("call_status", lambda: self._client.calls(call_sid).fetch())).status)
 
     async def call(self, call_sid: str) -> CallResource:
-        """One call. Its status may be older than the last callback."""
+        """Returns one call. Its status may be older than the last callback."""
         return CallResource.of(await self._ask("call", lambda: self._client.calls(call_sid).fetch()))
 
     async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallResource]:
-        """Returns the last calls from one number to another, newest first."""
+        """Returns the last calls from one number to another number, the newest first."""
         listing = self._client.calls
         found = await self._ask("calls_between", lambda: listing.list(from_=from_, to=to, limit=limit))
         return [CallResource.of(it) for it in found]
@@ -293,15 +298,16 @@ class TwilioRest:
         return [CallResource.of(it) for it in found if it.direction == "inbound"]
 
     async def start_recording(self, call_sid: str) -> str:
-        """Starts a recording of a live call: two channels, without the silence at its ends. Returns its SID.
-        https://www.twilio.com/docs/voice/api/recording#create-a-recording"""
+        """Starts a Twilio recording of a live call, with two channels and without the silence at its ends. Returns the
+        SID of the recording. https://www.twilio.com/docs/voice/api/recording#create-a-recording
+        """
         recordings = self._client.calls(call_sid).recordings
         made = await self._ask("start_recording", lambda: recordings.create(recording_channels="dual"))
         return str(made.sid)
 
     async def pause_recording(self, call_sid: str) -> str | None:
-        """Pauses the running recording of a call, with silence in its place. Returns its SID. None means that there is
-        none.
+        """Pauses the Twilio recording of a call that is in progress. The recording contains silence for the pause.
+        Returns the SID of the recording, or None if no recording is in progress.
         """
         current = self._client.calls(call_sid).recordings("Twilio.CURRENT")
         try:
@@ -313,7 +319,7 @@ class TwilioRest:
         return str(found.sid)
 
     async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Continues a paused recording. False means that it has ended."""
+        """Continues a paused recording. Returns False if the recording has ended."""
         recording = self._client.calls(call_sid).recordings(recording_sid)
         try:
             await self._ask("resume_recording", lambda: recording.update(status="in-progress"))
@@ -322,7 +328,7 @@ class TwilioRest:
         return True
 
     async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Stops a recording and deletes it. False means that it does not exist."""
+        """Stops a recording and deletes the recording. Returns False if the recording does not exist."""
         recording = self._client.calls(call_sid).recordings(recording_sid)
         try:
             try:
@@ -335,7 +341,7 @@ class TwilioRest:
         return True
 
     async def delete_recordings(self, call_sid: str) -> int:
-        """Deletes all of Twilio's recordings of a call. Returns their number."""
+        """Deletes all Twilio recordings of a call. Returns the number of deleted recordings."""
         recordings = self._client.recordings
         found = await self._ask("delete_recordings", lambda: recordings.list(call_sid=call_sid, limit=1000))
         for each in found:
@@ -343,7 +349,7 @@ class TwilioRest:
         return len(found)
 
     async def recording_audio(self, recording_sid: str) -> bytes:
-        """Returns the audio of a complete recording, as WAV: https://www.twilio.com/docs/voice/api/recording"""
+        """Returns the audio of a completed recording, as WAV: https://www.twilio.com/docs/voice/api/recording"""
         path = f"/2010-04-01/Accounts/{self._account_sid}/Recordings/{recording_sid}.wav"
         return await self._ask("recording_audio", lambda: self._fetch(path))
 
@@ -360,7 +366,7 @@ class TwilioRest:
     # --- conferences ---------------------------------------------------------------------------------------------
 
     async def conference_sid(self, name: str) -> str | None:
-        """Returns the SID of the active conference with this name."""
+        """Returns the SID of the active conference with this name, or None."""
         listing = self._client.conferences
         found = await self._ask(
             "conference_sid", lambda: listing.list(friendly_name=name, status="in-progress", limit=1)
@@ -370,7 +376,7 @@ class TwilioRest:
     async def add_participant(
         self, conference: str, *, to: str, from_: str, label: str | None = None, end_on_exit: bool = False
     ) -> str:
-        """Calls a number into a conference (its SID or name) and returns the CallSid of that leg."""
+        """Calls a number into a conference (given by its SID or name). Returns the CallSid of the new leg."""
         options: dict[str, Any] = {"to": to, "from_": from_, "end_conference_on_exit": end_on_exit, "beep": "false"}
         if label is not None:
             options["label"] = label
@@ -380,13 +386,15 @@ class TwilioRest:
     async def update_participant(
         self, conference_sid: str, call_sid: str, *, hold: bool | None = None, muted: bool | None = None
     ) -> None:
-        """Holds, unhold, mute or unmute a participant."""
+        """Holds, unholds, mutes or unmutes a participant of a conference."""
         options = {name: value for name, value in (("hold", hold), ("muted", muted)) if value is not None}
         participant = self._client.conferences(conference_sid).participants(call_sid)
         await self._ask("update_participant", lambda: participant.update(**options))
 
     async def remove_participant(self, conference_sid: str, call_sid: str) -> bool:
-        """Removes a participant, which ends that leg. False means that the participant had already left."""
+        """Removes a participant from a conference, which ends the leg of the participant. Returns False if the
+        participant had already left.
+        """
         try:
             await self._ask(
                 "remove_participant", lambda: self._client.conferences(conference_sid).participants(call_sid).delete()
@@ -402,7 +410,7 @@ class TwilioRest:
         return Account(str(found.sid), str(found.status), str(found.type).lower() == "trial")
 
     async def phone_number(self, number: str) -> PhoneNumber | None:
-        """Returns the number `number` (E.164) of the account. None means that the account does not have it."""
+        """Returns the number `number` (E.164) of the account, or None if the account does not have this number."""
         listing = self._client.incoming_phone_numbers
         found = await self._ask("phone_number", lambda: listing.list(phone_number=number, limit=1))
         return PhoneNumber.of(found[0]) if found else None
@@ -424,12 +432,12 @@ class TwilioRest:
         await self._ask("set_region", lambda: context.update(voice_region=region))
 
     async def application(self, sid: str) -> Application:
-        """A TwiML application."""
+        """Returns a TwiML application."""
         found = await self._ask("application", lambda: self._client.applications(sid).fetch())
         return Application(str(found.sid), found.friendly_name or "", found.voice_url or "")
 
     async def verified_numbers(self) -> list[str]:
-        """Returns the verified numbers. A trial account may call only these."""
+        """Returns the verified numbers. A trial account may call only verified numbers."""
         listing = self._client.outgoing_caller_ids
         return [str(it.phone_number) for it in await self._ask("verified_numbers", lambda: listing.list(limit=1000))]
 
@@ -498,7 +506,7 @@ class TwilioRest:
 
 
 def _broken(error: requests.ConnectionError) -> TwilioError:
-    """Returns the error for a connection that failed before or during the request."""
+    """Returns the exception for a connection that failed before or during the request."""
     cause = getattr(error.args[0] if error.args else None, "reason", None)
     if isinstance(cause, NewConnectionError):  # a failed DNS lookup is one of these
         return TwilioUnreachable("Twilio could not be reached.")

@@ -1,4 +1,4 @@
-"""Converts errors of Twilio's REST API to our errors, with advice. Pure."""
+"""Converts exceptions of Twilio's library to `TwilioError`, with advice. Pure."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ _ADVICE = {
     21217: "This number is not valid.",
     21219: "A trial account calls verified numbers only: verify it, or upgrade.",
 }
-"""https://www.twilio.com/docs/api/errors"""
+"""Advice by error code. Source: https://www.twilio.com/docs/api/errors"""
 
 
 def error_of(error: TwilioException) -> TwilioError:
-    """Our error for an error of the library.
+    """Returns a `TwilioError` for an exception of Twilio's library.
 
-    The library has two kinds, which share only some fields: `TwilioRestException`, and `TwilioServiceException` for
-    bodies as in RFC 9457. A listing that fails raises neither of them. Its exception carries the response itself, or
-    nothing if the response could not be read.
+    The library has two kinds of exceptions, which share only some fields: `TwilioRestException`, and
+    `TwilioServiceException` for bodies as in RFC 9457. A listing that fails raises another exception, which contains
+    the response. This exception contains nothing if the response could not be read.
     """
     fields = vars(error)
     if "status" not in fields and len(error.args) > 1:
@@ -65,7 +65,7 @@ def error_of(error: TwilioException) -> TwilioError:
 
 
 def _answer(response: Any) -> dict[str, Any]:
-    """Returns the error in a `twilio.http.response.Response`."""
+    """Returns the error data in a `twilio.http.response.Response`."""
     try:
         body = json.loads(response.text)
     except (AttributeError, TypeError, ValueError):

@@ -1,11 +1,12 @@
-"""Checks and makes Twilio's signatures of requests, with the official validator. Pure.
+"""Checks and creates Twilio's signatures of requests, with the official validator. Pure.
 
-Twilio signs the URL *that it has for the webhook* and the form
-(https://www.twilio.com/docs/usage/webhooks/webhooks-security), so the URL is computed from the configured public
-address and never from a Host header. The upgrade of a media stream is signed like a GET of its `wss://` address.
+Twilio signs the form and the URL *that Twilio uses for the webhook*
+(https://www.twilio.com/docs/usage/webhooks/webhooks-security). Therefore the URL is computed from the configured public
+URL, and never from a Host header. The upgrade of a media stream is signed like a GET request for its `wss://` URL.
 
-There are two schemes. By default the secret is the account's auth token, and the digest HMAC-SHA1. Where the header
-`X-Twilio-Webhooks-Signature-Settings` names `algorithm=HMAC_SHA256`, the secret is that of a SharedKey (twilio 9.13).
+There are two signature schemes. By default the secret is the account's auth token, and the digest is HMAC-SHA1. If the
+header `X-Twilio-Webhooks-Signature-Settings` contains `algorithm=HMAC_SHA256`, the secret is that of a SharedKey
+(twilio 9.13).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Fault = Literal["unsigned", "no key", "unknown algorithm", "mismatch"]
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """The secrets with which Twilio may sign."""
+    """The secrets with which Twilio may sign requests."""
 
     auth_token: str | None = None
     shared_key_secret: str | None = None
@@ -46,7 +47,7 @@ class SigningKeys:
 def is_signed(
     secret: str, url: str, form: Mapping[str, Any], signature: str | None, algorithm: str = HMAC_SHA1
 ) -> bool:
-    """Returns whether `signature` (the header `X-Twilio-Signature`) is valid. False if the validator raises an
+    """Returns whether `signature` (the header `X-Twilio-Signature`) is valid. Returns False if the validator raises an
     exception.
     """
     if not signature:
@@ -58,7 +59,7 @@ def is_signed(
 
 
 def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the headers with Twilio's signature of this request. Empty without a secret."""
+    """Returns the headers with Twilio's signature of this request. Returns no headers if there is no secret."""
     if keys.auth_token is not None:
         return {"X-Twilio-Signature": RequestValidator(keys.auth_token).compute_signature(url, form)}
     if keys.shared_key_secret is not None:
@@ -71,7 +72,9 @@ def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]
 
 
 def check_header(keys: SigningKeys, signature: str | None, settings: str | None = None) -> Fault | None:
-    """Returns the fault of the headers, which needs no form. None means that check the signature with the form."""
+    """Returns the fault of the signature headers, which can be found without the form. Returns None if the signature
+    must be checked with the form.
+    """
     if not signature:
         return "unsigned"
     algorithm = get_signature_algorithm(settings).upper()
@@ -92,14 +95,16 @@ def check(
 
 
 def _secret(keys: SigningKeys, algorithm: str) -> str | None:
-    """Returns the secret for this algorithm. An empty one is none: anyone can sign with it."""
+    """Returns the secret for this algorithm, or None. An empty secret counts as None, because anyone can sign with an
+    empty secret.
+    """
     return (keys.auth_token if algorithm == HMAC_SHA1 else keys.shared_key_secret) or None
 
 
 def explain(fault: Fault, url: str, settings: str | None = None, other: str | None = None) -> str:
-    """A line for the log: the check, and what to do. It never contains a secret or a signature.
+    """Returns a log line with the failed check and the remedy. The line never contains a secret or a signature.
 
-    `other` is the address that the signature does fit, if there is one (see `signed_for`).
+    `other` is the URL to which the signature belongs, if such a URL was found (see `signed_for`).
     """
     match fault:
         case "unsigned":
@@ -129,9 +134,10 @@ def signed_for(
     *,
     requested: str = "",
 ) -> str | None:
-    """Another address that the signature fits, or None. Its sender has the secret. It costs up to four checks.
+    """Returns another URL to which the signature belongs, or None. A sender with such a signature has the secret. The
+    search needs up to four checks.
 
-    `requested` is the URL that the request itself names (from its Host header): good for a hint, and for nothing else.
+    `requested` is the URL that the request itself names (from its Host header). The result may only be used for a hint.
     """
     return next((it for it in _other_forms(url, requested) if check(keys, it, form, signature, settings) is None), None)
 
@@ -144,13 +150,13 @@ def other_slash(url: str) -> str:
 
 
 def _other_forms(url: str, requested: str) -> list[str]:
-    """Returns the URLs that Twilio may have had."""
+    """Returns other URLs that Twilio may have used."""
     forms = [other_slash(url), requested, _other_scheme(requested), _other_scheme(url)]
     return [form for form in forms if form and form != url]
 
 
 def _other_scheme(url: str) -> str:
-    """Returns the URL with the other schemes. A proxy that ends TLS changes `https` to `http`."""
+    """Returns the URL with the other scheme. A proxy that terminates TLS changes `https` to `http`."""
     schemes = {"https": "http", "http": "https", "wss": "https", "ws": "http"}
     parts = urlsplit(url)
     return urlunsplit(parts._replace(scheme=schemes.get(parts.scheme, parts.scheme)))

@@ -1,9 +1,9 @@
-"""A stream token, which binds a media stream to the call of the signed webhook before it. Pure.
+"""A stream token. The token binds a media stream to the call of an earlier signed webhook. Pure.
 
-The signature of the upgrade shows that some call of the account opens a stream, but not which call. The token in a
-`<Parameter>` shows which call it is. It carries everything that its check needs, so any process with the key can check
-it. It is valid for a short time and only once: the process that admits a stream remembers `StreamToken.nonce` until the
-token expires.
+The signature of the upgrade shows that some call of the account opens a stream, but does not show which call. The token
+in a `<Parameter>` shows the call. The token contains all data for its check, so any process with the key can check the
+token. A token is valid only for a short time and only once. The process that admits a stream stores `StreamToken.nonce`
+until the token expires.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _VERSION = "v1"
 
 
 class TokenRefused(ValueError):
-    """The token is invalid. The message says why and contains no secret."""
+    """Raised for an invalid token. The message contains the reason and no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamToken:
-    """The content of a token: its call, its expiry (Unix seconds), and its nonce."""
+    """The content of a token: its CallSid, its expiry (Unix time in seconds), and its nonce."""
 
     call_sid: str
     expires_at: int
@@ -31,16 +31,16 @@ class StreamToken:
 
 
 def mint(key: bytes, token: StreamToken) -> str:
-    """Returns the token as text. It has fewer than 200 characters for Twilio's SIDs."""
+    """Returns the token as text. For Twilio's SIDs the text has less than 200 characters."""
     body = f"{_VERSION}.{token.call_sid}.{token.expires_at}.{token.nonce}"
     return f"{body}.{_sign(key, body)}"
 
 
 def verify(key: bytes, text: str, *, call_sid: str, now: float) -> StreamToken:
-    """Checks a token for this call.
+    """Checks a token for this call, and returns its content.
 
     Raises:
-        TokenRefused: it is not ours, not this call's, or too old.
+        TokenRefused: the token has no valid signature, belongs to another call, or has expired.
     """
     body, _, signature = text.rpartition(".")
     if not hmac.compare_digest(_sign(key, body).encode(), signature.encode("utf-8", "replace")):

@@ -1,7 +1,7 @@
-"""The TwiML documents of our responses, built with Twilio's library. Pure.
+"""The TwiML documents of the application's responses, built with Twilio's library. Pure.
 
 https://www.twilio.com/docs/voice/twiml/stream: `<Connect><Stream>` blocks until the stream ends. Then Twilio requests
-the `action`, or without one continues behind `</Connect>`. A document never ends in silence.
+the `action`. Without an `action`, Twilio continues after `</Connect>`. No document ends in silence.
 """
 
 from __future__ import annotations
@@ -42,40 +42,44 @@ __all__ = [
 ]
 
 MAX_PARAMETER_CHARS = 499
-"""https://www.twilio.com/docs/voice/twiml/stream: name and value together stay under 500."""
+"""The maximum number of characters of a name and value together. Source:
+https://www.twilio.com/docs/voice/twiml/stream
+"""
 _MAX_SAY_CHARS = 4096
 _MAX_SUMMARY_CHARS = 1500
-"""The document is part of a request, which may have 4,000 characters. It contains the summary twice."""
+"""The maximum number of characters of a summary. The document contains the summary twice, and is part of a request that
+may have 4,000 characters.
+"""
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot contain. The library does not remove them."""
+"""Matches characters that XML 1.0 does not allow. Twilio's library does not remove these characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """The attributes of `<Say>`: https://www.twilio.com/docs/voice/twiml/say/text-speech"""
+    """The attributes of the TwiML verb `<Say>`: https://www.twilio.com/docs/voice/twiml/say/text-speech"""
 
     language: str | None = None
     voice: str | None = None
 
 
 DEFAULT_VOICE = Voice()
-"""The voice of the account."""
+"""The default voice of the Twilio account."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamTarget:
-    """The addresses and parameters of a media stream."""
+    """The URLs and parameters of a media stream."""
 
     url: str
     """A `wss:` URL without a query, because Twilio drops the query."""
     action: str | None = None
-    """The webhook after the stream, unless the caller hung up."""
+    """The URL of the webhook after the stream. Twilio does not request this URL if the caller hung up."""
     status_callback: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def connect_stream(target: StreamTarget) -> str:
-    """Connects the call to our media stream.
+    """Returns TwiML that connects the call to a media stream.
 
     Raises:
         TwimlError: a parameter is too long.
@@ -86,7 +90,7 @@ def connect_stream(target: StreamTarget) -> str:
 
 
 def clean(text: str) -> str:
-    """Returns the text without characters that XML cannot contain."""
+    """Returns the text without characters that XML does not allow."""
     return _NO_XML.sub("", text)
 
 
@@ -96,7 +100,9 @@ def fits(name: str, value: str) -> bool:
 
 
 def play_digits(digits: str, target: StreamTarget) -> str:
-    """Presses keys (`w` is half a second), then opens a new stream. Twilio accepts no tones from a stream."""
+    """Returns TwiML that presses keys (`w` is a pause of half a second) and then opens a new media stream. Twilio
+    accepts no tones from a media stream.
+    """
     response = VoiceResponse()
     response.play(digits=digits)
     _connect(response, target)
@@ -117,7 +123,7 @@ def say_and_hang_up(text: str, voice: Voice = DEFAULT_VOICE) -> str:
 
 
 def say_code(code: str) -> str:
-    """Says the digits of a code twice, one by one."""
+    """Returns TwiML that says the digits of a code twice, digit by digit."""
     response = VoiceResponse()
     for _ in range(2):
         _say(response, f"Your code is: {', '.join(code)}.")
@@ -129,7 +135,9 @@ def say_code(code: str) -> str:
 def apologise(
     text: str, fallback: Destination | None = None, voice: Voice = DEFAULT_VOICE, *, action: str | None = None
 ) -> str:
-    """Apologises, then dial the fallback number or end the call. Twilio requests `action` after the `<Dial>`."""
+    """Returns TwiML that apologises and then dials the fallback number or ends the call. Twilio requests `action` after
+    the `<Dial>`.
+    """
     response = VoiceResponse()
     _say(response, text, voice)
     if fallback is not None:
@@ -139,24 +147,24 @@ def apologise(
 
 
 def busy() -> str:
-    """Does not answer. The caller hears the busy tone, and the call is not billed."""
+    """Returns TwiML that does not answer the call. The caller hears the busy tone, and the call is not billed."""
     response = VoiceResponse()
     response.reject(reason="busy")
     return str(response)
 
 
 def enqueue(name: str) -> str:
-    """Puts the caller into a queue of the account."""
+    """Returns TwiML that puts the caller into a queue of the account."""
     response = VoiceResponse()
     response.enqueue(name)
     return str(response)
 
 
 def refuse(refusal: Refusal, parties: Parties) -> str:
-    """Returns the answer to a refused call.
+    """Returns the TwiML for a refused call.
 
     Raises:
-        NoCallerId: the number that takes it cannot be called for this caller.
+        NoCallerId: no caller id is known with which the number of the refusal can be dialled.
     """
     match refusal.kind:
         case "busy":
@@ -172,7 +180,7 @@ def refuse(refusal: Refusal, parties: Parties) -> str:
 
 
 def redirect(url: str, say: str = "", voice: Voice = DEFAULT_VOICE) -> str:
-    """Says a text, and continues with the TwiML of another address."""
+    """Returns TwiML that says a text, and continues with the TwiML at another URL."""
     response = VoiceResponse()
     if say:
         _say(response, say, voice)
@@ -189,9 +197,9 @@ def dial(
     say: str = "",
     voice: Voice = DEFAULT_VOICE,
 ) -> str:
-    """A cold transfer, after a text.
+    """Returns TwiML that says a text and then dials (a cold transfer).
 
-    Twilio requests `action` after the transfer has ended or failed; without an `action` the call ends.
+    Twilio requests `action` after the transfer has ended or failed. Without an `action`, the call ends.
     `status_callback` gets the answer and the end of the dialled leg.
     """
     response = VoiceResponse()
@@ -205,7 +213,7 @@ def dial(
 
 
 def conference(name: str, *, action: str | None = None, end_on_exit: bool = False, beep: bool = False) -> str:
-    """Joins a conference. It starts with its second participant."""
+    """Returns TwiML that joins a conference. The conference starts with its second participant."""
     response = VoiceResponse()
     dialing = response.dial(action=action)
     dialing.conference(name, beep="true" if beep else "false", end_conference_on_exit=end_on_exit)
@@ -241,11 +249,11 @@ def record_message(
     transcribe_callback: str | None = None,
     voice: Voice = DEFAULT_VOICE,
 ) -> str:
-    """Says the greeting, and record a message. Twilio requests `action` after the message, also after a hang-up. If
-    there was no speech, it goes on behind `<Record>` and says `nothing`.
+    """Returns TwiML that says the greeting and records a message. Twilio requests `action` after the message, also
+    after a hang-up. If there was no speech, Twilio continues after `<Record>` and says `nothing`.
 
-    `status_callback` gets the recording when it is complete. `transcribe_callback` gets Twilio's transcript, which
-    Twilio makes of English messages of 2 to 120 s only (https://www.twilio.com/docs/voice/twiml/record).
+    `status_callback` gets the recording when the recording is complete. `transcribe_callback` gets Twilio's transcript.
+    Twilio transcribes only English messages of 2 to 120 s (https://www.twilio.com/docs/voice/twiml/record).
     """
     response = VoiceResponse()
     _say(response, greeting, voice)
@@ -268,8 +276,8 @@ def record_message(
 
 
 def choose_language(offers: Sequence[tuple[str, Voice]], *, action: str, otherwise: str, key_s: int = 4) -> str:
-    """Says each offer in its language, and waits for a key, which Twilio sends to `action`. Without a key the caller
-    goes on to `otherwise`.
+    """Returns TwiML that says each offer in its language, and waits for a key. Twilio sends the key to `action`.
+    Without a key, the call continues at `otherwise`.
     """
     response = VoiceResponse()
     gather = response.gather(num_digits=1, timeout=key_s, action=action, action_on_empty_result=False)
@@ -283,17 +291,17 @@ def choose_language(offers: Sequence[tuple[str, Voice]], *, action: str, otherwi
 
 
 def is_shown(caller: str) -> bool:
-    """Returns whether the digits of this address can be read out."""
+    """Returns whether the digits of this address can be read aloud."""
     return re.fullmatch(r"\+?[0-9]+", caller) is not None and not is_withheld(caller)
 
 
 def briefing(
     summary: str, action: str, *, intros: Sequence[str], ask: str, key_s: int = 6, voice: Voice = DEFAULT_VOICE
 ) -> str:
-    """Says what the call is about, and asks for a key. Twilio sends the key to `action`.
+    """Returns TwiML that says the reason of the call, and asks for a key. Twilio sends the key to `action`.
 
-    Without a key Twilio continues behind `<Gather>` (https://www.twilio.com/docs/voice/twiml/gather), so the document
-    asks once for each of `intros`.
+    Without a key, Twilio continues after `<Gather>` (https://www.twilio.com/docs/voice/twiml/gather), so the document
+    asks once for each text of `intros`.
     """
     response = VoiceResponse()
     for intro in intros:

@@ -1,9 +1,10 @@
-"""Decides what follows from one attempt to deliver a message: delivered, again later, or dead. Pure.
+"""Decides the state of a message after one attempt to deliver it: delivered, pending for another attempt, or dead.
+Pure.
 
-Attempts repeat with exponential backoff and jitter until `Message.give_up_at`, a day after the message was made. By the
-specification any 2xx is a success, and 410 means that the receiver wants no more messages
-(https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md). A redirect is a failure,
-because it could lead the message to an address that the operator did not choose.
+Attempts are repeated with exponential backoff and jitter until `Message.give_up_at`, a day after the message was
+created. According to the specification, any 2xx status is a success, and 410 means that the receiver wants no more
+messages (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md). A redirect is a
+failure, because it could send the message to a URL that the operator did not choose.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to an attempt: an HTTP status, or 0 and the `error` that prevented a response."""
+    """The response to an attempt. `status` is the HTTP status, or 0 if there was no response. In this case `error`
+    contains the reason.
+    """
 
     status: int = 0
     error: str = ""
@@ -39,14 +42,14 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """The answer in a few words, for the log and the command line."""
+        """The response in a few words, for the log and the command line."""
         if not self.status:
             return self.error
         return f"HTTP {self.status}" + (" (redirects are not followed)" if 300 <= self.status < 400 else "")
 
 
 def after(message: Message, answer: Answer, now: datetime, random: Random) -> Message:
-    """Returns the message with the state that follows from this attempt. `message.attempts` includes the attempt."""
+    """Returns the message with its new state after this attempt. `message.attempts` includes this attempt."""
     if answer.is_success:
         return replace(message, state=MessageState.DELIVERED, due_at=now, error="")
     if answer.status == _GONE:
@@ -60,7 +63,9 @@ def after(message: Message, answer: Answer, now: datetime, random: Random) -> Me
 
 
 def _pause_s(attempts: int, answer: Answer, random: Random) -> float:
-    """Half of the pause is fixed and half of it is random, so that messages that failed together spread out."""
+    """Returns the pause before the next attempt in seconds. Half of the pause is fixed and half is random, so messages
+    that failed together are repeated at different times.
+    """
     exponent = min(max(0, attempts - 1), math.ceil(math.log(_LONGEST_S / _FIRST_S, _FACTOR)))
     pause_s = min(_LONGEST_S, _FIRST_S * _FACTOR**exponent) * random.uniform(0.5, 1.0)
     if answer.retry_after_s is not None and answer.retry_after_s > 0:

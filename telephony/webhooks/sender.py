@@ -1,7 +1,7 @@
-"""Posts the messages of the outbox to TELEPHONY_WEBHOOK_URL, signed, at least once each.
+"""Sends the messages of the outbox to TELEPHONY_WEBHOOK_URL, signed, each at least once.
 
-A message is claimed before it is sent. If this process dies meanwhile, the claim runs out, and another process sends
-the message again with the same `webhook-id`.
+A message is claimed before it is sent. If this process dies, the claim expires, and another process sends the message
+again with the same `webhook-id`.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 15.0
 LEASE_S = 60.0
-"""How long a claim lasts. It is longer than an attempt can take."""
+"""The time in seconds for which a claim is valid. The time is longer than an attempt can take."""
 _AT_ONCE = 8
 _CLOSE_S = 5.0
 _POLL_S = 5.0
-"""How often this process looks for messages of processes that have died."""
+"""The interval in seconds at which this process looks for messages of processes that have died."""
 
 
 class WebhookSender:
-    """Posts the messages of the outbox. An async context manager: on exit it delivers what has become due, for at most
-    five seconds.
+    """Sends the messages of the outbox. The object is an async context manager. At the end of the context it delivers
+    the messages that are due, for at most five seconds.
 
-    `on_attempt` is called with `delivered`, `failed` or `dead` after each attempt, and `on_waiting` with the messages
-    that wait in the outbox.
+    `on_attempt` is called with `delivered`, `failed` or `dead` after each attempt. `on_waiting` is called with the
+    messages that wait in the outbox.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class WebhookSender:
 
     @classmethod
     def of(cls, settings: Settings, client: RecordsClient, sources: Sources) -> WebhookSender | None:
-        """Returns the sender that the settings configure. None means that TELEPHONY_WEBHOOK_URL is not set."""
+        """Returns the sender that the settings configure, or None if TELEPHONY_WEBHOOK_URL is not set."""
         if settings.telephony_webhook_url is None or settings.telephony_webhook_secret is None:
             return None
         if client.state == "memory":
@@ -118,7 +118,7 @@ class WebhookSender:
                     await self._wanted.wait()
 
     async def _pass(self) -> None:
-        """Delivers what is due."""
+        """Delivers the messages that are due."""
         try:
             await self._deliver_due(self._http)
             self._on_waiting(await self._client.outbox(lambda it: it.waiting()))
@@ -150,7 +150,7 @@ class WebhookSender:
         await self._client.outbox(lambda it: it.settle(settled))
 
     async def _post(self, http: httpx2.AsyncClient, message: Message) -> Answer:
-        """One attempt. Of the answer only the head is read."""
+        """Makes one attempt to deliver a message. Reads only the head of the response."""
         import httpx2
 
         now = self._sources.now()
