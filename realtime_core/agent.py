@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 __all__ = ["Instructions", "RealtimeAgent", "RealtimeAgentHooks", "RealtimeRunHooks"]
 
 Instructions = str | Callable[[RunContextWrapper[Any], Any], "str | Awaitable[str | None] | None"]
-"""The system prompt, or a plain or async function `(context, agent) -> str` that makes it."""
+"""The system prompt, or a plain or async function `(context, agent) -> str` that returns the system prompt."""
 
 
 @dataclass(eq=False)
 class RealtimeAgent(Generic[TContext]):
-    """A voice agent: its instructions and what it can do.
+    """A voice agent: its instructions, tools, handoffs, guardrails and voice.
 
-    An agent has only the settings that can change within one session. The session chooses the model. `voice` can change
-    until the first audio was generated; an agent that takes over later keeps that voice.
+    An agent has only the settings that can change within one session. The session selects the model. `voice` can change
+    until the first audio was generated. An agent that takes over later keeps that voice.
 
-    `tools` means that a mapping is a tool that the server runs, in the protocol's form (hosted MCP: `{"type": "mcp",
-    ...}`). `mcp_servers` means that connected objects with `await list_tools()` and `await call_tool(name, arguments)`.
-    `mcp_config` is accepted for compatibility and has no effect.
+    In `tools`, a mapping is a tool that the server runs, in the protocol's form (hosted MCP: `{"type": "mcp", ...}`).
+    `mcp_servers` are connected objects with `await list_tools()` and `await call_tool(name, arguments)`. `mcp_config`
+    is accepted for compatibility and has no effect.
     """
 
     name: str
@@ -59,8 +59,9 @@ class RealtimeAgent(Generic[TContext]):
         self._check_parts()
 
     def _check_parts(self) -> None:
-        """Raises `UserError` for mistakes that would otherwise fail during a call: a function without `@function_tool`,
-        a class instead of an object, a single tool instead of a list."""
+        """Checks the parts of the agent. Raises `UserError` for mistakes that would otherwise fail during a call: a
+        function without `@function_tool`, a class in place of an object, or a single tool in place of a list.
+        """
         from .guardrails import check_guardrails
         from .handoffs import check_handoff
         from .tools import check_name, check_tool
@@ -86,8 +87,9 @@ class RealtimeAgent(Generic[TContext]):
         return dataclasses.replace(self, **changes)
 
     async def get_system_prompt(self, run_context: RunContextWrapper[TContext]) -> str | None:
-        """Returns the instructions; call the function if they are one. Raises what the function raises, and `UserError`
-        if it returns no text."""
+        """Returns the instructions. If the instructions are a function, calls the function. Raises the exceptions of
+        the function, and `UserError` if the function returns no text.
+        """
         if self.instructions is None or isinstance(self.instructions, str):
             return self.instructions
         made = await user_code.within(user_code.called(self.instructions, run_context, self))
@@ -99,13 +101,13 @@ class RealtimeAgent(Generic[TContext]):
         """Returns the tools of this agent's MCP servers.
 
         A server is an object with `await list_tools()` and `await call_tool(name, arguments)`: the official client's
-        `ClientSession`, or an object that returns a plain list. The user connects it. Source:
+        `ClientSession`, or an object that returns a plain list. The user must connect the server. Source:
         https://modelcontextprotocol.io/specification (tools).
         """
         return list(await _mcp_tools(self.mcp_servers, run_context, self))
 
     async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Returns the enabled tools; those of the MCP servers come last. Raises `UserError` for an invalid tool."""
+        """Returns the enabled tools. The tools of the MCP servers are last. Raises `UserError` for an invalid tool."""
         from .tools import check_tool, is_enabled
 
         given = [*self.tools, *(await self.get_mcp_tools(run_context) if self.mcp_servers else ())]
@@ -115,50 +117,51 @@ class RealtimeAgent(Generic[TContext]):
 
 
 class RealtimeAgentHooks(Generic[TContext]):
-    """Callbacks for the events of one agent: subclass and override. Each is awaited. An exception in a hook becomes an
-    `error` event, and the session continues."""
+    """Callbacks for the events of one agent. Users subclass this class and override methods. Each callback is awaited.
+    An exception in a callback becomes an `error` event, and the session continues.
+    """
 
     async def on_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any]) -> None:
-        """The agent became the current one."""
+        """Called when the agent became the current agent."""
 
     async def on_end(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], output: Any) -> None:
-        """The agent ended a response with the text `output`."""
+        """Called when the agent ended a response with the text `output`."""
 
     async def on_handoff(
         self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], source: RealtimeAgent[Any]
     ) -> None:
-        """The agent took over the conversation from `source`."""
+        """Called when the agent took over the conversation from `source`."""
 
     async def on_tool_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any) -> None:
-        """A tool of the agent is about to run."""
+        """Called before a tool of the agent runs."""
 
     async def on_tool_end(
         self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any, result: Any
     ) -> None:
-        """A tool of the agent has run."""
+        """Called after a tool of the agent has run."""
 
 
 class RealtimeRunHooks(Generic[TContext]):
     """Callbacks for the events of all agents of a session: `run_config={"hooks": MyHooks()}`."""
 
     async def on_agent_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any]) -> None:
-        """`agent` became the current one."""
+        """Called when `agent` became the current agent."""
 
     async def on_agent_end(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], output: Any) -> None:
-        """`agent` ended a response with the text `output`."""
+        """Called when `agent` ended a response with the text `output`."""
 
     async def on_handoff(
         self, context: RunContextWrapper[TContext], from_agent: RealtimeAgent[Any], to_agent: RealtimeAgent[Any]
     ) -> None:
-        """`from_agent` handed over to `to_agent`."""
+        """Called when `from_agent` handed over to `to_agent`."""
 
     async def on_tool_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any) -> None:
-        """A tool is about to run."""
+        """Called before a tool runs."""
 
     async def on_tool_end(
         self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any, result: Any
     ) -> None:
-        """A tool has run."""
+        """Called after a tool has run."""
 
 
 def _takes(function: Callable[..., Any], *arguments: str) -> bool:
@@ -175,7 +178,7 @@ async def _mcp_tools(servers: Sequence[Any], run_context: RunContextWrapper[Any]
     """Returns the tools of all MCP servers, in order."""
     tools: list[FunctionTool] = []
     for server in servers:
-        # Servers of the Agents SDK take (context, agent) to filter; the MCP client's session takes neither.
+        # MCP servers of the Agents SDK take (context, agent) as a filter. The session of the MCP client takes neither.
         wants_context = len(inspect.signature(server.list_tools).parameters) >= 2
         listed = await user_code.call(server.list_tools, *((run_context, agent) if wants_context else ()))
         tools += [_mcp_tool(server, tool) for tool in getattr(listed, "tools", listed)]

@@ -1,4 +1,4 @@
-"""Computes the model's session settings from an agent."""
+"""Computes the settings of the model's session from an agent."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ __all__ = ["ActiveAgent", "activate", "output_bytes_per_ms"]
 
 @dataclass(frozen=True, slots=True)
 class ActiveAgent:
-    """An agent and its enabled tools and handoffs. Tool calls of the agent's responses are looked up here, even after a
-    handoff."""
+    """An agent with its enabled tools and handoffs. Tool calls of the agent's responses are looked up in this object,
+    even after a handoff.
+    """
 
     agent: RealtimeAgent[Any]
     settings: RealtimeSessionModelSettings
@@ -43,11 +44,11 @@ async def activate(
     """Computes the instructions, tools and handoffs of an agent.
 
     Precedence from low to high: `base` (run config, then initial settings), the agent, `overrides` (for the starting
-    agent the initial settings again). `voice_of` holds the settings with which audio was generated: their voice stays,
-    because the server accepts no other after that.
+    agent the initial settings again). `voice_of` has the settings with which audio was generated. Their voice is kept,
+    because the server accepts no other voice after that.
 
-    Raises `UserError` for an invalid tool or guardrail and for two enabled tools or handoffs with the same name.
-    Exceptions of users' callables pass through.
+    Raises `UserError` for an invalid tool or guardrail, and for two enabled tools or handoffs with the same name.
+    Exceptions of users' callables are not caught.
     """
     check_guardrails((*agent.output_guardrails, *agent.input_guardrails))
     check_guardrails((*run_config.get("output_guardrails", ()), *run_config.get("input_guardrails", ())))
@@ -87,8 +88,8 @@ async def _enabled_tools(
 def _by_name(
     tools: list[Any], handoffs: list[Handoff[Any, Any]]
 ) -> tuple[dict[str, Tool], dict[str, Handoff[Any, Any]]]:
-    """Returns the tools and handoffs that run in this process, by name; without tools that the server runs (plain
-    dicts).
+    """Returns the tools and handoffs that run in this process, by name. Tools that the server runs (plain dicts) are
+    left out.
     """
     local = [tool for tool in tools if not isinstance(tool, Mapping)]
     names = [*(tool.name for tool in local), *(handoff.tool_name for handoff in handoffs)]
@@ -98,7 +99,7 @@ def _by_name(
 
 
 def _with_voice(settings: RealtimeSessionModelSettings, voice: Any) -> RealtimeSessionModelSettings:
-    """Returns the settings with another voice, also in the nested form, which has precedence."""
+    """Returns the settings with another voice. Also changes the voice in the nested form, which has precedence."""
     changed = settings.copy()
     changed["voice"] = voice
     output = (settings.get("audio") or {}).get("output") or {}
@@ -114,7 +115,7 @@ def _voice(settings: RealtimeSessionModelSettings) -> Any:
 
 
 def output_bytes_per_ms(settings: RealtimeSessionModelSettings) -> float:
-    """Bytes per millisecond of the agent's audio: 8 for G.711, 48 for PCM16 at 24 kHz."""
+    """Returns the number of bytes per millisecond of the agent's audio: 8 for G.711, 48 for PCM16 at 24 kHz."""
     nested = ((settings.get("audio") or {}).get("output") or {}).get("format")
     flat = settings.get("output_audio_format") or settings.get("audio_format")
     wanted = nested if nested is not None else flat

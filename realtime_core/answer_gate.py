@@ -15,9 +15,9 @@ class AnswerGate:
     """Decides when a response and an answer may begin: a response from `free_at` on, and an answer from `answers_at`
     on.
 
-    The agent waits while the caller speaks, but at most `speech_limit_s`. After that the speech detector counts as
-    stuck. After speech the agent waits at most `answer_limit_s` for the server to commit the turn and to answer it.
-    `hold` delays answers further. While `paused`, no response begins.
+    The agent waits while the caller speaks, but at most `speech_limit_s` seconds. After this time the speech detector
+    counts as stuck. After speech, the agent waits at most `answer_limit_s` seconds for the server to commit the turn
+    and to answer the turn. `hold` delays answers further. While `paused` is True, no response begins.
     """
 
     def __init__(self, *, speech_limit_s: float = 8.0, answer_limit_s: float = 1.0) -> None:
@@ -49,14 +49,14 @@ class AnswerGate:
         self._closed_until = now + self._answer_limit_s if server_answers else _PAST
 
     def answered(self) -> None:
-        """Registers that a response was created. While the caller speaks, this changes nothing, because the two
-        messages crossed.
+        """Registers that a response was created. Has no effect while the caller speaks, because the two messages
+        crossed.
         """
         if not self._speaking:
             self._closed_until = _PAST
 
     def hold(self, until: float) -> None:
-        """Delays answers until `release`, and at most until `until`."""
+        """Delays answers until `release` is called, but at most until the time `until`."""
         self._held_until = until
 
     def release(self) -> None:

@@ -15,10 +15,10 @@ __all__ = ["to_realtime_audio_format"]
 
 
 def to_realtime_audio_format(input_audio_format: Any) -> dict[str, Any] | None:
-    """Converts a format to the protocol's object. `"g711_ulaw"` becomes `{"type": "audio/pcmu"}`.
+    """Converts an audio format to the protocol's object. `"g711_ulaw"` becomes `{"type": "audio/pcmu"}`.
 
-    The format is a name, a protocol object or an object of the `openai` package. PCM gets its rate, 24,000 Hz. None and
-    unknown names give None. In session settings an unknown name raises `UserError`.
+    The format is a name, a protocol object or an object of the `openai` package. PCM gets the rate 24,000 Hz. None and
+    unknown names give None. In session settings, an unknown name raises `UserError`.
     """
     given = input_audio_format
     name = given.get("type") if isinstance(given, Mapping) else getattr(given, "type", given)

@@ -1,4 +1,4 @@
-"""A queue with a bound. Pure."""
+"""A queue with a size limit. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class BoundedQueue(Generic[T]):
-    """A first-in, first-out queue whose items together have at most the size `limit`. A larger item is taken only
-    alone.
+    """A first-in, first-out queue. The total size of its items is at most `limit`. A larger item is accepted only if
+    the queue is empty.
 
     `size_of` returns the size of an item (default: 1). If there is no room for a new item, the oldest items for which
-    `may_drop` is true are dropped (default: none), and `on_drop` is called with each of them. If there is still no
+    `may_drop` returns True are dropped (default: none), and `on_drop` is called with each of them. If there is still no
     room, the new item is refused.
     """
 
@@ -45,7 +45,7 @@ class BoundedQueue(Generic[T]):
         return iter(self._items)
 
     def put(self, item: T) -> bool:
-        """Adds an item; returns whether it was taken."""
+        """Adds an item. Returns whether the queue accepted the item."""
         size = self._size_of(item)
         while self._items and self.size + size > self._limit:
             if not self._drop_one():
@@ -55,20 +55,20 @@ class BoundedQueue(Generic[T]):
         return True
 
     def popleft(self) -> T:
-        """Takes the oldest item. Raises `IndexError` if the queue is empty."""
+        """Removes and returns the oldest item. Raises `IndexError` if the queue is empty."""
         item = self._items.popleft()
         self.size -= self._size_of(item)
         return item
 
     def take(self) -> list[T]:
-        """Takes all items, in order."""
+        """Removes and returns all items, in order."""
         items = list(self._items)
         self._items.clear()
         self.size = 0
         return items
 
     def keep_last(self, size: int) -> None:
-        """Removes old items, the oldest first, while those that remain have at least this size together."""
+        """Removes the oldest items, as long as the other items have at least this total size."""
         while self._items and self.size - self._size_of(self._items[0]) >= size:
             self.popleft()
 

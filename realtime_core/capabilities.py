@@ -15,20 +15,22 @@ class ModelCapabilities:
     drives_player: bool = False
     """Whether the model calls the `Player` of its configuration. Otherwise the session calls it."""
     confirms_settings: bool = False
-    """Whether the model calls `RealtimeModelSendSessionUpdate.answered`. Otherwise settings apply as soon as they are
-    sent."""
+    """Whether the model calls `RealtimeModelSendSessionUpdate.answered`. If False, settings apply when they are
+    sent.
+    """
     truncates: bool = False
     """Whether the model can remove the audio that the caller has not heard from an item."""
     cancels: bool = False
-    """Whether the model can stop a response in progress. Otherwise the rest of the response is dropped."""
+    """Whether the model can stop a response in progress. If False, the rest of the response is dropped."""
     decides_turns: bool = False
     """Whether the model can detect the caller's turns and answer them without a request."""
     pauses_responses: bool = False
-    """Whether the model takes `RealtimeModelSendPauseResponses`. Otherwise the session drops the audio of a paused
-    model."""
+    """Whether the model accepts `RealtimeModelSendPauseResponses`. If False, the session drops the audio of a paused
+    model.
+    """
     changes_voice: bool = False
-    """Whether the model takes another voice after its first audio. Otherwise a later agent keeps the voice that was
-    heard."""
+    """Whether the model accepts another voice after its first audio. If False, a later agent keeps the first voice."""
     full_duplex: bool = False
-    """Whether the model hears the caller while it speaks, and decides whether to stop. Then speech of the caller does
-    not interrupt playback, and the end of the caller's turn does not request an answer."""
+    """Whether the model hears the caller while the model speaks, and decides by itself whether to stop. If True, speech
+    of the caller does not interrupt playback, and the end of the caller's turn does not request an answer.
+    """

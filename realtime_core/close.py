@@ -1,4 +1,4 @@
-"""How a connection ended. Pure."""
+"""The end of a connection. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Close"]
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """How a connection ended.
+    """The end of a connection.
 
-    `code` and `reason` are those of RFC 6455, section 7.4 (1005: the peer gave none; 1006: no closing handshake).
-    `by` is the side that ended it: `"us"`, the `"peer"`, or the `"network"` (reset, time-out, end of file).
+    `code` and `reason` are those of RFC 6455, section 7.4 (1005: the peer gave no code; 1006: no closing handshake).
+    `by` is the side that ended the connection: `"us"`, the `"peer"`, or the `"network"` (reset, time-out, end of file).
     """
 
     code: int

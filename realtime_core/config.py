@@ -59,18 +59,22 @@ RealtimeModelName = (
 )
 
 RealtimeAudioFormat = Literal["pcm16", "g711_ulaw", "g711_alaw"] | str | Mapping[str, Any]
-"""A flat name, or the protocol's object: `{"type": "audio/pcm", "rate": 24000}`, `audio/pcmu`, `audio/pcma`."""
+"""An audio format: a flat name, or the protocol's object: `{"type": "audio/pcm", "rate": 24000}`, `audio/pcmu`,
+`audio/pcma`.
+"""
 
 
 class RealtimeClientMessage(TypedDict):
-    """A client event of the protocol. `other_data` holds its fields besides `type`."""
+    """A client event of the protocol. `other_data` has the fields other than `type`."""
 
     type: str
     other_data: NotRequired[dict[str, Any]]
 
 
 class RealtimeInputAudioTranscriptionConfig(TypedDict, total=False):
-    """Transcription of the caller's speech. A separate service transcribes, so transcripts come late."""
+    """The settings of the transcription of the caller's speech. A separate service transcribes the speech, so
+    transcripts arrive late.
+    """
 
     language: str
     languages: list[str]
@@ -86,7 +90,9 @@ class RealtimeInputAudioNoiseReductionConfig(TypedDict, total=False):
 
 
 class RealtimeTurnDetectionConfig(TypedDict, total=False):
-    """Turn detection by the server. `server_vad` uses loudness, `semantic_vad` uses the meaning of the words."""
+    """The settings of turn detection by the server. `server_vad` uses loudness, `semantic_vad` uses the meaning of the
+    words.
+    """
 
     type: Literal["semantic_vad", "server_vad"]
     create_response: bool
@@ -140,7 +146,9 @@ class RealtimeReasoningConfig(TypedDict, total=False):
 
 
 class RealtimeSessionModelSettings(TypedDict, total=False):
-    """Settings of the model's session. None switches a feature off where that is possible (turn detection, ...)."""
+    """The settings of the model's session. None switches a feature off if the feature can be switched off (such as turn
+    detection).
+    """
 
     model_name: RealtimeModelName
     instructions: str
@@ -164,49 +172,56 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
     truncation: Any
     include: list[str]
     tools: list[Tool | dict[str, Any]]
-    """Function tools; a dict is a tool that the server runs, in the protocol's form (hosted MCP)."""
+    """Function tools. A dict is a tool that the server runs, in the protocol's form (hosted MCP)."""
     handoffs: list[Handoff[Any, Any]]
     tracing: RealtimeModelTracingConfig | Literal["auto"] | None
 
 
 class RealtimeGuardrailsSettings(TypedDict, total=False):
     debounce_text_length: int
-    """The number of characters after which output guardrails run again (default 100). They also run at the end of a
-    response. -1: only at the end."""
+    """The number of characters after which output guardrails run again (default 100). The guardrails also run at the
+    end of a response. With -1 they run only at the end.
+    """
     feedback: str | None
-    """The system text for the model after a guardrail stopped it; `{names}` is replaced by the guardrails' names. None
-    means that no text is sent, and no other response is requested.
+    """The system text that the model gets after a guardrail stopped the model. `{names}` is replaced by the names of
+    the guardrails. With None, no text is sent, and no other response is requested.
     """
 
 
 ToolFiller = Callable[["ToolContext[Any]"], "str | Awaitable[str | None] | None"]
-"""Instructions for one short response while a slow tool runs, or None for silence."""
+"""A function that returns instructions for one short response while a slow tool runs, or None for silence."""
 
 
 class RealtimeToolExecutionConfig(TypedDict, total=False):
     pre_approval_tool_input_guardrails: bool
-    """Also run a tool's input guardrails before the request for approval."""
+    """Whether a tool's input guardrails also run before the request for approval."""
     max_concurrent: int
-    """How many tools of one session may run at the same time (default 8). Calls that wait for approval do not count."""
+    """The maximum number of tools of one session that run at the same time (default 8). Calls that wait for approval
+    are not counted.
+    """
     timeout_seconds: float
-    """The time limit of handoffs and of tools without their own limit."""
+    """The time limit in seconds of handoffs and of tools without a time limit of their own."""
     filler: str | ToolFiller
-    """Instructions for one response when a tool runs longer than `filler_after_seconds`."""
+    """Instructions for one response if a tool runs longer than `filler_after_seconds`."""
     filler_after_seconds: float
-    """The time after which the filler is requested. Default 3."""
+    """The time in seconds after which the filler is requested. Default 3."""
 
 
 class RealtimeQueueSettings(TypedDict, total=False):
-    """Bounds of each consumer's event queue (`async for` and `subscribe`)."""
+    """The limits of the event queue of each consumer (`async for` and `subscribe`)."""
 
     audio_ms: float
-    """The limit for queued audio (default 60,000). Beyond the limit the oldest audio is dropped and counted."""
+    """The limit for queued audio in milliseconds (default 60,000). Above the limit the oldest audio is dropped and
+    counted.
+    """
     raw_events: int
-    """The limit for queued raw model events and text deltas (default 256). Beyond it the oldest are dropped and
-    counted."""
+    """The limit for queued raw model events and text deltas (default 256). Above the limit the oldest are dropped and
+    counted.
+    """
     control_events: int
-    """The limit for all other events (default 10,000). They are never dropped; a consumer with more queued events is
-    ended with `EventsOverflowed`."""
+    """The limit for all other events (default 10,000). These events are never dropped. A consumer with more queued
+    events is ended with `EventsOverflowed`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,23 +239,24 @@ class ToolErrorFormatterArgs:
 
 
 ToolErrorFormatter = Callable[[ToolErrorFormatterArgs], "str | Awaitable[str | None] | None"]
-"""Returns the text for the model, or None for the default."""
+"""A function that returns the text for the model, or None for the default text."""
 
 
 class RealtimeRunConfig(TypedDict, total=False):
-    """Settings for all agents of a session."""
+    """The settings for all agents of a session."""
 
     model_settings: RealtimeSessionModelSettings
     output_guardrails: Sequence[OutputGuardrail[Any]]
     input_guardrails: Sequence[InputGuardrail[Any]]
-    """Guardrails for the caller's transcripts. A transcript comes after the reply has begun, so a tripped guardrail
-    cuts the reply short."""
+    """Guardrails for the transcripts of the caller's speech. A transcript arrives after the reply has begun, so a
+    guardrail that trips interrupts the reply.
+    """
     guardrails_settings: RealtimeGuardrailsSettings
     hooks: RealtimeRunHooks[Any]
     tracing_disabled: bool
     async_tool_calls: bool
-    """Whether tools run at the same time. False means that tools run one after another, in the order of the calls. The
-    session continues in both cases.
+    """Whether tools run at the same time. If False, tools run one after another, in the order of the calls. The session
+    continues in both cases.
     """
     tool_execution: RealtimeToolExecutionConfig
     tool_error_formatter: ToolErrorFormatter

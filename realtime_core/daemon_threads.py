@@ -18,8 +18,9 @@ _Job = tuple["concurrent.futures.Future[Any]", Callable[[], Any]]
 
 
 class DaemonThreads(concurrent.futures.Executor):
-    """An executor with at most `max_workers` daemon threads. A busy thread does not keep the process alive, unlike the
-    threads of a `ThreadPoolExecutor`."""
+    """An executor with at most `max_workers` daemon threads. Unlike with a `ThreadPoolExecutor`, a busy thread does not
+    prevent the exit of the process.
+    """
 
     def __init__(self, max_workers: int, name: str) -> None:
         self._max_workers = max_workers

@@ -1,4 +1,4 @@
-"""A timer with a deadline that moves."""
+"""A timer whose deadline can be moved."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ __all__ = ["DeadlineTimer"]
 
 
 class DeadlineTimer:
-    """A timer whose deadline moves: it calls `on_time(now)` at the deadline, and `set` moves the deadline. Needs a
-    running loop.
+    """A timer that calls `on_time(now)` at its deadline. `set` moves the deadline. Needs a running event loop.
 
-    The shell of a state machine that takes `now` has one such timer. A loop may call a timer a little before its time
-    (uvloop: by up to a millisecond). So `now` is never before the deadline. Otherwise the machine would do nothing, and
-    the shell would set the same deadline again and again.
+    The code around a state machine that takes `now` has one such timer. An event loop may call a timer slightly before
+    its time (uvloop: by up to a millisecond). Therefore `now` is never before the deadline. Otherwise the state machine
+    would do nothing, and the same deadline would be set again and again.
     """
 
     def __init__(self, on_time: Callable[[float], None]) -> None:
@@ -26,7 +25,7 @@ class DeadlineTimer:
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, at: float | None) -> None:
-        """Moves the deadline to `at`, on the loop's clock. None or infinity: there is no deadline."""
+        """Moves the deadline to `at`, on the loop's clock. None or infinity removes the deadline."""
         if at == math.inf:
             at = None
         if at == self._at:
@@ -37,7 +36,7 @@ class DeadlineTimer:
         self._handle = None if at is None else self._loop.call_at(at, self._due, at)
 
     def cancel(self) -> None:
-        """Forgets the deadline."""
+        """Removes the deadline."""
         self.set(None)
 
     def _due(self, at: float) -> None:

@@ -1,4 +1,4 @@
-"""The decorators for tools and guardrails in one place. `tool` is `function_tool`."""
+"""The decorators for tools and guardrails in one module. `tool` is `function_tool`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Reads the descriptions of a function and its parameters from a docstring, with griffe. Pure.
+"""Parses the descriptions of a function and of its parameters in a docstring, with griffe. Pure.
 
 The four common styles are supported: Google, NumPy, Sphinx and Epydoc. The results equal those of the OpenAI Agents
-SDK, which uses griffe too. This module adds two things: a colon in the type of a Google entry, and Epydoc's `@param`.
+SDK, which also uses griffe. This module additionally supports a colon in the type of a Google entry, and Epydoc's
+`@param`.
 """
 
 from __future__ import annotations
@@ -24,14 +25,18 @@ _TYPED_ENTRY = re.compile(r"(?m)^[ \t]+\*{0,2}\w+[ \t]*(?=\()")
 
 @dataclass(frozen=True, slots=True)
 class Docstring:
-    """`description` is the text before the first section; `parameters` maps names to descriptions."""
+    """A parsed docstring. `description` is the text before the first section. `parameters` maps names to
+    descriptions.
+    """
 
     description: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
 
 
 def parse_docstring(text: str | None, style: DocstringStyle | None = None) -> Docstring:
-    """Parses a docstring. Without a `style` the style is detected. Text in no known style is the description."""
+    """Parses a docstring. Without a `style`, the style is detected. Text in an unknown style becomes the
+    description.
+    """
     text = _EPYDOC_FIELD.sub(r"\1:", inspect.cleandoc(text or ""))
     if "\n" not in text and not text.startswith(":"):
         return Docstring(text.strip())  # griffe takes 0.1 s to import, and one line needs no parser
@@ -42,7 +47,7 @@ def parse_docstring(text: str | None, style: DocstringStyle | None = None) -> Do
     if style == "google":
         text = _without_types(_GOOGLE_TITLE.sub("\n", text))  # griffe needs a blank line before a section
     with logger.disable():
-        # griffe strips indentation again; the empty first line protects a section at the beginning.
+        # griffe strips indentation again. The empty first line protects a section at the beginning.
         sections = Text(f"\n{text}", lineno=1, parser=style).parse()
     texts = [section.value for section in sections if section.kind is DocstringSectionKind.text]
     entries = [
@@ -61,10 +66,10 @@ def _style(text: str) -> DocstringStyle:
 
 
 def _without_types(text: str) -> str:
-    """Returns the text without the bracketed types of its entries: `limit (int, default: 5): How many.` -> `limit: How
-    many.`
+    """Returns the text without the bracketed types of its entries: `limit (int, default: 5): How many.` becomes `limit:
+    How many.`
 
-    Types come from the signature. griffe splits an entry at its first colon, which may be one in the type.
+    Types come from the signature. griffe splits an entry at its first colon, which may be a colon in the type.
     """
     done: list[str] = []
     at = 0
@@ -77,7 +82,9 @@ def _without_types(text: str) -> str:
 
 
 def _closing(text: str, start: int) -> int:
-    """Returns the index after the bracket that closes the one at `start` on the same line; `start` if there is none."""
+    """Returns the index after the bracket that closes the bracket at `start` on the same line, or `start` if there is
+    no such bracket.
+    """
     depth = 0
     for at in range(start, len(text)):
         depth += {"(": 1, ")": -1, "\n": 0}.get(text[at], 0)

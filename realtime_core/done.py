@@ -1,4 +1,4 @@
-"""The awaitable of a call that has done its work before it returned."""
+"""The awaitable of a call that finished its work before it returned."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["DONE", "Done", "is_done", "withdraw"]
 
 
 class Done(Coroutine[Any, Any, None]):
-    """The result of a method that callers may await, and that has done its work before it returned.
+    """The result of a method that callers may await, and that finished its work before it returned.
 
-    A caller that does not wait sees from this type that there is nothing to wait for. `then` is something else that
-    awaiting waits for. By default there is nothing.
+    A caller that does not await sees from this type that it need not wait. `then` is an optional awaitable for which
+    awaiting this object waits.
     """
 
     def __init__(self, then: Awaitable[None] | None = None) -> None:
@@ -42,12 +42,14 @@ DONE = Done()
 
 
 def is_done(returned: Any) -> bool:
-    """Returns whether the call that returned this has done its work. A call that returns no awaitable has."""
+    """Returns whether the call with the result `returned` has finished its work. A call without an awaitable result has
+    finished.
+    """
     return returned is DONE or isinstance(returned, Done) or not inspect.isawaitable(returned)
 
 
 def withdraw(returned: Any) -> bool:
-    """Cancels a call of an `async def` function that nothing has awaited. Returns whether that was possible."""
+    """Cancels a call of an `async def` function that was never awaited. Returns whether this was possible."""
     if inspect.iscoroutine(returned):
         returned.close()
         return True

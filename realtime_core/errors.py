@@ -48,7 +48,7 @@ class RealtimeCoreError(Exception):
 
 
 class UserError(RealtimeCoreError):
-    """The using code or its configuration is wrong."""
+    """The code that uses this package or its configuration is wrong. The message says what to do."""
 
     @property
     def message(self) -> str:
@@ -57,11 +57,13 @@ class UserError(RealtimeCoreError):
 
 
 class UserCodeError(RealtimeCoreError):
-    """A user's function raised or returned something that it must not. The cause is the original exception."""
+    """A user's function raised an exception or returned a value that is not allowed. The cause is the original
+    exception.
+    """
 
 
 class ModelBehaviorError(RealtimeCoreError):
-    """The model sent something invalid."""
+    """The model sent invalid data."""
 
     @property
     def message(self) -> str:
@@ -70,7 +72,7 @@ class ModelBehaviorError(RealtimeCoreError):
 
 
 class HostedToolFailed(RealtimeCoreError):
-    """A tool that the model's server runs (hosted MCP) failed. The message is the server's."""
+    """A tool that the model's server runs (hosted MCP) failed. The message comes from the server."""
 
 
 class TransportError(RealtimeCoreError):
@@ -86,7 +88,7 @@ class ConnectFailed(TransportError):
 
 
 class ConnectionLost(TransportError):
-    """The connection to the model ended too early."""
+    """The connection to the model ended too early. `close` has the details."""
 
     def __init__(self, close: Close) -> None:
         super().__init__(
@@ -96,7 +98,7 @@ class ConnectionLost(TransportError):
 
 
 class ServerRejected(RealtimeCoreError):
-    """The server refused a command. `code`, `param` and `event_id` are the server's."""
+    """The server refused a command. `code`, `param` and `event_id` come from the server."""
 
     def __init__(self, message: str, *, type: str = "", code: str = "", param: str = "", event_id: str = "") -> None:
         super().__init__(f"{message} ({param})" if param and param not in message else message)
@@ -108,7 +110,7 @@ class ServerRejected(RealtimeCoreError):
 
 
 class SessionExpired(ServerRejected):
-    """The session reached the server's maximum length."""
+    """The session reached the maximum length that the server allows."""
 
 
 class ScriptError(RealtimeCoreError):
@@ -120,7 +122,9 @@ class VirtualTimeError(RealtimeCoreError):
 
 
 class Deadlock(VirtualTimeError):
-    """Tasks wait, but nothing is ready and no timer runs. The message lists the waiting tasks and where they wait."""
+    """All tasks wait, no callback is ready and no timer runs. The message lists the waiting tasks and the places at
+    which they wait.
+    """
 
 
 class WatchdogExpired(VirtualTimeError):

@@ -1,4 +1,4 @@
-"""Delivers session events to consumers: bounded streams, and handlers that are called at once."""
+"""Delivers session events to consumers: streams with limits, and handlers that are called immediately."""
 
 from __future__ import annotations
 
@@ -45,11 +45,12 @@ class _Slot:
 class EventStream:
     """The events for one consumer, in order: `async for event in stream`.
 
-    Limits depend on the kind of event. Control events are never dropped. Audio is limited by bytes, raw events and text
-    deltas by number; the oldest are dropped first. Only the latest `history_updated` is kept. After the end of the
-    session the queued events are delivered first. Then iteration stops, or raises the session's error.
+    The limits depend on the kind of event. Control events are never dropped. Audio is limited by bytes, raw events and
+    text deltas are limited by their number, and the oldest are dropped first. Only the latest `history_updated` event
+    is kept. After the end of the session, the queued events are delivered first. Then the iteration stops, or raises
+    the exception of the session.
 
-    `types`: deliver only events of these types; empty: all events.
+    `types` limits the stream to events of these types. An empty collection selects all events.
     """
 
     def __init__(self, types: Collection[str] = (), *, audio_bytes: int, raw_events: int, control_events: int) -> None:
@@ -80,7 +81,7 @@ class EventStream:
 
     @property
     def waiting(self) -> list[RealtimeAnyEvent]:
-        """The queued events, oldest first."""
+        """The queued events, the oldest first."""
         return [slot.event for slot in self._slots if slot.event is not None]
 
     def put(self, event: RealtimeAnyEvent) -> None:
@@ -118,7 +119,7 @@ class EventStream:
             self._clear()
 
     def _drop(self, kind: _Class) -> int:
-        """Drops the oldest event of a kind. Its slot stays empty until half of the slots are."""
+        """Drops the oldest event of a kind. Its slot stays empty until half of the slots are empty."""
         slot = self._of[kind].popleft()
         self._size[kind] -= slot.size
         slot.event = None
@@ -134,7 +135,7 @@ class EventStream:
             waiting.clear()
 
     def end(self, error: Exception | None = None) -> None:
-        """Ends the stream. Idempotent: the first end counts."""
+        """Ends the stream. Idempotent: only the first call has an effect."""
         if not self._ended:
             self._ended = True
             self._error = error
@@ -198,7 +199,7 @@ class EventStream:
 
 
 def _size(event: RealtimeAnyEvent, kind: _Class) -> int:
-    """About how many bytes the event keeps in memory; 0 where only the number of events counts."""
+    """Returns about how many bytes the event needs in memory. Returns 0 if only the number of events is limited."""
     if event.type == "audio":
         return len(event.audio)
     if event.type == "raw_model_event":
@@ -212,7 +213,7 @@ EventHandler = Callable[["RealtimeAnyEvent"], None]
 
 
 class EventHub:
-    """Passes each event to the handlers at once and in order, and to all streams."""
+    """Passes each event to the handlers immediately and in order, and to all streams."""
 
     def __init__(self, settings: RealtimeQueueSettings, audio_bytes_per_ms: float) -> None:
         self._settings = settings
@@ -237,8 +238,8 @@ class EventHub:
         self._handlers = tuple(h for h in self._handlers if h != handler)
 
     def open_stream(self, types: Collection[str] = (), after: EventStream | None = None) -> EventStream:
-        """Opens a stream of the events from now on. With `after`, the events queued in that stream come first; they
-        also stay there.
+        """Opens a stream of all later events. With `after`, the stream begins with the events that are queued in the
+        stream `after`. These events also stay in `after`.
         """
         stream = EventStream(
             types,
@@ -266,14 +267,16 @@ class EventHub:
                 self._handler_failed(handler, event, error)
 
     def _handler_failed(self, handler: EventHandler, event: RealtimeAnyEvent, error: Exception) -> None:
-        """Logs the first failure of each kind. Audio events come fifty times a second."""
+        """Logs a failure of a handler. Only the first failure of each kind is logged, because audio events come fifty
+        times a second.
+        """
         kind = (user_code.name_of(handler), event.type, type(error).__name__)
         if kind not in self._failures:
             self._failures.add(kind)
             user_code.log_failure("An event handler of the session", error, at=event.type)
 
     def end(self, error: Exception | None = None) -> None:
-        """Ends all streams: they deliver their queued events, then stop or raises `error`."""
+        """Ends all streams. The streams deliver their queued events, and then stop or raise `error`."""
         self._ended = True
         self._error = self._error or error
         for stream in self._streams:

@@ -1,11 +1,11 @@
 """The events that a session emits.
 
-Each class has its name as `type`; `info.context` is the run context. `RealtimeSessionEvent` contains the fifteen events
-of the OpenAI Agents SDK's realtime layer. `async for event in session` yields only these, so code that rejects unknown
-events works. `RealtimeAnyEvent` also contains our own events; handlers, `session.events()` and `session.subscribe()`
-deliver them.
+Each class has its name as `type`. `info.context` is the run context. `RealtimeSessionEvent` contains the fifteen events
+of the OpenAI Agents SDK's realtime layer. `async for event in session` yields only these events, so code that rejects
+unknown events works. `RealtimeAnyEvent` also contains the additional events of this package. Handlers,
+`session.events()` and `session.subscribe()` deliver all events.
 
-The SDK's classes take the same positional arguments as in the SDK. Our own fields follow them and are keyword-only.
+The SDK's classes take the same positional arguments as in the SDK. Additional fields of this package are keyword-only.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class RealtimeEventInfo:
 
 
 class AudioData(bytes):
-    """A piece of the agent's audio: bytes with the ids of their response, item and part.
+    """A piece of the agent's audio: bytes with the ids of the response, item and part.
 
-    Both `play(event.audio)` and `event.audio.data` work.
+    Both `play(event.audio)` and `event.audio.data` are possible.
     """
 
     item_id: str
@@ -107,7 +107,7 @@ class RealtimeAgentStartEvent:
 
 @dataclass
 class RealtimeAgentEndEvent:
-    """An agent's response ended: completed, cancelled, incomplete or failed."""
+    """A response of an agent ended: completed, cancelled, incomplete or failed."""
 
     agent: RealtimeAgent[Any]
     info: RealtimeEventInfo
@@ -128,8 +128,9 @@ class RealtimeHandoffEvent:
 
 @dataclass
 class RealtimeToolStart:
-    """A tool is about to run. `arguments` is JSON text. A `HostedTool` runs on the model's server; its `call_id` is the
-    id of its item."""
+    """A tool is about to run. `arguments` is JSON text. For a `HostedTool`, which runs on the model's server, `call_id`
+    is the id of the tool's item.
+    """
 
     agent: RealtimeAgent[Any]
     tool: Tool | HostedTool
@@ -142,8 +143,8 @@ class RealtimeToolStart:
 @dataclass
 class RealtimeToolEnd:
     """A tool ran and its output was sent. `output` is the tool's result, or the text for the model after a failure.
-    `silent` means that no response was requested. `error` is the exception. For a `HostedTool` the output and the
-    error's text come from the model's server.
+    `silent` is True if no response was requested. `error` is the exception. For a `HostedTool`, the output and the text
+    of the error come from the model's server.
     """
 
     agent: RealtimeAgent[Any]
@@ -160,7 +161,7 @@ class RealtimeToolEnd:
 
 @dataclass
 class RealtimeToolApprovalRequired:
-    """A tool waits for `session.approve_tool_call(call_id)` or `reject_tool_call(call_id)`."""
+    """A tool call waits for `session.approve_tool_call(call_id)` or `reject_tool_call(call_id)`."""
 
     agent: RealtimeAgent[Any]
     tool: Tool | HostedTool
@@ -181,7 +182,7 @@ class RealtimeRawModelEvent:
 
 @dataclass
 class RealtimeAudioEnd:
-    """All audio of a part was received. It may not have been played yet."""
+    """All audio of a part was received. The audio may not have been played yet."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -202,10 +203,11 @@ class RealtimeAudio:
 
 @dataclass
 class RealtimeAudioInterrupted:
-    """Playback was cut: drop the audio that is not yet played. Emitted only when audio was cut.
+    """Playback was cut. The receiver must drop the audio that was not played. This event is emitted only if audio was
+    cut.
 
-    `played_ms` is the heard position in `item_id`. `items` holds the heard position of every part that was playing or
-    queued.
+    `played_ms` is the heard position in the item `item_id`. `items` has the heard position of every part that was
+    playing or queued.
     """
 
     info: RealtimeEventInfo
@@ -220,7 +222,8 @@ class RealtimeAudioInterrupted:
 @dataclass
 class RealtimeError:
     """An error occurred and the session continues. `source` is the kind of users' code that failed, or None for an
-    error of the model or its server."""
+    error of the model or its server.
+    """
 
     error: Any
     info: RealtimeEventInfo
@@ -248,7 +251,7 @@ class RealtimeHistoryAdded:
 
 @dataclass
 class RealtimeGuardrailTripped:
-    """A guardrail tripped. `message` is the text that it checked."""
+    """A guardrail tripped. `message` is the text that the guardrail checked."""
 
     guardrail_results: list[OutputGuardrailResult | InputGuardrailResult]
     message: str
@@ -259,7 +262,7 @@ class RealtimeGuardrailTripped:
 
 @dataclass
 class RealtimeInputAudioTimeoutTriggered:
-    """The caller said nothing for `idle_timeout_ms`."""
+    """The caller said nothing for `idle_timeout_ms` milliseconds."""
 
     info: RealtimeEventInfo
     type: Literal["input_audio_timeout_triggered"] = "input_audio_timeout_triggered"
@@ -270,7 +273,7 @@ class RealtimeInputAudioTimeoutTriggered:
 
 @dataclass
 class RealtimeSpeechStarted:
-    """The caller began to speak, `audio_start_ms` into the session's input audio."""
+    """The caller began to speak. `audio_start_ms` is the position in the session's input audio, in milliseconds."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -280,7 +283,7 @@ class RealtimeSpeechStarted:
 
 @dataclass
 class RealtimeSpeechStopped:
-    """The caller stopped speaking, `audio_end_ms` into the session's input audio."""
+    """The caller stopped speaking. `audio_end_ms` is the position in the session's input audio, in milliseconds."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -290,7 +293,7 @@ class RealtimeSpeechStopped:
 
 @dataclass
 class RealtimeTranscriptDelta:
-    """More text of the agent's speech or writing."""
+    """A further piece of the text that the agent speaks or writes."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -302,7 +305,7 @@ class RealtimeTranscriptDelta:
 
 @dataclass
 class RealtimeInputAudioTranscriptionDelta:
-    """More of the transcript of the caller's speech."""
+    """A further piece of the transcript of the caller's speech."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -313,7 +316,7 @@ class RealtimeInputAudioTranscriptionDelta:
 
 @dataclass
 class RealtimeInputAudioTranscriptionFailed:
-    """The caller's speech could not be transcribed. The model heard it nevertheless."""
+    """The caller's speech could not be transcribed. The model nevertheless received the audio."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -324,9 +327,9 @@ class RealtimeInputAudioTranscriptionFailed:
 
 @dataclass
 class RealtimeResponseFailed:
-    """A response failed. `error` is the protocol's: type, code, message. `reason` can also be `empty` or `text_only` (a
-    response without audio) or `no_reaction` (no response). With `retrying` the request is sent again. Otherwise the
-    agent stays silent until the program acts.
+    """A response failed. `error` is the protocol's error object with type, code and message. `reason` can also be
+    `empty` or `text_only` (a response without audio) or `no_reaction` (no response). If `retrying` is True, the request
+    is sent again. Otherwise the agent stays silent until the program acts.
     """
 
     info: RealtimeEventInfo
@@ -351,7 +354,7 @@ class RealtimeResponseIncomplete:
 
 @dataclass
 class RealtimeRateLimits:
-    """The remaining limits of the account: name, limit, remaining, reset_seconds."""
+    """The remaining limits of the account, each with name, limit, remaining and reset_seconds."""
 
     info: RealtimeEventInfo
     rate_limits: list[dict[str, Any]]
@@ -360,7 +363,7 @@ class RealtimeRateLimits:
 
 @dataclass
 class RealtimeDtmf:
-    """A key was pressed in a SIP call that the server holds."""
+    """The caller pressed a key in a SIP call whose audio goes directly to the server."""
 
     info: RealtimeEventInfo
     digit: str
@@ -369,7 +372,7 @@ class RealtimeDtmf:
 
 @dataclass
 class RealtimeConnectionStatusEvent:
-    """The state of the connection to the model changed. `close` says how the connection ended."""
+    """The state of the connection to the model changed. `close` has the end of a connection."""
 
     info: RealtimeEventInfo
     status: RealtimeConnectionStatus
@@ -423,8 +426,8 @@ RealtimeAnyEvent = (
 
 
 def is_sdk_event(event: RealtimeAnyEvent) -> TypeGuard[RealtimeSessionEvent]:
-    """Returns whether the OpenAI Agents SDK has this event too. For a raw event that depends on the model event in
-    it.
+    """Returns whether the OpenAI Agents SDK also has this event. For a raw event, the result depends on the model event
+    that it contains.
     """
     if isinstance(event, RealtimeRawModelEvent):
         return not isinstance(event.data, OWN_MODEL_EVENTS)

@@ -1,4 +1,4 @@
-"""The errors under the OpenAI Agents SDK's module name. They are defined in `errors`, `tools` and `guardrails`."""
+"""The exceptions under the OpenAI Agents SDK's module name. They are defined in `errors`, `tools` and `guardrails`."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ __all__ = [
 ]
 
 AgentsException = RealtimeCoreError
-"""The base of all errors of this package."""
+"""The base class of all exceptions of this package."""

@@ -1,4 +1,4 @@
-"""Guardrails: users' checks of the agent's speech, the caller's speech, and the calls of tools."""
+"""Guardrails: users' checks of the agent's speech, of the caller's speech, and of tool calls."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ __all__ = [
 
 @dataclass(slots=True)
 class GuardrailFunctionOutput:
-    """The result of a guardrail. `output_info` is the user's data; `tripwire_triggered` stops the agent."""
+    """The result of a guardrail. `output_info` has data of the user. If `tripwire_triggered` is True, the agent is
+    stopped.
+    """
 
     output_info: Any
     tripwire_triggered: bool
@@ -88,7 +90,7 @@ class InputGuardrail(Generic[TContext]):
     """A check of the caller's speech. `guardrail_function` is called with `(context, agent, transcript)` and returns a
     `GuardrailFunctionOutput`. The function may be async.
 
-    The transcript comes after the reply has begun. So a guardrail that trips interrupts the reply.
+    The transcript arrives after the reply has begun, so a guardrail that trips interrupts the reply.
     """
 
     guardrail_function: GuardrailFunction
@@ -114,7 +116,7 @@ def output_guardrail(*, name: str | None = ...) -> Callable[[GuardrailFunction],
 def output_guardrail(
     func: GuardrailFunction | None = None, *, name: str | None = None
 ) -> OutputGuardrail[Any] | Callable[[GuardrailFunction], OutputGuardrail[Any]]:
-    """Makes an `OutputGuardrail` from a function, as `@output_guardrail` or `@output_guardrail(name=...)`."""
+    """Creates an `OutputGuardrail` from a function, as `@output_guardrail` or `@output_guardrail(name=...)`."""
     if func is not None:
         return OutputGuardrail(func, name)
     return lambda f: OutputGuardrail(f, name)
@@ -129,15 +131,15 @@ def input_guardrail(
 def input_guardrail(
     func: GuardrailFunction | None = None, *, name: str | None = None, run_in_parallel: bool = True
 ) -> InputGuardrail[Any] | Callable[[GuardrailFunction], InputGuardrail[Any]]:
-    """Makes an `InputGuardrail` from a function, as `@input_guardrail` or `@input_guardrail(name=...)`."""
+    """Creates an `InputGuardrail` from a function, as `@input_guardrail` or `@input_guardrail(name=...)`."""
     if func is not None:
         return InputGuardrail(func, name, run_in_parallel)
     return lambda f: InputGuardrail(f, name, run_in_parallel)
 
 
 def _checked(output: Any, wanted: type[TOutput]) -> TOutput:
-    """Returns the output of a guardrail function. Raises `UserError` for a wrong type; the SDK's classes are
-    allowed.
+    """Returns the output of a guardrail function. Raises `UserError` if the output has a wrong type. The SDK's classes
+    are allowed.
     """
     field = "behavior" if wanted is ToolGuardrailFunctionOutput else "tripwire_triggered"
     if not hasattr(output, field):
@@ -146,7 +148,7 @@ def _checked(output: Any, wanted: type[TOutput]) -> TOutput:
 
 
 def check_guardrails(guardrails: Iterable[Any]) -> None:
-    """Raises `UserError` for an invalid guardrail. A guardrail that cannot run would allow everything."""
+    """Raises `UserError` for an invalid guardrail, because a guardrail that cannot run would allow everything."""
     for each in guardrails:
         if not hasattr(each, "run") or not hasattr(each, "get_name"):
             raise UserError(f"{each!r} is not a guardrail. Is @output_guardrail or @input_guardrail missing?")
@@ -163,24 +165,26 @@ class _Plain(TypedDict):
 
 @dataclass(slots=True)
 class ToolGuardrailFunctionOutput:
-    """Whether a tool may run. Made by `allow`, `reject_content` or `raise_exception`."""
+    """The decision whether a tool may run. Created by `allow`, `reject_content` or `raise_exception`."""
 
     output_info: Any = None
     behavior: _RejectContent | _Plain = field(default_factory=lambda: _Plain(type="allow"))
 
     @classmethod
     def allow(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Runs the tool."""
+        """Returns a decision that runs the tool."""
         return cls(output_info)
 
     @classmethod
     def reject_content(cls, message: str, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Does not run the tool. The model gets `message` as the output."""
+        """Returns a decision that does not run the tool. The model gets `message` as the output of the tool."""
         return cls(output_info, _RejectContent(type="reject_content", message=message))
 
     @classmethod
     def raise_exception(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Does not run the tool. An `error` event is emitted, and the model is informed that the call was blocked."""
+        """Returns a decision that does not run the tool. An `error` event is emitted, and the model is informed that
+        the call was blocked.
+        """
         return cls(output_info, _Plain(type="raise_exception"))
 
 
@@ -210,7 +214,7 @@ class ToolInputGuardrail(Generic[TContext]):
 
 
 class ToolGuardrailTripwireTriggered(RealtimeCoreError):
-    """A tool guardrail returned `raise_exception`. `guardrail` and `output` hold the details."""
+    """A tool guardrail returned `raise_exception`. `guardrail` and `output` have the details."""
 
     def __init__(self, guardrail: Any, output: ToolGuardrailFunctionOutput) -> None:
         super().__init__(f"Tool guardrail {guardrail.get_name()} triggered its tripwire.")
@@ -219,11 +223,11 @@ class ToolGuardrailTripwireTriggered(RealtimeCoreError):
 
 
 class ToolInputGuardrailTripwireTriggered(ToolGuardrailTripwireTriggered):
-    """The guardrail tripped before the tool ran."""
+    """A tool input guardrail tripped before the tool ran."""
 
 
 class ToolOutputGuardrailTripwireTriggered(ToolGuardrailTripwireTriggered):
-    """The guardrail tripped after the tool ran."""
+    """A tool output guardrail tripped after the tool ran."""
 
 
 @dataclass(slots=True)
@@ -257,7 +261,9 @@ def tool_input_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., A
 def tool_input_guardrail(
     func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolInputGuardrail[Any] | Callable[[Callable[..., Any]], ToolInputGuardrail[Any]]:
-    """Makes a `ToolInputGuardrail` from a function, as `@tool_input_guardrail` or `@tool_input_guardrail(name=...)`."""
+    """Creates a `ToolInputGuardrail` from a function, as `@tool_input_guardrail` or
+    `@tool_input_guardrail(name=...)`.
+    """
     if func is not None:
         return ToolInputGuardrail(func, name)
     return lambda f: ToolInputGuardrail(f, name)
@@ -270,7 +276,9 @@ def tool_output_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., 
 def tool_output_guardrail(
     func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolOutputGuardrail[Any] | Callable[[Callable[..., Any]], ToolOutputGuardrail[Any]]:
-    """Makes a `ToolOutputGuardrail` from a function: `@tool_output_guardrail` or `@tool_output_guardrail(name=...)`."""
+    """Creates a `ToolOutputGuardrail` from a function, as `@tool_output_guardrail` or
+    `@tool_output_guardrail(name=...)`.
+    """
     if func is not None:
         return ToolOutputGuardrail(func, name)
     return lambda f: ToolOutputGuardrail(f, name)

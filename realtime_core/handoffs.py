@@ -1,4 +1,4 @@
-"""Handoffs: the model calls a tool that gives the conversation to another agent."""
+"""Handoffs: the model calls a tool that passes the conversation to another agent."""
 
 from __future__ import annotations
 
@@ -35,31 +35,34 @@ _NO_INPUT: dict[str, Any] = {"type": "object", "properties": {}, "required": [],
 
 @dataclass(eq=False)
 class Handoff(Generic[TContext, TAgent]):
-    """A tool that hands the conversation over. Make one with `realtime_handoff`."""
+    """A tool that passes the conversation to another agent. Created by `realtime_handoff`."""
 
     tool_name: str
     tool_description: str
     input_json_schema: dict[str, Any]
     on_invoke_handoff: Callable[[RunContextWrapper[Any], str], Awaitable[TAgent]]
-    """Called with the context and the arguments as JSON text. Returns the agent that takes over."""
+    """A function that is called with the context and the arguments as JSON text. Returns the agent that takes over."""
     agent_name: str
     input_filter: Callable[..., Any] | None = None
-    """Must be None. The server holds the conversation, so the next agent's history cannot be filtered. A session
-    refuses an agent with another value (`UserError`)."""
+    """Must be None, because the server stores the conversation and the next agent's history cannot be filtered. A
+    session refuses an agent with another value (`UserError`).
+    """
     nest_handoff_history: bool | None = None
     """Must be None or False, for the same reason as `input_filter`."""
     strict_json_schema: bool = True
     is_enabled: ToolEnabled = field(default=True)
     target: TAgent | None = None
-    """The agent that takes over, if it is known beforehand."""
+    """The agent that takes over, or None if only the call of the handoff selects the agent."""
 
     def get_transfer_message(self, agent: RealtimeAgent[Any]) -> str:
-        """Returns the tool's output for the model."""
+        """Returns the output of the handoff tool for the model."""
         return json.dumps({"assistant": agent.name}, ensure_ascii=False)
 
     @classmethod
     def default_tool_name(cls, agent: RealtimeAgent[Any]) -> str:
-        """Returns `transfer_to_<agent name>`, in lower case with underscores, and not longer than the model allows."""
+        """Returns `transfer_to_<agent name>` in lower case with underscores, cut to the length that the model
+        allows.
+        """
         return ("transfer_to_" + re.sub(r"[^a-zA-Z0-9_]", "_", agent.name).lower())[:MAX_NAME]
 
     @classmethod
@@ -102,10 +105,10 @@ def realtime_handoff(
     input_type: Any = None,
     is_enabled: ToolEnabled = True,
 ) -> Handoff[TContext, RealtimeAgent[TContext]]:
-    """Makes a handoff to `agent`. An agent in `handoffs` is a handoff with the default options.
+    """Creates a handoff to `agent`. An agent in `handoffs` is a handoff with the default options.
 
     `on_handoff(context)`, plain or async, is called when the handoff happens. With `input_type` (any type that pydantic
-    can read) the model must give an input of that type, and `on_handoff(context, input)` is called.
+    can validate), the model must give an input of that type, and `on_handoff(context, input)` is called.
 
     Raises `UserError` if `on_handoff` and `input_type` do not match.
     """
@@ -181,7 +184,7 @@ def _has_shape(handoff: Any) -> bool:
 
 def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
     """Converts an entry of `RealtimeAgent.handoffs` to a handoff. Raises `UserError` for another type, and for a
-    handoff that would filter the history.
+    handoff that filters the history.
     """
     from .agent import RealtimeAgent
 
@@ -199,7 +202,7 @@ def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
 async def filter_enabled_handoffs(
     handoffs: Iterable[Handoff[Any, Any]], context_wrapper: RunContextWrapper[Any], agent: RealtimeAgent[Any]
 ) -> list[Handoff[Any, Any]]:
-    """Returns the handoffs that are enabled now. Exceptions of `is_enabled` functions pass through."""
+    """Returns the handoffs that are enabled now. Exceptions of `is_enabled` functions are not caught."""
     listed = list(handoffs)
     enabled = await user_code.concurrently(*(is_enabled(handoff, context_wrapper, agent) for handoff in listed))
     return [handoff for handoff, is_on in zip(listed, enabled, strict=True) if is_on]
@@ -208,6 +211,7 @@ async def filter_enabled_handoffs(
 async def collect_enabled_handoffs(
     agent: RealtimeAgent[Any], context_wrapper: RunContextWrapper[Any]
 ) -> list[Handoff[Any, RealtimeAgent[Any]]]:
-    """Returns the agent's enabled handoffs. Raises `UserError` for an invalid entry; exceptions of `is_enabled`
-    functions pass through."""
+    """Returns the agent's enabled handoffs. Raises `UserError` for an invalid entry. Exceptions of `is_enabled`
+    functions are not caught.
+    """
     return await filter_enabled_handoffs(map(as_handoff, agent.handoffs), context_wrapper, agent)

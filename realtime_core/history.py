@@ -1,9 +1,9 @@
 """The conversation as a pure reducer: `reduce(items, event) -> (items, changes)`.
 
 `items` is a tuple in the order of the conversation. The tuple and its items are never changed in place. The order
-follows the protocol's `previous_item_id`, even if an item comes before its predecessor (`history_order`). Messages and
-complete tool calls are listed. Other items only keep their place. No audio is kept. Each audio part of the agent has
-the received length, the spoken text and, if playback was cut, the heard text.
+follows the protocol's `previous_item_id`, even if an item arrives before its predecessor (`history_order`). The history
+lists messages and complete tool calls. Other items only keep their place. No audio is stored. Each audio part of the
+agent has the received length, the spoken text and, if playback was cut, the heard text.
 """
 
 from __future__ import annotations
@@ -69,17 +69,18 @@ Reduced = tuple[Items, tuple[Change, ...]]
 
 @dataclass(frozen=True, slots=True)
 class ToolOutputSent:
-    """The model has received the output of a tool call. The session itself makes this event."""
+    """The model has received the output of a tool call. The session itself creates this event."""
 
     call_id: str
     output: str
 
 
 def reduce(items: Items, event: RealtimeModelEvent | ToolOutputSent, *, bytes_per_ms: float = 48.0) -> Reduced:
-    """Returns the conversation after `event`, and the changes. Events that do not concern the conversation change
-    nothing.
+    """Returns the conversation after `event`, and the changes. Events that do not concern the conversation have no
+    effect.
 
-    `bytes_per_ms` belongs to the session's output audio: 48 for PCM16 at 24 kHz, 8 for G.711.
+    `bytes_per_ms` is the number of bytes per millisecond of the session's output audio: 48 for PCM16 at 24 kHz, 8 for
+    G.711.
     """
     match event:
         case RealtimeModelAudioEvent():
@@ -141,7 +142,7 @@ def _upsert(items: Items, new: RealtimeItem, previous_item_id: str | None) -> Re
 
 
 def _other(items: Items, event: RealtimeModelOtherItemEvent) -> Reduced:
-    """Keeps the place of an item that is not listed. A tool's output belongs to its call."""
+    """Stores the place of an item that the history does not list. A tool's output belongs to its tool call."""
     at = index(items, event.item_id)
     entry = OtherItem(event.item_id, event.item_type, event.previous_item_id, event.call_id, event.output)
     if at is None:
@@ -159,7 +160,7 @@ def _other(items: Items, event: RealtimeModelOtherItemEvent) -> Reduced:
 
 
 def _put(items: Items, at: int, entry: Entry) -> Items:
-    """Replaces an item. If its place is new information, it moves there, with the items that follow it."""
+    """Replaces an item. If the new item has a new place, the item and its followers are moved to this place."""
     if entry.previous_item_id == items[at].previous_item_id:
         return (*items[:at], entry, *items[at + 1 :])
     end = chain_end(items, at)
@@ -176,7 +177,7 @@ TItem = TypeVar("TItem", UserMessageItem, AssistantMessageItem)
 
 
 def _update(items: Items, item_id: str, cls: type[TItem], change: Callable[[TItem], TItem]) -> Reduced:
-    """Changes an item of that class if there is one."""
+    """Changes an item of this class, if there is such an item."""
     at = index(items, item_id)
     if at is None:
         return items, ()
@@ -205,7 +206,7 @@ def _deleted(items: Items, item_id: str) -> Reduced:
 def _with_part(
     content: list[AssistantContent], index: int, cls: type[AssistantAudio] | type[AssistantText]
 ) -> tuple[list[AssistantContent], AssistantContent]:
-    """Returns a copy of the content with a part of that class at `index`, and that part."""
+    """Returns a copy of the content that has a part of this class at `index`, and this part."""
     grown = [*content, *(cls() for _ in range(index + 1 - len(content)))]
     if not isinstance(grown[index], cls):
         grown[index] = cls()
@@ -241,7 +242,7 @@ def _said(
 
 
 def _received(items: Items, event: RealtimeModelAudioEvent, ms: float) -> Reduced:
-    """Counts the received audio of a part. This causes no history event."""
+    """Counts the received audio of a part. Causes no history event."""
 
     def change(item: AssistantMessageItem) -> AssistantMessageItem:
         content, part = _with_part(item.content, event.content_index, AssistantAudio)
@@ -283,7 +284,9 @@ def _cut(items: Items, item_id: str, content_index: int, audio_end_ms: int) -> R
 
 
 def _heard(part: AssistantAudio) -> AssistantAudio:
-    """Returns the part with the heard words. They are computed once; text that comes after the cut was not heard."""
+    """Returns the part with the heard words. The words are computed once, because text that arrives after the cut was
+    not heard.
+    """
     if part.heard_ms is None or part.heard_transcript is not None or part.transcript is None:
         return part
     fraction = part.heard_ms / part.received_ms if part.received_ms > 0 else float(part.heard_ms > 0)
@@ -330,7 +333,7 @@ def _tool_output(items: Items, call_id: str | None, output: str) -> Reduced:
 
 
 def _with_known_output(items: Items, call: RealtimeToolCallItem) -> RealtimeToolCallItem:
-    """Returns the call with its output, if the output came before the call."""
+    """Returns the tool call with its output, if the output arrived before the call."""
     for item in items if call.output is None and call.call_id else ():
         if isinstance(item, OtherItem) and item.call_id == call.call_id and item.output is not None:
             return replace(call, output=item.output, status="completed")

@@ -28,9 +28,9 @@ def history_edits(
     """Returns client events that change `old` to `new`, in the order of both. `previous_item_id` of the items is
     ignored.
 
-    An item that was changed or moved is deleted and created again; the items before it stay. A tool call is deleted
-    with its output; if only the output differs, the call stays. `lost` are items of an earlier server session that this
-    server session may not have, or may have only in a note. An edit replaces that note.
+    An item that was changed or moved is deleted and created again. The items before this item stay. A tool call is
+    deleted together with its output. If only the output differs, the call stays. `lost` has items of an earlier server
+    session that the current server session may lack or may have only in a note. An edit replaces that note.
     """
     new = [_anywhere(item) for item in new]
     before = {item.item_id: _anywhere(item) for item in old if not isinstance(item, OtherItem)}
@@ -80,7 +80,7 @@ def _anywhere(item: RealtimeItem) -> RealtimeItem:
 
 
 def _outputs_by_call(items: Sequence[Entry]) -> dict[str, list[str]]:
-    """Maps each call id to the items that hold the call's output."""
+    """Returns a mapping from each call id to the ids of the items with the output of the call."""
     found: dict[str, list[str]] = {}
     for item in items:
         if isinstance(item, OtherItem) and item.call_id and item.output is not None:
@@ -98,7 +98,9 @@ def _differs_in_output(old: RealtimeItem | None, new: RealtimeItem, outputs: Map
 
 
 def _behind(items: Sequence[Entry], gone: set[str]) -> dict[str, str]:
-    """Maps each listed item to the last unlisted item that directly follows it. New items are inserted after that."""
+    """Returns a mapping from each listed item to the last unlisted item that directly follows it. New items are
+    inserted after the unlisted item.
+    """
     found: dict[str, str] = {}
     head = ""
     for item in items:
@@ -116,8 +118,8 @@ def _event(type: str, **fields: Any) -> RealtimeModelRawClientMessage:
 def wire_items(item: RealtimeItem) -> Iterator[dict[str, Any]]:
     """Yields the item in the form of the protocol, as a client may create it.
 
-    Speech becomes text. Of the agent's speech it is the heard text. A tool call is followed by its output. A call of a
-    hosted tool contains its output.
+    Speech becomes text. For the agent's speech, the text is the heard text. A tool call is followed by its output. A
+    call of a hosted tool contains its output.
     """
     if isinstance(item, RealtimeToolCallItem) and item.server_label is not None:
         output = {} if item.output is None else {"output": item.output}
@@ -133,7 +135,7 @@ def wire_items(item: RealtimeItem) -> Iterator[dict[str, Any]]:
 
 
 def wire_outputs(item: RealtimeItem) -> Iterator[dict[str, Any]]:
-    """Yields the protocol's item with a tool call's output, if the call has one."""
+    """Yields the protocol's item with the output of a tool call, if the call has an output."""
     if isinstance(item, RealtimeToolCallItem) and item.server_label is None and item.output is not None:
         output = {"call_id": item.call_id or item.item_id, "output": item.output}
         yield {"id": f"{item.item_id[:28]}_out", "type": "function_call_output", **output}

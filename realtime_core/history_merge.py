@@ -23,8 +23,9 @@ __all__ = ["later_status", "merged", "words_within"]
 
 
 def merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
-    """Returns the new item with the data that only the old one has. An item with another role or type replaces the old
-    one."""
+    """Returns the new item together with the data that only the old item has. If the role or type differs, returns the
+    new item.
+    """
     if isinstance(old, UserMessageItem) and isinstance(new, UserMessageItem):
         return replace(new, content=_merged_user(old.content, new.content), status=later_status(old.status, new.status))
     if isinstance(old, AssistantMessageItem) and isinstance(new, AssistantMessageItem):
@@ -63,7 +64,7 @@ def _merged_said(old: AssistantContent, new: AssistantContent) -> AssistantConte
 
 
 def _merged_user(old: list[UserContent], new: list[UserContent]) -> list[UserContent]:
-    """Merges the user's content. Servers omit images and transcripts that they announced before; these are kept."""
+    """Merges the user's content. Servers omit images and transcripts that they announced before, so these are kept."""
     images = [part for part in old if isinstance(part, InputImage)]
     known = [part for part in old if not isinstance(part, InputImage)]
     update = [part for part in new if not isinstance(part, InputImage)]
@@ -75,7 +76,7 @@ def _merged_user(old: list[UserContent], new: list[UserContent]) -> list[UserCon
 
 
 def _in_order(kept: list[InputImage], new: list[UserContent], merged: list[UserContent]) -> list[UserContent]:
-    """Returns the parts in the order of the update, with its texts replaced by the merged ones."""
+    """Returns the parts in the order of the update, with its texts replaced by the merged texts."""
     texts = iter(merged)
     placed: list[UserContent] = [part if isinstance(part, InputImage) else next(texts) for part in new]
     return [*kept, *placed, *texts]
@@ -91,7 +92,7 @@ def _merged_heard(old: UserContent, new: UserContent) -> UserContent:
 
 
 def words_within(text: str, fraction: float) -> str:
-    """Returns the whole words in the first `fraction` of a text."""
+    """Returns the whole words in the first `fraction` (0 to 1) of a text."""
     length = int(len(text) * fraction)
     if length >= len(text):
         return text

@@ -1,8 +1,8 @@
 """The order of a conversation's items, from the protocol's `previous_item_id`. Pure.
 
-A conversation also has items that the history does not list: outputs of tools (part of their call), lists of tools,
-requests for approval and their answers, reasoning, and unknown types. Other items can name them as their predecessor,
-so each keeps its place as an `OtherItem`.
+A conversation also has items that the history does not list: outputs of tools (a part of their call), lists of tools,
+requests for approval and their answers, reasoning, and unknown types. Other items can name these items as their
+predecessor, so each unlisted item keeps its place as an `OtherItem`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ __all__ = ["Entry", "Items", "OtherItem", "call_index", "chain_end", "index", "l
 
 @dataclass(frozen=True, slots=True)
 class OtherItem:
-    """An item with a place that is not listed. `kind` is the protocol's `type`. `call_id` and `output` belong to a
-    tool's output."""
+    """An item that has a place in the order and is not listed. `kind` is the protocol's `type`. `call_id` and `output`
+    belong to the output of a tool.
+    """
 
     item_id: str
     kind: str
@@ -36,7 +37,7 @@ def listed(items: Items) -> list[RealtimeItem]:
 
 
 def index(items: Items, item_id: str) -> int | None:
-    """Returns the index of an item. The search starts at the end, where most changes are."""
+    """Returns the index of an item, or None. The search starts at the end, because most changes are there."""
     return next((i for i in range(len(items) - 1, -1, -1) if items[i].item_id == item_id), None)
 
 
@@ -52,7 +53,9 @@ def call_index(items: Items, call_id: str | None) -> int | None:
 
 
 def chain_end(items: Items, start: int) -> int:
-    """Returns the end of the run from `start` in which each item names the item before it as its predecessor."""
+    """Returns the end of the chain of items from `start` on. In a chain, each item names the item before it as its
+    predecessor.
+    """
     end = start + 1
     while end < len(items) and items[end].previous_item_id == items[end - 1].item_id:
         end += 1
@@ -60,7 +63,9 @@ def chain_end(items: Items, start: int) -> int:
 
 
 def place(items: Items, chain: Items) -> Items:
-    """Inserts a chain after its predecessor. Then move the items that waited for its tail behind it."""
+    """Inserts a chain after its predecessor. Then moves the items that waited for the last item of the chain after this
+    item.
+    """
     previous = chain[0].previous_item_id
     if previous is None:
         at = len(items)
@@ -80,7 +85,9 @@ def place(items: Items, chain: Items) -> Items:
 
 
 def taken_out(items: Items, at: int) -> Items:
-    """Removes an item. Its followers then follow the item before it, because the item may be added again elsewhere."""
+    """Removes an item. The items after the removed item then follow the item before it, because the removed item may be
+    added again elsewhere.
+    """
     gone = items[at]
     rest = items[:at] + items[at + 1 :]
     return tuple(

@@ -1,4 +1,4 @@
-"""Calls the hooks of agents and runs in order, without delaying the session."""
+"""Calls the hooks of agents and of runs in order, without delaying the session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Call = tuple[Any, str, tuple[Any, ...]]
 
 
 class Hooks:
-    """Calls the run's hooks, then the agent's. An exception in a hook becomes an `error` event."""
+    """Calls the run's hooks, and then the agent's hooks. An exception in a hook becomes an `error` event."""
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
@@ -41,7 +41,7 @@ class Hooks:
         self._queue((self._run, "on_handoff", (source, target)), (target.hooks, "on_handoff", (target, source)))
 
     def hosted_tool_started(self, agent: RealtimeAgent[Any], tool: HostedTool) -> None:
-        """Calls the hooks for a tool that the model's server runs. Nothing waits for them."""
+        """Calls the hooks for a tool that the model's server runs. Does not wait for the hooks."""
         self._queue((self._run, "on_tool_start", (agent, tool)), (agent.hooks, "on_tool_start", (agent, tool)))
 
     def hosted_tool_ended(self, agent: RealtimeAgent[Any], tool: HostedTool, result: Any) -> None:

@@ -1,7 +1,7 @@
 """The items of a conversation: messages and tool calls, with the names of the Realtime protocol.
 
-Items are immutable; the history (`realtime_core.history`) replaces them. No item holds audio. The `audio` fields exist
-for compatibility and are always `None`.
+Items are immutable. The history (`realtime_core.history`) replaces changed items. No item contains audio. The `audio`
+fields exist for compatibility and are always `None`.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
 class _Dumpable:
-    """`model_dump` and `model_copy` for compatibility with pydantic items."""
+    """Provides `model_dump` and `model_copy` for compatibility with pydantic items."""
 
     __slots__ = ()
 
     def model_dump(self, *, mode: str = "python", exclude_none: bool = False) -> dict[str, Any]:
-        """Returns plain dicts and lists that can be written as JSON. `item_from_dict` reads them."""
+        """Returns plain dicts and lists that can be written as JSON. `item_from_dict` can read the result."""
         data: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
         return _without_none(data) if exclude_none else data
 
     def model_dump_json(self, *, exclude_none: bool = False) -> str:
-        """Returns the value as JSON text."""
+        """Returns the item as JSON text."""
         return json.dumps(self.model_dump(exclude_none=exclude_none), ensure_ascii=False)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
-        """Returns a copy with some fields changed."""
+        """Returns a copy of the item with some fields changed."""
         return dataclasses.replace(self, **(update or {}))  # type: ignore[type-var]
 
 
@@ -80,7 +80,7 @@ class InputAudio(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputImage(_Dumpable):
-    """An image input: an `https:` or `data:` address."""
+    """An image input: an `https:` or `data:` URL."""
 
     type: Literal["input_image"] = "input_image"
     image_url: str | None = None
@@ -99,9 +99,9 @@ class AssistantText(_Dumpable):
 class AssistantAudio(_Dumpable):
     """Speech of the model.
 
-    `transcript` is the whole generated text. `heard_ms` is None unless playback was cut; then it is the heard position,
-    and `heard_transcript` holds the words up to there, estimated in proportion and cut at the end of a word.
-    `received_ms` is the length of the received audio.
+    `transcript` is the whole generated text. If playback was cut, `heard_ms` is the heard position in milliseconds,
+    otherwise None. `heard_transcript` has the words up to the heard position, estimated in proportion and cut at the
+    end of a word. `received_ms` is the length of the received audio.
     """
 
     type: Literal["audio"] = "audio"
@@ -113,7 +113,7 @@ class AssistantAudio(_Dumpable):
 
     @property
     def heard(self) -> str | None:
-        """The words that the listener heard: `heard_transcript` if playback was cut, else `transcript`."""
+        """The words that the listener heard: `heard_transcript` if playback was cut, otherwise `transcript`."""
         return self.transcript if self.heard_ms is None else self.heard_transcript
 
 
@@ -150,7 +150,7 @@ class UserMessageItem(_Dumpable):
 
     @property
     def text(self) -> str:
-        """The written text and the transcribed speech."""
+        """The written text, or the transcript of the speech."""
         return " ".join(t for part in self.content if (t := _user_text(part)))
 
 
@@ -173,7 +173,7 @@ class AssistantMessageItem(_Dumpable):
 
     @property
     def text(self) -> str:
-        """The whole text that the model generated, heard or not."""
+        """The whole text that the model generated, including text that was not heard."""
         return " ".join(t for p in self.content if (t := p.transcript if isinstance(p, AssistantAudio) else p.text))
 
     @property
@@ -184,10 +184,11 @@ class AssistantMessageItem(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeToolCallItem(_Dumpable):
-    """A tool call with its output, once the output is known.
+    """A tool call with its output. The output is None until it is known.
 
-    `server_label` names the MCP server of a call that the model's server ran (hosted MCP). Then `call_id` is the item's
-    id, and the output of a failed call is the error's text. None means that the session runs the tool.
+    `server_label` is the name of the MCP server if the model's server ran the call (hosted MCP). In this case,
+    `call_id` is the id of the item, and the output of a failed call is the text of the error. With `server_label` None,
+    the session runs the tool.
     """
 
     item_id: str
@@ -227,7 +228,8 @@ _ASSISTANT_PARTS: dict[str, type[AssistantContent]] = {
 
 
 def item_from_dict(data: Mapping[str, Any]) -> RealtimeItem:
-    """Reads an item from `model_dump` or from the protocol's form (`id` instead of `item_id`, `output_audio`, ...).
+    """Converts the result of `model_dump`, or the protocol's form (`id` in place of `item_id`, `output_audio`, ...), to
+    an item.
 
     Audio, unknown fields, unknown content parts and values of a wrong type are omitted. Raises `UserError` for an
     unknown type or role.

@@ -33,45 +33,48 @@ __all__ = [
 
 
 class RealtimeModelConfig(TypedDict, total=False):
-    """How to connect to the model. All keys are optional."""
+    """The configuration of the connection to the model. All keys are optional."""
 
     api_key: str | Callable[[], str | Awaitable[str]]
     """The API key, or a plain or async function that returns it. Default: `OPENAI_API_KEY`."""
     url: str
-    """The full WebSocket address. It overrides `OPENAI_BASE_URL`, the model name and `call_id`."""
+    """The full WebSocket URL. This key overrides `OPENAI_BASE_URL`, the model name and `call_id`."""
     base_url: str
-    """The base address of a compatible server (`https://host/v1`; http, ws, wss). Default: `OPENAI_BASE_URL`, then
-    OpenAI."""
+    """The base URL of a compatible server (`https://host/v1`; http, ws or wss). Default: `OPENAI_BASE_URL`, or OpenAI's
+    URL.
+    """
     headers: dict[str, str]
-    """The headers of the connection, unchanged. They replace the `Authorization` header."""
+    """The headers of the connection, used unchanged. These headers replace the `Authorization` header."""
     safety_identifier: str
-    """A stable identifier of the end user that does not reveal the user, at most 512 printable ASCII characters. It is
-    sent in the header `OpenAI-Safety-Identifier`, together with the key or `headers`. Source:
-    https://developers.openai.com/api/docs/guides/realtime-websocket
+    """A stable identifier of the end user that does not reveal the user's identity, with at most 512 printable ASCII
+    characters. The identifier is sent in the header `OpenAI-Safety-Identifier`, together with the key or `headers`.
+    Source: https://developers.openai.com/api/docs/guides/realtime-websocket
     """
     initial_model_settings: RealtimeSessionModelSettings
     player: Player
-    """The player of the agent's audio, which knows the heard position. Default: a clock that assumes undisturbed
-    playback."""
+    """The player of the agent's audio. The player knows the heard position. The default is a clock that assumes
+    undisturbed playback.
+    """
     playback_tracker: Player
-    """The name of `player` in the OpenAI Agents SDK, for a `RealtimePlaybackTracker`. `player` comes first."""
+    """The name of `player` in the OpenAI Agents SDK, for a `RealtimePlaybackTracker`. `player` has precedence."""
     call_id: str
-    """The id of a SIP call that the server already holds. The session attaches to this call."""
+    """The id of a SIP call that the server has already accepted. The session attaches to this call."""
     conversation: Callable[[], Sequence[RealtimeItem]]
-    """Returns the conversation so far, for the server session that replaces a lost one. A session returns its history.
+    """A function that returns the conversation so far, for the server session that replaces a lost session. A session
+    sets this key to a function that returns its history.
     """
     transport: Any
-    """An async function `(url, headers) -> Connection` that opens the connection instead of a WebSocket."""
+    """An async function `(url, headers) -> Connection` that opens the connection in place of a WebSocket."""
     sources: Sources
-    """The source of the model's ids and jitter. Default: the operating system."""
+    """The source of the model's ids and of random delays. Default: the operating system."""
     tap: Callable[[Connection], Connection]
-    """Wraps each opened connection, to record its messages."""
+    """A function that wraps each opened connection, for example to record its messages."""
     on_refused: Callable[[Exception], None]
-    """Called with the error of each connection attempt that failed, to record it."""
+    """A function that is called with the exception of each failed connection attempt, for example to record it."""
 
 
 def player_of(options: RealtimeModelConfig) -> Player | None:
-    """Returns the player of a configuration, which may have it under either name."""
+    """Returns the player of a configuration, which may be set with either key."""
     return options.get("player") or options.get("playback_tracker")
 
 
@@ -80,20 +83,22 @@ class RealtimeModelListener(ABC):
 
     @abstractmethod
     def on_event(self, event: RealtimeModelEvent) -> Coroutine[Any, Any, None]:
-        """Handles an event. The events come in order.
+        """Handles an event. The events arrive in order.
 
-        A listener that waits is `async def`, and the model awaits it before the next event. A listener that does not
-        wait handles the event in the call and returns `DONE`.
+        A listener that must wait uses `async def`, and the model awaits the listener before the next event. A listener
+        that does not wait handles the event during the call and returns `DONE`.
         """
 
 
 class RealtimeModel(ABC):
-    """A speech model behind some transport."""
+    """A speech model that is reached through some transport."""
 
     capabilities: ModelCapabilities = ModelCapabilities()
 
     emit_raw: bool = True
-    """Whether to emit `raw_server_event` for every message of the server. A model can save work when this is off."""
+    """Whether the model emits `raw_server_event` for every message of the server. A model can save work if this is
+    False.
+    """
 
     @abstractmethod
     async def connect(self, options: RealtimeModelConfig) -> None:
@@ -107,14 +112,15 @@ class RealtimeModel(ABC):
 
     @abstractmethod
     def send_event(self, event: RealtimeModelSendEvent) -> Coroutine[Any, Any, None]:
-        """Sends one input to the model. A model that waits is `async def`; the session awaits it before the next input.
-        A model that does not wait sends in the call and returns `DONE`."""
+        """Sends one input to the model. A model that must wait uses `async def`, and the session awaits the model
+        before the next input. A model that does not wait sends the input during the call and returns `DONE`.
+        """
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
-        """Sends one input if `send_if()` is true at the moment of sending; returns whether it was sent.
+        """Sends one input if `send_if()` returns True at the moment of sending. Returns whether the input was sent.
 
-        Nothing runs between the condition and `send_event`. A model whose `send_event` is `async def` sends nothing
-        here, because it may wait, and the condition could become false meanwhile.
+        No other code runs between the condition and `send_event`. If `send_event` of a model is `async def`, nothing is
+        sent, because the model may wait, and the condition could become False during the wait.
         """
         if not send_if():
             return False

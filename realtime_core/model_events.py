@@ -1,6 +1,6 @@
 """The events that a model emits. Each class has its name as `type`.
 
-The OpenAI Agents SDK's classes take the same positional arguments as in the SDK. Our own fields follow them and are
+The OpenAI Agents SDK's classes take the same positional arguments as in the SDK. Additional fields of this package are
 keyword-only.
 """
 
@@ -28,7 +28,7 @@ class RealtimeModelErrorEvent:
 
 @dataclass
 class RealtimeModelToolCallEvent:
-    """The model calls a tool. `arguments` is JSON text; `id` is the item's id."""
+    """The model calls a tool. `arguments` is JSON text. `id` is the id of the item."""
 
     name: str
     call_id: str
@@ -41,8 +41,9 @@ class RealtimeModelToolCallEvent:
 
 @dataclass
 class RealtimeModelMcpApprovalRequestEvent:
-    """The server asks whether the model may call a tool that the server runs (hosted MCP).
-    `RealtimeModelSendMcpApproval` answers."""
+    """The server asks whether the model may call a tool that the server runs (hosted MCP). The answer is a
+    `RealtimeModelSendMcpApproval`.
+    """
 
     id: str
     server_label: str
@@ -53,9 +54,9 @@ class RealtimeModelMcpApprovalRequestEvent:
 
 @dataclass
 class RealtimeModelMcpCallEvent:
-    """A call of a tool that the server runs (hosted MCP) began or ended. `id` is the item's id. `output` is None while
-    the call runs, and if the server did not report it. `error` is the text of a failure. `silent` means that no
-    response is requested, because one is in progress or was made.
+    """A call of a tool that the server runs (hosted MCP) began or ended. `id` is the id of the item. `output` is None
+    while the call runs, and if the server did not report the output. `error` is the text of a failure. `silent` is True
+    if no response must be requested, because a response is in progress or was made.
     """
 
     id: str
@@ -82,8 +83,9 @@ class RealtimeModelAudioEvent:
 
 @dataclass
 class RealtimeModelAudioInterruptedEvent:
-    """Playback was cut. `audio_end_ms` is the heard position in `item_id`. `items` and `truncations` hold it for every
-    part that was playing or queued."""
+    """Playback was cut. `audio_end_ms` is the heard position in the item `item_id`, in milliseconds. `items` and
+    `truncations` have the heard position of every part that was playing or queued.
+    """
 
     item_id: str
     content_index: int
@@ -113,9 +115,11 @@ class RealtimeModelInputAudioTranscriptionCompletedEvent:
     content_index: int = field(default=0, kw_only=True)
     usage: dict[str, Any] | None = field(default=None, kw_only=True)
     languages: list[str] = field(default_factory=list, kw_only=True)
-    """The languages of the speech, as the transcription model names them (`en`); empty if it names none."""
+    """The languages of the speech, as reported by the transcription model (such as `en`). The list is empty if the
+    model reports no language.
+    """
     logprobs: list[dict[str, Any]] = field(default_factory=list, kw_only=True)
-    """`token`, `logprob` and `bytes` of each token, if the setting `include` requests them."""
+    """The `token`, `logprob` and `bytes` of each token, if the setting `include` requests these values."""
 
 
 @dataclass
@@ -144,7 +148,9 @@ class RealtimeModelInputAudioTimeoutTriggeredEvent:
 
 @dataclass
 class RealtimeModelSpeechStartedEvent:
-    """The caller began to speak, `audio_start_ms` into the input audio of the session."""
+    """The caller began to speak. `audio_start_ms` is the position in the input audio of the session, in
+    milliseconds.
+    """
 
     item_id: str
     audio_start_ms: int
@@ -205,7 +211,9 @@ class RealtimeModelOutputTextDoneEvent:
 
 @dataclass
 class RealtimeModelItemUpdatedEvent:
-    """An item was added to the conversation or changed. `previous_item_id` orders it (None: unknown, "": first)."""
+    """An item was added to the conversation or was changed. `previous_item_id` defines the order (None: unknown, "":
+    the first item).
+    """
 
     item: RealtimeItem
     type: Literal["item_updated"] = "item_updated"
@@ -214,9 +222,9 @@ class RealtimeModelItemUpdatedEvent:
 
 @dataclass
 class RealtimeModelOtherItemEvent:
-    """The conversation has an item that the history does not list but that keeps its place in the order: a tool's
-    output (with its `call_id`), an incomplete call, a list of a server's tools, reasoning, ... `item_type` is the
-    protocol's name.
+    """The conversation has an item that the history does not list. The item keeps its place in the order. Examples are
+    a tool's output (with its `call_id`), an incomplete call, a list of a server's tools, and reasoning. `item_type` is
+    the protocol's name.
     """
 
     item_id: str
@@ -267,8 +275,9 @@ class RealtimeModelTurnStartedEvent:
 
 @dataclass
 class RealtimeModelTurnEndedEvent:
-    """A response ended. `status` is the protocol's: completed, cancelled, incomplete, failed. `reason` and `error` come
-    from its `status_details`."""
+    """A response ended. `status` is the protocol's status: completed, cancelled, incomplete or failed. `reason` and
+    `error` come from its `status_details`.
+    """
 
     type: Literal["turn_ended"] = "turn_ended"
     response_id: str | None = None
@@ -279,12 +288,12 @@ class RealtimeModelTurnEndedEvent:
 
 @dataclass
 class RealtimeModelResponseFailedEvent:
-    """A response failed. The event follows the response's `turn_ended`.
+    """A response failed. This event follows the `turn_ended` event of the response.
 
-    `reason` is the protocol's (an error code, `max_output_tokens`, `content_filter`), `empty` or `text_only` for a
-    response without audio in an audio session, or `no_reaction` if the server never answered the request. `response_id`
-    is "" if the response was refused before it began. With `retrying` the request is sent again. Otherwise the agent
-    stays silent until the program acts.
+    `reason` is the protocol's reason (an error code, `max_output_tokens`, `content_filter`), `empty` or `text_only` for
+    a response without audio in an audio session, or `no_reaction` if the server never answered the request.
+    `response_id` is "" if the response was refused before it began. If `retrying` is True, the request is sent again.
+    Otherwise the agent stays silent until the program acts.
     """
 
     response_id: str
@@ -342,7 +351,7 @@ class RealtimeModelRateLimitsEvent:
 
 @dataclass
 class RealtimeModelDtmfEvent:
-    """A key was pressed in a SIP call that the server holds."""
+    """The caller pressed a key in a SIP call whose audio goes directly to the server."""
 
     digit: str
     type: Literal["dtmf"] = "dtmf"
@@ -356,7 +365,7 @@ class RealtimeModelOtherEvent:
 
 @dataclass
 class RealtimeModelExceptionEvent:
-    """A fatal error. The session delivers the queued events, then raises `exception`."""
+    """A fatal error. The session delivers the queued events, and then raises `exception`."""
 
     exception: Exception
     context: str | None = None
@@ -387,7 +396,7 @@ RealtimeModelOwnEvent = (
     | RealtimeModelRateLimitsEvent
     | RealtimeModelDtmfEvent
 )
-"""Events that the OpenAI Agents SDK does not have. `async for event in session` omits them."""
+"""The events that the OpenAI Agents SDK does not have. `async for event in session` does not yield these events."""
 
 OWN_MODEL_EVENTS = get_args(RealtimeModelOwnEvent)
 

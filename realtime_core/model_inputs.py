@@ -31,7 +31,7 @@ __all__ = [
 
 
 class RealtimeModelRawClientMessage(TypedDict):
-    """A client event of the protocol. `other_data` holds its fields besides `type`."""
+    """A client event of the protocol. `other_data` has the fields other than `type`."""
 
     type: str
     other_data: NotRequired[dict[str, Any]]
@@ -49,7 +49,7 @@ class RealtimeModelInputImageContent(TypedDict, total=False):
 
 
 class RealtimeModelUserInputMessage(TypedDict):
-    """A complete message. `role` is `user`, or `system` for text that is not the caller's."""
+    """A complete message. `role` is `user`, or `system` for text that does not come from the caller."""
 
     type: Literal["message"]
     role: Literal["user", "system"]
@@ -61,14 +61,14 @@ RealtimeModelUserInput = str | RealtimeModelUserInputMessage
 
 @dataclass
 class RealtimeModelSendRawMessage:
-    """Send a client event of the protocol unchanged."""
+    """An input that sends a client event of the protocol unchanged."""
 
     message: RealtimeModelRawClientMessage
 
 
 @dataclass
 class RealtimeModelSendUserInput:
-    """Add a message to the conversation. With `respond` the model answers it."""
+    """An input that adds a message to the conversation. If `respond` is True, the model answers the message."""
 
     user_input: RealtimeModelUserInput
     respond: bool = True
@@ -76,7 +76,7 @@ class RealtimeModelSendUserInput:
 
 @dataclass
 class RealtimeModelSendAudio:
-    """The caller's audio in the session's input format. `commit` ends the turn."""
+    """An input with audio of the caller in the session's input format. If `commit` is True, the turn ends."""
 
     audio: bytes
     commit: bool = False
@@ -84,7 +84,7 @@ class RealtimeModelSendAudio:
 
 @dataclass
 class RealtimeModelSendToolOutput:
-    """The result of a tool call. With `start_response` the model responds to it."""
+    """An input with the result of a tool call. If `start_response` is True, the model responds to the result."""
 
     tool_call: RealtimeModelToolCallEvent
     output: str
@@ -93,8 +93,9 @@ class RealtimeModelSendToolOutput:
 
 @dataclass
 class RealtimeModelSendMcpApproval:
-    """The answer to a `RealtimeModelMcpApprovalRequestEvent`. The model gets the `reason`. It responds to a refusal at
-    once, and to an approved call after the tool ran."""
+    """The answer to a `RealtimeModelMcpApprovalRequestEvent`. The model gets the `reason`. The model responds to a
+    refusal immediately, and to an approved call after the tool has run.
+    """
 
     request_id: str
     approve: bool
@@ -103,10 +104,11 @@ class RealtimeModelSendMcpApproval:
 
 @dataclass
 class RealtimeModelSendInterrupt:
-    """Stop the agent's speech: playback, and the response if it is in progress.
+    """An input that stops the agent's speech: playback, and the response if it is in progress.
 
-    With `response_id` only that response is stopped. `playback_only` leaves the response alone; `cancel_response_only`
-    leaves playback alone. `force_response_cancel` is accepted for compatibility: an interrupt always cancels.
+    With `response_id`, only this response is stopped. With `playback_only`, the response continues. With
+    `cancel_response_only`, playback continues. `force_response_cancel` is accepted for compatibility, because an
+    interrupt always cancels.
     """
 
     force_response_cancel: bool = False
@@ -117,46 +119,50 @@ class RealtimeModelSendInterrupt:
 
 @dataclass
 class RealtimeModelSendSessionUpdate:
-    """Change the session's settings. Only the differences from the acknowledged settings are sent.
+    """An input that changes the session's settings. Only the differences from the acknowledged settings are sent.
 
-    `previous` is the settings that these replace, for instance those of the former agent. A setting that is the same in
-    both is not sent, because it may have been changed by other means. A setting that only `previous` has is undone.
+    `previous` has the settings that are replaced, for instance those of the former agent. A setting that is equal in
+    both is not sent, because it may have been changed in another way. A setting that only `previous` has is reset.
     """
 
     session_settings: RealtimeSessionModelSettings
     previous: RealtimeSessionModelSettings | None = field(default=None, compare=False, repr=False)
     answered: Callable[[Exception | None], None] | None = field(default=None, compare=False, repr=False)
-    """Called once by a model that `confirms_settings` (see `ModelCapabilities`): with None when the server accepted the
-    settings, with the error when it refused them."""
+    """A function that is called once by a model with `confirms_settings` (see `ModelCapabilities`): with None if the
+    server accepted the settings, or with the exception if the server refused the settings.
+    """
 
 
 @dataclass
 class RealtimeModelSendResponseCreate:
-    """Request a response. `options` are the fields of the protocol's `response` object (`instructions`, `conversation`,
-    `metadata`, ...)."""
+    """An input that requests a response. `options` are the fields of the protocol's `response` object (`instructions`,
+    `conversation`, `metadata`, ...).
+    """
 
     options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class RealtimeModelSendResponseCancel:
-    """Cancel the response in progress. Playback continues."""
+    """An input that cancels the response in progress. Playback continues."""
 
     response_id: str | None = None
 
 
 @dataclass
 class RealtimeModelSendPauseResponses:
-    """With `paused`, let the model hear the caller and make no response, whatever asks for one. Requests wait. Without,
-    let it respond again: to the requests that wait, and to the turns of the caller from then on.
+    """An input that pauses or resumes responses. If `paused` is True, the model hears the caller and makes no response.
+    Requests for responses wait. If False, the model responds again: to the waiting requests, and to later turns of the
+    caller.
 
-    Only for a model that `pauses_responses` (see `ModelCapabilities`).
+    Only for a model with `pauses_responses` (see `ModelCapabilities`).
     """
 
     paused: bool
     answered: Callable[[Exception | None], None] | None = field(default=None, compare=False, repr=False)
-    """Called once: with None when the server will make no response by itself (or will make them again), with the error
-    when the server refused."""
+    """A function that is called once: with None if the server has accepted the pause or the end of the pause, or with
+    the exception if the server refused.
+    """
 
 
 RealtimeModelSendEvent = (

@@ -16,16 +16,17 @@ __all__ = ["Outbox"]
 
 _OTHER_BYTES = 1000
 _LATER = object()
-"""`send_event` is not called yet."""
+"""The marker for an input for which `send_event` has not been called."""
 _Entry = tuple[RealtimeModelSendEvent, Any, "asyncio.Future[None] | None"]
-"""An input; what `send_event` returned for it, or `_LATER`; a future for the sender that waits."""
+"""An entry: the input, the result of `send_event` or `_LATER`, and a future for the waiting sender."""
 
 
 class Outbox:
-    """Sends in the same step if the model can (its `send_event` is done in the call), otherwise in order from a task.
+    """Sends an input in the same step of the event loop if the model can (its `send_event` does not wait). Otherwise a
+    task sends the inputs in order.
 
-    At most `max_bytes` wait; an input other than audio counts as 1000. The oldest audio is dropped and counted, because
-    late audio has no use. Another input for which there is no room raises `RealtimeCoreError`.
+    At most `max_bytes` bytes wait. An input other than audio counts as 1000 bytes. The oldest audio is dropped and
+    counted, because late audio is useless. Another input for which there is no room raises `RealtimeCoreError`.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Outbox:
         self._closed = False
 
     def post(self, event: RealtimeModelSendEvent) -> None:
-        """Sends without waiting; an error is reported. Does nothing when the outbox is closed."""
+        """Sends an input without waiting. An error is reported as an event. Does nothing if the outbox is closed."""
         if self._closed:
             return
         try:
@@ -54,7 +55,7 @@ class Outbox:
             self._on_error(error)
 
     def post_audio(self, audio: bytes) -> None:
-        """Sends a piece of the caller's audio, as `post` does. It is called 50 times a second in a call."""
+        """Sends a piece of the caller's audio, as `post` does. Called 50 times a second in a call."""
         event = RealtimeModelSendAudio(audio)
         if self._closed or self._waiting or self._pumping:
             self.post(event)
@@ -67,7 +68,9 @@ class Outbox:
             self._on_error(error)
 
     async def deliver(self, event: RealtimeModelSendEvent) -> None:
-        """Sends, and return when the input is sent. Raises what the model raises, and `UserError` when closed."""
+        """Sends an input, and returns when the input was sent. Raises the exceptions of the model, and `UserError` if
+        the outbox is closed.
+        """
         if self._closed:
             raise UserError("The session is closed.")
         sending = _LATER if self._waiting or self._pumping else self._model.send_event(event)
@@ -77,7 +80,7 @@ class Outbox:
             await sent
 
     def close(self) -> None:
-        """Sends nothing more. Idempotent."""
+        """Stops sending. Idempotent."""
         self._closed = True
 
     def _queue(self, event: RealtimeModelSendEvent, sending: Any, sent: asyncio.Future[None] | None) -> None:
@@ -107,7 +110,7 @@ class Outbox:
             self._drop_all()
 
     def _drop_all(self) -> None:
-        """The session is not open any more."""
+        """Drops all waiting inputs, because the session is no longer open."""
         for _, sending, sent in self._waiting.take():
             withdraw(sending)
             if sent is not None and not sent.done():

@@ -1,8 +1,8 @@
-"""Runs users' guardrails on the agent's and the caller's speech, and stops the agent when one trips.
+"""Runs users' guardrails on the agent's and the caller's speech, and stops the agent if a guardrail trips.
 
 Output guardrails get the whole text of a response so far, after every `debounce_text_length` more characters and at the
-end. The guardrails of one pass run at the same time. For one response at most one pass runs and only the newest waits;
-the last pass does not wait. A response trips at most once.
+end of the response. The guardrails of one pass run at the same time. For one response, at most one pass runs, and only
+the newest pass waits. The last pass does not wait. A response trips at most once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ INPUT_FEEDBACK = (
     "and offer what you can do."
 )
 MAX_TRIPS_IN_A_ROW = 3
-"""After this many tripped responses in a row no further response is requested: the model does not follow the rules."""
+"""The maximum number of tripped responses in a row. After this number no further response is requested, because the
+model does not follow the rules.
+"""
 _REMEMBERED = 64
 
 
@@ -60,7 +62,9 @@ class _Response:
 
 
 class OutputChecks:
-    """The output guardrails of a session: those of the agent that began the response, and the run's."""
+    """The output guardrails of a session: the guardrails of the agent that began the response, and the guardrails of
+    the run.
+    """
 
     def __init__(self, core: SessionCore, current_agent: Callable[[], RealtimeAgent[Any]]) -> None:
         self._core = core
@@ -77,7 +81,7 @@ class OutputChecks:
         self._response(response_id)
 
     def audio(self, response_id: str) -> bool:
-        """Takes audio of a response. Returns whether it may be played."""
+        """Handles audio of a response. Returns whether the audio may be played."""
         response = self._responses.get(response_id)
         if response is None:
             return True
@@ -85,7 +89,7 @@ class OutputChecks:
         return not response.tripped
 
     def said(self, response_id: str, item_id: str, content_index: int, delta: str) -> None:
-        """Takes more text of a response."""
+        """Handles a further piece of the text of a response."""
         response = self._response(response_id)
         if response.over:
             return
@@ -94,7 +98,7 @@ class OutputChecks:
         self._check_if_due(response)
 
     def said_in_all(self, response_id: str, item_id: str, content_index: int, text: str) -> None:
-        """Takes the whole text of a part. The earlier deltas may have had gaps."""
+        """Handles the whole text of a part. The earlier deltas may have been incomplete."""
         response = self._response(response_id)
         known = "".join(response.parts.get((item_id, content_index), ()))
         if response.over or text == known:
@@ -158,7 +162,7 @@ class OutputChecks:
             self._start(response, response.text)
 
     def _trip(self, response: _Response, result: OutputGuardrailResult, text: str) -> None:
-        """Stops the response in one synchronous step; no more of its audio is played."""
+        """Stops the response in one synchronous step. No more of its audio is played."""
         response.tripped = True
         response_id = response.id or None
         newest = next(reversed(self._responses), None) == response.id
@@ -178,7 +182,9 @@ class OutputChecks:
 
 
 class InputChecks:
-    """The input guardrails of a session, on transcripts of the caller's speech. The reply has begun by then."""
+    """The input guardrails of a session, which check transcripts of the caller's speech. The reply has already begun
+    when a transcript arrives.
+    """
 
     def __init__(self, core: SessionCore, current_agent: Callable[[], RealtimeAgent[Any]]) -> None:
         self._core = core
@@ -187,7 +193,7 @@ class InputChecks:
         self._heard: OrderedDict[tuple[str, int], str] = OrderedDict()
 
     def heard(self, item_id: str, content_index: int, transcript: str) -> None:
-        """Takes the transcript of a turn of the caller. A repeated transcript is not checked again."""
+        """Handles the transcript of a turn of the caller. A repeated transcript is not checked again."""
         key = item_id, content_index
         if item_id and self._heard.get(key) == transcript:
             return
@@ -210,7 +216,7 @@ class InputChecks:
 
 
 class Feedback:
-    """Sends the model a system text with the reason why it was stopped, and requests another response."""
+    """Sends the model a system text with the reason why the model was stopped, and requests another response."""
 
     def __init__(self, core: SessionCore, default: str) -> None:
         self._core = core
@@ -232,8 +238,9 @@ class Feedback:
 
 
 async def first_tripped(checks: Sequence[tuple[Any, tuple[Any, ...]]], core: SessionCore) -> Any:
-    """Runs guardrails with their arguments at the same time. Return the result of the first that trips and cancel the
-    others; None if none trips. A guardrail that fails is reported and counts as passed."""
+    """Runs guardrails with their arguments at the same time. Returns the result of the first guardrail that trips, and
+    cancels the others. Returns None if no guardrail trips. A guardrail that fails is reported and counts as passed.
+    """
 
     async def run(guardrail: Any, arguments: tuple[Any, ...]) -> Any:
         try:

@@ -1,7 +1,7 @@
 """Regular expressions that take linear time for every text. Pure.
 
 Python's `re` backtracks: `(a+)+$` needs years for a text of forty characters, and the match cannot be interrupted. The
-model writes the arguments of tools, and callers can influence them. So patterns in schemas are matched by Rust's
+model writes the arguments of tools, and callers can influence them. Therefore patterns in schemas are matched by Rust's
 `regex` crate, a part of pydantic-core (https://docs.rs/regex: linear time, no look-around, no backreferences).
 """
 
@@ -20,7 +20,7 @@ _LITERALS = frozenset({"default", "enum", "const", "examples", "required"})
 
 
 class LinearPattern:
-    """A pattern of a JSON schema. `search` says whether it matches anywhere in a text.
+    """A pattern of a JSON schema. `search` returns whether the pattern matches anywhere in a text.
 
     Raises `UserError` for an invalid pattern, and for a pattern that needs backtracking.
     """
@@ -41,8 +41,9 @@ class LinearPattern:
 
 
 def check_patterns(core_schema: Any, what: str) -> None:
-    """Raises `UserError` if a pydantic schema would match with Python's `re`: for a compiled pattern, or if
-    `regex_engine` is `python-re`."""
+    """Raises `UserError` if a pydantic schema would match with Python's `re`. This is the case for a compiled pattern,
+    and if `regex_engine` is `python-re`.
+    """
     waiting, seen = [core_schema], set[int]()
     patterns: list[Any] = []
     backtracks = False
@@ -66,7 +67,7 @@ def check_patterns(core_schema: Any, what: str) -> None:
 
 
 def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """A JSON schema and all schemas in it, without following references."""
+    """Yields a JSON schema and all schemas in it, without following references."""
     waiting = [schema]
     while waiting:
         node = waiting.pop()

@@ -1,7 +1,7 @@
-"""Accounts for received and heard audio, and decides truncations.
+"""Counts the received and the heard audio, and decides truncations.
 
 Pure. A `Player` knows the heard position: the playout of a phone line, a sound card, or `ClockPlayer` if no other
-player reports it. The ledger knows the received audio. `PlaybackLedger.truncations` combines the two for
+player reports the position. The ledger knows the received audio. `PlaybackLedger.truncations` combines both for
 `conversation.item.truncate`. Only this module decides truncations.
 """
 
@@ -20,9 +20,9 @@ Part = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class HeardItem:
-    """The heard position in one audio part. `heard_ms` is an exact float; only the protocol's value is rounded down.
+    """The heard position in one audio part. `heard_ms` is an exact float. The value in the protocol is rounded down.
 
-    `finished` means that the part was received and heard to its end.
+    `finished` is True if the part was completely received and heard to its end.
     """
 
     item_id: str
@@ -33,7 +33,9 @@ class HeardItem:
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """One `conversation.item.truncate`, in whole milliseconds, rounded down, never past the received audio."""
+    """One `conversation.item.truncate`. The position is in whole milliseconds, rounded down, and never after the
+    received audio.
+    """
 
     item_id: str
     content_index: int
@@ -41,31 +43,32 @@ class Truncation:
 
 
 class Player(Protocol):
-    """Plays the agent's audio. All methods are synchronous and take effect at once."""
+    """Plays the agent's audio. All methods are synchronous and take effect immediately."""
 
     def play(self, item_id: str, content_index: int, audio: bytes) -> None:
-        """Queues audio of one part, in the session's output format, behind the queued audio."""
+        """Queues audio of one part, in the session's output format, after the queued audio."""
 
     def end(self, item_id: str, content_index: int) -> None:
-        """Registers that no more audio of the part will come."""
+        """Registers that no more audio of the part will arrive."""
 
     def stop(self) -> Sequence[HeardItem]:
-        """Drops all audio that is not yet heard, and fall silent.
+        """Drops all audio that was not heard, and becomes silent.
 
         Returns, in playing order, each part that was queued or playing and not heard to its end, with its heard
-        position when the silence begins. Parts heard to their end are absent (or `finished`). Idempotent: a second call
-        returns nothing.
+        position at the start of the silence. Parts that were heard to their end are left out (or `finished`).
+        Idempotent: a second call returns nothing.
         """
 
     def hold(self) -> None:
-        """Falls silent and keeps the audio. `release` continues after the last heard sample. A player that cannot hold
-        does nothing."""
+        """Becomes silent and keeps the audio. `release` continues after the last heard sample. A player that cannot
+        hold does nothing.
+        """
 
     def duck(self, by_db: float) -> None:
         """Continues after the last heard sample, quieter by `by_db` decibels, until `release` or `stop`."""
 
     def release(self) -> None:
-        """Continues after `hold` or `duck` from the last heard sample. Otherwise does nothing."""
+        """Continues after `hold` or `duck` from the last heard sample. Has no effect without `hold` or `duck`."""
 
     def heard(self) -> Sequence[HeardItem]:
         """Returns the heard positions of the parts that are queued or playing. Changes nothing."""
@@ -79,10 +82,11 @@ class _Received:
 
 
 class PlaybackLedger:
-    """Counts the received audio of each part, and computes truncations from it and the heard positions.
+    """Counts the received audio of each part, and computes truncations from the received audio and the heard positions.
 
-    `bytes_per_ms` belongs to the output format: 48 for PCM16 at 24 kHz, 8 for G.711. `forget_heard` removes the parts
-    that were heard to their end. Beyond `max_parts` the oldest parts are forgotten and never truncated.
+    `bytes_per_ms` is the number of bytes per millisecond of the output format: 48 for PCM16 at 24 kHz, 8 for G.711.
+    `forget_heard` removes the parts that were heard to their end. If there are more than `max_parts` parts, the oldest
+    parts are removed and never truncated.
     """
 
     def __init__(self, bytes_per_ms: int = 48, *, max_parts: int = 256) -> None:
@@ -103,7 +107,7 @@ class PlaybackLedger:
         part.n_bytes += n_bytes
 
     def done(self, item_id: str, content_index: int) -> None:
-        """Registers that no more audio of the part will come."""
+        """Registers that no more audio of the part will arrive."""
         if (part := self._parts.get((item_id, content_index))) is not None:
             part.done = True
 
@@ -112,7 +116,7 @@ class PlaybackLedger:
         return part.n_bytes / self.bytes_per_ms if part else 0.0
 
     def forget_heard(self, heard: Sequence[HeardItem]) -> None:
-        """Forgets the parts that are finished: complete or truncated, and no longer in the player
+        """Removes the parts that are finished: complete or truncated, and no longer in the player
         (`Player.heard()`).
         """
         playing = {(h.item_id, h.content_index) for h in heard if not h.finished}
@@ -122,9 +126,9 @@ class PlaybackLedger:
     def truncations(self, heard: Sequence[HeardItem]) -> list[Truncation]:
         """Returns the truncations that end the server's conversation at the heard positions.
 
-        Each part is truncated at its heard position, rounded down and never past the received audio, because the server
-        refuses a position past the part's end. There is no truncation for a part without received audio (the server
-        refuses that too), for a part heard to its end, and for a part that is already truncated.
+        Each part is truncated at its heard position, rounded down and never after the received audio, because the
+        server refuses a position after the end of the part. A part without received audio is not truncated, because the
+        server refuses this, too. A part that was heard to its end or is already truncated is not truncated.
         """
         truncations = []
         for each in heard:
@@ -148,8 +152,9 @@ class _Playing:
 
 
 class ClockPlayer:
-    """A player that only keeps time. It assumes that received audio is heard undisturbed and in order, in real time
-    from its arrival. If the audio runs out, the playhead waits. `now` returns seconds."""
+    """A player that only measures time. It assumes that received audio is heard undisturbed and in order, in real time
+    from its arrival. If there is no more audio, the playhead waits. `now` returns seconds.
+    """
 
     def __init__(self, now: Callable[[], float], bytes_per_ms: int = 48) -> None:
         self.bytes_per_ms = bytes_per_ms
@@ -184,7 +189,7 @@ class ClockPlayer:
         self._held = True
 
     def duck(self, by_db: float) -> None:
-        """Continues, because a clock has no volume."""
+        """Continues at the same volume, because a clock has no volume."""
 
     def release(self) -> None:
         self._advance()

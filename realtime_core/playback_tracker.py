@@ -14,7 +14,7 @@ _REMEMBERED_PARTS = 64
 
 
 class RealtimePlaybackState(TypedDict):
-    """The part that is playing, and its elapsed time."""
+    """The part that is playing, and the length that was played."""
 
     current_item_id: str | None
     current_item_content_index: int | None
@@ -22,8 +22,9 @@ class RealtimePlaybackState(TypedDict):
 
 
 class RealtimePlaybackTracker:
-    """Receives reports of played audio: call `on_play_bytes` or `on_play_ms` for each piece. Pass the tracker as
-    `model_config={"playback_tracker": tracker}`, and stop your own playback on `audio_interrupted`.
+    """Receives reports of played audio. `on_play_bytes` or `on_play_ms` must be called for each piece. The tracker is
+    passed as `model_config={"playback_tracker": tracker}`. The program must stop its own playback on
+    `audio_interrupted`.
 
     Audio that was not reported counts as not heard. Late reports for interrupted audio are ignored.
     """
@@ -37,22 +38,22 @@ class RealtimePlaybackTracker:
         self._current: tuple[str, int] | None = None
 
     def on_play_bytes(self, item_id: str, item_content_index: int, bytes: bytes) -> None:
-        """Report that these bytes of a part were played to their end."""
+        """Reports that these bytes of a part were played to their end."""
         self.on_play_ms(item_id, item_content_index, len(bytes) / self._bytes_per_ms)
 
     def on_play_ms(self, item_id: str, item_content_index: int, ms: float) -> None:
-        """Report that `ms` more milliseconds of a part were played."""
+        """Reports that `ms` more milliseconds of a part were played."""
         part = (item_id, item_content_index)
         if part not in self._stopped and ms > 0:
             self._current = part
             self._played[part] = self._played.get(part, 0.0) + ms
 
     def on_interrupted(self) -> None:
-        """Report that playback was stopped."""
+        """Reports that playback was stopped."""
         self.stop()
 
     def set_audio_format(self, format: str | Mapping[str, Any] | None) -> None:
-        """Sets the format of the reported bytes. The session calls this."""
+        """Sets the format of the reported bytes. Called by the session."""
         name = str(format.get("type") if isinstance(format, Mapping) else format)
         self._bytes_per_ms = 8.0 if any(g711 in name for g711 in ("g711", "pcmu", "pcma")) else 48.0
 
@@ -88,7 +89,7 @@ class RealtimePlaybackTracker:
         return cut
 
     def hold(self) -> None:
-        """Does nothing: other code plays the audio."""
+        """Does nothing, because other code plays the audio."""
 
     def duck(self, by_db: float) -> None:
         """Does nothing, like `hold`."""
@@ -98,7 +99,7 @@ class RealtimePlaybackTracker:
 
     def heard(self) -> Sequence[HeardItem]:
         parts = list(self._received)
-        # The parts before the playing one have been played, even if their reports do not add up.
+        # The parts before the playing part have been played, even if the sum of their reports is too small.
         at = parts.index(self._current) if self._current in parts else 0
         return [
             HeardItem(*part, self._received[part], finished=True) if index < at else self._heard_part(part)

@@ -1,4 +1,4 @@
-"""Effects that `Responses` returns for its caller to execute. Pure."""
+"""The effects that `Responses` returns and that its caller must execute. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CreateResponse:
-    """Send `response.create`."""
+    """The effect to send `response.create`."""
 
     event_id: str
     options: Options
@@ -22,8 +22,9 @@ class CreateResponse:
 
 @dataclass(frozen=True, slots=True)
 class CancelResponse:
-    """Send `response.cancel`. An empty `response_id` means the response in progress in the default conversation. With
-    `mute` no audio of the response may be played."""
+    """The effect to send `response.cancel`. An empty `response_id` means the response in progress in the default
+    conversation. If `mute` is True, no audio of the response may be played.
+    """
 
     event_id: str
     response_id: str
@@ -32,8 +33,8 @@ class CancelResponse:
 
 @dataclass(frozen=True, slots=True)
 class ResponseStalled:
-    """The response sent no event for too long. It has ended, and its later events are ignored. `is_complete` means that
-    all of its items are complete; only `response.done` is missing.
+    """The response sent no event for too long. The response counts as ended, and its later events are ignored.
+    `is_complete` is True if all of its items are complete and only `response.done` is missing.
     """
 
     response_id: str
@@ -44,8 +45,10 @@ class ResponseStalled:
 class ResponseFailed:
     """A response failed, or the server refused the request for it (`response_id` is "").
 
-    `reason` is the protocol's or one of ours: `empty` or `text_only` (no audio in an audio session), `no_reaction`
-    (the server never answered), `stalled` (the response stopped). With `retrying` the request is sent again."""
+    `reason` is the protocol's reason, or one of these: `empty` or `text_only` (no audio in an audio session),
+    `no_reaction` (the server never answered), `stalled` (the response stopped). If `retrying` is True, the request is
+    sent again.
+    """
 
     response_id: str
     status: str

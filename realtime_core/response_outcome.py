@@ -15,10 +15,11 @@ __all__ = ["Outcome", "RetryPolicy", "items_of"]
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a response is requested again.
+    """The policy for requesting a response again.
 
-    An empty response is requested again at once. A failed response is requested again after `delay_s`, if its error
-    code or type is in `transient`. A response without an event for `stalled_after_s` has failed (None: no limit).
+    An empty response is requested again immediately. A failed response is requested again after `delay_s` seconds if
+    its error code or type is in `transient`. A response without an event for `stalled_after_s` seconds has failed. None
+    means no limit.
     """
 
     empty: int = 1
@@ -58,8 +59,9 @@ class Outcome:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the caller or the client ended the response. Servers report this as `incomplete` or as
-        `cancelled`."""
+        """Whether the caller or the client ended the response. Servers report such a response as `incomplete` or
+        `cancelled`.
+        """
         return self.status == "cancelled" or self.reason in ("turn_detected", "client_cancelled")
 
     def names(self) -> list[str]:

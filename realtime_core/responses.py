@@ -1,16 +1,17 @@
-"""The lifecycle of the model's responses: when to request one, and which response answers which request.
+"""The lifecycle of the model's responses: when a response is requested, and which response answers which request.
 
-Pure. The server makes at most one response at a time in its default conversation. It starts some itself, at the end of
-a turn of the caller, and some because we send `response.create`. It refuses `response.create` during another response.
-`Responses` decides when to send it. The caller of this class executes the returned effects in order, and calls
-`on_time` at `deadline`.
+Pure. The server makes at most one response at a time in its default conversation. The server starts some responses
+itself, at the end of a turn of the caller, and others after a `response.create` of the client. During a response, the
+server refuses `response.create`. `Responses` decides when to send `response.create`. The user of this class executes
+the returned effects in order, and calls `on_time` at `deadline`.
 
-The rule for collisions: a response answers every item that the server acknowledged before it created the response. So
-a response of the server's own also answers our request, unless an item of the request was acknowledged later. In that
-case the request is sent again after the response. The metadata of a response (`client_event_id`) shows whether it is
-ours. Some servers never return metadata: there, a response that began and ended without an error for our request counts
-as ours. If that response was cancelled, it may have been the server's own. It then counts as ours when no other
-reaction comes within `cancelled_limit_s`.
+The rule for collisions: a response answers every item that the server acknowledged before it created the response.
+Therefore a response that the server started itself also answers a request of the client, unless an item of the request
+was acknowledged later. In that case the request is sent again after the response. The metadata of a response
+(`client_event_id`) shows whether the client requested it. Some servers never return metadata. For such servers, a
+response that began and ended without an error for the request counts as the requested response. If that response was
+cancelled, the server may have started it itself. It then counts as the requested response if no other reaction arrives
+within `cancelled_limit_s` seconds.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ __all__ = ["COLLISION", "ResponseState", "Responses", "echo_of"]
 COLLISION = "conversation_already_has_active_response"
 _METADATA_KEY = "client_event_id"
 _END_LIMIT_S = 5.0
-"""A response whose items are all complete counts as ended after this time without an event."""
+"""The time in seconds without an event after which a response with only complete items counts as ended."""
 
 
 class ResponseState(Enum):
     IDLE = auto()
     REQUESTED = auto()
-    """Our `response.create` was sent; the server has not reacted."""
+    """The client's `response.create` was sent, and the server has not reacted."""
     ACTIVE = auto()
     """A response is in progress."""
     COLLIDING = auto()
-    """A response of the server's own is in progress, and our `response.create` was sent."""
+    """A response that the server started itself is in progress, and the client's `response.create` was sent."""
 
 
 class _On(Enum):
@@ -63,12 +64,12 @@ _TABLE: Mapping[tuple[ResponseState, _On], ResponseState] = {
     (_COLLIDING, _On.CREATED_OURS): _ACTIVE,
     (_ACTIVE, _On.DONE): _IDLE,
 }
-"""Pairs that are not in the table change nothing."""
+"""The transitions of the state machine. Pairs that are not in the table do not change the state."""
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """A request for a response. Without `options`, any response that answers `items` fulfils it."""
+    """A request for a response. Without `options`, any response that answers `items` fulfils the request."""
 
     options: Options | None = None
     items: set[str] = field(default_factory=set)
@@ -77,33 +78,37 @@ class _Request:
     event_id: str = ""
     sent_at: float = 0.0
     collides_since: float | None = None
-    """Since when the server refuses the request because of a response that it did not announce."""
+    """The time since which the server refuses the request because of a response that the server did not announce, or
+    None.
+    """
     satisfied: bool = False
     revoked: bool = False
     maybe_cancelled: bool = False
-    """A response without metadata was cancelled after this request was sent. It may have been the answer."""
+    """Whether a response without metadata was cancelled after this request was sent. That response may have been the
+    answer.
+    """
 
 
 @dataclass(slots=True)
 class _Active:
-    """The response in progress. `request` is None for a response of the server's own."""
+    """The response in progress. `request` is None for a response that the server started itself."""
 
     response_id: str
     request: _Request | None
     progress_at: float
     watch_at: float
-    """When to check whether the response has stalled."""
+    """The time at which to check whether the response has stalled."""
     spoke: bool = False
     is_complete: bool = False
-    """Each item that the response began is complete."""
+    """Whether each item that the response began is complete."""
 
 
 class Responses:
-    """The lifecycle of one server session's responses.
+    """The lifecycle of the responses of one server session.
 
-    `ids` makes event ids. `audio` means that responses should be spoken. `server_responds` means that the server
+    `ids` returns event ids. `audio` is True if responses should be spoken. `server_responds` is True if the server
     answers turns itself. A request waits until `answer_gate` is open. A `response.create` without a reaction is sent
-    again after `request_limit_s`. If a response was cancelled meanwhile, that response counts as the answer after
+    again after `request_limit_s`. If a response was cancelled in the meantime, that response counts as the answer after
     `cancelled_limit_s`. A `response.create` that was refused because of an unknown response is sent again after
     `collision_delay_s`. After `request_limit_s` of such refusals the unknown response is cancelled. Times are in
     seconds.
@@ -154,29 +159,29 @@ class Responses:
 
     @property
     def idle(self) -> bool:
-        """Whether no response is in progress, and no request is sent or queued."""
+        """Whether no response is in progress, and no request was sent or is queued."""
         return self.state is ResponseState.IDLE and not self._queue
 
     def at_rest(self, now: float) -> bool:
-        """Returns whether nothing is going on: it is idle, the caller does not speak, and no answer of the server's own
-        is expected.
+        """Returns whether nothing is in progress: `idle` is True, the caller does not speak, and the server is not
+        expected to answer by itself.
         """
         return self.idle and now >= self._gate.free_at
 
     def awaits_server_answer(self, now: float) -> bool:
-        """Returns whether the server should answer a turn itself and no audio of the answer has come."""
+        """Returns whether the server should answer a turn itself and no audio of the answer has arrived."""
         active = self._active
         return self._waits_for_server(now) or (active is not None and active.request is None and not active.spoke)
 
     def expects_unnamed(self, now: float) -> bool:
-        """Returns whether the next response may lack our event id, because it is the server's own, or because the
-        server returns no metadata.
+        """Returns whether the next response may lack an event id of the client, because the server starts the response
+        itself or because the server returns no metadata.
         """
         return self._waits_for_server(now) or (self._sent is not None and not self._echoes)
 
     @property
     def deadline(self) -> float | None:
-        """When to call `on_time`."""
+        """The time at which `on_time` must be called, or None."""
         if self._sent is not None and self._active is None:
             return self._reaction_due(self._sent)
         if self._active is not None and self._retry_policy.stalled_after_s is not None:
@@ -192,7 +197,7 @@ class Responses:
     # Requests.
 
     def request_answer(self, now: float, item_id: str | None = None, *, acknowledged: bool = False) -> list[Effect]:
-        """Requests a response, to `item_id` if given. Requests without options that are not yet sent are merged."""
+        """Requests a response, to `item_id` if given. Requests without options that have not been sent are merged."""
         request = next((each for each in self._queue if each.options is None), None)
         if request is None:
             request = _Request()
@@ -204,7 +209,9 @@ class Responses:
         return self._next(now)
 
     def request(self, now: float, options: Options) -> list[Effect]:
-        """Requests a response with options. No other response fulfils it. An out-of-band request is sent at once."""
+        """Requests a response with options. No other response fulfils this request. An out-of-band request is sent
+        immediately.
+        """
         if not options:
             return self.request_answer(now)
         if options.get("conversation") == "none":
@@ -215,8 +222,9 @@ class Responses:
         return self._next(now)
 
     def cancel(self, response_id: str | None = None, *, mute: bool = False) -> list[Effect]:
-        """Cancels the response in progress. A response that was requested is cancelled when it is created. At most one
-        `response.cancel` is pending."""
+        """Cancels the response in progress. A requested response is cancelled when it is created. At most one
+        `response.cancel` is pending.
+        """
         if response_id is not None and response_id != self.active_id:
             return [CancelResponse(self._ids(), response_id, mute)] if response_id in self._side_responses else []
         if self._sent is not None and response_id is None:
@@ -231,7 +239,7 @@ class Responses:
             self._sent.revoked = True
 
     def hold(self, until: float) -> None:
-        """Sends no request without options until `release`, and at most until `until`."""
+        """Sends no request without options until `release` is called, but at most until the time `until`."""
         self._gate.hold(until)
 
     def release(self, now: float) -> list[Effect]:
@@ -244,7 +252,9 @@ class Responses:
         return self._gate.paused
 
     def pause(self) -> None:
-        """Sends no request until `resume`, except out-of-band ones. A response that begins meanwhile is cancelled."""
+        """Sends no request until `resume` is called, except out-of-band requests. A response that begins during the
+        pause is cancelled.
+        """
         self._gate.paused = True
 
     def resume(self, now: float) -> list[Effect]:
@@ -252,8 +262,8 @@ class Responses:
         return self._next(now)
 
     def unanswered(self, now: float) -> list[Options]:
-        """Returns the options of each request that a lost connection leaves unanswered; empty options for a plain
-        request. A response in progress counts if no audio of it has come.
+        """Returns the options of each request that a lost connection leaves unanswered. The options are empty for a
+        plain request. A response in progress counts as unanswered if no audio of it has arrived.
         """
         requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.revoked else []
         if self._active and not self._active.spoke and not self.cancelling:
@@ -272,8 +282,9 @@ class Responses:
             self._acknowledged.add(item_id)
 
     def answer_not_needed(self, item_id: str) -> bool:
-        """Registers that the item needs no answer, because the server refused it or it is answered already. A response
-        that was requested only for this item is cancelled when it is created. Returns whether an answer was requested.
+        """Registers that the item needs no answer, because the server refused the item or it is already answered. A
+        response that was requested only for this item is cancelled when it is created. Returns whether an answer was
+        requested.
         """
         wanted = [request for request in self._requests() if item_id in request.items]
         for request in wanted:
@@ -309,7 +320,7 @@ class Responses:
         return self._cancel_active(mute=True) if unwanted or self.paused else []
 
     def progress(self, now: float, response_id: str | None = None) -> None:
-        """Registers that an event of the response has come. None means the response in progress."""
+        """Registers that an event of the response has arrived. None means the response in progress."""
         if self._active and response_id in (None, self._active.response_id):
             self._active.progress_at = now
 
@@ -325,7 +336,7 @@ class Responses:
             self._active.watch_at = min(self._active.watch_at, now + _END_LIMIT_S)
 
     def spoke(self, response_id: str) -> None:
-        """Registers that audio of the response has come."""
+        """Registers that audio of the response has arrived."""
         if self._active and self._active.response_id == response_id:
             self._active.spoke = True
 
@@ -343,7 +354,7 @@ class Responses:
         if self._sent is not None:
             self._sent.sent_at = now  # the server does not react during another response
         if self._sent is not None and not self._echoes:
-            # A cancelled response may have begun and ended before the server received our request.
+            # A cancelled response may have begun and ended before the server received the request.
             if outcome.interrupted:
                 self._sent.maybe_cancelled = True
             else:
@@ -352,7 +363,7 @@ class Responses:
         return [*failure, *self._next(now)]
 
     def refused(self, now: float, event_id: str, code: str, error: Any = None) -> list[Effect]:
-        """Handles an error event of the server. It changes nothing if it does not concern a command of ours."""
+        """Handles an error event of the server. Has no effect if the error does not concern a command of the client."""
         if event_id and event_id == self._cancel_id:
             self._cancel_id = None
         self._side_requests.discard(event_id)
@@ -399,7 +410,7 @@ class Responses:
         return [*effects, *self._next(now)]
 
     def _watch(self, now: float) -> list[Effect]:
-        """Gives up the active response after too long without an event of it."""
+        """Gives up the active response if it has had no event for too long."""
         active, limit_s = self._active, self._retry_policy.stalled_after_s
         if active is None or limit_s is None or now < active.watch_at:
             return []
@@ -411,7 +422,7 @@ class Responses:
             return [ResponseStalled(active.response_id, True), *self.done(now, active.response_id, complete)]
         error = {"code": "stalled", "type": "timeout"}
         stalled = Outcome("failed", error=error)
-        # Not `_cancel_active`: a response that we cancelled is not requested again, a stalled one is.
+        # Not `_cancel_active`: a response that the client cancelled is not requested again, but a stalled response is.
         cancel = [] if self.cancelling else [CancelResponse(self._ids(), active.response_id, mute=True)]
         return [*cancel, ResponseStalled(active.response_id), *self.done(now, active.response_id, stalled)]
 
@@ -435,7 +446,7 @@ class Responses:
         return [CancelResponse(self._cancel_id, self._active.response_id, mute)]
 
     def _reaction_due(self, request: _Request) -> float:
-        """Returns when the reaction to a `response.create` is overdue."""
+        """Returns the time at which the reaction to a `response.create` is overdue."""
         return request.sent_at + (self._cancelled_limit_s if request.maybe_cancelled else self._request_limit_s)
 
     def _count_as_answer(self) -> _Request:
@@ -462,7 +473,7 @@ class Responses:
         return bool(self._side_requests) and "conversation_id" in response and response["conversation_id"] is None
 
     def _satisfy(self) -> None:
-        """A response was created. It answers all acknowledged items."""
+        """Registers that a response was created. The response answers all acknowledged items."""
         for request in self._requests():
             if request.options is None:
                 request.items -= self._acknowledged
@@ -505,7 +516,7 @@ class Responses:
         return [ResponseFailed(active.response_id, outcome.status, reason, outcome.error, retrying)]
 
     def _fail(self, now: float, request: _Request, reason: str, error: Any, *, again: bool) -> list[Effect]:
-        """A request failed before a response was created."""
+        """Handles a request that failed before a response was created."""
         if request.satisfied or request.revoked:
             return []
         retrying = again and request.attempt < self._retry_policy.failed
@@ -523,7 +534,7 @@ def _with_metadata(options: Options, event_id: str) -> Options:
 
 
 def echo_of(response: Mapping[str, Any]) -> str | None:
-    """Returns the event id of the request, which the server returns in the response's metadata."""
+    """Returns the event id of the request from the metadata of the response, or None."""
     metadata = response.get("metadata")
     value = metadata.get(_METADATA_KEY) if isinstance(metadata, Mapping) else None
     return value if isinstance(value, str) else None

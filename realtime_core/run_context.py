@@ -1,4 +1,4 @@
-"""The context for users' code: the user's own object and, for tools, the call."""
+"""The context for users' code: the object of the user and, for tools, the tool call."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ else:
 
 @dataclass(eq=False)
 class RunContextWrapper(Generic[TContext]):
-    """The object from `RealtimeRunner.run(context=...)` and the tokens used so far.
+    """The object from `RealtimeRunner.run(context=...)`, and the tokens used so far.
 
-    It is the first argument of tools, guardrails, hooks and dynamic instructions. The model never sees it.
+    The context is the first argument of tools, guardrails, hooks and dynamic instructions. The model never gets the
+    context.
     """
 
     context: TContext
@@ -36,7 +37,7 @@ class RunContextWrapper(Generic[TContext]):
 class ToolContext(RunContextWrapper[TContext]):
     """The context of one tool call.
 
-    Raises `UserError` without a `tool_name` or a `tool_call_id`.
+    Raises `UserError` if `tool_name` or `tool_call_id` is missing.
     """
 
     tool_name: str = ""
@@ -47,7 +48,7 @@ class ToolContext(RunContextWrapper[TContext]):
     tool_namespace: str | None = field(default=None, kw_only=True)
     """Always None: the Realtime protocol has no namespaces."""
     agent: Any = field(default=None, kw_only=True)
-    # Tools made by openai-agents (0.24) read these two. They run here unchanged.
+    # Tools made with openai-agents (0.24) read these two attributes. Such tools run here unchanged.
     run_config: Any = field(default=None, kw_only=True)
     _function_tool_arguments = None
 

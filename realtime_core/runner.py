@@ -1,4 +1,4 @@
-"""Makes sessions."""
+"""Creates sessions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["RealtimeRunner"]
 
 
 class RealtimeRunner:
-    """Makes sessions of an agent. Several can be open at the same time.
+    """Creates sessions of an agent. Several sessions can be open at the same time.
 
-    `model` is a model class or a function that makes a model for each session (default:
-    `OpenAIRealtimeWebSocketModel`). A model object works too, for one session at a time.
+    `model` is a model class, or a function that returns a model for each session (default:
+    `OpenAIRealtimeWebSocketModel`). `model` can also be a model object, for one session at a time.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class RealtimeRunner:
         self._session_of_model: weakref.ref[RealtimeSession] | None = None
 
     async def run(self, *, context: Any = None, model_config: RealtimeModelConfig | None = None) -> RealtimeSession:
-        """Makes a session that is not yet connected: `async with await runner.run() as session`. Nothing is sent here.
+        """Creates a session that is not yet connected: `async with await runner.run() as session`. Sends nothing.
 
         Raises `UserError` if the given model object is still in use.
         """

@@ -58,7 +58,7 @@ __all__ = ["REJECTION_MESSAGE", "RealtimeSession", "SessionStatus"]
 
 logger = logging.getLogger(__name__)
 _numbers = itertools.count(1)
-"""Sessions of this process have numbers, for the log."""
+"""The numbers of the sessions in this process, for the log."""
 
 SessionStatus = Literal["new", "connecting", "connected", "reconnecting", "disconnected", "closing", "closed"]
 
@@ -67,7 +67,9 @@ _NOT_HANDED_OFF = (
 )
 
 CLOSE_TIMEOUT_S = 1.0
-"""The maximum duration of `close`: half of it for users' code to end, the rest for the model's connection."""
+"""The maximum duration of `close` in seconds. Half of this time is for users' code to end, the rest is for the model's
+connection.
+"""
 
 
 class RealtimeSession(RealtimeModelListener):
@@ -81,8 +83,8 @@ class RealtimeSession(RealtimeModelListener):
                 play(event.audio)
     ```
 
-    The session handles each model event in the step in which it comes. Only users' code (tools, guardrails, hooks,
-    dynamic instructions) runs in tasks. These end with the session.
+    The session handles each model event in the step of the event loop in which the event arrives. Only users' code
+    (tools, guardrails, hooks, dynamic instructions) runs in tasks. These end with the session.
     """
 
     def __init__(
@@ -129,12 +131,12 @@ class RealtimeSession(RealtimeModelListener):
 
     @property
     def model(self) -> RealtimeModel:
-        """The model, for inputs without a method of this class: `session.model.send_event(...)`."""
+        """The model, for inputs for which this class has no method: `session.model.send_event(...)`."""
         return self._model
 
     @property
     def context(self) -> RunContextWrapper[Any]:
-        """The run context: the user's own object and the token usage."""
+        """The run context: the object of the user, and the token usage."""
         return self._core.context
 
     @property
@@ -154,7 +156,7 @@ class RealtimeSession(RealtimeModelListener):
 
     @property
     def status(self) -> SessionStatus:
-        """The state of the session; while the session is open, the state of the model's connection."""
+        """The state of the session. While the session is open, the state of the connection to the model."""
         return self._status
 
     # Opening and closing
@@ -162,8 +164,8 @@ class RealtimeSession(RealtimeModelListener):
     async def __aenter__(self) -> Self:
         """Connects. Returns when the model has accepted the configuration.
 
-        Raises the exceptions of dynamic instructions, `UserError` for tools with the same name, and the model's errors
-        (`ConnectFailed`, `ServerRejected`).
+        Raises the exceptions of dynamic instructions, `UserError` for tools with the same name, and the exceptions of
+        the model (`ConnectFailed`, `ServerRejected`).
         """
         if self._status != "new":
             raise UserError("A RealtimeSession is entered once; make another with RealtimeRunner.run().")
@@ -210,10 +212,11 @@ class RealtimeSession(RealtimeModelListener):
         await self.close()
 
     async def close(self) -> None:
-        """Ends the session: cancel users' code, close the model, stops iteration. Takes at most a second.
+        """Ends the session: cancels users' code, closes the model, and stops the iteration. Takes at most a second.
 
-        Idempotent. Several tasks and tools may call it at the same time: all wait for the same closing, and cancelling
-        one of them does not stop it. If the model fails to close, all get its error, and a later call tries again.
+        Idempotent. Several tasks and tools may call this method at the same time. All callers wait for the same
+        closing, and cancelling one caller does not stop the closing. If the model fails to close, all callers get its
+        exception, and a later call tries again.
         """
         if self._status == "closed":
             return
@@ -236,7 +239,7 @@ class RealtimeSession(RealtimeModelListener):
         self._status = "closed"
 
     def _end(self, error: Exception | None = None) -> None:
-        """Emits no more events. Consumers get the queued events, then the end or `error`."""
+        """Stops emitting events. Consumers get the queued events, and then the end or `error`."""
         self._ended = True
         for answer in self._unanswered:
             if not answer.done():
@@ -250,7 +253,7 @@ class RealtimeSession(RealtimeModelListener):
         self._finish(failure)
 
     def _finish(self, error: Exception | None) -> None:
-        """The model's stream of events ended."""
+        """Handles the end of the model's event stream."""
         if not self._ended:
             self._status = "disconnected"
             self._failure = error
@@ -265,10 +268,10 @@ class RealtimeSession(RealtimeModelListener):
         return self
 
     async def __anext__(self) -> RealtimeSessionEvent:
-        """Returns the next event of the kinds that the OpenAI Agents SDK has. `events` yields all kinds.
+        """Returns the next event of the kinds that the OpenAI Agents SDK has. (`events` yields all kinds.)
 
-        Several plain iterations share the events. After a failure of the model the queued events come first; then the
-        session is closed and the error raised.
+        Several plain iterations share the events. After a failure of the model, the queued events are delivered first.
+        Then the session is closed and the exception is raised.
         """
         if self._stream is None:
             self._stream = self._events.open_stream()
@@ -289,17 +292,19 @@ class RealtimeSession(RealtimeModelListener):
     def events(self, *types: str) -> EventStream:
         """Returns a stream of all events, or of these types: `async for event in session.events("audio", "dtmf")`.
 
-        Events that plain iteration has not yet taken come first, so no event since the start of the session is lost.
-        Each call makes an independent consumer. Close it after use, or use it as a context manager.
+        The stream begins with the events that the plain iteration has not yet taken, so no event since the start of the
+        session is lost. Each call creates an independent consumer. The stream must be closed after use, or used as a
+        context manager.
         """
         return self._events.open_stream(types, after=self._stream)
 
     def subscribe(self, *types: str) -> EventStream:
-        """Returns a stream like `events`, but only with events from now on."""
+        """Returns a stream like `events`, but only with later events."""
         return self._events.open_stream(types)
 
     def add_handler(self, handler: EventHandler) -> None:
-        """Calls `handler(event)` with each event, in order, in the step that caused the event. It must not block.
+        """Calls `handler(event)` with each event, in order, in the step of the event loop that caused the event. The
+        handler must not block.
 
         If a handler is added before the session is entered, `async for` gets only the events since its own start.
         """
@@ -348,49 +353,52 @@ class RealtimeSession(RealtimeModelListener):
     # Inputs of the user
 
     async def send_message(self, message: RealtimeUserInput, *, respond: bool = True) -> None:
-        """Sends text, or a message with text and images. With `respond=False` the agent does not answer."""
+        """Sends text, or a message with text and images. With `respond=False`, the agent does not answer."""
         await self._deliver(RealtimeModelSendUserInput(message, respond=respond))
 
     async def send_audio(self, audio: bytes, *, commit: bool = False) -> None:
-        """Sends the caller's audio in the session's input format. `commit` ends the turn."""
+        """Sends the caller's audio in the session's input format. If `commit` is True, the turn ends."""
         await self._deliver(RealtimeModelSendAudio(audio, commit=commit))
 
     @property
     def post_audio(self) -> Callable[[bytes], None]:
-        """Send the caller's audio without awaiting, as `send_audio` does. Does nothing when the session is over.
+        """A function that sends the caller's audio without awaiting, as `send_audio` does. The function does nothing
+        when the session is over.
 
-        `session.post_audio(audio)` sends a piece. A program that sends 50 pieces a second looks the function up once.
+        `session.post_audio(audio)` sends a piece. A program that sends 50 pieces a second should read this property
+        once.
         """
         return self._core.outbox.post_audio
 
     async def interrupt(self) -> None:
-        """Stops the agent's speech at once: playback, and the response if it is in progress."""
+        """Stops the agent's speech immediately: playback, and the response if it is in progress."""
         await self._deliver(RealtimeModelSendInterrupt())
 
     async def request_response(self, instructions: str | None = None, **options: Any) -> None:
         """Requests a response now. `options` are the fields of the protocol's `response` object: `input`,
-        `conversation` (`"none"`: outside the conversation), `metadata`, `tools`, `output_modalities`, ...
+        `conversation` (`"none"` means outside of the conversation), `metadata`, `tools`, `output_modalities`, ...
         """
         fields = {} if instructions is None else {"instructions": instructions}
         await self._deliver(RealtimeModelSendResponseCreate({**fields, **options}))
 
     async def cancel_response(self, response_id: str | None = None) -> None:
-        """Stops the response in progress. Its received audio is still played."""
+        """Stops the response in progress. Audio that was already received is still played."""
         await self._deliver(RealtimeModelSendResponseCancel(response_id))
 
     async def pause_responses(self) -> None:
-        """Lets the model hear the caller and makes no response until `resume_responses`. Requests for responses wait.
-        Returns when the server has agreed. A response in progress continues: call `interrupt` first.
+        """Pauses the responses until `resume_responses` is called. The model hears the caller and makes no response.
+        Requests for responses wait. Returns when the server has agreed. A response in progress continues unless
+        `interrupt` was called before.
 
         Raises:
-            ServerRejected: the server does not stop to answer turns by itself. The responses are paused nevertheless:
-                each of them is cancelled when it begins.
+            ServerRejected: the server does not stop answering turns by itself. The responses are paused nevertheless:
+                each response is cancelled when it begins.
         """
         await self._set_paused(True)
 
     async def resume_responses(self) -> None:
-        """Lets the model respond again: to the requests that waited, and to the turns of the caller from now on.
-        Returns when the server has agreed. Raises `ServerRejected`.
+        """Lets the model respond again: to the waiting requests, and to later turns of the caller. Returns when the
+        server has agreed. Raises `ServerRejected` if the server refuses.
         """
         await self._set_paused(False)
 
@@ -413,8 +421,9 @@ class RealtimeSession(RealtimeModelListener):
             self._unanswered.discard(answer)
 
     async def update_settings(self, settings: RealtimeSessionModelSettings) -> None:
-        """Requests other settings of the model's session. Returns when the request is sent. Accepted settings also
-        apply to later agents. If the server refuses them, an `error` event names the setting, and nothing changes.
+        """Requests other settings of the model's session. Returns when the request was sent. Accepted settings also
+        apply to later agents. If the server refuses the settings, an `error` event names the setting, and nothing
+        changes.
         """
 
         def answered(error: Exception | None) -> None:
@@ -428,10 +437,11 @@ class RealtimeSession(RealtimeModelListener):
     async def update_history(
         self, history: Sequence[RealtimeItem] | Callable[[list[RealtimeItem]], Sequence[RealtimeItem]]
     ) -> None:
-        """Changes the conversation to `history` (or to what a function of the current history returns) by deleting and
-        creating items.
+        """Changes the conversation to `history` by deleting and creating items. `history` can also be a function that
+        gets the current history and returns the new history.
 
-        Speech is sent as text, because the protocol takes no audio back. The history changes when the server confirms.
+        Speech is sent as text, because the protocol does not accept audio of the agent. The history changes when the
+        server confirms the change.
         """
         wanted = history(self.history) if callable(history) else history
         edits = history_edits(self._history, wanted, lost=self._lost)
@@ -450,9 +460,9 @@ class RealtimeSession(RealtimeModelListener):
     # Agents
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
-        """Makes another agent the current one without a handoff. Returns when the server has accepted its settings. If
-        the server refuses them, an `error` event names the setting, and the current agent stays. It also stays if the
-        agent's dynamic instructions raise; their exception passes through.
+        """Makes another agent the current agent without a handoff. Returns when the server has accepted its settings.
+        If the server refuses the settings, an `error` event names the setting, and the current agent stays. The current
+        agent also stays if the dynamic instructions of the new agent raise an exception. This exception is not caught.
         """
         async with self._switching:
             await self._switch_to(await self._activate(agent))
@@ -465,8 +475,10 @@ class RealtimeSession(RealtimeModelListener):
         return await activate(agent, self.context, self._run_config, self._base, overrides=overrides, voice_of=speaking)
 
     async def _switch_to(self, active: ActiveAgent, then: Callable[[], None] = lambda: None) -> Exception | None:
-        """Requests an agent's settings from the server. The agent is current from the step in which the server accepts
-        them, and `then` is called in that step. Returns the server's refusal; the current agent stays in that case."""
+        """Requests an agent's settings from the server. The agent becomes current in the step in which the server
+        accepts the settings, and `then` is called in this step. Returns the server's refusal, or None. After a refusal
+        the current agent stays.
+        """
         answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
         def answered(error: Exception | None) -> None:
@@ -489,8 +501,8 @@ class RealtimeSession(RealtimeModelListener):
             self._unanswered.discard(answer)
 
     async def _hand_off(self, call: ToolCall, handoff: Handoff[Any, Any]) -> None:
-        """Sends the session update, waits for the server's answer, then sends the tool's output and request the
-        response. In this order the new agent answers, and the output reports the result.
+        """Sends the session update, waits for the server's answer, sends the tool's output, and requests the response.
+        In this order, the new agent answers, and the output reports the result.
         """
         source = call.active.agent
         async with self._handing_off:
@@ -516,8 +528,9 @@ class RealtimeSession(RealtimeModelListener):
     # Approvals
 
     async def approve_tool_call(self, call_id: str, *, always: bool = False) -> None:
-        """Approves a waiting tool call. With `always`, also approve every later call of the tool. An unknown call id
-        changes nothing."""
+        """Approves a waiting tool call. With `always`, also approves every later call of the tool. An unknown call id
+        has no effect.
+        """
         self._tools.decide(call_id, Decision(approved=True), always=always)
 
     async def reject_tool_call(

@@ -1,4 +1,4 @@
-"""The shared state of a session's parts: context, events, inputs to the model, and tasks for users' code."""
+"""The shared state of the parts of a session: context, events, inputs to the model, and tasks for users' code."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 class _Stop(Exception):
-    """Ends the scope from inside."""
+    """Ends the task scope from inside."""
 
 
 class TaskScope:
-    """A TaskGroup in its own task, so that one task can open it and another can close it."""
+    """A `TaskGroup` in its own task, so one task can open the scope and another task can close it."""
 
     def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
         self._on_failure = on_failure
@@ -56,11 +56,12 @@ class TaskScope:
             self._on_failure(asyncio.CancelledError() if body.cancelled() else body.exception() or _Stop())
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
-        """Runs `work` as a task of the scope. Returns None and drops `work` when the scope is not open."""
+        """Runs `work` as a task of the scope. Returns None and drops `work` if the scope is not open."""
         if self._group is None or self._stop.is_set():
             work.close()
             return None
-        # Users' code runs in the context in which the session was opened, not in that of the causing message.
+        # Users' code runs in the context in which the session was opened, and not in the context of the message that
+        # caused it.
         return self._group.create_task(work, name=name, context=self._context.copy())
 
     @property
@@ -69,7 +70,9 @@ class TaskScope:
         return self._stop.is_set()
 
     async def close(self, within_s: float) -> bool:
-        """Cancels all tasks and waits for them. Returns whether they ended in time; late tasks are left running."""
+        """Cancels all tasks and waits for them. Returns whether the tasks ended in time. Late tasks are left
+        running.
+        """
         self._stop.set()
         if self._body is None:
             return True
@@ -82,7 +85,7 @@ class TaskScope:
 
 
 class SessionCore:
-    """The state that the parts of a session share. Only the session makes one."""
+    """The state that the parts of a session share. Only the session creates a `SessionCore`."""
 
     def __init__(
         self,

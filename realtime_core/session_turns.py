@@ -1,4 +1,4 @@
-"""Translates model events to session events and follows each response."""
+"""Translates model events to session events, and follows each response."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ __all__ = ["SessionTurns"]
 
 class SessionTurns:
     """Knows the agent of each response, and translates model events to session events. `player` gets the audio of a
-    model that does not drive its player."""
+    model that does not use a player itself.
+    """
 
     def __init__(
         self,
@@ -135,12 +136,12 @@ class SessionTurns:
         self._hooks.ended(agent, text)
 
     def end(self) -> None:
-        """Ends the responses in progress, because no more events come."""
+        """Ends the responses in progress, because no more events arrive."""
         for response_id in list(self._speakers):
             self._ended(RealtimeModelTurnEndedEvent(response_id=response_id, status="failed"))
 
     def _translate(self, event: RealtimeModelEvent) -> None:
-        """Translates events that only change their class."""
+        """Translates events for which only the class changes."""
         info = self._core.info
         match event.type:
             case "audio_done":

@@ -1,6 +1,6 @@
-"""The source of ids, tokens, randomness and wall-clock time. It is injected and can have a seed.
+"""The source of ids, tokens, random numbers and wall-clock time. The source is injected and can have a seed.
 
-No other code in the two packages calls `random`, `secrets`, `uuid` or the wall clock. Monotonic time comes from the
+No other code in the two packages uses `random`, `secrets`, `uuid` or the wall clock. Monotonic time comes from the
 event loop.
 """
 
@@ -18,11 +18,11 @@ _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Sources:
-    """Ids, tokens, randomness and wall-clock time. Without a seed they come from the operating system; with a seed each
-    run repeats.
+    """Ids, tokens, random numbers and wall-clock time. Without a seed, the values come from the operating system. With
+    a seed, each run gives the same values.
 
-    A seeded source is for tests, replays and `--fast` demonstrations. It is not safe for secrets. `clock` replaces the
-    wall clock of a seeded source.
+    A seeded source is for tests, replays and `--fast` demos. It is not safe for secrets. `clock` replaces the wall
+    clock of a seeded source.
     """
 
     def __init__(self, seed: int | None = None, *, clock: Callable[[], datetime] | None = None) -> None:
@@ -31,12 +31,13 @@ class Sources:
         self.random: random.Random = random.SystemRandom() if seed is None else random.Random(seed)
 
     def token(self, n_bytes: int = 16) -> str:
-        """Returns `n_bytes` random bytes as lower-case hexadecimal."""
+        """Returns `n_bytes` random bytes as lower-case hexadecimal digits."""
         return secrets.token_hex(n_bytes) if self.seed is None else self.random.randbytes(n_bytes).hex()
 
     def id(self, prefix: str) -> str:
-        """Returns an id: in Twilio's form for a two-letter prefix (`CA` + 32 hexadecimal digits), else `prefix_` + 24
-        digits."""
+        """Returns an id. A two-letter prefix gives Twilio's form (`CA` and 32 hexadecimal digits). Other prefixes give
+        `prefix_` and 24 digits.
+        """
         return prefix + self.token(16) if len(prefix) == 2 and prefix.isupper() else f"{prefix}_{self.token(12)}"
 
     def now(self) -> datetime:
@@ -49,11 +50,13 @@ class Sources:
         return _EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
 
     def fork(self, name: str) -> Sources:
-        """Returns a source for one part, so that its draws do not affect other parts. Unseeded: this source."""
+        """Returns a source for one part, so its draws do not affect other parts. A source without a seed returns
+        itself.
+        """
         if self.seed is None:
             return self
         return Sources(random.Random(f"{self.seed}:{name}").getrandbits(63), clock=self._clock)
 
 
 SYSTEM = Sources()
-"""Ids, tokens, randomness and time from the operating system, without a seed."""
+"""The default source without a seed: ids, tokens, random numbers and time from the operating system."""

@@ -19,21 +19,23 @@ REJECTION_MESSAGE = "Tool execution was not approved."
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision on a call. `message` is the model's text for a rejection. None means the default text."""
+    """The decision about a tool call. `message` is the text for the model after a rejection. None means the default
+    text.
+    """
 
     approved: bool
     message: str | None = None
 
 
 class Approvals:
-    """Decisions on single calls, and decisions for all calls of a tool in this session (`always`)."""
+    """Decisions about single tool calls, and decisions about all calls of a tool in this session (`always`)."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, tuple[str, asyncio.Future[Decision]]] = {}
         self._always: dict[str, Decision] = {}
 
     async def decision(self, call_id: str, tool_name: str, ask: Callable[[], None]) -> Decision:
-        """Waits for the decision on a call. `ask` is called if there is no decision yet."""
+        """Waits for the decision about a call. `ask` is called if there is no decision yet."""
         if tool_name in self._always:
             return self._always[tool_name]
         decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
@@ -45,8 +47,9 @@ class Approvals:
             del self._waiting[call_id]
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
-        """Decides on a waiting call. With `always`, also on the tool's other waiting calls and on all later ones.
-        Returns False and does nothing if no such call waits."""
+        """Decides about a waiting call. With `always`, also decides about the other waiting calls and all later calls
+        of the tool. Returns False and does nothing if no such call waits.
+        """
         if call_id not in self._waiting:
             return False
         tool_name = self._waiting[call_id][0]
@@ -65,8 +68,8 @@ class Approvals:
 
 
 async def needs_approval(tool: Tool, context: ToolContext[Any], arguments: str) -> bool:
-    """Returns whether this call of the tool must wait for approval. If the arguments are not a JSON object, the call
-    waits wherever the tool's rule needs to read them.
+    """Returns whether this call of the tool must wait for approval. If the arguments are not a JSON object and the
+    tool's rule needs the arguments, the call must wait.
     """
     rule = getattr(tool, "needs_approval", False)
     if not callable(rule):

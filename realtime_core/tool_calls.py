@@ -1,7 +1,8 @@
 """Runs tool calls: approval, guardrails, the tool itself, and sending the output to the model.
 
-Every call gets an output that the model can speak about. Without an output the line would stay silent. The text for an
-exception of a `@function_tool` is made in `tools` (`failure_error_function`); this module answers for other tools.
+Every call gets an output that the model can use for an answer. Without an output the agent would stay silent. The text
+for an exception of a `@function_tool` is created in `tools` (`failure_error_function`). This module creates the text
+for other tools.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _REMEMBERED_CALLS = 1024
 
 @dataclass(eq=False, slots=True)
 class ToolCall:
-    """One call. `active` is the agent that made it, with its tools at that time."""
+    """One tool call. `active` is the agent that made the call, with its tools at that time."""
 
     event: RealtimeModelToolCallEvent
     active: ActiveAgent
@@ -68,7 +69,7 @@ class ToolCall:
     answered: bool = False
     over: bool = False
     unsent: tuple[str, bool] | None = field(default=None)
-    """An output that could not be sent. It is sent when the model repeats the call; the tool does not run again."""
+    """An output that could not be sent. It is sent when the model repeats the call. The tool is not run again."""
 
     @property
     def call_id(self) -> str:
@@ -76,7 +77,9 @@ class ToolCall:
 
 
 class _Refused(Exception):
-    """The tool will not run. The model gets `message`. `error` is the failure of the users' code that decides."""
+    """Raised if the tool must not run. The model gets `message`. `error` is the failure of the users' code that
+    decides.
+    """
 
     def __init__(self, message: str, error: BaseException | None = None) -> None:
         super().__init__(message)
@@ -86,8 +89,8 @@ class _Refused(Exception):
 class ToolCalls:
     """All tool calls of a session.
 
-    `current` returns the current agent. `hand_off` switches to the agent of a handoff and answers the call. `note`
-    takes events for the history.
+    `current` returns the current agent. `hand_off` switches to the agent of a handoff and answers the call. `note` is
+    called with events for the history.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class ToolCalls:
         self._filler = Filler(core, self._config)
 
     def begin(self, event: RealtimeModelToolCallEvent) -> None:
-        """Starts a call of the model. A known call does not run again."""
+        """Starts a tool call of the model. A call that was already started is not run again."""
         if not event.call_id:
             self._core.report(ModelBehaviorError(f"A call of {event.name!r} has no call_id: it cannot be answered."))
         elif (known := self._calls.get(event.call_id)) is not None:
@@ -135,7 +138,9 @@ class ToolCalls:
         return call
 
     def hosted(self, event: RealtimeModelMcpCallEvent) -> None:
-        """Emits the start and the end of a call of a tool that the model's server runs (hosted MCP), once each."""
+        """Emits the start and the end of a call of a tool that the model's server runs (hosted MCP). Each event is
+        emitted once.
+        """
         tool = HostedTool(event.name, event.server_label)
         if event.id not in self._calls:
             call_event = RealtimeModelToolCallEvent(event.name, event.id, event.arguments, id=event.id)
@@ -154,7 +159,9 @@ class ToolCalls:
         self._hooks.hosted_tool_ended(call.active.agent, tool, output)
 
     def begin_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
-        """Waits for the approval of a tool that the model's server runs, because the server asks for it."""
+        """Waits for the approval of a tool that the model's server runs. Called when the server requests the
+        approval.
+        """
         self._core.start(self._approve_hosted(request), f"approval of {request.name}")
 
     async def _approve_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
@@ -165,7 +172,7 @@ class ToolCalls:
         self._core.send(RealtimeModelSendMcpApproval(request.id, decision.approved, decision.message))
 
     def end(self) -> None:
-        """The session has ended: cancel the waits for running tools, and reject the waiting calls."""
+        """Handles the end of the session: stops waiting for running tools, and rejects the waiting calls."""
         now = asyncio.get_running_loop().time()
         for call, tool, started in list(self._running.values()):
             self._emit_end(call, tool, UNFINISHED, now - started, silent=True, error=RealtimeCoreError(UNFINISHED))
@@ -231,7 +238,9 @@ class ToolCalls:
 
     @contextmanager
     def _deciding(self, kind: UserCode, name: str) -> Iterator[None]:
-        """Runs users' code that decides on a call. If it fails, the call does not run and the model is informed."""
+        """Runs users' code that decides about a call. If the code fails, the call is not run and the model is
+        informed.
+        """
         try:
             yield
         except _Refused:
@@ -273,7 +282,7 @@ class ToolCalls:
         await self._hooks.tool_ended(agent, tool, result.output if isinstance(result, SilentResult) else result)
 
     async def _permit(self, call: ToolCall, tool: Tool) -> None:
-        """Returns when the call may run. Raises `_Refused` if it may not."""
+        """Waits until the call may run. Raises `_Refused` if the call must not run."""
         with self._deciding(UserCode.APPROVAL, tool.name):
             waits = await needs_approval(tool, call.context, call.event.arguments)
         if waits:
@@ -310,7 +319,9 @@ class ToolCalls:
                 raise _Refused(BLOCKED)
 
     async def _rejection(self, call: ToolCall, tool: Tool, decision: Decision) -> str:
-        """Returns the model's text for a rejection: the explicit message, else the run's, else the default."""
+        """Returns the text for the model after a rejection: the explicit message, the message of the run, or the
+        default message.
+        """
         formatter = self._core.run_config.get("tool_error_formatter")
         if decision.message is not None or formatter is None:
             return REJECTION_MESSAGE if decision.message is None else decision.message
@@ -325,7 +336,9 @@ class ToolCalls:
         return await self._words(REJECTION_MESSAGE, tool, formatter, args)
 
     async def _words(self, default: str, tool: Tool, formatter: Callable[..., Any], *args: Any) -> str:
-        """Returns the model's text from users' code; the default if that code fails or returns nothing."""
+        """Returns the text for the model from users' code. Returns the default if that code fails or returns
+        nothing.
+        """
         try:
             made = await user_code.call(formatter, *args)
         except Exception as error:  # noqa: BLE001  a user's code
@@ -334,7 +347,7 @@ class ToolCalls:
         return (tool_output_text(made) if made is not None else "") or default
 
     async def _invoke(self, call: ToolCall, tool: Tool) -> Any:
-        """Returns the tool's result. After a failure, the text for the model as a `FailedResult`."""
+        """Runs the tool and returns its result. After a failure, returns the text for the model as a `FailedResult`."""
         try:
             limit = self._config.get("timeout_seconds")
             result = await invoke_tool(tool, call.context, call.event.arguments, limit)
@@ -362,8 +375,9 @@ class ToolCalls:
             self._emit_end(call, tool, value, duration_s, silent=silent, error=error)
 
     async def answer(self, call: ToolCall, output: str, *, respond: bool = True) -> bool:
-        """Sends the model the output and request a response. Returns False if sending fails (the error is reported and
-        the output kept), and if the call already has its answer."""
+        """Sends the output to the model and requests a response. Returns False if sending fails or if the call already
+        has its answer. If sending fails, the error is reported and the output is stored.
+        """
         if call.answered:
             return False
         call.answered = True

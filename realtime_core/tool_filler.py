@@ -19,7 +19,7 @@ __all__ = ["Filler"]
 
 
 class Filler:
-    """Requests one short response when a tool runs longer than `filler_after_seconds`."""
+    """Requests one short response if a tool runs longer than `filler_after_seconds`."""
 
     def __init__(self, core: SessionCore, config: RealtimeToolExecutionConfig) -> None:
         self._core = core
@@ -42,7 +42,7 @@ class Filler:
                 self._core.failed(UserCode.FILLER, context.tool_name, error)
                 return
             if instructions and running:
-                # Without tools, so that the filler cannot call the slow tool again.
+                # The response has no tools, so the filler cannot call the slow tool again.
                 options = {"instructions": instructions, "tool_choice": "none"}
                 self._core.send(RealtimeModelSendResponseCreate(options))
 

@@ -1,4 +1,4 @@
-"""Makes a JSON schema from a function's signature, and calls the function with JSON arguments. pydantic does both."""
+"""Creates a JSON schema from a function's signature, and calls the function with JSON arguments. pydantic does both."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _CONTEXT_TEXT = re.compile(r"""^["']?(\w+\.)*(RunContextWrapper|ToolContext)\b""
 
 @dataclass(frozen=True, slots=True)
 class FunctionSchema:
-    """The schema of a function for the model, and the conversion of JSON text to its arguments.
+    """The schema of a function for the model, and the conversion of JSON text to the arguments of the function.
 
-    `takes_self` means that the function is a method; its first parameter, the object, is not in the schema.
-    `takes_context` means that the next parameter is a `RunContextWrapper` (or `ToolContext`) and is not in the schema.
+    `takes_self` is True if the function is a method. Its first parameter, the object, is not in the schema.
+    `takes_context` is True if the next parameter is a `RunContextWrapper` (or `ToolContext`), which is not in the
+    schema.
     """
 
     name: str
@@ -40,7 +41,7 @@ class FunctionSchema:
 
     def parse(self, arguments: str) -> tuple[list[Any], dict[str, Any]]:
         """Validates JSON text. Returns positional and keyword arguments. Raises `ModelBehaviorError` with a message
-        that a model can act on.
+        that helps the model to correct the arguments.
         """
         from pydantic import ValidationError
 
@@ -77,7 +78,7 @@ def function_schema(
     docstring_style: DocstringStyle | None = None,
     strict: bool = True,
 ) -> FunctionSchema:
-    """Reads a function's signature and docstring. Raises `UserError` if they cannot become a schema."""
+    """Reads a function's signature and docstring. Raises `UserError` if no schema can be created from them."""
     inner = func.func if isinstance(func, functools.partial) else func
     doc = parse_docstring(inner.__doc__, docstring_style) if use_docstring else Docstring()
     name = name or getattr(inner, "__name__", None) or type(inner).__name__
@@ -110,7 +111,8 @@ def function_schema(
 
 def _type_hints(func: Callable[..., Any]) -> dict[str, Any]:
     """Evaluates the annotations one by one. An annotation that cannot be evaluated (imported for type checkers only)
-    stays text."""
+    stays text.
+    """
     target = func if inspect.isroutine(func) else getattr(func, "__call__", func)  # noqa: B004
     try:
         return typing.get_type_hints(target, include_extras=True)
@@ -129,13 +131,13 @@ def _type_hints(func: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _is_self(func: Callable[..., Any], first: inspect.Parameter) -> bool:
-    """Returns whether a function is a method without its object."""
+    """Returns whether a function is a method that is not bound to an object."""
     is_plain = inspect.isfunction(inspect.unwrap(func))
     return is_plain and first.name in ("self", "cls") and first.annotation is inspect.Parameter.empty
 
 
 def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
-    # By name, not by identity: this also accepts the context classes of other SDKs.
+    # Compared by name and not by identity, so the context classes of other SDKs are also accepted.
     hint = hints.get(parameter.name, parameter.annotation)
     if isinstance(hint, str):
         return _CONTEXT_TEXT.match(hint) is not None
@@ -171,7 +173,7 @@ def _arguments_model(name: str, parameters: list[inspect.Parameter], hints: dict
             ),
         )
     try:
-        # Own field names with aliases, so that a parameter can have a name like `json` or `_x`.
+        # The fields have their own names with aliases, so a parameter can have a name like `json` or `_x`.
         return create_model(
             f"{name}_args", __config__=ConfigDict(extra="ignore", arbitrary_types_allowed=False), **fields
         )
@@ -185,10 +187,11 @@ def _annotated_text(hint: Any) -> str | None:
 
 
 def strict_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Returns the schema in the strict form of OpenAI's function calling: every object closed, every property required.
+    """Returns the schema in the strict form of OpenAI's function calling: no object allows additional properties, and
+    every property is required.
 
-    The given schema is not changed. Raises `UserError` for an object with free keys, which strict mode cannot express.
-    Source: https://platform.openai.com/docs/guides/function-calling (strict mode).
+    The given schema is not changed. Raises `UserError` for an object with free keys, which strict mode does not
+    support. Source: https://platform.openai.com/docs/guides/function-calling (strict mode).
     """
     strict = _strict(schema)
     assert isinstance(strict, dict)

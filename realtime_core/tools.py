@@ -1,7 +1,7 @@
 """Tools: functions that the model can call.
 
 Every object with `name`, `description`, `params_json_schema` and `on_invoke_tool(context, arguments)` is a tool.
-`function_tool` makes one from a function.
+`function_tool` creates a tool from a function.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 MAX_NAME = 64
 _NAME = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_NAME}}}")
 MAX_OUTPUT_CHARS = 100_000
-"""The maximum length of a tool's result, in characters. The model's context has no room for more."""
+"""The maximum length of a tool's result, in characters. Longer results would not fit into the model's context."""
 
 TResult = TypeVar("TResult")
 ToolErrorFunction = Callable[["RunContextWrapper[Any]", Exception], "str | Awaitable[str]"]
@@ -52,8 +52,9 @@ ToolTimeoutBehavior = Literal["error_as_result", "raise_exception"]
 
 
 class Tool(Protocol):
-    """The attributes that every tool has. `on_invoke_tool` takes the call's `ToolContext` and the arguments as JSON
-    text."""
+    """The attributes that every tool has. `on_invoke_tool` takes the `ToolContext` of the call and the arguments as
+    JSON text.
+    """
 
     @property
     def name(self) -> str: ...
@@ -84,7 +85,7 @@ class ToolTimeoutError(RealtimeCoreError):
 
 @dataclass(frozen=True, slots=True)
 class SilentResult:
-    """A result of a tool that the model gets without a request for a response."""
+    """The result of a tool that is sent to the model without a request for a response."""
 
     output: Any = ""
 
@@ -102,14 +103,16 @@ class FailedResult(str):
 
 @dataclass(eq=False)
 class FunctionTool:
-    """A tool made from a function."""
+    """A tool that was created from a function."""
 
     name: str
-    """The tool's name for the model."""
+    """The name of the tool for the model."""
     description: str
     params_json_schema: dict[str, Any]
     on_invoke_tool: Callable[[ToolContext[Any], str], Awaitable[Any]]
-    """Called with the call's context and the arguments as JSON text. The model gets the result as text."""
+    """A function that is called with the context of the call and the arguments as JSON text. The model gets the result
+    as text.
+    """
     strict_json_schema: bool = True
     is_enabled: ToolEnabled = True
     """Whether the model can use the tool: a bool, or a function of (context, agent). The function is called when an
@@ -120,9 +123,9 @@ class FunctionTool:
     """Whether a call waits for `session.approve_tool_call`: a bool, or a function of (context, arguments, call_id)."""
     timeout_seconds: float | None = None
     timeout_behavior: ToolTimeoutBehavior = "error_as_result"
-    """What happens after the time limit. `raise_exception` also emits an `error` event."""
+    """The behaviour after the time limit. `raise_exception` also emits an `error` event."""
     timeout_error_function: ToolErrorFunction | None = None
-    """Makes the text for the model from a `ToolTimeoutError`."""
+    """A function that returns the text for the model from a `ToolTimeoutError`."""
 
     def __post_init__(self) -> None:
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
@@ -189,18 +192,18 @@ def function_tool(
     timeout_error_function: ToolErrorFunction | None = None,
     docstring_style: Literal["google", "numpy", "sphinx"] | None = None,
 ) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:
-    """Make a tool from a function, as `@function_tool` or `@function_tool(...)`.
+    """Creates a tool from a function, as `@function_tool` or `@function_tool(...)`.
 
     Name, description and parameters come from the signature and the docstring (see `docstrings`). Coroutine functions
-    run in the event loop, plain functions in one of 64 threads. After a time-out the thread is no longer waited for,
-    but it cannot be ended. An awaitable result is awaited; the values of a generator become a list. A first parameter
-    annotated `RunContextWrapper[...]` or `ToolContext[...]` gets the context. With `strict_mode` the model must give
-    every parameter.
+    run in the event loop, plain functions run in one of 64 threads. After a time-out, the session does not wait for the
+    thread any longer, but the thread cannot be ended. An awaitable result is awaited. The values of a generator become
+    a list. A first parameter with the annotation `RunContextWrapper[...]` or `ToolContext[...]` gets the context. With
+    `strict_mode`, the model must give every parameter.
 
-    A method (its first parameter is `self` or `cls`) becomes a tool of its object: give an agent `Shop().price`.
+    A method (its first parameter is `self` or `cls`) becomes a tool of its object: the agent gets `Shop().price`.
 
-    `failure_error_function(context, error)` makes the text for the model when the function raises or the arguments are
-    invalid. None: the session emits an `error` event, and the model gets a text without details.
+    `failure_error_function(context, error)` returns the text for the model if the function raises an exception or the
+    arguments are invalid. With None, the session emits an `error` event, and the model gets a text without details.
 
     Raises `UserError` if the signature cannot be described.
     """
@@ -242,7 +245,9 @@ def function_tool(
 
 
 class MethodTool(FunctionTool):
-    """A tool made from a method. Read from an object it is a tool of that object, like a bound method."""
+    """A tool that was created from a method. Reading the attribute of an object returns a tool of that object, like a
+    bound method.
+    """
 
     function: Any
     schema: FunctionSchema
@@ -264,7 +269,7 @@ async def _unbound(context: ToolContext[Any], arguments: str) -> Any:
 def _invoking(
     schema: FunctionSchema, function: Callable[..., Any], words: ToolErrorFunction | None
 ) -> Callable[[ToolContext[Any], str], Awaitable[Any]]:
-    """Makes the `on_invoke_tool` of a function."""
+    """Returns the `on_invoke_tool` of a function."""
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
     async def run(context: ToolContext[Any], arguments: str) -> Any:
@@ -292,13 +297,15 @@ def _invoking(
 async def invoke_tool(
     tool: Tool, context: ToolContext[Any], arguments: str, timeout_seconds: float | None = None
 ) -> Any:
-    """Runs a tool within its time limit. Raises `ToolTimeoutError`, or the tool's exception."""
+    """Runs a tool within its time limit. Raises `ToolTimeoutError`, or the exception of the tool."""
     limit = getattr(tool, "timeout_seconds", None) or timeout_seconds
     return await within(limit, user_code.called(tool.on_invoke_tool, context, arguments), tool.name)
 
 
 async def within(limit_s: float | None, work: Coroutine[Any, Any, TResult], name: str) -> TResult:
-    """Runs users' code within a time limit (None: no limit). Raises `ToolTimeoutError`, or the code's exception."""
+    """Runs users' code within a time limit (None means no limit). Raises `ToolTimeoutError`, or the exception of the
+    code.
+    """
     try:
         return cast("TResult", await user_code.within(work, limit_s))
     except user_code.TimeLimit:
@@ -306,7 +313,8 @@ async def within(limit_s: float | None, work: Coroutine[Any, Any, TResult], name
 
 
 def tool_output_text(result: Any) -> str:
-    """Converts a tool's result to text for the model: text unchanged, other values as JSON, else `str()`. Never raises.
+    """Converts a tool's result to text for the model. Text stays unchanged, other values become JSON, or `str()` if
+    JSON is not possible. Never raises an exception.
 
     Text that is too long is cut, with a note. Invalid Unicode (a lone surrogate) becomes `?`.
     """
@@ -348,8 +356,9 @@ def _plain(value: Any) -> Any:
 
 
 def check_name(name: Any) -> None:
-    """Raises `UserError` if the model's server refuses this name of a tool or a handoff. The server would refuse all
-    settings of the session with it. https://platform.openai.com/docs/api-reference/realtime-client-events
+    """Raises `UserError` if the model's server refuses this name of a tool or a handoff. Because of one such name, the
+    server would refuse all settings of the session.
+    https://platform.openai.com/docs/api-reference/realtime-client-events
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UserError(
@@ -359,8 +368,9 @@ def check_name(name: Any) -> None:
 
 
 def check_tool(tool: Any) -> Tool:
-    """Returns the object if it has the attributes of a tool, or is a dict (a tool that the server runs). Raises
-    `UserError` otherwise."""
+    """Returns the object if it has the attributes of a tool, or if it is a dict (a tool that the server runs). Raises
+    `UserError` for any other object.
+    """
     if isinstance(tool, Mapping):
         return cast("Tool", tool)
     if isinstance(tool, MethodType) and isinstance(made := getattr(tool, "__func__", None), MethodTool):
@@ -385,7 +395,7 @@ def _check_is_json(schema: Any, name: str) -> None:
 
 
 async def is_enabled(tool: Any, run_context: RunContextWrapper[Any], agent: Any) -> bool:
-    """Returns whether a tool or handoff is enabled now. Exceptions of its rule pass through."""
+    """Returns whether a tool or handoff is enabled now. Exceptions of its rule are not caught."""
     enabled = getattr(tool, "is_enabled", True)
     if callable(enabled):
         enabled = await user_code.call(enabled, run_context, agent)

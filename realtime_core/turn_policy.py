@@ -1,7 +1,7 @@
-"""Policies that decide when the turn of the caller begins and ends, and so when the caller interrupts the agent.
+"""Policies that decide when the turn of the caller begins and ends, and when the caller interrupts the agent.
 
-Pure. A policy gets the reports of the server's voice activity detection and returns actions; the model executes them.
-`deadline` is the time of the next call of `on_time`.
+Pure. A policy gets the reports of the server's voice activity detection and returns actions. The model executes these
+actions. `deadline` is the time of the next call of `on_time`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class TurnAction(Enum):
     """An action that a policy requests from the model."""
 
     INTERRUPT = auto()
-    """Cut playback, truncate at the heard position, cancel the response."""
+    """Stop playback, truncate at the heard position, and cancel the response."""
     HOLD = auto()
-    """Fall silent and be ready to continue; with `duck_db`, continue more quietly."""
+    """Become silent and be ready to continue. With `duck_db`, continue more quietly."""
     RELEASE = auto()
     """Continue after the last heard sample, at full volume."""
     RESPOND = auto()
@@ -33,23 +33,23 @@ Actions = Sequence[TurnAction]
 
 
 class TurnPolicy(ABC):
-    """Decides on turns. `now` is in seconds on any monotonic clock."""
+    """Decides about turns. `now` is in seconds on any monotonic clock."""
 
     deadline: float | None = None
     duck_db: float | None = None
-    """How many decibels quieter the agent is while a noise is not yet identified. None means that the agent is
-    silent.
+    """The number of decibels by which the agent is quieter while a sound is not yet identified as speech. None means
+    that the agent is silent.
     """
 
     @abstractmethod
     def turn_detection(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the protocol's `turn_detection` object for this policy, made from the user's."""
+        """Returns the protocol's `turn_detection` object for this policy, made from the user's `turn_detection`
+        object.
+        """
 
     @abstractmethod
     def speech_started(self, now: float, *, agent_active: bool) -> Actions:
-        """Handles the beginning of the caller's speech. `agent_active` means that a response is in progress or
-        playing.
-        """
+        """Handles the start of the caller's speech. `agent_active` is True if a response is in progress or playing."""
 
     def speech_stopped(self, now: float) -> Actions:
         return ()
@@ -79,14 +79,14 @@ class ServerTurns(TurnPolicy):
 
 
 class OurTurns(TurnPolicy):
-    """We decide: speech holds the agent at once, and interrupts it after `minimum_speech_s`. After a shorter noise the
-    agent continues, and the noise is not answered. With `duck_db` the agent becomes quieter by that many decibels
-    instead of silent, so a cough causes no pause.
+    """The client decides. Speech holds the agent immediately, and interrupts the agent after `minimum_speech_s`
+    seconds. After a shorter sound the agent continues, and the sound is not answered. With `duck_db`, the agent becomes
+    quieter by this number of decibels and not silent, so a cough causes no pause.
 
     `silence_s` is the delay with which the server's detector reports the end of speech (`silence_duration_ms` of
-    `server_vad`). A noise is known to be short only after that delay, so the agent is silent for up to
-    `minimum_speech_s + silence_s`. Speech while the agent neither speaks nor prepares an answer always counts as a
-    turn.
+    `server_vad`). A sound is known to be short only after this delay, so the agent is silent for up to
+    `minimum_speech_s + silence_s` seconds. Speech while the agent neither speaks nor prepares an answer always counts
+    as a turn.
     """
 
     def __init__(self, minimum_speech_s: float = 0.3, *, silence_s: float = 0.5, duck_db: float | None = None) -> None:

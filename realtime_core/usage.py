@@ -12,11 +12,12 @@ __all__ = ["PRICES_PER_MILLION", "CostEstimate", "ModalityTokens", "Prices", "Us
 
 @dataclass(frozen=True, slots=True)
 class ModalityTokens:
-    """The tokens of one direction by modality. Tokens without a breakdown by the server belong to no modality.
+    """The tokens of one direction (input or output) by modality. Tokens for which the server reports no modality belong
+    to no modality.
 
-    `cached_tokens` is the server's sum of cached input tokens; `cached_text` and the others are its parts.
-    `cache_write_tokens` and `reasoning_tokens` have the OpenAI Agents SDK's names. The Realtime API does not report
-    them, so both are 0 unless your own model sets them.
+    `cached_tokens` is the server's sum of cached input tokens. `cached_text` and the other `cached_` fields are its
+    parts. `cache_write_tokens` and `reasoning_tokens` have the OpenAI Agents SDK's names. The Realtime API does not
+    report these two values, so both are 0 unless a user's model sets them.
     """
 
     text: int = 0
@@ -63,7 +64,7 @@ class UsageEntry:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Prices in US dollars per million tokens."""
+    """The prices of a model in US dollars per million tokens."""
 
     text_in: float
     text_out: float
@@ -76,14 +77,15 @@ class Prices:
 
 
 PRICES_PER_MILLION: dict[str, Prices] = {}
-"""Prices by model name. A dated snapshot (`gpt-realtime-2025-08-28`) has the price of its model. The table is empty
-because prices change: enter those of your account (https://platform.openai.com/docs/pricing), or pass your own table.
+"""The prices by model name. A dated snapshot (`gpt-realtime-2025-08-28`) has the price of its model. The table is
+empty, because prices change. Users can enter the prices of their account (https://platform.openai.com/docs/pricing), or
+pass their own table.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """A cost in US dollars. `known` is false if the table has no entry for the model; the sums are 0 then."""
+    """A cost in US dollars. `known` is False if the table has no entry for the model. In this case the sums are 0."""
 
     input: float
     output: float
@@ -132,7 +134,7 @@ class Usage:
         )
 
     def add(self, other: Usage) -> None:
-        """Adds another sum in place. A single response without an entry gets one."""
+        """Adds another usage in place. A single response without an entry gets an entry."""
         self.requests += other.requests
         self.input_tokens += other.input_tokens
         self.input_tokens_details += other.input_tokens_details
@@ -147,7 +149,7 @@ class Usage:
         self.request_usage_entries = (self.request_usage_entries + entries)[-_MAX_ENTRIES:]
 
     def snapshot(self) -> Usage:
-        """Returns a copy that does not change any more."""
+        """Returns a copy that is not changed by later responses."""
         return replace(self, request_usage_entries=list(self.request_usage_entries))
 
     def cost(self, model: str, prices: Mapping[str, Prices] | None = None) -> CostEstimate:

@@ -1,14 +1,15 @@
 """Calls users' code safely.
 
-A tool, hook, guardrail, callback or handler may raise any exception, return an awaitable or a generator instead of a
-value, cancel itself, or ignore a cancellation. All calls of users' code go through this module. Each call gives a value
-or raises an `Exception`. A `CancelledError` comes out only if the calling task itself was cancelled.
+A tool, hook, guardrail, callback or handler may raise any exception, return an awaitable or a generator in place of a
+value, cancel itself, or ignore a cancellation. All calls of users' code use this module. Each call returns a value or
+raises an `Exception`. `CancelledError` is raised only if the calling task itself was cancelled.
 
 - `SystemExit`, `KeyboardInterrupt` and the code's own cancellation would end the event loop or the calling task, and
-  `StopIteration` cannot pass through a coroutine or a future. They become `UserCodeError`, with the original as cause.
+  `StopIteration` cannot pass through a coroutine or a future. These exceptions become `UserCodeError`, with the
+  original exception as its cause.
 - Awaitables are awaited. The values of a generator become a list.
-- Tools, and code with a time limit, run in their own task (`within`). After the limit the task is not waited for. At
-  the end of the session it is waited for briefly.
+- Tools, and code with a time limit, run in their own task (`within`). After the limit the caller does not wait for the
+  task any longer. At the end of the session the task is awaited for a short time.
 """
 
 from __future__ import annotations
@@ -45,20 +46,20 @@ logger = logging.getLogger(__name__)
 
 _MAX_THREADS = 64
 _MAX_VALUES = 10_000
-"""The most values that are taken from a generator."""
+"""The maximum number of values that are taken from a generator."""
 _MAX_LAYERS = 8
-"""How often the result of an awaitable may itself be an awaitable."""
+"""The maximum number of times that the result of an awaitable may be another awaitable."""
 _GRACE_S = 0.3
-"""How long cancelled code may take to end, in seconds. A session closes within a second."""
+"""The time in seconds in which cancelled code may end. A session closes within a second."""
 _left: set[asyncio.Task[Any]] = set()
 
 
 class UserCode(Enum):
-    """The kinds of users' code. The value names the kind in logs and figures."""
+    """The kinds of users' code. The value is the name of the kind in logs and metrics."""
 
     TOOL = "tool"
     ERROR_TEXT = "error text"
-    """A function that makes the model's text for a failure, a rejection or a time-out."""
+    """A function that returns the text for the model after a failure, a rejection or a time-out."""
     IS_ENABLED = "is_enabled"
     APPROVAL = "needs_approval"
     GUARDRAIL = "guardrail"
@@ -72,12 +73,16 @@ class UserCode(Enum):
 
 
 async def call(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function and returns its value; an awaitable is awaited. Raises only `Exception`s."""
+    """Calls a function and returns its value. An awaitable value is awaited. Raises only exceptions of the type
+    `Exception`.
+    """
     return await _run(called(function, *args))
 
 
 def begin(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function and returns its value; an awaitable is not awaited. Raises only `Exception`s."""
+    """Calls a function and returns its value. An awaitable value is not awaited. Raises only exceptions of the type
+    `Exception`.
+    """
     try:
         return function(*args)
     except BaseException as error:  # noqa: BLE001
@@ -85,7 +90,9 @@ def begin(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def call_now(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function that must return at once. Raises only `Exception`s; for a coroutine function `UserCodeError`."""
+    """Calls a function that must return immediately. Raises only exceptions of the type `Exception`. Raises
+    `UserCodeError` for a coroutine function.
+    """
     try:
         value = function(*args)
         if inspect.iscoroutine(value):
@@ -97,9 +104,9 @@ def call_now(function: Callable[..., Any], *args: Any) -> Any:
 
 
 async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Calls a plain function in one of 64 threads. Raises only `Exception`s."""
+    """Calls a plain function in one of 64 threads. Raises only exceptions of the type `Exception`."""
     run = contextvars.copy_context().run
-    # The outcome is wrapped, because a future cannot hold StopIteration, and SystemExit would end the loop.
+    # The outcome is wrapped, because a future cannot contain StopIteration, and SystemExit would stop the event loop.
     work = functools.partial(run, _outcome, function, args, kwargs)
     value, error = await asyncio.get_running_loop().run_in_executor(_threads(), work)
     if error is not None:
@@ -108,8 +115,9 @@ async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: M
 
 
 async def settled(value: Any) -> Any:
-    """Returns the value; awaits an awaitable or a future of a thread, and collects the values of a generator.
-    Exceptions pass through."""
+    """Returns the value. Awaits an awaitable or the future of a thread, and collects the values of a generator.
+    Exceptions are not caught.
+    """
     for _ in range(_MAX_LAYERS):
         if inspect.isawaitable(value):
             value = await value
@@ -125,9 +133,10 @@ async def settled(value: Any) -> Any:
 
 
 async def concurrently(*work: Coroutine[Any, Any, Any]) -> list[Any]:
-    """Runs coroutines at the same time; return their results in order.
+    """Runs coroutines at the same time. Returns their results in order.
 
-    When one of them raises, the others are cancelled and awaited, and its exception is raised, not in a group.
+    If one coroutine raises an exception, the others are cancelled and awaited, and this exception is raised without an
+    exception group.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -138,7 +147,9 @@ async def concurrently(*work: Coroutine[Any, Any, Any]) -> list[Any]:
 
 
 async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:
-    """Awaits users' code in its own task. Raises only `Exception`s; after `limit_s` it raises `TimeLimit`."""
+    """Awaits users' code in its own task. Raises only exceptions of the type `Exception`. After `limit_s` seconds,
+    raises `TimeLimit`.
+    """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()
     task = loop.create_task(_report(work, outcome))
@@ -158,7 +169,9 @@ async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -
 
 
 async def _report(work: Coroutine[Any, Any, Any], outcome: asyncio.Future[tuple[Any, Exception | None]]) -> None:
-    """Sets the outcome in the step in which the code ends. A task that awaits this one would get it later."""
+    """Sets the outcome in the step in which the code ends. A task that awaited this task would get the outcome
+    later.
+    """
     value: Any = None
     error: Exception | None = None
     try:
@@ -174,14 +187,14 @@ async def _report(work: Coroutine[Any, Any, Any], outcome: asyncio.Future[tuple[
 
 
 def _expire(task: asyncio.Task[None], outcome: asyncio.Future[tuple[Any, Exception | None]]) -> None:
-    """The time limit has passed."""
+    """Handles the end of the time limit."""
     if not outcome.done():
         outcome.set_result((None, TimeLimit()))
         _cancel(task)
 
 
 class TimeLimit(TimeoutError):
-    """The code exceeded its time limit. A `TimeoutError` that the code itself raises is another type."""
+    """The code exceeded its time limit. A `TimeoutError` that the code itself raises has another type."""
 
 
 def failure_of(error: BaseException) -> Exception:
@@ -215,7 +228,7 @@ def log_failure(what: str, error: BaseException, *, at: str = "") -> None:
 
 
 async def called(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function and awaits its value, for `within`. The code's exceptions pass through."""
+    """Calls a function and awaits its value, for `within`. Exceptions of the code are not caught."""
     try:
         value = function(*args)
     except StopIteration as error:  # which Python would turn into a RuntimeError
@@ -244,7 +257,7 @@ async def _run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
-    """Cancels a task and wait briefly for its end."""
+    """Cancels a task and waits for its end for a short time."""
     _cancel(task)
     await asyncio.wait({task}, timeout=_GRACE_S)
 
@@ -292,6 +305,6 @@ def _check_count(values: Sequence[Any]) -> None:
 
 @functools.cache
 def _threads() -> DaemonThreads:
-    # Not the loop's default executor, which has few threads: hanging tools would block the look-up of addresses, the
-    # hang-up and other urgent work.
+    # Not the loop's default executor, which has few threads. Tools that hang would block name lookups, hanging up and
+    # other urgent work.
     return DaemonThreads(_MAX_THREADS, "tool")

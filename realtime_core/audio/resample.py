@@ -1,14 +1,17 @@
-"""Resamples streams from 8 kHz to 24 kHz and back, with a linear-phase FIR. The delay is 1.875 ms up and 3 ms down.
+"""Resamples streams from 8 kHz to 24 kHz and from 24 kHz to 8 kHz, with a linear-phase FIR filter. The delay is 1.875
+ms for upsampling and 3 ms for downsampling.
 
-Each call and direction has its own instance. An instance keeps only the filter's history, an odd byte and its phase
-between two output samples. soxr's stream is not used: it delays by 40 to 150 ms, and its dither changes silence.
+Each call and direction has its own instance. An instance stores only the filter's history, an odd byte, and its phase
+between two output samples. soxr's streaming mode is not used, because it has a delay of 40 to 150 ms, and its dither
+changes silence.
 
-Computation: a row of the window holds `advance` new samples and the history that they need. The row is multiplied by a
-matrix with one shifted copy of the filter per output sample. Matrix products of this shape are two to three times as
-fast as one row per output sample.
+Computation: a row of the window has `advance` new samples and the history that these samples need. The row is
+multiplied by a matrix with one shifted copy of the filter per output sample. Matrix products of this shape are two to
+three times as fast as one row per output sample.
 
-The results are exact, so they are the same on each machine, whatever order its BLAS adds in: the taps are whole
-multiples of 2**-26, so each sum is a multiple of 2**-26 below 2**18, and a 64-bit float holds it without rounding.
+The results are exact and therefore equal on all machines, whatever order their BLAS adds in. The taps are whole
+multiples of 2**-26. Each sum is therefore a multiple of 2**-26 below 2**18, and a 64-bit float represents the sum
+without rounding.
 """
 
 from __future__ import annotations
@@ -32,18 +35,20 @@ DOWN_DELAY: Final = 24
 """The delay of `Downsampler3`, in samples at 8 kHz."""
 
 _ROW = 16
-"""Samples at 8 kHz per row: the fastest of 5 to 160, measured for 20 ms and for 250 ms."""
+"""The number of samples at 8 kHz per row. The value is the fastest of 5 to 160, measured for 20 ms and for 250 ms."""
 _TAP_UNIT = 2.0**-26
 _INT16 = np.dtype("<i2")
 _UINT16 = np.dtype("<u2")
 _ULAW = np.frombuffer(g711.encode(np.arange(65536, dtype=_UINT16).tobytes()), np.uint8)
-"""The mu-law code of each sample, by its bits. For long pieces a look-up is twice as fast as `g711.encode`."""
+"""The mu-law code of each sample, by the bits of the sample. For long pieces, a look-up is twice as fast as
+`g711.encode`.
+"""
 _LOWEST = np.array(-32768.0)
 _HIGHEST = np.array(32767.0)
 
 
 def _low_pass(taps: int, cutoff_hz: float, beta: float) -> NDArray[np.float64]:
-    """A windowed sinc (Kaiser) at 24 kHz with sum 1."""
+    """Returns a windowed sinc filter (Kaiser) at 24 kHz with the sum 1."""
     n = np.arange(taps) - (taps - 1) / 2
     response = np.sinc(2 * cutoff_hz / 24000 * n) * np.kaiser(taps, beta)
     return np.asarray(response / response.sum())
@@ -54,8 +59,9 @@ def _exact(taps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _up_matrix() -> NDArray[np.float64]:
-    """Outputs 3n + p is the sum over k of `3 * h[3k + p] * x[n - k]`. The gain 3 compensates for the two missing
-    samples."""
+    """Returns the matrix for upsampling. Output 3n + p is the sum over k of `3 * h[3k + p] * x[n - k]`. The gain 3
+    compensates for the two missing samples.
+    """
     h = _exact(3 * np.append(_low_pass(91, 3925, 7.8), [0, 0]))
     history = len(h) // 3 - 1
     matrix = np.zeros((history + _ROW, 3 * _ROW))
@@ -66,7 +72,7 @@ def _up_matrix() -> NDArray[np.float64]:
 
 
 def _down_matrix() -> NDArray[np.float64]:
-    """Outputs n is the sum over k of `h[k] * x[3n - k]`."""
+    """Returns the matrix for downsampling. Output n is the sum over k of `h[k] * x[3n - k]`."""
     h = _exact(_low_pass(145, 3675, 6.0))
     matrix = np.zeros((len(h) - 1 + 3 * _ROW, _ROW))
     for n in range(_ROW):
@@ -79,8 +85,9 @@ _DOWN = _down_matrix()
 
 
 class _Fir:
-    """The sliding window and the matrix product. `advance` is the number of inputs per row; `rows` are computed
-    together. All arrays and their views are made once, and again only when the number of samples changes."""
+    """The sliding window and the matrix product. `advance` is the number of inputs per row. `rows` rows are computed
+    together. All arrays and their views are created once, and are created again only if the number of samples changes.
+    """
 
     def __init__(self, matrix: NDArray[np.float64], advance: int, rows: int) -> None:
         self._matrix = matrix
@@ -97,22 +104,23 @@ class _Fir:
         self._rows = [
             as_strided(self._window[late:], (rows, len(matrix)), (8 * advance, 8), writeable=False) for late in range(3)
         ]
-        # BLAS does not accept overlapping rows; copying them first is still faster.
+        # BLAS does not accept overlapping rows. Copying the rows first is still faster.
         self._copy = np.empty((rows, len(matrix)))
         self._product = np.empty((rows, matrix.shape[1]))
         self._samples = np.empty((rows, matrix.shape[1]), _INT16)
         self._fit(self.capacity, 0)
 
     def _fit(self, n: int, late: int) -> None:
-        """Makes the views for `n` samples."""
+        """Creates the views for `n` samples."""
         count, history = -(-(n - late) // self._advance), self._history
         self._fits = n, late
         self._new, self._last = self._window[history : history + n], self._window[n : n + history]
         self._views = self._rows[late][:count], self._copy[:count], self._product[:count], self._samples[:count]
 
     def push(self, samples: NDArray[np.int16], late: int = 0) -> NDArray[np.int16]:
-        """Filters up to `capacity` samples from sample `late` on. Only whole rows are computed, so the end may be
-        meaningless. The result is valid until the next call."""
+        """Filters up to `capacity` samples from the sample `late` on. Only whole rows are computed, so the end of the
+        result may be meaningless. The result is valid until the next call.
+        """
         n = len(samples)
         if self._fits != (n, late):
             self._fit(n, late)
@@ -137,14 +145,16 @@ class _Fir:
 
 
 class Upsampler3:
-    """A stream from PCM16 at 8 kHz to PCM16 at 24 kHz."""
+    """Resamples a stream from PCM16 at 8 kHz to PCM16 at 24 kHz."""
 
     def __init__(self) -> None:
         self._fir = _Fir(_UP, _ROW, rows=10)
         self._odd = b""
 
     def push(self, pcm16_8k: bytes) -> bytes:
-        """Returns three samples for each sample, little-endian. A half sample at the end waits for its other half."""
+        """Returns three samples for each input sample, little-endian. Half a sample at the end waits for its other
+        half.
+        """
         data, self._odd = _whole_samples(self._odd, pcm16_8k)
         samples, capacity = np.frombuffer(data, _INT16), self._fir.capacity
         if len(samples) == capacity:
@@ -153,49 +163,54 @@ class Upsampler3:
         return b"".join(self._fir.push(piece).tobytes()[: 6 * len(piece)] for piece in pieces)
 
     def push_ulaw(self, ulaw: bytes) -> bytes:
-        """`push` for mu-law. 20 ms are the usual case: 50 times a second in each call."""
+        """Resamples mu-law, as `push` does for PCM16. The usual input is 20 ms, 50 times a second in each call."""
         if len(ulaw) != self._fir.capacity or self._odd:
             return self.push(g711.decode(ulaw))
         return self._fir.push(np.frombuffer(g711.decode(ulaw), _INT16)).tobytes()
 
     def reset(self) -> None:
-        """Starts a new stream with silence before it. For a lost frame push silence instead."""
+        """Starts a new stream, preceded by silence. For a lost frame, silence should be pushed in place of a reset."""
         self._fir.reset()
         self._odd = b""
 
 
 class Downsampler3:
-    """A stream from PCM16 at 24 kHz to PCM16 at 8 kHz. Inputs 0, 3, 6, ... of the stream give an output each."""
+    """Resamples a stream from PCM16 at 24 kHz to PCM16 at 8 kHz. The input samples 0, 3, 6, ... of the stream give one
+    output sample each.
+    """
 
     def __init__(self) -> None:
-        # 100 ms at a time. With 250 ms a delta of 200 ms takes 24 us instead of 28, and a call 150 kB more.
+        # 100 ms at a time. With 250 ms, a delta of 200 ms takes 24 us in place of 28 us, and a call needs 150 kB more
+        # memory.
         self._fir = _Fir(_DOWN, 3 * _ROW, rows=50)
         self._odd = b""
         self._late = 0
 
     def push(self, pcm16_24k: bytes) -> bytes:
-        """Returns one sample for three, little-endian, for chunks of any length. A half sample waits for the rest."""
+        """Returns one sample for three input samples, little-endian. The chunks may have any length. Half a sample at
+        the end waits for its other half.
+        """
         return b"".join([piece.tobytes() for piece in self._pieces(pcm16_24k)])
 
     def push_to_ulaw(self, pcm16_24k: bytes) -> bytes:
-        """`push` with mu-law as the result: `g711.encode(push(...))`, with one look-up per sample."""
+        """Resamples to mu-law. The result is `g711.encode(push(...))`, computed with one look-up per sample."""
         return b"".join([_ULAW.take(piece.view(_UINT16)).tobytes() for piece in self._pieces(pcm16_24k)])
 
     def flush(self) -> bytes:
-        """Ends an utterance: return the 24 samples that the filter still holds, then `reset`."""
+        """Ends an utterance: returns the 24 samples that are still in the filter, and then calls `reset`."""
         self._odd = b""
         rest = self.push(bytes(2 * 3 * DOWN_DELAY))
         self.reset()
         return rest
 
     def reset(self) -> None:
-        """Starts a new stream with silence before it. Its first sample gives an output."""
+        """Starts a new stream, preceded by silence. The first sample of the stream gives an output."""
         self._fir.reset()
         self._odd = b""
         self._late = 0
 
     def _pieces(self, pcm16_24k: bytes) -> Iterator[NDArray[np.int16]]:
-        """Yields the filtered samples; each piece is valid until the next."""
+        """Yields the filtered samples. Each piece is valid until the next piece is requested."""
         data, self._odd = _whole_samples(self._odd, pcm16_24k)
         samples, capacity = np.frombuffer(data, _INT16), self._fir.capacity
         for at in range(0, len(samples), capacity):
@@ -206,7 +221,7 @@ class Downsampler3:
 
 
 def _whole_samples(odd: bytes, data: bytes) -> tuple[bytes, bytes]:
-    """Returns (whole samples, the half sample that is left)."""
+    """Returns (whole samples, the remaining half sample)."""
     if odd:
         data = odd + data
     return (data[:-1], data[-1:]) if len(data) % 2 else (data, b"")

@@ -1,4 +1,6 @@
-"""The shared base of the connections: keeps messages until `run`, pauses, and ends once."""
+"""The base class of the connections. It keeps messages until `run` is called, pauses the delivery, and reports the end
+once.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +13,20 @@ from . import Close, Connection, MessageHandler
 __all__ = ["DeliveringConnection", "check_close", "size_bytes"]
 
 MAX_REASON_BYTES = 123
-"""The maximum length of a reason. A control frame carries 125 bytes, and two of them are the code (RFC 6455, section
-5.5)."""
+"""The maximum length of a reason in bytes. A control frame has at most 125 bytes, of which 2 are the code (RFC 6455,
+section 5.5).
+"""
 
 
 def size_bytes(message: str | bytes) -> int:
-    """Returns the length of a message in UTF-8."""
+    """Returns the length of a message in bytes of UTF-8."""
     return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
 
 
 def check_close(code: int, reason: str) -> str:
-    """Returns the reason, cut to what a close frame can carry.
+    """Returns the reason, cut to the maximum length in a close frame.
 
-    Raises `ValueError` for a code that RFC 6455, section 7.4, does not let an endpoint send.
+    Raises `ValueError` for a code that RFC 6455, section 7.4, does not allow an endpoint to send.
     """
     if not (1000 <= code <= 1014 and code not in {1004, 1005, 1006}) and not 3000 <= code <= 4999:
         raise ValueError(f"{code} is not a close code that may be sent: use 1000-1014 (but 1004-1006) or 3000-4999.")
@@ -31,11 +34,12 @@ def check_close(code: int, reason: str) -> str:
 
 
 class DeliveringConnection(Connection):
-    """Calls `on_message` in the step in which `_deliver` is called, and keeps messages that cannot be delivered yet.
+    """Calls `on_message` in the step of the event loop in which `_deliver` is called, and keeps messages that cannot be
+    delivered yet.
 
-    An adapter calls `_deliver` with each message that arrives, and `_end` once. While `_handler` is set, an adapter may
-    call it in place of `_deliver`, and `_failed` with what it raises. Messages that arrived before the end
-    are delivered before `run` returns. After a local `close` no message is delivered.
+    A subclass calls `_deliver` with each message that arrives, and `_end` once. While `_handler` is set, a subclass may
+    call `_handler` in place of `_deliver`, and `_failed` with its exception. Messages that arrived before the end are
+    delivered before `run` returns. After a local `close` no message is delivered.
     """
 
     def __init__(self) -> None:
@@ -92,11 +96,11 @@ class DeliveringConnection(Connection):
 
     @abstractmethod
     def _listening_changed(self) -> None:
-        """`_listening` may have changed: read from the socket, or stop reading."""
+        """Called when `_listening` may have changed. The subclass then starts or stops reading from the socket."""
 
     @property
     def _listening(self) -> bool:
-        """Whether messages are delivered when they come, or (after `close`) dropped."""
+        """Whether messages are read: they are delivered when they arrive, or dropped (after `close`)."""
         return self._discards or (self._on_message is not None and not self._paused)
 
     def _deliver(self, message: str | bytes) -> None:
@@ -122,7 +126,7 @@ class DeliveringConnection(Connection):
             self._flush()
 
     def _flush(self) -> None:
-        # A handler may pause, resume or close. The outer delivery continues; no delivery begins inside a handler.
+        # A handler may pause, resume or close. The outer delivery continues, and no delivery begins inside a handler.
         if self._delivering or self._on_message is None:
             return
         while self._kept and not self._paused and not self._discards:
@@ -143,7 +147,7 @@ class DeliveringConnection(Connection):
             self._delivering = False
 
     def _failed(self, error: Exception) -> None:
-        """The handler raised this. `run` raises it."""
+        """Stores an exception of the handler. `run` raises the exception."""
         self._failure = error
         self._stop_delivering()
         self.close(1011, "internal error")

@@ -1,7 +1,7 @@
 """A fast path for whole text messages of a WebSocket (RFC 6455, section 5.2). Pure.
 
-Nearly all frames of a call are whole text messages. `FrameSplitter` unpacks these, and leaves every other frame to the
-sans-I/O protocol of `websockets`. `Masks` makes masking keys.
+Nearly all frames of a call are whole text messages. `FrameSplitter` decodes these frames, and passes every other frame
+to the sans-I/O protocol of `websockets`. `Masks` creates masking keys.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["FrameSplitter", "Masks", "Piece", "masked_text", "text_frame"]
 
 _FIN_TEXT = 0x81
 _OPCODES = frozenset({0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A})
-"""The first bytes of valid frames: FIN and the opcode, without reserved bits."""
+"""The valid first bytes of a frame: FIN and the opcode, without reserved bits."""
 _FIRST_CONTROL = 0x88
 _MAX_CONTROL_BYTES = 125
 
@@ -28,17 +28,17 @@ _HEAD_64 = Struct("!BBQ").pack
 
 
 Piece = tuple[bool, bytes]
-"""A part of the received bytes. True means that the second value is the payload of a whole text message. False means
-that it is bytes for the general protocol.
+"""A part of the received bytes. If the first value is True, the second value is the payload of a whole text message. If
+False, the second value has bytes for the general protocol.
 """
 
 
 class FrameSplitter:
-    """Splits the bytes of a peer into frames. `masked` means that the peer is a client. `max_bytes` is the limit of a
-    message.
+    """Splits the bytes of a peer into frames. `masked` is True if the peer is a client. `max_bytes` is the maximum size
+    of a message.
 
-    The general protocol gets whole frames, so it is always at the beginning of a frame. After an invalid frame it gets
-    all bytes, and reports the error. At most one incomplete frame of `max_bytes` is kept.
+    The general protocol gets whole frames, so it is always at the start of a frame. After an invalid frame, the general
+    protocol gets all bytes, and reports the error. At most one incomplete frame of `max_bytes` is stored.
     """
 
     def __init__(self, *, masked: bool, max_bytes: int) -> None:
@@ -53,11 +53,11 @@ class FrameSplitter:
         self._passes_all = False
 
     def pass_all(self) -> None:
-        """Leaves all further bytes to the general protocol, because the connection is closing."""
+        """Passes all further bytes to the general protocol, because the connection is closing."""
         self._passes_all = True
 
     def feed(self, data: bytes) -> Iterator[Piece]:
-        """Takes received bytes. Yields the pieces that they complete, in order."""
+        """Handles received bytes. Yields the pieces that these bytes complete, in order."""
         if self._kept:
             self._kept += data
             if len(self._kept) < self._wanted and not self._passes_all:
@@ -116,7 +116,7 @@ class FrameSplitter:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Returns the frame of a whole text message of a server."""
+    """Returns the frame for a whole text message from a server."""
     size = len(payload)
     if size < 126:
         return _HEAD_7(_FIN_TEXT, size) + payload
@@ -124,7 +124,7 @@ def text_frame(payload: bytes) -> bytes:
 
 
 def masked_text(payload: bytes, mask: bytes) -> bytes:
-    """Returns the frame of a whole text message of a client, with this masking key of 4 bytes."""
+    """Returns the frame for a whole text message from a client. `mask` is the masking key of 4 bytes."""
     size = len(payload)
     if size < 126:
         head = _HEAD_7(_FIN_TEXT, 0x80 | size)
@@ -134,14 +134,17 @@ def masked_text(payload: bytes, mask: bytes) -> bytes:
 
 
 class Masks:
-    """Makes the masking keys of one connection. `entropy(n)` returns n strong random bytes, because RFC 6455, section
-    5.3, requires keys that cannot be predicted.
+    """Creates the masking keys of one connection. `entropy(n)` returns n cryptographically strong random bytes, because
+    RFC 6455, section 5.3, requires unpredictable keys.
 
-    The keys are drawn in blocks, because a system call for each frame costs more than the frame. Each key is used once.
+    The keys are drawn in blocks, because one system call per frame would cost more than the frame. Each key is used
+    once.
     """
 
     BLOCK = 1024
-    """The number of bytes in a block: keys for 256 frames, which is five seconds of a caller's audio."""
+    """The number of random bytes in a block. A block has keys for 256 frames, which is five seconds of a caller's
+    audio.
+    """
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
         self._entropy = entropy

@@ -1,6 +1,7 @@
-"""A connection in memory, with optional network faults. It works in real and in virtual time.
+"""A connection in memory, with optional network faults. The connection works in real time and in virtual time.
 
-Each direction is a `_Wire`: messages and closing frames in flight, in order, each with the time of its arrival.
+Each direction is a `_Wire` with the messages and closing frames that have not arrived, in order, each with its time of
+arrival.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from .delivery import DeliveringConnection, check_close, size_bytes
 __all__ = ["Faults", "MemoryConnection", "memory_pair"]
 
 _ANSWER = Close(1000, "", "us")
-"""Marks the CLOSE frame with which the peer answers."""
+"""The marker for the CLOSE frame with which the peer answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
     """The faults of one direction of a connection. Times are in seconds.
 
-    `jitter_s` is the maximum of an extra delay, uniform for each message. Messages keep their order, as with TCP.
-    `drop` is the probability that a message is lost, which does not happen with TCP. `stalls` are pairs of a beginning
-    (seconds since the pair was made) and a length. During a stall no message arrives. After it all of them arrive at
-    once.
+    `jitter_s` is the maximum of an additional delay, uniform for each message. Messages keep their order, as with TCP.
+    `drop` is the probability that a message is lost, which does not happen with TCP. `stalls` are pairs of a start (in
+    seconds since the pair was created) and a length. During a stall no message arrives. After a stall all delayed
+    messages arrive together.
     """
 
     delay_s: float = 0.0
@@ -38,7 +39,7 @@ class Faults:
 
 
 class _Wire:
-    """One direction: messages in flight, and one timer for the next message."""
+    """One direction of the connection: the messages that have not arrived, and one timer for the next message."""
 
     def __init__(self, faults: Faults, to: MemoryConnection) -> None:
         self._loop = asyncio.get_running_loop()
@@ -76,7 +77,7 @@ class _Wire:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that a stall holds back."""
+        """The number of bytes that a stall delays."""
         if self._loop.time() >= self._stalled_until:
             return 0
         return sum(_size(message) for _, message in self._flight)
@@ -93,7 +94,7 @@ class _Wire:
     def _arrive(self) -> None:
         self._handle = None
         now = self._loop.time()
-        # Only messages that are in flight now, so that a peer can answer in between.
+        # Only the messages that have not arrived at this moment, so a peer can answer in between.
         for _ in range(len(self._flight)):
             if not self._flight or max(self._flight[0][0], self._stalled_until) > now:
                 break
@@ -107,7 +108,7 @@ def _size(message: str | bytes | Close) -> int:
 
 
 class MemoryConnection(DeliveringConnection):
-    """One end of a pair. `memory_pair` makes it."""
+    """One end of a connection in memory. `memory_pair` creates both ends."""
 
     def __init__(self, *, close_timeout_s: float, max_message_bytes: int | None, max_buffered_bytes: int) -> None:
         super().__init__()
@@ -124,7 +125,7 @@ class MemoryConnection(DeliveringConnection):
         self._send(text)
 
     def send_binary(self, data: bytes) -> None:
-        """Sends a binary message, as a foreign peer may do."""
+        """Sends a binary message, as another peer could do."""
         self._send(data)
 
     def _send(self, message: str | bytes) -> None:
@@ -137,7 +138,7 @@ class MemoryConnection(DeliveringConnection):
 
     @property
     def buffered_bytes(self) -> int:
-        """The number of bytes that a stall holds back or that the peer has not taken."""
+        """The number of bytes that a stall delays or that the peer has not received."""
         return self._wire.held_bytes + (0 if self._peer._listening else self._peer._kept_bytes)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -151,13 +152,17 @@ class MemoryConnection(DeliveringConnection):
         self._give_up = loop.call_later(self._close_timeout_s, self._end, self._closing)
 
     def break_(self, code: int = 1006, reason: str = "") -> None:
-        """Breaks the connection: messages in flight are lost, and both ends see an end by the network."""
+        """Breaks the connection. Messages that have not arrived are lost, and both ends report an end by the
+        network.
+        """
         for end in (self, self._peer):
             end._wire.cut()
             end._end(end._closing or end._received_close or Close(code, reason, "network"))
 
     def stall(self, seconds: float) -> None:
-        """Holds back the messages of this end, also those in flight, for `seconds`. Then all of them arrive at once."""
+        """Delays the messages of this end for `seconds` seconds, including messages that have not arrived. After that
+        all these messages arrive together.
+        """
         self._wire.stall(seconds)
 
     def _drop(self) -> None:
@@ -183,7 +188,8 @@ class MemoryConnection(DeliveringConnection):
             self._deliver(message)
 
     def _answer_close(self) -> None:
-        # A paused end does not read the CLOSE frame, so it does not answer it. A paused socket behaves the same.
+        # A paused end does not read the CLOSE frame, so it does not answer this frame. A paused socket behaves in the
+        # same way.
         assert self._received_close is not None
         if self._ended is None:
             self._wire.send(_ANSWER)
@@ -204,9 +210,10 @@ def memory_pair(
     max_message_bytes: int | None = None,
     max_buffered_bytes: int = 16 * 2**20,
 ) -> tuple[MemoryConnection, MemoryConnection]:
-    """Two connected ends. `faults` affect messages from the first to the second, `reverse_faults` the other direction.
+    """Returns two connected ends. `faults` affect messages from the first end to the second end. `reverse_faults`
+    affect the other direction.
 
-    Without faults a message arrives in the next turn of the loop. Call it within a running loop.
+    Without faults, a message arrives in the next turn of the event loop. Must be called within a running event loop.
     """
 
     def end() -> MemoryConnection:

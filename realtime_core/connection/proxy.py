@@ -24,18 +24,18 @@ _MAX_ANSWER_BYTES = 16 * 2**10
 
 
 def environment_proxy(uri: WebSocketURI) -> str | None:
-    """Returns the address of the proxy for `uri` that the environment names. None means no proxy. A server on this
-    machine needs none.
+    """Returns the address of the proxy for `uri` from the environment, or None if no proxy is used. A server on this
+    machine needs no proxy.
     """
     return None if _is_loopback(uri.host) else get_proxy(uri)
 
 
 async def open_tunnel(proxy: str, uri: WebSocketURI, context: tls.SSLContext | None) -> asyncio.Transport:
-    """A transport to `uri` through `proxy` (`http:`, `https:`), without TLS to the server itself. `context` is for TLS
-    to an `https:` proxy.
+    """Returns a transport to `uri` through `proxy` (`http:`, `https:`), without TLS to the server itself. `context` is
+    for TLS to an `https:` proxy.
 
-    Source: the CONNECT method, RFC 9110, section 9.3.6. Raises `ConnectFailed` where the proxy cannot be used or
-    refuses, and `OSError` where it cannot be reached.
+    Source: the CONNECT method, RFC 9110, section 9.3.6. Raises `ConnectFailed` if the proxy cannot be used or refuses,
+    and `OSError` if the proxy cannot be reached.
     """
     name, cure = _without_password(proxy), f"Check HTTPS_PROXY, or set NO_PROXY={uri.host}."
     try:
@@ -60,7 +60,9 @@ async def open_tunnel(proxy: str, uri: WebSocketURI, context: tls.SSLContext | N
 
 
 class _Tunnel(asyncio.Protocol):
-    """Asks a proxy for a connection, and reads its answer. `status` is the code and the reason of the answer."""
+    """Requests a connection from a proxy, and reads the response. `status` is the code and the reason of the
+    response.
+    """
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -102,7 +104,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _without_password(proxy: str) -> str:
-    """Returns the address without user and password, for messages."""
+    """Returns the address without user and password, for error messages."""
     try:
         parts = urlsplit(proxy)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

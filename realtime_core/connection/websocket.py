@@ -1,6 +1,6 @@
 """WebSockets (RFC 6455) as connections: `connect` for the client side, `serve` for the server side.
 
-The extension permessage-deflate is not offered and not accepted: on base64 audio it costs more than it saves.
+The extension permessage-deflate is not offered and not accepted, because its cost on base64 audio exceeds its benefit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["WebSocketConnection", "WebSocketServer", "connect", "serve"]
 MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_BUFFERED_BYTES = 16 * 2**20
 
-# `websockets` logs each connection at INFO. Here `run` reports the end of a connection.
+# `websockets` logs each connection at INFO. In this package, `run` reports the end of a connection.
 _logger = logging.getLogger("realtime_core.websocket")
 _logger.setLevel(logging.WARNING)
 
@@ -55,10 +55,10 @@ async def connect(
     subprotocols: Sequence[str] | None = None,
     proxy: str | Literal[True] | None = True,
 ) -> WebSocketConnection:
-    """Opens a WebSocket to a `ws:` or `wss:` address. `ping_interval_s=None` sends no pings. `proxy` is the address of
-    an HTTP proxy; True means the one that the environment names; None means none.
+    """Opens a WebSocket to a `ws:` or `wss:` address. With `ping_interval_s=None` no pings are sent. `proxy` is the
+    address of an HTTP proxy. True selects the proxy of the environment, None selects no proxy.
 
-    Raises `ConnectFailed`, which says what happened and what to look at.
+    Raises `ConnectFailed` with a description of the problem and its possible cause.
     """
     try:
         uri = parse_uri(url)
@@ -125,7 +125,8 @@ async def _open_directly(
     uri: WebSocketURI, context: tls.SSLContext | None, new_connection: Callable[[], WebSocketConnection]
 ) -> WebSocketConnection:
     loop = asyncio.get_running_loop()
-    # uvloop does not have this argument. A cancellation may leak a connected socket, so it is used for names only.
+    # uvloop does not have this argument. A cancellation may leak a connected socket, so the argument is used for host
+    # names only.
     races = isinstance(loop, asyncio.BaseEventLoop) and not _is_address(uri.host)
     eyeballs: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if races else {}
     server_hostname = uri.host if context else None
@@ -155,7 +156,7 @@ async def _open_through(
 
 
 def _is_address(host: str) -> bool:
-    """Returns whether the host is an address. A name may have several addresses."""
+    """Returns whether the host is an IP address. A host name may have several addresses."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -193,8 +194,9 @@ ProcessRequest = Callable[[Request], Response | None]
 
 
 class WebSocketServer:
-    """A listening WebSocket server. `serve` makes it. When the block ends, open connections are closed and every
-    handler ends."""
+    """A listening WebSocket server, created by `serve`. At the end of the block, open connections are closed and all
+    handlers end.
+    """
 
     def __init__(self, start: Callable[[WebSocketServer], Awaitable[asyncio.Server]], close_timeout_s: float) -> None:
         self._start = start
@@ -223,8 +225,9 @@ class WebSocketServer:
         await self.close()
 
     async def close(self) -> None:
-        """Stops listening and closes every connection with 1001; after `close_timeout_s` cancel the handlers that are
-        left. Returns when all have ended."""
+        """Stops listening and closes every connection with code 1001. After `close_timeout_s` seconds, cancels the
+        remaining handlers. Returns when all handlers have ended.
+        """
         assert self._server is not None, "the server has not been started"
         self._server.close()
         for connection in list(self._connections):
@@ -273,11 +276,12 @@ def serve(
     max_buffered_bytes: int = MAX_BUFFERED_BYTES,
     subprotocols: Sequence[str] | None = None,
 ) -> WebSocketServer:
-    """Listens: `async with serve(handler, host, port) as server`, or `server = await serve(...)` and `server.close()`.
+    """Starts a server: `async with serve(handler, host, port) as server`, or `server = await serve(...)` and
+    `server.close()`.
 
-    `handler` is awaited with each connection and its request. When it returns, the connection is closed with code 1000.
-    If it fails, the code is 1011, and the error goes to the loop's exception handler. `process_request` may return an
-    HTTP response instead of the upgrade.
+    `handler` is awaited with each connection and its request. When `handler` returns, the connection is closed with
+    code 1000. If `handler` fails, the code is 1011, and the error goes to the loop's exception handler.
+    `process_request` may return an HTTP response in place of the upgrade.
     """
 
     async def start(server: WebSocketServer) -> asyncio.Server:
@@ -326,5 +330,7 @@ def serve(
 
 
 def _first_in_common(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """A client that offers no known subprotocol gets none, as browsers and vendors' clients expect."""
+    """Returns the first offered subprotocol that the server supports. A client that offers no supported subprotocol
+    gets None, as browsers and vendors' clients expect.
+    """
     return next((name for name in offered if name in (protocol.available_subprotocols or ())), None)

@@ -1,8 +1,8 @@
-"""One end of a WebSocket (RFC 6455) under an `asyncio.Protocol`.
+"""One end of a WebSocket (RFC 6455) as an `asyncio.Protocol`.
 
-`send` writes to the transport in the same step and `on_message` is called from `data_received`. There is no queue
-and no task between the socket and its user. Whole text messages take the quick way of `frames`. The sans-I/O core of
-`websockets` does the rest: handshakes, control frames, fragments and errors.
+`send` writes to the transport in the same step of the event loop, and `on_message` is called from `data_received`.
+There is no queue and no task between the socket and its user. Whole text messages use the fast path of `frames`. The
+sans-I/O core of `websockets` handles everything else: handshakes, control frames, fragments and errors.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
-    """One end of a WebSocket; made by `connect` and `serve`. The event loop calls the methods of
-    `asyncio.Protocol`.
+    """One end of a WebSocket, created by `connect` and `serve`. The event loop calls the methods of `asyncio.Protocol`.
 
-    A connection ends (1006, by the network) if the peer does not read and more than `max_buffered_bytes` wait.
+    If the peer does not read and more than `max_buffered_bytes` bytes wait, the connection ends with code 1006 by the
+    network.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol on which both ends have agreed."""
+        """The subprotocol that both ends have agreed on."""
         return self._protocol.subprotocol
 
     def send(self, text: str) -> None:
@@ -146,7 +146,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
                 break
 
     def _receive_handshake(self, data: bytes) -> bytes:
-        """Returns the bytes after the handshake, which are frames."""
+        """Handles data of the handshake. Returns the bytes after the handshake, which are frames."""
         known, seen = len(self._head), self._head + data
         self._head = seen[-3:]
         end = seen.find(_END_OF_HEAD)
@@ -160,7 +160,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         return rest
 
     def _receive(self, data: bytes) -> None:
-        """The way of everything that is not a whole text message."""
+        """Handles all received data that is not a whole text message."""
         protocol = self._protocol
         protocol.receive_data(data)
         for event in protocol.events_received():
@@ -200,7 +200,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     # Frames
 
     def opened(self) -> None:
-        """Registers that the handshake is done. No more data is read until `run`."""
+        """Registers that the handshake is complete. No more data is read until `run` is called."""
         self._listening_changed()
         self._schedule_ping()
 
@@ -247,8 +247,8 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
             elif self._protocol.parser_exc is None or not self._transport.can_write_eof():
                 self._transport.close()
             else:
-                # The peer may still send. Closing a socket with unread data resets the connection and loses the CLOSE
-                # frame. So only the sending direction ends here, and reading continues to the end.
+                # The peer may still send. Closing a socket with unread data would reset the connection and lose the
+                # CLOSE frame. Therefore only the sending direction ends here, and reading continues to the end.
                 self._transport.write_eof()
 
     def _expect_end(self) -> None:
@@ -269,7 +269,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
             self._ping_timer = self._loop.call_later(self._ping_timeout_s, self._check_alive)
 
     def _check_alive(self) -> None:
-        # Any message proves that the peer is alive. While reading is paused, there is no proof.
+        # Any message proves that the peer is alive. While reading is paused, messages give no proof.
         if self._alive or not self._listening:
             self._schedule_ping()
         else:

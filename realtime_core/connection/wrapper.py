@@ -1,4 +1,4 @@
-"""A connection around another one. Subclasses override what they change."""
+"""A connection that wraps another connection. Subclasses override the methods that they change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["ConnectionWrapper"]
 
 
 class ConnectionWrapper(Connection):
-    """Passes every call to the connection `inner`."""
+    """Passes every call to the wrapped connection `inner`."""
 
     def __init__(self, inner: Connection) -> None:
         self.inner = inner

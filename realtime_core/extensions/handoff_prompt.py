@@ -9,9 +9,9 @@ You are one of several agents. Each agent has instructions and tools of its own,
 To give the conversation to another agent, call the function for it. Its name usually begins with `transfer_to_`.
 The user hears one assistant. Never mention agents, functions or transfers to the user.
 """
-"""Begin the instructions of an agent with this text if the agent has handoffs or is the target of one."""
+"""A text for the start of an agent's instructions, for agents that have handoffs or are the target of a handoff."""
 
 
 def prompt_with_handoff_instructions(prompt: str) -> str:
-    """Returns the instructions `prompt`, with `RECOMMENDED_PROMPT_PREFIX` in front."""
+    """Returns the instructions `prompt`, preceded by `RECOMMENDED_PROMPT_PREFIX`."""
     return f"{RECOMMENDED_PROMPT_PREFIX}\n\n{prompt}"

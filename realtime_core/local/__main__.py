@@ -1,4 +1,4 @@
-"""`python -m realtime_core.local` runs the embedded realtime server until it is interrupted."""
+"""Runs the embedded realtime server until it is interrupted: `python -m realtime_core.local`."""
 
 from __future__ import annotations
 

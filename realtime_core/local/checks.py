@@ -1,4 +1,4 @@
-"""Checks JSON values against the protocol. Each check raises `Rejected` with the path of the wrong value."""
+"""Checks JSON values against the protocol. Each check raises `Rejected` with the path of an invalid value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .rejection import Rejected, invalid_type, invalid_value, missing, unknown
 __all__ = ["Check", "anything", "boolean", "choice", "either", "integer", "items", "number", "obj", "or_null", "text"]
 
 Check = Callable[[Any, str], None]
-"""A function of (value, path) that returns if the value is valid."""
+"""A function of (value, path). Returns if the value is valid, and raises `Rejected` otherwise."""
 
 
 def anything(value: Any, path: str) -> None:
@@ -87,7 +87,7 @@ def or_null(inner: Check) -> Check:
 
 
 def either(word: str, inner: Check) -> Check:
-    """Accepts `word`, or what `inner` accepts."""
+    """Returns a check that accepts `word`, and all values that `inner` accepts."""
 
     def check(value: Any, path: str) -> None:
         if value != word:
@@ -107,7 +107,7 @@ def items(inner: Check) -> Check:
 
 
 def obj(fields: Mapping[str, Check], *required: str) -> Check:
-    """Accepts an object with only these fields. The `required` fields must be present."""
+    """Returns a check that accepts an object with only these fields. The `required` fields must be present."""
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, dict):

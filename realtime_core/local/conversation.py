@@ -1,8 +1,8 @@
 """One session of the embedded server: the OpenAI Realtime protocol as a state machine. Pure.
 
-`receive` takes a message of the client, `run` performs the due actions. Both put their effects into `outbox`: texts to
-send, and at most one `HangUp`, last. `next_due` is the time of the next `run`. There are no sockets, tasks or clocks
-here.
+`receive` handles a message of the client, and `run` performs the due actions. Both put their effects into `outbox`:
+texts to send, and at most one `HangUp`, which is last. `next_due` is the time of the next `run`. The module has no
+sockets, tasks or clocks.
 
 Source of the behaviour: the Realtime API's reference (GA), client and server events. Parts: `turns` (the caller's
 speech), `responder` and `response` (the answers), `items`, `session_config`.
@@ -30,8 +30,8 @@ __all__ = ["Conversation", "HangUp"]
 
 
 class Conversation:
-    """One session of the embedded server. `model` comes from the URL; None means that the first update may name it.
-    `expires_at` is in Unix seconds. It is shown in the session and has no other effect.
+    """One session of the embedded server. `model` comes from the URL. With None, the first update may name the model.
+    `expires_at` is Unix time in seconds. The session shows this time, and the time has no other effect.
     """
 
     def __init__(
@@ -76,18 +76,19 @@ class Conversation:
 
     @property
     def outbox(self) -> list[str | HangUp]:
-        """The effects to perform, in order. The owner empties the list afterwards."""
+        """The effects to perform, in order. The owner must empty the list after performing the effects."""
         return self._outbox.actions
 
     @property
     def wanted_speech(self) -> list[str]:
-        """Lines to synthesise (`Voice.prepare`) before an answer can continue. Remove a line from the list, then call
-        `speech_is_ready`."""
+        """Texts that must be synthesised (`Voice.prepare`) before an answer can continue. The owner removes a text from
+        the list, synthesises the text, and calls `speech_is_ready`.
+        """
         return self._responder.wanted_speech
 
     @property
     def next_due(self) -> float | None:
-        """When to call `run` next."""
+        """The time of the next call of `run`, or None."""
         return self._schedule.next_due
 
     def receive(self, message: str | bytes, now: float) -> None:
@@ -116,7 +117,7 @@ class Conversation:
         self._schedule.run(now)
 
     def speech_is_ready(self, now: float) -> None:
-        """Continues, because a line of `wanted_speech` has been prepared."""
+        """Continues the answer, because a text of `wanted_speech` has been synthesised."""
         self._schedule.now = now
         self._responder.speech_is_ready()
 
@@ -141,7 +142,7 @@ class Conversation:
             self._outbox.emit(type, previous_item_id=previous, item=item.wire)
 
     def _note(self, item: Item) -> None:
-        """Remembers an item for the next response."""
+        """Stores an item for the next response."""
         wire, news = item.wire, self._responder.news
         if wire["type"] == "function_call_output":
             call = self._items.call(wire["call_id"])

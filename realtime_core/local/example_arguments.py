@@ -1,8 +1,8 @@
-"""Makes example arguments for a tool from its JSON schema: only the required ones, as simple as possible. Pure.
+"""Creates example arguments for a tool from its JSON schema: only the required arguments, as simple as possible. Pure.
 
-A value comes from the first of: `const`, `examples`, `default`, `enum`, the format, the name of the property, the type
-with its limits. If the value violates the schema (most patterns), the tool reports it. A recursive or invalid schema
-takes no longer than others.
+A value comes from the first available source: `const`, `examples`, `default`, `enum`, the format, the name of the
+property, the type with its limits. If the value violates the schema (for example most patterns), the tool reports the
+violation. A recursive or invalid schema takes no more time than other schemas.
 """
 
 from __future__ import annotations
@@ -41,15 +41,17 @@ _NAMES: dict[str, Any] = {
 
 _MAX_DEPTH = 8
 _MAX_STEPS = 1_000
-"""The most schemas that are visited. A schema with two references to itself doubles at each step."""
+"""The maximum number of visited schemas. A schema with two references to itself would double the number at each
+step.
+"""
 _MAX_LENGTH = 1_000
-"""The greatest length of texts and arrays."""
+"""The maximum length of texts and arrays."""
 _DEEP = 4
-"""From this depth on a nullable value is null, so that a recursive schema ends."""
+"""The depth from which a nullable value is null, so a recursive schema ends."""
 
 
 def example_arguments(schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Makes arguments for a function whose `parameters` is this JSON schema."""
+    """Returns example arguments for a function whose `parameters` is this JSON schema."""
     try:
         value = _Example(schema or {}).of(schema or {}, "", 0)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):  # the schema is invalid
@@ -97,7 +99,9 @@ class _Example:
         return (prefix + [one] * wanted)[:wanted]
 
     def _resolved(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
-        """Follows references, merge `allOf`, and takes the first choice of `anyOf` or `oneOf` (null at great depth)."""
+        """Returns the schema with resolved references and merged `allOf`. Of `anyOf` and `oneOf`, uses the first
+        choice, or null at great depth.
+        """
         for _ in range(_MAX_DEPTH):
             self._steps += 1
             if self._steps > _MAX_STEPS or depth > _MAX_DEPTH:

@@ -22,7 +22,7 @@ __all__ = ["ALAW", "PCM", "ULAW", "WireFormat", "wire_format"]
 
 @dataclass(frozen=True, slots=True)
 class WireFormat:
-    """One format: its name, its rate, and its conversion from and to 16-bit samples at that rate."""
+    """One audio format: its name, its sample rate, and its conversion from and to 16-bit samples at that rate."""
 
     type: str
     rate_hz: int
@@ -55,5 +55,5 @@ _FORMATS = {format.type: format for format in (PCM, ULAW, ALAW)}
 
 
 def wire_format(config: Mapping[str, Any]) -> WireFormat:
-    """Returns the format of a session object's `format`."""
+    """Returns the audio format for the `format` of a session object."""
     return _FORMATS[config["type"]]

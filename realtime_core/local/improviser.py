@@ -1,9 +1,10 @@
-"""The director without a script: it greets with the agent's name, tries each of its tools once, and reacts to keys.
-Pure.
+"""The director without a script: it greets with the agent's name, tries each of the agent's tools once, and reacts to
+keys. Pure.
 
-It is not an AI and says so; it does not understand speech. Speech continues with the next tool. A key N (as the text
-"The caller pressed N.") tries tool N; any other key repeats the choices. It never calls a tool that ends or moves the
-call or that writes a do-not-call list, because no caller requested that. A script may call such tools.
+The director is not an AI, says so, and does not understand speech. After speech of the caller, the director tries the
+next tool. A key N (as the text "The caller pressed N.") tries tool N. Any other key repeats the choices. The director
+never calls a tool that ends or moves the call or that writes to a do-not-call list, because no caller requested this. A
+script may call such tools.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _ENDS_A_CALL = re.compile(
     re.IGNORECASE,
 )
 _SAYS_SO = re.compile(r"(?:End the phone call|Hand the caller over|The person does not want to be called)\b")
-"""How the descriptions of the ready-made phone tools begin."""
+"""Matches the start of the descriptions of the ready-made phone tools."""
 _HANDOFF = "Handoff to the "
-"""The default description of a handoff to another agent. The call does not move."""
+"""The default description of a handoff to another agent. Such a handoff does not move the call."""
 _KEY = re.compile(r"pressed ([0-9*#])")
 _EXACTLY = re.compile(r"[Ss]ay exactly(?: this)?[^:\"]*: *\"?([^\"]+)")
 _MAX_SPOKEN_RESULT = 200
@@ -38,16 +39,16 @@ _MAX_MENU = 9
 
 
 def agent_name(instructions: str) -> str | None:
-    """Returns the name of the agent or its company in the instructions: "You answer for Trattoria Blu." -> "Trattoria
-    Blu".
+    """Returns the name of the agent or its company from the instructions. "You answer for Trattoria Blu." gives
+    "Trattoria Blu".
     """
     found = _NAMED.search(instructions)
     return None if found is None else re.sub(r"( (of|and|&))+$", "", found[1])
 
 
 def leaves_alone(name: str, description: str = "") -> bool:
-    """Returns whether the improviser must not call this tool: by its name and description it ends or moves the call, or
-    writes a do-not-call list.
+    """Returns whether the improviser must not call this tool. Judged by its name and description, the tool ends or
+    moves the call, or writes to a do-not-call list.
     """
     if description.startswith(_HANDOFF):
         return False

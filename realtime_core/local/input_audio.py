@@ -18,7 +18,9 @@ __all__ = ["Committed", "InputAudio", "TurnDetection"]
 
 MIN_COMMIT_MS = 100
 _SEMANTIC_SILENCE_MS = {"high": 300, "auto": 500, "medium": 500, "low": 1000}
-"""The real semantic detector waits depending on the words. This one only uses the eagerness."""
+"""The silence in milliseconds that ends a turn, by eagerness. The real semantic detector also considers the words. This
+detector uses only the eagerness.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class TurnDetection:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The audio that left the buffer: its start and end, in ms of the session."""
+    """The audio that left the buffer: its start and end, in milliseconds of the session."""
 
     start_ms: float
     end_ms: float
@@ -81,7 +83,9 @@ class InputAudio:
         return self._turns
 
     def configure(self, audio_input: Mapping[str, Any]) -> None:
-        """Applies `audio.input` of the session. Speech that has begun continues unless turn detection changes."""
+        """Applies the settings `audio.input` of the session. Speech that has begun continues unless turn detection
+        changes.
+        """
         format = wire_format(audio_input["format"])
         if format is not self._format:
             self._format = format
@@ -99,9 +103,10 @@ class InputAudio:
         self._turns = turns
 
     def append(self, audio: bytes) -> Iterator[Edge]:
-        """Appends audio in the session's input format, and find where speech begins and ends, in ms of the session.
+        """Appends audio in the session's input format. Yields where speech begins and ends, in milliseconds of the
+        session.
 
-        Iterate to the end, and handle each edge before the next.
+        The iteration must be completed, and each edge must be handled before the next edge is requested.
         """
         format, detector = self._format, self._detector
         self.position_ms += len(audio) / format.bytes_per_ms
@@ -118,7 +123,9 @@ class InputAudio:
         return Edge(edge.kind, int(at_ms))
 
     def commit(self, end_ms: float | None = None) -> Committed:
-        """Takes the audio out of the buffer: up to the end of a speech, or all. Raises `Rejected` for under 100 ms."""
+        """Takes audio out of the buffer: up to the end of a speech, or all audio. Raises `Rejected` for less than 100
+        ms.
+        """
         committed = Committed(self._start_ms, self.position_ms if end_ms is None else end_ms)
         if committed.duration_ms < MIN_COMMIT_MS:
             raise Rejected(

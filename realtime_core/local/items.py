@@ -83,7 +83,7 @@ _TRUNCATE = obj(
 
 @dataclass(slots=True)
 class Item:
-    """One item: its form in events (`wire`, without audio), and the model's audio that was sent for it."""
+    """One item: its form in events (`wire`, without audio), and the model's audio that was sent for the item."""
 
     wire: dict[str, Any]
     speech: Speech | None = None
@@ -109,7 +109,7 @@ class Item:
 
 
 class Items:
-    """The default conversation."""
+    """The items of the default conversation."""
 
     def __init__(self) -> None:
         self._items: dict[str, Item] = {}
@@ -123,7 +123,7 @@ class Items:
         return self._order[-1] if self._order else None
 
     def append(self, item: Item) -> str | None:
-        """Adds an item at the end; returns the id before it."""
+        """Adds an item at the end. Returns the id of the item before it, or None."""
         previous = self.last_id
         self._items[item.id] = item
         self._order.append(item.id)
@@ -142,7 +142,7 @@ class Items:
         return item_id in self._items and self._items[item_id].wire["type"] == "mcp_approval_request"
 
     def create(self, wire: Any, previous_item_id: Any, new_id: str) -> Item:
-        """Checks a client's item and inserts it at the end, after `previous_item_id`, or at the `root`."""
+        """Checks an item of a client, and inserts the item at the end, after `previous_item_id`, or at the `root`."""
         wire = self.check(wire, new_id)
         if wire["id"] in self._items:
             message = f"Error adding item: the item with id '{wire['id']}' already exists."
@@ -196,8 +196,9 @@ class Items:
         self._order.remove(item_id)
 
     def truncate(self, event: dict[str, Any]) -> Item:
-        """Cuts the model's audio at the heard position. The transcript is removed, because the heard words are not
-        known."""
+        """Cuts the model's audio at the heard position. The transcript is removed, because the server does not know
+        which words were heard.
+        """
         _TRUNCATE(event, "")
         item = self._get(event["item_id"], "truncating", "truncate")
         if not item.has_model_audio:

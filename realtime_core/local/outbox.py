@@ -15,14 +15,14 @@ __all__ = ["HangUp", "Outbox"]
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """Close the connection; 1006: drop it without a closing handshake."""
+    """The effect to close the connection. The code 1006 drops the connection without a closing handshake."""
 
     code: int
     reason: str
 
 
 class Outbox:
-    """Collects the texts to send, in order, and at most one `HangUp`, last. The owner empties `actions`."""
+    """Collects the texts to send, in order, and at most one `HangUp`, which is last. The owner empties `actions`."""
 
     def __init__(self, sources: Sources) -> None:
         self.actions: list[str | HangUp] = []

@@ -1,9 +1,9 @@
-"""Refusals of the server: the fields of the `error` event, with the real server's texts where they are known.
+"""Refusals of the server: the fields of the `error` event, with the real server's texts if these are known.
 
 Public issue threads of clients of the real server quote the codes and texts of `input_audio_buffer_commit_empty`,
 `response_cancel_not_active`, `invalid_tool_call_id`, `conversation_already_has_active_response`, `cannot_update_voice`,
 `unknown_parameter`, `missing_required_parameter`, `item_*_invalid_item_id`, `unsupported_content_type` and of a
-truncation past the end of the audio. The others follow their pattern.
+truncation past the end of the audio. The other texts follow the same pattern.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ __all__ = ["Rejected", "invalid_type", "invalid_value", "missing", "no_such_item
 
 
 class Rejected(Exception):
-    """A command that the server refuses. It becomes an `error` event, and the session stays open."""
+    """Raised for a command that the server refuses. The exception becomes an `error` event, and the session stays
+    open.
+    """
 
     def __init__(
         self, message: str, *, code: str, param: str | None = None, type: str = "invalid_request_error"

@@ -11,8 +11,9 @@ __all__ = ["Call", "Director", "Heard", "Pause", "Reply", "Situation", "ToolOutp
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a tool. `arguments` is JSON text. With a `server_label` the server runs the tool (hosted MCP): after
-    `takes_s` it returns `output`, or fails with the text `error`."""
+    """A tool call. `arguments` is JSON text. With a `server_label`, the server runs the tool (hosted MCP): after
+    `takes_s` seconds the tool returns `output`, or fails with the text `error`.
+    """
 
     name: str
     arguments: str
@@ -24,8 +25,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A pause of the model. It sends nothing for `pause_s` after `at_s` of the answer's audio (rounded up to 200
-    ms)."""
+    """A pause of the model. The model sends nothing for `pause_s` seconds after `at_s` seconds of the answer's audio
+    (rounded up to 200 ms).
+    """
 
     at_s: float
     pause_s: float
@@ -55,7 +57,9 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One response: the text to say (or, with `text_only`, to write), then the calls. Without both it is empty."""
+    """One response: the text to say, and then the tool calls. With `text_only`, the text is written. A reply without
+    text and calls is empty.
+    """
 
     say: str = ""
     clip: str | None = None
@@ -67,12 +71,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The transcript of the caller's speech. `text` None: not known. `failed` means that the transcription fails."""
+    """The transcript of the caller's speech. `text` is None if the words are not known. `failed` is True if the
+    transcription fails.
+    """
 
     text: str | None = None
     failed: bool = False
     language: str = ""
-    """The language that the transcription names. An empty value means none."""
+    """The language that the transcription reports. The text is empty if the transcription reports no language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +89,11 @@ class ToolOutput:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The reason for a response: the inputs since the last one, and the agent.
+    """The reason for a response: the inputs since the last response, and the agent.
 
-    `speech_s` is the length of the caller's speech (0: none), `texts` the client's user messages, `outputs` the results
-    of calls, `request_instructions` the instructions of a `response.create`. `idle` is the idle time-out fired.
+    `speech_s` is the length of the caller's speech in seconds (0 means no speech). `texts` has the client's user
+    messages. `outputs` has the results of tool calls. `request_instructions` has the instructions of a
+    `response.create`. `idle` is True if the idle time-out expired.
     """
 
     instructions: str = ""
@@ -99,13 +106,15 @@ class Situation:
 
 
 class Director(Protocol):
-    """Decides the answers. There is one for each session. Pure."""
+    """Decides the answers of one session. Pure."""
 
     def heard(self) -> Heard:
         """Returns the transcript of the turn that the caller has finished."""
 
     def reply(self, situation: Situation) -> Reply:
-        """Returns the answer. It is requested again for the same turn if an answer was cancelled before any output."""
+        """Returns the answer. The answer for the same turn is requested again if an answer was cancelled before any
+        output.
+        """
 
     def begun(self, reply: Reply) -> None:
         """Registers that the first output of this reply was sent, or that the reply is empty and has ended."""

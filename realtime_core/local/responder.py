@@ -30,7 +30,9 @@ class NewInputs:
 
 @dataclass(slots=True)
 class _Running:
-    """A response in progress, and when it continues (None: when its speech is ready)."""
+    """A response in progress, and the time at which it continues. None means that it continues when its speech is
+    ready.
+    """
 
     response: Response
     waits: Waits
@@ -38,8 +40,9 @@ class _Running:
 
 
 class Responder:
-    """Starts, continues and ends responses. It is the `Host` of each. `latency_s` is the time from a request to the
-    first output."""
+    """Starts, continues and ends responses. The responder is the `Host` of each response. `latency_s` is the time in
+    seconds from a request to the first output.
+    """
 
     def __init__(
         self,
@@ -110,7 +113,9 @@ class Responder:
             self._end(self._active, "turn_detected")
 
     def cancel(self, response_id: Any) -> None:
-        """Cancels a response (None: the conversation's). Raises `Rejected` if there is none."""
+        """Cancels a response. With None, cancels the response of the conversation. Raises `Rejected` if there is no
+        such response.
+        """
         running = self._running.get(response_id) if isinstance(response_id, str) else None
         response = running.response if running is not None else self._active if response_id is None else None
         if response is None:
@@ -118,7 +123,7 @@ class Responder:
         self._end(response, "client_cancelled")
 
     def speech_is_ready(self) -> None:
-        """Continues the responses that waited for speech: a text of `wanted_speech` has been synthesized."""
+        """Continues the responses that waited for speech, because a text of `wanted_speech` has been synthesised."""
         for running in list(self._running.values()):
             if running.deadline is None:
                 self._step(running)
@@ -130,18 +135,18 @@ class Responder:
         return {**session, **options, "audio": {"output": output}}
 
     def _situation(self, options: Mapping[str, Any], effective: Mapping[str, Any], *, idle: bool) -> Situation:
-        # The session's instructions describe the agent; a response's own instructions describe this answer.
+        # The session's instructions describe the agent. A response's own instructions describe this answer.
         instructions, requested = self._config.object["instructions"], options.get("instructions", "")
         tools = [] if effective["tool_choice"] == "none" else effective["tools"]
         if "input" in options or options.get("conversation") == "none":
-            # Out of band, or with its own input: the earlier inputs still wait for their answer.
+            # Out of band, or with its own input. The earlier inputs still wait for their answer.
             texts = [text for wire in options.get("input", ()) if isinstance(wire, dict) for text in texts_of(wire)]
             return Situation(instructions, tools, texts=texts, request_instructions=requested)
         news, self.news = self.news, NewInputs()
         return Situation(instructions, tools, news.speech_s, news.texts, news.outputs, requested, idle)
 
     def _step(self, running: _Running) -> None:
-        """Continues a response, and schedule its next step."""
+        """Continues a response, and schedules its next step."""
         running.deadline = None
         wait = next(running.waits, None)
         if wait is not None and running.response.id in self._running:

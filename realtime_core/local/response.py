@@ -1,7 +1,7 @@
 """One response of the model, from `response.created` to `response.done`. Pure.
 
-`Response.perform` is a generator. It emits events and yields the time to wait before the next, so the code has the
-order of the events (that of the GA protocol). Audio is sent in bursts of 200 ms at `speed` times real time.
+`Response.perform` is a generator. It emits events and yields the time to wait before the next event, so the code has
+the same order as the events of the GA protocol. Audio is sent in bursts of 200 ms at `speed` times real time.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .voice.speech import BURST_MS
 __all__ = ["Host", "Response", "Waits"]
 
 Waits = Generator[float | None, None, None]
-"""Seconds to wait; None means that until the requested speech is ready."""
+"""A generator of waiting times in seconds. None means to wait until the requested speech is ready."""
 
 _BURST_S = BURST_MS / 1000
 _ARGUMENT_STEP = 24
 _STEP_S = 0.01
-"""The delay between steps without audio."""
+"""The delay in seconds between steps without audio."""
 
 Status = Literal["completed", "cancelled", "failed", "incomplete"]
 
@@ -49,8 +49,9 @@ class Host(Protocol):
 
 
 class Response:
-    """A response. `options` are those of `response.create`, merged over the session's. `conversation_id` None: out of
-    band."""
+    """One response. `options` are the options of `response.create`, merged over the settings of the session.
+    `conversation_id` is None for a response out of band.
+    """
 
     def __init__(
         self,
@@ -107,7 +108,9 @@ class Response:
         self._finish("completed")
 
     def cancel(self, reason: Literal["turn_detected", "client_cancelled"]) -> None:
-        """Ends the response now; open parts are closed as incomplete. (The caller has closed the generator.)"""
+        """Ends the response immediately. Open parts are closed as incomplete. The caller of this method has closed the
+        generator.
+        """
         self._finish("cancelled", reason=reason)
 
     def _begin(self) -> None:
@@ -181,7 +184,7 @@ class Response:
         self._close("completed")
 
     def _trouble(self, speech: Speech) -> Trouble | None:
-        """Returns the trouble that comes within this line."""
+        """Returns the fault that occurs within this text, or None."""
         trouble, limit_s = self.reply.trouble, audio_limit_s(self._options["max_output_tokens"])
         if trouble is not None and trouble.kind == "incomplete" and trouble.at_s is None:
             trouble = Trouble("incomplete", at_s=speech.duration_ms / 2000, code=trouble.code)
@@ -208,7 +211,7 @@ class Response:
         self._close("completed")
 
     def _call_hosted(self, call: Call) -> Waits:
-        """Runs a tool on the server. The client has to request the response with its result."""
+        """Runs a tool on the server. The client must request the response with the result of the tool."""
         shown = {"type": "mcp_call", "server_label": call.server_label, "name": call.name}
         item = self._add({**shown, "arguments": "", "output": None, "error": None, "approval_request_id": None})
         self._begin()
@@ -242,7 +245,7 @@ class Response:
         return item
 
     def _close(self, status: Literal["completed", "incomplete"]) -> None:
-        """Closes the open item. Its done events are always emitted."""
+        """Closes the open item. The done events of the item are always emitted."""
         item, said = self._open, self._said
         if item is None:
             return

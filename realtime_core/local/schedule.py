@@ -1,6 +1,6 @@
-"""A heap of deadlines with the time of the current action. Pure.
+"""A heap of deadlines, with the time of the current action. Pure.
 
-The owner sleeps until `next_due` and calls `run`. During an action `now` is the planned time of the action, so that
+The owner sleeps until `next_due` and then calls `run`. During an action, `now` is the planned time of the action, so
 late execution causes no drift.
 """
 
@@ -40,7 +40,7 @@ class Schedule:
         return deadline
 
     def stall(self, seconds: float) -> None:
-        """Does nothing for `seconds`. Then perform all actions that became due meanwhile."""
+        """Stops for `seconds` seconds. Then performs all actions that became due during this time."""
         self._stalled_until = self.now + seconds
 
     def stalls(self, now: float) -> bool:
@@ -53,7 +53,7 @@ class Schedule:
         return max(self._heap[0].due, self._stalled_until) if self._heap else None
 
     def run(self, now: float) -> None:
-        """Performs all due actions in order, and those that become due meanwhile."""
+        """Performs all due actions in order, including actions that become due during `run`."""
         while self._heap and self._heap[0].due <= now and not self.stalls(now):
             deadline = heapq.heappop(self._heap)
             act, deadline._act = deadline._act, None

@@ -63,12 +63,12 @@ DEFAULT_OTHERWISE = "I have come to the end of my script."
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of the caller, and the response to it.
+    """One turn of the caller, and the response to this turn.
 
-    A turn with `text` answers a written message that contains this text. Turns without `text` answer what the caller
-    says, one after the other. `heard` is the transcript of the caller. If the turn has tool `calls`, `first` is the
-    response that makes the calls, and `answer` is the response to the results of the tools. If it has none, both are
-    the same response.
+    A turn with `text` answers a written message that contains this text. Turns without `text` answer the caller's
+    speech, one after the other. `heard` is the transcript of the caller. If the turn has tool `calls`, `first` is the
+    response that makes the calls, and `answer` is the response to the results of the tools. If the turn has no tool
+    calls, both are the same response.
     """
 
     answer: Reply = field(default_factory=Reply)
@@ -86,7 +86,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A checked script. `greeting` None: the server greets as it does without a script."""
+    """A validated script. With `greeting` None, the server greets as it does without a script."""
 
     turns: Sequence[Turn] = ()
     name: str = ""
@@ -97,7 +97,7 @@ class Script:
 
 
 def load_script(path: str | Path) -> Script:
-    """Reads a script file. Raises `ScriptError` that names the place and the remedy."""
+    """Reads a script file. Raises `ScriptError` with the place of the problem and the remedy."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -107,13 +107,13 @@ def load_script(path: str | Path) -> Script:
 
 
 def builtin_script(name: str) -> Script:
-    """Returns a script of the package: `trattoria`."""
+    """Returns a script of the package by its name, such as `trattoria`."""
     source = files(__package__).joinpath("scripts", f"{name}.toml")
     return parse_script(source.read_text(encoding="utf-8"), name=f"{name}.toml")
 
 
 def parse_script(text: str, *, name: str = "script", folder: Path | None = None) -> Script:
-    """Reads a script from TOML. `folder` contains its WAV files. Raises `ScriptError`."""
+    """Parses a script in TOML. `folder` contains its WAV files. Raises `ScriptError` for an invalid script."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -153,7 +153,7 @@ _TROUBLES = ("fail", "incomplete", "close", "stall_s", "error")
 
 
 class _Reader:
-    """Checks one file. Errors name the key by its path and, where possible, the line."""
+    """Checks one script file. Errors contain the path of the key and, if possible, the line."""
 
     def __init__(self, name: str, text: str, folder: Path | None) -> None:
         self._name = name
@@ -262,7 +262,7 @@ class _Reader:
         return None
 
     def _clip(self, clip: str | None) -> str | None:
-        """Returns the full path of a file beside the script, or the name of a stored line."""
+        """Returns the full path of a file next to the script, or the name of a stored text."""
         if clip is None or self._folder is None or not (self._folder / clip).is_file():
             return clip
         return str(self._folder / clip)
@@ -279,7 +279,9 @@ class _Reader:
         raise ScriptError(f"{self._name}{self._line(path)}: `{path}` {what}: {cure}.")
 
     def _line(self, path: str) -> str:
-        """`, line N`. tomllib keeps no positions, so this searches for the key below its table's header."""
+        """Returns `, line N` for a key. tomllib does not return line numbers, so this method searches for the key below
+        its table's header.
+        """
         head, _, key = path.rpartition(".")
         table, _, index = head.removesuffix("]").partition("[")
         seen, inside = -1, not table

@@ -1,4 +1,4 @@
-"""The director that follows a script."""
+"""A director that follows a script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ __all__ = ["ScriptDirector"]
 
 
 class ScriptDirector:
-    """Selects spoken turns in order, written turns by their text, and results of calls by the turn that made them."""
+    """Selects spoken turns in order, written turns by their text, and answers to tool results by the turn that made the
+    calls.
+    """
 
     def __init__(self, script: Script) -> None:
         self._script = script

@@ -1,4 +1,4 @@
-"""The shell of the embedded server: sockets, timers and threads around `Conversation`, which decides everything."""
+"""Connects `Conversation`, which decides everything, to sockets, timers and threads."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ __all__ = ["LocalRealtimeServer"]
 _BASE = "/v1"
 _PATH = f"{_BASE}/realtime"
 _MAX_MESSAGE_BYTES = 32 * 2**20
-"""Room for an append of 15 MiB of audio in base64."""
+"""The maximum size of a message in bytes. The size allows an append of 15 MiB of audio in base64."""
 
 
 class LocalRealtimeServer:
-    """A server in the OpenAI Realtime protocol that needs no key, no network and no model: an async context manager.
+    """A server with the OpenAI Realtime protocol that needs no key, no network and no model. The object is an async
+    context manager.
 
     ```python
     async with LocalRealtimeServer() as server:
@@ -145,7 +146,9 @@ class LocalRealtimeServer:
             await tasks.__aexit__(None, None, None)
 
     async def serve_connection(self, connection: Connection, *, model: str | None = None) -> None:
-        """Serves one session over an open connection; return when it has ended. `model` comes from the URL."""
+        """Serves one session over an open connection, and returns when the session has ended. `model` comes from the
+        URL.
+        """
         loop = asyncio.get_running_loop()
         self._sessions += 1
         sources = self._sources.fork(f"session {self._sessions}")
@@ -173,7 +176,7 @@ class LocalRealtimeServer:
         await self.serve_connection(connection, model=_model_of(request.path))
 
     async def _connect(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Returns the `transport` of `model_config`."""
+        """Opens a connection in memory. This method is the `transport` of `model_config`."""
         if self._tasks is None:
             raise RuntimeError("The embedded server takes connections only within `async with`.")
         near, far = memory_pair(faults=self._faults, reverse_faults=self._faults)
@@ -198,7 +201,9 @@ class LocalRealtimeServer:
 
 
 class _Session:
-    """One conversation on one connection: passes messages in and the outbox out, with one timer."""
+    """One conversation on one connection: passes messages to the conversation and the outbox to the connection, with
+    one timer.
+    """
 
     def __init__(self, conversation: Conversation, connection: Connection, voice: Voice) -> None:
         self._conversation = conversation
@@ -262,7 +267,7 @@ def _director(script: Script | None) -> Director:
 
 @cache
 def _voice(synthesise: bool) -> Voice:
-    """Returns the voice of the process. All sessions share what it has rendered."""
+    """Returns the voice of the process. All sessions share the rendered speech."""
     return Voice(synthesise=synthesise)
 
 

@@ -1,6 +1,6 @@
 """The session object: its defaults, the allowed updates, and the effective configuration.
 
-Source of shape and limits: the Realtime API's reference (`session.update`, `response.create`), GA form. Pure.
+Source of the form and the limits: the Realtime API's reference (`session.update`, `response.create`), GA form. Pure.
 """
 
 from __future__ import annotations
@@ -151,12 +151,12 @@ _RESPONSE = obj(
 
 
 def check_response_options(options: Any) -> None:
-    """Checks the `response` of a `response.create`. Raises `Rejected`."""
+    """Checks the `response` object of a `response.create`. Raises `Rejected` if the object is invalid."""
     _RESPONSE(options, "response")
 
 
 class SessionConfig:
-    """The effective configuration of one session. `model=None`: the first update may name the model."""
+    """The effective configuration of one session. With `model=None`, the first update may name the model."""
 
     def __init__(self, session_id: str, model: str | None, expires_at: int) -> None:
         self._model_is_open = model is None
@@ -201,11 +201,13 @@ class SessionConfig:
         return self.object["audio"]["output"]  # type: ignore[no-any-return]
 
     def audio_was_sent(self) -> None:
-        """Fixes the voice, because audio was sent."""
+        """Registers that audio was sent. The voice cannot be changed after this."""
         self._said_anything = True
 
     def update(self, change: Any, *, responding: bool) -> None:
-        """Applies a `session.update` completely, or raises `Rejected` and change nothing. Omitted fields stay."""
+        """Applies a complete `session.update`, or raises `Rejected` and changes nothing. Omitted fields stay
+        unchanged.
+        """
         _SESSION(change, "session")
         self._check_frozen(change, responding)
         effective = copy.deepcopy(self.object)
@@ -238,7 +240,7 @@ class SessionConfig:
 
 
 def _merge(section: dict[str, Any], name: str, value: Any) -> None:
-    """Merges an object: omitted fields stay, unless the object becomes another kind."""
+    """Merges an object into a section. Omitted fields stay unchanged, unless the object becomes another kind."""
     current = section.get(name)
     if name == "format":
         section[name] = (

@@ -1,7 +1,7 @@
 """Handles the caller's turns: voice activity, commits and silence. Pure.
 
-It emits `speech_started` (which interrupts), `speech_stopped`, `committed`, the item, its transcript, the answer, and
-idle time-outs.
+Emits `speech_started` (which interrupts), `speech_stopped`, `committed`, the item, its transcript, the answer, and idle
+time-outs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Turns"]
 
 MAX_APPEND_BYTES = 15 * 2**20
 _TRANSCRIPTION_S = 0.3
-"""The time from the commit of the caller's speech to its transcript."""
+"""The time in seconds from the commit of the caller's speech to its transcript."""
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
@@ -61,7 +61,7 @@ class Turns:
             self._speech_item_id = None
 
     def append(self, audio: Any) -> None:
-        """Handles `input_audio_buffer.append`. Raises `Rejected`."""
+        """Handles `input_audio_buffer.append`. Raises `Rejected` for invalid audio."""
         if not isinstance(audio, str):
             raise missing("audio") if audio is None else invalid_type("audio", "a string", audio)
         try:
@@ -78,7 +78,9 @@ class Turns:
                 self._stopped(edge)
 
     def commit(self) -> None:
-        """Handles `input_audio_buffer.commit`: the buffer becomes an item, without an answer. Raises `Rejected`."""
+        """Handles `input_audio_buffer.commit`. The buffer becomes an item, and no answer is requested. Raises
+        `Rejected` if the buffer is too short.
+        """
         self._commit(self._speech_item_id or self._sources.id("item"))
 
     def clear(self) -> None:

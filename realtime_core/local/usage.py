@@ -1,4 +1,6 @@
-"""Token counts close to the real ones: four letters of text per token, audio ten tokens per second in, twenty out."""
+"""Estimates token counts: one token per four letters of text, ten tokens per second of input audio, and twenty tokens
+per second of output audio.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ def audio_limit_s(max_output_tokens: int | str) -> float:
 
 
 def usage(options: Mapping[str, Any], conversation: Iterable[Item], output: Sequence[Item]) -> dict[str, Any]:
-    """Makes the `usage` of a `response.done`."""
+    """Returns the `usage` of a `response.done`."""
     made = {item.id for item in output}
     before = [item for item in conversation if item.id not in made]
     text_in = _text(options["instructions"]) + _text(json.dumps(options["tools"])) + sum(map(_item_text, before))

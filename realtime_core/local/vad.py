@@ -1,7 +1,7 @@
-"""Finds where speech begins and ends in 8 kHz audio. Pure. Positions come from the audio, not from a clock.
+"""Finds where speech begins and ends in 8 kHz audio. Pure. Positions are computed from the audio, and not from a clock.
 
-WebRTC's detector and the loudness judge each 20 ms. Speech begins when four of five frames are voiced (80-100 ms) and
-ends after the configured silence.
+WebRTC's detector and the loudness classify each 20 ms. Speech begins when four of five frames are voiced (80-100 ms)
+and ends after the configured silence.
 """
 
 from __future__ import annotations
@@ -24,20 +24,23 @@ _FRAME_BYTES = 320
 _WINDOW = 0b11111
 _VOICED_OF_WINDOW = 4
 _RMS_AT_FULL_THRESHOLD = 200
-"""The loudness for `threshold=1`, of 32767 (-44 dBFS). Lower thresholds are proportional."""
+"""The minimum loudness (of 32767) for `threshold=1`: -44 dBFS. For lower thresholds the value is proportional."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The beginning of speech (its first voiced frame) or its end (after the silence). `at_ms` counts from the first
-    sample."""
+    """The start of speech (its first voiced frame) or the end of speech (after the silence). `at_ms` counts from the
+    first sample, in milliseconds.
+    """
 
     kind: Literal["started", "stopped"]
     at_ms: int
 
 
 class SpeechDetector:
-    """Takes 8 kHz 16-bit audio of any length and returns its edges. `silence_ms` may be changed at any time."""
+    """Detects speech in 16-bit audio at 8 kHz. The audio may be passed in pieces of any length. `silence_ms` may be
+    changed at any time.
+    """
 
     def __init__(self, *, threshold: float, silence_ms: int) -> None:
         # The four modes range from permissive to strict.
@@ -64,7 +67,7 @@ class SpeechDetector:
                 yield edge
 
     def reset(self) -> None:
-        """Forgets a speech that has begun. The position continues."""
+        """Resets the detection of a speech that has begun. The position continues."""
         self.speaking = False
         self._recent = self._silent_for_ms = 0
 

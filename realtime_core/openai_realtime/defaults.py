@@ -7,11 +7,11 @@ from ..config import RealtimeSessionModelSettings
 __all__ = ["DEFAULT_MODEL", "DEFAULT_MODEL_SETTINGS", "DEFAULT_TRANSCRIPTION_MODEL"]
 
 DEFAULT_MODEL = "gpt-realtime-2.1"
-"""The default model. `gpt-realtime` is shut down on 2027-01-20."""
+"""The default model. `gpt-realtime` will be shut down on 2027-01-20."""
 
 DEFAULT_TRANSCRIPTION_MODEL = "gpt-live-transcribe"
-"""The default transcription model. `gpt-4o-mini-transcribe` is shut down on 2027-02-26, and this model is its named
-replacement.
+"""The default transcription model. `gpt-4o-mini-transcribe` will be shut down on 2027-02-26, and this model is its
+official replacement.
 
 If the server does not have the model, the session begins without transcription. Source:
 https://developers.openai.com/api/docs/deprecations
@@ -25,5 +25,4 @@ DEFAULT_MODEL_SETTINGS: RealtimeSessionModelSettings = {
     "input_audio_transcription": {"model": DEFAULT_TRANSCRIPTION_MODEL},
     "turn_detection": {"type": "semantic_vad", "interrupt_response": True},
 }
-"""The settings that a session has unless the user gives others. They are not used for a SIP call, which has settings
-already."""
+"""The default settings of a session. The defaults are not used for a SIP call, which already has settings."""

@@ -32,7 +32,9 @@ CLIENT_EVENTS = frozenset(
 
 
 class EventIds:
-    """Ids for client events: `evt_1`, `evt_2`, ... An error of the server names the event that caused it."""
+    """Creates ids for client events: `evt_1`, `evt_2`, ... An error of the server contains the id of the event that
+    caused the error.
+    """
 
     def __init__(self) -> None:
         self._count = 0
@@ -43,8 +45,9 @@ class EventIds:
 
 
 def encode(event_id: str, type: str, fields: Mapping[str, Any] = {}) -> str:
-    """A client event as JSON text; half of a surrogate pair becomes "?". Raises TypeError for a value that JSON cannot
-    hold."""
+    """Returns a client event as JSON text. Half of a surrogate pair becomes "?". Raises `TypeError` for a value that
+    JSON cannot represent.
+    """
     event = {"type": type, "event_id": event_id, **fields}
     try:
         return orjson.dumps(event, default=_plain).decode()
@@ -59,8 +62,8 @@ def _plain(value: Any) -> Any:
 
 
 def encode_append(audio: bytes) -> str:
-    """Returns the event `input_audio_buffer.append`, sent 50 times a second. It has no id, because no answer names
-    it.
+    """Returns the event `input_audio_buffer.append`, which is sent 50 times a second. The event has no id, because no
+    answer of the server refers to it.
     """
     base64 = pybase64.b64encode_as_string(audio)
     return f'{{"type":"input_audio_buffer.append","audio":"{base64}"}}'

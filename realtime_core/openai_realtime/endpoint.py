@@ -1,4 +1,4 @@
-"""The address of the server, and the headers with the key.
+"""The URL of the server, and the headers with the key.
 
 Sources: https://platform.openai.com/docs/guides/realtime-websocket,
 https://platform.openai.com/docs/guides/realtime-sip (`call_id`), and for Azure
@@ -27,16 +27,16 @@ _AZURE_HOSTS = (".azure.com", ".azure.us", ".azure.cn", ".azure-api.net")
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address and the headers to open it with. The headers hold the key, so they never print."""
+    """A URL and the headers for the connection. The headers contain the key, so they are never printed."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
 
 
 def realtime_url(base_url: str, query: str) -> str:
-    """Returns the WebSocket address for the base URL of an API: `https://host/v1` -> `wss://host/v1/realtime?<query>`.
+    """Returns the WebSocket URL for the base URL of an API. `https://host/v1` becomes `wss://host/v1/realtime?<query>`.
 
-    Raises `UserError` for anything but http, https, ws and wss.
+    Raises `UserError` for a scheme other than http, https, ws and wss.
     """
     scheme, host, path, old_query, _ = urlsplit(base_url.strip())
     if scheme not in _SCHEMES or not host:
@@ -50,12 +50,12 @@ def realtime_url(base_url: str, query: str) -> str:
 async def resolve_endpoint(
     options: RealtimeModelConfig, model_name: str | None, default_model: str, environ: Mapping[str, str]
 ) -> Endpoint:
-    """Returns the endpoint for a model's options. Raises `UserError` where options contradict each other or a key is
+    """Returns the endpoint for the options of a model. Raises `UserError` if options contradict each other or a key is
     missing.
 
-    `url` is used unchanged; otherwise the base is `base_url`, `OPENAI_BASE_URL` or OpenAI's. `headers` replace any key.
-    A `transport` of the user needs no key, and gets only a key from the options. `ConnectFailed`: the function that
-    should return the key failed.
+    `url` is used unchanged. Otherwise the base is `base_url`, `OPENAI_BASE_URL` or OpenAI's URL. `headers` replace any
+    key. A `transport` of the user needs no key, and gets only a key from the options. Raises `ConnectFailed` if the
+    function that should return the key failed.
     """
     url, call_id = options.get("url"), options.get("call_id")
     if call_id and model_name:
@@ -89,7 +89,7 @@ def _safety_identifier(options: RealtimeModelConfig) -> dict[str, str]:
 
 
 async def get_api_key(key: str | Callable[[], str | Awaitable[str]] | None) -> str | None:
-    """Returns the key, the result of the function, or else `OPENAI_API_KEY`. Raises what the function raises."""
+    """Returns the key, the result of the function, or `OPENAI_API_KEY`. Raises the exceptions of the function."""
     if not callable(key):
         return key or os.environ.get(_KEY_VARIABLE)
     value = await user_code.call(key)

@@ -19,9 +19,10 @@ _ROOM_AGAIN = 256
 
 
 class Listeners:
-    """Delivers each event to every listener. A listener that is done in the call gets the event in the same step; one
-    that has to be awaited gets this and all later events through one ordered queue. When the queue is full,
-    `on_full(True)` pauses the source, and `on_full(False)` ends the pause, so that no event is dropped."""
+    """Delivers each event to every listener. A listener that does not wait gets the event in the same step of the event
+    loop. A listener that must be awaited gets this event and all later events through one ordered queue. If the queue
+    is full, `on_full(True)` pauses the source, and `on_full(False)` ends the pause, so no event is dropped.
+    """
 
     def __init__(self, on_full: Callable[[bool], None]) -> None:
         self._on_full = on_full
@@ -56,7 +57,7 @@ class Listeners:
         self._wake.set()
 
     def end(self) -> None:
-        """Accepts no more events. `deliver` returns when the queue is empty."""
+        """Stops accepting events. `deliver` returns when the queue is empty."""
         self._ended = True
         self._wake.set()
 
@@ -65,7 +66,9 @@ class Listeners:
         self._ended = False
 
     async def deliver(self) -> None:
-        """Awaits the slow listeners, until `end`. Their exceptions go to the loop's exception handler."""
+        """Awaits the listeners that must be awaited, until `end` is called. Their exceptions go to the loop's exception
+        handler.
+        """
         while True:
             while self._waiting:
                 listener, event, handling = self._waiting.popleft()
@@ -83,7 +86,7 @@ class Listeners:
 
 
 async def _deliver(listener: RealtimeModelListener, event: RealtimeModelEvent, handling: Any) -> None:
-    """Awaits the listener. `handling` is what it returned, if it was called already."""
+    """Awaits the listener. If the listener was already called, `handling` is its result."""
     try:
         await user_code.call(listener.on_event if handling is None else lambda event: handling, event)
     except Exception as error:  # noqa: BLE001 - the listener is the user's

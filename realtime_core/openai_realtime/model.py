@@ -37,17 +37,17 @@ _CLOSE_S = 0.9
 
 
 class OpenAIRealtimeWebSocketModel(RealtimeModel):
-    """A session with a server of the OpenAI Realtime protocol (GA, and the beta's names of events).
+    """A session with a server of the OpenAI Realtime protocol (GA, and the event names of the beta).
 
-    A server event is decoded, handled and emitted in the step in which it arrives, without awaiting; `send_event`
-    writes in the same step. The model asks for one response at a time (`Responses`), counts the audio that was heard
-    (`PlaybackLedger` and the `player`), follows `turn_policy` for turns, and replaces a session that is lost or about
-    to expire (`reconnect`; `ReconnectPolicy(attempts=0)`: never).
+    A server event is decoded, handled and emitted in the step of the event loop in which it arrives, without awaiting.
+    `send_event` writes in the same step. The model requests one response at a time (`Responses`), counts the audio that
+    was heard (`PlaybackLedger` and the `player`), follows `turn_policy` for turns, and replaces a session that is lost
+    or about to expire (`reconnect`). With `ReconnectPolicy(attempts=0)`, a session is never replaced.
 
-    `transport` opens connections (default: a WebSocket with `transport_config`); `retry` says how often a response that
-    failed is repeated; `hold_for_tools` means that turns of the caller are answered when running tools have returned,
-    so that the model does not invent their results. One session at a time; after `close` the model can be connected
-    again.
+    `transport` opens connections (default: a WebSocket with `transport_config`). `retry` is the policy for failed
+    responses. If `hold_for_tools` is True, turns of the caller are answered when running tools have returned, so the
+    model does not invent their results. Only one session can be open at a time. After `close` the model can be
+    connected again.
     """
 
     capabilities = ModelCapabilities(
@@ -85,8 +85,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
     @property
     def emit_raw(self) -> bool:
-        """Whether to emit `raw_server_event` for every frame (the default). If it is off, audio is decoded without
-        parsing it as JSON."""
+        """Whether to emit `raw_server_event` for every frame (the default). If False, audio is decoded without parsing
+        the frame as JSON.
+        """
         return self._emit_raw
 
     @emit_raw.setter
@@ -97,14 +98,16 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
     @property
     def effective(self) -> Effective | None:
-        """The settings that are in effect, as the server shows them: audio formats, and whether the server answers and
-        interrupts. None before `connect`."""
+        """The settings in effect, as the server reports them: the audio formats, and whether the server answers and
+        interrupts. None before `connect`.
+        """
         return self._transport.config.effective if self._transport else None
 
     @property
     def ignored_errors(self) -> Counter[str]:
-        """The number of errors of the server that no event reports, by code. They are harmless, or the fault of this
-        package."""
+        """The number of errors of the server that no event reports, by code. These errors are harmless, or are caused
+        by this package.
+        """
         return self._transport.ports.ignored_errors if self._transport else Counter()
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
@@ -114,10 +117,10 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         self._listeners.remove(listener)
 
     async def connect(self, options: RealtimeModelConfig) -> None:
-        """Opens the connection; return when the server has acknowledged the configuration.
+        """Opens the connection. Returns when the server has acknowledged the configuration.
 
-        Raises `UserError` (no key, contradicting options, or connected already), `ConnectFailed`, or `ServerRejected`
-        with the server's complaint about the configuration. Nothing is left open then.
+        Raises `UserError` (no key, contradicting options, or already connected), `ConnectFailed`, or `ServerRejected`
+        with the server's message about the configuration. In these cases no connection is left open.
         """
         if self._live is not None and not self._live.done():
             raise UserError("The model is connected already: use one model for each session.")
@@ -130,9 +133,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             raise
 
     def send_event(self, event: RealtimeModelSendEvent) -> Coroutine[Any, Any, None]:
-        """Sends an input in this step. Between two sessions the input is kept.
+        """Sends an input in this step of the event loop. Between two sessions the input is stored.
 
-        After the end inputs are dropped, because an event has reported the end. Raises `UserError` before `connect`.
+        After the end, inputs are dropped, because an event has reported the end. Raises `UserError` before `connect`.
         """
         if not self._ready or self._transport is None:
             raise UserError("The model is not connected: call connect() first.")
@@ -141,8 +144,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         return DONE
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
-        """Sends an input if the condition holds, as the base class does. An input that is kept between two sessions
-        counts as sent. An input after the end does not."""
+        """Sends an input if the condition is true, as the base class does. An input that is stored between two sessions
+        counts as sent. An input after the end does not count as sent.
+        """
         return await super().send_event_if(event, send_if) and self._live is not None
 
     async def close(self) -> None:
@@ -240,7 +244,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Returns the first failure; the others are mostly its consequences."""
+    """Returns the first failure. The other failures are mostly consequences of the first."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -68,7 +68,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Bad(Exception):
-    """A field has a wrong value. This module catches the exception."""
+    """Raised for a field with a wrong value. This module catches the exception."""
 
 
 def _text(data: Object, name: str) -> str:
@@ -83,7 +83,9 @@ def _text_or_empty(data: Object, name: str) -> str:
 
 
 def _count(data: Object, name: str) -> int:
-    """A whole number; absent or null: 0. Compatible servers leave `content_index` out or send floating milliseconds."""
+    """Returns a whole number. Returns 0 if the field is missing or null. Compatible servers omit `content_index` or
+    send milliseconds as floats.
+    """
     value = data.get(name)
     if value is None:
         return 0
@@ -93,7 +95,7 @@ def _count(data: Object, name: str) -> int:
 
 
 def _index(data: Object, name: str) -> int:
-    """Returns the index of a part of an item; there are one or two."""
+    """Returns the index of a part of an item. An item has one or two parts."""
     value = _count(data, name)
     if not 0 <= value < _MAX_PARTS:
         raise _Bad(f"{name!r} is out of range")
@@ -139,13 +141,15 @@ def _objects_or_empty(data: Object, name: str) -> list[Object]:
 
 
 def _texts(data: Object, name: str) -> list[str]:
-    """A list of strings; an empty list for any other value, so that the event is not lost."""
+    """Returns a list of strings. Returns an empty list for any other value, so the event is not lost."""
     value = data.get(name)
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _previous(data: Object, name: str) -> str | None:
-    """Returns an absent value means unknown. Null: the first item of the conversation."""
+    """Returns the value of `previous_item_id`. Returns None if the field is missing, which means unknown. Returns ""
+    for null, which means the first item of the conversation.
+    """
     return None if name not in data else _text_or_empty(data, name)
 
 
@@ -286,8 +290,8 @@ def parse(message: str | bytes) -> Object | Malformed:
 
 
 def _loads_leniently(message: str | bytes) -> Any:
-    """JSON with half a surrogate pair, as in a text that was cut within an emoji. orjson refuses it. As in orjson, an
-    integer past 64 bits becomes a float.
+    """Parses JSON with half of a surrogate pair, as in a text that was cut within an emoji. orjson refuses such JSON.
+    As in orjson, an integer of more than 64 bits becomes a float.
 
     Raises `ValueError` and `RecursionError`.
     """
@@ -315,7 +319,7 @@ def _whole(value: Any) -> Any:
 
 
 def decode_object(data: Object) -> ServerEvent:
-    """Returns the event of a JSON object that has a `type`."""
+    """Returns the event for a JSON object that has a `type`."""
     decode_row = SERVER_EVENTS.get(data["type"])
     if decode_row is None:
         return Unknown(data["type"], data)
@@ -326,7 +330,7 @@ def decode_object(data: Object) -> ServerEvent:
 
 
 def decode(message: str | bytes) -> ServerEvent:
-    """Returns the event of a message."""
+    """Returns the event for a message."""
     if (event := decode_audio(message)) is not None:
         return event
     data = parse(message)
@@ -334,11 +338,11 @@ def decode(message: str | bytes) -> ServerEvent:
 
 
 def decode_audio(message: str | bytes) -> AudioDelta | None:
-    """Decodes an audio delta without parsing its audio as JSON. None means that this is not safe for this message.
+    """Decodes an audio delta without parsing its audio as JSON. Returns None if this is not safe for this message.
 
     The audio is cut out, and the small rest is parsed. The text `"delta":` with its quotes cannot occur inside a JSON
-    string, because quotes are escaped there. The parsed rest shows that the audio was the object's own and only
-    `delta`: it is empty there.
+    string, because quotes are escaped there. In the parsed rest, `delta` must be empty. This shows that the audio was
+    the only `delta` of the object itself.
     """
     if len(message) <= _WORTH_SLICING or not isinstance(message, str):
         return None

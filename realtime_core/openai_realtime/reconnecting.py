@@ -28,12 +28,14 @@ __all__ = ["ReconnectingTransport"]
 _logger = logging.getLogger(__name__)
 
 _STALLED_BYTES = 2**18
-"""A socket with more unsent bytes is stalled: newer audio waits in the backlog, which drops the oldest."""
+"""The number of unsent bytes above which a socket is stalled. Newer audio then waits in the backlog, which drops the
+oldest audio.
+"""
 _OUTBOX = 256
 _POLL_S = 0.25
 _ROLLOVER_AGAIN_S = 10.0
 _BEFORE_SPEECH_S = 1.0
-"""A turn includes this much audio from before the server reports speech."""
+"""The length in seconds of the audio before the reported start of speech that belongs to a turn."""
 
 _AT_ONCE = (
     sent.RealtimeModelSendInterrupt,
@@ -41,15 +43,15 @@ _AT_ONCE = (
     sent.RealtimeModelSendResponseCancel,
     sent.RealtimeModelSendPauseResponses,
 )
-"""Inputs that have an effect without a connection: playback stops, settings change, a response is not made."""
+"""The inputs that have an effect without a connection: playback stops, settings change, a response is not made."""
 
 
 class ReconnectingTransport:
-    """Opens connections, and replaces one that is lost or about to expire.
+    """Opens connections, and replaces a connection that is lost or about to expire.
 
-    `conversation` returns the history for the new session; without it a new session begins empty. Between two sessions
-    the caller's audio and all other inputs wait. `is_attached` means that the server holds the call itself, and with it
-    the conversation.
+    `conversation` returns the history for the new session. Without it, a new session begins empty. Between two
+    sessions, the caller's audio and all other inputs wait. If `is_attached` is True, the server itself has the call and
+    its conversation.
     """
 
     def __init__(
@@ -92,13 +94,15 @@ class ReconnectingTransport:
 
     @property
     def dropped_audio_bytes(self) -> int:
-        """The number of bytes of the caller's audio that were dropped, because the connection was away or stalled for
-        too long."""
+        """The number of bytes of the caller's audio that were dropped, because there was no connection or the
+        connection was stalled for too long.
+        """
         return self._backlog.dropped
 
     async def begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Opens the first session, with several attempts where another attempt may succeed. Raises what `open_link`
-        raises."""
+        """Opens the first session, with several attempts if another attempt may succeed. Raises the exceptions of
+        `open_link`.
+        """
         self.ports.emit(RealtimeModelConnectionStatusEvent("connecting"))
         give_up_at = self._now() + self._policy.first_session_s
         attempt = 0
@@ -124,9 +128,10 @@ class ReconnectingTransport:
         self.ports.emit(RealtimeModelConnectionStatusEvent("connected"))
 
     async def stay(self, tasks: asyncio.TaskGroup) -> None:
-        """Keeps the conversation until it has ended. Raises `ConnectionLost` or `SessionExpired` where it ends early.
+        """Keeps the conversation until its end. Raises `ConnectionLost` or `SessionExpired` if the conversation ends
+        early.
 
-        Raises `ServerRejected` or `UserError` where the server refuses a new session.
+        Raises `ServerRejected` or `UserError` if the server refuses a new session.
         """
         while True:
             assert self._link is not None
@@ -146,7 +151,9 @@ class ReconnectingTransport:
             await self._reconnect(close, tasks)
 
     def send(self, event: sent.RealtimeModelSendEvent) -> None:
-        """Sends an input, or keeps it until there is a session. Caller audio also waits while the socket is stalled."""
+        """Sends an input, or stores it until there is a session. The caller's audio also waits while the socket is
+        stalled.
+        """
         link = self._link
         assert link is not None
         if not isinstance(event, sent.RealtimeModelSendAudio):
@@ -177,7 +184,7 @@ class ReconnectingTransport:
             self._keep(event)
 
     def _keep(self, event: sent.RealtimeModelSendEvent) -> None:
-        """Keeps an input for the next session."""
+        """Stores an input for the next session."""
         if not self._outbox.put(event):
             _logger.warning("A %s is dropped, because the model has been away for too long.", type(event).__name__)
 
@@ -188,7 +195,7 @@ class ReconnectingTransport:
             self._link.connection.close()
 
     def pause(self, paused: bool) -> None:
-        """Stops taking messages from the server, or continue."""
+        """Stops or continues the reception of messages from the server."""
         if self._link is not None:
             (self._link.connection.pause if paused else self._link.connection.resume)()
 
@@ -196,7 +203,7 @@ class ReconnectingTransport:
 
     async def _open(self, tasks: asyncio.TaskGroup) -> Link:
         def begin(connection: Connection) -> ServerSession:
-            # An attempt that fails changes its configuration, so each attempt gets a new one.
+            # A failed attempt changes its configuration, so each attempt gets a new configuration.
             self._config = self._config.again() if self._link is None else self._link.session.config.renewed()
             return ServerSession(connection.send, self.ports, self._config)
 
@@ -208,7 +215,7 @@ class ReconnectingTransport:
             self._set_timer()
 
     async def _reconnect(self, close: Close, tasks: asyncio.TaskGroup) -> None:
-        """Replaces a session that is lost, or raise."""
+        """Replaces a lost session, or raises an exception."""
         assert self._link is not None
         lost = self._link.session
         self._ready = False
@@ -234,7 +241,7 @@ class ReconnectingTransport:
         raise failure
 
     def _disconnected(self, session: ServerSession, close: Close) -> None:
-        """The conversation is over: the server does not answer the updates under way any more."""
+        """Handles the end of the conversation. The server will not answer the pending updates."""
         self.ports.emit(RealtimeModelConnectionStatusEvent("disconnected", close=close))
         for change in session.config.unanswered:
             change.settle(ConnectionLost(close))
@@ -244,7 +251,7 @@ class ReconnectingTransport:
         self._set_timer()
 
     def _take_over(self, link: Link) -> None:
-        """The new session continues where the old one ended."""
+        """Lets the new session continue the conversation of the old session."""
         assert self._link is not None
         old, new = self._link.session, link.session
         self._link, self._ready, self._since = link, True, self._now()
@@ -274,7 +281,9 @@ class ReconnectingTransport:
     # Time.
 
     async def _watch(self, link: Link, tasks: asyncio.TaskGroup) -> Close:
-        """Waits for the end of the connection. Replace a session that is about to expire, in a pause."""
+        """Waits for the end of the connection. Replaces a session that is about to expire, during a pause of the
+        conversation.
+        """
         loop = asyncio.get_running_loop()
         due = self._rollover_at(link.session)
         quiet = 0
@@ -308,8 +317,8 @@ class ReconnectingTransport:
             quiet = 0
 
     def _rollover_at(self, session: ServerSession) -> float | None:
-        """Returns when to begin to look for a pause, on the loop's clock. None where the server's time is in the
-        past.
+        """Returns when to start to look for a pause, on the loop's clock. Returns None if the expiry time of the server
+        is in the past.
         """
         if session.expires_at is None or not self._policy.attempts:
             return None

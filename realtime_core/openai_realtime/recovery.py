@@ -1,7 +1,7 @@
-"""When a lost server session is replaced, and what the new session knows of the conversation.
+"""Decides when a lost server session is replaced, and what the new session knows about the conversation.
 
-Pure. The server keeps a conversation only for one session, and takes no assistant audio from a client. So the
-conversation goes in as text; of the agent's words only those that the caller has heard.
+Pure. The server stores a conversation only for one session, and accepts no audio of the assistant from a client.
+Therefore the conversation is sent as text. Of the agent's words, only those that the caller has heard are sent.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ _MAX_ITEM_ID = 32
 
 @dataclass(frozen=True, slots=True)
 class ReconnectPolicy:
-    """When a connection is tried again, and when a session is replaced. `attempts=0`: never.
+    """The policy for connecting again and for replacing a session. With `attempts=0`, no connection is repeated.
 
-    Before attempt n (from 0) the transport waits `min(max_delay_s, first_delay_s * 2**n)`, half of it at random. The
-    first session has `first_session_s` for its attempts, because the caller hears nothing meanwhile. A session that is
-    lost within `settled_after_s` counts as a failed attempt, so a server that drops every session is given up. `memory`
-    means that the conversation goes in as one system message of at most `max_chars`, or item by item. The last
-    `gap_audio_s` of the caller's audio are kept until there is a session. A session is replaced in the first pause of
-    the conversation within `rollover_margin_s` before its announced end.
+    Before attempt n (from 0) the transport waits `min(max_delay_s, first_delay_s * 2**n)` seconds, of which half is
+    random. The attempts for the first session may take `first_session_s` seconds, because the caller hears nothing
+    during this time. A session that is lost within `settled_after_s` seconds counts as a failed attempt, so a server
+    that drops every session is given up. `memory` selects whether the conversation is sent as one system message of at
+    most `max_chars` characters, or item by item. The last `gap_audio_s` seconds of the caller's audio are stored until
+    there is a session. A session is replaced in the first pause of the conversation within `rollover_margin_s` seconds
+    before its announced end.
     """
 
     attempts: int = 8
@@ -64,7 +65,7 @@ class ReconnectPolicy:
 
 
 def is_recoverable(close: Close) -> bool:
-    """Returns whether a new connection may succeed after this end."""
+    """Returns whether a new connection may succeed after this end of a connection."""
     codes = _PEER_BROKE_THE_RULES if close.by == "us" else _RECOVERABLE
     return close.by == "network" or close.code in codes
 
@@ -81,7 +82,7 @@ def is_worth_retrying(error: RealtimeCoreError) -> bool:
 
 
 def audio_backlog(limit_bytes: int) -> BoundedQueue[bytes]:
-    """A queue for audio of the caller that waits: the last `limit_bytes`."""
+    """Returns a queue for waiting audio of the caller. The queue keeps the last `limit_bytes` bytes."""
     return BoundedQueue(limit_bytes, len, may_drop=lambda audio: True)
 
 
@@ -97,8 +98,8 @@ _LEFT_OUT = "(Earlier parts are left out.)"
 
 
 def summary(items: Sequence[RealtimeItem], max_chars: int) -> str | None:
-    """Returns the conversation as one text, without the oldest lines where it is longer than `max_chars`. None for an
-    empty conversation.
+    """Returns the conversation as one text. If the text is longer than `max_chars`, the oldest lines are left out.
+    Returns None for an empty conversation.
     """
     lines: deque[str] = deque()
     room = max_chars
@@ -134,13 +135,14 @@ def _short(text: str, max_chars: int) -> str:
 
 
 def tool_note(name: str, arguments: str, output: str) -> str:
-    """A note with the result of a tool that was called in an earlier session."""
+    """Returns a note with the result of a tool that was called in an earlier session."""
     return f"The tool {name}({arguments}), called earlier, has returned: {output}"
 
 
 def refused_output_note(output: str) -> str:
-    """A note with the result of a tool whose output the server has refused: it does not know the call any more, or the
-    output is too long."""
+    """Returns a note with the result of a tool whose output the server has refused, because the server no longer knows
+    the call or the output is too long.
+    """
     return f"A tool that you have called has returned: {_short(output, _MAX_NOTE_CHARS)}"
 
 
@@ -168,5 +170,5 @@ def _is_replayable(item: RealtimeItem) -> bool:
 
 
 def _short_id(wire: dict[str, Any]) -> dict[str, Any]:
-    """Returns the item; without its id where the protocol does not let a client choose one of that length."""
+    """Returns the item. If its id is longer than the protocol allows, the id is removed."""
     return wire if len(wire["id"]) <= _MAX_ITEM_ID else {key: value for key, value in wire.items() if key != "id"}

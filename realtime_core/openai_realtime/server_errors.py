@@ -1,4 +1,4 @@
-"""Decides what an error of the server means.
+"""Decides the meaning of an error of the server.
 
 Pure. Codes and texts are those of the real server, from the issue threads of its clients. Most errors leave the session
 open.
@@ -16,14 +16,14 @@ __all__ = ["COMMIT_EMPTY", "KNOWN_CODES", "Fault", "classify", "code_of", "excep
 
 
 class Fault(Enum):
-    """Whose fault an error is."""
+    """The side that caused an error of the server."""
 
     BENIGN = "benign"
-    """Two events crossed on the way. No action is needed, and no event reports the error."""
+    """No side: two events crossed on the way. No action is needed, and no event reports the error."""
     OURS = "ours"
-    """This package should not have sent the event. The error is counted, and no event reports it."""
+    """This package should not have sent the event. The error is counted, and no event reports the error."""
     CONFIGURATION = "configuration"
-    """The user's settings were refused."""
+    """The server refused the user's settings."""
     SERVICE = "service"
     """The service fails, or limits the account."""
     EXPIRED = "expired"
@@ -47,14 +47,14 @@ _BY_CODE = {
 }
 
 KNOWN_CODES = frozenset(_BY_CODE) - {"cannot_update_voice"}
-"""Codes that have one meaning. The server refuses no `session.update` with them."""
+"""The error codes that have only one meaning. The server never refuses a `session.update` with these codes."""
 
 _CODES = {
     "Conversation already has an active response": COLLISION,
     "Cancellation failed": "response_cancel_not_active",
     "Error committing input audio buffer": COMMIT_EMPTY,
 }
-"""Beginnings of messages that some servers send without a code."""
+"""The beginnings of error messages that some servers send without a code."""
 
 _BETA = frozenset({"session.type", "session.audio", "session.output_modalities"})
 _BETA_CURE = (
@@ -64,7 +64,7 @@ _BETA_CURE = (
 
 
 def code_of(error: ServerError) -> str:
-    """Returns the error's code, or the code of a known message; "" for any other error."""
+    """Returns the code of the error, or the code of a known message, or "" for any other error."""
     return error.code or next((code for start, code in _CODES.items() if error.message.startswith(start)), "")
 
 

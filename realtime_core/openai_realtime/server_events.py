@@ -1,7 +1,7 @@
-"""The server events of the OpenAI Realtime protocol, as small values.
+"""The server events of the OpenAI Realtime protocol, as small tuples.
 
-They have the fields that this package reads; audio is decoded. `protocol.SERVER_EVENTS` has the names on the wire.
-Source: https://platform.openai.com/docs/api-reference/realtime-server-events
+The tuples have only the fields that this package reads. Audio is decoded. `protocol.SERVER_EVENTS` has the names of the
+events in the protocol. Source: https://platform.openai.com/docs/api-reference/realtime-server-events
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ class SessionUpdated(NamedTuple):
 
 
 class ItemAdded(NamedTuple):
-    """An item was added. `previous_item_id` is None if the server did not name it, and "" if the item is the first."""
+    """An item was added. `previous_item_id` is None if the server did not send this field, and "" if the item is the
+    first item.
+    """
 
     item: Object
     previous_item_id: str | None = None
@@ -162,7 +164,9 @@ class RateLimits(NamedTuple):
 
 
 class ServerError(NamedTuple):
-    """An error of the server. `event_id` names the client event that caused it. It is "" if the server does not say."""
+    """An error of the server. `event_id` is the id of the client event that caused the error, or "" if the server does
+    not report the id.
+    """
 
     type: str
     code: str
@@ -179,7 +183,7 @@ class Notice(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """An event that is not in the table. A newer server may send it."""
+    """An event that this package does not know. A newer server may send such an event."""
 
     type: str
     data: Object

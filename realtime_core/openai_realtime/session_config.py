@@ -1,8 +1,8 @@
-"""The configuration of one server session: what the user wants, and what is in effect.
+"""The configuration of one server session: the requested settings, and the settings in effect.
 
-Pure. A `session.update` changes only the settings that it names, so only differences are sent. Settings that were
-changed at run time by other means stay. A voice is not sent again once the agent has spoken, because the server refuses
-that (`cannot_update_voice`). `settings_ledger` knows which settings the server has taken and refused.
+Pure. A `session.update` changes only the settings that it contains, so only differences are sent. Settings that were
+changed in another way at run time stay. A voice is not sent again after the agent has spoken, because the server
+refuses this (`cannot_update_voice`). `settings_ledger` knows which settings the server has accepted and refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _AUDIO_FORMATS: tuple[Path, ...] = (("audio", "input", "format"), ("audio", "out
 
 
 class ServerWait(Enum):
-    """The reason why the server does not answer turns by itself."""
+    """The reasons why the server must not answer turns by itself."""
 
     TOOL = auto()
     """A tool runs, and the model would invent its result."""
@@ -37,7 +37,7 @@ class ServerWait(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """The settings in effect, as the server shows them."""
+    """The settings in effect, as the server reports them."""
 
     input_format: Mapping[str, Any]
     output_format: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Effective:
 
     @classmethod
     def of(cls, session: Mapping[str, Any]) -> Effective:
-        """Reads the settings from the session object of `session.updated`, GA or beta. Absent settings have the
+        """Reads the settings from the session object of `session.updated`, GA or beta. Missing settings have the
         server's defaults.
         """
         audio = _mapping(session.get("audio"))
@@ -70,7 +70,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 class SessionConfig:
     """The configuration of one server session, from `RealtimeSessionModelSettings`. Its `SettingsLedger` knows the
-    settings in force."""
+    settings in effect.
+    """
 
     def __init__(
         self,
@@ -79,7 +80,9 @@ class SessionConfig:
         turns: Callable[[Mapping[str, Any]], dict[str, Any]],
         defaults: bool = True,
     ) -> None:
-        """`turns` completes a `turn_detection` object (see `TurnPolicy`); `defaults`: see `session_object`."""
+        """Creates the configuration. `turns` completes a `turn_detection` object (see `TurnPolicy`). `session_object`
+        describes `defaults`.
+        """
         self._settings = settings
         self._turns = turns
         self._defaults = defaults
@@ -92,7 +95,7 @@ class SessionConfig:
         self.effective = Effective.of(nest(self._ledger.desired))
 
     def again(self) -> SessionConfig:
-        """Returns the same configuration for another attempt, as if nothing had been sent."""
+        """Returns the same configuration for another attempt, in the state before anything was sent."""
         return SessionConfig(self._settings, turns=self._turns, defaults=self._defaults)
 
     def without_refused_default(self, error: RealtimeCoreError) -> SessionConfig | None:
@@ -116,12 +119,12 @@ class SessionConfig:
 
     @property
     def unanswered(self) -> list[Change]:
-        """The changes that the server has neither taken nor refused."""
+        """The changes that the server has neither accepted nor refused."""
         return self._ledger.unanswered
 
     @property
     def deadline(self) -> float | None:
-        """When to call `on_time`."""
+        """The time at which `on_time` must be called, or None."""
         return self._ledger.deadline
 
     def change(
@@ -130,8 +133,10 @@ class SessionConfig:
         previous: Mapping[str, Any] | None = None,
         answered: Answered | None = None,
     ) -> None:
-        """Requests other settings. Absent keys stay unchanged, and so does the voice once it was heard. If the settings
-        replace `previous` ones, only the difference is requested. `answered` gets the server's answer."""
+        """Requests other settings. Missing keys stay unchanged. The voice also stays unchanged if it was heard. If the
+        settings replace `previous` settings, only the difference is requested. `answered` is called with the server's
+        answer.
+        """
         fields = session_object(settings, defaults=False, turns=self._turns)
         if previous is not None:
             before = session_object(previous, defaults=False, turns=self._turns)
@@ -140,7 +145,7 @@ class SessionConfig:
                 fields[_PROMPT] = None
         if self.voice_frozen:
             fields.pop(_VOICE, None)
-        # An update of the rest must not be read as a return to the default formats.
+        # An update of the other settings must not be read as a return to the default formats.
         self._request(fields, answered, named=_AUDIO_FORMATS)
 
     def _request(self, fields: Fields, answered: Answered | None = None, named: tuple[Path, ...] = ()) -> None:
@@ -152,20 +157,21 @@ class SessionConfig:
         self._ledger.request(Change(fields, answered, named))
 
     def let_server_wait(self, reason: ServerWait, *, waits: bool) -> None:
-        """Stops the server from answering turns by itself, for this reason, or ends the reason. Without a reason the
-        server answers, if the settings say so."""
+        """Adds or removes a reason why the server must not answer turns by itself. Without a reason the server answers
+        turns, if the settings say so.
+        """
         if waits:
             self._waits.add(reason)
         else:
             self._waits.discard(reason)
 
     def sent_by_hand(self, event_id: str, session: Mapping[str, Any], now: float) -> None:
-        """Notes a `session.update` that the user sends. It is a change like any other."""
+        """Registers a `session.update` that the user sends. This change is handled like any other change."""
         self._ledger.sent(event_id, Change(flatten(session)), now)
 
     def due(self, ids: Callable[[], str], now: float) -> tuple[list[tuple[str, dict[str, Any]]], list[Change]]:
-        """Returns the `session.update`s to send now, as event id and `session`, and the changes in force without
-        one.
+        """Returns the `session.update` events to send now, each as (event id, `session`), and the changes that are in
+        effect without an update.
         """
         detection = self._ledger.granted.get(_TURN_DETECTION)
         self._ledger.override = {}
@@ -178,23 +184,25 @@ class SessionConfig:
         return [(event_id, nest(fields)) for event_id, fields in due.updates], due.settled
 
     def created(self, session: Mapping[str, Any]) -> None:
-        """Handles `session.created`. An attached call without transcription gets the default model, so that the history
-        has the caller's words. Its other settings stay."""
+        """Handles `session.created`. An attached call without transcription gets the default transcription model, so
+        the history contains the caller's words. Its other settings stay unchanged.
+        """
         shown = flatten(session)
         self._ledger.created(shown)
         if _TRANSCRIPTION not in self._ledger.desired and shown.get(_TRANSCRIPTION) is None:
             self._request({_TRANSCRIPTION: DEFAULT_MODEL_SETTINGS["input_audio_transcription"]})
 
     def updated(self, session: Mapping[str, Any]) -> list[Change]:
-        """Handles `session.updated`. Returns the changes that it acknowledges. Some servers describe only what has
-        changed."""
+        """Handles `session.updated`. Returns the changes that the event acknowledges. Some servers report only the
+        changed settings.
+        """
         shown = flatten(session)
         self._echo |= shown
         self.effective = Effective.of(nest(self._echo))
         return self._ledger.taken(shown)
 
     def refused(self, event_id: str, param: str, code: str) -> Refusal | None:
-        """Handles an error of the server. Returns the `session.update` that it refuses, if any."""
+        """Handles an error of the server. Returns the `session.update` that the error refuses, or None."""
         return self._ledger.refused(event_id, _VOICE if code == "cannot_update_voice" else path_of(param))
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
@@ -203,7 +211,7 @@ class SessionConfig:
         return self._ledger.on_time(now)
 
     def renewed(self) -> SessionConfig:
-        """Returns the configuration of a new server session: all settings in force, with the voice that was heard."""
+        """Returns the configuration of a new server session: all settings in effect, with the voice that was heard."""
         renewed = SessionConfig({}, turns=self._turns, defaults=False)
         renewed._ledger = self._ledger.renewed()
         renewed.effective = self.effective

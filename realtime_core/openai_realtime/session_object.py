@@ -56,7 +56,7 @@ _NESTED_KEYS: Mapping[tuple[str, str], str] = {
     ("output", "voice"): "voice",
     ("output", "speed"): "speed",
 }
-"""Path in the protocol below `audio`, and the flat key of the same setting."""
+"""The flat key of each setting, by the path of the setting in the protocol below `audio`."""
 _MAY_BE_OFF = frozenset({"transcription", "noise_reduction", "turn_detection"})
 
 IDLE_TIMEOUT = "idle_timeout_ms"
@@ -64,8 +64,8 @@ IDLE_TIMEOUT = "idle_timeout_ms"
 
 
 def wire_format(name: Any) -> dict[str, Any]:
-    """Returns the protocol's object for an audio format: a name, the object itself, or one of the `openai` package.
-    Raises `UserError` for an unknown name.
+    """Returns the protocol's object for an audio format. The format is a name, a protocol object, or an object of the
+    `openai` package. Raises `UserError` for an unknown name.
     """
     if hasattr(name, "model_dump"):
         name = name.model_dump()
@@ -84,8 +84,8 @@ def bytes_per_ms(format: Mapping[str, Any]) -> int:
 def session_object(
     settings: Mapping[str, Any], *, defaults: bool, turns: Callable[[Mapping[str, Any]], dict[str, Any]]
 ) -> Fields:
-    """Returns the fields of `RealtimeSessionModelSettings`, nested keys before flat ones. With `defaults` they are laid
-    over `DEFAULT_MODEL_SETTINGS`. `turns` completes the turn detection.
+    """Returns the fields of `RealtimeSessionModelSettings`. Nested keys have precedence over flat keys. With
+    `defaults`, the fields are merged over `DEFAULT_MODEL_SETTINGS`. `turns` completes the turn detection.
     """
     fields = session_object(DEFAULT_MODEL_SETTINGS, defaults=False, turns=turns) if defaults else {}
     fields |= {(key,): without_nones(settings[key]) for key in _PLAIN_KEYS if settings.get(key) is not None}
@@ -130,7 +130,7 @@ def _audio(settings: Mapping[str, Any], turns: Callable[[Mapping[str, Any]], dic
 
 
 def _turn_detection(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns detection with the protocol's key names (also from camel case) and with a type."""
+    """Returns the turn detection with the protocol's key names (also from camel case) and with a type."""
     names = {key: re.sub(r"(?<=[a-z])([A-Z])", lambda m: "_" + m[1].lower(), key) for key in given}
     named = {names[key]: value for key, value in given.items() if value is not None or names[key] == IDLE_TIMEOUT}
     return {"type": "semantic_vad" if "eagerness" in named else "server_vad", **named}
@@ -154,7 +154,7 @@ def without_nones(value: Any) -> Any:
 
 
 def _tool(tool: Any) -> dict[str, Any]:
-    """A function tool or a handoff as the protocol has it. A dict (hosted MCP) is taken unchanged."""
+    """Returns a function tool or a handoff in the form of the protocol. A dict (hosted MCP) is returned unchanged."""
     if isinstance(tool, Mapping):
         return dict(tool)
     if hasattr(tool, "tool_name"):
@@ -190,12 +190,14 @@ def nest(fields: Fields) -> dict[str, Any]:
 
 
 def audio_format(shown: Any) -> Mapping[str, Any]:
-    """Returns an audio format as a server shows it: an object, or a name (beta). PCM16 where it shows none."""
+    """Returns an audio format in the form of a server: an object, or a name (beta). Returns PCM16 if the server reports
+    no format.
+    """
     if isinstance(shown, str):
         return _FORMATS.get(shown, {"type": shown})
     return shown if isinstance(shown, Mapping) and shown else _PCM
 
 
 def setting_name(path: Path) -> str:
-    """Returns the name of a setting in the `param` of an error."""
+    """Returns the name of a setting as in the `param` of an error."""
     return ".".join(("session", *path))

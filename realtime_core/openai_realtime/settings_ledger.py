@@ -1,13 +1,14 @@
-"""The settings of one server session: requested, taken and refused by the server.
+"""The settings of one server session: requested settings, and settings that the server accepted or refused.
 
-Pure. A setting counts when the server has acknowledged it (`session.updated`). Each change goes out in a
-`session.update` of its own. The server takes all of an update or nothing, so a refusal concerns one change only, and no
-other update repeats what was refused.
+Pure. A setting is in effect when the server has acknowledged it (`session.updated`). Each change is sent in a separate
+`session.update`. The server accepts or refuses a whole update, so a refusal concerns only one change, and no other
+update repeats the refused setting.
 
-The protocol gives an acknowledgement no id. The server answers updates in order, so a `session.updated` belongs to the
-oldest update under way. There is one exception: the event shows the settings of this update without the requested
-change. Then the server has sent the event for a reason of its own, and it answers no update. A refusal names its update
-by the event id. Without an event id it belongs to the oldest update that requests the setting named in `param`.
+An acknowledgement in the protocol has no id. The server answers updates in order, so a `session.updated` belongs to the
+oldest pending update. There is one exception: the event shows the settings of this update without the requested change.
+In this case, the server has sent the event for another reason, and the event answers no update. A refusal contains the
+event id of its update. Without an event id, the refusal belongs to the oldest update that requests the setting in
+`param`.
 
 Source: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
@@ -24,21 +25,27 @@ from ..errors import RealtimeCoreError
 __all__ = ["ANSWER_S", "Answered", "Change", "Due", "Fields", "Path", "Refusal", "SettingsLedger", "path_of"]
 
 ANSWER_S = 10.0
-"""The time after which an update without an answer is given up, in seconds."""
+"""The time in seconds after which an update without an answer is given up."""
 _ECHO_S = 2.0
-"""An update after which a `session.updated` came without its changes counts as taken if it is not refused by then."""
+"""The time in seconds in which an update must be refused if a `session.updated` without its changes has arrived. After
+this time the update counts as accepted.
+"""
 
 Path = tuple[str, ...]
 Fields = dict[Path, Any]
-"""A session object flattened: `("instructions",)`, `("audio", "output", "voice")`. A value is replaced as a whole."""
+"""A flattened session object: `("instructions",)`, `("audio", "output", "voice")`. A value is always replaced as a
+whole.
+"""
 
 Answered = Callable[[RealtimeCoreError | None], None]
-"""Called once with the server's answer to a change: None where the server has taken it, else the refusal."""
+"""A function that is called once with the server's answer to a change: None if the server has accepted the change, or
+the refusal.
+"""
 
 
 @dataclass(eq=False, slots=True)
 class Change:
-    """Settings that are requested together. Its update repeats the settings of `named` unchanged."""
+    """Settings that are requested together. The update also repeats the settings of `named` unchanged."""
 
     fields: Fields
     answered: Answered | None = None
@@ -51,7 +58,7 @@ class Change:
 
 @dataclass(eq=False, slots=True)
 class _Update:
-    """A `session.update` under way. `change` is None where the update only restores settings in force."""
+    """A pending `session.update`. `change` is None if the update only restores settings in effect."""
 
     event_id: str
     fields: Fields
@@ -59,17 +66,17 @@ class _Update:
     change: Change | None
     given_up: bool = False
     echoed: bool = False
-    """A `session.updated` has come after the update and showed none of its changes."""
+    """Whether a `session.updated` without the changes of this update has arrived after the update."""
 
     @property
     def due_at(self) -> float:
-        """When the update is given up."""
+        """The time at which the update is given up."""
         return self.sent_at + (_ECHO_S if self.echoed else ANSWER_S)
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Updates to send (event id, fields), and changes that are in force without an update."""
+    """The updates to send (event id, fields), and the changes that are in effect without an update."""
 
     updates: list[tuple[str, Fields]]
     settled: list[Change]
@@ -77,7 +84,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An update that the server has refused. `path` is the refused setting, if it is known."""
+    """An update that the server has refused. `path` is the refused setting, or None if it is not known."""
 
     change: Change | None
     path: Path | None
@@ -85,24 +92,24 @@ class Refusal:
 
 @dataclass
 class SettingsLedger:
-    """Changes that wait, are under way, or are taken. `now` is in seconds of any steady clock."""
+    """The changes that wait, are pending, or were accepted. `now` is in seconds on any steady clock."""
 
     granted: Fields = field(default_factory=dict)
-    """The settings that the server has taken: they are in force."""
+    """The settings that the server has accepted. These settings are in effect."""
     override: Fields = field(default_factory=dict)
-    """Values that replace granted ones for a while."""
+    """Values that temporarily replace accepted settings."""
     _waiting: deque[Change] = field(default_factory=deque)
     _sent: deque[_Update] = field(default_factory=deque)
     _at_server: Fields = field(default_factory=dict)
-    """The values of the updates that the server has taken, overrides included."""
+    """The values of the updates that the server has accepted, including overrides."""
     _echo: Fields = field(default_factory=dict)
-    """The session as the server last described it."""
+    """The session as last reported by the server."""
     _uncorrected: Fields = field(default_factory=dict)
-    """Overrides and corrections that the server has refused: the ledger does not request them again."""
+    """The overrides and corrections that the server has refused. These are not requested again."""
 
     @property
     def desired(self) -> Fields:
-        """The settings in force once the server has taken all changes."""
+        """The settings that will be in effect when the server has accepted all changes."""
         desired = dict(self.granted)
         for change in self.unanswered:
             desired |= change.fields
@@ -121,21 +128,21 @@ class SettingsLedger:
 
     @property
     def deadline(self) -> float | None:
-        """When to call `on_time`."""
+        """The time at which `on_time` must be called, or None."""
         return min((each.due_at for each in self._sent if not each.given_up), default=None)
 
     # Requests.
 
     def request(self, change: Change) -> None:
-        """Requests a change; `due` returns its update."""
+        """Requests a change. `due` returns the update for the change."""
         self._waiting.append(change)
 
     def sent(self, event_id: str, change: Change, now: float) -> None:
-        """Notes an update that the user has sent for the change."""
+        """Registers an update that the user has sent for the change."""
         self._sent.append(_Update(event_id, dict(change.fields), now, change))
 
     def due(self, ids: Callable[[], str], now: float) -> Due:
-        """Returns the updates to send now. A setting that is in force, and that no update under way changes, is left
+        """Returns the updates to send now. A setting that is in effect, and that no pending update changes, is left
         out.
         """
         due = Due([], [])
@@ -167,7 +174,7 @@ class SettingsLedger:
         return any(path in each.fields for each in self._sent)
 
     def _corrections(self) -> Fields:
-        """Settings that have another value at the server than wanted."""
+        """Returns the settings whose value at the server differs from the wanted value."""
         wanted = self.granted | self.override
         return {
             path: wanted[path]
@@ -181,16 +188,18 @@ class SettingsLedger:
     # Answers.
 
     def created(self, session: Fields) -> None:
-        """Handles `session.created`, which shows the session before any update."""
+        """Handles `session.created`, which contains the session before any update."""
         self._echo = session
 
     def taken(self, session: Fields) -> list[Change]:
-        """Handles `session.updated`, which shows the session as it is now. Returns the changes that are in force from
-        now on."""
+        """Handles `session.updated`, which contains the current session. Returns the changes that are in effect from
+        now on.
+        """
         shown = [self._shows(each, session) for each in self._sent]
         n_answered = 1
         if shown and shown[0] is False:
-            # Answers come in order: an older update was answered by an earlier `session.updated` that showed no change.
+            # Answers arrive in order. An older update was answered by an earlier `session.updated` that showed no
+            # change.
             n_answered = shown.index(True) + 1 if True in shown else 0
         for each in self._sent:
             each.echoed = True
@@ -201,8 +210,8 @@ class SettingsLedger:
         return changes
 
     def _shows(self, update: _Update, session: Fields) -> bool | None:
-        """Returns whether the session shows a change of the update; None where it shows none of the update's settings,
-        or where the update changes nothing.
+        """Returns whether the session shows a change of the update. Returns None if the session contains none of the
+        update's settings, or if the update changes nothing.
         """
         news = [
             path
@@ -221,9 +230,9 @@ class SettingsLedger:
         return [update.change]
 
     def refused(self, event_id: str, path: Path | None = None) -> Refusal | None:
-        """Handles an error of the server. None means that it refuses no update.
+        """Handles an error of the server. Returns the refused update, or None if the error refuses no update.
 
-        `event_id` is "" if the server names none. `path` is the setting that it names (see `path_of`).
+        `event_id` is "" if the error has no event id. `path` is the setting that the error names (see `path_of`).
         """
         update = next((each for each in self._sent if self._is_meant(each, event_id, path)), None)
         if update is None:
@@ -244,8 +253,10 @@ class SettingsLedger:
         return path is None or any(_overlap(each, path) for each in update.fields)
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
-        """Gives up updates without an answer. Returns the changes that count as taken, because the server has described
-        its session since, and those that failed. If the server takes an update later, `due` reverts it."""
+        """Gives up updates without an answer. Returns the changes that count as accepted, because the server has
+        reported its session since, and the changes that failed. If the server accepts an update later, `due` reverts
+        the update.
+        """
         taken: list[Change] = []
         failed: list[Change] = []
         for update in [each for each in self._sent if not each.given_up and now >= each.due_at]:
@@ -260,13 +271,13 @@ class SettingsLedger:
     # A new session.
 
     def renewed(self) -> SettingsLedger:
-        """Returns the ledger of a new server session: one change requests all granted settings."""
+        """Returns the ledger of a new server session, in which one change requests all accepted settings."""
         renewed = SettingsLedger()
         renewed.request(Change(dict(self.granted)))
         return renewed
 
     def succeed(self, lost: SettingsLedger) -> None:
-        """Takes over the changes that a lost session has not answered, each as a change of its own."""
+        """Takes over the changes that a lost session has not answered. Each change stays separate."""
         known = self.desired
         missed = {path: value for path, value in lost.granted.items() if path not in known or known[path] != value}
         if missed:
@@ -278,20 +289,20 @@ class SettingsLedger:
 
 
 def path_of(param: str) -> Path | None:
-    """Returns the setting that an error's `param` names: `session.tools[0].name` is `("tools", "0", "name")`. None
-    where it names no setting.
+    """Returns the path of the setting in an error's `param`: `session.tools[0].name` gives `("tools", "0", "name")`.
+    Returns None if `param` names no setting.
     """
     names = param.replace("[", ".").replace("]", "").split(".")
     return tuple(names[1:]) if names[0] == "session" and len(names) > 1 else None
 
 
 def _overlap(one: Path, other: Path) -> bool:
-    """Returns whether one of them names the other, or a part of it."""
+    """Returns whether one path is equal to the other path, or is a prefix of it."""
     return all(a == b for a, b in zip(one, other, strict=False))
 
 
 def _agrees(shown: Any, requested: Any) -> bool:
-    """Returns whether the server shows the requested value. It may show more fields."""
+    """Returns whether the server reports the requested value. The reported value may have more fields."""
     if isinstance(shown, Mapping) and isinstance(requested, Mapping):
         return all(name in shown and _agrees(shown[name], value) for name, value in requested.items())
     if _is_list(shown) and _is_list(requested):

@@ -1,4 +1,4 @@
-"""Attaches the model to a SIP call. The audio goes between the server and the phone network.
+"""Attaches the model to a SIP call. The audio goes directly between the server and the phone network.
 
 Source: https://platform.openai.com/docs/guides/realtime-sip
 """
@@ -26,11 +26,12 @@ __all__ = ["OpenAIRealtimeSIPModel", "SessionPayload", "accept_payload"]
 
 
 class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
-    """Attaches to the accepted call with `call_id` (from the webhook `realtime.call.incoming`). The model sends only
-    settings that the user gives: the call has formats, a voice and a model already."""
+    """A model that attaches to the accepted SIP call with `call_id` (from the webhook `realtime.call.incoming`). The
+    model sends only settings that the user gives, because the call already has formats, a voice and a model.
+    """
 
     async def connect(self, options: RealtimeModelConfig) -> None:
-        """Connects, as the base class does. Raises `UserError` also without a `call_id`."""
+        """Connects, as the base class does. Also raises `UserError` without a `call_id`."""
         if not options.get("call_id"):
             raise UserError("Give call_id: it comes with the webhook realtime.call.incoming.")
         await super().connect(options)
@@ -44,10 +45,10 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
         run_config: RealtimeRunConfig | None = None,
         overrides: RealtimeSessionModelSettings | None = None,
     ) -> SessionPayload:
-        """Returns the body of `POST /v1/realtime/calls/{call_id}/accept`: the session that a `RealtimeSession` of this
-        agent and these configurations requests. `overrides` replace its settings.
+        """Returns the body of `POST /v1/realtime/calls/{call_id}/accept`: the session that a `RealtimeSession` with
+        this agent and these configurations requests. `overrides` replace its settings.
 
-        Raises what dynamic instructions raise, and `UserError` for tools and handoffs that a session refuses.
+        Raises the exceptions of dynamic instructions, and `UserError` for tools and handoffs that a session refuses.
         """
         config = run_config or {}
         initial = (model_config or {}).get("initial_model_settings") or {}
@@ -58,8 +59,9 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
 
 
 class SessionPayload(dict[str, Any]):
-    """A session object of the protocol, as a plain dict that also reads like the object of the `openai` package:
-    `payload.audio.output.voice`, `payload.model_dump(exclude_none=True)`."""
+    """A session object of the protocol as a plain dict. Its values can also be read like those of the `openai` package:
+    `payload.audio.output.voice`, `payload.model_dump(exclude_none=True)`.
+    """
 
     def __getattr__(self, name: str) -> Any:
         if name not in self:
@@ -67,7 +69,7 @@ class SessionPayload(dict[str, Any]):
         return _readable(self[name])
 
     def model_dump(self, *, exclude_none: bool = False, **_options: Any) -> dict[str, Any]:
-        """A deep copy as plain dicts and lists. Other options of pydantic's `model_dump` change nothing here."""
+        """Returns a deep copy as plain dicts and lists. Other options of pydantic's `model_dump` are ignored."""
         return {key: copy.deepcopy(value) for key, value in self.items() if not (exclude_none and value is None)}
 
 

@@ -1,4 +1,4 @@
-"""Makes the usage event from the `usage` object of `response.done`.
+"""Creates the usage event from the `usage` object of `response.done`.
 
 Source: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
 """
@@ -20,7 +20,7 @@ __all__ = ["usage_event"]
 
 
 def usage_event(response_id: str, usage: Mapping[str, Any]) -> RealtimeModelUsageEvent:
-    """Returns the usage event of one response. A field of the wrong type counts as absent."""
+    """Returns the usage event of one response. A field with a wrong type counts as missing."""
     return RealtimeModelUsageEvent(
         Usage.of_response(usage, response_id),
         _input_details(usage.get("input_token_details")),

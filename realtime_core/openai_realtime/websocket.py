@@ -1,4 +1,4 @@
-"""Opens a connection to the server, and waits until the server has taken the configuration."""
+"""Opens a connection to the server, and waits until the server has accepted the configuration."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from .server_session import ServerSession
 __all__ = ["Link", "Transport", "TransportConfig", "open_link", "websocket_transport"]
 
 Transport = Callable[[str, Mapping[str, str]], Awaitable[Connection]]
-"""Opens a connection to an address with these headers."""
+"""A function that opens a connection to a URL with these headers."""
 
 
 class TransportConfig(TypedDict, total=False):
-    """Settings of the WebSocket. Times in seconds, `max_size` in bytes; `ping_interval=None` sends no pings."""
+    """The settings of the WebSocket. Times are in seconds, `max_size` is in bytes. With `ping_interval=None` no pings
+    are sent.
+    """
 
     ping_interval: float | None
     ping_timeout: float
     handshake_timeout: float
-    """The time limit of the TCP, TLS and WebSocket handshakes. Default 5."""
+    """The time limit in seconds of the TCP, TLS and WebSocket handshakes. Default 5."""
     session_timeout: float
-    """The time limit of `connect` as a whole, until the server has taken the configuration. Default 15."""
+    """The time limit in seconds of `connect` as a whole, until the server has accepted the configuration. Default
+    15.
+    """
     max_size: int
     proxy: str | None
-    """The address of an HTTP proxy; None means no proxy. Default: the one that the environment names
-    (`HTTPS_PROXY`).
-    """
+    """The address of an HTTP proxy. None means no proxy. Default: the proxy in the environment (`HTTPS_PROXY`)."""
     log_payloads: bool
-    """Log the messages of the connection at DEBUG, except the audio that is sent. Default: never."""
+    """Whether the messages of the connection are logged at DEBUG, except the sent audio. Default: False."""
 
 
 def websocket_transport(config: TransportConfig) -> Transport:
-    """Returns the transport of `realtime_core.connection.websocket` with these settings."""
+    """Returns a transport that uses `realtime_core.connection.websocket` with these settings."""
 
     async def open_websocket(url: str, headers: Mapping[str, str]) -> Connection:
         from ..connection.websocket import MAX_MESSAGE_BYTES, connect
@@ -56,7 +58,7 @@ def websocket_transport(config: TransportConfig) -> Transport:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A running connection, and the server session on it."""
+    """A running connection, and the server session on this connection."""
 
     connection: Connection
     session: ServerSession
@@ -70,9 +72,10 @@ async def open_link(
     tasks: asyncio.TaskGroup,
     timeout_s: float,
 ) -> Link:
-    """Connects, waits for `session.created`, configure, waits for `session.updated`. Leaves nothing open on failure.
+    """Connects, waits for `session.created`, sends the configuration, and waits for `session.updated`. If this fails,
+    nothing is left open.
 
-    Raises `ConnectFailed`, or the `ServerRejected` that the server answered with.
+    Raises `ConnectFailed`, or the `ServerRejected` with which the server answered.
     """
     loop = asyncio.get_running_loop()
     created: asyncio.Future[None] = loop.create_future()

@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def sources(request: pytest.FixtureRequest) -> Sources:
-    """A `Sources` with the seed of the test's `virtual_time` marker, else with seed 0."""
+    """Returns a `Sources` with the seed of the test's `virtual_time` marker, or with the seed 0."""
     from ..sources import Sources
 
     return Sources(_arguments(request.node)["seed"])
@@ -53,7 +53,7 @@ def sources(request: pytest.FixtureRequest) -> Sources:
 
 @pytest.fixture
 def run_virtual(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """`virtual_time.run` with the arguments of the test's `virtual_time` marker."""
+    """Returns `virtual_time.run` with the arguments of the test's `virtual_time` marker."""
     from . import virtual_time
 
     return functools.partial(virtual_time.run, **_arguments(request.node))

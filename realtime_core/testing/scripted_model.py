@@ -57,11 +57,11 @@ __all__ = [
 ]
 
 RealtimeSendMatcher = RealtimeModelSendEvent | type[Any] | Callable[[Any], bool]
-"""An input equal to this one, an input of this class, or an input for which this function returns true."""
+"""An input that must be equal, a class of inputs, or a function that returns whether an input matches."""
 
 
 class RealtimeConnectCall(TypedDict, total=False):
-    """The arguments of a call of `connect`, without key and headers, because test reports are often kept."""
+    """The arguments of a call of `connect`, without key and headers, because test reports are often stored."""
 
     api_key_provided: Required[bool]
     headers_provided: Required[bool]
@@ -77,7 +77,7 @@ class RealtimeScriptError(ScriptError, AssertionError):
 
 
 class UnexpectedRealtimeSend(RealtimeScriptError):
-    """The session sent `actual` instead of `expected` (None: the script had ended)."""
+    """The session sent `actual` in place of `expected`. `expected` is None if the script had ended."""
 
     def __init__(
         self, message: str, *, actual: RealtimeModelSendEvent, expected: RealtimeSendMatcher | None = None
@@ -99,7 +99,7 @@ class UnconsumedRealtimeSteps(RealtimeScriptError):
 class RealtimeStep:
     """A step of the script: when the session sends the input `expect`, the model emits `emit` or fails with `error`.
 
-    Raises `ValueError` for a step with both.
+    Raises `ValueError` for a step with both `emit` and `error`.
     """
 
     expect: RealtimeSendMatcher
@@ -113,14 +113,14 @@ class RealtimeStep:
 
 
 class ScriptedRealtimeModel(RealtimeModel):
-    """A model without a server. It expects inputs in order and emits events in answer.
+    """A model without a server. It expects inputs in order and emits events as answers.
 
-    - `connect_events` are emitted at the end of `connect`; `connect_error` and `close_error` are raised.
-    - `strict`: an unexpected input raises `UnexpectedRealtimeSend` in the sender, and again in `assert_complete`.
-      Otherwise such inputs are only recorded.
-    - `immediate`: take inputs in the step in which they are sent, as the real model does. A step's events then come in
-      a later step of the event loop, as over a network. Otherwise `send_event` has to be awaited. Either way awaiting
-      `send_event` returns after the listeners have handled the events.
+    - `connect_events` are emitted at the end of `connect`. `connect_error` and `close_error` are raised.
+    - `strict`: an unexpected input raises `UnexpectedRealtimeSend` in the sender, and again in `assert_complete`. If
+      False, unexpected inputs are only recorded.
+    - `immediate`: inputs are handled in the step in which they are sent, as by the real model. The events of a step
+      then arrive in a later step of the event loop, as over a network. If False, `send_event` must be awaited. In both
+      cases, awaiting `send_event` returns after the listeners have handled the events.
     """
 
     def __init__(
@@ -231,7 +231,9 @@ class ScriptedRealtimeModel(RealtimeModel):
         return self._emitting
 
     def emit_now(self, *events: RealtimeModelEvent) -> None:
-        """Emits events in this step. Listeners that only have async methods do not get them."""
+        """Emits events in this step of the event loop. Listeners that only have async methods do not get these
+        events.
+        """
         for event in events:
             for listener in self.listeners:
                 withdraw(listener.on_event(event))
@@ -250,8 +252,9 @@ class ScriptedRealtimeModel(RealtimeModel):
             raise self._close_error
 
     def assert_complete(self) -> None:
-        """Raises the first mismatch: `UnexpectedRealtimeSend` for the first unexpected input, else
-        `UnconsumedRealtimeSteps` if steps of the script are left."""
+        """Raises the first mismatch: `UnexpectedRealtimeSend` for the first unexpected input, or
+        `UnconsumedRealtimeSteps` if steps of the script are left.
+        """
         if self._mismatch is not None:
             raise self._mismatch
         if self._steps:

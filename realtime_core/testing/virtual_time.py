@@ -59,7 +59,9 @@ class _Task(asyncio.Task[Any]):
 
 
 class _Selector(selectors.BaseSelector):
-    """Waits only for the loop's own threads and timers. Accepts the loop's wake-up pipe and refuses everything else."""
+    """A selector that waits only for the loop's own threads and timers. Accepts the loop's wake-up pipe and refuses
+    everything else.
+    """
 
     def __init__(self) -> None:
         self.loop: VirtualTimeLoop | None = None
@@ -85,7 +87,7 @@ class _Selector(selectors.BaseSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """The event loop of this module. `time` starts at 0.0."""
+    """The event loop with virtual time. `time` starts at 0.0."""
 
     def __init__(self, *, watchdog_s: float = 60.0) -> None:
         selector = _Selector()
@@ -103,7 +105,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def stall(self, seconds: float) -> None:
-        """Blocks the loop: `seconds` pass at once, as if a callback had taken them."""
+        """Blocks the loop: `seconds` seconds pass immediately, as if a callback had taken this time."""
         self._now += seconds
 
     # Called by the selector
@@ -180,7 +182,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return super().call_soon_threadsafe(callback, *args, context=context)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's own
-        """Waits, in virtual time, until all jobs have ended."""
+        """Waits in virtual time until all jobs have ended."""
         self._executor_shutdown_called = True
         try:
             async with asyncio.timeout(timeout):
@@ -221,11 +223,11 @@ def run(
 ) -> T:
     """Runs a coroutine or a coroutine function in virtual time, as `asyncio.run` does in real time.
 
-    With a `seed`, the generator of the `random` module starts from the seed and is restored afterwards. That is for
-    users' code that uses it; this package draws from `realtime_core.sources.Sources`.
+    With a `seed`, the generator of the `random` module starts from the seed and is restored at the end. The seed is for
+    users' code that uses this module. This package uses `realtime_core.sources.Sources`.
 
     Raises `Deadlock` or `WatchdogExpired`. `watchdog_s` limits the real time of one thread, and of one moment of
-    virtual time.
+    virtual time, in seconds.
     """
 
     async def call() -> T:

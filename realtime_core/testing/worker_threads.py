@@ -33,8 +33,9 @@ def current_worker() -> Worker | None:
 
 
 def spend(seconds: float) -> None:
-    """Declares, in a worker thread, that the job takes `seconds`. In virtual time other work runs meanwhile; in real
-    time the thread sleeps. Without this call a job takes no virtual time."""
+    """Declares, in a worker thread, that the job takes `seconds` seconds. In virtual time, other work runs during this
+    time. In real time, the thread sleeps. Without this call a job takes no virtual time.
+    """
     worker = current_worker()
     if worker is not None:
         worker.give_back(_Sleep(seconds))
@@ -87,14 +88,14 @@ class Worker:
         self._go = threading.Semaphore(0)
 
     def go(self) -> None:
-        """Passes control to this thread. Called in the loop's thread."""
+        """Passes control to this thread. Called in the thread of the event loop."""
         if not self.started:
             self.started = True
             threading.Thread(target=self._work, name=f"virtual-time {self.name}", daemon=True).start()
         self._go.release()
 
     def give_back(self, request: _Sleep | _Wait) -> None:
-        """Returns control, and gets it again when the request is fulfilled. Called in this thread."""
+        """Returns control, and gets control again when the request is fulfilled. Called in this worker thread."""
         if self.abandoned:
             raise _Abandoned
         self.request = request
@@ -140,7 +141,7 @@ class Worker:
 
 
 class Threads:
-    """The jobs of one loop. All methods outside `Worker` are called in the loop's thread."""
+    """The jobs of one event loop. All methods outside of `Worker` are called in the thread of the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, watchdog_s: float) -> None:
         self.loop = loop
@@ -182,7 +183,7 @@ class Threads:
         return True
 
     async def finished(self) -> None:
-        """Returns when all jobs have ended."""
+        """Waits until all jobs have ended."""
         while self.unfinished:
             self._all_done = self._all_done or self.loop.create_future()
             await self._all_done
@@ -206,7 +207,8 @@ class Threads:
         return None
 
     def _is_full(self, executor: concurrent.futures.Executor | None) -> bool:
-        # A user's pool has a size that the user may rely on; the default pool's size depends on the machine.
+        # A user's thread pool has a size that the user may rely on. The size of the default pool depends on the
+        # machine.
         size = getattr(executor, "_max_workers", None)
         return size is not None and sum(w.started and w.executor is executor for w in self.unfinished) >= size
 
@@ -257,8 +259,8 @@ _patches: list[Callable[[], None]] = []
 
 @contextlib.contextmanager
 def patched(counts: Callable[[object], bool]) -> Iterator[None]:
-    """Patches futures and anyio while a virtual-time loop runs. A job that waits for the loop then returns control,
-    and anyio's worker threads become jobs. Other threads and loops (see `counts`) keep the original behaviour.
+    """Patches futures and anyio while a virtual-time loop runs. A job that waits for the loop then returns control, and
+    anyio's worker threads become jobs. Other threads and loops (see `counts`) keep the original behaviour.
     """
     with _patches_lock:
         _patches.append(_patches[-1] if _patches else _patch(counts))
@@ -299,7 +301,9 @@ def _patch_anyio(counts: Callable[[object], bool]) -> Callable[[], None]:
     original = backend.WorkerThread
 
     class CountedWorkerThread(original):  # type: ignore[misc,valid-type]
-        """Never starts a thread: each item of its queue becomes a job that runs anyio's code for one item."""
+        """Replaces an anyio worker thread and never starts a thread. Each item of its queue becomes a job that runs
+        anyio's code for one item.
+        """
 
         def start(self) -> None:
             if not counts(self.loop):

@@ -1,7 +1,7 @@
-"""The speech of the embedded server: stored lines, a synthesiser if one is installed, otherwise stored words.
+"""The speech of the embedded server: stored texts, a synthesiser if one is installed, or stored words.
 
-`Voice.speech(text)` returns a `Speech`: the line as audio in the protocol's formats, rendered once for all sessions.
-`README.md` beside this file names the sources and licences of the stored audio. `make_voice.py` makes the audio.
+`Voice.speech(text)` returns a `Speech`: the text as audio in the protocol's formats, rendered once for all sessions.
+`README.md` next to this file contains the sources and licences of the stored audio. `make_voice.py` creates the audio.
 """
 
 from __future__ import annotations

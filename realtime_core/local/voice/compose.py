@@ -23,7 +23,7 @@ _TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()  # n
 
 
 def words_of(text: str) -> list[str]:
-    """Splits a text into words in lower case. Numbers become words; punctuation marks are separate words."""
+    """Splits a text into words in lower case. Numbers become words. Punctuation marks are separate words."""
     return [word for token in _TOKEN.findall(text.lower().replace("’", "'")) for word in _spoken(token)]
 
 
@@ -54,7 +54,9 @@ def _number(n: int) -> Iterator[str]:
 
 
 def compose(text: str, stored: Mapping[str, bytes]) -> bytes:
-    """Speaks `text` with stored phrases: (phrase in `words_of` form without punctuation -> samples at 24 kHz)."""
+    """Returns `text` as speech from stored phrases. `stored` maps phrases (as in `words_of`, without punctuation) to
+    samples at 24 kHz.
+    """
     longest = max((phrase.count(" ") + 1 for phrase in stored), default=1)
     words = words_of(text)
     parts: list[bytes] = []
@@ -91,7 +93,7 @@ def _silence(ms: int) -> bytes:
 
 
 def _murmur(word: str) -> bytes:
-    """A soft hum in the rhythm of the word's syllables. It stands for an unknown word."""
+    """Returns a soft hum in the rhythm of the word's syllables, used for an unknown word."""
     syllables = max(1, len(re.findall(r"[aeiouyäöüáéíóúàèìòù]+", word)))
     n = _SYLLABLE_MS * RATE_HZ // 1000
     t = np.arange(n) / RATE_HZ

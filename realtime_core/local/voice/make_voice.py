@@ -29,7 +29,7 @@ LINES = {
     "trattoria-again": "Every day, from noon until eleven.",
     "trattoria-goodbye": "Thank you for calling Trattoria Blu. Goodbye!",
 }
-"""Whole lines, by the name of their clip."""
+"""The complete texts, by the name of their clip."""
 
 PHRASES = """
 hello this is, your agent, I am a script not an AI, I can try your tools one by one, say something and I try the next
@@ -45,14 +45,16 @@ Saturday, Sunday, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u,
 """The stored phrases for other text, separated by commas."""
 
 SPOKEN = {"Trattoria Blu": "Trattoria Blue", "AI": "A I"}
-"""The text for the synthesiser where the spelling leads to a wrong pronunciation."""
+"""The texts for the synthesiser for words whose spelling leads to a wrong pronunciation."""
 
 DATA = Path(__file__).with_name("data")
 LINE_HZ, WORD_HZ = 16000, 8000
 
 
 def say(text: str, keep_ms: int, stretch: float = 1.0) -> bytes:
-    """Speaks `text` with flite at 16 kHz, slowed down by `stretch`, with at most `keep_ms` of silence at each end."""
+    """Returns `text` spoken by flite at 16 kHz, slowed down by the factor `stretch`, with at most `keep_ms`
+    milliseconds of silence at each end.
+    """
     for written, spoken in SPOKEN.items():
         text = text.replace(written, spoken)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""One line of speech, rendered once: audio in bursts for the protocol, and the words of each burst."""
+"""The speech for one text, rendered once: audio in bursts for the protocol, and the words of each burst."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["BURST_MS", "RATE_HZ", "Speech"]
 
 RATE_HZ = 24000
 BURST_MS = 200
-"""The length of audio in one `response.output_audio.delta`."""
+"""The length in milliseconds of the audio in one `response.output_audio.delta`."""
 
 
 class Speech:
-    """A line: its text, and its audio as 16-bit samples at 24 kHz. Immutable except for its caches."""
+    """The speech for one text: the text, and its audio as 16-bit samples at 24 kHz. Immutable except for its caches."""
 
     __slots__ = ("_bursts", "_encoded", "captions", "pcm", "text")
 
@@ -31,7 +31,7 @@ class Speech:
         return len(self.pcm) // 2 / RATE_HZ * 1000
 
     def encoded(self, format: WireFormat) -> bytes:
-        """Returns the whole line in a format of the protocol."""
+        """Returns the whole audio in a format of the protocol."""
         audio = self._encoded.get(format.type)
         if audio is None:
             audio = format.encode(self.pcm if format is PCM else resample(self.pcm, RATE_HZ, format.rate_hz))
@@ -39,7 +39,7 @@ class Speech:
         return audio
 
     def bursts(self, format: WireFormat) -> list[tuple[str, int]]:
-        """Returns the line in bursts of `BURST_MS`: base64 text and length in bytes of each."""
+        """Returns the audio in bursts of `BURST_MS`, each as (base64 text, length in bytes)."""
         bursts = self._bursts.get(format.type)
         if bursts is None:
             audio, size = self.encoded(format), BURST_MS * format.bytes_per_ms
@@ -49,8 +49,9 @@ class Speech:
 
 
 def _captions(text: str, duration_ms: float) -> list[str]:
-    """Returns the words of each burst. A word belongs to the burst in which it begins; word lengths follow their
-    letters."""
+    """Returns the words of each burst. A word belongs to the burst in which it begins. The length of a word is
+    proportional to its letters.
+    """
     n_bursts = max(1, -int(-duration_ms // BURST_MS))
     captions = [""] * n_bursts
     words = text.split()

@@ -25,7 +25,9 @@ def find_synthesiser() -> str | None:
 
 
 def synthesise(program: str, text: str) -> bytes:
-    """Returns `text` as samples at 24 kHz; empty if the synthesiser fails. Blocks: call it in a thread."""
+    """Returns `text` as samples at 24 kHz, or empty bytes if the synthesiser fails. The function blocks, so it must be
+    called in a thread.
+    """
     # The program would read a leading hyphen as an option.
     values = {"{text}": " " + text.replace("\0", " "), "{out}": ""}
     with tempfile.TemporaryDirectory() as folder:

@@ -21,12 +21,12 @@ _MAX_CACHED = 256
 
 
 class Voice:
-    """Makes speech from text.
+    """Returns speech for text.
 
-    It takes the first of these: the clip that is given by name or path; a stored line with the same words; a line that
-    was synthesised before; words composed from stored words. With `synthesise=True` and flite or espeak-ng on PATH,
-    `speech` returns None for a line that must be synthesised first. Then call `prepare` in a thread and call `speech`
-    again.
+    The voice uses the first available source: the clip that is given by name or path, a stored text with the same
+    words, a text that was synthesised before, or words composed from stored words. With `synthesise=True` and flite or
+    espeak-ng on PATH, `speech` returns None for a text that must be synthesised first. `prepare` must then be called in
+    a thread, and `speech` must be called again.
     """
 
     def __init__(self, *, synthesise: bool = False) -> None:
@@ -34,7 +34,9 @@ class Voice:
         self._made: OrderedDict[tuple[str, str | None], Speech] = OrderedDict()
 
     def speech(self, text: str, clip: str | None = None) -> Speech | None:
-        """Returns the line as speech, or None if `prepare` must come first. Raises `ScriptError` for a missing clip."""
+        """Returns the text as speech, or None if `prepare` must be called first. Raises `ScriptError` for a missing
+        clip.
+        """
         key = (text, clip)
         speech = self._made.get(key)
         if speech is not None:
@@ -48,7 +50,9 @@ class Voice:
         return self._keep(key, pcm)
 
     def prepare(self, text: str) -> None:
-        """Synthesises a line if a synthesiser is in use; compose it if that fails. Blocks."""
+        """Synthesises a text if a synthesiser is used. If this fails, composes the text from stored words. The method
+        blocks.
+        """
         pcm = synthesise(self._program, text) if self._program else b""
         self._keep((text, None), pcm or compose(text, _phrases()))
 
@@ -65,7 +69,7 @@ def _spoken_key(text: str) -> str:
 
 @cache
 def _index() -> dict[str, Any]:
-    """Reads `index.json`: "lines" (clip name -> text), "words" (phrase -> first sample and length in words.wav)."""
+    """Reads `index.json`: "lines" (clip name -> text) and "words" (phrase -> first sample and length in words.wav)."""
     index: dict[str, Any] = json.loads(_data("index.json"))
     return index
 
@@ -93,7 +97,7 @@ def _phrases() -> dict[str, bytes]:
 
 @cache
 def _clip(name: str) -> bytes:
-    """Reads a stored line by its name, or a WAV file by its path."""
+    """Returns the audio of a stored text by its name, or of a WAV file by its path."""
     try:
         data = _data(f"{name}.wav") if name in _index()["lines"] else Path(name).read_bytes()
         pcm, rate_hz = read_wav(data)

@@ -13,7 +13,7 @@ from ...audio import g711
 __all__ = ["read_wav"]
 
 _PCM, _MULAW = 1, 7
-"""Format codes: RFC 2361."""
+"""Format codes of WAV files, from RFC 2361."""
 
 
 def read_wav(data: bytes) -> tuple[bytes, int]:
@@ -41,7 +41,9 @@ def read_wav(data: bytes) -> tuple[bytes, int]:
 
 
 def resample(pcm16: bytes, from_hz: int, to_hz: int) -> bytes:
-    """Resamples a whole recording. (soxr's float output is exactly repeatable; its 16-bit output is dithered.)"""
+    """Resamples a whole recording. The float output of soxr is used, because it is exactly repeatable. The 16-bit
+    output of soxr is dithered.
+    """
     if from_hz == to_hz:
         return pcm16
     samples = np.frombuffer(pcm16, "<i2").astype(np.float32)

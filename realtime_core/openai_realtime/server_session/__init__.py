@@ -1,12 +1,13 @@
 """One session with the server of the OpenAI Realtime protocol.
 
 Pure: the modules import no event loop, socket, clock or log. Each input comes with its time; what a session uses comes
-as `SessionPorts`.
+Pure: the modules import no event loop, socket, clock or log. Each input has its time as an argument. `SessionPorts` has
+the parts that a session uses.
 
 ```
 session        ServerSession: builds the parts, takes messages, user inputs and time
 steps          one input at a time, with its time
-ports          what a session uses: player, turn policy, log
+ports          parts that a session uses: player, turn policy, log
 client_events  writes client events              user_inputs     one method per input of the user
 known_facts    what the server has reported      refusals        errors of the server
 updates        session.update and its answers    requests        requests for responses

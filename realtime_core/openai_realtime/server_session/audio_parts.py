@@ -1,4 +1,4 @@
-"""The agent's audio in one server session: what has come, what plays, what is dropped."""
+"""The agent's audio in one server session: the received audio, the playing audio, and the dropped audio."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ __all__ = ["AudioParts"]
 
 
 class AudioParts:
-    """Gives audio to the player and truncates it where the caller interrupts. A part is one content part of an item.
+    """Passes audio to the player and truncates the audio when the caller interrupts. A part is one content part of an
+    item.
 
-    `truncates` means that the server can truncate items. The player is a synchronous port: `stop` returns the heard
-    position in the same step.
+    `truncates` is True if the server can truncate items. The player is synchronous: `stop` returns the heard position
+    in the same step.
     """
 
     def __init__(
@@ -48,11 +49,11 @@ class AudioParts:
 
     @property
     def is_playing(self) -> bool:
-        """Whether the caller still has audio to hear."""
+        """Whether the player still has audio that the caller has not heard."""
         return any(not each.finished for each in self._player.heard())
 
     def set_format(self, bytes_per_ms: int) -> None:
-        """Sets the size of a millisecond in the session's output format."""
+        """Sets the number of bytes per millisecond in the session's output format."""
         self.ledger.bytes_per_ms = bytes_per_ms
         if isinstance(self._player, ClockPlayer):
             self._player.bytes_per_ms = bytes_per_ms
@@ -65,7 +66,7 @@ class AudioParts:
         return response_id in self._muted
 
     def has_spoken(self, response_id: str) -> bool:
-        """Returns whether audio of the response has come."""
+        """Returns whether audio of the response has arrived."""
         return response_id in self._response_of.values()
 
     def heard_responses(self) -> set[str | None]:
@@ -73,11 +74,11 @@ class AudioParts:
         return {self._response_of.get(each.item_id) for each in self._player.heard() if not each.finished}
 
     def forget_heard(self) -> None:
-        """Forgets the parts that the caller has heard to their end."""
+        """Removes the parts that the caller has heard to their end."""
         self.ledger.forget_heard(self._player.heard())
 
     def receive(self, event: AudioDelta, *, can_be_truncated: bool) -> bool:
-        """Counts a piece of audio; returns whether it is the first of its part."""
+        """Counts a piece of audio. Returns whether the piece is the first piece of its part."""
         part = event.item_id, event.content_index
         if can_be_truncated:
             self.ledger.received(*part, len(event.audio))
@@ -96,7 +97,7 @@ class AudioParts:
             self.end(*part)  # it came late, and no other event ends it
 
     def end(self, item_id: str, content_index: int) -> None:
-        """Registers that all audio of the part has come."""
+        """Registers that all audio of the part has arrived."""
         response_id = self.open.pop((item_id, content_index), None)
         if response_id is None:
             return
@@ -106,14 +107,14 @@ class AudioParts:
             self._emit(RealtimeModelAudioDoneEvent(item_id, content_index, response_id=response_id))
 
     def begin(self, response_id: str) -> None:
-        """Begins a response. A server may use the id of an earlier response."""
+        """Registers the start of a response. A server may use the id of an earlier response again."""
         self._finished.pop(response_id, None)
 
     def is_finished(self, response_id: str) -> bool:
         return response_id in self._finished
 
     def finish(self, response_id: str) -> None:
-        """Ends a response, whose audio has come completely."""
+        """Registers the end of a response. All audio of the response has arrived."""
         self._finished[response_id] = True
         for (item_id, content_index), owner in list(self.open.items()):
             if owner == response_id:
@@ -131,8 +132,9 @@ class AudioParts:
         self._player.release()
 
     def interrupt(self, active_id: str | None) -> RealtimeModelAudioInterruptedEvent | None:
-        """Stops the audio, truncate it at the heard position and drops the rest of the active response. The response is
-        not cancelled. Returns the event to emit, if audio was cut."""
+        """Stops the audio, truncates it at the heard position, and drops the rest of the active response. Does not
+        cancel the response. Returns the event to emit if audio was cut, or None.
+        """
         heard = self._player.stop()
         self._player.release()
         truncations = self.ledger.truncations(heard) if self._truncates else []

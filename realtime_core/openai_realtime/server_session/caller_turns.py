@@ -24,7 +24,9 @@ Emit = Callable[[emitted.RealtimeModelEvent], None]
 
 
 class CallerTurns:
-    """Handles the server's events about the caller. The turn policy decides what an event means for the agent."""
+    """Handles the server's events about the caller. The turn policy decides the consequences of an event for the
+    agent.
+    """
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class CallerTurns:
         self._emit_if(self._act(self._policy.on_time(now)))
 
     def _act(self, actions: Sequence[TurnAction]) -> emitted.RealtimeModelEvent | None:
-        """Carries out actions of the policy, except `RESPOND`, which needs the turn's item."""
+        """Executes actions of the policy, except `RESPOND`, which needs the item of the turn."""
         interrupted = None
         if self._capabilities.full_duplex:
             return None  # the model hears the caller and decides whether to stop
@@ -125,7 +127,7 @@ class CallerTurns:
         self._requests.perform(self._responses.speech_stopped(now))
 
     def _end_speech(self) -> None:
-        """The turn is over, so the speech is over, even if the server has not reported its end."""
+        """Ends the speech because the turn is over, even if the server has not reported the end of the speech."""
         if self._speech.is_active:
             self._speech.is_active = False
             self._known.add(True, wire.SpeechStopped, self._speech.item_id)
@@ -138,7 +140,7 @@ class CallerTurns:
         self._turn_taken(event.item_id, previous)
 
     def item_added(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
-        """Handles an item of a turn whose `committed` event was lost or comes later. If the server does not answer
+        """Handles an item of a turn whose `committed` event was lost or arrives later. If the server does not answer
         turns by itself, the client requests the answer.
         """
         item_id, content = str(item.get("id") or ""), item.get("content")
@@ -151,7 +153,7 @@ class CallerTurns:
             self._turn_taken(item_id, previous_item_id)
 
     def _turn_taken(self, item_id: str, previous_item_id: str | None) -> None:
-        """The conversation has a turn of the caller."""
+        """Registers that the conversation contains a turn of the caller."""
         if item_id and not self._known.add(True, wire.Committed, item_id):
             return
         now = self._steps.now
@@ -209,7 +211,7 @@ class CallerTurns:
         )
 
     def _is_transcribed(self, event: wire.TranscriptionDelta | wire.TranscriptionFailed) -> bool:
-        """Returns whether the whole transcript is known."""
+        """Returns whether the whole transcript is already known."""
         return self._known.has(wire.TranscriptionCompleted, event.item_id, event.content_index)
 
     def _dtmf(self, event: wire.Dtmf) -> None:

@@ -12,7 +12,7 @@ __all__ = ["ClientEvents"]
 
 
 class ClientEvents:
-    """Encodes client events and sends them, except the caller's audio. `payload_log` gets each of them."""
+    """Encodes client events and sends them, except the caller's audio. `payload_log` is called with each event."""
 
     def __init__(self, send: Callable[[str], None], ids: EventIds, payload_log: Log | None = None) -> None:
         self._send = send
@@ -20,7 +20,7 @@ class ClientEvents:
         self.ids = ids
 
     def send(self, type: str, fields: Mapping[str, Any] | None = None, *, event_id: str | None = None) -> str:
-        """Sends a client event; returns its id."""
+        """Sends a client event. Returns the id of the event."""
         event_id = event_id or self.ids()
         text = encode(event_id, type, fields or {})
         if self._payload_log is not None:

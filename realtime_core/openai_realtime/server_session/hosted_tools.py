@@ -29,7 +29,7 @@ _NO_REASON = "The MCP server gave no reason."
 
 
 class _Fact(Enum):
-    """Facts about an item that count once."""
+    """Facts about an item that are handled only once."""
 
     BEGAN = auto()
     OVER = auto()
@@ -44,7 +44,7 @@ class _Outcome(Enum):
 
 
 class _Reported(Enum):
-    """What of a call was reported to the session."""
+    """The parts of a tool call that were reported to the session."""
 
     NOTHING = auto()
     BEGIN = auto()
@@ -53,7 +53,7 @@ class _Reported(Enum):
 
 @dataclass(slots=True)
 class _Call:
-    """What is known of a call. The server reports its parts in any order and several times."""
+    """The known data of a tool call. The server reports the parts of a call in any order and several times."""
 
     server_label: str = ""
     name: str = ""
@@ -62,7 +62,7 @@ class _Call:
     error: str | None = None
     outcome: _Outcome = _Outcome.UNKNOWN
     answer_id: str | None = None
-    """The response that began after the call was over."""
+    """The id of the response that began after the call was over, or None."""
     reported: _Reported = _Reported.NOTHING
 
     @property
@@ -71,12 +71,12 @@ class _Call:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the tool is known, and its arguments are complete (or do not come any more)."""
+        """Whether the tool is known, and its arguments are complete or will not arrive."""
         return bool(self.name and (self.arguments or self.has_result or self.answer_id))
 
 
 class HostedTools:
-    """Follows calls of hosted tools and reports each call's begin and end once."""
+    """Follows calls of hosted tools, and reports the start and the end of each call once."""
 
     def __init__(
         self,
@@ -113,11 +113,11 @@ class HostedTools:
         return request_id in self._approvals
 
     def forget(self, item_id: str) -> None:
-        """Forgets an item, because the user creates an item with the same id."""
+        """Removes the data about an item, because the user creates an item with the same id."""
         self._calls.pop(item_id, None)
 
     def notice(self, event: wire.Notice | wire.Unknown) -> None:
-        """Handles the progress of a call. Any other event changes nothing."""
+        """Handles an event about the progress of a call. Any other event has no effect."""
         if (handler := self._notices.get(event.type)) is not None:
             self._requests.responses.progress(self._steps.now)
             handler(str(event.data.get("item_id") or ""))
@@ -128,7 +128,7 @@ class HostedTools:
                 self._report(item_id)
 
     def item_seen(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
-        """Handles an item of type `mcp_call` that the conversation or a response shows."""
+        """Handles an item of type `mcp_call` in the conversation or in a response."""
         item_id = str(item.get("id") or "")
         call = self._call(item_id)
         call.server_label, call.name, call.arguments = (
@@ -143,7 +143,8 @@ class HostedTools:
 
     def item_done(self, item: Mapping[str, Any]) -> None:
         """Handles a complete item: a request for approval, or a call with its result. The server reports both several
-        times. Items that the client has created change nothing."""
+        times. Items that the client has created have no effect.
+        """
         if self._items.is_edited(item.get("id")) or self._items.is_hidden(item.get("id")):
             return
         if item.get("type") == "mcp_approval_request":
@@ -152,8 +153,8 @@ class HostedTools:
             self._over(str(item.get("id") or ""))
 
     def answer_began(self, response_id: str) -> None:
-        """Registers that a response begins. When it is over, the server has reported everything about each call that is
-        over now.
+        """Registers that a response begins. When this response is over, the server has reported everything about each
+        call that is over now.
         """
         for call in self._calls.values():
             is_over = call.outcome is not _Outcome.UNKNOWN
@@ -162,7 +163,8 @@ class HostedTools:
 
     def response_done(self, response_id: str, response: Mapping[str, Any]) -> None:
         """Handles the end of a response. If the response spoke after a call, the call is over, even if the server has
-        not reported its end."""
+        not reported the end of the call.
+        """
         for item_id in _spoken_about(response):
             self._known.add(True, _Fact.SPOKEN_ABOUT, item_id)
             self._requests.responses.answer_not_needed(item_id)
@@ -178,7 +180,7 @@ class HostedTools:
                     self._report_end(item_id, call)
 
     def abandon(self) -> None:
-        """Reports all calls that are not over as failed, because the connection is gone."""
+        """Reports all calls in progress as failed, because the connection has ended."""
         for item_id, call in list(self._calls.items()):
             if call.reported is _Reported.BEGIN:
                 call.outcome, call.error = _Outcome.FAILED, _LOST
@@ -194,7 +196,7 @@ class HostedTools:
     # What is reported.
 
     def _report(self, item_id: str, previous_item_id: str | None = None) -> None:
-        """Reports the call to the history, and its news to the session."""
+        """Reports the call to the history, and reports its changes to the session."""
         call = self._call(item_id)
         if item_id and not self._items.is_deleted(item_id):
             self._update_history(item_id, call, previous_item_id)
@@ -224,7 +226,7 @@ class HostedTools:
         )
 
     def _update_history(self, item_id: str, call: _Call, previous_item_id: str | None) -> None:
-        """Lists the call, or keeps its place until its arguments are complete."""
+        """Adds the call to the history. Until its arguments are complete, only its place is stored."""
         if not call.has_begun:
             self._emit(emitted.RealtimeModelOtherItemEvent(item_id, "mcp_call", previous_item_id=previous_item_id))
             return
@@ -262,8 +264,9 @@ class HostedTools:
         self._over(item_id)
 
     def _over(self, item_id: str) -> None:
-        """The result is in the conversation. The server does not answer it by itself, so the client asks for a
-        response."""
+        """Handles the end of a call whose result is in the conversation. The server does not answer the result by
+        itself, so the client requests a response.
+        """
         if not self._known.add(True, _Fact.OVER, item_id):
             return
         self._report(item_id)
@@ -280,7 +283,7 @@ class HostedTools:
 
 
 def _spoken_about(response: Mapping[str, Any]) -> list[str]:
-    """Item ids of the hosted tool calls in the response after which it went on to speak."""
+    """Returns the item ids of the hosted tool calls in the response that were followed by speech."""
     items = items_of(response)
     spoken = max((i for i, item in enumerate(items) if item.get("type") == "message"), default=-1)
     return [str(item.get("id")) for item in items[: max(spoken, 0)] if item.get("type") == "mcp_call"]

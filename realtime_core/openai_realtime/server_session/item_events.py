@@ -62,8 +62,8 @@ class ItemEvents:
         }
 
     def in_response(self, event: wire.ResponseDone) -> None:
-        """Handles the items of a complete response. Some compatible servers report a tool call, and an item's final
-        text and status, only there.
+        """Handles the items of a complete response. Some compatible servers report a tool call, and the final text and
+        status of an item, only in this event.
         """
         for item in items_of(event.response):
             if item.get("type") != "function_call":
@@ -112,8 +112,9 @@ class ItemEvents:
         self._hosted.item_done(event.item)
 
     def _updated(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
-        """The history lists messages and complete tool calls. Every other item keeps its place there; the output of a
-        tool belongs to its call."""
+        """Reports an item to the history. The history lists messages and complete tool calls. Every other item only
+        keeps its place. The output of a tool belongs to its call.
+        """
         item_id, kind = str(item.get("id") or ""), str(item.get("type") or "")
         if self._items.is_deleted(item_id):
             return
@@ -136,10 +137,11 @@ class ItemEvents:
             )
 
     def _listed(self, item: Mapping[str, Any], kind: str) -> RealtimeItem | None:
-        """Returns the item as the history lists it; None for an item that it does not list."""
+        """Returns the item in the form of the history, or None if the history does not list the item."""
         if kind == "function_call":
             is_complete = item.get("status", "completed" if item.get("arguments") else "in_progress") == "completed"
-            # The server's call is complete with its arguments, the history's call with its output.
+            # For the server, a call is complete with its arguments. For the history, a call is complete with its
+            # output.
             return item_from_dict({**item, "status": "in_progress"}) if is_complete else None
         if kind != "message":
             return None

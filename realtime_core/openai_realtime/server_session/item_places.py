@@ -1,4 +1,4 @@
-"""The order of the items, from what the server reports and what the client has requested.
+"""The order of the items, from the reports of the server and the requests of the client.
 
 The protocol's `previous_item_id` is null for the first item of a conversation. Some servers send null for every item.
 """
@@ -12,8 +12,8 @@ __all__ = ["ItemPlaces"]
 
 
 class ItemPlaces:
-    """The places of one server session's items. `goes_on` means that another session came before this one, so its first
-    item is not the first of the conversation.
+    """The places of the items in one server session. `goes_on` is True if another session came before this session, so
+    its first item is not the first item of the conversation.
     """
 
     def __init__(self) -> None:
@@ -23,16 +23,16 @@ class ItemPlaces:
         self._first_item_id = ""
 
     def requested(self, item_id: str, previous_item_id: str) -> None:
-        """Registers that the client requests an item after another one, or as the first (`root`)."""
+        """Registers that the client requests an item after another item, or as the first item (`root`)."""
         self._requested[item_id] = "" if previous_item_id == "root" else previous_item_id
 
     def previous(self, event: type[ServerEvent], item_id: str, named: str | None) -> str | None:
-        """Returns the item before `item_id`. "": it is the first of the conversation. None means that this is unknown,
-        so the order is that of arrival.
+        """Returns the id of the item before `item_id`. Returns "" if the item is the first of the conversation, and
+        None if the order is unknown. In the last case the items are ordered by their arrival.
 
-        `named` is the predecessor in that kind of event: "" for null, None if the event does not have it. Null means
-        the first item if the server names predecessors in other events of that kind, and for the first item that comes
-        at all.
+        `named` is the predecessor in this kind of event: "" for null, or None if the event does not have the field.
+        Null means the first item in two cases: if the server sends predecessors in other events of this kind, and for
+        the first item of all.
         """
         self._first_item_id = self._first_item_id or item_id
         if named:

@@ -1,4 +1,4 @@
-"""Items that the client puts into the conversation."""
+"""Items that the client adds to the conversation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ConversationItems"]
 
 
 class ConversationItems:
-    """Creates and deletes items, and keeps each until the server has confirmed it."""
+    """Creates and deletes items, and stores each item until the server has confirmed it."""
 
     def __init__(
         self,
@@ -55,9 +55,7 @@ class ConversationItems:
         return item_id in self._hidden
 
     def is_edited(self, item_id: Any) -> bool:
-        """Returns whether the user has put the item into the conversation. A tool call among these items runs
-        nothing.
-        """
+        """Returns whether the user has added the item to the conversation. Tool calls among these items are not run."""
         return item_id in self._edited
 
     def messages_to_repeat(self) -> list[dict[str, Any]]:
@@ -67,7 +65,7 @@ class ConversationItems:
         ]
 
     def create(self, item: dict[str, Any], *, hidden: bool = False) -> str:
-        """Sends `conversation.item.create`; returns the item's id, which the client chooses."""
+        """Sends `conversation.item.create`. Returns the id of the item, which the client selects."""
         item_id: str = item.setdefault("id", self._sources.id("item"))
         self._known.forget(ItemDeleted, item_id)
         self._created[self._client.send("conversation.item.create", {"item": item})] = item_id
@@ -77,7 +75,7 @@ class ConversationItems:
         return item_id
 
     def create_note(self, text: str) -> str:
-        """Gives the model a text that is not part of the conversation; returns the item's id."""
+        """Sends the model a text that is not part of the history. Returns the id of the item."""
         content = [{"type": "input_text", "text": text}]
         return self.create({"type": "message", "role": "system", "content": content}, hidden=True)
 
@@ -95,8 +93,9 @@ class ConversationItems:
         self._client.send(type, fields, event_id=event_id)
 
     def edit_refused(self, event_id: str, code: str) -> bool:
-        """Handles a refused edit that names an item the server does not know, as after a reconnect. An item to delete
-        is gone, and a new item goes to the end. Returns False for any other error.
+        """Handles a refused edit that names an item which the server does not know, for example after a reconnect. An
+        item that was to be deleted is already gone, and a new item is added at the end. Returns False for any other
+        error.
         """
         type, fields = self._edits.pop(event_id, ("", {}))
         if type == "conversation.item.delete" and code == "item_delete_invalid_item_id":
@@ -110,8 +109,9 @@ class ConversationItems:
         return True
 
     def creation_refused(self, event_id: str) -> None:
-        """Handles an error that may refuse an item of the client. The output of a tool then goes to the model as a
-        note."""
+        """Handles an error that may refuse an item of the client. The output of a tool is then sent to the model as a
+        note.
+        """
         item_id = self._created.pop(event_id, None)
         if item_id is None:
             return
@@ -131,11 +131,11 @@ class ConversationItems:
             self._requests.responses.acknowledged(item_id)
 
     def ran_before(self, item_id: str) -> None:
-        """Registers that the item is a tool call that has run before this session. It runs nothing."""
+        """Registers that the item is a tool call that was run before this session. The call is not run again."""
         self._edited[item_id] = True
 
     def deleted(self, item_id: str) -> None:
-        """Registers that the item is not in the conversation any more."""
+        """Registers that the item was removed from the conversation."""
         if self._edited.get(item_id) is not False:  # else the user has created an item of that id meanwhile
             self._known.add(True, ItemDeleted, item_id)
         self._emit(RealtimeModelItemDeletedEvent(item_id))

@@ -1,4 +1,4 @@
-"""The facts that a server session has reported already, so that a repeated or late event changes nothing."""
+"""The facts that a server session has already reported, so a repeated or late event has no effect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["KnownFacts", "Recent", "RepeatedMessages"]
 
 
 class Recent(OrderedDict[Any, Any]):
-    """A mapping that keeps the last `limit` entries."""
+    """A mapping that keeps only the last `limit` entries."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -23,13 +23,13 @@ class Recent(OrderedDict[Any, Any]):
 
 
 class KnownFacts:
-    """Facts by a key. The key is the event that reports the fact, and the ids that it names."""
+    """Facts by key. The key is the event that reports the fact, and the ids in the event."""
 
     def __init__(self) -> None:
         self._facts = Recent(1024)
 
     def add(self, value: Any, *key: Hashable) -> bool:
-        """Stores a fact; returns whether the fact is new or has another value than before."""
+        """Stores a fact. Returns whether the fact is new or has another value than before."""
         if key in self._facts and self._facts[key] == value:
             return False
         self._facts[key] = value
@@ -47,11 +47,11 @@ class KnownFacts:
 
 
 class RepeatedMessages:
-    """Recognises a message that comes twice with the same text.
+    """Recognises a message that arrives twice with the same text.
 
-    The protocol gives each event an id of its own, so two equal messages are one event. A server that uses one id for
-    several events may send two equal messages for two events (silence after silence): then no message counts as
-    repeated. An event without an id (a key that is pressed twice) never counts as repeated.
+    The protocol gives each event its own id, so two equal messages are the same event. A server that uses one id for
+    several events may send two equal messages for two events (silence after silence). For such a server, no message
+    counts as repeated. An event without an id (such as a key that is pressed twice) never counts as repeated.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,9 @@ class RepeatedMessages:
         self._ids_differ = True
 
     def is_repeated(self, message: str | bytes, event_id: Any = None) -> bool:
-        """Stores a message; returns whether it came before. `event_id` is the id of its event, if it was read."""
+        """Stores a message. Returns whether the same message was received before. `event_id` is the id of its event, if
+        known.
+        """
         digest = hash(message)
         repeated = digest in self._seen
         self._seen[digest] = True

@@ -28,8 +28,9 @@ class Log(Protocol):
 
 @dataclass(slots=True)
 class SessionPorts:
-    """The parts that a server session uses. They outlive the session, so the next session of a conversation gets the
-    same ones. The player answers in the same call: `stop` returns the heard position."""
+    """The parts that a server session uses. These parts outlive the session, so the next session of a conversation gets
+    the same parts. The player answers in the same call: `stop` returns the heard position.
+    """
 
     policy: TurnPolicy
     player: Player
@@ -43,4 +44,4 @@ class SessionPorts:
     log_payloads: bool = False
     emit_raw: bool = True
     ignored_errors: Counter[str] = field(default_factory=Counter)
-    """The number of errors that no event reports, by code. They are harmless, or the fault of this package."""
+    """The number of errors that no event reports, by code. These errors are harmless, or are caused by this package."""

@@ -24,7 +24,7 @@ __all__ = ["Refusals"]
 
 
 class Refusals:
-    """Finds the client event that an error refuses, and reports the error where the user has to know it."""
+    """Finds the client event that an error refuses, and reports the error if the user must know about the error."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Refusals:
         self._log = log
 
     def handle(self, event: ServerError, error: ServerRejected) -> None:
-        """Handles an error of the server in a session that is configured."""
+        """Handles an error of the server in a configured session."""
         fault = classify(event)
         if (refusal := self._refused_update(event)) is not None:
             self._updates.refused(refusal, error)
@@ -73,7 +73,7 @@ class Refusals:
         self._requests.perform(self._requests.responses.refused(self._steps.now, event.event_id, reason, error))
 
     def _refuses_commit(self, event: ServerError) -> bool:
-        """Returns whether the error refuses a turn that the user has ended."""
+        """Returns whether the error refuses the end of a turn that the user has requested."""
         commits = self._turns.commits
         if event.event_id in commits:
             commits.remove(event.event_id)
@@ -84,8 +84,8 @@ class Refusals:
         return False
 
     def _refused_update(self, event: ServerError) -> Refusal | None:
-        """Returns the `session.update` that the error refuses. An error without an event id refuses one where it names
-        a setting, or where the server has nothing else to refuse.
+        """Returns the `session.update` that the error refuses, or None. An error without an event id refuses an update
+        if the error names a setting, or if the server has nothing else to refuse.
         """
         is_update = bool(event.event_id) or classify(event) is Fault.CONFIGURATION
         if not is_update and (event.param or code_of(event) in KNOWN_CODES or self._may_refuse_another()):
@@ -93,5 +93,5 @@ class Refusals:
         return self._updates.config.refused(event.event_id, event.param, event.code)
 
     def _may_refuse_another(self) -> bool:
-        """Returns whether the server has not answered a client event other than a `session.update`."""
+        """Returns whether a client event other than a `session.update` waits for an answer of the server."""
         return bool(self._items.unconfirmed or self._turns.commits) or self._requests.may_be_refused

@@ -1,4 +1,4 @@
-"""Requests for responses: carries out what `Responses` decides."""
+"""Sends requests for responses, as decided by `Responses`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ResponseRequests"]
 
 
 class ResponseRequests:
-    """Requests responses from the server and cancels them. `responses` is the state machine that decides."""
+    """Requests responses from the server and cancels responses. `responses` is the state machine that decides."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class ResponseRequests:
 
     @property
     def agent_active(self) -> bool:
-        """Whether a response is being made or heard."""
+        """Whether a response is in progress or the caller hears a response."""
         return self.responses.state is not ResponseState.IDLE or self._audio.is_playing
 
     @property
     def may_be_refused(self) -> bool:
-        """Whether a request or a cancellation has no answer yet."""
+        """Whether a request or a cancellation waits for an answer."""
         is_requested = self.responses.state in (ResponseState.REQUESTED, ResponseState.COLLIDING)
         return is_requested or self.responses.cancelling
 
@@ -53,21 +53,22 @@ class ResponseRequests:
         self.perform(self.responses.request_answer(self._steps.now, item_id, acknowledged=acknowledged))
 
     def request(self, options: Mapping[str, Any]) -> None:
-        """Requests a response with these options. Raises `TypeError` at once for options that JSON cannot represent,
-        because the request may wait."""
+        """Requests a response with these options. Raises `TypeError` immediately for options that JSON cannot
+        represent, because the request may be sent later.
+        """
         encode("", "response.create", {"response": options})
         self.perform(self.responses.request(self._steps.now, options))
 
     def cancel(self, response_id: str | None = None, *, mute: bool = False) -> None:
-        """Cancels a response; without an id the active one. `mute` drops its audio, too."""
+        """Cancels a response. Without an id, cancels the active response. If `mute` is True, also drops its audio."""
         self.perform(self.responses.cancel(response_id, mute=mute))
 
     def interrupt(self) -> RealtimeModelEvent | None:
-        """Stops and truncate the audio. Returns the event to emit, if audio was cut."""
+        """Stops and truncates the audio. Returns the event to emit if audio was cut, or None."""
         return self._audio.interrupt(self.responses.active_id)
 
     def perform(self, effects: Sequence[Effect]) -> None:
-        """Carries out effects of `Responses`, in order."""
+        """Executes effects of `Responses`, in order."""
         for effect in effects:
             match effect:
                 case CreateResponse(event_id, options):

@@ -60,7 +60,7 @@ class ResponseEvents:
             self._unannounced_id = response_id
 
     def announce(self) -> None:
-        """Treats the response that the server makes as created, although its `response.created` has not come.
+        """Registers the response of the server as created, although its `response.created` has not arrived.
 
         Called before a command that refers to the active response.
         """
@@ -80,7 +80,7 @@ class ResponseEvents:
         self._audio.forget_heard()
         effects = self._responses.created(self._steps.now, event.response_id, event.response)
         if active_id is not None and active_id != self._responses.active_id:
-            # The server makes one response at a time: the end of the last one got lost, or comes late.
+            # The server makes one response at a time. The end of the last response was lost, or arrives late.
             self._audio.finish(active_id)
             self._emit(
                 emitted.RealtimeModelTurnEndedEvent(response_id=active_id, status="incomplete", reason="not_told")
@@ -93,7 +93,9 @@ class ResponseEvents:
         self._requests.perform(effects)
 
     def _is_repeated(self, event: wire.ResponseCreated) -> bool:
-        """Returns whether the event came before. Some servers use an id again, for another response that is due."""
+        """Returns whether the event was received before. Some servers use an id again for another response that is
+        due.
+        """
         if not self._known.has(wire.ResponseCreated, event.response_id):
             return False
         echo = echo_of(event.response)

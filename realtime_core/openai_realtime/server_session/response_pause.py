@@ -1,4 +1,4 @@
-"""Pauses the responses of the model. During the pause the model hears the caller, and makes no response."""
+"""Pauses the responses of the model. During the pause, the model hears the caller and makes no response."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Answered = Callable[[Exception | None], None]
 
 
 class ResponsePause:
-    """Pauses the responses of one server session. Our own requests for responses wait until the pause ends, and the
-    server does not answer turns. A response that begins before the server has stopped is cancelled, and its audio is
-    dropped."""
+    """Pauses the responses of one server session. Requests of the client wait until the pause ends, and the server does
+    not answer turns. A response that begins before the server has stopped is cancelled, and its audio is dropped.
+    """
 
     def __init__(self, requests: ResponseRequests, updates: SessionUpdates, steps: Steps) -> None:
         self._requests = requests
@@ -32,8 +32,9 @@ class ResponsePause:
         return self._requests.responses.paused
 
     def set(self, paused: bool, answered: Answered | None = None) -> None:
-        """Pauses the responses, or resumes them. `answered` is called with None when the server has agreed, or with the
-        error."""
+        """Pauses or resumes the responses. `answered` is called with None if the server has agreed, or with the
+        exception.
+        """
         responses, config = self._requests.responses, self._updates.config
         if paused:
             responses.pause()
@@ -53,7 +54,7 @@ class ResponsePause:
             self._requests.responses.pause()
 
     def _settle(self) -> None:
-        """Tells those who wait, unless an update is under way. Without a connection the server says nothing anyway."""
+        """Calls the waiting callbacks, unless an update is pending. Without a connection the server cannot answer."""
         updates = self._updates
         if not self._waiting or (updates.config.under_way and not updates.is_stopped):
             return

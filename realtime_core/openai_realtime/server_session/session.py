@@ -1,4 +1,4 @@
-"""One session with the server: builds the parts, and takes messages, inputs and time."""
+"""One session with the server: creates the parts, and handles messages, inputs and time."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ __all__ = ["ServerSession"]
 
 
 class ServerSession:
-    """The state of one session, which lives as long as its connection.
+    """The state of one session, which exists as long as its connection.
 
-    The methods take inputs, each with the time `now` (seconds of any steady clock). An input is one step: it changes
-    the state, and asks for effects in the order of their causes: client events through `send`, and audio, model events
-    and settled changes through `ports`. `deadline` says when `on_time` is due. A listener may call these methods while
-    an event is emitted: its input is the next step. `ports` are the parts that outlive the session.
+    The methods take inputs, each with the time `now` (seconds on any steady clock). An input is one step. A step
+    changes the state, and requests effects in the order of their causes: client events through `send`, and audio, model
+    events and settled changes through `ports`. `deadline` is the time at which `on_time` is due. A listener may call
+    these methods while an event is emitted. Its input is then the next step. `ports` are the parts that outlive the
+    session.
     """
 
     def __init__(self, send: Callable[[str], None], ports: SessionPorts, config: SessionConfig) -> None:
@@ -147,8 +148,9 @@ class ServerSession:
         self._steps.run(now, self._receive, message)
 
     def send(self, event: RealtimeModelSendEvent, now: float) -> None:
-        """Takes an input of the user. Raises `UserError` for an object that is not an input of a model. An input that
-        waits for the end of a step raises nothing later: an `error` event reports what is wrong with its values."""
+        """Handles an input of the user. Raises `UserError` for an object that is not an input of a model. If an input
+        waits for the end of a step, an error in its values is reported with an `error` event.
+        """
         if isinstance(event, RealtimeModelSendAudio) and event.audio:
             self.append(event.audio)
         handle = self._inputs.handler(event)
@@ -166,41 +168,41 @@ class ServerSession:
             self._write(text)
 
     def configure(self, now: float) -> None:
-        """Sends the whole configuration. `configured` is true when the server has taken it."""
+        """Sends the whole configuration. `configured` is True when the server has accepted the configuration."""
         self._steps.run(now, self._configure)
 
     def on_time(self, now: float) -> None:
-        """Does what is due."""
+        """Performs the actions that are due."""
         self._steps.run(now, self._on_time)
 
     @property
     def deadline(self) -> float | None:
-        """When to call `on_time`."""
+        """The time at which `on_time` must be called, or None."""
         deadlines = (self.responses.deadline, self._ports.policy.deadline, self.config.deadline)
         return min((each for each in deadlines if each is not None), default=None)
 
     # Its place in the conversation.
 
     def turn_is_open(self, now: float) -> bool:
-        """Returns whether the caller speaks, or has spoken and has no answer."""
+        """Returns whether the caller speaks, or has spoken and has no answer yet."""
         return self._speech.is_active or self.responses.awaits_server_answer(now)
 
     def at_rest(self, now: float) -> bool:
-        """Returns whether the caller and the agent are silent, and no answer is being made or expected."""
+        """Returns whether the caller and the agent are silent, and no answer is in progress or expected."""
         is_busy = self.requests.agent_active or self._speech.is_active or self._gate.tool_runs or self._turns.commits
         return not is_busy and self.responses.at_rest(now)
 
     def end(self, now: float, close: Close | None = None, *, continues: bool = False) -> None:
         """Ends the session, the caller's turn and the agent's response, because the connection is over.
 
-        `close` is None if another session takes over in a pause of the conversation. `continues` means that another
-        session is going to take over.
+        `close` is None if another session takes over in a pause of the conversation. `continues` is True if another
+        session will take over.
         """
         self.ended = True
         self._steps.run(now, self._end, close, continues)
 
     def discard(self) -> None:
-        """Takes no more messages, because the session is not needed."""
+        """Stops handling messages, because the session is not needed."""
         self.ended = True
 
     def succeed(
@@ -216,8 +218,8 @@ class ServerSession:
     ) -> None:
         """Continues the conversation of a lost session.
 
-        `knows_calls` means that the server still has the tool calls of that session. `items` or `summary` are the
-        conversation so far; they ask for no response. Then the session sends again what the lost one has not answered:
+        `knows_calls` is True if the server still has the tool calls of that session. `items` or `summary` have the
+        conversation so far and request no response. Then the session repeats what the lost session has not answered:
         messages, the audio of the open turn (`turn_audio`), and requests for responses. `later_audio` is the caller's
         audio since then.
         """
@@ -226,7 +228,7 @@ class ServerSession:
     # Steps.
 
     def _send_late(self, handle: Callable[[Any], None], event: RealtimeModelSendEvent) -> None:
-        """Carries out an input that has waited for the end of a step."""
+        """Executes an input that has waited for the end of a step."""
         try:
             handle(event)
         except Exception as error:
@@ -355,7 +357,7 @@ class ServerSession:
 
 
 def _response_of(event: wire.ServerEvent) -> str | None:
-    """Returns the response that the event belongs to."""
+    """Returns the id of the response to which the event belongs, or None."""
     if isinstance(event, wire.Notice):
         response_id = event.data.get("response_id")
         return response_id if isinstance(response_id, str) else None

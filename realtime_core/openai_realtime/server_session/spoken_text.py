@@ -16,8 +16,9 @@ __all__ = ["SpokenText"]
 
 
 class SpokenText:
-    """Emits what the agent says in the conversation. Text of a response outside of the conversation is in its
-    `response.done`."""
+    """Emits the texts that the agent says in the conversation. The text of a response outside of the conversation is in
+    its `response.done`.
+    """
 
     def __init__(
         self,
@@ -40,7 +41,7 @@ class SpokenText:
         }
 
     def final(self, response_id: str, item: Mapping[str, Any]) -> None:
-        """Emits the whole text of each part of a complete message, unless it is known."""
+        """Emits the whole text of each part of a complete message, unless the text is already known."""
         item_id, parts = str(item.get("id") or ""), item.get("content")
         for index, part in enumerate(parts if isinstance(parts, list) else ()):
             if not isinstance(part, Mapping) or item.get("role") != "assistant":
@@ -53,7 +54,7 @@ class SpokenText:
                 self._text_done(wire.TextDone(response_id, item_id, index, text))
 
     def _is_spoken(self, event: wire.TranscriptDelta | wire.TranscriptDone | wire.TextDelta | wire.TextDone) -> bool:
-        """Returns the text is part of the conversation."""
+        """Returns whether the text is part of the conversation."""
         is_dropped = self._audio.is_muted(event.response_id) or self._items.is_deleted(event.item_id)
         return not is_dropped and not self._responses.is_out_of_band(event.response_id)
 

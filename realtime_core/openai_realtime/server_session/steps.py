@@ -1,4 +1,4 @@
-"""Runs the steps of a server session. A step is one input and everything that it causes."""
+"""Runs the steps of a server session. A step is one input with all its effects."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MAX_WAITING = 256
 
 
 class Steps:
-    """Runs one step at a time. `now` is the time of the current step; it was given with the step's input.
+    """Runs one step at a time. `now` is the time of the current step, given with the step's input.
 
-    The effects of a step run in order, while it runs. A listener that gets an event may give another input in return.
-    That input waits for the end of the current step, so no input meets a state that is half changed.
+    The effects of a step run in order during the step. A listener that gets an event may give another input. This input
+    waits for the end of the current step, so no input is handled while the state is only partly changed.
     """
 
     def __init__(self) -> None:
@@ -26,10 +26,10 @@ class Steps:
         self._waiting: deque[tuple[float, Callable[..., None], tuple[Any, ...]]] = deque()
 
     def run(self, now: float, step: Callable[..., None], *args: Any) -> None:
-        """Runs a step: now, or after the current step and those that wait already.
+        """Runs a step immediately, or after the current step and the waiting steps.
 
-        Raises `UserError` where too many steps wait, because a listener answers each event with an input that causes
-        the next event.
+        Raises `UserError` if too many steps wait, because a listener answers each event with an input that causes the
+        next event.
         """
         if self.running:
             if len(self._waiting) >= _MAX_WAITING:

@@ -1,4 +1,4 @@
-"""Holds back answers until a tool has returned."""
+"""Delays answers until a tool has returned."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .updates import SessionUpdates
 __all__ = ["CallerSpeech", "ToolGate"]
 
 _HOLD_LIMIT_S = 20.0
-"""Answers wait for a tool this long at most."""
+"""The maximum time in seconds for which answers wait for a tool."""
 
 
 @dataclass(slots=True)
 class CallerSpeech:
-    """Whether the caller speaks, and where the last speech began: item id, and ms of the input audio."""
+    """Whether the caller speaks, and where the last speech began: the item id, and milliseconds of the input audio."""
 
     is_active: bool = False
     item_id: str = ""
@@ -25,7 +25,7 @@ class CallerSpeech:
 
 
 class ToolGate:
-    """Holds back answers to the caller's turns while a tool runs, because the model would invent the tool's result."""
+    """Delays answers to the caller's turns while a tool runs, because the model would invent the tool's result."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class ToolGate:
 
     @property
     def tool_runs(self) -> bool:
-        """Whether a tool was called and has not returned."""
+        """Whether a tool call has not returned."""
         return bool(self._calls or self._hosted_calls)
 
     def is_foreign(self, call_id: str) -> bool:
@@ -64,7 +64,7 @@ class ToolGate:
         return call_id in self._foreign_calls
 
     def make_known(self, call_id: str) -> None:
-        """Registers that the server was sent the call of an earlier session."""
+        """Registers that the call of an earlier session was sent to the server."""
         self._foreign_calls.discard(call_id)
 
     def call_began(self, call_id: str) -> None:
@@ -78,7 +78,7 @@ class ToolGate:
             self.close()
 
     def close(self) -> None:
-        """Holds back answers from now on if a tool runs, because the caller speaks."""
+        """Delays answers from now on if a tool runs. Called when the caller speaks."""
         if not self._enabled or not self.tool_runs or self.is_closed:
             return
         self._held_until = self._steps.now + _HOLD_LIMIT_S
@@ -87,8 +87,8 @@ class ToolGate:
         self._updates.send()
 
     def call_over(self, call_id: str) -> None:
-        """Registers that the tool has returned. After the last tool, one response answers the tools and the turns that
-        wait. For a hosted tool, `call_id` is the item's id.
+        """Registers that the tool has returned. After the last tool, one response answers the tools and the waiting
+        turns. For a hosted tool, `call_id` is the id of the item.
         """
         self._calls.discard(call_id)
         self._foreign_calls.discard(call_id)
@@ -101,7 +101,7 @@ class ToolGate:
         self._requests.perform(self._requests.responses.release(self._steps.now))
 
     def succeed(self, lost: ToolGate, *, knows_calls: bool) -> None:
-        """Takes over from a lost session whose tools are still running."""
+        """Takes over the running tools of a lost session."""
         self._calls |= lost._calls
         if not knows_calls:
             self._foreign_calls |= lost._calls

@@ -19,9 +19,9 @@ __all__ = ["SessionUpdates"]
 
 
 class SessionUpdates:
-    """Keeps the server's settings equal to the configuration, until `stop`.
+    """Keeps the settings of the server equal to the configuration, until `stop` is called.
 
-    `decides_turns` means that the server can answer turns by itself.
+    `decides_turns` is True if the server can answer turns by itself.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SessionUpdates:
         return self._decides_turns and self.config.effective.create_response
 
     def stop(self) -> None:
-        """Sends no more updates."""
+        """Stops sending updates."""
         self.is_stopped = True
         self.on_answer()
 
@@ -67,7 +67,7 @@ class SessionUpdates:
             change.settle(None)
 
     def confirmed(self, session: Mapping[str, Any]) -> None:
-        """Handles `session.updated`: apply the settings that are in force now."""
+        """Handles `session.updated`: applies the settings that are now in effect."""
         taken = self.config.updated(session)
         effective = self.config.effective
         self._responses.audio = effective.speaks
@@ -79,7 +79,7 @@ class SessionUpdates:
         self.on_answer()
 
     def refused(self, refusal: Refusal, error: ServerRejected) -> None:
-        """Handles an error that refuses an update. The settings of the update are not in force."""
+        """Handles an error that refuses an update. The settings of the update are not in effect."""
         if not error.param and refusal.path is not None:
             error.param = setting_name(refusal.path)
         self._emit(RealtimeModelErrorEvent(error))
@@ -89,7 +89,7 @@ class SessionUpdates:
         self.on_answer()
 
     def on_time(self, now: float) -> None:
-        """Gives up the updates that the server does not answer."""
+        """Gives up the updates that the server has not answered in time."""
         taken, failed = self.config.on_time(now)
         for change in taken:
             change.settle(None)

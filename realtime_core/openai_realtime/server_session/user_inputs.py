@@ -1,4 +1,4 @@
-"""Carries out the requests that the program sends to the model: messages, interruptions, tool outputs and settings."""
+"""Executes the inputs that the program sends to the model: messages, interruptions, tool outputs and settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["UserInputs"]
 
 
 class UserInputs:
-    """Carries out requests to the model, one method for each type. `cancels` means that the server can cancel
+    """Executes inputs to the model, with one method for each type. `cancels` is True if the server can cancel
     responses.
     """
 
@@ -74,7 +74,7 @@ class UserInputs:
         }
 
     def handler(self, event: sent.RealtimeModelSendEvent) -> Callable[[Any], None]:
-        """Returns the method that carries out the input. Raises `UserError` for an object that is not an input of a
+        """Returns the method that executes the input. Raises `UserError` for an object that is not an input of a
         model.
         """
         handler = self._handlers.get(type(event))
@@ -83,7 +83,7 @@ class UserInputs:
         return handler
 
     def _caller_audio(self, event: sent.RealtimeModelSendAudio) -> None:
-        """The audio itself goes through `ServerSession.append`."""
+        """Handles the end of the caller's audio. The audio itself is passed to `ServerSession.append`."""
         if event.commit:
             self._turns.commits.append(self._client.send("input_audio_buffer.commit"))
 
@@ -154,7 +154,7 @@ class UserInputs:
         self._pause.set(event.paused, event.answered)
 
     def _raw(self, event: sent.RealtimeModelSendRawMessage) -> None:
-        """Sends a client event as it is, and note what it changes of responses, settings, turns and items."""
+        """Sends a client event unchanged, and registers its effects on responses, settings, turns and items."""
         type, fields = event.message["type"], dict(event.message.get("other_data") or {})
         event_id = str(fields.pop("event_id", None) or self._client.ids())
         if type == "response.create":
@@ -182,7 +182,9 @@ class UserInputs:
 
 
 def _message(given: Any) -> dict[str, Any]:
-    """A message from text, or from a dict whose content is text or parts. Objects that are not parts are left out."""
+    """Returns a message from text, or from a dict whose content is text or parts. Objects that are not parts are left
+    out.
+    """
     message = {"content": given} if isinstance(given, str) else given
     if not isinstance(message, Mapping):
         raise UserError(f"A message is text or a dict with role and content, not {given!r}.")
