@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -18,7 +19,7 @@ from realtime_core.audio import g711
 
 from ..errors import JournalError
 from ..journal.reader import read_journal
-from ..journal.timeline import timeline_svg
+from ..journal.timeline import LEFT, RIGHT, WIDTH, timeline_svg
 from ..replay.call import HeardCall
 from .comparison import CallResult, EvalResult
 from .criteria import Family
@@ -38,32 +39,63 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.4rem } h2 { font-size: 1.15rem; margin-top: 2rem } h3 { font-size: 1rem }
 .scroll { overflow-x: auto } table { border-collapse: collapse; width: 100% }
 td, th { text-align: left; vertical-align: top; padding: .3rem .6rem; border-top: 1px solid var(--line) }
-td small { color: inherit; opacity: .8; display: block }
+th small { font-weight: 400; opacity: .8; display: block } td { overflow-wrap: normal }
+@media (min-width: 701px) { td:not([data-of="Verdict"]) { white-space: nowrap } }
 .better, .passed { color: var(--good) } .worse, .failed { color: var(--bad) } .undecided { color: var(--unsure) }
 details { border: 1px solid var(--line); border-radius: 6px; padding: .5rem .8rem; margin: .8rem 0 }
 summary { cursor: pointer; font-weight: 600 } audio { width: 100% }
-.timeline { background: #fff; border-radius: 6px; margin: .6rem 0 } .timeline svg { width: 100%; height: auto }
+.timeline { border: 1px solid var(--line); border-radius: 6px; margin: .6rem 0 }
+.timeline svg { display: block; width: 100%; min-width: 900px; height: auto; cursor: pointer }
+@media (prefers-color-scheme: dark) { .timeline svg { filter: invert(.92) hue-rotate(180deg) } }
 ol { list-style: none; padding: 0 } li { padding: .1rem 0 }
 button { font: inherit; color: inherit; background: var(--soft); border: 1px solid var(--line); border-radius: 4px;
   min-width: 4.5rem; margin-right: .5rem }
 li.now { background: var(--soft) } .unheard { opacity: .65; text-decoration: line-through }
+@media (max-width: 700px) { thead { display: none } table, tbody, tr, td, th { display: block }
+  td, th { padding: .1rem .4rem; border: 0 } tr { padding: .4rem 0; border-top: 1px solid var(--line) }
+  td[data-of]::before { content: attr(data-of) ": "; opacity: .8 } }
 """.strip()
-_SCRIPT = """
+_SCRIPT = (
+    """
 for (const call of document.querySelectorAll("details")) {
   const audio = call.querySelector("audio"), lines = [...call.querySelectorAll("li[data-at]")];
   if (!audio) continue;
-  for (const line of lines)
-    line.querySelector("button").addEventListener("click", () => {
-      audio.currentTime = +line.dataset.at;
-      audio.play();
-    });
-  audio.addEventListener("timeupdate", () => {
+  const svg = call.querySelector(".timeline svg"), box = svg.parentElement, seconds = +audio.dataset.seconds;
+  const head = document.createElementNS("http://www.w3.org/2000/svg", "line");
+  for (const [name, value] of [["y1", 60], ["y2", 486], ["stroke", "#d64545"], ["stroke-width", 2], ["class", "head"]])
+    head.setAttribute(name, value);
+  svg.append(head);
+  const draw = () => {
+    const x = LEFT + (RIGHT - LEFT) * Math.min(1, audio.currentTime / seconds), at = x / WIDTH * box.scrollWidth;
+    head.setAttribute("x1", x);
+    head.setAttribute("x2", x);
+    if (!audio.paused && (at < box.scrollLeft || at > box.scrollLeft + box.clientWidth * 0.9))
+      box.scrollLeft = at - box.clientWidth * 0.1;
     let now = null;
     for (const line of lines) if (+line.dataset.at <= audio.currentTime + 0.05) now = line;
     for (const line of lines) line.classList.toggle("now", line === now);
+    if (!audio.paused) requestAnimationFrame(draw);
+  };
+  for (const event of ["play", "seeked", "timeupdate", "pause"]) audio.addEventListener(event, draw);
+  audio.addEventListener("play", () => {
+    for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
   });
+  const go = (at) => {
+    audio.currentTime = at;
+    audio.play();
+  };
+  for (const line of lines) line.querySelector("button").addEventListener("click", () => go(+line.dataset.at));
+  svg.addEventListener("click", (event) => {
+    const frame = svg.getBoundingClientRect(), x = (event.clientX - frame.left) / frame.width * WIDTH;
+    go(Math.max(0, (x - LEFT) / (RIGHT - LEFT)) * seconds);
+  });
+  draw();
 }
 """.strip()
+    .replace("LEFT", str(LEFT))
+    .replace("RIGHT", str(RIGHT))
+    .replace("WIDTH", str(WIDTH))
+)
 
 
 def page_of(result: EvalResult) -> str:
@@ -87,7 +119,9 @@ def page_of(result: EvalResult) -> str:
 
 def _summary(result: EvalResult) -> str:
     missed = result.missed
-    words = f"Failed: {', '.join(each.criterion.name for each in missed)}." if missed else "Passed."
+    words = (
+        f"Failed: {', '.join(each.criterion.name for each in missed)}." if missed else "Passed: no threshold is missed."
+    )
     notes = "".join(f"<li>{escape(str(note))}</li>" for note in result.about.get("notes", ()))
     return f'<p class="{"failed" if missed else "passed"}"><strong>{escape(words)}</strong></p><ul>{notes}</ul>'
 
@@ -102,7 +136,8 @@ def _table(result: EvalResult, family: Family) -> str:
         if result.has_baseline:
             cells += [escape(baseline), f'<span class="{verdicts[name]}">{escape(verdict)}</span>']
         first, *others = cells
-        rows.append(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>')
+        named = "".join(f'<td data-of="{head}">{cell}</td>' for head, cell in zip(heads[1:], others, strict=True))
+        rows.append(f'<tr><th scope="row">{first}</th>{named}</tr>')
     head = "".join(f'<th scope="col">{each}</th>' for each in heads)
     title = f"{TITLES[family]}{f' ({judge})' if judge else ''}"
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -116,7 +151,7 @@ def _call(call: CallResult, *, is_open: bool) -> str:
     heard = _heard(call)
     return (
         f"<details{' open' if is_open else ''}><summary>{escape(call.name)}: "
-        f"{len(call.failed)} criteria failed</summary><ul>{reasons}</ul>"
+        f"{escape(', '.join(call.failed))}</summary><ul>{reasons}</ul>"
         f"{_audio(heard) if heard is not None else ''}<ol>{''.join(_lines(call))}</ol>"
         f"{_timeline(heard) if heard is not None else ''}</details>"
     )
@@ -141,7 +176,10 @@ def _audio(call: HeardCall) -> str:
     file = io.BytesIO()
     soundfile.write(file, np.stack([side[: min(map(len, sides))] for side in sides], axis=1), 8000, format="MP3")
     source = base64.b64encode(file.getvalue()).decode()
-    return f'<audio controls preload="metadata" src="data:audio/mpeg;base64,{source}"></audio>'
+    return (
+        f'<audio controls preload="metadata" data-seconds="{len(call.audio.caller) / 8000:.3f}" '
+        f'src="data:audio/mpeg;base64,{source}"></audio>'
+    )
 
 
 def _timeline(call: HeardCall) -> str:
@@ -153,7 +191,13 @@ def _lines(call: CallResult) -> Iterator[str]:
     evidence = call.evidence
     entries = [(line.start_ms, f"{line.speaker}: ", line.heard, line.said) for line in evidence.lines]
     entries += [
-        (tool.at_ms, "tool: ", f"{tool.name}({tool.arguments}) returned {tool.output}", "") for tool in evidence.tools
+        (
+            tool.at_ms,
+            "tool: ",
+            f"{tool.name}({json.dumps(tool.arguments, ensure_ascii=False)}) returned {tool.output}",
+            "",
+        )
+        for tool in evidence.tools
     ]
     for at_ms, who, heard, said in sorted(entries, key=lambda entry: entry[0]):
         rest = said[len(heard) :].strip() if said.startswith(heard) else ""
