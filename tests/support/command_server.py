@@ -26,7 +26,7 @@ PRELOADED = (
     "telephony.cli.app", "telephony.cli.serve", "telephony.cli.call", "telephony.cli.demo", "telephony.application.app",
     "telephony.records.database", "telephony.records.schema", "telephony.simulator.twilio", "alembic.command",
     "alembic.config", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg", "uvicorn.main",
-    "uvloop", "httptools",
+    "uvloop", "httptools", "pytest", "telephony.replay.replaying",
 )  # fmt: skip
 NO_MORE_THAN = 1 << 20
 

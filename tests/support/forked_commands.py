@@ -22,7 +22,7 @@ __all__ = ["FORKED", "begin", "end", "install"]
 
 FORKED = "# forked\n"
 """Programs for `python -c` that begin with this line are forked, too."""
-MODULES = ("telephony", "uvicorn")
+MODULES = ("telephony", "uvicorn", "pytest")
 _SERVER = Path(__file__).parent / "command_server.py"
 _PARAMETERS = list(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
 _PR_SET_CHILD_SUBREAPER = 36
