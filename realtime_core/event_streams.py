@@ -29,7 +29,7 @@ _RAW_BYTES = 1_000_000
 
 
 class EventsOverflowed(RealtimeCoreError):
-    """A consumer was ended because too many events were queued for it. The session continues."""
+    """A consumer was ended because too many events were queued for this consumer. The session continues."""
 
 
 class _Slot:

@@ -43,7 +43,7 @@ class ResponseStalled:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFailed:
-    """A response failed, or the server refused the request for it (`response_id` is "").
+    """A response failed, or the server refused the request for the response (`response_id` is "").
 
     `reason` is the protocol's reason, or one of these: `empty` or `text_only` (no audio in an audio session),
     `no_reaction` (the server never answered), `stalled` (the response stopped). If `retrying` is True, the request is

@@ -263,7 +263,7 @@ class Responses:
 
     def unanswered(self, now: float) -> list[Options]:
         """Returns the options of each request that a lost connection leaves unanswered. The options are empty for a
-        plain request. A response in progress counts as unanswered if no audio of it has arrived.
+        plain request. A response in progress counts as unanswered if none of its audio has arrived.
         """
         requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.revoked else []
         if self._active and not self._active.spoke and not self.cancelling:

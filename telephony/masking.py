@@ -97,8 +97,8 @@ def mask_spoken(text: str, find: Callable[[str], Iterable[Any]]) -> str:
 
 
 def mask_number(number: str) -> str:
-    """Masks a phone number. About the country code and the last two digits stay visible. Of a `sip:` address only the
-    scheme stays visible.
+    """Masks a phone number. The first digits (about the country code) and the last two digits stay visible. Of a `sip:`
+    address only the scheme stays visible.
     """
     if number.startswith("+") and len(number) > 6:
         return f"{number[:3]}{bullets(number[3:-2])}{number[-2:]}"

@@ -23,9 +23,9 @@ CANARY, STABLE = "canary", "stable"
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """The rule for the automatic rollback of a canary. A canary is rolled back when `failures` of its last `calls`
-    calls have failed. A call has failed if a tool failed, or if the agent could not continue the call. The calls of all
-    processes that share the records are counted together.
+    """The rule for the automatic rollback of a canary (a new agent version for a part of the callers). A canary is
+    rolled back when `failures` of its last `calls` calls have failed. A call has failed if a tool failed, or if the
+    agent could not continue the call. The calls of all processes that share the records are counted together.
     """
 
     failures: int = 3
@@ -36,8 +36,8 @@ class Rollback:
             raise UserError("Rollback(failures=..., calls=...): failures is at least 1, and at most calls.")
 
     def reason(self, failures: int, calls: int) -> str:
-        """Returns why the canary must be rolled back after `failures` of its last `calls` calls failed, or an empty
-        text if the canary stays.
+        """Returns why the canary (the new agent version) must be rolled back after `failures` of its last `calls` calls
+        failed. Returns an empty text if the canary stays in use.
         """
         return f"{failures} of its last {calls} calls failed" if failures >= self.failures else ""
 

@@ -204,7 +204,7 @@ class Downsampler3:
         return rest
 
     def reset(self) -> None:
-        """Starts a new stream, preceded by silence. The first sample of the stream gives an output."""
+        """Starts a new stream, preceded by silence. The first input sample of the stream gives an output sample."""
         self._fir.reset()
         self._odd = b""
         self._late = 0

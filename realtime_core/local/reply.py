@@ -37,14 +37,14 @@ class Pause:
 class Trouble:
     """A fault in an answer.
 
-    - `fail`: the response ends as failed with error `code`
-    - `incomplete`: the response ends as incomplete; `code` is `max_output_tokens` or `content_filter`
-    - `close`: the server closes the connection with `close_code`; 1006 drops it without a close message
-    - `stall`: the server neither reads nor writes for `stall_s`; then the answer continues
-    - `error`: an `error` event with `code` comes instead of the answer
+    - `fail`: the response ends as failed with the error `code`
+    - `incomplete`: the response ends as incomplete. `code` is `max_output_tokens` or `content_filter`
+    - `close`: the server closes the connection with `close_code`. 1006 drops the connection without a close message
+    - `stall`: the server neither reads nor writes for `stall_s` seconds. Then the answer continues
+    - `error`: an `error` event with `code` is sent in place of the answer
 
-    `at_s` is the position in the answer's audio (rounded up to 200 ms). None means before any output, `incomplete`
-    half-way.
+    `at_s` is the position in the answer's audio in seconds (rounded up to 200 ms). With None, the fault occurs before
+    any output, or half-way for `incomplete`.
     """
 
     kind: Literal["fail", "incomplete", "close", "stall", "error"]

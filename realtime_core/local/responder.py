@@ -80,7 +80,7 @@ class Responder:
         return self._active is not None
 
     def respond(self, options: Mapping[str, Any], *, idle: bool = False) -> None:
-        """Starts a response. Raises `Rejected` if the conversation already has one."""
+        """Starts a response. Raises `Rejected` if the conversation already has a response in progress."""
         in_conversation = options.get("conversation") != "none"
         if in_conversation and self._active is not None:
             raise Rejected(

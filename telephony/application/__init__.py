@@ -1,1 +1,1 @@
-"""The ASGI application: what answers the phone, the console above it, and what starts and ends both."""
+"""The ASGI application: it combines the phone server and the console, and starts and stops both."""

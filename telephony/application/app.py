@@ -98,48 +98,50 @@ def create_app(
     account_rest: Callable[[Account], TwilioRest | None] | None = None,
     sources: Sources = SYSTEM,
 ) -> Starlette:
-    """A Starlette application that answers the phone with `agent`.
+    """Returns a Starlette application that answers the phone with `agent`.
 
     Args:
-        agent: A `RealtimeAgent`; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that picks one; or a
-            mapping of called numbers to these. A caller of any other number hears that it is not in service. None: only
-            `numbers` answer.
-        numbers: The configuration of numbers: a `NumbersConfig`, or the path of its file, which is read again when it
-            changes. Numbers that it does not have are answered by `agent`.
-        greeting: Instructions for the first words, like "Greet the caller", or a clip: an audio file (its path or
-            bytes), or mu-law at 8 kHz. None: the caller speaks first.
-        settings: None: the settings are read from the environment when the application starts.
-        model: A model or a function that makes one. Default: OpenAI's, or the embedded model if no account is
-            configured and only this machine can call.
-        model_config: How to reach the model; or a function `(CallInfo) -> RealtimeModelConfig` (or coroutine function)
-            that returns it for each call, such as another key or a `safety_identifier`.
-        run_config: The session's configuration.
-        policy: The pacing of calls: silence prompts, limits, farewells.
+        agent: A `RealtimeAgent`, a function `(CallInfo) -> RealtimeAgent` (or a coroutine function) that selects an
+            agent, or a mapping from called numbers to such values. With a mapping, a caller of any other number hears
+            that the number is not in service. With None, only the numbers of `numbers` are answered.
+        numbers: The configuration of numbers: a `NumbersConfig`, or the path of its file. The file is read again when
+            it changes. Numbers that are not configured are answered by `agent`.
+        greeting: Instructions for the first response, like "Greet the caller", or a clip: an audio file (its path or
+            bytes), or mu-law at 8 kHz. With None, the caller speaks first.
+        settings: The settings. With None, the settings are read from the environment when the application starts.
+        model: A model, or a function that returns a model. Default: OpenAI's model, or the embedded model if no account
+            is configured and only this machine can call.
+        model_config: The configuration of the connection to the model, or a function `(CallInfo) ->
+            RealtimeModelConfig` (or a coroutine function) that returns the configuration for each call, such as another
+            key or a `safety_identifier`.
+        run_config: The configuration of the session.
+        policy: The pacing of calls: silence prompts, limits and farewells.
         ambience: A background clip that plays in a loop, also under the agent's voice.
-        noise_suppression: Suppress noise in the caller's audio before the model hears it. It needs the extra `noise`.
-        data: The first content of each call's `data`.
-        result: What each inbound call is to find out: a pydantic model, a dataclass, a TypedDict, or the JSON schema of
-            an object. The agent fills it in with the tool `record_result`, and it is validated.
-        consent: The consent policy of all calls (`Consent`), of each called number, or a function `(CallInfo) ->
-            Consent | None`. None: calls are recorded from their start.
-        screening: Rules about unwanted callers, callers who say nothing, and emergencies (`Screening`).
-        canary: A new version of the agent for a part of the callers (`Canary`): of all numbers, or of each called
+        noise_suppression: Whether noise in the caller's audio is removed before the model gets the audio. Needs the
+            extra `noise`.
+        data: The initial content of `data` of each call.
+        result: The type of the result of inbound calls: a pydantic model, a dataclass, a TypedDict, or the JSON schema
+            of an object. The agent fills in the result with the tool `record_result`, and the result is validated.
+        consent: The consent policy of all calls (`Consent`), a mapping from called numbers to policies, or a function
+            `(CallInfo) -> Consent | None`. With None, calls are recorded from their start.
+        screening: The rules about unwanted callers, callers who say nothing, and emergencies (`Screening`).
+        canary: A new version of the agent for a part of the callers (`Canary`), for all numbers or for each called
             number.
-        on_end: Called with an `EndedCall` after each call, inbound or placed. A coroutine function runs on the event
-            loop, a plain function in a thread. Its failures are logged.
-        tracer_provider: The OpenTelemetry provider of the traces of calls. Default: the one that is set for the
-            process, or one for `OTEL_EXPORTER_OTLP_ENDPOINT`; without both there are no traces.
-        outgoing: The agents that `POST /calls` may name. Without a name, `agent` speaks.
-        rest: The client of Twilio's REST API. Default: one with the credentials of the settings. It is closed with the
-            application.
-        account_rest: Makes the client for a further account of `numbers`. Default: one with the keys that its entry
-            names.
+        on_end: A function that is called with an `EndedCall` after each call, inbound or placed. A coroutine function
+            runs on the event loop, a plain function runs in a thread. Its failures are logged.
+        tracer_provider: The OpenTelemetry provider for the traces of calls. Default: the provider of the process, or a
+            provider for `OTEL_EXPORTER_OTLP_ENDPOINT`. Without both, there are no traces.
+        outgoing: The agents that a request to `POST /calls` may name. Without a name, `agent` speaks.
+        rest: The client of Twilio's REST API. Default: a client with the credentials of the settings. The client is
+            closed together with the application.
+        account_rest: A function that returns the client for a further account of `numbers`. Default: a client with the
+            keys that the entry of the account names.
 
     Raises:
         AudioFileError: a clip is empty or has an unknown format.
-        SettingsError: `noise_suppression` needs an extra that is not installed; or the settings are invalid, which is
-            raised when the application starts.
-        UserError: `result` is none of these types, or cannot be checked in linear time.
+        SettingsError: `noise_suppression` needs an extra that is not installed, or the settings are invalid. The second
+            case is raised when the application starts.
+        UserError: `result` has another type, or cannot be validated in linear time.
     """
     wanted = result_type(result)
     greeting = None if greeting is None else load_words(greeting, "greeting")

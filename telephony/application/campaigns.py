@@ -32,7 +32,9 @@ def find_campaigns(phone: PhoneServer) -> Campaigns | None:
 
 
 async def enter_campaign_dialer(phone: PhoneServer, dialer: Dialer, stack: AsyncExitStack) -> CampaignDialer | None:
-    """Returns what makes the calls of campaigns in this process. It ends after `dialer`, which hangs up the calls."""
+    """Starts the objects that make the calls of campaigns in this process, and returns the campaign dialer. The
+    campaign dialer ends after `dialer`, which hangs up the calls.
+    """
     if phone.campaigns is None:
         return None
     from ..campaigns.service import campaign_dialer_of

@@ -1,4 +1,4 @@
-"""`Call`, the interface of one phone call for users' code. A `Call` is the run context of the session of the call."""
+"""`Call`, the interface of one phone call for users' code. A `Call` is the run context of the model session."""
 
 from __future__ import annotations
 

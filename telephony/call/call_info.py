@@ -53,8 +53,8 @@ class CallInfo:
     """
 
     route: str = ""
-    """The current step of the call in the ladder of the called number (`numbers.ladder`). The text is empty if there is
-    no ladder.
+    """The current step of the call in the ladder (the list of steps) of the called number, see `numbers.ladder`. The
+    text is empty if the number has no ladder.
     """
 
     @classmethod

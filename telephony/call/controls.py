@@ -280,8 +280,8 @@ class Controls:
             await self.hang_up(goodbye=instructions, reason=EndReason.DRAINED, anyway=True)
 
     async def give_up(self, reason: str) -> None:
-        """Apologises to the caller and ends the call, because the call cannot continue. If rescue TwiML exists, Twilio
-        continues the caller's leg with this TwiML.
+        """Apologises to the caller and ends the call, because the call cannot continue. If TwiML for such a case is
+        configured, Twilio continues the caller's leg with this TwiML.
         """
         self._conversation.end()
         self._pacing.pause(PauseReason.GIVING_UP)

@@ -38,8 +38,8 @@ class SecretParts:
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator[None]:
-        """A block that is a secret part of the call. It begins when the caller has heard the audio that the records
-        have: what the agent said before.
+        """Makes this block a secret part of the call. The secret part begins when the caller has heard the audio that
+        the agent produced before. This audio is still recorded.
 
         Raises:
             CallError: the recording at Twilio cannot be paused. The secret part does not begin.

@@ -32,7 +32,7 @@ def put_contact(
     now: datetime,
     queued_until: datetime | None = None,
 ) -> None:
-    """Writes what changes in a contact."""
+    """Writes the changed fields of a contact."""
     changes = {
         "state": contact.state.value,
         "reason": "" if contact.reason is None else contact.reason.value,
@@ -64,8 +64,8 @@ def person_of(
     rules: DialingRules,
     attempt_id: str,
 ) -> PersonHistory:
-    """Returns what is known about a number. With `attempt_id` the number is claimed for it, if no other call has
-    it.
+    """Returns the known facts about a number. With `attempt_id`, also claims the number for this attempt if no other
+    call has the number.
     """
     config = campaign.config
     since = now - max(config.per_person.per, config.per_number.per)
@@ -101,7 +101,7 @@ class Changes:
         now: datetime,
         reason: PauseReason | None = None,
     ) -> Campaign:
-        """Sets the status of a campaign, and changes its contacts with it."""
+        """Sets the status of a campaign, and changes its contacts accordingly."""
         resumed = now if status is CampaignStatus.RUNNING else campaign.resumed_at
         changed = replace(campaign, status=status, pause_reason=reason, resumed_at=resumed)
         values = {
@@ -131,7 +131,9 @@ class Changes:
         now: datetime,
         rules: DialingRules,
     ) -> Contact | None:
-        """Decides what happens to a contact after the end of its attempt. Returns None if the person was erased."""
+        """Decides the state of a contact after the end of its attempt. Returns the contact, or None if the person was
+        erased.
+        """
         row = queries.find_contact(connection, campaign.id, contact_id, lock=True)
         if row is None:  # the person was erased
             return None

@@ -312,7 +312,9 @@ class DatabaseStore:
         until: datetime | None = None,
         owner: str | None = None,
     ) -> Contact | None:
-        """Removes an attempt (see `CampaignStore.withdraw`). With `owner`, only removes an attempt of this process."""
+        """Removes an attempt (see `CampaignStore.withdraw`). With `owner`, the attempt is removed only if the process
+        `owner` makes the attempt.
+        """
         with self._transaction() as connection:
             found = queries.open_attempt(connection, attempt_id)
             if found is None or owner not in (None, found["owner"]):

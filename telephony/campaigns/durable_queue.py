@@ -78,15 +78,15 @@ class DirectQueue(TaskOwner):
 
 
 class DurableQueue:
-    """The queue of a process. An async context manager. A process has at most one such queue. DBOS starts in `open`,
-    and runs in its own threads with its own event loop. Attempts run on the event loop of the server. So DBOS does not
-    block the event loop of the server, and does not replace its default executor.
+    """The queue of attempts of a process. The object is an async context manager. A process has at most one such queue.
+    DBOS starts in `open`, and runs in its own threads with its own event loop. Attempts run on the event loop of the
+    server. Therefore DBOS does not block the event loop of the server, and does not replace its default executor.
 
     Args:
-        url: The database of DBOS.
-        executor: The name of this process. It stays the same when the process starts again.
-        work: Makes an attempt.
-        at_once: How many attempts this process makes at once.
+        url: The URL of DBOS's database.
+        executor: The name of this process. The name must stay the same when the process starts again.
+        work: A function that makes an attempt.
+        at_once: The maximum number of attempts that this process makes at the same time.
 
     Raises:
         SettingsError: DBOS is not installed.

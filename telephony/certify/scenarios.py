@@ -83,7 +83,7 @@ async def _line(placed: Placed) -> list[Check]:
 
 
 async def _barge_in(placed: Placed) -> list[Check]:
-    """The far end speaks during a long sound. The near end clears the sound."""
+    """Checks a call in which the far end speaks during a long sound. The near end clears the sound."""
     near, far = placed.near, placed.far
     await near.play(test_sound(5.0))
     if not await far.until_loud(1.2, 5.0):
@@ -96,7 +96,7 @@ async def _barge_in(placed: Placed) -> list[Check]:
 
 
 async def _digits(placed: Placed) -> list[Check]:
-    """Each end sends keys to the other end."""
+    """Checks a call in which each end sends keys to the other end."""
     await placed.far.until_keys(len(_KEYS_THERE), 5.0)
     placed.call.far_twiml = f"<Play digits='{_KEYS_BACK}'/>{{stream}}"
     await placed.far.close()  # Twilio then asks for the next TwiML
@@ -110,7 +110,7 @@ async def _digits(placed: Placed) -> list[Check]:
 
 
 async def _reattach(placed: Placed) -> list[Check]:
-    """The near end closes its media stream, and gets another stream."""
+    """Checks a call in which the near end closes its media stream, and gets another stream."""
     near, loop = placed.near, asyncio.get_running_loop()
     dropped = loop.time()
     await near.close()
@@ -128,7 +128,7 @@ async def _reattach(placed: Placed) -> list[Check]:
 
 
 async def _transfer(placed: Placed) -> list[Check]:
-    """The near end is redirected, as in a transfer, and returns."""
+    """Checks a call in which the near end is redirected, as in a transfer, and returns."""
     near, loop = placed.near, asyncio.get_running_loop()
     began, streams = loop.time(), near.trace.streams
     placed.call.near_twiml = "<Pause length='1'/>{stream}"
@@ -155,7 +155,7 @@ async def _machine(placed: Placed) -> list[Check]:
 
 
 async def _silence(placed: Placed) -> list[Check]:
-    """Both ends are silent."""
+    """Checks a call in which both ends are silent."""
     before = len(placed.near.trace.frames)
     await asyncio.sleep(placed.silence_s)
     came = len(placed.near.trace.frames) - before
@@ -165,14 +165,14 @@ async def _silence(placed: Placed) -> list[Check]:
 
 
 async def _far_hangs_up(placed: Placed) -> list[Check]:
-    """The far end hangs up."""
+    """Checks a call in which the far end hangs up."""
     began = asyncio.get_running_loop().time()
     await placed.hang_up(placed.far)
     return [await _stops(placed.near, began, "hang-up of the other end")]
 
 
 async def _near_hangs_up(placed: Placed) -> list[Check]:
-    """The near end hangs up by a request to the REST API."""
+    """Checks a call in which the near end hangs up by a request to the REST API."""
     began = asyncio.get_running_loop().time()
     await placed.hang_up(placed.near)
     return [await _stops(placed.near, began, "hang-up by the API")]
@@ -189,7 +189,7 @@ async def _stops(leg: Leg, began: float, name: str) -> Check:
 
 
 async def _both_speak(placed: Placed) -> list[Check]:
-    """Both ends speak at the same time. Each end must hear only the other end."""
+    """Checks a call in which both ends speak at the same time. Each end must hear only the other end."""
     await asyncio.gather(placed.near.play(test_sound(1.0)), placed.far.play(test_sound(1.0, first=5)))
     await asyncio.sleep(2.0)
     heard = [heard_times(leg.trace) is not None for leg in (placed.near, placed.far)]

@@ -127,7 +127,7 @@ def processes(
 ) -> None:
     """Run several servers behind a proxy. The other arguments are those of `telephony serve`, the agent first.
 
-    SIGTERM drains all of them. SIGHUP restarts them one after the other, and no call is lost. Linux only.
+    SIGTERM drains all servers. SIGHUP restarts the servers one after the other, and no call is lost. Linux only.
     """
     from .processes import run_processes
 
@@ -172,7 +172,9 @@ def init(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     verbose: Verbose = False,
 ) -> None:
-    """Make a new project: an agent, its settings, a recorded call, a test and a README. It asks no question."""
+    """Create a new project: an agent, its settings, a recorded call, a test and a README. The command asks no
+    questions.
+    """
     from .init import run_init
 
     with reporting(verbose=verbose):
@@ -231,7 +233,7 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check settings, keys, number, webhook, public address, clock and codecs, and print what to do."""
+    """Check settings, keys, number, webhook, public URL, clock and codecs, and print the remedies."""
     from .doctor import run_doctor
 
     with reporting(verbose=verbose):
@@ -486,7 +488,9 @@ def bench(
     short: Annotated[bool, typer.Option("--short", help="5 calls for 4 s, once.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Measure the server under load, beside a bare bridge and a bare pass-through in the same run. Linux only."""
+    """Measure the server under load, together with a bare bridge and a bare pass-through in the same run. Linux
+    only.
+    """
     from .bench import run_bench
 
     with reporting(verbose=False):

@@ -68,7 +68,9 @@ def show_call(
         Path | None, typer.Option(help="Write both sides to this stereo WAV file.", show_default=False)
     ] = None,
 ) -> None:
-    """Show the record of a call, its transcript, which part of it the caller heard, and the cause of each cut."""
+    """Show the record of a call, its transcript with the part that the caller heard, and the cause of each
+    interruption.
+    """
     from . import calls as commands
 
     with reporting(verbose=False):
@@ -147,7 +149,7 @@ def purge_calls(
 def back_up_records(
     output: Annotated[Path, typer.Argument(help="The file of the backup. It must not exist.")],
 ) -> None:
-    """Copy the records of an SQLite file while calls go on."""
+    """Copy the records of an SQLite file while calls continue."""
     from . import backup as commands
 
     with reporting(verbose=False):
@@ -194,7 +196,9 @@ def import_call(
     ] = None,
     folder: Folder = None,
 ) -> None:  # fmt: skip
-    """Make journals from recordings or logs of other programs. They have no model: use them with `telephony eval`."""
+    """Create journals from recordings or logs of other programs. Such journals have no model. Use them with `telephony
+    eval`.
+    """
     from . import calls as commands
 
     with reporting(verbose=False):

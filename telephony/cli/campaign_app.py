@@ -145,19 +145,19 @@ Campaign = Annotated[str, typer.Argument(help="The name of the campaign.")]
 
 @app.command()
 def pause(name: Campaign, json: Json = False) -> None:
-    """Begin no further call. Live calls go on."""
+    """Pause a campaign: no further call begins. Live calls continue."""
     _change(name, "PAUSED", json=json)
 
 
 @app.command()
 def resume(name: Campaign, json: Json = False) -> None:
-    """Let a paused campaign go on, in the processes that run it."""
+    """Resume a paused campaign in the processes that run it."""
     _change(name, "RUNNING", json=json)
 
 
 @app.command()
 def stop(name: Campaign, json: Json = False) -> None:
-    """End a campaign. Live calls go on, and the other contacts are done."""
+    """End a campaign. Live calls continue, and the other contacts are done."""
     _change(name, "STOPPED", json=json)
 
 

@@ -29,8 +29,9 @@ def certify(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the calls.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Make ten calls between two numbers of yours, and compare Twilio's media streams with the simulation. The calls
-    cost money. With TELEPHONY_SIMULATE=1 they are simulated."""
+    """Make ten calls between two of your numbers, and compare Twilio's media streams with the simulation. The calls
+    cost money. With TELEPHONY_SIMULATE=1 the calls are simulated.
+    """
     with reporting(verbose=False):
         simulate = environment().get("TELEPHONY_SIMULATE", "").strip() not in ("", "0")
         found = _simulated(silence, json) if simulate else _real(from_, to, silence, yes=yes, json=json)

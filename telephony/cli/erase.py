@@ -32,7 +32,9 @@ __all__ = ["erase_number"]
 
 
 def erase_number(number: str, folder: Path | None, output: Path | None, config: Path | None = None) -> None:
-    """Erase what is stored about this number, and print or write the receipt. Exit with 1 if something is left."""
+    """Erases the data that is stored about this number, and prints or writes the receipt. Exits with code 1 if some
+    data is left.
+    """
     settings = load_settings()
     try:
         number = e164(number)

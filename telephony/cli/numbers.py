@@ -39,7 +39,7 @@ _NAMED = 10
 
 @app.command()
 def plan(file: File = Path("numbers.toml"), json: Json = False) -> None:
-    """Show what `apply` would change. It changes nothing."""
+    """Show the changes that `apply` would make. The command changes nothing."""
     import asyncio
 
     with reporting(verbose=False):
@@ -48,7 +48,7 @@ def plan(file: File = Path("numbers.toml"), json: Json = False) -> None:
 
 @app.command()
 def diff(file: File = Path("numbers.toml"), json: Json = False) -> None:
-    """The same as `plan`, with exit code 3 if a number differs from the file."""
+    """Show the changes like `plan`, with exit code 3 if a number differs from the file."""
     import asyncio
 
     with reporting(verbose=False):
@@ -65,7 +65,9 @@ def apply(
     file: File = Path("numbers.toml"),
     yes: Annotated[bool, typer.Option("--yes", help="Change the numbers without a question.")] = False,
 ) -> None:
-    """Change the webhooks, fallbacks and status callbacks of all numbers of the file. The previous ones are saved."""
+    """Change the webhooks, fallbacks and status callbacks of all numbers in the file. The previous settings are
+    saved.
+    """
     import asyncio
 
     with reporting(verbose=False):
@@ -91,7 +93,7 @@ def restore(
     yes: Annotated[bool, typer.Option("--yes", help="Restore without a question.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Restore numbers that were changed elsewhere, too.")] = False,
 ) -> None:
-    """Restore what the numbers of the file had before the first `apply`."""
+    """Restore the settings that the numbers of the file had before the first `apply`."""
     import asyncio
 
     with reporting(verbose=False):

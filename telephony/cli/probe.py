@@ -29,10 +29,11 @@ def probe(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Call a running server as Twilio does, say hello, and listen. Exit code 0: the agent was heard and answered.
+    """Call a running server as Twilio does, say hello, and listen. Exit code 0 means that the agent was heard and
+    answered.
 
-    The call is real for the server: it uses the model, and has a record. The webhook and the stream are signed by
-    TWILIO_AUTH_TOKEN. Twilio takes no part in it.
+    For the server the call is real: the call uses the model, and has a call record. The webhook and the stream are
+    signed with TWILIO_AUTH_TOKEN. Twilio is not involved in the call.
     """
     import asyncio
 

@@ -88,7 +88,7 @@ def list_tokens(json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
 @app.command("revoke")
 def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="The id in the list.")]) -> None:
-    """Revoke a token, and end the logins that began with it. Open pages are cut off within seconds."""
+    """Revoke a token, and end the logins that began with the token. Open pages are disconnected within seconds."""
     from realtime_core.sources import SYSTEM
 
     from ..records.access import Action

@@ -1,4 +1,6 @@
-"""Implements `telephony versions`: figures by version of an agent, and the rollback of a canary."""
+"""Implements `telephony versions`: figures by version of an agent, and the rollback of a canary (a new version for a
+part of the callers).
+"""
 
 from __future__ import annotations
 
@@ -47,13 +49,13 @@ def list_versions(
 
 @app.command("rollback")
 def rollback(place: Place, reason: Annotated[str, typer.Option(help="Why, for the records.")] = "by command") -> None:
-    """Roll a canary back. Each process sees it at its next call. Calls that go on keep their agent."""
+    """Roll back a canary. Each process applies the rollback at its next call. Calls in progress keep their agent."""
     _decide(place, "rolled back", reason)
 
 
 @app.command("resume")
 def resume(place: Place) -> None:
-    """Let a canary that was rolled back take part again."""
+    """Resume a canary that was rolled back."""
     _decide(place, "running", "by command")
 
 

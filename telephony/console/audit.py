@@ -31,9 +31,9 @@ def routes() -> list[BaseRoute]:
 
 
 async def audit(request: Request) -> Response:
-    """Returns the newest entries of the audit: `{"entries": [...], "next": id, "actions": [...]}`. `who` is a part of
-    the name. `before` is the `next` of the page before. The request needs the scope `control` for all numbers. 400 for
-    an invalid filter.
+    """Returns the newest entries of the audit log: `{"entries": [...], "next": id, "actions": [...]}`. The query
+    parameter `who` is a part of the name. `before` is the value `next` of the previous page. Needs the scope `control`
+    for all numbers. Returns 400 for an invalid filter.
     """
     console = console_of(request)
     grant = await console.access.admit(request, Scope.CONTROL)

@@ -84,7 +84,7 @@ async def list_contacts(request: Request) -> Response:
 
 
 async def change_campaign(request: Request) -> Response:
-    """Pauses, resumes or stops a campaign. The change applies at once in every process."""
+    """Pauses, resumes or stops a campaign. The change takes effect immediately in every process."""
     console, grant = await _granted(request, Scope.CONTROL)
     phone = console.phone
     id_, change, now = request.path_params["id"], request.path_params["change"], phone.sources.now()

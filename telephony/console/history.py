@@ -285,8 +285,9 @@ async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepare
 
 
 async def _journal(console: Console, row: CallRecord) -> Source | None:
-    """Returns where the journal of this call is. None: it is neither on this machine nor in object storage. Raises
-    `AccessRefused` (503) if object storage cannot be used."""
+    """Returns where the journal of this call is. None means that it is neither on this machine nor in object storage.
+    Raises `AccessRefused` (503) if object storage cannot be used.
+    """
     sid = row.sid or row.id
     places = [Path(row.journal)] if row.journal and "://" not in row.journal else []
     if (own := console.phone.journals.path_of(sid)) is not None:

@@ -102,7 +102,8 @@ class Recordings:
             shutil.rmtree(self._root, ignore_errors=True)
 
     async def find(self, sid: str, places: Iterable[Path]) -> Source | None:
-        """Returns where the journal of a call is: in one of these places, or in object storage. None: there is none.
+        """Returns where the journal of a call is: in one of these places, or in object storage. None means that there
+        is none.
 
         Raises:
             StorageError: object storage cannot be used.
@@ -121,7 +122,7 @@ class Recordings:
         """Returns the prepared files of the call with this journal.
 
         Raises:
-            JournalError: the journal was deleted, or it cannot be read.
+            JournalError: the journal was deleted or cannot be read.
             StorageError: object storage cannot be used.
         """
         try:

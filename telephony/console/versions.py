@@ -35,9 +35,10 @@ def routes() -> list[BaseRoute]:
 
 
 async def list_versions(request: Request) -> Response:
-    """Returns the figures of each version, and the decisions about canaries: `{"versions": [...], "releases": [...],
-    "calls": 2000, "all": false}`. `since` is an age or a time (default 7d). The newest 2,000 calls count. 400 for an
-    invalid `since`, 503 while the records are down."""
+    """Returns the figures of each version, and the decisions about canaries (new versions for a part of the callers):
+    `{"versions": [...], "releases": [...], "calls": 2000, "all": false}`. `since` is an age or a time (default 7d).
+    Only the newest 2,000 calls are counted. Returns 400 for an invalid `since`, and 503 if the records cannot be used.
+    """
     console = console_of(request)
     grant = await console.access.admit(request, Scope.VIEW)
     client, now = console.phone.call_records.client, console.phone.sources.now()
@@ -72,7 +73,7 @@ async def list_versions(request: Request) -> Response:
 
 
 def _shown(figures: VersionFigures) -> dict[str, Any]:
-    """The figures with endings in words, and the most frequent outcomes."""
+    """Returns the figures with endings in words, and the most frequent outcomes."""
     endings: Counter[str] = Counter()
     for code, count in figures.endings.items():
         endings[label_of(code)] += count

@@ -59,8 +59,8 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Vertical lines of one colour, each as (x, top, height), in order of x. A call has thousands of lines, so they are
-    one element with integer coordinates.
+    """Vertical lines of one colour, each as (x, top, height), in order of x. A call has thousands of lines, so all
+    lines are one element with integer coordinates.
     """
 
     lines: Sequence[tuple[int, int, int]]

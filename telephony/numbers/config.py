@@ -226,7 +226,7 @@ class NumberConfig(Part):
     can also be the agent object.
     """
     canary_percent: float = Field(default=5.0, ge=0, le=100)
-    """The percentage of the callers that get the `canary`."""
+    """The percentage of the callers that get the `canary`, the new version of the agent."""
     variables: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Values for the agent's instructions. A `{name}` in the instructions is replaced by the value with this name. A
     value whose name is not in the instructions is added at the end of the instructions. Tools find all values in

@@ -41,8 +41,9 @@ class NumberPlan:
     """The reason why the number cannot be changed, with the remedy. The text is empty if there is no problem."""
     warning: str = ""
     region: str = ""
-    """The region in which Twilio handles the calls now. Empty: the number is in the account of the settings, whose
-    region stays."""
+    """The region in which Twilio handles the calls now. An empty value means that the number is in the account of the
+    settings, whose region stays.
+    """
     wanted_region: str = ""
 
     @property
@@ -73,8 +74,8 @@ class NumberPlan:
 
 
 class Installation:
-    """The numbers of one configuration at Twilio. `rest_of` returns the client of an account by its name. `routes_of`
-    returns its client in `us1`, which sets the regions of numbers.
+    """The numbers of one configuration at Twilio. `rest_of` returns the REST client of an account by the name of the
+    account. `routes_of` returns the client of an account in `us1`, which sets the regions of numbers.
     """
 
     def __init__(

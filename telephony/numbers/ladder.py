@@ -57,8 +57,8 @@ def route_of(
 
 
 def ladder_of(number: NumberConfig, ladder: Ladder, fallback_number: str | None = None) -> tuple[Step, ...]:
-    """Returns the steps of a ladder. `fallback_number` is the number of the settings, used for numbers without a
-    `fallback`.
+    """Returns the steps of a ladder (the list of steps for a caller). `fallback_number` is the number of the settings,
+    used for numbers without a `fallback`.
     """
     fallback = number.fallback or ((Step(dial=fallback_number),) if fallback_number else ())
     steps = [Step(agent=number.agent), *fallback] if ladder is Ladder.OPEN else list(number.closed)

@@ -89,7 +89,9 @@ class CallPlan:
     max_s: float | None = 600.0
     ring_s: int = 30
     secrets: Mapping[str, Any] = field(default_factory=dict)
-    """Data like `data`, but for tools only. The model does not get this data."""
+    """Data about this call for tools only. The model does not get this data. (`data` is for the model and for
+    tools.)
+    """
     detect: bool = True
     """Whether the answer is classified before the agent speaks."""
     timezone: str | None = None

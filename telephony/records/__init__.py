@@ -69,7 +69,7 @@ class Records(Protocol):
 
     @property
     def releases(self) -> Releases:
-        """The decisions about canaries."""
+        """The decisions about canaries (new agent versions for a part of the callers)."""
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
@@ -83,8 +83,8 @@ class Records(Protocol):
 
     def admit(self, call: CallUpdate, limits: SharedLimits, *, now: datetime) -> bool:
         """Applies the update `call`, which sets `number_key`, if the limits of the number allow another call. Returns
-        whether the call is admitted. A call that was already admitted is admitted again. A call that a step of a ladder
-        has taken over from the agent does not count as a call in progress.
+        whether the call is admitted. A call that was already admitted is admitted again. A call that has left the agent
+        for another step of the number's configuration does not count as a call in progress.
         """
 
     def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:

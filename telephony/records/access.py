@@ -114,7 +114,9 @@ class AuditQuery:
     """The filters of a page of the audit. An entry must match all that are set. The newest entry comes first."""
 
     before: int | None = None
-    """Only entries with a lower id: the `id` of the last entry of the page before."""
+    """Selects only entries with a lower id. For the next page, the value is the `id` of the last entry of the previous
+    page.
+    """
     limit: int = 100
     call: str = ""
     """The `CallSid`."""

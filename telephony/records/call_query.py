@@ -167,7 +167,7 @@ def _party(name: str, text: str, subject_of: Callable[[str], str]) -> Party:
 
 
 def time_of(name: str, text: str, *, end: bool = False) -> datetime:
-    """Reads a time like `2026-01-31` or `2026-01-31T08:00`. A time without a zone is in UTC. `end`: a date includes
+    """Reads a time like `2026-01-31` or `2026-01-31T08:00`. A time without a zone is in UTC. `end` is a date includes
     its day.
 
     Raises:

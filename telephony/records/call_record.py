@@ -135,11 +135,13 @@ class CallRecord:
     journal: str = ""
     """The path of the journal, or its address in object storage."""
     variant: str = ""
-    """The version of the agent: `name digest` or `name digest canary` (see `telephony.versions`)."""
+    """The version of the agent: `name digest`, or `name digest canary` for a new version that only a part of the
+    callers get (see `telephony.versions`).
+    """
     language: str = ""
     """The language of the call."""
     steps: list[dict[str, Any]] | None = None
-    """The results of the steps in the number's ladder, in order. Each entry has `step` and `result`."""
+    """The results of the steps for the caller (the number's ladder), in order. Each entry has `step` and `result`."""
     task: Any = None
     """A task that must be done after the call: call back a caller who left a message. `state` is `open` or `done`."""
     number_key: str = ""
@@ -155,7 +157,9 @@ class CallRecord:
 
     @property
     def is_with_agent(self) -> bool:
-        """Whether the call is in progress and no step of its ladder has taken over the call from the agent."""
+        """Whether the call is in progress and the caller still talks to the agent. False if another step of the
+        number's configuration has taken over the call.
+        """
         return self.ended_at is None and not self.over and self.steps is None
 
     @property

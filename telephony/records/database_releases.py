@@ -1,4 +1,6 @@
-"""The decisions about canaries and the last calls of canaries, in the database."""
+"""The decisions about canaries (new agent versions for a part of the callers) and the last calls of canaries, in the
+database.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The decisions about canaries, and the last calls of canaries: the interface of the stores, and a store in memory."""
+"""The decisions about canaries (new agent versions for a part of the callers), and the last calls of canaries: the
+interface of the stores, and a store in memory.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ ROLLED_BACK, RUNNING = "rolled back", "running"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The decision about the canary of one number, or of all numbers (`*`)."""
+    """The decision about the canary (the new agent version) of one number, or of all numbers (`*`)."""
 
     place: str
     state: str
@@ -27,8 +29,8 @@ class Release:
 
 
 class Releases(Protocol):
-    """A store of decisions about canaries and of the last calls of canaries. The last decision about a place (a number,
-    or `*`) applies.
+    """A store of decisions about canaries (new agent versions for a part of the callers) and of the last calls of
+    canaries. The last decision about a place (a number, or `*`) applies.
     """
 
     def decide(self, release: Release) -> None: ...
@@ -36,8 +38,8 @@ class Releases(Protocol):
     def all(self) -> list[Release]: ...
 
     def count(self, place: str, version: str, *, failed: bool, keep: int) -> tuple[int, int]:
-        """Counts a call of the canary `version` at `place`. The store keeps the last `keep` calls of all processes.
-        Returns the number of failures among the kept calls, and the number of kept calls.
+        """Counts a call of the canary (the new agent version) `version` at `place`. The store keeps the last `keep`
+        calls of all processes. Returns the number of failures among the kept calls, and the number of kept calls.
         """
 
 

@@ -145,7 +145,7 @@ releases = Table(
     Column("reason", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
 )
-"""The decisions about canaries (`telephony.versions`)."""
+"""The decisions about canaries, which are new agent versions for a part of the callers (`telephony.versions`)."""
 
 canary_calls = Table(
     "telephony_canary_calls",
@@ -156,7 +156,7 @@ canary_calls = Table(
     Column("failed", Boolean, nullable=False),
     Index("ix_telephony_canary_calls_place", "place", "version", "id"),
 )
-"""The last calls of each canary, and whether these calls failed."""
+"""The last calls of each canary (a new agent version for a part of the callers), and whether these calls failed."""
 
 webhooks = Table(
     "telephony_webhooks",

@@ -14,7 +14,7 @@ __all__ = ["VersionFigures", "figures_of"]
 
 @dataclass(frozen=True, slots=True)
 class VersionFigures:
-    """What the calls of one version have in common. Times are in milliseconds."""
+    """The figures of the calls of one version. Times are in milliseconds."""
 
     version: str
     calls: int
@@ -24,8 +24,9 @@ class VersionFigures:
     """Calls in which a tool failed, or that the agent could not continue."""
     transferred: int
     latency_ms: float | None
-    """The median time from the end of the caller's voice until the caller heard the answer. None: nothing was
-    measured."""
+    """The median time from the end of the caller's voice until the caller heard the answer. None means that nothing was
+    measured.
+    """
     slow_ms: float | None
     """The time that 95 of 100 answers do not exceed."""
     answers: int

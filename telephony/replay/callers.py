@@ -54,13 +54,16 @@ class Cue(Enum):
     AFTER = "after"
     """The agent has been silent for `wait_s`."""
     FOLLOWS = "follows"
-    """`wait_s` have passed since the caller's previous turn, or since the call began; the agent did not speak."""
+    """The turn follows `wait_s` seconds after the caller's previous turn, or after the start of the call. The agent did
+    not speak in between.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The caller's next turn: audio or a key, and what it waits for. `anew`: the agent began to speak after the
-    caller's previous turn. `interrupted`: the previous turn began during the agent's speech.
+    """The caller's next turn (audio or a key), and the event for which the turn waits. `anew` is True if the agent
+    began to speak after the caller's previous turn. `interrupted` is True if the previous turn began during the agent's
+    speech.
     """
 
     voice: bytes = b""

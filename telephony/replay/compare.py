@@ -27,8 +27,9 @@ class Tolerances:
     """The differences, in milliseconds, that are tolerated.
 
     `late_ms` and `early_ms` apply to actions. `audio_ms` applies to the start of an answer, whose audio is sent in
-    steps of 80 ms. `lead_ms` applies to the rest of an answer: the lead at Twilio grows in steps of 200 ms, which a
-    busy machine delays, and callers do not hear the difference. `heard_ms` applies to the positions in truncations.
+    steps of 80 ms. `lead_ms` applies to the rest of an answer: the amount of audio that is sent in advance grows in
+    steps of 200 ms. A busy machine delays these steps, and callers do not hear the difference. `heard_ms` applies to
+    the positions in truncations.
 
     With `timing=False`, times and positions are not compared, because the line is different. `samples` compares the
     checksums of the agent's audio. `voice` compares the checksums of the caller's audio. With `config=True`,

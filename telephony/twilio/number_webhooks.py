@@ -61,11 +61,13 @@ class SavedWebhook:
     account: str = ""
     """The name of the account in the file of numbers. Empty: that of the settings."""
     region: str = ""
-    """The region of the number before our change. Empty: the region was not changed."""
+    """The region of the number before our change. An empty value means that the region was not changed."""
 
 
 def default_path() -> Path:
-    """Returns the default path of the file, according to https://specifications.freedesktop.org/basedir-spec/latest/"""
+    """Returns the default path of the file with the saved webhooks, according to
+    https://specifications.freedesktop.org/basedir-spec/latest/
+    """
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "telephony" / "numbers.json"
 
@@ -82,9 +84,9 @@ class NumberWebhooks:
     async def set(
         self, number: str, webhook: VoiceWebhook, *, account: str | None = None, region: str = ""
     ) -> SavedWebhook:
-        """Sets the webhook of the number, and save the one from before our first change. `account` is the name of its
-        account in the file of numbers; without it, the status callback of the number stays. `region` is the region
-        of the number, if the caller changes it.
+        """Sets the webhook of the number, and saves the webhook from before the first change. `account` is the name of
+        the number's account in the file of numbers. Without `account`, the status callback of the number is not
+        changed. `region` is the region of the number, if the caller of this method changes the region.
 
         Raises:
             NumberError: the account has no such number, or the number cannot receive calls.

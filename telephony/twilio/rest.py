@@ -459,7 +459,9 @@ class TwilioRest:
         status_callback: str,
         status_callback_method: str,
     ) -> None:
-        """Sets the voice webhook and the status callback of a number. An application has priority over the URLs."""
+        """Sets the voice webhook and the status callback of a number. A TwiML application (`application_sid`) has
+        priority over the URLs.
+        """
         number = self._client.incoming_phone_numbers(number_sid)
         await self._ask(
             "set_voice_webhook",

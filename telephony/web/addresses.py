@@ -57,8 +57,8 @@ class Addresses:
         return self._address("after-dial")
 
     def ladder(self, place: str, what: str = "") -> str:
-        """Returns the URL of a step in the ladder of a call. `place` is the name of the step (`RoutedCall.token`).
-        `what` is the event that Twilio reports with this URL.
+        """Returns the URL of a step in the ladder (the list of steps) of a call. `place` is the name of the step
+        (`RoutedCall.token`). `what` is the event that Twilio reports with this URL.
         """
         return self._address(f"ladder/{place}{what and '/'}{what}")
 

@@ -69,9 +69,9 @@ class CallDetails:
             self._changed = True
 
     def is_due(self, now: float) -> bool:
-        """Returns whether the details have changed and the last written values are at least ten seconds old. The first
-        words of the agent are due at once, so that the record of a killed process says whether the agent has spoken.
-        Returns True only once for each change.
+        """Returns whether the details have changed and must be written. Changes are written at most every ten seconds.
+        The first words of the agent must be written immediately, so the record of a killed process shows whether the
+        agent has spoken. Returns True only once for each change.
         """
         begins = bool(self.turns) and not self._has_spoken
         if not self._changed or (now < self._written + _EVERY_S and not begins):

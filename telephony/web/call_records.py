@@ -60,7 +60,7 @@ process. The process of the call has more details, and usually writes them earli
 
 
 class LadderCall(Protocol):
-    """A call in the ladder of its number (`live_numbers.RoutedCall`)."""
+    """A call that follows the ladder (the list of steps) of its number, as in `live_numbers.RoutedCall`."""
 
     taken: list[dict[str, Any]]
     began: datetime
@@ -129,8 +129,8 @@ class CallRecords:
         self.client.note(sid, begins=False, held_by=self.client.process, announce_s=_ELSEWHERE_S, **how)
 
     def on_ladder(self, sid: str, caller: str, call: LadderCall, *, within_s: float) -> None:
-        """Registers that a step of the ladder has the call. The call counts as ended after `within_s` seconds at the
-        latest.
+        """Registers that a step of the number's ladder (the list of steps) has the call. The call counts as ended after
+        `within_s` seconds at the latest.
         """
         self._arrived(sid)
         now: dict[str, Any] = {
@@ -145,7 +145,7 @@ class CallRecords:
         self._on_ladder[sid] = caller, call
 
     def ladder_ended(self, sid: str, caller: str, call: LadderCall, ending: str) -> None:
-        """Registers that a step of the ladder has ended the call."""
+        """Registers that a step of the number's ladder (the list of steps) has ended the call."""
         self._arrived(sid)
         self._on_ladder.pop(sid, None)
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "ending": ending}
@@ -170,7 +170,7 @@ class CallRecords:
         self.client.note(call_sid, sid=call_sid, direction="inbound", announce_s=0.0, **self._here(), **how)
 
     def missed(self, call: CallResource) -> None:
-        """Notes an inbound call that no process of this server has answered."""
+        """Registers an inbound call that no process of this server has answered."""
         started = call.created or self._now()
         begun: dict[str, Any] = {
             "sid": call.sid,
@@ -256,7 +256,7 @@ class CallRecords:
     ) -> None:
         """Writes the end of a call. `outcome` has further fields of the call record. The webhook about the call waits
         for `hold_s` seconds, or until `outcome` is called. If `goes_on` is True, only the conversation with the agent
-        has ended, and another step of the ladder continues the call.
+        has ended, and another step of the number's configuration continues the call.
         """
         info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}

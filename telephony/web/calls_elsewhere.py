@@ -1,7 +1,7 @@
-"""Reads from the call records what the other processes do with a call.
+"""Reads from the call records whether another process has continued a call.
 
-The process that has the media stream of a call owns the call. Before it closes the stream, it writes why the stream
-ended. Another process that gets the next webhook of the call reads that (`stream_end`).
+The process that has the media stream of a call owns the call. Before the owner closes the stream, it writes why the
+stream ended. Another process that gets the next webhook of the call reads this reason (`stream_end`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Selects the version of the agent for each call, and rolls back canaries."""
+"""Selects the version of the agent for each call, and rolls back canaries (new versions for a part of the callers)."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _MAX_CALLS = 10_000
 
 
 class Canaries:
-    """The versions of the agents of one application.
+    """The versions of the agents of one application. A canary is a new version for a part of the callers.
 
     Args:
-        canaries: The canary of all numbers, or of each called number.
-        model: The name of the model, a part of the digest.
-        config: The configuration of the model, a part of the digest.
+        canaries: The canary of all numbers, or a mapping from called numbers to canaries.
+        model: The name of the model, which is a part of the digest.
+        config: The configuration of the model, which is a part of the digest.
     """
 
     def __init__(
@@ -79,7 +79,8 @@ class Canaries:
         prepared: Callable[[AgentSource], AgentSource] = lambda agent: agent,
     ) -> AgentSource:
         """Returns a function that selects the version of the agent for a call. `agent` is the present agent. `canary`
-        is the canary of the number. `prepared` adds the facts of the number to the agent of the canary.
+        is the new agent for a part of the callers of the number. `prepared` adds the variables of the number to the new
+        agent.
         """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
@@ -98,7 +99,7 @@ class Canaries:
         return pick
 
     def noted(self, agent: AgentSource) -> AgentSource:
-        """Returns a function that notes the version of an agent that has no canary."""
+        """Returns a function that stores the version of an agent that has no canary."""
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
             picked = await _picked(agent, info)
@@ -109,8 +110,8 @@ class Canaries:
         return pick
 
     def ended(self, call_sid: str, *, failed: bool) -> Version | None:
-        """Counts the end of a call. If too many calls of its canary have failed, rolls back the canary. Returns the
-        version of the call, or None if the version is not known.
+        """Counts the end of a call. If too many calls of its canary (the new version of the agent) have failed, rolls
+        back the canary. Returns the version of the call, or None if the version is not known.
         """
         version = self._versions.get(call_sid)
         place, canary = self._taking_part.pop(call_sid, ("", None))

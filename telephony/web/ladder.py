@@ -1,4 +1,4 @@
-"""The webhooks of the ladder of a configured number.
+"""The webhooks of the ladder (the list of steps for a caller) of a configured number.
 
 The URL of a step contains the name of the ladder, the number of the step from 0, and the language. For example,
 `open.1.de` is the second step of the ladder `open`, in German. Therefore every process can answer, and a repeated
@@ -38,7 +38,9 @@ async def chosen_language(request: Request, phone: PhoneServer, form: Form) -> R
 
 @for_twilio
 async def ladder_step(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The webhook for a step of the ladder and after a step. `what` is empty, `dialled` or `recorded`."""
+    """The webhook for a step of the ladder (the list of steps for a caller) and after a step. `what` is empty,
+    `dialled` or `recorded`.
+    """
     voice = VoiceRequest.parse(form)
     call, what = _call(request, phone, voice), request.path_params.get("what", "")
     if call is None:

@@ -1,4 +1,5 @@
-"""The steps in the ladder of a configured number, as TwiML: an agent, a person, a message, or a notice.
+"""The steps in the ladder (the list of steps for a caller) of a configured number, as TwiML: an agent, a person, a
+message, or a notice.
 
 If a step fails, the next step begins. The last step ends the call.
 """
@@ -145,6 +146,6 @@ def took(call: RoutedCall, what: str) -> None:
 
 
 def ladder_over(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, how: str) -> None:
-    """Registers that the ladder has ended the call. `how` is the reason."""
+    """Registers that the last step for the caller has ended the call. `how` is the reason."""
     why = "closed" if call.route.ladder is Ladder.CLOSED else "fallback"
     phone.call_records.ladder_ended(voice.call_sid, voice.caller, call, f"{why}-{how}")

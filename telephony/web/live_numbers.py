@@ -61,7 +61,7 @@ class RoutedCall:
 
     @property
     def token(self) -> str:
-        """The position of the call in its ladder, as text for URLs and stream parameters."""
+        """The position of the call in its ladder (the list of steps), as text for URLs and stream parameters."""
         return f"{self.route.ladder}.{self.at}.{self.route.language}"
 
     def speak(self, language: str) -> None:

@@ -1,6 +1,6 @@
-"""Notes the calls that came while no process of this server ran.
+"""Registers the calls that arrived while no process of this server was running.
 
-Twilio's fallback took these calls (`fallback_url`), so this server learns about them only from Twilio's list of calls.
+Twilio's fallback URL (`fallback_url`) answered these calls, so this server finds them only in Twilio's list of calls.
 """
 
 from __future__ import annotations

@@ -73,7 +73,9 @@ def number_options(
 
 
 def canary_of(call: RoutedCall) -> Canary | None:
-    """Returns the canary of the number of this call. The canary applies only to the agent of the number."""
+    """Returns the canary (the new agent version for a part of the callers) of the called number. The canary applies
+    only to the agent of the number.
+    """
     number = call.number
     if number.canary is None or call.step.agent is not number.agent:
         return None

@@ -116,7 +116,7 @@ class PhoneServer:
     numbers: LiveNumbers | None = None
     """The configured numbers, or None if no numbers are configured."""
     canaries: Canaries = field(init=False)
-    """The versions of the agents, with their canaries."""
+    """The versions of the agents, including new versions for a part of the callers (canaries)."""
     voicemails: Voicemails = field(init=False)
     campaigns: Campaigns | None = None
     """The campaigns in the database, or None if there is no database."""

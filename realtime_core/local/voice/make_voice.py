@@ -1,6 +1,6 @@
-"""Makes the stored voice: `python -m realtime_core.local.voice.make_voice`. Needs flite on PATH (2.2 was used).
+"""Creates the stored voice: `python -m realtime_core.local.voice.make_voice`. Needs flite on PATH (2.2 was used).
 
-Writes `data/*.wav` (mu-law; whole lines at 16 kHz, words at 8 kHz) and `data/index.json`. Only needed to change the
+Writes `data/*.wav` (mu-law; complete texts at 16 kHz, words at 8 kHz) and `data/index.json`. Only needed to change the
 voice.
 """
 

@@ -1,8 +1,9 @@
-"""Replaces a lost media stream of a live call. If no new stream is possible, connects the caller to the rescue TwiML.
+"""Replaces a lost media stream of a live call. If no new stream is possible, continues the caller's leg with other
+TwiML, such as a call to the fallback number.
 
 When Twilio finds that a stream is broken, Twilio requests the `action` URL of `<Connect>`. Twilio does not detect a
 dead connection that stays open. If Twilio sends no request, this module redirects the caller to a new stream with
-Twilio's REST API. If no new stream is possible, the caller hears an apology and then the rescue TwiML of the call.
+Twilio's REST API. If no new stream is possible, the caller hears an apology and then the other TwiML.
 """
 
 from __future__ import annotations

@@ -110,8 +110,8 @@ class LineClock:
         return earliest, min(latest, self.last_frame + FRAME_S)
 
     def probe(self, sent_at: float, now: float) -> float:
-        """Handles a probe mark that Twilio returned. Returns the time X at which Twilio sent the mark, on the clock of
-        the caller's frames.
+        """Handles a probe mark that Twilio returned. Returns the time at which Twilio sent the mark, in seconds on the
+        clock of the caller's frames.
         """
         earliest, latest = self.date(now)
         x = (max(earliest, now - self.up - 2 * self.jitter) + latest) / 2
@@ -127,14 +127,15 @@ class LineClock:
         return bool(self._trips)
 
     def effect(self, now: float) -> float:
-        """Returns the earliest time X at which a message that is sent at `now` takes effect, on the clock of the
-        caller's frames.
+        """Returns the earliest time at which a message that is sent at `now` takes effect, in seconds on the clock of
+        the caller's frames.
         """
         return now + self.round_trip - self.up
 
     def expected_effect(self, now: float) -> float:
-        """Returns the time X at which a message that is sent at `now` takes effect, if its delay is the mean delay of
-        the probes. Probes that were delayed by a stall are not counted.
+        """Returns the time at which a message that is sent at `now` takes effect, if its delay is the mean delay of the
+        probes. The time is in seconds on the clock of the caller's frames. Probes that were delayed by a stall are not
+        counted.
         """
         if not self._trips:
             return now - self.up
@@ -163,7 +164,9 @@ class Playhead:
 
     @property
     def origin(self) -> float:
-        """The estimated time X at which the first sample of the run plays."""
+        """The estimated time at which the first sample of this playback run plays, in seconds on the clock of the
+        caller's frames.
+        """
         if self._evidence:
             # The expected value of the smallest of n uniform delays is 1/(n + 1) of their range.
             origin = self._evidence[0][1] - 2 * self._line.jitter / (self._seen + 1)
@@ -221,5 +224,7 @@ class Playhead:
         return moved
 
     def position(self, x: float) -> int:
-        """Returns the position that plays at the time X. The result is at least the first position of the run."""
+        """Returns the position (in samples) that plays at the time `x`, in seconds on the clock of the caller's frames.
+        The result is at least the first position of this playback run.
+        """
         return self.base + max(0, int((x - self.origin) * self._rate + 1e-3))

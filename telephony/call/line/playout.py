@@ -220,7 +220,9 @@ class Playout:
     # --- output --------------------------------------------------------------------------------------------------
 
     def poll(self, now: float) -> list[Command]:
-        """Returns the media messages that the lead allows to send now."""
+        """Returns the media messages that must be sent now. Playout sends audio only a limited time before the caller
+        hears the audio.
+        """
         commands: list[Command] = []
         if self._held:
             return commands
@@ -240,7 +242,7 @@ class Playout:
         return commands
 
     def next_wake(self, now: float) -> float | None:
-        """Returns the time of the next call of `poll`: when the audio at Twilio has shrunk to the lead. Returns None if
+        """Returns the time of the next call of `poll`: the time at which Twilio needs more audio. Returns None if
         `poll` is needed only after new input.
         """
         if self._held or (self._queued < FRAME and self._bed is None):

@@ -141,7 +141,8 @@ class CallRecorder:
 
     def clip(self, ulaw: bytes, *, is_ours: bool = False) -> str:
         """Returns the digest of a clip (mu-law, 8 kHz). Records the samples when the clip is used for the first time.
-        In a sealed part the digest is that of silence of the same length, except for clips of this package (`is_ours`).
+        In a part of the call that must not be recorded, the digest is that of silence of the same length, except for
+        clips of this package (`is_ours`).
         """
         if self.seal.is_closed and not is_ours:
             ulaw = b"\xff" * len(ulaw)

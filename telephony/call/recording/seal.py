@@ -28,8 +28,8 @@ HIDDEN = BULLET * 3
 spoken digits ("four two").
 """
 MARGIN_S = 0.3
-"""The time in seconds after the end of a sealed part in which frames are still hidden. Frames that were spoken in the
-sealed part arrive late, by the delay of the line.
+"""The time in seconds after the end of a sealed part (a part that must not be recorded) in which frames are still
+hidden. Frames that were spoken in the sealed part arrive late, by the delay of the line.
 """
 _MAX_IDS = 20_000
 _STRUCTURE = frozenset(
@@ -58,7 +58,7 @@ _AUDIO = ("response.output_audio.delta", "response.audio.delta")
 
 
 class SealReason(Enum):
-    """The reasons why a call is sealed."""
+    """The reasons why a call is sealed. A sealed call must not be recorded."""
 
     NOTICE = auto()
     """The caller has not heard the notice about the recording, or has not answered its question."""
@@ -69,7 +69,9 @@ class SealReason(Enum):
 
 
 class Seal:
-    """The seal of one call. All times are in seconds on one clock. Stamps are media timestamps in milliseconds."""
+    """The seal of one call. While a call is sealed, its conversation must not be recorded. All times are in seconds on
+    one clock. Stamps are media timestamps in milliseconds.
+    """
 
     def __init__(self) -> None:
         self._reasons: dict[SealReason, int] = {}
@@ -103,12 +105,15 @@ class Seal:
 
     @property
     def watches(self) -> bool:
-        """Whether messages must be searched for sealed content, because the call is or was sealed."""
+        """Whether messages must be searched for content that must not be recorded, because the call is or was
+        sealed.
+        """
         return bool(self._reasons or self._ids)
 
     def close(self, reason: SealReason) -> None:
-        """Seals the call for this reason. If the call is sealed twice for the same reason, `open` must be called
-        twice. An item that is being spoken becomes sealed, because the rest of it is spoken in the sealed part.
+        """Seals the call for this reason, so its conversation is not recorded. If the call is sealed twice for the same
+        reason, `open` must be called twice. An item that is being spoken becomes sealed, because the rest of the item
+        is spoken in the sealed part.
         """
         for item_id in self._unfinished:
             self.add(item_id)
@@ -116,7 +121,7 @@ class Seal:
         self._is_frame_hidden = True
 
     def open(self, reason: SealReason, now: float) -> None:
-        """Removes one seal with this reason. The call stays sealed until the last seal is removed."""
+        """Removes one seal with this reason. The call stays sealed (not recorded) until the last seal is removed."""
         left = self._reasons.get(reason, 0) - 1
         if left > 0:
             self._reasons[reason] = left
@@ -174,13 +179,13 @@ class Seal:
             self._ids[item_id] = None
 
     def hides(self, item_id: str) -> bool:
-        """Returns whether this item, response or tool call belongs to a sealed part."""
+        """Returns whether this item, response or tool call belongs to a sealed part, which must not be recorded."""
         return item_id in self._ids
 
     # --- messages and records ----------------------------------------------------------------------------------------
 
     def record(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Returns a journal record without the content that the seal hides."""
+        """Returns a journal record without the content that must not be recorded."""
         if not self.watches or kind in _PLAIN_KINDS or (kind == "twilio.in" and "message" in fields):
             return fields
         if kind in ("tool.start", "tool.end"):
@@ -208,7 +213,8 @@ class Seal:
 
     def message(self, kind: str, text: str) -> str:
         """Returns a message of the media stream or of the model's connection, as JSON text, without the content that
-        the seal hides. This method must be called for each message, because the messages show which items are sealed.
+        must not be recorded. This method must be called for each message, because the messages show which items are
+        sealed.
         """
         if not self.watches:
             self._notice(text)

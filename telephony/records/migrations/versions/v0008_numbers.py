@@ -1,4 +1,4 @@
-"""Adds to calls the language, the steps of the ladder, and the task after the call."""
+"""Adds to calls the language, the results of the steps for the caller, and the task after the call."""
 
 from __future__ import annotations
 

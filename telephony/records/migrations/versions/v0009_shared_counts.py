@@ -1,4 +1,6 @@
-"""Adds the configured number to a call, and adds the last calls of each canary."""
+"""Adds the configured number to a call, and adds the last calls of each canary (a new agent version for a part of the
+callers).
+"""
 
 from __future__ import annotations
 
