@@ -109,7 +109,7 @@ class Metrics:
         self._tokens = counter("tokens", "Tokens of the model that speaks.", "model", "direction", "modality")
         self._cost = counter("model_cost_usd", "Cost of the models of ended calls whose prices are known.", "model")
         self._unknown_cost = counter("calls_of_unknown_cost", "Ended calls for which a price was not known.", "model")
-        self._twilio_cost = counter("twilio_cost", "Cost of placed calls that Twilio has reported.", "currency")
+        self._twilio_cost = counter("twilio_cost", "Cost of ended calls that Twilio has reported.", "currency")
         self._rest = counter(
             "rest_requests", "Requests to Twilio's REST API. `code`: `ok`, or the code of the error.", "action", "code"
         )
@@ -179,9 +179,12 @@ class Metrics:
         for seconds in responses_s:
             self._version_latency.labels(version).observe(seconds)
 
-    def placed_call_ended(self, status: str, answered_by: str, cost: float | None, currency: str) -> None:
+    def placed_call_ended(self, status: str, answered_by: str) -> None:
         self._outgoing.labels(status, answered_by or "none").inc()
-        if cost:
+
+    def twilio_cost(self, cost: float, currency: str) -> None:
+        """Counts the price of a call that Twilio has reported."""
+        if cost > 0:
             self._twilio_cost.labels(currency[:3] or "unknown").inc(cost)
 
     def call_refused(self, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Traces of calls for OpenTelemetry: one trace for each call. Needs the extra `otel`.
+"""Traces for OpenTelemetry: one trace for each call, and spans for other requests to Twilio. It needs the extra `otel`.
 
 The root span is the call. Its child spans are the agent's turns, tools, transfers, reconnects of the model and requests
 to Twilio's REST API. Names and attributes follow the conventions for generative AI
@@ -13,7 +13,8 @@ because the callbacks of a call run in several tasks. Without a provider, no cod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from .call.call import Call
 from .call.ending import Ending
 from .call.line.latency import Latency, LatencyKind
 from .call.options import CallOptions
+from .twilio.request_scope import belongs_to_call
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -48,6 +50,39 @@ class Tracing:
     def call(self) -> CallTrace:
         """Returns the trace of one call, which begins with `start`."""
         return CallTrace(self._tracer, self._sources, model=self._model, content=self._content)
+
+    def rest_request(self, action: str, code: str, seconds: float, *, headers: Mapping[str, str] | None = None) -> None:
+        """Makes the span of a request to Twilio that has ended now. Its parent is the span that `traceparent` in
+        `headers` names, or else the current span of OpenTelemetry. The requests of a call have their spans from
+        `CallTrace` instead.
+        """
+        from opentelemetry.trace import SpanKind, Status, StatusCode
+
+        if belongs_to_call():
+            return
+        now = int(self._sources.now().timestamp() * 1e9)
+        span = self._tracer.start_span(
+            f"twilio {action}",
+            context=_context_of(headers or {}),
+            kind=SpanKind.CLIENT,
+            attributes={"telephony.rest.action": action, "telephony.rest.code": code},
+            start_time=now - int(seconds * 1e9),
+        )
+        if code != "ok":
+            span.set_attribute("error.type", code)
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(now)
+
+    @contextmanager
+    def parent(self, headers: Mapping[str, str]) -> Iterator[None]:
+        """Makes the span that `traceparent` in `headers` names the current one in this block."""
+        from opentelemetry import context
+
+        token = context.attach(_context_of(headers))
+        try:
+            yield
+        finally:
+            context.detach(token)
 
 
 class CallTrace:
@@ -246,6 +281,16 @@ class CallTrace:
     def _note(self, name: str, attributes: Mapping[str, Any]) -> None:
         if self._root is not None:
             self._root.add_event(name, dict(attributes), timestamp=self._now())
+
+
+def _context_of(headers: Mapping[str, str]) -> Context:
+    """Returns the context with the span that the header `traceparent` names (https://www.w3.org/TR/trace-context/), or
+    the current context if there is no valid header.
+    """
+    from opentelemetry import context
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    return TraceContextTextMapPropagator().extract(dict(headers), context.get_current())
 
 
 def _error_type(fields: Mapping[str, Any]) -> str:

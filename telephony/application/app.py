@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -179,8 +179,10 @@ def create_app(
             metrics = Metrics()
             if sender is not None:
                 sender.observe(metrics.webhook_attempt, lambda waiting: metrics.webhooks(waiting, sources.now()))
+            observers = [metrics.rest_request]
+            observe = partial(_observe, observers)
             if isinstance(control, TwilioRest):
-                control.on_request = metrics.rest_request
+                observe(control)
             prices = PriceList(loaded.telephony_model_prices, base_url=loaded.openai_base_url)
             models = model_names(options.model_config, options.run_config, is_openai=is_openai(loaded, model, for_all))
             if models.speech:
@@ -195,7 +197,7 @@ def create_app(
                 client=client,
                 journals=journals,
                 subjects=subjects,
-                numbers=await _numbers(loaded, numbers, account_rest, stack),
+                numbers=await _numbers(loaded, numbers, account_rest, observe, stack),
                 outcomes=lambda call_records: CallOutcomes(
                     result=wanted,
                     on_end=callbacks_after,
@@ -227,6 +229,8 @@ def create_app(
             stack.push_async_callback(phone.canaries.close)
             phone.outgoing = outgoing or {}
             phone.tracing = _tracing(loaded, tracer_provider, sources, models.speech, stack)
+            if phone.tracing is not None:
+                observers.append(phone.tracing.rest_request)
             await stack.enter_async_context(phone.registry)
             await stack.enter_async_context(console.running())
             if phone.keypad is not None:
@@ -262,6 +266,7 @@ def create_app(
                         )
                         tasks.append(group.create_task(uploads.run(), name="copies of journals"))
                 tasks.append(group.create_task(phone.opt_outs.watch(), name="do-not-call list"))
+                tasks.append(group.create_task(phone.prices.run(), name="prices of Twilio"))
                 if loaded.purges_journals and (folder := loaded.telephony_journal_dir) is not None:
                     stored = StoredJournals(folder, journals.storage)
                     work = purge_daily(stored, loaded.telephony_journal_days, sources)
@@ -301,6 +306,7 @@ async def _numbers(
     settings: Settings,
     given: NumbersConfig | Path | str | None,
     account_rest: Callable[[Account], TwilioRest | None] | None,
+    observe: Callable[[TwilioRest], None],
     stack: AsyncExitStack,
 ) -> LiveNumbers | None:
     """Returns the configured numbers. Raises `NumbersFileError`."""
@@ -313,7 +319,13 @@ async def _numbers(
     else:
         book = await asyncio.to_thread(load_book, Path(given), load_agent)
     make_rest = account_rest or partial(rest_of, base_url=settings.telephony_twilio_api_url)
-    numbers = LiveNumbers(book, settings, path=path, load_agent=load_agent, make_rest=make_rest)
+
+    def observed(account: Account) -> TwilioRest | None:
+        if (rest := make_rest(account)) is not None:
+            observe(rest)
+        return rest
+
+    numbers = LiveNumbers(book, settings, path=path, load_agent=load_agent, make_rest=observed)
     stack.callback(numbers.close)
     return numbers
 
@@ -326,6 +338,16 @@ def _missed_calls(phone: PhoneServer, numbers: LiveNumbers, control: TwilioRest)
         rests=lambda: {MAIN: control, **numbers.rests},
         serves=numbers.serves,
     )
+
+
+def _observe(observers: Sequence[Callable[[str, str, float], None]], rest: TwilioRest) -> None:
+    """Tells the observers, also later ones, of each request of this client."""
+
+    def on_request(action: str, code: str, seconds: float) -> None:
+        for observer in observers:
+            observer(action, code, seconds)
+
+    rest.on_request = on_request
 
 
 def _records(settings: Settings, sources: Sources) -> Records | None:

@@ -33,6 +33,7 @@ from ..web.observed_call import Display
 from ..web.phone_server import PhoneServer
 from ..web.routing import Agents, Routing
 from ..web.stream_admission import StreamAdmission
+from ..web.twilio_prices import TwilioPrices
 from ..web.voicemails import Voicemails
 
 __all__ = ["build_phone_server"]
@@ -101,6 +102,7 @@ def build_phone_server(
         budgets=Budgets(settings, client, subjects.of, sources),
         outcomes=outcomes(call_records),
         journals=journals,
+        prices=TwilioPrices(call_records, metrics.twilio_cost),
         control=control,
         sources=sources,
         defaults=options,

@@ -92,13 +92,13 @@ async def _make_calls(settings: Settings, from_: str, to: str, silence_s: float,
     from ..certify.runner import run_calls
     from ..certify.server import CertifyServer
     from ..twilio.number_webhooks import NumberWebhooks, VoiceWebhook
-    from ..twilio.rest import TwilioRest
     from ..web.server import listening
+    from .rest_client import rest_client
 
     assert settings.public_url is not None
     assert settings.twilio_auth_token is not None
     server = CertifyServer(settings.public_url, settings.twilio_auth_token.get_secret_value(), SYSTEM.token(16))
-    rest = TwilioRest.of(settings)
+    rest = rest_client(settings)
     webhooks = NumberWebhooks(rest)
     try:
         async with listening(server.app, host=settings.host, port=settings.port):

@@ -106,5 +106,5 @@ def _accounts(settings: Settings, config: Path | None) -> list[TwilioRest]:
         if rest is None:
             cure = f"Set {account.auth_token_env}. Nothing was erased."
             raise CliError(f"The account {name} of {path} has no keys, so its recordings cannot be erased.", cure)
-        found.append(rest)
+        found.append(observed(rest, settings))
     return found

@@ -5,19 +5,23 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 
 import typer
 
 from realtime_core.errors import RealtimeCoreError
 from telephony.errors import ImportStringError, SettingsError, TelephonyError
 
-__all__ = ["FAILED", "USAGE", "CliError", "reporting"]
+__all__ = ["FAILED", "USAGE", "CliError", "at_end", "reporting"]
 
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
 """The exit code of shells for a command that was ended by Ctrl-C."""
+
+
+_ends: ContextVar[ExitStack | None] = ContextVar("ends", default=None)
 
 
 class CliError(Exception):
@@ -31,7 +35,21 @@ class CliError(Exception):
 
 @contextmanager
 def reporting(*, verbose: bool) -> Iterator[None]:
-    """Prints errors of this package to standard error and exits with an exit code."""
+    """Print our own errors to standard error and exit with a code. Then what the command has left to `at_end` runs."""
+    with ExitStack() as ends:
+        token = _ends.set(ends)
+        ends.callback(_ends.reset, token)
+        with _reported(verbose):
+            yield
+
+
+def at_end() -> ExitStack | None:
+    """The stack whose callbacks run at the end of the current command. None: no command runs."""
+    return _ends.get()
+
+
+@contextmanager
+def _reported(verbose: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:

@@ -13,17 +13,18 @@ from telephony.errors import NumberError
 from telephony.settings import Settings, read_settings
 from telephony.twilio.number_webhooks import NumberWebhooks, VoiceWebhook
 from telephony.twilio.numbers import e164, tidy
-from telephony.twilio.rest import PhoneNumber, TwilioRest
+from telephony.twilio.rest import PhoneNumber
 from telephony.urls import public_address
 
 from .auditing import audit_change
 from .errors import FAILED, USAGE, CliError
+from .rest_client import rest_client
 
 __all__ = ["list_numbers", "restore_number", "set_number", "to_us"]
 
 
 def list_numbers(*, json: bool) -> None:
-    numbers = asyncio.run(TwilioRest.of(read_settings()).phone_numbers())
+    numbers = asyncio.run(rest_client(read_settings()).phone_numbers())
     if json:
         typer.echo(jsonlib.dumps([asdict(number) for number in numbers], indent=1))
         return
@@ -37,7 +38,7 @@ def set_number(number: str, url: str | None, fallback_url: str | None) -> None:
     settings = read_settings()
     number = _written(number)
     webhook = to_us(settings, url, fallback_url)
-    webhooks = NumberWebhooks(TwilioRest.of(settings))
+    webhooks = NumberWebhooks(rest_client(settings))
     audit_change(f"number {number}: leads to {webhook}")
     saved = asyncio.run(webhooks.set(number, webhook))
     typer.echo(f"{saved.number} leads to {webhook}.")
@@ -48,7 +49,7 @@ def set_number(number: str, url: str | None, fallback_url: str | None) -> None:
 
 
 def restore_number(number: str | None, *, force: bool) -> None:
-    webhooks = NumberWebhooks(TwilioRest.of(read_settings()))
+    webhooks = NumberWebhooks(rest_client(read_settings()))
     number = None if number is None else _written(number)
     saved = [entry for entry in webhooks.saved().values() if number in (None, entry.number)]
     if not saved:

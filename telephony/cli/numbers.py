@@ -127,22 +127,24 @@ def rests(config: NumbersConfig, settings: Settings, *, routes: bool = False) ->
     the regions of numbers. Raises `CliError` for an account without keys.
     """
     from telephony.numbers.config import MAIN
-    from telephony.twilio.rest import TwilioRest
     from telephony.web.number_accounts import rest_of, routes_of
 
+    from .rest_client import observed, rest_client
+
     make = routes_of if routes else rest_of
+
     clients: dict[str, TwilioRest] = {}
 
     def client(name: str) -> TwilioRest:
         if name not in clients:
             if name == MAIN:
-                clients[name] = TwilioRest.of(settings)
+                clients[name] = rest_client(settings)
             else:
                 account = config.accounts[name]
                 found = make(account, settings.telephony_twilio_api_url)
                 if found is None:
                     raise CliError(f"The account {name} has no keys.", f"Set {account.auth_token_env}.")
-                clients[name] = found
+                clients[name] = observed(found, settings)
         return clients[name]
 
     return client

@@ -22,12 +22,12 @@ from telephony.env_file import environment
 from telephony.errors import NumberError, TelephonyError
 from telephony.settings import Settings, load_settings
 from telephony.twilio.number_webhooks import NumberWebhooks, SavedWebhook
-from telephony.twilio.rest import TwilioRest
 from telephony.twilio.signature import sign
 from telephony.urls import public_address
 
 from .errors import CliError
 from .number import to_us
+from .rest_client import rest_client
 from .tunnel import tunnel
 
 __all__ = ["TemporaryWebhook", "temporary_webhook"]
@@ -67,7 +67,7 @@ def temporary_webhook(overrides: dict[str, Any]) -> Iterator[TemporaryWebhook]:
 
 async def _number(settings: Settings) -> str:
     """Returns TWILIO_PHONE_NUMBER, or the only number of the account."""
-    numbers = [number.number for number in await TwilioRest.of(settings).phone_numbers() if number.voice]
+    numbers = [number.number for number in await rest_client(settings).phone_numbers() if number.voice]
     wanted = settings.twilio_phone_number
     if wanted is not None:
         if wanted not in numbers:
@@ -90,7 +90,7 @@ class TemporaryWebhook:
         """Why the webhook was not set. The server was then stopped."""
         self._settings = settings
         self._number = number
-        self._webhooks = NumberWebhooks(TwilioRest.of(settings))
+        self._webhooks = NumberWebhooks(rest_client(settings))
         self._saved: SavedWebhook | None = None
         self._ending = threading.Event()
         self._setting = threading.Thread(target=self._set, name="number", daemon=True)

@@ -105,6 +105,8 @@ class SimulatedAccount:
         self.test_credentials = test_credentials
         self.port = port
         self.sources = sources
+        self.price_after_s = 0.0
+        """How long after the end of a call its price is known. Twilio documents no time."""
         self._line = line
         self._calls_per_second = calls_per_second
         self._next_dial = 0.0

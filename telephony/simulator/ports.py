@@ -84,6 +84,7 @@ class Account(Protocol):
     account_sid: str
     base_url: str
     sources: Sources
+    price_after_s: float
     webhooks: Webhooks
 
     @property

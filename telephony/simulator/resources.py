@@ -102,6 +102,7 @@ def call(it: SimulatedCall) -> dict[str, Any]:
     account = it.twilio.account_sid
     uri = f"{API}/{account}/Calls/{it.sid}"
     over = it.ended is not None
+    priced = it.ended is not None and (it.twilio.sources.now() - it.ended).total_seconds() >= it.twilio.price_after_s
     minutes = -(-it.duration_s // 60)
     return {
         "sid": it.sid,
@@ -119,7 +120,7 @@ def call(it: SimulatedCall) -> dict[str, Any]:
         "start_time": _date(it.started),
         "end_time": _date(it.ended),
         "duration": str(it.duration_s) if over else None,
-        "price": f"{-_PRICE_PER_MINUTE * minutes:.5f}" if over else None,
+        "price": f"{-_PRICE_PER_MINUTE * minutes:.5f}" if priced else None,
         "price_unit": "USD",
         "phone_number_sid": None,
         "api_version": "2010-04-01",

@@ -357,6 +357,10 @@ class CallRecords:
         if status.ended and (found := self._on_ladder.get(key)) is not None:
             self.ladder_ended(key, *found, "hung_up")
 
+    def priced(self, key: str, cost: float, currency: str) -> None:
+        """Writes the price that Twilio reports for a call that has ended."""
+        self.client.note(key, begins=False, cost=cost, currency=currency)
+
     def found(self, row: CallRecord, record: CallResource) -> CallRecord:
         """Writes the status that Twilio reports for a call whose process has ended. Returns the new row."""
         changes: dict[str, Any] = {"status": record.status}

@@ -20,6 +20,7 @@ import asyncio
 import hashlib
 import json
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 from weakref import WeakValueDictionary
@@ -104,10 +105,11 @@ async def create_call(request: Request) -> JSONResponse:
         return _problem(400, str(error))
     key = request.headers.get("idempotency-key", "")
     try:
-        if not key:
-            return await _place(phone, dialer, wanted, phone.sources.token(12))
-        async with _lock(request, key):
-            return await _place_once(phone, dialer, wanted, key, hashlib.sha256(body).hexdigest())
+        with nullcontext() if phone.tracing is None else phone.tracing.parent(request.headers):
+            if not key:
+                return await _place(phone, dialer, wanted, phone.sources.token(12))
+            async with _lock(request, key):
+                return await _place_once(phone, dialer, wanted, key, hashlib.sha256(body).hexdigest())
     except CallRefused as error:
         return _problem(409, str(error))
     except RecordRefused as error:

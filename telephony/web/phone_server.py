@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from realtime_core.sources import Sources
 
 from ..call.call import Call, CallInfo
+from ..call.call_info import OUTBOUND
 from ..call.ending import Ending, EndReason
 from ..call.line.latency import Latency
 from ..call.options import AgentSource, CallOptions
@@ -50,6 +51,7 @@ from .number_options import agent_of, canary_of, number_options
 from .observed_call import Display, ObservedCall
 from .routing import Routing
 from .stream_admission import StreamAdmission
+from .twilio_prices import TwilioPrices
 from .voicemails import Voicemails
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ class PhoneServer:
     budgets: Budgets
     outcomes: CallOutcomes
     journals: Journals
+    prices: TwilioPrices
     control: PhoneControl | None
     sources: Sources
     defaults: CallOptions
@@ -212,7 +215,7 @@ class PhoneServer:
     def recording_source(self, call: RoutedCall) -> TwilioRest | None:
         """Returns the client of Twilio's REST API that can read the recordings of a call."""
         own = None if self.numbers is None else self.numbers.rest(call)
-        return own or (self.control if isinstance(self.control, TwilioRest) else None)
+        return own or self._own_rest
 
     def warm(self, connection: HTTPConnection, info: CallInfo) -> None:
         """Connects the model while Twilio opens the media stream."""
@@ -283,13 +286,33 @@ class PhoneServer:
         self.outcomes.ended(call, observed.form, details, duration_s, cost)
         journal, why = self.journals.reference(call.sid), str(call.masked(call.ended))
         log.info("%s", ended_line(call.sid, duration_s, why, observed.responses_s, cost, journal))
+        if call.info.direction != OUTBOUND and (rest := self._charging(call)) is not None:
+            self.prices.ended(call.sid, call.sid, rest)
+
+    def _charging(self, call: Call) -> TwilioRest | None:
+        """Returns the client of Twilio's REST API that can read the price of a call. Returns None for a call that
+        Twilio does not know.
+        """
+        if call.simulation is not None and not self.settings.is_simulation:  # a softphone
+            return None
+        routed = None if self.numbers is None else self.numbers.of(call.sid)
+        own = None if self.numbers is None or routed is None else self.numbers.rest(routed)
+        return own or self._own_rest
+
+    @property
+    def _own_rest(self) -> TwilioRest | None:
+        return self.control if isinstance(self.control, TwilioRest) else None
 
     def placed_call_changed(self, call: PlacedCall) -> None:
         """Handles a possible change of a placed call. After the last change the call is over."""
         self.call_records.placed(call)
         self.outcomes.placed(call)
         if (result := call.result) is not None:
-            self.metrics.placed_call_ended(result.status, result.answered_by, result.cost, result.currency)
+            self.metrics.placed_call_ended(result.status, result.answered_by)
+            if result.cost is not None:
+                self.metrics.twilio_cost(result.cost, result.currency)
+            elif call.sid is not None and call.state.answered and (rest := self._own_rest) is not None:
+                self.prices.ended(call.token, call.sid, rest)
 
     def sample(self) -> None:
         """Sets the metrics that are read from the parts of the application when Prometheus reads the metrics."""

@@ -1,4 +1,5 @@
-"""No call is missing from the records: real processes, of which one is killed or frozen in the middle of calls."""
+"""No call is missing from the records and no webhook is missing: real processes, of which one is killed or frozen in
+the middle of calls, or in the middle of a webhook."""
 
 from __future__ import annotations
 
@@ -16,9 +17,11 @@ import pytest
 from telephony.records.call_query import CallQuery
 from telephony.records.call_record import CallRecord
 from telephony.records.database import DatabaseRecords
+from telephony.records.outbox import MessageState
 from telephony.simulator import Handset, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
 from tests.support.forked_commands import FORKED
+from tests.support.webhook_receiver import SECRET, Received, Receiver, data_of, receiver
 from tests.telephony.test_deploy import TOKEN, answered, free_port, server, site, speaks
 
 pytestmark = pytest.mark.real_time
@@ -27,13 +30,17 @@ OWN = "+14155550199"
 PROGRAM = (
     "-c",
     f"{FORKED}from telephony.records import client; client.LEASE_S, client.RENEW_S = 4.0, 0.5\n"
+    "from telephony.webhooks.sender import WebhookSender\n"
+    "WebhookSender.__init__.__kwdefaults__.update(lease_s=2.0, poll_s=0.2)\n"
     "from telephony.cli import main; main()",
 )
-"""The server, with leases that run out soon."""
+"""The server, with leases and claims of webhooks that run out soon."""
 
 
-def settings(folder: Path, url: str) -> dict[str, str]:
+def settings(folder: Path, url: str, here: Receiver) -> dict[str, str]:
     return {
+        "TELEPHONY_WEBHOOK_URL": here.url,
+        "TELEPHONY_WEBHOOK_SECRET": SECRET,
         "DATABASE_URL": url,
         "TELEPHONY_DATA_DIR": str(folder / "data"),
         "TELEPHONY_JOURNAL_DIR": str(folder / "calls"),
@@ -70,6 +77,23 @@ async def records_of(url: str, calls: Sequence[SimulatedCall], *, over: bool = T
                 await asyncio.sleep(0.1)
 
 
+async def check_webhooks(here: Receiver, url: str) -> None:
+    """Wait until each call on record was delivered. Each request is signed, and one id always has the same body."""
+    with closing(DatabaseRecords(url)) as database:
+        async with asyncio.timeout(60):
+            while True:
+                rows = await asyncio.to_thread(database.calls, CallQuery(limit=1000))
+                arrived = {data_of(each)["id"] for each in here.received}
+                if all(row.over and row.id in arrived for row in rows) and not database.outbox.waiting().pending:
+                    break
+                await asyncio.sleep(0.1)
+        messages = {each.id: each for each in database.outbox.messages(limit=1000)}
+    assert all(each.state is MessageState.DELIVERED for each in messages.values())
+    for each in here.received:
+        assert each.verified()["type"] == "call.ended"
+        assert each.body.decode() == messages[each.id].payload, "a duplicate has the same id and the same body"
+
+
 def check_ended(row: CallRecord) -> None:
     """A record of a call with a stream that is over."""
     assert row.over and row.ending_code and row.ending_words, row
@@ -88,9 +112,21 @@ def check_details(rows: Sequence[CallRecord]) -> None:
 def test_one_process_of_two_behind_a_proxy_is_killed_in_the_middle(
     shared_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In the middle of a webhook: the other process delivers it, with the same id."""
+    victims: dict[str, asyncio.subprocess.Process] = {}
+    killed_at: list[str] = []
+
+    def answer(received: Received) -> tuple[int, str]:
+        if (victim := victims.pop(data_of(received)["id"], None)) is not None:
+            victim.kill()
+            killed_at.append(received.id)
+        return 204, ""
+
     async def main() -> None:
-        own = settings(tmp_path, shared_database_url)
-        async with site(tmp_path, monkeypatch, None, PROGRAM, **own) as here:
+        async with AsyncExitStack() as stack:
+            webhooks = await stack.enter_async_context(receiver(answer))
+            own = settings(tmp_path, shared_database_url, webhooks)
+            here = await stack.enter_async_context(site(tmp_path, monkeypatch, None, PROGRAM, **own))
             calls: list[SimulatedCall] = []
             on: dict[str, str] = {}
             while len(calls) < 6 or set(on.values()) != {"phone-2", "phone-3"}:  # until both processes have calls
@@ -98,11 +134,14 @@ def test_one_process_of_two_behind_a_proxy_is_killed_in_the_middle(
                 calls.append(await ring(here.twilio))
                 before = await records_of(shared_database_url, calls, over=False)
                 on = {sid: row.instance for sid, row in before.items()}
-            here.processes[0].kill()
+            ended = next(call for call in calls if on[call.sid] == "phone-2")
+            victims[ended.sid] = here.processes[0]
+            ended.end()
             await here.processes[0].wait()
             after = [await ring(here.twilio) for _ in range(2)]
             for call in (*calls, *after):
-                call.end()
+                if call is not ended:
+                    call.end()
             rows = await records_of(shared_database_url, [*calls, *after])
             for call in (*calls, *after):
                 check_ended(rows[call.sid])
@@ -111,6 +150,8 @@ def test_one_process_of_two_behind_a_proxy_is_killed_in_the_middle(
             check_details(survived)
             killed = [rows[call.sid] for call in calls if on[call.sid] == "phone-2"]
             assert {row.status for row in killed} <= {"interrupted", "completed"}
+            await check_webhooks(webhooks, shared_database_url)
+            assert len(killed_at) == 1 and [each.id for each in webhooks.received].count(killed_at[0]) >= 2
 
     asyncio.run(main())
 
@@ -120,8 +161,9 @@ def test_the_next_process_closes_what_a_killed_one_left(database_url: str, tmp_p
 
     async def main() -> None:
         port = free_port()
-        public, own = f"http://127.0.0.2:{port}", settings(tmp_path, database_url)
-        async with SimulatedTwilio(auth_token=TOKEN, numbers=()) as twilio:
+        public = f"http://127.0.0.2:{port}"
+        async with SimulatedTwilio(auth_token=TOKEN, numbers=()) as twilio, receiver() as webhooks:
+            own = settings(tmp_path, database_url, webhooks)
             twilio.add_number(OWN, voice_url=f"{public}/incoming-call")
             async with server(2, port, public, own, PROGRAM) as process:
                 calls = [await ring(twilio) for _ in range(2)]
@@ -135,6 +177,7 @@ def test_the_next_process_closes_what_a_killed_one_left(database_url: str, tmp_p
                 later = await ring(twilio)
                 later.end()
                 check_ended((await records_of(database_url, [later]))[later.sid])
+                await check_webhooks(webhooks, database_url)
         for row in rows.values():
             check_ended(row)
             assert (row.status, row.ending) == ("interrupted", "interrupted")
@@ -159,8 +202,9 @@ def test_one_process_of_three_is_frozen_and_wakes(shared_database_url: str, tmp_
 
     async def main() -> None:
         port = free_port()
-        own = settings(tmp_path, shared_database_url)
         async with SimulatedTwilio(auth_token=TOKEN, numbers=()) as twilio, AsyncExitStack() as stack:
+            webhooks = await stack.enter_async_context(receiver())
+            own = settings(tmp_path, shared_database_url, webhooks)
             processes = {}
             for number in (2, 3, 4):
                 public = f"http://127.0.0.{number}:{port}"
@@ -186,5 +230,6 @@ def test_one_process_of_three_is_frozen_and_wakes(shared_database_url: str, tmp_
                         rows = {sid: database.call(sid) or row for sid, row in rows.items()}
             check_details(list(rows.values()))
             assert {row.ending for row in rows.values()} <= {"hung_up", "stream_lost"}
+            await check_webhooks(webhooks, shared_database_url)
 
     asyncio.run(main())

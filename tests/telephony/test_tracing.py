@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,14 +21,18 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from typer.testing import CliRunner
 
 from realtime_core import RealtimeAgent, function_tool
 from realtime_core.local import Call, Reply, Script, Trouble, Turn
-from telephony import transfer
+from telephony import DialingRules, create_app, hang_up, load_settings, transfer
+from telephony.cli.app import app as cli
 from telephony.errors import SettingsError
-from telephony.simulator import Handset, callees
+from telephony.simulator import Handset, SimulatedTwilio, callees
 from telephony.tracing import MAX_SPANS, CallTrace, Tracing
-from tests.support.office import office, talks
+from telephony.web.server import listening
+from tests.support.call_processes import listener
+from tests.support.office import PUBLIC, office, talks
 
 SECRET_WORDS = ("Margherita", "Thank you", "Ada Lovelace", "+1415555")
 KITCHEN = "+14155550123"
@@ -231,3 +237,95 @@ def test_without_opentelemetry_calls_run_and_a_collector_is_refused_with_the_cur
     first, second = done.stdout.splitlines()
     assert first == "None"
     assert second.startswith(SettingsError.__name__) and "telephony-agent[otel]" in second
+
+
+# --- requests to Twilio that belong to no call -----------------------------------------------------------------------
+
+TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACEPARENT = f"00-{TRACE_ID}-{PARENT_ID}-01"
+
+
+def parents(spans: Iterable[Any]) -> dict[str, tuple[str, str] | None]:
+    """The trace and the parent of each span of a request to Twilio. None: it has no parent."""
+    return {
+        span.name: None if span.parent is None else (f"{span.parent.trace_id:032x}", f"{span.parent.span_id:016x}")
+        for span in spans
+        if span.name.startswith("twilio ")
+    }
+
+
+@pytest.mark.real_time
+async def test_placing_a_call_and_looking_at_its_status_are_spans() -> None:
+    provider, memory = remembering()
+    async with SimulatedTwilio() as twilio:
+        twilio.default_callee = callees.person(listener, after_s=0.05)
+        settings = load_settings(
+            twilio_account_sid=twilio.account_sid, twilio_auth_token=twilio.auth_token, telephony_model="scripted",
+            twilio_phone_number="+14155550199", telephony_twilio_api_url=twilio.base_url, public_url=PUBLIC,
+            telephony_api_token="api-token",
+        )  # fmt: skip
+        app = create_app(RealtimeAgent(name="Desk"), greeting="Greet.", settings=settings, tracer_provider=provider)
+        async with listening(app) as address:
+            twilio.webhooks.reach[PUBLIC] = address
+            app.state.dialer.rules = DialingRules.none()
+            headers = {"Authorization": "Bearer api-token", "traceparent": TRACEPARENT}
+            request = urllib.request.Request(f"{address}/calls", json.dumps({"to": KITCHEN}).encode(), headers)
+
+            def place() -> str:
+                with urllib.request.urlopen(request) as response:
+                    return str(json.load(response)["id"])
+
+            assert await asyncio.to_thread(place)
+            async with asyncio.timeout(60):
+                while "twilio call" not in parents(memory.get_finished_spans()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+    spans = memory.get_finished_spans()
+    known = (TRACE_ID, PARENT_ID)
+    assert parents(spans) == {"twilio create_call": known, "twilio call": known}
+    assert KITCHEN not in str([each.to_json() for each in spans])
+
+
+@pytest.mark.virtual_time
+async def test_a_request_of_a_call_has_one_span_below_the_call() -> None:
+    script = Script(
+        greeting=Reply(say="Hello. How can I help you?"),
+        turns=[Turn(Reply(say="Bye."), calls=[Call("hang_up", "{}")])],
+        otherwise=Reply(say="Yes."),
+    )
+    spans = await traced(script, tools=[hang_up()])
+    (root,) = [span for span in spans if span.name == "call"]
+    requests = [span for span in spans if span.name.startswith("twilio ")]
+    assert [span.name for span in requests] == ["twilio hang_up"]
+    assert requests[0].parent.span_id == root.context.span_id
+
+
+@pytest.mark.virtual_time
+async def test_a_failed_request_is_a_span_with_the_code_of_twilio() -> None:
+    from realtime_core.sources import Sources
+
+    provider, memory = remembering()
+    tracing = Tracing(provider, Sources(1))
+    with tracing.parent({"traceparent": "nonsense"}):
+        tracing.rest_request("create_call", "21211", 0.25)
+    (span,) = memory.get_finished_spans()
+    assert span.parent is None
+    assert span.attributes is not None and span.attributes["error.type"] == "21211" and not span.status.is_ok
+    assert (span.end_time or 0) - (span.start_time or 0) == 250_000_000
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("traceparent", [TRACEPARENT, None])
+async def test_the_requests_of_a_command_reach_the_collector(traceparent: str | None) -> None:
+    async with SimulatedTwilio(auth_token="secret", numbers=()) as twilio:
+        twilio.add_number("+14155550199", voice_url="https://old.example.com")
+        with collector() as (address, received):
+            environment = {
+                "TWILIO_ACCOUNT_SID": twilio.account_sid, "TWILIO_AUTH_TOKEN": "secret", "TRACEPARENT": traceparent,
+                "TELEPHONY_TWILIO_API_URL": twilio.base_url, "OTEL_EXPORTER_OTLP_ENDPOINT": address,
+            }  # fmt: skip
+            done = await asyncio.to_thread(CliRunner().invoke, cli, ["number", "list"], env=environment)
+    assert done.exit_code == 0 and "+14155550199" in done.output, done.output
+    (span,) = received
+    assert (span.name, attributes(span)["telephony.rest.code"]) == ("twilio phone_numbers", "ok")
+    assert span.parent_span_id.hex() == (PARENT_ID if traceparent else "")
+    assert not traceparent or span.trace_id.hex() == TRACE_ID

@@ -18,6 +18,7 @@ from ...journal.encoding import parse_object
 from ...journal.format import Journal
 from ...journal.header import digest_of
 from ...masking import mask_all_digits, mask_numbers
+from ...twilio.request_scope import of_call
 from ..ports import PhoneControl
 from .digit_masking import DigitMasker
 from .seal import Seal, SealReason
@@ -239,7 +240,8 @@ class RecordedControl:
         clock = asyncio.get_running_loop().time
         began, status, answer = clock(), "ok", dict[str, Any]()
         try:
-            result = await request
+            with of_call():
+                result = await request
             answer = {} if result is None else {"result": result}
             return result
         except TwilioError as error:

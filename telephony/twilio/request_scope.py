@@ -1,0 +1,26 @@
+"""Says whether a request to Twilio belongs to a call. The journal and the trace of that call then have the request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+__all__ = ["belongs_to_call", "of_call"]
+
+_of_call: ContextVar[bool] = ContextVar("of_call", default=False)
+
+
+@contextmanager
+def of_call() -> Iterator[None]:
+    """Marks the requests of this block as requests of a call."""
+    token = _of_call.set(True)
+    try:
+        yield
+    finally:
+        _of_call.reset(token)
+
+
+def belongs_to_call() -> bool:
+    """Returns whether the current block is inside `of_call`."""
+    return _of_call.get()
