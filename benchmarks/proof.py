@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -56,13 +56,14 @@ LONG_TESTS = (
     "tests/telephony/test_numbers_killed.py",
     "tests/telephony/test_consent.py",
     "tests/telephony/test_secret_parts.py",
-    "tests/telephony/test_webhook_kill.py",
     "tests/telephony/test_campaign_faults.py",
     "tests/telephony/test_docs.py",
     "tests/telephony/test_eval_turns.py",
     "tests/realtime_core/test_repeated_events.py",
 )
 """Tests with a long form: see `benchmarks.extent`."""
+FAULT_TESTS = ("tests/telephony/test_webhook_kill.py", "tests/telephony/test_records_survive.py")
+"""Tests that kill and freeze processes in the middle of webhooks and calls."""
 _CLOSING = re.compile(r"\d+ (?:passed|failed|error).*")
 
 
@@ -153,13 +154,25 @@ def consoles(extent: Extent) -> Result:
 
 def long_tests(extent: Extent) -> Result:
     """Runs long tests: 200 hang-ups, fault combinations of outgoing calls, a call list whose process is killed."""
-    command = [sys.executable, "-m", "pytest", *LONG_TESTS]
+    return _pytest(LONG_TESTS)
+
+
+def webhooks(extent: Extent) -> Result:
+    """Kills 20 processes in the middle of webhooks and freezes ten. One process on SQLite, three on PostgreSQL, and two
+    behind Caddy."""
+    return _pytest(FAULT_TESTS)
+
+
+def _pytest(tests: Sequence[str]) -> Result:
+    """The long form of these tests. The summary has pytest's closing line, and what the tests say about their faults."""
+    command = [sys.executable, "-m", "pytest", *tests]
     done = subprocess.run(command, env={**os.environ, "PROOF": "1"}, text=True, capture_output=True, check=False)
     closing = _CLOSING.findall(done.stdout)
-    summary = closing[-1] if closing else f"pytest ended with {done.returncode}"
+    said = [*re.findall(r".* webhooks delivered.*", done.stdout), *closing[-1:]]
+    summary = "\n        ".join(said) if closing else f"pytest ended with {done.returncode}"
     if done.returncode:
         summary = f"{summary}\n{done.stdout[-4000:]}{done.stderr[-1000:]}"
-    return Result({"tests": list(LONG_TESTS), "outcome": summary}, done.returncode == 0, summary)
+    return Result({"tests": list(tests), "outcome": summary}, done.returncode == 0, summary)
 
 
 def exploration(extent: Extent) -> Result:
@@ -205,6 +218,7 @@ STEPS: dict[str, Callable[[Extent], Result]] = {
     "evals": planted_regressions,
     "consoles": consoles,
     "tests": long_tests,
+    "webhooks": webhooks,
     "exploration": exploration,
     "mutation": mutation,
 }
