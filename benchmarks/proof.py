@@ -158,8 +158,7 @@ def long_tests(extent: Extent) -> Result:
 
 
 def webhooks(extent: Extent) -> Result:
-    """Kills 20 processes in the middle of webhooks and freezes ten. One process on SQLite, three on PostgreSQL, and two
-    behind Caddy."""
+    """Kills 20 processes in the middle of webhooks, and freezes ten: on SQLite, on PostgreSQL, behind Caddy."""
     return _pytest(FAULT_TESTS)
 
 

@@ -27,6 +27,7 @@ from ..web.number_accounts import rest_of
 from .auditing import audit
 from .call_list import opened_records, stored_journals
 from .errors import FAILED, USAGE, CliError
+from .rest_client import observed, rest_client
 
 __all__ = ["erase_number"]
 
@@ -98,7 +99,7 @@ def _accounts(settings: Settings, config: Path | None) -> list[TwilioRest]:
     """Returns the clients of all accounts at Twilio that may have recordings."""
     found = []
     with suppress(TwilioNotConfigured):
-        found.append(TwilioRest.of(settings))
+        found.append(rest_client(settings))
     if (path := config or settings.telephony_numbers) is None:
         return found
     for name, account in read_numbers(path).accounts.items():
