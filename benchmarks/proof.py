@@ -163,7 +163,7 @@ def webhooks(extent: Extent) -> Result:
 
 
 def _pytest(tests: Sequence[str]) -> Result:
-    """The long form of these tests. The summary has pytest's closing line, and what the tests say about their faults."""
+    """The long form of these tests. The summary has the closing line of pytest and what the tests say of their faults."""
     command = [sys.executable, "-m", "pytest", *tests]
     done = subprocess.run(command, env={**os.environ, "PROOF": "1"}, text=True, capture_output=True, check=False)
     closing = _CLOSING.findall(done.stdout)
