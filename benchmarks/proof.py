@@ -163,7 +163,7 @@ def webhooks(extent: Extent) -> Result:
 
 
 def _pytest(tests: Sequence[str]) -> Result:
-    """The long form of these tests. The summary has the closing line of pytest and what the tests say of their faults."""
+    """Runs the long form of these tests. The summary has the last line of pytest and what the tests say."""
     command = [sys.executable, "-m", "pytest", *tests]
     done = subprocess.run(command, env={**os.environ, "PROOF": "1"}, text=True, capture_output=True, check=False)
     closing = _CLOSING.findall(done.stdout)
