@@ -40,19 +40,19 @@ _SPELL = {"@": "at", ".": "dot", "-": "dash", "_": "underscore", "+": "plus"}
 
 def capture_name(*, store: str = "name") -> FunctionTool:
     """Returns the tool `capture_name`. The name is read back letter by letter."""
-    return _capture("name", store, "the caller's name, spelled if it is unusual", name, _spelled)
+    return _capture("name", store, "the caller's name, spelled if it is unusual", lambda said, _: name(said), _spelled)
 
 
 def capture_email(*, store: str = "email") -> FunctionTool:
     """Returns the tool `capture_email`."""
-    return _capture("email", store, "an e-mail address", email, _spelled)
+    return _capture("email", store, "an e-mail address", lambda said, _: email(said), _spelled)
 
 
 def capture_phone(*, region: str = "US", store: str = "phone", secret: bool = False) -> FunctionTool:
     """Returns the tool `capture_phone`. `region` is the country (ISO 3166) of numbers that the caller says without a
     country code.
     """
-    parse = lambda said: phone(said, region)  # noqa: E731
+    parse = lambda said, language="en": phone(said, region, language)  # noqa: E731
     return _capture("phone", store, "a phone number", parse, _digits, keys=parse, n_keys=15, secret=secret)
 
 
@@ -64,7 +64,7 @@ def capture_address(*, store: str = "address") -> FunctionTool:
 def capture_date(*, store: str = "date", today: Callable[[], date] = date.today) -> FunctionTool:
     """Returns the tool `capture_date`. The value is a `datetime.date`. A date without a year is the next such date from
     `today()` on."""
-    read = lambda said: day(said, today=today())  # noqa: E731
+    read = lambda said, language: day(said, today=today(), language=language)  # noqa: E731
     return _capture("date", store, "a date", read, _long_date, keys=_typed_date, n_keys=8, typed_as=_EIGHT)
 
 
@@ -72,7 +72,7 @@ def capture_birth_date(
     *, store: str = "birth_date", secret: bool = False, today: Callable[[], date] = date.today
 ) -> FunctionTool:
     """Returns the tool `capture_birth_date`. The value is a `datetime.date`."""
-    read = lambda said: birth_date(said, today=today())  # noqa: E731
+    read = lambda said, language: birth_date(said, today=today(), language=language)  # noqa: E731
     return _capture(
         "birth_date", store, "a date of birth, with the year", read, _long_date,
         keys=lambda keys: birth_date(_typed_date(keys).isoformat(), today=today()), n_keys=8, typed_as=_EIGHT,
@@ -85,8 +85,8 @@ def capture_amount(*, store: str = "amount", currency: str = "") -> FunctionTool
     (ISO 4217) are accepted. An empty value means that every currency is accepted.
     """
 
-    def read(said: str) -> Decimal:
-        value, found = amount(said)
+    def read(said: str, language: str) -> Decimal:
+        value, found = amount(said, language)
         if currency and found and found != currency:
             raise ValueError(f"Only amounts in {currency} are possible. Ask for one.")
         return value
@@ -105,7 +105,7 @@ def _capture(
     kind: str,
     store: str,
     what: str,
-    read: Callable[[str], Any],
+    read: Callable[[str, str], Any],
     read_back: Callable[[Any], str],
     *,
     keys: Callable[[str], Any] | None = None,
@@ -145,7 +145,7 @@ def _capture(
             state["failures"] = 0
             return await by_keys(call)
         try:
-            state["value"] = read(str(arguments.get("said") or "")[:500])
+            state["value"] = read(str(arguments.get("said") or "")[:500], call.language)
         except ValueError as error:
             state["failures"] += 1
             return str(error)

@@ -15,6 +15,7 @@ import phonenumbers
 from dateutil import parser as dates
 
 from .spoken_digits import digits_of, spoken_runs
+from .spoken_numbers import in_figures, knows, ungrouped
 
 __all__ = ["address", "amount", "birth_date", "day", "email", "name", "phone", "spelled"]
 
@@ -32,17 +33,25 @@ _LETTERS: Mapping[str, str] = {
 _MARKS: Mapping[str, str] = {
     "at": "@", "dot": ".", "point": ".", "period": ".", "underscore": "_", "dash": "-", "hyphen": "-", "minus": "-",
     "plus": "+", "punkt": ".", "punto": ".", "arroba": "@", "arobase": "@", "chiocciola": "@", "klammeraffe": "@",
-    "unterstrich": "_", "bindestrich": "-", "strich": "-", "guion": "-", "tiret": "-", "trattino": "-",
+    "ät": "@", "unterstrich": "_",
+    "bindestrich": "-", "strich": "-", "guion": "-", "guión": "-", "tiret": "-", "trattino": "-",
 }  # fmt: skip
+_INTERNATIONAL = re.compile(r"\s*(?:\+|plus\b|más\b|più\b|0\s?0|double (?:zero|oh)|zero zero)")
 _HOSTS = {"gmail", "gmx", "hotmail", "icloud", "outlook", "yahoo", "web", "aol", "proton", "protonmail"}
 _EMAIL = re.compile(r"[a-z0-9](?:[a-z0-9._%+-]{0,62}[a-z0-9])?@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}")
-_TIMES = {"double": 2, "triple": 3}
+_TIMES = {"double": 2, "triple": 3, "doppel": 2, "doble": 2, "doppia": 2, "doppio": 2}
+_LONG_MARKS = re.compile(r"\b(?:guion bajo|guión bajo|trattino basso|tiret (?:du )?bas)\b")
+"""An underscore in several words."""
+_AS_IN = r"\b(\w)\s+(?:as in|for|like|wie|como|comme|come|de)\s+\w+"
 _CURRENCIES: Mapping[str, str] = {
     "$": "USD", "dollar": "USD", "dollars": "USD", "usd": "USD", "bucks": "USD", "€": "EUR", "euro": "EUR",
     "euros": "EUR", "eur": "EUR", "£": "GBP", "pound": "GBP", "pounds": "GBP", "gbp": "GBP", "franken": "CHF",
     "francs": "CHF", "chf": "CHF",
 }  # fmt: skip
 _CENTS = re.compile(r"(?i)\b(?:cents?|pence|céntimos|centimes?|centesimi)\b")
+_CURRENCY_WORDS = "|".join(re.escape(word) for word in _CURRENCIES)
+_PRICE = re.compile(rf"(?<![\d.,])\d+\s*(?:{_CURRENCY_WORDS})?\s*(?:and|und|y|con|et|e)?\s*\d\d(?![\d.,])")
+"""A price with its cents, without a word for them: `23 euros con 50`."""
 _MONTHS = {
     "januar": "january", "jänner": "january", "februar": "february", "märz": "march", "mai": "may", "juni": "june",
     "juli": "july", "oktober": "october", "dezember": "december", "enero": "january", "febrero": "february",
@@ -65,7 +74,29 @@ _ORDINALS |= {
 _YEAR = re.compile(
     r"\b(?:(?:nineteen|twenty)[ -](?:oh[ -])?[a-z]+(?:[ -][a-z]+)?|two thousand(?: and)?(?: [a-z]+){0,2})"
 )
-_DAYS = {"today": 0, "heute": 0, "hoy": 0, "oggi": 0, "tomorrow": 1, "morgen": 1, "mañana": 1, "demain": 1, "domani": 1}
+_WEEKDAYS = {
+    **dict.fromkeys(("montag", "lunes", "lundi", "lunedì"), "monday"),
+    **dict.fromkeys(("dienstag", "martes", "mardi", "martedì"), "tuesday"),
+    **dict.fromkeys(("mittwoch", "miércoles", "mercredi", "mercoledì"), "wednesday"),
+    **dict.fromkeys(("donnerstag", "jueves", "jeudi", "giovedì"), "thursday"),
+    **dict.fromkeys(("freitag", "viernes", "vendredi", "venerdì"), "friday"),
+    **dict.fromkeys(("samstag", "sonnabend", "sábado", "samedi", "sabato"), "saturday"),
+    **dict.fromkeys(("sonntag", "domingo", "dimanche", "domenica"), "sunday"),
+}
+_IN_TWO_DAYS = ("the day after tomorrow", "day after tomorrow", "übermorgen", "pasado mañana", "après-demain",
+                "après demain", "dopodomani")  # fmt: skip
+_DAYS = {
+    "today": 0,
+    "heute": 0,
+    "hoy": 0,
+    "oggi": 0,
+    "aujourd'hui": 0,
+    "tomorrow": 1,
+    "morgen": 1,
+    "mañana": 1,
+    "demain": 1,
+    "domani": 1,
+}
 _OLDEST = 120
 
 
@@ -73,7 +104,7 @@ def spelled(said: str) -> str:
     """Returns the letters of a spelled word, such as `A, D, A`, `a as in alpha`, `double l` or `Anton Dora Anton`.
     Returns an empty text if there are no letters.
     """
-    text = re.sub(r"(?i)\b(\w)\s+(?:as in|for|like|wie|como|comme|come)\s+\w+", r"\1", said)
+    text = re.sub(f"(?i){_AS_IN}", r"\1", said)
     letters, times = "", 1
     for token in re.findall(r"[^\W_]+(?:-ray)?", text.lower()):
         if token in _TIMES:
@@ -87,7 +118,12 @@ def spelled(said: str) -> str:
 
 def name(said: str) -> str:
     """Returns a name that is spelled or said as a word: `A D A`, or `Ada Lovelace`."""
-    text = re.sub(r"(?i)^\s*(?:my name is|i am|i'm|it is|it's|ich heiße|mein name ist)\s+", "", said).strip(" .,!")
+    text = re.sub(
+        r"(?i)^\s*(?:my name is|i am|i'm|it is|it's|ich heiße|ich bin|mein name ist|me llamo|mi nombre es|"
+        r"soy|je m'appelle|je suis|mon nom est|mi chiamo|il mio nome è|sono)\s+",
+        "",
+        said,
+    ).strip(" .,!")
     if (letters := spelled(text)).isalpha():
         return letters.capitalize()
     if not re.fullmatch(r"[^\W\d_][^\W\d_' .-]{0,99}(?:[ '.-][^\W\d_' .-]{0,99}){0,9}\.?", text):
@@ -104,7 +140,7 @@ def email(said: str) -> str:
         return text
     for run in reversed(list(spoken_runs(text))):
         text = f"{text[: run.spans[0][0]]} {run.digits} {text[run.spans[-1][1] :]}"
-    text = re.sub(r"\b(\w)\s+(?:as in|for|wie)\s+\w+", r"\1", text)
+    text = _LONG_MARKS.sub("_", re.sub(_AS_IN, r"\1", text))
     built, times = "", 1
     for token in re.findall(r"[\w@.+%-]+", text):
         if token in _TIMES:
@@ -119,12 +155,14 @@ def email(said: str) -> str:
     return built
 
 
-def phone(said: str, region: str = "US") -> str:
+def phone(said: str, region: str = "US", language: str = "en") -> str:
     """Returns a phone number in E.164. A number without a country code is a number of the country `region` (ISO
     3166).
     """
+    if knows(language):
+        said = in_figures(said, language)
     digits = digits_of(said)
-    international = re.match(r"\s*(?:\+|plus\b|00|double (?:zero|oh)|zero zero)", said.lower()) is not None
+    international = _INTERNATIONAL.match(said.lower()) is not None
     if international:
         digits = digits.removeprefix("00")
     try:
@@ -136,24 +174,33 @@ def phone(said: str, region: str = "US") -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-def day(said: str, *, today: date, is_past: bool = False) -> date:
+def day(said: str, *, today: date, is_past: bool = False, language: str = "en") -> date:
     """Returns a date from words such as `the third of March`, `tomorrow`, `2026-03-03` or `Friday`. A date without a
     year is the next such date, or the last such date if `is_past` is True. A date that has only numbers must be
     year-month-day or day.month.year. Other orders are ambiguous, and raise `ValueError`.
     """
     text = said.lower().strip(" .,!?")
+    if text in _IN_TWO_DAYS:
+        return today + timedelta(days=2)
     for word, ahead in _DAYS.items():
         if re.fullmatch(rf"(?:\w+ )?{word}", text):
             return today + timedelta(days=ahead)
     if re.fullmatch(r"\d{1,2}[/-]\d{1,2}[/-]\d{2,4}", text):
         raise ValueError("Day and month are not clear in this date. Ask for the month by its name.")
+    if knows(language):
+        text = in_figures(text, language)
     text = _YEAR.sub(_figures_of_year, text)
     text = re.sub(r"\btwenty[ -](\w+)\b", lambda m: _compound(m[1], m[0]), text)
-    text = re.sub(r"[^\W\d_]+", lambda m: _ORDINALS.get(m[0], _MONTHS.get(m[0], m[0])), text)
+    text = re.sub(r"[^\W\d_]+", lambda m: _ORDINALS.get(m[0]) or _MONTHS.get(m[0]) or _WEEKDAYS.get(m[0], m[0]), text)
     text = re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", r"\1", text)
     for run in reversed(list(spoken_runs(text))):
         text = f"{text[: run.spans[0][0]]} {run.digits} {text[run.spans[-1][1] :]}"
-    text = re.sub(r"\b(?:the|of|on|next|am|den|der|de|del|el|le|il|this)\b", " ", text)
+    text = re.sub(
+        r"\b(?:the|of|on|next|am|den|dem|der|de|del|el|le|il|this|nächste[rnms]?|kommende[rnms]?|"
+        r"próximo|prochaine?|prossim[oa]|que viene)\b",
+        " ",
+        text,
+    )
     is_dotted = re.match(r"\s*\d{1,2}\.", text) is not None
     try:
         middle = dates.parse(text, default=_at(today), dayfirst=is_dotted)
@@ -173,32 +220,34 @@ def day(said: str, *, today: date, is_past: bool = False) -> date:
     return found
 
 
-def birth_date(said: str, *, today: date) -> date:
-    """Returns a date of birth. The caller must say the year."""
-    said = _YEAR.sub(_figures_of_year, said.lower())
+def birth_date(said: str, *, today: date, language: str = "en") -> date:
+    """Returns a date of birth. The caller has to say the year."""
+    said = in_figures(said.lower(), language) if knows(language) else _YEAR.sub(_figures_of_year, said.lower())
     if not re.search(r"\d{4}|\d{2}\b.*\d{2}\b.*\d{2}", said) and len(digits_of(said)) < 4:
         raise ValueError("The year is missing. Ask for day, month and year of birth.")
-    found = day(said, today=today, is_past=True)
+    found = day(said, today=today, is_past=True, language=language)
     if not date(today.year - _OLDEST, 1, 1) <= found <= today:
         raise ValueError("Nobody who calls was born on this date. Ask for it again.")
     return found
 
 
-def amount(said: str) -> tuple[Decimal, str]:
-    """Returns an amount and its currency (ISO 4217, or empty) from words such as `twenty three fifty`, `$1,200.50` or
-    `12 euros and 30 cents`.
+def amount(said: str, language: str = "en") -> tuple[Decimal, str]:
+    """Returns an amount and its currency (ISO 4217, or empty): `twenty three fifty`, `$1,200.50`, `12 euros and 30
+    cents`.
     """
     text = said.lower()
     currency = next((code for word, code in _CURRENCIES.items() if re.search(_alone(word), text)), "")
-    plain = re.sub(r"(?<=\d)[,'](?=\d{3}\b)", "", text)
-    plain = _with_words(plain)
+    if knows(language):
+        plain = ungrouped(in_figures(text, language))
+    else:
+        plain = _with_words(re.sub(r"(?<=\d)[,'](?=\d{3}\b)", "", text))
     cents = 0
     if (found := re.search(r"(\d{1,2})\s*$", plain[: m.start()] if (m := _CENTS.search(plain)) else "")) is not None:
         cents, plain = int(found[1]), plain[: found.start()]
     numbers = re.findall(r"\d+(?:[.,]\d{1,2}(?!\d))?", plain)
     if not numbers and not cents:
         raise ValueError("This is no amount. Ask for it in figures.")
-    if len(numbers) == 2 and not cents and len(numbers[1]) == 2 and "." not in numbers[0]:
+    if len(numbers) == 2 and not cents and _PRICE.search(plain):
         numbers = [f"{numbers[0]}.{numbers[1]}"]  # "twenty three fifty"
     if len(numbers) > 1:
         raise ValueError("These are several amounts. Ask for one.")
@@ -209,11 +258,14 @@ def amount(said: str) -> tuple[Decimal, str]:
     return (value + Decimal(cents) / 100).quantize(Decimal("0.01")), currency
 
 
-def address(said: str) -> str:
-    """Returns a postal address with its numbers in figures. The words must contain a number and words."""
+def address(said: str, language: str = "en") -> str:
+    """Returns a postal address with the numbers in figures. It needs a number, and words."""
     text = " ".join(said.split()).strip(" .,")
-    for run in reversed(list(spoken_runs(text))):
-        text = f"{text[: run.spans[0][0]]}{run.digits}{text[run.spans[-1][1] :]}"
+    if knows(language):
+        text = in_figures(text, language)
+    else:
+        for run in reversed(list(spoken_runs(text))):
+            text = f"{text[: run.spans[0][0]]}{run.digits}{text[run.spans[-1][1] :]}"
     if not re.search(r"\d", text) or not re.search(r"[^\W\d_]{3}", text):
         raise ValueError("This is no complete address. Ask for street, number, postal code and town.")
     return text[:300]

@@ -48,25 +48,31 @@ class Answer(StrEnum):
 
 
 _REFUSALS: Mapping[str, Sequence[str]] = {
-    "en": ("do not record", "don't record", "no recording", "not be recorded", "stop recording", "stop the recording"),
-    "de": ("nicht aufzeichnen", "nicht aufnehmen", "keine aufzeichnung", "keine aufnahme", "nicht aufgezeichnet"),
-    "es": ("no grabe", "no me grabe", "no quiero que me graben", "sin grabar", "no grabar"),
-    "fr": ("n'enregistrez pas", "ne m'enregistrez pas", "pas d'enregistrement", "ne pas enregistrer"),
-    "it": ("non registrare", "non registri", "non mi registri", "nessuna registrazione"),
-}
+    "en": ("do not record", "don't record", "no recording", "not be recorded", "not to be recorded", "stop recording",
+           "stop the recording", "without recording"),
+    "de": ("nicht aufzeichnen", "nicht aufnehmen", "nicht mitschneiden", "keine aufzeichnung", "keine aufnahme",
+           "kein mitschnitt", "nicht aufgezeichnet", "nicht aufgenommen"),
+    "es": ("no grabe", "no me grabe", "no me graben", "no quiero que me graben", "no quiero que se grabe",
+           "no quiero ser grabado", "no quiero ser grabada", "no deseo ser grabado", "no deseo ser grabada",
+           "sin grabar", "no grabar"),
+    "fr": ("n'enregistrez pas", "ne m'enregistrez pas", "pas d'enregistrement", "ne pas enregistrer",
+           "pas être enregistré", "pas être enregistrée", "sans enregistrement"),
+    "it": ("non registrare", "non registri", "non registrate", "non mi registri", "non mi registrate",
+           "non voglio essere registrato", "non voglio essere registrata", "nessuna registrazione"),
+}  # fmt: skip
 _YES: Mapping[str, Sequence[str]] = {
-    "en": ("yes", "yeah", "i agree", "ok", "okay", "sure", "fine"),
-    "de": ("ja", "einverstanden", "in ordnung", "okay"),
-    "es": ("sí", "de acuerdo", "vale", "acepto"),
-    "fr": ("oui", "d'accord", "j'accepte"),
-    "it": ("sì", "va bene", "d'accordo", "accetto"),
+    "en": ("yes", "yeah", "yep", "i agree", "ok", "okay", "sure", "fine", "of course", "go ahead"),
+    "de": ("ja", "jawohl", "einverstanden", "in ordnung", "okay", "ok", "gern", "gerne", "natürlich"),
+    "es": ("sí", "si", "de acuerdo", "vale", "acepto", "claro", "por supuesto", "está bien"),
+    "fr": ("oui", "ouais", "d'accord", "j'accepte", "bien sûr", "volontiers", "ok"),
+    "it": ("sì", "si", "va bene", "d'accordo", "accetto", "certo", "volentieri", "ok"),
 }
 _NO: Mapping[str, Sequence[str]] = {
-    "en": ("no", "nope", "i disagree"),
-    "de": ("nein", "nicht einverstanden"),
+    "en": ("no", "nope", "i disagree", "rather not", "prefer not"),
+    "de": ("nein", "nö", "nicht einverstanden", "lieber nicht", "möchte ich nicht", "will ich nicht"),
     "es": ("no",),
-    "fr": ("non",),
-    "it": ("no",),
+    "fr": ("non", "pas d'accord", "n'accepte pas", "préfère pas"),
+    "it": ("no", "non sono d'accordo", "non accetto", "non va bene", "preferisco di no"),
 }
 _I_AM_AN_AI: Mapping[str, str] = {
     "en": "You are speaking with an AI assistant.",
