@@ -15,12 +15,14 @@ from ..call.call import Call
 from ..journal.encoding import dump
 from .live_call import LiveCall
 
-__all__ = ["Board", "CallDisplay", "LiveRow"]
+__all__ = ["Board", "CallDisplay", "LiveRow", "last_part"]
 
 _FRESH_S = 0.4
 """The minimum time in seconds between two computations of the rows. All pages get the same rows."""
 _ENDED_S = 8.0
 """The time in seconds for which a call stays in the list after its end."""
+_MAX_LINE = 160
+"""The maximum number of characters of the last words in the list of live calls."""
 _MAX_FEEDS = 50
 
 
@@ -114,7 +116,7 @@ class Board:
             "agent": state.agent,
             "since": row.since,
             "speaking": "" if row.ended_at is not None else state.speaking or "",
-            "last": {"who": who, "text": words[-160:]},
+            "last": {"who": who, "text": last_part(words)},
             "latency_ms": state.latency_ms,
             "warnings": [] if row.ended_at is not None else state.warnings(now),
             "taken_over": row.ended_at is None and call.supervision.is_active,
@@ -143,3 +145,11 @@ class Board:
             yield
         finally:
             self._feeds -= 1
+
+
+def last_part(words: str) -> str:
+    """Returns the end of a text for one line of a list. A part begins with a whole word, after `…`."""
+    if len(words) <= _MAX_LINE:
+        return words
+    _, blank, rest = words[-_MAX_LINE:].partition(" ")
+    return f"… {rest}" if blank else words[-_MAX_LINE:]

@@ -18,6 +18,7 @@ from realtime_core.model_events import (
     RealtimeModelTranscriptDoneEvent,
 )
 from realtime_core.playback import HeardItem
+from telephony.console.board import last_part
 from telephony.console.entries import heard_text
 from telephony.console.live_call import LiveCall, Speaker
 from telephony.console.wave import STEP_MS, Wave, loudness
@@ -311,3 +312,11 @@ def test_a_page_that_takes_nothing_keeps_the_newest_values() -> None:
     caller = wave.take()["caller"]
     assert len(caller) == 500
     assert caller[-1][0] == (20 * 3999 - 20) // STEP_MS
+
+
+@pytest.mark.parametrize(
+    "words, shown",
+    [("Yes.", "Yes."), ("x" * 200, "x" * 160), ("abcd " * 60, "… " + "abcd " * 31)],
+)
+def test_the_last_words_of_a_list_begin_with_a_whole_word(words: str, shown: str) -> None:
+    assert last_part(words) == shown

@@ -18,6 +18,7 @@ async function load() {
     const { campaigns } = await get("api/campaigns")
     $("campaigns").replaceChildren(...campaigns.map(row))
     $("nothing").hidden = campaigns.length > 0
+    document.querySelector(".scrolls").hidden = campaigns.length === 0
     show($("found"), campaigns.length ? `${campaigns.length} campaigns` : "")
     notice($("notice"), "")
   } catch (error) {

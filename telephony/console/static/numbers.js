@@ -22,6 +22,7 @@ async function load() {
     const { numbers, models, file, problems } = await get("api/numbers")
     $("numbers").replaceChildren(...numbers.map(each => row(each, models)))
     $("nothing").hidden = numbers.length > 0
+    document.querySelector(".scrolls").hidden = numbers.length === 0
     show($("found"), numbers.length ? `${numbers.length} numbers${file ? ` from ${file}` : ""}` : "")
     notice($("notice"), problems.length ? `The file was changed and has problems, so the old configuration stays: ${problems.join(" ")}` : "")
   } catch (error) {

@@ -367,8 +367,11 @@ $("listen").addEventListener("click", () => act($("listen"), () => listen($("lis
 
 $("take-over").addEventListener("click", () => act($("take-over"), async () => {
   const speaking = new TakeOver(socketUrl("take-over"), $("taken"), () => {
+    const hadFocus = document.activeElement === document.body // it was in the panel, which is gone
     takeOver = null
     $("take-over").hidden = false
+    $("take-over").disabled = false
+    if (hadFocus) $("take-over").focus()
   })
   takeOver = speaking
   $("take-over").hidden = true

@@ -3,7 +3,7 @@
 import { $, element, get, moment, notice, show } from "./console.js"
 
 const seconds = ms => ms == null ? "–" : `${(ms / 1000).toFixed(1)} s`
-const share = (count, all) => all ? `${count} (${Math.round((100 * count) / all)} %)` : String(count)
+const share = (count, all) => all ? `${count} (${Math.round((100 * count) / all)}\u00a0%)` : String(count)
 
 function counts(pairs, all) {
   if (!pairs.length) return "–"
