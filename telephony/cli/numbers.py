@@ -12,7 +12,6 @@ import typer
 
 from telephony.errors import NumberError
 
-from .auditing import audit_change
 from .errors import FAILED, USAGE, CliError, reporting
 
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ def apply(
     """
     import asyncio
 
+    from .auditing import audit_change
+
     with reporting(verbose=False):
         installation = _installation(file)
         plans = asyncio.run(installation.plan())
@@ -95,6 +96,8 @@ def restore(
 ) -> None:
     """Restore the settings that the numbers of the file had before the first `apply`."""
     import asyncio
+
+    from .auditing import audit_change
 
     with reporting(verbose=False):
         installation = _installation(file)

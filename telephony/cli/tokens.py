@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..records.access import Scope
-from .auditing import audit
 from .errors import USAGE, CliError, reporting
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ def create(
 
     from ..records.access import Action, StoredToken, hash_secret, token_text
     from ..twilio.numbers import e164
+    from .auditing import audit
 
     with reporting(verbose=False):
         if not name.strip() or len(name) > 100:
@@ -92,6 +92,7 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="The id in
     from realtime_core.sources import SYSTEM
 
     from ..records.access import Action
+    from .auditing import audit
 
     with reporting(verbose=False):
         now = SYSTEM.now()
