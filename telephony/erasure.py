@@ -48,7 +48,7 @@ class Places:
     """The data directory, which contains the list of exports."""
     do_not_call: DoNotCall | None = None
     recordings: Sequence[Recordings] = ()
-    """The accounts at Twilio: that of the settings, and those of the file of numbers."""
+    """The Twilio accounts: the account of the settings, and the accounts in the file of numbers."""
 
 
 @dataclass(slots=True)

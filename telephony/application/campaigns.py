@@ -1,4 +1,4 @@
-"""The campaigns of the application, where its records are in a database."""
+"""The campaigns of the application, if its records are in a database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["enter_campaign_dialer", "find_campaigns"]
 
 
 def find_campaigns(phone: PhoneServer) -> Campaigns | None:
-    """Returns the campaigns in the records. None means that the records are in memory."""
+    """Returns the campaigns in the records, or None if the records are in memory."""
     if phone.call_records.client.database is None:
         return None
     from ..campaigns.service import campaigns_of

@@ -1,4 +1,4 @@
-"""The models of the application, from its arguments and its settings."""
+"""Returns the models of the application, from its arguments and its settings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def find_run_config(settings: Settings, given: RealtimeRunConfig | None) -> Real
 def is_openai(
     settings: Settings, model: RealtimeModel | Callable[[], RealtimeModel] | None, given: RealtimeModelConfig | None
 ) -> bool:
-    """Returns whether calls use a model of OpenAI's protocol whose name is known."""
+    """Returns whether calls use a model with OpenAI's protocol and a known name."""
     return model is None and not settings.wants_script and not (given and {"url", "transport"} & given.keys())
 
 

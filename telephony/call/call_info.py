@@ -12,7 +12,7 @@ from ..twilio.media_stream import Start
 __all__ = ["OUTBOUND", "TOKEN_PARAMETER", "Admit", "CallInfo"]
 
 OUTBOUND = "outbound-api"
-"""The direction of a call that this side placed."""
+"""The direction of a call that this application placed."""
 
 TOKEN_PARAMETER = "token"  # noqa: S105 (its name, not its value)
 """The name of the stream parameter that has the stream token. The parameter is hidden from applications."""

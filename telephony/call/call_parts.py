@@ -1,4 +1,4 @@
-"""The parts of a call that `Call` uses, as protocols of their commands."""
+"""The parts of a call that `Call` uses, as protocols with their commands."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from .recording.seal import SealReason
 __all__ = ["SecretParts"]
 
 _MARGIN_S = 2.0
-"""How much longer than the queued audio the caller may take to hear it."""
+"""The additional time in seconds, after the queued audio, in which the caller must have heard the audio."""
 
 
 class SecretParts:

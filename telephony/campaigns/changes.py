@@ -1,4 +1,4 @@
-"""Changes in the tables of campaigns. Each runs in the transaction of its `connection`."""
+"""Changes in the tables of campaigns. Each change runs in the transaction of its `connection`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def put_contact(
 
 
 def count_end(connection: Connection, campaign_id: str, ended: Attempt) -> None:
-    """Adds the duration and the cost of an attempt that has ended to the counts of its campaign."""
+    """Adds the duration and the cost of an ended attempt to the counts of its campaign."""
     counts: dict[str, Any] = {"live": campaigns.c.live - 1, "seconds": campaigns.c.seconds + ended.duration_s}
     if ended.cost is not None:
         counts |= {"cost": campaigns.c.cost + ended.cost, "priced": campaigns.c.priced + 1}
@@ -87,8 +87,9 @@ def person_of(
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes that put messages into the outbox. With `announces` there are such messages. With `shows_numbers`
-    they have the numbers in full."""
+    """The changes that put messages into the outbox. If `announces` is False, no messages are written. If
+    `shows_numbers` is True, the messages contain the full phone numbers.
+    """
 
     announces: bool
     shows_numbers: bool
@@ -153,7 +154,7 @@ class Changes:
         return contact
 
     def announce(self, connection: Connection, campaign: Campaign, contact: Contact, now: datetime) -> None:
-        """Puts the message about a contact that is done into the outbox."""
+        """Puts the message about a done contact into the outbox."""
         if self.announces and contact.is_final:
             tried = queries.attempts_for(connection, campaign.id, contact.id)
             put(connection, contact_done(campaign, contact, tried, now, shows_numbers=self.shows_numbers))

@@ -138,8 +138,9 @@ class DatabaseStore:
             return positions
 
     def to_call(self, attempt_id: str, campaign_id: str, position: int) -> tuple[Campaign, Contact] | None:
-        """Returns the campaign, and the contact at this position in the list of contacts (the first is 0). None means
-        that nothing is to be done: the attempt was begun before, or the person was erased."""
+        """Returns the campaign, and the contact at this position in the list of contacts (the first is 0). Returns None
+        if no call must be made: the attempt has already begun, or the person was erased.
+        """
         this = (contacts.c.campaign == campaign_id) & (contacts.c.position == position)
         with self._transaction(reads=True) as connection:
             if connection.execute(select(attempts.c.id).where(attempts.c.id == attempt_id)).first() is not None:

@@ -1,4 +1,6 @@
-"""The lease of a process that makes the calls of campaigns. Other processes take its attempts over when it expires."""
+"""The lease of a process that makes the calls of campaigns. When the lease expires, other processes take over the
+attempts of the process.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ _SAFE_S = 3.0
 
 
 class Lease:
-    """A lease in the records. `owner` is its id."""
+    """A lease in the records. `owner` is the id of the lease."""
 
     def __init__(self, client: RecordsClient, sources: Sources) -> None:
         self.owner = f"dialer-{sources.token(8)}"
@@ -49,7 +51,7 @@ class Lease:
         self._held_until, self._renew_at = began + LEASE_S, began + _RENEW_S
 
     async def leave(self) -> None:
-        """Ends the lease. If the records are unavailable, the lease expires later."""
+        """Ends the lease. If the records cannot be used, the lease expires later."""
         try:
             await self._client.ask(lambda records: records.leave(self.owner))
         except (RecordsUnavailable, RecordRefused):

@@ -1,4 +1,4 @@
-"""Deletes old campaigns from the records: for `telephony calls purge`."""
+"""Deletes old campaigns from the records, for `telephony calls purge`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def purge_campaigns(
     transaction: Callable[[], AbstractContextManager[Connection]], before: datetime, *, dry_run: bool = False
 ) -> list[str]:
     """Deletes the campaigns that ended before `before`, with their contacts, attempts and messages. In the other
-    campaigns, it deletes the transcripts and results of attempts that ended before `before`.
+    campaigns, deletes the transcripts and results of attempts that ended before `before`. With `dry_run`, deletes
+    nothing.
 
     Returns the ids of the deleted campaigns.
     """

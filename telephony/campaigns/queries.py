@@ -135,7 +135,7 @@ def standing_of(connection: Connection, row: Any, campaign: Campaign, now: datet
 
 
 def funnel(connection: Connection, campaign_id: str) -> Funnel:
-    """Returns how many contacts and attempts of a campaign are in each state."""
+    """Returns the number of contacts and attempts of a campaign by state, reason and outcome."""
     row = existing(connection, campaign_id)
     by_state = (
         select(contacts.c.state, contacts.c.reason, func.count())

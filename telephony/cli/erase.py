@@ -96,7 +96,7 @@ async def _erase(
 
 
 def _accounts(settings: Settings, config: Path | None) -> list[TwilioRest]:
-    """Returns the clients of all accounts at Twilio that may have recordings."""
+    """Returns the REST clients of all Twilio accounts that may have recordings."""
     found = []
     with suppress(TwilioNotConfigured):
         found.append(rest_client(settings))

@@ -126,8 +126,8 @@ def check(file: File = Path("numbers.toml")) -> None:
 
 
 def rests(config: NumbersConfig, settings: Settings, *, routes: bool = False) -> Callable[[str], TwilioRest]:
-    """Returns the clients of the accounts of a configuration, by their names. `routes`: the clients in `us1`, which set
-    the regions of numbers. Raises `CliError` for an account without keys.
+    """Returns a function that returns the REST client of an account of the configuration by its name. With `routes`,
+    the clients are those in `us1`, which set the regions of numbers. Raises `CliError` for an account without keys.
     """
     from telephony.numbers.config import MAIN
     from telephony.web.number_accounts import rest_of, routes_of

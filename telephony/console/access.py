@@ -353,7 +353,9 @@ class Access:
             raise AccessRefused(503, f"The audit cannot be written, so this was not done: {error}") from None
 
     async def entries(self, query: AuditQuery) -> list[AuditEntry]:
-        """Returns the newest entries of the audit that match. Raises `AccessRefused`."""
+        """Returns the newest entries of the audit log that match the query. Raises `AccessRefused` if the records
+        cannot be used.
+        """
         try:
             return list(await self._client.access(lambda store: store.entries(query)))
         except (RecordsUnavailable, RecordRefused) as error:

@@ -1,4 +1,4 @@
-"""The route of the audit: who did what.
+"""The route of the audit log of the clients' actions.
 
 ```
 GET /console/api/audit   ?who=&action=&call=&from=&to=&limit=&before=: the newest entries first
@@ -57,7 +57,9 @@ async def audit(request: Request) -> Response:
 
 
 def _query(request: Request) -> AuditQuery:
-    """Returns the filters of the page. Raises `ConsoleError` (400) and `UserError`."""
+    """Returns the filters of the request as a query. Raises `ConsoleError` (400) and `UserError` for an invalid
+    filter.
+    """
     given = request.query_params
     action = given.get("action", "")
     if action and action not in list(Action):

@@ -103,14 +103,17 @@ async def change_campaign(request: Request) -> Response:
 
 
 async def _admitted(request: Request, scope: Scope) -> PhoneServer:
-    """Returns the phone server, if the client has this scope for all numbers. Raises `AccessRefused`."""
+    """Returns the phone server if the client has this scope for all numbers. Raises `AccessRefused` for any other
+    client.
+    """
     console, _ = await _granted(request, scope)
     return console.phone
 
 
 async def _granted(request: Request, scope: Scope) -> tuple[Console, Grant]:
     """Returns the console and the grant of the client. A client that is limited to some numbers is refused, because a
-    campaign calls many numbers. Raises `AccessRefused`."""
+    campaign calls many numbers. Raises `AccessRefused` for such a client.
+    """
     console = console_of(request)
     grant = await console.access.admit(request, scope)
     grant.demand_all_numbers()

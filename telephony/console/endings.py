@@ -70,7 +70,7 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def label_of(code: str) -> str:
-    """Returns the short words for the code of an ending (`CallRecord.ending_code`)."""
+    """Returns the short description for the code of an ending (`CallRecord.ending_code`)."""
     if (known := _WORDS.get(code)) is not None:
         return known.label
     return "Refused" if code.startswith("refused-") else code.replace("_", " ").replace("-", " ").capitalize()

@@ -1,4 +1,4 @@
-"""The turns, tool calls and events of a live call, as the console shows them. Pure."""
+"""The turns, tool calls and events of a live call, as displayed by the console. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Entries:
-    """The entries of one call, oldest first. Each change gets a higher `version`."""
+    """The turns, tool calls and events of one call, the oldest first. Each change increases `version`."""
 
     version: int = 0
     _entries: OrderedDict[int, Entry] = field(default_factory=OrderedDict)

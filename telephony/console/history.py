@@ -285,8 +285,8 @@ async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepare
 
 
 async def _journal(console: Console, row: CallRecord) -> Source | None:
-    """Returns where the journal of this call is. None means that it is neither on this machine nor in object storage.
-    Raises `AccessRefused` (503) if object storage cannot be used.
+    """Returns the place of this call's journal, or None if the journal is neither on this machine nor in object
+    storage. Raises `AccessRefused` (503) if object storage cannot be used.
     """
     sid = row.sid or row.id
     places = [Path(row.journal)] if row.journal and "://" not in row.journal else []

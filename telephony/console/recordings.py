@@ -32,14 +32,14 @@ _Key = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the journal of a call is: a file on this machine, or an object in object storage."""
+    """The place of a call's journal: a file on this machine, or an object in object storage."""
 
     local: Path | None = None
     stored: StoredObject | None = None
 
     @property
     def key(self) -> _Key:
-        """The name and the version. Raises `OSError` if the file was deleted."""
+        """The name and the version of the journal. Raises `OSError` if the file was deleted."""
         if self.stored is not None:
             return self.stored.key, int(self.stored.written.timestamp() * 1e9), self.stored.n_bytes
         assert self.local is not None
@@ -54,7 +54,7 @@ class Prepared:
     folder: Path
     at: float
     is_local: bool
-    """Whether its journal is on this machine."""
+    """Whether the journal of the call is on this machine."""
 
     @property
     def audio(self) -> Path:
@@ -102,8 +102,8 @@ class Recordings:
             shutil.rmtree(self._root, ignore_errors=True)
 
     async def find(self, sid: str, places: Iterable[Path]) -> Source | None:
-        """Returns where the journal of a call is: in one of these places, or in object storage. None means that there
-        is none.
+        """Returns the place of a call's journal: one of `places`, or object storage. Returns None if there is no
+        journal.
 
         Raises:
             StorageError: object storage cannot be used.
@@ -140,7 +140,9 @@ class Recordings:
 
     @asynccontextmanager
     async def file(self, source: Source) -> AsyncIterator[Path]:
-        """The journal as a file. A copy from object storage is deleted on exit. Raises `StorageError`."""
+        """Yields the journal as a file. A copy from object storage is deleted at the end of the block. Raises
+        `StorageError` if object storage cannot be used.
+        """
         if source.local is not None:
             yield source.local
             return

@@ -24,7 +24,7 @@ from .endings import label_of
 __all__ = ["routes"]
 
 _MAX_CALLS = 2_000
-"""The maximum number of calls that one request looks at. The newest calls count."""
+"""The maximum number of calls that one request reads. Only the newest calls are counted."""
 _PAGE = 500
 _MAX_OUTCOMES = 5
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -73,7 +73,7 @@ async def list_versions(request: Request) -> Response:
 
 
 def _shown(figures: VersionFigures) -> dict[str, Any]:
-    """Returns the figures with endings in words, and the most frequent outcomes."""
+    """Returns the figures as JSON values, with descriptions of the endings and the most frequent outcomes."""
     endings: Counter[str] = Counter()
     for code, count in figures.endings.items():
         endings[label_of(code)] += count

@@ -155,7 +155,7 @@ def _pool(folder: Path | None, workers: int) -> ProcessPoolExecutor:
 
 
 def _enter(folder: Path, instead_of: Path) -> None:
-    """Makes this process import the modules of `folder`, and none of `instead_of`."""
+    """Makes this process import the modules of `folder`, and no modules of `instead_of`."""
     os.chdir(folder)
     sys.path[:] = [str(folder), *(path for path in sys.path if Path(path).resolve() != instead_of)]
 

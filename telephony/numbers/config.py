@@ -146,7 +146,8 @@ class Account(Part):
     region: Region = Region.US1
     us1_auth_token_env: str = ""
     """The name of the environment variable with the account's auth token in `us1`, where Twilio's API for the regions
-    of numbers is. `telephony numbers apply` needs it for another region. Default: `auth_token_env`."""
+    of numbers runs. `telephony numbers apply` needs this token for any other region. Default: `auth_token_env`.
+    """
     api_key_env: str = ""
     """The name of the environment variable with an API key. By default the auth token is used. The next field names the
     variable with the secret of the key.

@@ -41,8 +41,8 @@ class NumberPlan:
     """The reason why the number cannot be changed, with the remedy. The text is empty if there is no problem."""
     warning: str = ""
     region: str = ""
-    """The region in which Twilio handles the calls now. An empty value means that the number is in the account of the
-    settings, whose region stays.
+    """The region in which Twilio handles the calls now. The text is empty if the number is in the account of the
+    settings, whose region is not changed.
     """
     wanted_region: str = ""
 

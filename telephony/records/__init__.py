@@ -112,7 +112,7 @@ class Records(Protocol):
         """
 
     def last_update(self) -> datetime | None:
-        """Returns when the last update of a call was made, or None if there is no call."""
+        """Returns the time of the last update of a call, or None if there is no call."""
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         """Renews the lease of a process until `now + ttl_s`. Returns False if the lease is new or had expired."""

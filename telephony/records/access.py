@@ -34,7 +34,7 @@ __all__ = [
 OPERATOR = "operator"
 """The parent of the sessions that began with TELEPHONY_API_TOKEN."""
 THIS_MACHINE = "this machine"
-"""The name of a client on this machine that needs no token, in the audit."""
+"""The name in the audit log for a client on this machine that needs no token."""
 SINGLE_SIGN_ON = "single sign-on"
 """The value of `parent` for sessions that began with OpenID Connect."""
 _PREFIX = "tel_"
@@ -111,7 +111,9 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """The filters of a page of the audit. An entry must match all that are set. The newest entry comes first."""
+    """The filters for a page of the audit log. An entry must match all filters that are set. The newest entry comes
+    first.
+    """
 
     before: int | None = None
     """Selects only entries with a lower id. For the next page, the value is the `id` of the last entry of the previous
@@ -119,16 +121,16 @@ class AuditQuery:
     """
     limit: int = 100
     call: str = ""
-    """The `CallSid`."""
+    """The `CallSid` of the call that the entries concern."""
     who: str = ""
-    """A part of the name, in any case."""
+    """A part of the name of the client. Upper and lower case are equal."""
     action: Action | None = None
     start: datetime | None = None
     end: datetime | None = None
-    """The end of the period: entries at `start` or later, and before `end`."""
+    """The end of the period. An entry matches if its time is `start` or later, and before `end`."""
 
     def matches(self, entry: AuditEntry) -> bool:
-        """Returns whether this entry matches, for an audit in memory. The database has the same conditions."""
+        """Returns whether this entry matches, for an audit log in memory. The database uses the same conditions."""
         return (
             (self.before is None or entry.id < self.before)
             and self.call in ("", entry.call)
@@ -159,7 +161,7 @@ class AccessStore(Protocol):
         """Appends an entry to the audit log. Entries cannot be changed or deleted."""
 
     def entries(self, query: AuditQuery) -> Sequence[AuditEntry]:
-        """Returns the newest entries that match, at most `query.limit`."""
+        """Returns the newest entries that match, at most `query.limit` entries."""
 
 
 def token_text(token_id: str, secret: str) -> str:

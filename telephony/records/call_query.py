@@ -167,11 +167,11 @@ def _party(name: str, text: str, subject_of: Callable[[str], str]) -> Party:
 
 
 def time_of(name: str, text: str, *, end: bool = False) -> datetime:
-    """Reads a time like `2026-01-31` or `2026-01-31T08:00`. A time without a zone is in UTC. `end` is a date includes
-    its day.
+    """Parses a time like `2026-01-31` or `2026-01-31T08:00`. A time without a time zone is in UTC. If `end` is True, a
+    date includes the whole day.
 
     Raises:
-        UserError: this is not a time.
+        UserError: the text is not a time.
     """
     try:
         time = datetime.fromisoformat(tidy(text))

@@ -133,7 +133,7 @@ class CallRecord:
     model_cost: float | None = None
     """The cost of the model in US dollars, or None if the cost is unknown."""
     journal: str = ""
-    """The path of the journal, or its address in object storage."""
+    """The path of the journal, or its URL in object storage."""
     variant: str = ""
     """The version of the agent: `name digest`, or `name digest canary` for a new version that only a part of the
     callers get (see `telephony.versions`).

@@ -97,7 +97,7 @@ def _token(row: Any) -> StoredToken:
 
 
 def _conditions(query: AuditQuery) -> Iterator[ColumnElement[bool]]:
-    """Yields the same conditions as in `AuditQuery.matches`."""
+    """Yields the SQL conditions that correspond to `AuditQuery.matches`."""
     c = audit.c
     if query.before is not None:
         yield c.id < query.before

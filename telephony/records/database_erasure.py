@@ -64,8 +64,9 @@ class DatabaseErasure:
 
     def erase_contact(self, person: Party) -> int | None:
         """Deletes this person from all campaigns: the contacts, the attempts and the messages about them. The
-        do-not-call list keeps the hash of the number. Returns the number of contacts. None means that nothing was
-        deleted, because an attempt to reach this person is in progress."""
+        do-not-call list keeps the hash of the number. Returns the number of deleted contacts. Returns None and deletes
+        nothing if a campaign is calling this person now.
+        """
         theirs = or_(contacts.c.subject == person.subject, contacts.c.number == person.number)
         ids = select(attempts.c.id).where(attempts.c.subject == person.subject)
         with self._transaction() as connection:

@@ -18,17 +18,17 @@ class VersionFigures:
 
     version: str
     calls: int
-    """Calls that are over."""
+    """The number of calls that are over."""
     live: int
     failed: int
-    """Calls in which a tool failed, or that the agent could not continue."""
+    """The number of calls in which a tool failed or that the agent could not continue."""
     transferred: int
     latency_ms: float | None
-    """The median time from the end of the caller's voice until the caller heard the answer. None means that nothing was
-    measured.
+    """The median time in milliseconds from the end of the caller's speech until the caller heard the answer, or None if
+    no answer was measured.
     """
     slow_ms: float | None
-    """The time that 95 of 100 answers do not exceed."""
+    """The time in milliseconds that 95 of 100 answers do not exceed."""
     answers: int
     """The number of measured answers."""
     endings: dict[str, int]

@@ -1,8 +1,8 @@
 """The recorded caller on a simulated phone.
 
-*Verbatim*: the recorded audio is played at its recorded times, whatever the agent does. *Re-timed*: the audio is played
-turn by turn. Each turn keeps its interval to the end of the agent's speech, its position within it, or its interval to
-the caller's turn before it.
+*Verbatim*: the recorded audio is played at its recorded times, independent of the agent. *Re-timed*: the audio is
+played turn by turn. Each turn keeps its interval from the end of the agent's speech, its position within the agent's
+speech, or its interval from the caller's turn before it.
 """
 
 from __future__ import annotations
@@ -30,29 +30,35 @@ _MASKED_KEY = "0"
 _PATIENCE_S = 20.0
 _LET_GO_S = 60.0
 _TALKS_S = 60.0
-"""The agent's longest turn."""
+"""The maximum length of the agent's turn in seconds."""
 _PAUSE_S = 0.6
-"""A shorter silence of the agent is a pause within its turn."""
+"""The maximum length in seconds of a silence of the agent within its turn."""
 _BREATH_MS = 300.0
 _STOPPED_S = 0.3
-"""An interrupted agent has stopped when it was silent for this long."""
+"""The length in seconds of a silence after which an interrupted agent has stopped."""
 _STOPS_S = 1.0
 _NO_ANSWER_S = 3.0
-"""An agent that was not stopped by an interruption may have nothing to answer. The caller waits this long for it."""
+"""The time in seconds for which the caller waits for an answer if the interruption did not stop the agent, because the
+agent may have nothing to answer.
+"""
 _SHORTER_S = 1.0
-"""The caller speaks after this much silence, if the agent's turn is shorter than the one that was interrupted."""
+"""The length in seconds of a silence after which the caller speaks, if the agent's turn is shorter than the turn that
+was interrupted.
+"""
 _LAST_GAP_S = 1.2
 _MAX_GAP_S = 4.0
-"""A longer thinking time of the caller is shortened to this."""
+"""The maximum pause of the caller in seconds. A longer pause in the recording is shortened."""
 
 
 class Cue(Enum):
-    """What a turn of the caller waits for."""
+    """The events for which a turn of the caller waits."""
 
     INTO = "into"
-    """The agent has spoken for `wait_s` since it began, or since the caller's previous turn: an interruption."""
+    """The agent has spoken for `wait_s` seconds since its start, or since the caller's previous turn. The turn is an
+    interruption.
+    """
     AFTER = "after"
-    """The agent has been silent for `wait_s`."""
+    """The agent has been silent for `wait_s` seconds."""
     FOLLOWS = "follows"
     """The turn follows `wait_s` seconds after the caller's previous turn, or after the start of the call. The agent did
     not speak in between.
@@ -95,7 +101,7 @@ def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
 
 
 def retimed(turns: list[Turn]) -> Caller:
-    """Returns a caller that speaks turn by turn. It waits at most 20 s for the agent before each turn."""
+    """Returns a caller that speaks turn by turn. Before each turn, the caller waits at most 20 s for the agent."""
 
     async def caller(phone: Handset) -> None:
         for turn in turns:
@@ -111,8 +117,9 @@ def retimed(turns: list[Turn]) -> Caller:
 
 
 async def wait_for(phone: Handset, turn: Turn) -> None:
-    """Waits until the caller's next turn begins. The caller does not talk over the agent, unless it did in the
-    recording. If the agent says less than in the recording, an interruption begins after the agent's speech.
+    """Waits until the caller's next turn begins. The caller does not speak at the same time as the agent, unless the
+    caller did this in the recording. If the agent says less than in the recording, an interruption begins after the
+    agent's speech.
     """
     with contextlib.suppress(CallerTimeout):
         if turn.anew:
@@ -130,7 +137,7 @@ async def wait_for(phone: Handset, turn: Turn) -> None:
 
 
 async def _stops(phone: Handset) -> bool:
-    """Waits until the agent is silent after an interruption. Returns whether the interruption stopped it."""
+    """Waits until the agent is silent after an interruption. Returns whether the interruption stopped the agent."""
     before = phone.now
     await phone.agent_silent(_STOPPED_S, within_s=_TALKS_S)
     return phone.now - before < _STOPS_S
@@ -144,10 +151,11 @@ async def last_words(phone: Handset) -> None:
 
 
 def turns_of(call: RecordedCall, audio: CallAudio) -> list[Turn]:
-    """Returns the caller's turns, each relative to the agent's speech and to the caller's turn before it.
+    """Returns the caller's turns. The time of each turn is relative to the agent's speech and to the caller's turn
+    before it.
 
-    In a call without a model the agent's speech is found in its audio. In a call without an agent each turn waits for
-    the agent to speak.
+    In a call without a model, the agent's speech is detected in the agent's audio. In a call without an agent, each
+    turn waits until the agent speaks.
     """
     moments = [_Moment(call.ms(key.t), call.ms(key.t), key=_key(key.digit)) for key in call.keys]
     for speech in call.speech:
@@ -174,7 +182,7 @@ class _Moment:
 
 
 def _turns(moments: Sequence[_Moment], agent: Sequence[tuple[float, float]]) -> list[Turn]:
-    """Returns the turns of the caller beside the agent's speech, whose times are in milliseconds."""
+    """Returns the turns of the caller. `agent` has the times of the agent's speech in milliseconds."""
     if not agent:
         return [Turn(moment.voice, moment.key) for moment in moments]
     turns: list[Turn] = []
@@ -195,8 +203,8 @@ def _turn(moment: _Moment, previous: _Moment, agent: Sequence[tuple[float, float
 
 
 def _speeches(spans: Sequence[tuple[float, float]], turn_ends: Sequence[float]) -> list[tuple[float, float]]:
-    """Returns when (ms) the agent spoke. A shorter gap than a pause is part of the speech, unless the caller's turn
-    ended there: then the agent answers.
+    """Returns the times in milliseconds at which the agent spoke. A gap that is shorter than a pause is part of the
+    speech, unless the caller's turn ended in this gap. In this case the agent answers after the gap.
     """
     found: list[tuple[float, float]] = []
     for start, end in spans:

@@ -1,7 +1,6 @@
 """Simulated callees, by number: `twilio.callees["+14155550123"] = callees.voicemail()`.
 
-A callee that answers is written like a caller (`async def person(phone)`); everything in `callers` works here, also A
-callee that answers is a coroutine function like a caller (`async def person(phone)`). All callers of `callers` can be
+A callee that answers is a coroutine function like a caller (`async def person(phone)`). All callers of `callers` can be
 callees, including TOML files. A callee's file may have more entries, all of them optional:
 
 ```toml

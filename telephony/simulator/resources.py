@@ -55,7 +55,7 @@ class OwnedNumber:
 
 
 def region(it: OwnedNumber, account_sid: str) -> dict[str, Any]:
-    """Returns the region of a number, as in Twilio's Routes API."""
+    """Returns the region of a number in the form of Twilio's Routes API."""
     return {
         "phone_number": it.phone_number,
         "url": f"https://routes.twilio.com/v2/PhoneNumbers/{it.phone_number}",

@@ -61,7 +61,7 @@ class SavedWebhook:
     account: str = ""
     """The name of the account in the file of numbers. Empty: that of the settings."""
     region: str = ""
-    """The region of the number before our change. An empty value means that the region was not changed."""
+    """The region of the number before the first change. The text is empty if the region was not changed."""
 
 
 def default_path() -> Path:

@@ -292,7 +292,9 @@ class TwilioRest:
         return [CallResource.of(it) for it in found]
 
     async def inbound_calls(self, since: datetime, *, limit: int = 1000) -> list[CallResource]:
-        """Returns the inbound calls that began at `since` or later, newest first, out of the last `limit` calls."""
+        """Returns the inbound calls that began at `since` or later, the newest first. Only the last `limit` calls of
+        the account are searched.
+        """
         listing = self._client.calls
         found = await self._ask("inbound_calls", lambda: listing.list(start_time_after=since, limit=limit))
         return [CallResource.of(it) for it in found if it.direction == "inbound"]
@@ -421,13 +423,16 @@ class TwilioRest:
         return [PhoneNumber.of(it) for it in await self._ask("phone_numbers", lambda: listing.list(limit=1000))]
 
     async def region(self, number: str) -> str:
-        """Returns the region in which Twilio handles the calls to the number. The client has to be one of `us1`.
-        https://www.twilio.com/docs/global-infrastructure/inbound-processing-region-api-phone-number"""
+        """Returns the region in which Twilio handles the calls to the number. The client must use the region `us1`.
+        https://www.twilio.com/docs/global-infrastructure/inbound-processing-region-api-phone-number
+        """
         found = await self._ask("region", lambda: self._client.routes.v2.phone_numbers(number).fetch())
         return str(found.voice_region or "us1")
 
     async def set_region(self, number: str, region: str) -> None:
-        """Sets the region in which Twilio handles the calls to the number. It takes effect within five minutes."""
+        """Sets the region in which Twilio handles the calls to the number. The change takes effect within five
+        minutes.
+        """
         context = self._client.routes.v2.phone_numbers(number)
         await self._ask("set_region", lambda: context.update(voice_region=region))
 

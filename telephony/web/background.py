@@ -1,4 +1,4 @@
-"""Tasks that a request has begun, and that continue after the response."""
+"""Tasks that a request has started and that continue after the response."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["Background"]
 
 
 class Background:
-    """The background tasks of one application. `close` cancels them."""
+    """The background tasks of one application. `close` cancels these tasks."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Runs `work`, which handles its own errors. Does nothing after `close`."""
+        """Runs `work` in a background task. `work` must handle its own exceptions. Does nothing after `close`."""
         if self._closed:
             work.close()
             return

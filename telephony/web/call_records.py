@@ -111,8 +111,8 @@ class CallRecords:
         self._expected[info.sid] = asyncio.get_running_loop().call_later(_SETUP_S, self._abandoned, info.sid)
 
     async def within_limits(self, info: CallInfo, key: str, limits: SharedLimits) -> bool:
-        """Returns whether the number or pattern `key` may take this call, by its calls in all processes. If so, the
-        call counts from now on. While the records are unavailable, it may.
+        """Returns whether the limits of the number or pattern `key` allow this call. The calls of all processes are
+        counted. If the call is allowed, it is counted from now on. If the records cannot be used, the call is allowed.
         """
         call = CallUpdate(info.sid, self._now(), changes={**self._ringing(info), "number_key": key})
         try:

@@ -57,7 +57,7 @@ _KEY_S = 7 * 86_400.0
 
 
 def open_dialer(phone: PhoneServer) -> Dialer | None:
-    """Returns the dialer of the application. None means that the account, our number or the public address is not
+    """Returns the dialer of the application, or None if the Twilio account, the phone number or the public URL is not
     configured.
     """
     from ..twilio.rest import TwilioRest

@@ -111,18 +111,20 @@ class _Context:
         return self.phone.campaigns
 
     async def audit(self, detail: str) -> None:
-        """Appends a change to the audit, before the change. Raises `RecordsUnavailable` and `RecordRefused`."""
+        """Appends a change to the audit log, before the change is made. Raises `RecordsUnavailable` and
+        `RecordRefused`.
+        """
         phone = self.phone
         who = THIS_MACHINE if phone.settings.telephony_api_token is None else OPERATOR
         entry = AuditEntry(phone.sources.now(), who, Action.CONFIGURE, detail=detail)
         await phone.call_records.client.access(lambda store: store.add_entry(entry))
 
     def subject(self, number: str) -> str:
-        """Returns the number as a keyed hash, because the audit has no numbers of callers."""
+        """Returns the number as a keyed hash, because the audit log must not contain phone numbers of callers."""
         return self.phone.call_records.subjects.of(number)[:12]
 
     async def known(self) -> str:
-        """Returns the id of the campaign in the path. Raises `CampaignError` if there is none."""
+        """Returns the id of the campaign in the path. Raises `CampaignError` if there is no such campaign."""
         return (await self.campaigns.existing(_id(self))).id
 
     async def body(self, max_bytes: int = _MAX_SMALL) -> bytes:

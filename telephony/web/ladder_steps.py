@@ -51,7 +51,9 @@ async def answer_number(request: Request, phone: PhoneServer, voice: VoiceReques
 
 
 async def _within_limits(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, info: CallInfo) -> bool:
-    """Returns whether the number may take the call: by the calls of this process, and by the calls of all processes."""
+    """Returns whether the limits of the number allow the call. The calls of this process and the calls of all processes
+    are checked.
+    """
     assert phone.numbers is not None
     if phone.numbers.over_limit(voice.call_sid, call, voice.caller, phone.now):
         return False

@@ -200,13 +200,13 @@ class LiveNumbers:
 
     @property
     def rests(self) -> dict[str, TwilioRest]:
-        """The clients of all accounts of the configuration, by their names, without that of the settings."""
+        """The REST clients of all accounts of the configuration, by name, without the client of the settings."""
         accounts = self.book.config.accounts
         found = {name: self._rest_of(name, account) for name, account in accounts.items()}
         return {name: rest for name, rest in found.items() if rest is not None}
 
     def serves(self, called: str) -> bool:
-        """Returns whether the configuration has this number."""
+        """Returns whether the configuration contains this number."""
         return self.book.config.find(called) is not None
 
     def _rest_of(self, name: str, account: Account) -> TwilioRest | None:

@@ -23,11 +23,11 @@ __all__ = ["MissedCalls"]
 log = logging.getLogger(__name__)
 
 _FIRST_S = 5.0
-"""Twilio lists a call some seconds late."""
+"""The time in seconds before the first search, because Twilio lists a call some seconds late."""
 _EVERY_S = 600.0
 _LONGEST = timedelta(days=1)
 _MARGIN = timedelta(minutes=5)
-"""A call that began before the last update of the records may have ended after it."""
+"""The margin before the last update of the records. A call that began before this update may have ended after it."""
 
 
 class MissedCalls:

@@ -53,7 +53,7 @@ _SPOKEN = (".speech_started", ".output_item.added")
 _ENDINGS = (".speech_stopped", ".output_item.done", "response.done")
 _ANNOUNCING = (".added", ".created", "item.create", "speech_started", "speech_stopped", "output_item.done",
                "response.done")  # fmt: skip
-"""Parts of the types of the messages that show when an item begins or ends."""
+"""Parts of the types of messages that show when an item begins or ends."""
 _AUDIO = ("response.output_audio.delta", "response.audio.delta")
 
 
