@@ -56,7 +56,7 @@ class RealtimeModelMcpApprovalRequestEvent:
 class RealtimeModelMcpCallEvent:
     """A call of a tool that the server runs (hosted MCP) began or ended. `id` is the id of the item. `output` is None
     while the call runs, and if the server did not report the output. `error` is the text of a failure. `silent` is True
-    if no response must be requested, because a response is in progress or was made.
+    if the session does not have to request a response, because a response is in progress or complete.
     """
 
     id: str

@@ -45,7 +45,7 @@ class LocalRealtimeServer:
         session = await RealtimeRunner(agent).run(model_config=server.model_config)
     ```
 
-    `script` is a `Script`, the path of a TOML file, or the name of one that comes with the package (`"trattoria"`);
+    `script` is a `Script`, the path of a TOML file, or the name of a script in the package (`"trattoria"`);
     without a script the server greets, tries the agent's tools and reacts to keys (`improviser`).
 
     With `in_memory=True`, the default in virtual time, there is no socket. `model_config` then has a `transport` that

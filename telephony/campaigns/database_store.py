@@ -139,7 +139,7 @@ class DatabaseStore:
 
     def to_call(self, attempt_id: str, campaign_id: str, position: int) -> tuple[Campaign, Contact] | None:
         """Returns the campaign, and the contact at this position in the list of contacts (the first is 0). Returns None
-        if no call must be made: the attempt has already begun, or the person was erased.
+        if the campaign may not call the person: the attempt has already begun, or the data of the person was deleted.
         """
         this = (contacts.c.campaign == campaign_id) & (contacts.c.position == position)
         with self._transaction(reads=True) as connection:

@@ -139,8 +139,9 @@ def _listed(row: CallRecord) -> dict[str, Any]:
 
 
 async def one_call(request: Request) -> Response:
-    """One call: its record, the reason of its end in words, whether the call has a recording, and the process in which
-    the call is live. 404 if there is no such call."""
+    """Returns one call: its record, the reason of its end in words, whether the call has a recording, and the process
+    in which the call is live. Returns 404 if there is no such call.
+    """
     console, sid = console_of(request), request.path_params["sid"]
     phone = console.phone
     row, live, grant = await _found(request, Scope.VIEW)

@@ -48,7 +48,7 @@ class Policy(StrEnum):
     """The turn policies of the suite."""
 
     SERVER = "server"
-    """The server decides. Any speech interrupts the agent."""
+    """The server decides when a turn begins and ends. Any speech interrupts the agent."""
     OURS = "ours"
     """`OurTurns`: speech of at least 300 ms interrupts the agent."""
     OURS_LONGER = "ours, 600 ms"

@@ -42,7 +42,7 @@ class Otherwise(StrEnum):
 
 
 class Part(BaseModel):
-    """A part of the configuration. A part is immutable, and unknown fields are errors."""
+    """The base class of the sections of the configuration. A section is immutable, and unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 

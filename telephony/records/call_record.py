@@ -77,7 +77,7 @@ class CallRecord:
     instance: str = ""
     """The name of the process that handles the call."""
     process: str = ""
-    """The id of the lease of the process. The text is empty in records of older releases."""
+    """The id of the process that handles the call (of its lease in the records). Empty in records of older releases."""
     status: str = ""
     """Twilio's status (`queued`, `ringing`, `in-progress`, `completed`, `busy`, `no-answer`, `failed` or `canceled`),
     or `interrupted`.

@@ -85,9 +85,9 @@ class RecordsClient:
         self.fault = ""
         """Why the database cannot be used. Empty while it can be used."""
         self.process = "" if database is None else sources.token(8)
-        """The id of the lease of this process. Empty without a database."""
+        """The id of this process (of its lease in the records). Empty without a database."""
         self.on_lease_lost: Callable[[], None] = lambda: None
-        """Called when the lease had run out. Other processes may have set the calls of this one to `interrupted`."""
+        """Called when the lease had expired. Other processes may have set the status of the calls to `interrupted`."""
         self.announces = False
         """Whether messages about ended calls are written for webhooks."""
         self.shows_numbers = False

@@ -83,4 +83,4 @@ class NumberClaims(Protocol):
         """
 
     def let_go(self, subject: str, holder: str) -> None:
-        """Releases the claim of this holder."""
+        """Releases the claim that `holder` has on the number `subject`."""

@@ -159,7 +159,7 @@ class SimulatedCall:
             self._over.set()
 
     async def be_called(self, callee: Callee, document: Document | Fetch) -> str:
-        """Runs an outbound call, from the queue to its end."""
+        """Runs an outbound call to `callee`, from the status `queued` to the end of the call."""
         if self.direction == "outbound-api":
             self.queued_ms = round(1000 * await self.twilio.turn_to_dial())
         self.set_status("queued" if self.direction == "outbound-api" else "ringing", event="initiated")

@@ -1,7 +1,8 @@
 """The TwiML documents of the application's responses, built with Twilio's library. Pure.
 
 https://www.twilio.com/docs/voice/twiml/stream: `<Connect><Stream>` blocks until the stream ends. Then Twilio requests
-the `action`. Without an `action`, Twilio continues after `</Connect>`. No document ends in silence.
+the `action`. Without an `action`, Twilio continues after `</Connect>`. Every document explicitly ends or continues the
+call.
 """
 
 from __future__ import annotations

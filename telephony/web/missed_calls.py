@@ -31,12 +31,12 @@ _MARGIN = timedelta(minutes=5)
 
 
 class MissedCalls:
-    """Looks for missed calls after the start, and every ten minutes. A process that lives misses calls, too, while the
-    network does not reach it.
+    """Looks for missed calls after the start, and every ten minutes. A running process also misses calls while its
+    network connection is down.
 
     Args:
         rests: Returns the clients of the accounts.
-        serves: Returns whether a number is one of the configuration.
+        serves: Returns whether a number is configured.
     """
 
     def __init__(
@@ -56,7 +56,9 @@ class MissedCalls:
         self._since: datetime | None = None
 
     async def begin(self) -> None:
-        """Remembers since when calls may have been missed. It is called before this process takes calls."""
+        """Stores the time since which calls may have been missed. This method is called before the process accepts
+        calls.
+        """
         now = self._sources.now()
         try:
             last = await self._client.query(lambda records: records.last_update())
@@ -65,7 +67,7 @@ class MissedCalls:
         self._since = max(now if last is None else last - _MARGIN, now - _LONGEST)
 
     async def watch(self) -> None:
-        """Looks for missed calls until it is cancelled."""
+        """Looks for missed calls until the task is cancelled."""
         wait_s = _FIRST_S
         while True:
             await asyncio.sleep(wait_s)
@@ -73,7 +75,7 @@ class MissedCalls:
             await self.look()
 
     async def look(self) -> int:
-        """Looks for missed calls once. Returns how many were noted."""
+        """Looks for missed calls once. Returns the number of missed calls that were recorded."""
         assert self._since is not None
         now, missed = self._sources.now(), 0
         oldest_open = now

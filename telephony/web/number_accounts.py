@@ -41,8 +41,8 @@ def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
 
 
 def routes_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
-    """Returns the REST client of an account in `us1`, which sets the regions of numbers, or None if its variable is not
-    set.
+    """Returns the REST client of an account in `us1`, which sets the regions of numbers, or None if the environment
+    variable of the account is not set.
     """
     token = os.environ.get(account.us1_auth_token_env or account.auth_token_env, "")
     return TwilioRest(account.sid, account.sid, token, base_url=base_url) if token else None

@@ -89,7 +89,7 @@ class PhoneServer:
     hooks: Hooks
     call_records: CallRecords
     calls_elsewhere: CallsElsewhere
-    """What the other processes do with calls, from the records."""
+    """The states of the calls in the other processes, from the records."""
     dialing_rules: DialingRules
     opt_outs: OptOutList
     budgets: Budgets
@@ -115,7 +115,7 @@ class PhoneServer:
     tracing: Tracing | None = None
     """Creates a trace of each call, or None if traces are switched off."""
     keypad: KeypadOptOut | None = None
-    """Adds a person to the do-not-call list who presses the key TELEPHONY_OPT_OUT_KEY."""
+    """Handles the key TELEPHONY_OPT_OUT_KEY: a person who presses this key is added to the do-not-call list."""
     numbers: LiveNumbers | None = None
     """The configured numbers, or None if no numbers are configured."""
     canaries: Canaries = field(init=False)

@@ -122,7 +122,9 @@ class Voicemails:
         self._write(voice.call_sid, hold_s=hold_s, stored=bool(stored), file=stored)
 
     def _file(self, voice: VoiceRequest, ulaw: bytes) -> str:
-        """Writes the message. Returns where it will be found. An empty value means that it was not written."""
+        """Writes the message. Returns the path or URL of the message, or an empty text if the message was not
+        written.
+        """
         if self._journals.folder is None:
             return ""
         if self._journals.has_begun(voice.call_sid):

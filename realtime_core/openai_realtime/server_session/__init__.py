@@ -1,8 +1,7 @@
 """One session with the server of the OpenAI Realtime protocol.
 
-Pure: the modules import no event loop, socket, clock or log. Each input comes with its time; what a session uses comes
-Pure: the modules import no event loop, socket, clock or log. Each input has its time as an argument. `SessionPorts` has
-the parts that a session uses.
+The modules are pure: the modules import no event loop, socket, clock or log. Each input has its time as an argument.
+`SessionPorts` has the parts that a session uses.
 
 ```
 session        ServerSession: builds the parts, takes messages, user inputs and time

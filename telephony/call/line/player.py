@@ -168,8 +168,8 @@ class LinePlayer:
         self._sounded()
 
     def detach(self) -> None:
-        """Stops sending, because the media stream has ended. Audio that the caller has not heard is kept for the next
-        stream.
+        """Stops sending audio to Twilio, because the media stream has ended. Audio that the caller has not heard is
+        kept for the next stream.
         """
         if self._connection is not None:
             heard = self.playout.heard_position(self._loop.time())
