@@ -41,7 +41,7 @@ async def _measured(store: DatabaseStore, folder: Path, calls: int) -> float:
     ended, over = 0, asyncio.Event()
 
     def one(attempt_id: str, position: int) -> None:
-        at = _NOW + timedelta(seconds=position)
+        at = _NOW + timedelta(seconds=ended)  # the queue gives the attempts in any order
         found = store.to_call(attempt_id, "spring", position)
         assert found is not None
         begun = store.begin("spring", found[1].id, at, attempt_id=attempt_id, owner="me", rules=_RULES)

@@ -29,8 +29,10 @@ from telephony.simulator.faults import CreateFault
 
 from .campaign_processes import KEY, LEASE_S, Processes
 
-__all__ = ["Plan", "Report", "run_campaign"]
+__all__ = ["REPORTS", "Plan", "Report", "run_campaign"]
 
+REPORTS = "TELEPHONY_PROOF_FIGURES"
+"""The variable of the environment that names the file for the reports of the tests."""
 FAULTS: tuple[CreateFault, ...] = ("", "", "", "", "", "429", "500", "500-after", "time-out-after")
 _STANDSTILL_S = 300.0
 """A campaign without progress for this time does not end."""

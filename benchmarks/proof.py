@@ -4,7 +4,7 @@ The figures, with versions, are written to `benchmarks/figures/` and `docs/measu
 
 Everything runs on this machine, in memory or over loopback. It takes about three quarters of an hour on two idle cores.
 CPU figures are not reliable while other work runs. `--only NAME` runs some steps and writes no figures, except those of
-`mutation`.
+`mutation` and of campaigns.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from realtime_core.sources import SYSTEM
 
 from . import evals, measurements
 from .campaign_cpu import LIMIT_MS, cpu_ms_per_call
+from .campaign_faults import REPORTS
+from .campaign_sizes import IMPORT_LIMIT_S, REHEARSAL_LIMIT_S, STATUS_LIMIT_MS, import_s, rehearsal_s, status_ms
 from .consoles import CPU_LIMIT_PERCENT as CONSOLES_PERCENT
 from .consoles import cost
 from .exploration import explore
@@ -56,7 +58,6 @@ LONG_TESTS = (
     "tests/telephony/test_numbers_killed.py",
     "tests/telephony/test_consent.py",
     "tests/telephony/test_secret_parts.py",
-    "tests/telephony/test_campaign_faults.py",
     "tests/telephony/test_docs.py",
     "tests/telephony/test_eval_turns.py",
     "tests/realtime_core/test_repeated_events.py",
@@ -141,7 +142,46 @@ def campaign_cpu(extent: Extent) -> Result:
     """Measures the CPU time of a campaign's dialer for each call, beside the call itself."""
     per_call = cpu_ms_per_call(500)
     figures = {"calls": 500, "ms_per_call": round(per_call, 1), "limit_ms": LIMIT_MS}
+    _write_campaigns("cpu", figures)
     return Result(figures, per_call <= LIMIT_MS, f"{per_call:.1f} ms of CPU for each call")
+
+
+def campaign_sizes(extent: Extent) -> Result:
+    """Measures the import of 10,000 contacts, the status of a campaign of 100,000, and a rehearsal of 500."""
+    imported, status, (rehearsal, outcomes) = import_s(10_000), status_ms(100_000), rehearsal_s(500, seed=extent.seed)
+    figures = {
+        "import_of_10000_s": round(imported, 2), "import_limit_s": IMPORT_LIMIT_S,
+        "status_of_100000_ms": round(status, 1), "status_limit_ms": STATUS_LIMIT_MS,
+        "rehearsal_of_500_s": round(rehearsal, 1), "rehearsal_limit_s": REHEARSAL_LIMIT_S, "outcomes": outcomes,
+    }  # fmt: skip
+    _write_campaigns("sizes", figures)
+    holds = imported < IMPORT_LIMIT_S and status < STATUS_LIMIT_MS and rehearsal < REHEARSAL_LIMIT_S
+    summary = f"import {imported:.1f} s, status {status:.0f} ms, rehearsal {rehearsal:.0f} s"
+    return Result(figures, holds, summary)
+
+
+def campaign_faults(extent: Extent) -> Result:
+    """Runs campaigns on servers that are killed, frozen and replaced, on SQLite and on PostgreSQL."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "reports.jsonl")
+        command = [sys.executable, "-m", "pytest", "-n", "0", "-s", "-q", "tests/telephony/test_campaign_faults.py"]
+        variables = {**os.environ, "PROOF": "1", REPORTS: str(path)}
+        done = subprocess.run(command, env=variables, text=True, stdout=subprocess.PIPE, check=False)
+        reports = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    _write_campaigns("faults", reports)
+    calls, kills = (sum(each[what] for each in reports) for what in ("calls", "kills"))
+    summary = f"{len(reports)} campaigns, {calls} calls, {kills} kills"
+    if done.returncode:
+        summary = f"{summary}\n{done.stdout[-4000:]}"
+    return Result(reports, done.returncode == 0 and len(reports) == 3, summary)
+
+
+def _write_campaigns(name: str, figures: Any) -> None:
+    """Writes figures into `campaigns.json`, beside those that are there."""
+    path = FIGURES / "campaigns.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    FIGURES.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**known, name: {**_versions(), "figures": figures}}, indent=2) + "\n")
 
 
 def consoles(extent: Extent) -> Result:
@@ -214,6 +254,8 @@ STEPS: dict[str, Callable[[Extent], Result]] = {
     "kills": kills,
     "journal": journal_cost,
     "campaign_cpu": campaign_cpu,
+    "campaign_sizes": campaign_sizes,
+    "campaign_faults": campaign_faults,
     "evals": planted_regressions,
     "consoles": consoles,
     "tests": long_tests,

@@ -37,6 +37,8 @@ class PauseReason(Enum):
     """The budget of cost is used up."""
     CALLS = "calls"
     """The maximum number of calls (`max_calls`) is reached."""
+    HANG_UP = "hang-up"
+    """The campaign was stopped twice, so its live calls are hung up."""
 
 
 @dataclass(frozen=True, slots=True)

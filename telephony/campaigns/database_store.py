@@ -102,7 +102,19 @@ class DatabaseStore:
                 raise CampaignError(
                     f"The campaign {campaign_id} was stopped: create another one for the other contacts."
                 )
+            if campaign.status is CampaignStatus.STOPPED:
+                reason = PauseReason.HANG_UP
+                values = {"pause_reason": reason.value, "updated_at": now}
+                connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(values))
+                return replace(campaign, pause_reason=reason)
             return self._changes.set_status(connection, campaign, status, now, reason)
+
+    def to_hang_up(self, owner: str) -> list[str]:
+        """Returns the ids of the attempts of the process `owner` whose campaigns were stopped twice."""
+        twice = select(campaigns.c.id).where(campaigns.c.pause_reason == PauseReason.HANG_UP.value)
+        theirs = (attempts.c.owner == owner) & attempts.c.campaign.in_(twice)
+        with self._transaction(reads=True) as connection:
+            return list(connection.execute(select(attempts.c.id).where(theirs, queries.IN_PROGRESS)).scalars())
 
     def finish(self, campaign_id: str, now: datetime) -> bool:
         """Sets the status of a running campaign to `FINISHED`, if the campaign has no pending contact and no call in

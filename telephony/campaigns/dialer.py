@@ -165,6 +165,7 @@ class CampaignDialer:
                 if not is_idle:
                     await self._lease.renew()
                 await self._take_over()
+                await self._hang_up()
                 if not self._draining:
                     await self._plan(running)
             except (RecordsUnavailable, RecordRefused) as error:
@@ -197,6 +198,15 @@ class CampaignDialer:
                 task = asyncio.create_task(self._worked(attempt.id, finish(campaign, ours)))
                 self._adopting.add(task)
                 task.add_done_callback(self._adopting.discard)
+
+    async def _hang_up(self) -> None:
+        """Hangs up the calls of campaigns that were stopped twice."""
+        if not self._live:
+            return
+        for attempt_id in await self._ask(lambda store: store.to_hang_up(self._lease.owner)):
+            call = self._dialer.calls.get(attempt_id)
+            if call is not None and not call.is_over and not call.cancelled:
+                self._dialer.start_task(call.hang_up())
 
     async def _plan(self, running: Sequence[Campaign]) -> None:
         """Puts due contacts into the queue, up to the number that the limits allow."""

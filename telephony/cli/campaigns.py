@@ -115,6 +115,7 @@ def status_words(campaign: Campaign) -> str:
         PauseReason.MINUTES: "because the minutes are used up",
         PauseReason.COST: "because the money is used up",
         PauseReason.CALLS: "because max_calls is reached",
+        PauseReason.HANG_UP: "and its live calls are hung up",
     }
     why = "" if campaign.pause_reason is None else f" {words[campaign.pause_reason]}"
     return f"{campaign.status.value}{why}"

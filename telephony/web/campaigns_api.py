@@ -266,7 +266,7 @@ async def _pause(context: _Context) -> Response:
 
 
 async def _stop(context: _Context) -> Response:
-    """Ends a campaign. Calls in progress continue. Returns 200 or 404."""
+    """Ends a campaign. Calls in progress continue. A second request hangs them up. Returns 200 or 404."""
     await context.audit(f"campaign {await context.known()}: stop")
     await context.campaigns.stop(_id(context), context.phone.sources.now())
     return JSONResponse(await _shown(context.campaigns, _id(context)))

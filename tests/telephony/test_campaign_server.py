@@ -39,6 +39,11 @@ async def presses_nine(phone: Handset) -> None:
     await asyncio.Event().wait()
 
 
+async def endless(phone: Handset) -> None:
+    await phone.say("hello")
+    await asyncio.Event().wait()
+
+
 async def until(server: Server, name: str, *statuses: str) -> dict[str, Any]:
     while True:
         code, shown = await server.ask("GET", f"/campaigns/{name}")
@@ -92,9 +97,13 @@ async def test_pause_and_an_opt_out_hold_at_once_and_a_stop_ends_what_waits(tmp_
         slow = {**FAST, "at_once": 1, "per_second": 4, "retry": "busy=0"}
         body = {"name": "spring", "csv": csv_of(PEOPLE), "config": slow, "run": True}
         assert (await server.ask("POST", "/campaigns", body))[0] == 201
-        await condition(lambda: len(twilio.calls) >= 4)
-        _, page = await server.ask("GET", "/campaigns/spring/contacts?limit=1")
-        assert [row["reason"] for row in page["contacts"]] == ["opted-out"]
+        ended: dict[str, Any] = {}
+        while ended.get("reason") is None:
+            _, page = await server.ask("GET", "/campaigns/spring/contacts?limit=1")
+            ended = page["contacts"][0]
+            await asyncio.sleep(0.05)
+        assert (ended["id"], ended["reason"]) == ("p0", "opted-out")
+        await condition(lambda: len(twilio.calls) >= 3)
         code, listed = await server.ask("POST", "/do-not-call", {"number": PEOPLE[-1], "remark": "by letter"})
         assert (code, listed["added"]) == (201, True)
         assert (await server.ask("POST", "/campaigns/spring/pause"))[1]["pause_reason"] == "user"
@@ -105,7 +114,13 @@ async def test_pause_and_an_opt_out_hold_at_once_and_a_stop_ends_what_waits(tmp_
         assert [row["id"] for row in page["contacts"]] == ["p30", "p31"] and page["next"] == "p31"
         assert (await server.ask("POST", "/campaigns/spring/resume"))[1]["status"] == "running"
         await condition(lambda: len(twilio.calls) >= placed + 3)
+        twilio.default_callee = callees.person(endless, after_s=0.05)
+        await condition(lambda: any(call.status == "in-progress" for call in twilio.calls.values()))
         assert (await server.ask("POST", "/campaigns/spring/stop"))[1]["status"] == "stopped"
+        await asyncio.sleep(1.0)
+        assert any(call.status == "in-progress" for call in twilio.calls.values()), "a live call goes on"
+        assert (await server.ask("POST", "/campaigns/spring/stop"))[1]["pause_reason"] == "hang-up"
+        await condition(lambda: all(call.is_over for call in twilio.calls.values()))
         code, refused = await server.ask("POST", "/campaigns/spring/resume")
         assert code == 409 and "was stopped" in refused["error"]
         assert twilio.placed_to(PEOPLE[-1]) == []
@@ -115,6 +130,7 @@ async def test_pause_and_an_opt_out_hold_at_once_and_a_stop_ends_what_waits(tmp_
         changes = [entry["detail"].rpartition(" subject ")[0] or entry["detail"] for entry in reversed(audited)]
         assert changes == ["campaign spring: created and run", "do-not-call list: add",
                            "campaign spring: pause", "campaign spring: run", "campaign spring: stop",
+                           "campaign spring: stop",
                            "campaign spring: run", "do-not-call list: remove"]  # fmt: skip
         assert PEOPLE[-1] not in str(audited)
 

@@ -4,7 +4,7 @@ import { element } from "./console.js"
 
 const WHY = {
   user: "by a person", failures: "too many calls failed", minutes: "the minutes are used up",
-  cost: "the money is used up", calls: "the calls are used up",
+  cost: "the money is used up", calls: "the calls are used up", "hang-up": "live calls are hung up",
 }
 
 /** A tag with the status of a campaign, and why it is paused. */
