@@ -8,7 +8,7 @@ from datetime import datetime
 from realtime_core.sources import SYSTEM
 
 from ..records.access import AccessStore, Action, AuditEntry
-from ..settings import load_settings
+from ..settings import read_settings
 from .call_list import opened_records
 
 __all__ = ["audit", "audit_change"]
@@ -30,6 +30,6 @@ def audit_change(detail: str) -> None:
     Raises:
         RecordsUnavailable, RecordRefused: the audit log cannot be written. The configuration must then not be changed.
     """
-    with opened_records(load_settings()) as records:
+    with opened_records(read_settings()) as records:
         if records is not None:
             audit(records.access, SYSTEM.now(), Action.CONFIGURE, detail)
