@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -332,6 +332,14 @@ def _number(key: str) -> str:
     return key if key.startswith(("sip:", "client:")) else e164(key)
 
 
+def _twice(keys: Iterable[str]) -> Iterator[Problem]:
+    """Yields a problem for each key that means the same number as an earlier key."""
+    earlier: dict[str, str] = {}
+    for key in keys:
+        if (first := earlier.setdefault(_number(key), key)) != key:
+            yield (key,), f"this is the same number as {first!r}: remove one of the two"
+
+
 def _wrong_number(key: str) -> str:
     try:
         _number(key)
@@ -373,6 +381,8 @@ class NumbersConfig(Part):
         if not value:
             raise ValueError("there is no number: add one")
         if problems := [((key,), why) for key in value if (why := _wrong_number(key))]:
+            raise FieldProblems(problems)
+        if problems := list(_twice(value)):
             raise FieldProblems(problems)
         return {_number(key): number for key, number in value.items()}
 

@@ -63,10 +63,18 @@ def located(name: str, lines: TomlLines, problems: Sequence[Problem]) -> list[st
     return list(dict.fromkeys(f"{name}:{line}: {f'{where}: ' if where else ''}{what}" for line, where, what in placed))
 
 
+_TOML_CURES = {
+    "Invalid value": ': write a text in quotes, such as "de", and write true or false in lower case',
+    "Expected '=' after a key in a key/value pair": ": write `name = value`, and a name with + or * in quotes",
+}
+"""What to do about an error of the parser, whose message does not say it."""
+
+
 def _of_toml(name: str, text: str, error: tomllib.TOMLDecodeError) -> str:
     what, _, place = str(error).partition(" (at ")
     line = place.partition("line ")[2].partition(",")[0] if "line " in place else str(max(1, len(text.splitlines())))
-    return f"{name}:{line}: this is no TOML: {what}"
+    cure = _TOML_CURES.get(what, "")
+    return f"{name}:{line}: this is no TOML: {what[:1].lower()}{what[1:]}{cure}"
 
 
 def _line(lines: TomlLines, path: Sequence[str | int]) -> int:
@@ -160,6 +168,10 @@ def _remedy(each: Any) -> str:
             return "it is missing: add it"
         case "enum" | "literal_error":
             return f"{each['input']!r} is not known: write {each['ctx']['expected'].replace(chr(39), '')}"
+        case "bool_parsing" | "bool_type":
+            return f"write true or false, not {_shown(each['input'])}"
+        case "int_parsing" | "int_type" | "float_parsing" | "float_type" | "int_from_float":
+            return f"write a number, not {_shown(each['input'])}"
         case "value_error":
             return message
     return f"{message[0].lower()}{message[1:]}, not {_shown(each['input'])}"

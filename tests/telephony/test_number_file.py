@@ -203,3 +203,20 @@ def test_files_are_found_beside_the_file_of_numbers(tmp_path: Path) -> None:
 )
 def test_lines_are_found_in_every_form_of_toml(text: str, path: tuple[str | int, ...], line: int) -> None:
     assert TomlLines(text).of(path) == line
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('"+1 (415) 555-0100" = { agent = "a:b" }', "is the same number as '+14155550100'"),
+        ('"+14155550101" = { agent = "a:b", warm = "perhaps" }', "write true or false, not 'perhaps'"),
+        ('"+14155550101" = { agent = "a:b", limits = { max_calls = "many" } }', "write a number, not 'many'"),
+        ('"+14155550101" = { agent = "a:b", language = de }', "write a text in quotes"),
+        ('+14155550101 = { agent = "a:b" }', "numbers.toml:3:"),
+    ],
+)
+def test_a_mistake_has_its_line_and_its_cure(line: str, says: str) -> None:
+    with pytest.raises(NumbersFileError) as caught:
+        parse_numbers(f'[numbers]\n"+14155550100" = {{ agent = "a:b" }}\n{line}\n')
+    (problem,) = caught.value.problems
+    assert "numbers.toml:3: " in problem and says in problem
