@@ -56,7 +56,7 @@ from ..web.live_numbers import LiveNumbers
 from ..web.middleware import HeadLimits, MountPath
 from ..web.missed_calls import MissedCalls
 from ..web.number_accounts import load_agent, reloaded_by_signal, rest_of
-from ..web.number_book import build_book, load_book
+from ..web.number_book import LoadAgent, build_book, load_book
 from ..web.phone_server import PhoneServer
 from ..web.routing import Agents
 from ..webhooks.sender import WebhookSender
@@ -96,6 +96,7 @@ def create_app(
     tracer_provider: TracerProvider | None = None,
     rest: TwilioRest | None = None,
     account_rest: Callable[[Account], TwilioRest | None] | None = None,
+    agent_loader: LoadAgent = load_agent,
     sources: Sources = SYSTEM,
 ) -> Starlette:
     """Returns a Starlette application that answers the phone with `agent`.
@@ -136,6 +137,8 @@ def create_app(
             closed together with the application.
         account_rest: A function that returns the client for a further account of `numbers`. Default: a client with the
             keys that the entry of the account names.
+        agent_loader: A function that returns the agent of an import string of `numbers`. Default: the agent is
+            imported.
 
     Raises:
         AudioFileError: a clip is empty or has an unknown format.
@@ -197,7 +200,7 @@ def create_app(
                 client=client,
                 journals=journals,
                 subjects=subjects,
-                numbers=await _numbers(loaded, numbers, account_rest, observe, stack),
+                numbers=await _numbers(loaded, numbers, account_rest, agent_loader, observe, stack),
                 outcomes=lambda call_records: CallOutcomes(
                     result=wanted,
                     on_end=callbacks_after,
@@ -306,6 +309,7 @@ async def _numbers(
     settings: Settings,
     given: NumbersConfig | Path | str | None,
     account_rest: Callable[[Account], TwilioRest | None] | None,
+    agent_loader: LoadAgent,
     observe: Callable[[TwilioRest], None],
     stack: AsyncExitStack,
 ) -> LiveNumbers | None:
@@ -315,9 +319,9 @@ async def _numbers(
         return None
     path = None if isinstance(given, NumbersConfig) else Path(given)
     if isinstance(given, NumbersConfig):
-        book = await asyncio.to_thread(build_book, given, load_agent)
+        book = await asyncio.to_thread(build_book, given, agent_loader)
     else:
-        book = await asyncio.to_thread(load_book, Path(given), load_agent)
+        book = await asyncio.to_thread(load_book, Path(given), agent_loader)
     make_rest = account_rest or partial(rest_of, base_url=settings.telephony_twilio_api_url)
 
     def observed(account: Account) -> TwilioRest | None:
@@ -325,7 +329,7 @@ async def _numbers(
             observe(rest)
         return rest
 
-    numbers = LiveNumbers(book, settings, path=path, load_agent=load_agent, make_rest=observed)
+    numbers = LiveNumbers(book, settings, path=path, load_agent=agent_loader, make_rest=observed)
     stack.callback(numbers.close)
     return numbers
 

@@ -17,6 +17,7 @@ from telephony.logs import configure_logs
 from telephony.masking import Masker
 from telephony.settings import Settings, load_settings
 from telephony.urls import websocket_address
+from telephony.web.number_accounts import load_agent as load_numbers_agent
 from telephony.web.server import serve
 
 from ..import_strings import load_agent, load_agents
@@ -115,7 +116,11 @@ def _serve(
             webhook.set()
 
     application = create_app(
-        agents if has_agent else None, greeting=greeting or None, settings=settings, outgoing=callers
+        agents if has_agent else None,
+        greeting=greeting or None,
+        settings=settings,
+        outgoing=callers,
+        agent_loader=(lambda name: stubbed(load_numbers_agent(name))) if stub_tools else load_numbers_agent,
     )
     serve(
         application,

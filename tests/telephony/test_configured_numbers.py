@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from realtime_core import RealtimeAgent
+from examples.receptionist import agent as receptionist
+from realtime_core import FunctionTool, RealtimeAgent
 from realtime_core.errors import ConnectFailed
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.sources import Sources
 from telephony.call.screening import Screening
+from telephony.cli import serve as serve_command
+from telephony.cli.app import app as cli
 from telephony.journal.reader import read_journal
 from telephony.locales.locale import shipped
 from telephony.numbers.config import NumbersConfig
 from telephony.simulator import Handset, callees
+from telephony.web.number_book import load_book
 from tests.support.clinic import PUBLIC, agent, clinic, own
 from tests.support.office import office
 
@@ -448,3 +453,23 @@ def silence_s(call: Any) -> float:
         run = run + 1 if byte in (0xFF, 0x7F) else 0
         longest = max(longest, run)
     return longest / 8000
+
+
+def test_stub_tools_reach_the_agents_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`telephony serve --config numbers.toml --stub-tools`."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(serve_command, "create_app", lambda *args, **options: given.update(options))
+    monkeypatch.setattr(serve_command, "serve", lambda *args, **options: None)
+    monkeypatch.setenv("TELEPHONY_ENV_FILE", "off")
+    path = tmp_path / "numbers.toml"
+    path.write_text(f'[numbers."{ONE}"]\nagent = "examples.receptionist:agent"\n')
+    for stub_tools in (False, True):
+        command = ["serve", "--config", str(path), "--port", "0", *["--stub-tools"] * stub_tools]
+        done = CliRunner().invoke(cli, command)
+        assert done.exit_code == 0, done.output
+        book = load_book(path, given["agent_loader"])
+        source = book.agent("examples.receptionist:agent")
+        assert isinstance(source, RealtimeAgent)
+        outputs = [tool.on_invoke_tool for tool in source.tools if isinstance(tool, FunctionTool)]
+        original = [tool.on_invoke_tool for tool in receptionist.tools if isinstance(tool, FunctionTool)]
+        assert outputs and (outputs == original) is not stub_tools
