@@ -382,8 +382,8 @@ class NumbersConfig(Part):
             raise ValueError("there is no number: add one")
         if problems := [((key,), why) for key in value if (why := _wrong_number(key))]:
             raise FieldProblems(problems)
-        if problems := list(_twice(value)):
-            raise FieldProblems(problems)
+        if same := list(_twice(value)):
+            raise FieldProblems(same)
         return {_number(key): number for key, number in value.items()}
 
     @model_validator(mode="after")
