@@ -31,7 +31,7 @@ from .campaign_processes import KEY, LEASE_S, Processes
 
 __all__ = ["REPORTS", "Plan", "Report", "run_campaign"]
 
-REPORTS = "TELEPHONY_PROOF_FIGURES"
+REPORTS = "PROOF_REPORTS"
 """The variable of the environment that names the file for the reports of the tests."""
 FAULTS: tuple[CreateFault, ...] = ("", "", "", "", "", "429", "500", "500-after", "time-out-after")
 _STANDSTILL_S = 300.0
