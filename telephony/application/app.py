@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ from ..tracing import Tracing, global_provider, otlp_provider
 from ..twilio.rest import TwilioRest
 from ..versions import Canary
 from ..web import error_responses, webhooks
+from ..web.background import keep_running
 from ..web.call_clearance import CallClearance
 from ..web.call_outcomes import CallOutcomes, model_names, result_type
 from ..web.calls_api import open_dialer
@@ -254,32 +255,8 @@ def create_app(
             if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
                 log.warning("TELEPHONY_ALLOW_UNSIGNED is set: anyone who finds this address can call at your cost.")
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(phone.lag.watch(), name="loop lag")]
-                if journals.folder is not None:
-                    watch = journals.watch(phone.metrics.journals)
-                    tasks.append(group.create_task(watch, name="journals"))
-                    if journals.storage is not None:
-                        uploads = JournalUploads(
-                            journals.folder,
-                            journals.storage,
-                            keeps_local=loaded.telephony_journal_keep_local,
-                            ended=journals.ended,
-                            on_attempt=metrics.journal_upload,
-                            on_waiting=metrics.journals_unsent,
-                        )
-                        tasks.append(group.create_task(uploads.run(), name="copies of journals"))
-                tasks.append(group.create_task(phone.opt_outs.watch(), name="do-not-call list"))
-                tasks.append(group.create_task(phone.prices.run(), name="prices of Twilio"))
-                if loaded.purges_journals and (folder := loaded.telephony_journal_dir) is not None:
-                    stored = StoredJournals(folder, journals.storage)
-                    work = purge_daily(stored, loaded.telephony_journal_days, sources)
-                    tasks.append(group.create_task(work, name="old journals"))
-                if phone.numbers is not None:
-                    tasks.append(group.create_task(phone.numbers.watch(), name="numbers"))
-                    if isinstance(control, TwilioRest) and client.database is not None:
-                        missed = _missed_calls(phone, phone.numbers, control)
-                        await missed.begin()
-                        tasks.append(group.create_task(missed.watch(), name="missed calls"))
+                background = await _background_tasks(phone, journals, loaded, control)
+                tasks = [group.create_task(keep_running(name, work), name=name) for name, work in background.items()]
                 phone.ready = True
                 with drained_by_signals(phone), reloaded_by_signal(phone.numbers):
                     yield
@@ -332,6 +309,39 @@ async def _numbers(
     numbers = LiveNumbers(book, settings, path=path, load_agent=agent_loader, make_rest=observed)
     stack.callback(numbers.close)
     return numbers
+
+
+async def _background_tasks(
+    phone: PhoneServer, journals: Journals, settings: Settings, control: PhoneControl | None
+) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+    """Returns the tasks that run as long as the server, by their names."""
+    tasks = {
+        "loop lag": phone.lag.watch,
+        "do-not-call list": phone.opt_outs.watch,
+        "prices of Twilio": phone.prices.run,
+    }
+    if journals.folder is not None:
+        tasks["journals"] = partial(journals.watch, phone.metrics.journals)
+        if journals.storage is not None:
+            uploads = JournalUploads(
+                journals.folder,
+                journals.storage,
+                keeps_local=settings.telephony_journal_keep_local,
+                ended=journals.ended,
+                on_attempt=phone.metrics.journal_upload,
+                on_waiting=phone.metrics.journals_unsent,
+            )
+            tasks["copies of journals"] = uploads.run
+    if settings.purges_journals and (folder := settings.telephony_journal_dir) is not None:
+        stored = StoredJournals(folder, journals.storage)
+        tasks["old journals"] = partial(purge_daily, stored, settings.telephony_journal_days, phone.sources)
+    if phone.numbers is not None:
+        tasks["numbers"] = phone.numbers.watch
+        if isinstance(control, TwilioRest) and phone.call_records.client.database is not None:
+            missed = _missed_calls(phone, phone.numbers, control)
+            await missed.begin()
+            tasks["missed calls"] = missed.watch
+    return tasks
 
 
 def _missed_calls(phone: PhoneServer, numbers: LiveNumbers, control: TwilioRest) -> MissedCalls:

@@ -1,12 +1,31 @@
-"""Tasks that a request has started and that continue after the response."""
+"""Background tasks: those that a request has started and that continue after the response, and those that run as long
+as the server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["Background"]
+__all__ = ["Background", "keep_running"]
+
+log = logging.getLogger(__name__)
+
+_AGAIN_AFTER_S = 60.0
+
+
+async def keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a task of the server until the task returns or is cancelled. If the task raises an exception, the log has
+    the traceback, and the task begins again after a minute. So a fault in one task does not end the server and its
+    calls.
+    """
+    while True:
+        try:
+            return await work()
+        except Exception:
+            log.exception("The background task %r failed. It begins again in %.0f s.", name, _AGAIN_AFTER_S)
+        await asyncio.sleep(_AGAIN_AFTER_S)
 
 
 class Background:
