@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 
 PAST = extent(500, 100_000)
 LIVE = 200
-LIMIT_MS = 100
+LIMIT_MS = extent(10_000, 100)
 OTHER = "another process"
 
 # How long the page takes from an input to the next frame. The best of some tries counts: the machine has other work.
