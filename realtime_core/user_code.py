@@ -20,6 +20,7 @@ import contextvars
 import functools
 import inspect
 import logging
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -308,3 +309,7 @@ def _threads() -> DaemonThreads:
     # Not the loop's default executor, which has few threads. Tools that hang would block name lookups, hanging up and
     # other urgent work.
     return DaemonThreads(_MAX_THREADS, "tool")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of the threads
+    os.register_at_fork(after_in_child=_threads.cache_clear)

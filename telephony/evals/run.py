@@ -108,6 +108,7 @@ def make_calls(
 
     A call that cannot be made has an `error` in its evidence. `on_call` is called after each call, in any order.
     """
+    _plan.cache_clear()  # an agent of the same name may be another one since the last run
     workers = workers or (LIVE_AT_ONCE if model == LIVE else os.cpu_count() or 1)
     found: dict[str, list[CallResult]] = {side.name: [] for side in sides}
     # A side in another folder works there, so no path is relative.

@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +32,7 @@ from realtime_core import (
     UserError,
     function_tool,
     realtime_handoff,
+    user_code,
 )
 from realtime_core.daemon_threads import DaemonThreads
 from realtime_core.errors import ConnectFailed, UserCodeError
@@ -564,3 +568,19 @@ async def test_a_handoff_to_what_is_no_agent(target: Any, failures: list[logging
         assert kit.outputs == [(FAILED, True)]
         assert kit.session.current_agent is desk
         await lives(kit, 1)
+
+
+def _in_a_thread() -> int:
+    async def run() -> int:
+        found: int = await asyncio.wait_for(user_code.in_thread(lambda: 7, (), {}), 5)
+        return found
+
+    return asyncio.run(run())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_runs_tools_in_its_own_threads() -> None:
+    """The threads of the parent are not in its copy, which would wait for them for ever."""
+    assert _in_a_thread() == 7
+    with ProcessPoolExecutor(1, get_context("fork")) as pool:
+        assert pool.submit(_in_a_thread).result(30) == 7

@@ -82,10 +82,11 @@ def command(line: str) -> tuple[int, str]:
 
 def test_another_checkout_is_the_baseline_and_a_failed_call_becomes_a_test(repository: Path) -> None:
     """The modules of the work tree make the baseline's calls, although both trees have modules of the same names."""
-    _, said = command(
+    code, said = command(
         "telephony eval ada.toml --agent desk:agent --baseline desk:agent --baseline-folder ../old --run-tools "
         "--repeat 1 --workers 2 --voice stored --save runs/new"
     )
+    assert "Checked:" in said, said
     for name in ("asks back first", "says booked"):
         (row,) = (line for line in said.splitlines() if line.startswith(f"  {name} "))
         assert row.split(name)[1].split()[:6] == ["0", "%", "(0-79)", "|", "baseline", "100"], said
