@@ -1,4 +1,5 @@
-"""Policies that decide when the turn of the caller begins and ends, and when the caller interrupts the agent.
+"""Policies that decide when the turn of the caller begins and ends, and when the caller interrupts the agent
+(a barge-in).
 
 Pure. A policy gets the reports of the server's voice activity detection and returns actions. The model executes these
 actions. `deadline` is the time of the next call of `on_time`.
