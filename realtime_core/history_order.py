@@ -32,7 +32,7 @@ Items = tuple[Entry, ...]
 
 
 def listed(items: Items) -> list[RealtimeItem]:
-    """Returns the items that the history lists."""
+    """Returns the entries that belong to the history for users, without the entries of type `OtherItem`."""
     return [item for item in items if not isinstance(item, OtherItem)]
 
 

@@ -14,7 +14,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CreateResponse:
-    """The effect to send `response.create`."""
+    """An action that `Responses` requests: send `response.create` with this event id and these options."""
 
     event_id: str
     options: Options
@@ -22,8 +22,8 @@ class CreateResponse:
 
 @dataclass(frozen=True, slots=True)
 class CancelResponse:
-    """The effect to send `response.cancel`. An empty `response_id` means the response in progress in the default
-    conversation. If `mute` is True, no audio of the response may be played.
+    """An action that `Responses` requests: send `response.cancel`. An empty `response_id` means the response in
+    progress in the default conversation. If `mute` is True, no audio of the response may be played.
     """
 
     event_id: str

@@ -104,7 +104,8 @@ class _Active:
 
 
 class Responses:
-    """The lifecycle of the responses of one server session.
+    """Decides when a response is requested or cancelled in one server session, and keeps the state of the responses.
+    Methods that return effects return the actions that the caller must execute now, in order.
 
     `ids` returns event ids. `audio` is True if responses should be spoken. `server_responds` is True if the server
     answers turns itself. A request waits until `answer_gate` is open. A `response.create` without a reaction is sent
@@ -197,7 +198,9 @@ class Responses:
     # Requests.
 
     def request_answer(self, now: float, item_id: str | None = None, *, acknowledged: bool = False) -> list[Effect]:
-        """Requests a response, to `item_id` if given. Requests without options that have not been sent are merged."""
+        """Requests a response, to `item_id` if given. Requests without options that have not been sent are merged.
+        Returns the effects that follow: usually the request.
+        """
         request = next((each for each in self._queue if each.options is None), None)
         if request is None:
             request = _Request()
@@ -210,7 +213,7 @@ class Responses:
 
     def request(self, now: float, options: Options) -> list[Effect]:
         """Requests a response with options. No other response fulfils this request. An out-of-band request is sent
-        immediately.
+        immediately. Returns the effects that follow: usually the request.
         """
         if not options:
             return self.request_answer(now)
@@ -223,7 +226,7 @@ class Responses:
 
     def cancel(self, response_id: str | None = None, *, mute: bool = False) -> list[Effect]:
         """Cancels the response in progress. A requested response is cancelled when it is created. At most one
-        `response.cancel` is pending.
+        `response.cancel` is pending. Returns the effects that follow: usually one cancellation.
         """
         if response_id is not None and response_id != self.active_id:
             return [CancelResponse(self._ids(), response_id, mute)] if response_id in self._side_responses else []
@@ -248,7 +251,7 @@ class Responses:
 
     @property
     def paused(self) -> bool:
-        """Whether no request is sent."""
+        """Whether the responses are paused (see `pause`). During a pause only out-of-band requests are sent."""
         return self._gate.paused
 
     def pause(self) -> None:
@@ -294,7 +297,9 @@ class Responses:
         return bool(wanted)
 
     def created(self, now: float, response_id: str, response: Mapping[str, Any]) -> list[Effect]:
-        """Handles `response.created`."""
+        """Handles the server's event `response.created`. Returns the effect that cancels the response if the response
+        is not wanted, or an empty list.
+        """
         echoed = echo_of(response)
         if self._is_side(response, echoed):
             self._side_requests.discard(echoed or next(iter(self._side_requests)))
@@ -341,7 +346,9 @@ class Responses:
             self._active.spoke = True
 
     def done(self, now: float, response_id: str, outcome: Outcome) -> list[Effect]:
-        """Handles `response.done`."""
+        """Handles the server's event `response.done`. Returns the effects that follow: for example a report that the
+        response failed, or the next request.
+        """
         if response_id in self._side_responses:
             self._side_responses.discard(response_id)
             return []
@@ -363,7 +370,9 @@ class Responses:
         return [*failure, *self._next(now)]
 
     def refused(self, now: float, event_id: str, code: str, error: Any = None) -> list[Effect]:
-        """Handles an error event of the server. Has no effect if the error does not concern a command of the client."""
+        """Handles an error event of the server. Returns the effects that follow: for example a report of the failure,
+        or the next request. Has no effect if the error does not concern a command of the client.
+        """
         if event_id and event_id == self._cancel_id:
             self._cancel_id = None
         self._side_requests.discard(event_id)
@@ -390,8 +399,8 @@ class Responses:
         return self._next(now)
 
     def committed(self, now: float, *, by_hand: bool = False) -> list[Effect]:
-        """Registers that the server committed a turn. The server does not answer a turn that was committed
-        `by_hand`.
+        """Registers that the server committed a turn of the caller, and returns the effects that follow. If the client
+        requested the commit (`by_hand`), the server does not answer the turn.
         """
         server_answers = self.server_responds and not by_hand
         self._turn_taken_at = now if server_answers else None

@@ -316,7 +316,9 @@ class RealtimeSession(RealtimeModelListener):
     # Events of the model
 
     def on_event(self, event: RealtimeModelEvent) -> Coroutine[Any, Any, None]:
-        """Handles an event of the model."""
+        """Handles an event of the model. The session handles the event in this call, so the returned awaitable is
+        already done. Events after the end of the session are ignored.
+        """
         if self._ended:
             return DONE
         self._core.emit(RealtimeRawModelEvent(event, self._core.info))

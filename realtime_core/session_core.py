@@ -110,7 +110,9 @@ class SessionCore:
         """Send an input to the model, in order. Returns when it was sent; raises the model's exceptions."""
 
     def report(self, error: Any, source: UserCode | None = None) -> None:
-        """Emits an `error` event. The session continues."""
+        """Emits an `error` event with this error to the users of the session. `source` says which kind of users' code
+        has failed. The session continues.
+        """
         self.emit(RealtimeError(error=error, info=self.info, source=source))
 
     def failed(self, kind: UserCode, name: str, error: BaseException, *, reported: bool = True) -> None:

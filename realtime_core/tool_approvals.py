@@ -35,7 +35,9 @@ class Approvals:
         self._always: dict[str, Decision] = {}
 
     async def decision(self, call_id: str, tool_name: str, ask: Callable[[], None]) -> Decision:
-        """Waits for the decision about a call. `ask` is called if there is no decision yet."""
+        """Returns the decision about a tool call. Waits until `decide` is called, and calls `ask` before the wait. Does
+        not wait if `decide` was called with `always` for an earlier call of the tool.
+        """
         if tool_name in self._always:
             return self._always[tool_name]
         decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()

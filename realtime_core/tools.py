@@ -297,14 +297,16 @@ def _invoking(
 async def invoke_tool(
     tool: Tool, context: ToolContext[Any], arguments: str, timeout_seconds: float | None = None
 ) -> Any:
-    """Runs a tool within its time limit. Raises `ToolTimeoutError`, or the exception of the tool."""
+    """Runs a tool within its time limit. Raises `ToolTimeoutError`, or the exception of the tool. Returns the result of
+    the tool.
+    """
     limit = getattr(tool, "timeout_seconds", None) or timeout_seconds
     return await within(limit, user_code.called(tool.on_invoke_tool, context, arguments), tool.name)
 
 
 async def within(limit_s: float | None, work: Coroutine[Any, Any, TResult], name: str) -> TResult:
     """Runs users' code within a time limit (None means no limit). Raises `ToolTimeoutError`, or the exception of the
-    code.
+    code. Returns the result of the code.
     """
     try:
         return cast("TResult", await user_code.within(work, limit_s))

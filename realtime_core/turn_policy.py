@@ -18,7 +18,7 @@ __all__ = ["OurTurns", "ServerTurns", "TurnAction", "TurnPolicy"]
 
 
 class TurnAction(Enum):
-    """An action that a policy requests from the model."""
+    """An action that a turn policy requests from the model: stop, become quiet, continue or answer."""
 
     INTERRUPT = auto()
     """Stop playback, truncate at the heard position, and cancel the response."""
@@ -34,7 +34,10 @@ Actions = Sequence[TurnAction]
 
 
 class TurnPolicy(ABC):
-    """Decides about turns. `now` is in seconds on any monotonic clock."""
+    """Decides about turns: when the agent stops, becomes quiet, continues or answers. Methods that return `Actions`
+    return the actions that must be executed now, in order. `now` is in seconds on any monotonic clock. `on_time` must
+    be called at the time `deadline`, unless `deadline` is None.
+    """
 
     deadline: float | None = None
     duck_db: float | None = None
@@ -50,17 +53,19 @@ class TurnPolicy(ABC):
 
     @abstractmethod
     def speech_started(self, now: float, *, agent_active: bool) -> Actions:
-        """Handles the start of the caller's speech. `agent_active` is True if a response is in progress or playing."""
+        """Handles the start of the caller's speech, and returns the actions that follow. `agent_active` is True if a
+        response is in progress or playing.
+        """
 
     def speech_stopped(self, now: float) -> Actions:
         return ()
 
     def committed(self, now: float) -> Actions:
-        """Handles a turn that the server committed."""
+        """Handles the commit of a turn by the server, and returns the actions that follow."""
         return ()
 
     def on_time(self, now: float) -> Actions:
-        """Handles the deadline."""
+        """Handles the time: returns the actions that are due if `deadline` has passed."""
         return ()
 
     def reset(self) -> None:

@@ -105,7 +105,9 @@ def call_now(function: Callable[..., Any], *args: Any) -> Any:
 
 
 async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Calls a plain function in one of 64 threads. Raises only exceptions of the type `Exception`."""
+    """Calls a plain function in one of 64 threads. Raises only exceptions of the type `Exception`. Returns the result
+    of the function.
+    """
     run = contextvars.copy_context().run
     # The outcome is wrapped, because a future cannot contain StopIteration, and SystemExit would stop the event loop.
     work = functools.partial(run, _outcome, function, args, kwargs)
@@ -149,7 +151,7 @@ async def concurrently(*work: Coroutine[Any, Any, Any]) -> list[Any]:
 
 async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:
     """Awaits users' code in its own task. Raises only exceptions of the type `Exception`. After `limit_s` seconds,
-    raises `TimeLimit`.
+    raises `TimeLimit`. Returns the result of the code.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()

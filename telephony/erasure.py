@@ -89,7 +89,8 @@ class Receipt:
 
 
 async def erase(person: Party, places: Places, now: datetime) -> Receipt:
-    """Erases a person. The database is erased last, so an interrupted command can find the remaining data again.
+    """Erases the calls of a person from the places, and returns a report. The database is erased last, so an
+    interrupted command can find the remaining data again.
 
     Raises:
         RecordsUnavailable, RecordRefused: the database cannot be used.

@@ -428,7 +428,7 @@ class Settings(BaseSettings):
 
     @property
     def wants_script(self) -> bool:
-        """Whether the embedded model answers."""
+        """Whether the embedded model answers calls in place of a real model."""
         if self.telephony_model == "auto":
             return not self.can_be_rung and self.openai_api_key is None and self.openai_base_url is None
         return self.telephony_model == "scripted"

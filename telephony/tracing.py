@@ -332,7 +332,7 @@ def otlp_provider(endpoint: str) -> tuple[TracerProvider, Callable[[], None]]:
 
 
 def traced(options: CallOptions, trace: CallTrace) -> CallOptions:
-    """Returns the options with a trace of the call."""
+    """Returns a copy of the options. The callbacks of the copy also write the events of the call to `trace`."""
 
     def on_start(call: Call) -> None:
         trace.start(call)

@@ -88,11 +88,13 @@ class Conversation:
 
     @property
     def next_due(self) -> float | None:
-        """The time of the next call of `run`, or None."""
+        """The time at which `run` must be called next, or None if no action is planned."""
         return self._schedule.next_due
 
     def receive(self, message: str | bytes, now: float) -> None:
-        """Handles one message of the client."""
+        """Handles one JSON message of the client. An invalid message causes an `error` event for the client, and no
+        exception.
+        """
         if self._schedule.stalls(now):
             self._held_back.append(message)
             return
@@ -108,7 +110,7 @@ class Conversation:
             self._outbox.reject(rejection, event.get("event_id"))
 
     def run(self, now: float) -> None:
-        """Performs the due actions."""
+        """Performs the actions whose time has come. `next_due` says when this method must be called next."""
         if self._schedule.stalls(now):
             return
         held_back, self._held_back = self._held_back, []

@@ -124,7 +124,7 @@ class InputAudio:
 
     def commit(self, end_ms: float | None = None) -> Committed:
         """Takes audio out of the buffer: up to the end of a speech, or all audio. Raises `Rejected` for less than 100
-        ms.
+        ms. Returns the start and the end of this audio.
         """
         committed = Committed(self._start_ms, self.position_ms if end_ms is None else end_ms)
         if committed.duration_ms < MIN_COMMIT_MS:

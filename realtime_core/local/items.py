@@ -142,7 +142,9 @@ class Items:
         return item_id in self._items and self._items[item_id].wire["type"] == "mcp_approval_request"
 
     def create(self, wire: Any, previous_item_id: Any, new_id: str) -> Item:
-        """Checks an item of a client, and inserts the item at the end, after `previous_item_id`, or at the `root`."""
+        """Checks an item of a client, and inserts the item at the end, after `previous_item_id`, or at the `root`.
+        Returns the new item. Raises `Rejected` for an invalid item.
+        """
         wire = self.check(wire, new_id)
         if wire["id"] in self._items:
             message = f"Error adding item: the item with id '{wire['id']}' already exists."

@@ -106,7 +106,7 @@ class Situation:
 
 
 class Director(Protocol):
-    """Decides the answers of one session. Pure."""
+    """Decides what the embedded model says and which tools it calls in one session. Pure."""
 
     def heard(self) -> Heard:
         """Returns the transcript of the turn that the caller has finished."""

@@ -21,7 +21,9 @@ __all__ = ["NewInputs", "Responder", "texts_of"]
 
 @dataclass(slots=True)
 class NewInputs:
-    """The inputs since the last response."""
+    """The user's inputs that the next response must answer: the length of the speech in seconds, the texts, and the
+    tool outputs. The inputs are collected since the last response.
+    """
 
     speech_s: float = 0.0
     texts: list[str] = field(default_factory=list)

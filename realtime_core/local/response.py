@@ -32,7 +32,7 @@ Status = Literal["completed", "cancelled", "failed", "incomplete"]
 
 
 class Host(Protocol):
-    """The parts of the session that a response uses."""
+    """The methods and objects of the embedded server's session that a response uses."""
 
     @property
     def outbox(self) -> Outbox: ...

@@ -330,7 +330,9 @@ def decode_object(data: Object) -> ServerEvent:
 
 
 def decode(message: str | bytes) -> ServerEvent:
-    """Returns the event for a message."""
+    """Decodes a JSON message of the server. Returns `Unknown` for an event of an unknown type, and `Malformed` for an
+    invalid message. Raises no exception for an invalid message.
+    """
     if (event := decode_audio(message)) is not None:
         return event
     data = parse(message)

@@ -16,7 +16,7 @@ __all__ = ["COMMIT_EMPTY", "KNOWN_CODES", "Fault", "classify", "code_of", "excep
 
 
 class Fault(Enum):
-    """The side that caused an error of the server."""
+    """Who caused an error event of the server: nobody, this package, the user's settings, or the service."""
 
     BENIGN = "benign"
     """No side: two events crossed on the way. No action is needed, and no event reports the error."""

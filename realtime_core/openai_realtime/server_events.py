@@ -176,7 +176,9 @@ class ServerError(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """An event of the protocol that requires no action."""
+    """A server event that this package knows and does not need. `type` is the type of the event, and `data` is the JSON
+    object.
+    """
 
     type: str
     data: Object

@@ -27,7 +27,9 @@ _AUDIO_FORMATS: tuple[Path, ...] = (("audio", "input", "format"), ("audio", "out
 
 
 class ServerWait(Enum):
-    """The reasons why the server must not answer turns by itself."""
+    """The reasons why the server must not answer turns by itself. As long as there is a reason, `create_response` is
+    off.
+    """
 
     TOOL = auto()
     """A tool runs, and the model would invent its result."""
@@ -37,7 +39,7 @@ class ServerWait(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """The settings in effect, as the server reports them."""
+    """The session settings that are in effect on the server, as reported in `session.updated`."""
 
     input_format: Mapping[str, Any]
     output_format: Mapping[str, Any]

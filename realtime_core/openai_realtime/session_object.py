@@ -179,7 +179,7 @@ def flatten(session: Mapping[str, Any]) -> Fields:
 
 
 def nest(fields: Fields) -> dict[str, Any]:
-    """Returns the session object with these fields."""
+    """Returns a session object of the protocol as nested dictionaries. `fields` contains the values by path."""
     session: dict[str, Any] = {"type": "realtime"}
     for path, value in fields.items():
         target = session

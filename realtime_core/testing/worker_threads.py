@@ -28,7 +28,9 @@ _local = threading.local()
 
 
 def current_worker() -> Worker | None:
-    """Returns the virtual-time job that runs in this thread, or None."""
+    """Returns the `Worker` whose job runs in this thread, or None if this thread runs no job under virtual time. A job
+    is a function that was passed to `loop.run_in_executor`.
+    """
     return getattr(_local, "worker", None)
 
 
@@ -70,7 +72,9 @@ class _Abandoned(BaseException):
 
 
 class Worker:
-    """One job and its thread."""
+    """One job and its thread. A job is a function that was passed to `loop.run_in_executor` of a loop with virtual
+    time.
+    """
 
     def __init__(
         self, threads: Threads, executor: concurrent.futures.Executor | None, call: Callable[[], Any], name: str
@@ -141,7 +145,9 @@ class Worker:
 
 
 class Threads:
-    """The jobs of one event loop. All methods outside of `Worker` are called in the thread of the event loop."""
+    """Runs the jobs of one event loop with virtual time in worker threads, one job at a time. All methods of this class
+    must be called in the thread of the event loop.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, watchdog_s: float) -> None:
         self.loop = loop
@@ -162,7 +168,9 @@ class Threads:
         return worker.future
 
     def run_one(self) -> bool:
-        """Runs one thread until it returns control. Returns whether there was a thread to run."""
+        """Runs one waiting job until the job ends or returns control to the loop. Returns False if no job is ready to
+        run. Raises `WatchdogExpired` if the job does not return control within `watchdog_s` seconds of real time.
+        """
         worker = self._next()
         if worker is None:
             return False

@@ -6,7 +6,9 @@ __all__ = ["Loop"]
 
 
 class Loop:
-    """A recording that repeats without end."""
+    """Reads a mu-law recording as a sound without an end: after the last sample, the recording starts again. Raises
+    `ValueError` for an empty recording.
+    """
 
     def __init__(self, ulaw: bytes) -> None:
         if not ulaw:
@@ -15,7 +17,7 @@ class Loop:
         self._at = 0
 
     def take(self, n: int) -> bytes:
-        """Returns the next `n` samples."""
+        """Returns the next `n` samples as mu-law. The next call continues after these samples."""
         out = bytearray()
         while len(out) < n:
             part = self._ulaw[self._at : self._at + n - len(out)]

@@ -33,7 +33,9 @@ Say = Callable[[str], None]
 def rounds(
     systems: Mapping[str, System], *, calls: int, seconds: float, count: int, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
-    """Runs each system in each round. The order alternates, so other work on the machine affects all systems."""
+    """Measures each system once in each of `count` rounds, with `calls` calls at the same time. Returns the
+    measurements by the name of the system. The order alternates, so other work on the machine affects all systems.
+    """
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
     for number in range(count):
         for name in list(systems) if number % 2 == 0 else list(systems)[::-1]:
@@ -89,8 +91,8 @@ def _holds(system: System, calls: int, seconds: float) -> bool:
 
 
 def prove(system: System, *, calls: int, seconds: float) -> dict[str, Any]:
-    """Measures whether the load generator can make this number of calls, with a system that does as little as
-    possible.
+    """Measures whether the load generator can make this number of calls, with a system that does as little as possible.
+    Returns the measurements. `holds` is True if the load generator is fast enough.
     """
     with running(system) as target:
         result = summary([target.measure(calls, seconds)])

@@ -50,7 +50,7 @@ def former(root: Path) -> System:
 
 
 class Target:
-    """A running system and its load generator."""
+    """One of the measured systems as a running process, and the process that makes the calls to the system."""
 
     def __init__(self, server: subprocess.Popen[str], load: subprocess.Popen[str], address: str) -> None:
         self._server = server
@@ -63,7 +63,8 @@ class Target:
         return self._address
 
     def measure(self, calls: int, seconds: float) -> dict[str, Any]:
-        """Makes this number of calls at the same time. `telephony.bench.load` describes the figures.
+        """Makes this number of calls at the same time. `telephony.bench.load` describes the figures. Returns the
+        figures.
 
         Raises:
             BenchmarkFailed: the calls could not be made. The processes must be restarted before the next measurement.

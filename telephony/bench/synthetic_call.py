@@ -67,7 +67,9 @@ def answer_deltas() -> tuple[list[str], list[str]]:
 
 @dataclass
 class Figures:
-    """The times of all calls, in seconds."""
+    """The measured times of all calls of one benchmark, in seconds. Each list has one value for each measured message
+    or event.
+    """
 
     up: list[float] = field(default_factory=list)
     """The times from sending a caller's frame until the model's socket has received its last sample."""

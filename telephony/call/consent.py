@@ -35,7 +35,7 @@ Texts = str | Mapping[str, str]
 
 
 class Answer(StrEnum):
-    """The answer of the caller to the notice."""
+    """The caller's reaction to the notice that the call is recorded."""
 
     NONE = ""
     """The caller has not answered yet."""

@@ -75,7 +75,9 @@ class Controls:
             self._pacing.expect_answer()
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> Heard:
-        """Requests a response from the model, and waits until the caller has heard the response."""
+        """Requests a spoken response from the model, and waits until the playback of the response has ended. Returns
+        how the playback ended, for example that the caller heard all of the audio.
+        """
         begun = asyncio.Event()
         failed = False
 
@@ -100,7 +102,9 @@ class Controls:
             return Heard.NOT_SAID if failed else heard
 
     async def play(self, ulaw: bytes, *, interruptible: bool = True) -> Heard:
-        """Plays a clip (mu-law, 8 kHz) after the queued audio, and waits until the caller has heard it."""
+        """Plays a clip (mu-law, 8 kHz) after the queued audio, and waits until the playback of the clip has ended.
+        Returns how the playback ended, for example that the caller heard all of the clip.
+        """
         self._clips += 1
         with self._listening(interruptible):
             self._player.play_clip(f"clip:{self._clips}", ulaw)
@@ -108,7 +112,8 @@ class Controls:
 
     async def heard(self, within_s: float, *, to_come: bool = True) -> Heard:
         """Waits until the caller has heard the last sample of all queued audio, or until the caller speaks. If
-        `to_come` is True, also waits for the rest of a response that the model has not completed.
+        `to_come` is True, also waits for the rest of a response that the model has not completed. Returns how the
+        playback ended.
         """
         loop, player = asyncio.get_running_loop(), self._player
         interrupted = False
@@ -171,8 +176,9 @@ class Controls:
         return True
 
     async def collect_digits(self, prompt: str | bytes | None, collector: DigitCollector) -> Digits:
-        """Asks the caller for digits with `prompt` (instructions for the model, or a clip), and collects the digits.
-        The first digit stops the prompt.
+        """Asks the caller for digits with `prompt` (instructions for the model, or a clip), and waits until `collector`
+        has a result. Returns the digits. The first digit stops the prompt. Raises `CallError` if another collection is
+        in progress.
         """
         if self._collector is not None:
             raise CallError("Digits are being collected already.")

@@ -105,7 +105,7 @@ class Conversation:
 
     async def connect(self, call: Call) -> RealtimeSession:
         """Selects the agent and creates its session, which is not connected yet. `call` is the run context of the
-        session.
+        session. Returns the session.
         """
         agent = await self._pick_agent(call)
         model_config = await self._model_config(call)

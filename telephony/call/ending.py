@@ -60,7 +60,9 @@ class Ending:
 
 
 class Release(Enum):
-    """The ways to release the caller's leg when the call ends."""
+    """What happens to the caller's leg (the connection between Twilio and the caller) when the agent's part of the call
+    ends.
+    """
 
     HANG_UP = "hang up"
     CLOSE = "close"

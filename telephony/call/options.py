@@ -149,7 +149,7 @@ class CallOptions:
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """The end of a call. `call` is None if no call began."""
+    """How a call ended: the reason, and counts of problems. `call` is None if no call began."""
 
     call: Call | None
     reason: str

@@ -94,16 +94,18 @@ class Registry:
 
     @property
     def has_room(self) -> bool:
-        """Whether a new call may begin."""
+        """Whether this process may begin a new call: the process does not drain, and the limit for calls is not
+        reached.
+        """
         return not self.draining and len(self._calls) < self.max_calls and self._may_begin()
 
     def add(self, call: Call) -> None:
-        """Counts a call."""
+        """Adds a call to the calls of this process, which count towards the limit."""
         self._calls[call] = None
         self._empty.clear()
 
     def remove(self, call: Call) -> None:
-        """Removes a call that is over."""
+        """Removes a call that is over from the calls of this process."""
         self._calls.pop(call, None)
         if not self._calls:
             self._empty.set()
@@ -120,7 +122,7 @@ class Registry:
         return None if session is None else session.call
 
     async def empty(self) -> None:
-        """Waits until no call is left."""
+        """Waits until this process has no more calls."""
         await self._empty.wait()
 
     # --- calls and their streams ---------------------------------------------------------------------------------
@@ -268,7 +270,7 @@ class Registry:
             session.pacing.machine_found()
 
     def dial_ended(self, result: DialResult) -> None:
-        """Handles the result of a cold transfer."""
+        """Passes the result of the `<Dial>` of a cold transfer to its call. An unknown call is ignored."""
         if (session := self._sessions.get(result.call_sid)) is not None:
             session.recorder.callback("dial", status=result.status, leg=result.dial_call_sid)
             session.transfers.dial_ended(result)

@@ -57,7 +57,7 @@ _WORDS = "Say this to the caller now, in these words: {words}"
 
 
 class TakeOver(Enum):
-    """The state of a take-over."""
+    """The state of a take-over. During a take-over a supervisor speaks to the caller in place of the agent."""
 
     NONE = auto()
     BEGINNING = auto()
@@ -70,7 +70,7 @@ class TakeOver(Enum):
 
 
 class Supervision:
-    """The commands of supervisors for one call."""
+    """Executes the commands of supervisors for one call, such as a take-over of the call."""
 
     def __init__(
         self,

@@ -77,7 +77,7 @@ class AttemptCall:
         return dialer.place(self.plan, self.attempt.id)
 
     def adopt(self, dialer: Dialer) -> PlacedCall:
-        """Follows the call that a process made before that process ended. Searches for the call at Twilio, and never
+        """Returns the placed call of an attempt whose process has ended. Searches for the call at Twilio, and never
         places the call again.
         """
         it = self.attempt

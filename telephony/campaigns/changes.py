@@ -102,7 +102,10 @@ class Changes:
         now: datetime,
         reason: PauseReason | None = None,
     ) -> Campaign:
-        """Sets the status of a campaign, and changes its contacts accordingly."""
+        """Sets the status of a campaign in the transaction of `connection`, and returns the changed campaign. The
+        status `STOPPED` ends the pending contacts. After the status `RUNNING`, pending contacts that were already
+        queued may be queued again.
+        """
         resumed = now if status is CampaignStatus.RUNNING else campaign.resumed_at
         changed = replace(campaign, status=status, pause_reason=reason, resumed_at=resumed)
         values = {

@@ -326,7 +326,7 @@ class DatabaseStore:
         owner: str | None = None,
     ) -> Contact | None:
         """Removes an attempt (see `CampaignStore.withdraw`). With `owner`, the attempt is removed only if the process
-        `owner` makes the attempt.
+        `owner` makes the attempt. Returns the changed contact, or None if no attempt was removed.
         """
         with self._transaction() as connection:
             found = queries.open_attempt(connection, attempt_id)

@@ -137,11 +137,11 @@ class CampaignDialer:
         await self._lease.leave()
 
     def start(self) -> None:
-        """Starts to make calls."""
+        """Starts the task that makes the calls of all running campaigns."""
         self._loop_task = asyncio.create_task(self._run(), name="campaigns")
 
     def drain(self) -> None:
-        """Starts no further call."""
+        """Stops making new calls. Calls in progress continue."""
         self._draining = True
 
     def look_now(self) -> None:

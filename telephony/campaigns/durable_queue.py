@@ -55,7 +55,7 @@ class Queue(Protocol):
     """A queue of attempts. The attempts run in this process or in another process."""
 
     async def open(self) -> None:
-        """Starts to run attempts. Idempotent."""
+        """Starts to run the queued attempts in this process. Idempotent."""
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
         """Puts an attempt into the queue. An attempt that was queued before is not queued again."""

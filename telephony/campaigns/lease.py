@@ -1,5 +1,5 @@
-"""The lease of a process that makes the calls of campaigns. When the lease expires, other processes take over the
-attempts of the process.
+"""The lease of a process that makes the calls of campaigns. A process with a valid lease counts as alive. When the
+lease expires, other processes take over the attempts of the process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _SAFE_S = 3.0
 
 
 class Lease:
-    """A lease in the records. `owner` is the id of the lease."""
+    """The lease of this process for making the calls of campaigns. The records store the lease with its end time. Other
+    processes take over the calls of this process after the lease has expired. `owner` is the random name of this
+    process in the records.
+    """
 
     def __init__(self, client: RecordsClient, sources: Sources) -> None:
         self.owner = f"dialer-{sources.token(8)}"
@@ -40,8 +43,9 @@ class Lease:
         return asyncio.get_running_loop().time() < self._held_until - _SAFE_S
 
     async def renew(self) -> None:
-        """Renews the lease of this process. The lease counts from the time before the request, so this process never
-        believes to have the lease when other processes consider the lease expired.
+        """Extends the lease in the records to 20 seconds from now. Does nothing if the lease was extended less than 4
+        seconds ago. The end is counted from the time before the request, so this process never uses a lease that other
+        processes consider expired.
         """
         began = asyncio.get_running_loop().time()
         if began < self._renew_at:

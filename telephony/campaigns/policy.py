@@ -41,7 +41,7 @@ _LOOK_AGAIN = timedelta(seconds=30)
 
 
 class WaitReason(Enum):
-    """The reasons why a contact waits."""
+    """The reasons why a contact may not be called now."""
 
     CAMPAIGN_START = "campaign-start"
     WINDOW = "window"

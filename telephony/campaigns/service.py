@@ -46,7 +46,9 @@ class Campaigns:
     dialer: CampaignDialer | None = None
 
     async def ask(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """Runs a query of the store in a worker thread. Errors of the query are raised."""
+        """Runs a query of the store in a worker thread. Errors of the query are raised. Returns the result of the
+        query.
+        """
         return await self.client.ask(lambda _: query(self.store))
 
     async def existing(self, campaign_id: str) -> Campaign:
@@ -62,7 +64,9 @@ class Campaigns:
         check_for(campaign)
 
     async def run(self, campaign_id: str, now: datetime) -> Campaign:
-        """Starts a campaign, or continues a paused campaign. Raises `CampaignError` if this is not possible."""
+        """Starts a campaign, or continues a paused campaign. Raises `CampaignError` if this is not possible. Returns
+        the changed campaign.
+        """
         campaign = await self.existing(campaign_id)
         self.check(campaign)
         if campaign.status is CampaignStatus.FINISHED:
@@ -74,20 +78,25 @@ class Campaigns:
         return campaign
 
     async def pause(self, campaign_id: str, now: datetime) -> Campaign:
-        """Pauses a campaign, so no process starts a further call. Raises `CampaignError` if this is not possible."""
+        """Pauses a campaign, so no process starts a further call. Raises `CampaignError` if this is not possible.
+        Returns the changed campaign.
+        """
         if (await self.existing(campaign_id)).status is CampaignStatus.FINISHED:
             raise CampaignError(f"The campaign {campaign_id} is finished.")
         paused, reason = CampaignStatus.PAUSED, PauseReason.USER
         return await self.ask(lambda store: store.set_status(campaign_id, paused, now, reason=reason))
 
     async def stop(self, campaign_id: str, now: datetime) -> Campaign:
-        """Ends a campaign. Calls in progress continue. Raises `CampaignError` if this is not possible."""
+        """Ends a campaign. Calls in progress continue. Raises `CampaignError` if this is not possible. Returns the
+        changed campaign.
+        """
         await self.existing(campaign_id)
         return await self.ask(lambda store: store.set_status(campaign_id, CampaignStatus.STOPPED, now))
 
     async def retry(self, campaign_id: str, reasons: Sequence[str], now: datetime) -> int:
-        """Makes contacts pending again that are done with one of these reasons. Raises `CampaignError`, or `ValueError`
-        for an unknown reason.
+        """Makes the contacts pending again that are done with one of these reasons (values of `DoneReason`). Returns
+        the number of these contacts. Raises `CampaignError` if there is no such campaign, and `ValueError` for an
+        unknown reason.
         """
         await self.existing(campaign_id)
         wanted = [DoneReason(reason) for reason in reasons]

@@ -35,7 +35,7 @@ class Leg:
         self._clock = asyncio.get_running_loop().time
 
     async def serve(self, socket: WebSocket) -> None:
-        """Serves one media stream of this end."""
+        """Reads the messages of one media stream of this end into `trace`, until the connection ends."""
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             while True:
                 self._take(socket, json.loads(await socket.receive_text()))
@@ -94,7 +94,9 @@ class Leg:
                 await socket.close(1000)
 
     async def until_loud(self, seconds: float, within_s: float) -> bool:
-        """Waits until the other end's sound was heard for `seconds` seconds, at most `within_s` seconds."""
+        """Waits until the sound of the other end has been heard for `seconds` seconds. Returns False if this does not
+        happen within `within_s` seconds.
+        """
         from .findings import heard_times
 
         async def wait() -> None:

@@ -38,7 +38,7 @@ class Certificate:
 
     @property
     def suspects(self) -> list[str]:
-        """The known deviations that the checks name."""
+        """The names of Twilio's known deviations from its documentation that the results of the checks show, sorted."""
         return sorted({check.suspects for check in self.checks if check.suspects})
 
     def to_json(self) -> dict[str, Any]:

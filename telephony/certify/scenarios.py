@@ -19,7 +19,9 @@ _EVENTS = ("initiated", "ringing", "in-progress", "completed")
 
 
 class Placed:
-    """One placed call, with the actions that a scenario needs."""
+    """One placed call of a scenario. The methods do what a scenario needs: wait for both ends, hang up one end, or
+    redirect one end.
+    """
 
     def __init__(
         self,
@@ -223,7 +225,7 @@ def names() -> list[str]:
 
 
 def check_statuses(name: str, statuses: Sequence[str]) -> Check:
-    """Checks that all status callbacks of a call arrived."""
+    """Checks that all four status callbacks of a call arrived. Returns the result of the check."""
     missing = [event for event in _EVENTS if event not in statuses]
     return Check(
         f"status callbacks of `{name}`", not missing,

@@ -60,7 +60,9 @@ def named(store: CampaignStore, name: str) -> Campaign:
 def create(
     store: CampaignStore, settings: Settings, people: Path, config: CampaignConfig, *, name: str, group: bool
 ) -> Campaign:
-    """Stores a campaign with the contacts of a file. Raises `CliError` if this is not possible."""
+    """Stores a campaign with the contacts of a file. Raises `CliError` if this is not possible. Returns the
+    campaign.
+    """
     name = name or people.stem
     if not _NAME.fullmatch(name):
         raise CliError(f"--name {name!r}: write letters, digits, dots, _ and -, 64 at most.", code=USAGE)

@@ -45,7 +45,9 @@ def run_replay(
     html: Path | None,
     options: dict[str, Any],
 ) -> None:
-    """Replays the journals, prints the results, and exits with code 3 if a replay diverged."""
+    """Replays the journals and prints the results, for the command `telephony replay`. Exits with code 3 if a replay
+    differs from its recording.
+    """
     if mode not in MODES:
         raise CliError(f"There is no mode {mode!r}.", f"The modes are {', '.join(MODES)}.", code=USAGE)
     if mode == "live" and not environment().get("OPENAI_API_KEY"):

@@ -69,7 +69,7 @@ person typed (https://www.w3.org/TR/fetch-metadata/).
 
 
 class Credential(Enum):
-    """The ways in which a client was authenticated."""
+    """The way in which a client of the console has proved its identity."""
 
     THIS_MACHINE = auto()
     """The client is on this machine, and no token is configured."""
@@ -79,7 +79,9 @@ class Credential(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The permissions of one client."""
+    """What one authenticated client may do: the scopes and the phone numbers, with the client's name for the
+    audit log.
+    """
 
     name: str
     """The name of the token or of the person, for the audit log and the page."""
@@ -293,8 +295,8 @@ class Access:
         return await self._begin(token.name, token.scopes, token.numbers, token.id, until=token)
 
     async def log_in_person(self, name: str, scopes: frozenset[Scope]) -> tuple[str, StoredToken]:
-        """Begins the session of a person whom single sign-on has identified. Raises `AccessRefused` if this is not
-        possible.
+        """Begins the session of a person whom single sign-on has identified. Returns the secret for the cookie, and the
+        session as it is stored. Raises `AccessRefused` if no session can begin.
         """
         return await self._begin(name, scopes, frozenset(), SINGLE_SIGN_ON)
 

@@ -42,7 +42,7 @@ class Entries:
     _next_id: int = 0
 
     def touch(self) -> None:
-        """Registers a change of the call."""
+        """Increases `version`, so pages get the entries again."""
         self.version += 1
 
     def add(self, type_: str, start_ms: int, **fields: Any) -> Entry:

@@ -31,7 +31,9 @@ class Follower(Protocol):
 
 
 class Feed:
-    """The feed of one call for one softphone."""
+    """Passes the journal records of one call to one softphone. At most 2000 records wait. If the softphone does not
+    read, the oldest records are dropped.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[dict[str, Any]] = deque(maxlen=_MAX_WAITING)

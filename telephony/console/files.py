@@ -23,12 +23,12 @@ HEADERS = {
 
 
 def file_text(name: str) -> str:
-    """Returns the text of the file of this name."""
+    """Returns the text of a file of the console's pages. Raises `KeyError` for an unknown name."""
     return _FILES[name].read_text(encoding="utf-8")
 
 
 def page_file(name: str) -> Response:
-    """Returns the file of this name, or 404."""
+    """Returns a response with a file of the console's pages. The status is 404 if there is no file of this name."""
     if name not in _FILES:
         return PlainTextResponse("Not Found", status_code=404)
     kind = mimetypes.guess_type(name)[0]

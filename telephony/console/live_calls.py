@@ -61,8 +61,8 @@ async def _why_not_here(phone: PhoneServer, connection: HTTPConnection, row: Cal
 
 
 async def call_elsewhere(connection: Any, error: Exception) -> Any:
-    """Redirects a client to the process of the call. An HTTP request gets the status 307. A WebSocket gets the close
-    code 4307, and the reason is the path of the process.
+    """Returns the response that redirects a client to the process that has the call. An HTTP request gets the status
+    307. A WebSocket is closed with the code 4307, and the reason is the path of the process.
     """
     assert isinstance(error, CallElsewhere)
     here = root_of(connection)

@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The prepared files of one call."""
+    """The folder with the files that were made from one recorded call for the pages of the console."""
 
     folder: Path
     at: float

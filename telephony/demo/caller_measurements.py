@@ -69,10 +69,8 @@ class CallerMeasurements:
 def measure_at_caller(
     call: RecordedCall, audio: CallAudio, events: Sequence[Mapping[str, Any]], heard: bytes
 ) -> CallerMeasurements:
-    """Measures a call at the simulated caller.
-
-    `events` are the events of `telephony.simulator.events`, as dictionaries. `heard` is the audio that the caller heard
-    (mu-law, 8 kHz).
+    """Returns the measurements of a call as a simulated caller perceived the call. `events` are the events of
+    `telephony.simulator.events`, as dictionaries. `heard` is the audio that the caller heard (mu-law, 8 kHz).
     """
     stream = _Stream(call)
     barge_ins = [

@@ -41,7 +41,9 @@ _BEHIND_MS = 400.0
 
 
 def call_over_sockets(plan: Plan, view: View) -> DemoCall:
-    """Makes the call. All processes have ended after the call. Raises `DemoFailed` and `KeyboardInterrupt`."""
+    """Makes the demo call of the plan in real time, with several processes and real sockets. Returns the call when all
+    processes have ended. Raises `DemoFailed` if a process fails, and `KeyboardInterrupt`.
+    """
     return asyncio.run(_ring(plan, view))
 
 

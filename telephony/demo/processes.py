@@ -24,8 +24,8 @@ _MAX_LINE = 2**22
 
 
 class Child:
-    """A Python process that prints JSON lines. The last lines on its standard error are stored. With `verbose`, these
-    lines are also printed.
+    """A Python process that prints one JSON object per line to standard output. The last lines on its standard error
+    are stored. With `verbose`, these lines are also printed.
     """
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, *, verbose: bool) -> None:
@@ -47,8 +47,8 @@ class Child:
         self._silent.set()
 
     async def ready(self) -> dict[str, Any]:
-        """Waits for the first line that the process prints, and returns the line. Raises `DemoFailed` if there is no
-        line.
+        """Waits at most 30 seconds for the first JSON object that the process prints to standard output, and returns
+        the object. Raises `DemoFailed` if no object arrives.
         """
         try:
             async with asyncio.timeout(_READY_S):
@@ -62,8 +62,8 @@ class Child:
         return line
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
-        """Yields the other lines that the process prints, until the process ends. Raises `DemoFailed` if the exit code
-        is not 0.
+        """Yields each JSON object that the process prints to standard output, until the process ends. `ready` has
+        already returned the first object. Raises `DemoFailed` if the exit code of the process is not 0.
         """
         while (line := await self._line()) is not None:
             yield line

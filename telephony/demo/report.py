@@ -41,7 +41,9 @@ class Report:
 
 
 def make_report(demo_call: DemoCall, *, seed: int | None = None) -> Report:
-    """Writes the call's files next to its journal. Raises `DemoFailed` if the call failed."""
+    """Computes the report of the demo call, and writes the files of the call next to its journal: audio, transcript,
+    timeline and report. Returns the report. Raises `DemoFailed` if the call failed.
+    """
     folder = demo_call.journal.parent
     call = collect(read_journal(demo_call.journal))
     audio = rebuild(call)

@@ -29,7 +29,8 @@ async def run_checks(
     web: Web = WEB,
     sources: Sources = SYSTEM,
 ) -> list[CheckResult]:
-    """Runs all checks. If the settings are invalid, the other checks are skipped.
+    """Runs all checks of the command `telephony doctor`, and returns the results. If the settings are invalid, the
+    checks that need the settings are skipped.
 
     With `to`, also checks whether this number may be called. With `model_key`, also checks the key of the model.
     """

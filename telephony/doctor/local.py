@@ -53,7 +53,7 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[CheckResult]:
 
 
 def check_model(settings: Settings) -> CheckResult:
-    """Checks and reports which model answers calls."""
+    """Checks whether a model is configured. The result says which model answers calls."""
     if settings.telephony_model == "scripted":
         return warning("model", "the embedded model answers, which is no AI", "Set TELEPHONY_MODEL=openai for a model.")
     if settings.openai_base_url is not None:

@@ -61,7 +61,7 @@ Fetch = Callable[[str, Mapping[str, str]], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """The functions that send requests over the network."""
+    """The two functions with which the checks send requests over the network. Tests pass other functions."""
 
     get: Fetch
     """Sends a GET request. The function blocks."""

@@ -23,7 +23,9 @@ _FULL = 32768.0
 
 
 class Acoustics:
-    """Computes the sound at the caller's microphone, frame by frame."""
+    """Adds the acoustic surroundings of a simulated caller to the caller's voice, frame by frame: level, noise and echo
+    of the loudspeaker.
+    """
 
     def __init__(self, line: LineProfile, seed: int) -> None:
         self._gain = 10 ** (line.level_db / 20)
@@ -45,7 +47,9 @@ class Acoustics:
         return g711.encode(np.clip(np.rint(pcm), -32768, 32767).astype("<i2").tobytes())
 
     def loudspeaker(self, frame: bytes) -> None:
-        """Handles a frame that the caller's phone plays."""
+        """Handles a mu-law frame that the caller's phone plays. With a speakerphone, an echo of the frame comes back
+        through `microphone`.
+        """
         if self._echo is not None:
             self._echo.append(np.frombuffer(g711.decode(frame), "<i2") * _ECHO_GAIN)
 

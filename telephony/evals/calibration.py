@@ -43,7 +43,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The answers of a judge to all labelled calls."""
+    """The answers of a judge to all labelled calls, for comparison with the labels of people."""
 
     judge: str
     is_stand_in: bool
@@ -120,7 +120,9 @@ class Calibration:
 
 
 def calibrate(judge: Judge, *, votes: int = 3, on_call: Callable[[], None] = lambda: None) -> Calibration:
-    """Asks the judge about all labelled calls."""
+    """Asks the judge about all labelled calls of the package, and returns the answers with the labels. `votes` is the
+    number of votes for each call. `on_call` is called after each call.
+    """
     calls = list(labelled_calls())
 
     def ask(call: Labelled) -> Ruling:

@@ -47,7 +47,9 @@ class _UnknownFact(LookupError):
 
 
 def check(criterion: Criterion, evidence: Evidence) -> Ruling:
-    """Decides a criterion that needs no text model."""
+    """Returns whether a call meets a criterion, as a `Ruling` with the reason. The criterion must be one that needs no
+    text model. The outcome is `UNKNOWN` if the case does not contain a fact that the criterion needs.
+    """
     if (unmade := ruling_of_unmade(evidence)) is not None:
         return unmade
     if criterion.family is Family.MEASURED:

@@ -30,7 +30,7 @@ class HeardWords:
         self._told: dict[int, int] = {}
 
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
-        """Handles a journal record."""
+        """Handles a journal record with the kind `kind`, the time `t` in seconds and the fields `fields`."""
         if kind in ("twilio.out", "model.in"):
             self._call.feed(Record(t, kind, fields))
 

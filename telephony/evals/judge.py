@@ -55,7 +55,7 @@ class Vote:
 
 
 class Judge(Protocol):
-    """Answers questions about calls."""
+    """Decides questions about one call, such as whether the agent confirmed the time. Each answer is one vote."""
 
     name: str
     is_stand_in: bool
@@ -124,8 +124,8 @@ def transcript_text(evidence: Evidence) -> str:
 
 
 def decide(judge: Judge, criterion: Criterion, evidence: Evidence) -> Ruling:
-    """Asks the judge `criterion.votes` times. The majority decides. The outcome is `UNKNOWN` for a tie, and if the
-    judge cannot be asked.
+    """Asks the judge `criterion.votes` times whether the call of `evidence` meets the criterion. Returns the decision
+    of the majority. The outcome is `UNKNOWN` for a tie, and if the judge cannot be asked.
     """
     if (unmade := ruling_of_unmade(evidence)) is not None:
         return unmade

@@ -53,7 +53,7 @@ class NoiseKind(StrEnum):
 
 
 class LineProfile(BaseModel):
-    """The phone line and the acoustic surroundings of a caller."""
+    """The quality of a simulated caller's phone line, and the noise around the caller."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -36,7 +36,7 @@ VOICES = ("auto", "stored", "espeak-ng", "flite", "http")
 
 
 class Voice(Protocol):
-    """Makes speech from text."""
+    """Synthesises speech from text."""
 
     name: str
 

@@ -33,7 +33,7 @@ _CHECK = 'Answer with this JSON object and nothing else: {"ready": true}'
 
 
 class Chat(Protocol):
-    """A text model."""
+    """A client of a text model."""
 
     name: str
 

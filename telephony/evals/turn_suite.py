@@ -45,7 +45,7 @@ _ANSWER = (
 
 
 class Policy(StrEnum):
-    """The turn policies of the suite."""
+    """The turn policies that the suite compares."""
 
     SERVER = "server"
     """The server decides when a turn begins and ends. Any speech interrupts the agent."""
@@ -80,14 +80,16 @@ class TurnFigures:
 
 @cache
 def turn_clips() -> tuple[TurnClip, ...]:
-    """Returns the clips that come with the package."""
+    """Returns the caller's sounds that come with the package, each with the label whether the agent should stop."""
     folder = files(__package__) / "clips"
     listed = tomllib.loads((folder / "index.toml").read_text("utf-8"))["clip"]
     return tuple(TurnClip(**clip, ulaw=read_ulaw((folder / f"{clip['name']}.wav").read_bytes())) for clip in listed)
 
 
 def is_cut_by(clip: TurnClip, policy: Policy, *, noise_suppression: bool = False) -> bool:
-    """Returns whether the clip stops the agent."""
+    """Returns whether the clip, when a caller plays it during the agent's speech, stops the agent under this turn
+    policy. Runs one simulated call.
+    """
     journal = MemoryJournal()
 
     async def call() -> None:
@@ -119,7 +121,9 @@ def is_cut_by(clip: TurnClip, policy: Policy, *, noise_suppression: bool = False
 def figures_of(
     policy: Policy, clips: Sequence[TurnClip] | None = None, *, noise_suppression: bool = False
 ) -> TurnFigures:
-    """Plays `clips`, or all clips of the package, and counts the wrong decisions."""
+    """Plays `clips`, or all clips of the package, to an agent with this turn policy. Returns how many decisions of the
+    policy were wrong.
+    """
     wrong: dict[bool, list[bool]] = {True: [], False: []}
     by_kind: dict[str, tuple[int, int]] = {}
     for clip in turn_clips() if clips is None else clips:

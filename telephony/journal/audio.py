@@ -59,7 +59,9 @@ class CallAudio:
 
 
 def rebuild(call: RecordedCall) -> CallAudio:
-    """Rebuilds the audio of both sides. The agent's side ends with the caller's side."""
+    """Returns the audio of both sides of a recorded call, computed from the journal. The agent's side ends with the
+    caller's side.
+    """
     voices = {part_id: voice_of(part, call.output_format) for part_id, part in call.parts.items()}
     agent = bytearray(SILENCE * len(call.caller))
     spans: list[HeardSpan] = []

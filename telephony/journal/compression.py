@@ -22,7 +22,9 @@ _running: list[subprocess.Popen[bytes]] = []
 
 
 def compress(path: Path) -> Path:
-    """Replaces `path` by `path.gz`, with mode 0600. After a crash, one of the two files exists."""
+    """Replaces the file `path` by the compressed file `path.gz`, with mode 0600. Returns the path of the new file.
+    After a crash, one of the two files exists.
+    """
     target, partial = path.with_name(f"{path.name}.gz"), path.with_name(f".{path.name}.gz.part")
     with (
         path.open("rb") as source,

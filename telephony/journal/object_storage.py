@@ -135,7 +135,9 @@ class ObjectStorage:
             return list(self._objects(""))
 
     def get(self, stored: StoredObject, folder: Path) -> Path:
-        """Copies an object to `<folder>/<sid>/`, with mode 0600. Raises `StorageError`."""
+        """Copies an object to `<folder>/<sid>/`, with mode 0600. Raises `StorageError`. Returns the path of
+        the copy.
+        """
         path = folder / stored.sid / stored.name
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _translated(self.url):

@@ -52,7 +52,9 @@ class Redaction:
 
     @property
     def is_plain(self) -> bool:
-        """Whether all lines stay unchanged."""
+        """Whether `line` returns every line unchanged, because there are no secrets, no patterns and no masking of
+        audio.
+        """
         return not (self.secrets or self.patterns or self.audio)
 
     def stated(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class Redaction:
 
 
 PLAIN = Redaction(digits=False)
-"""A redaction that masks nothing, for tests."""
+"""A redaction that masks nothing. For tests."""
 
 
 def redaction(

@@ -56,7 +56,7 @@ class Locale:
 
 
 class Locales:
-    """Languages by their language tags."""
+    """A collection of languages, each found by its language tag such as `de`."""
 
     def __init__(self, locales: Iterable[Locale] = ()) -> None:
         self._by_tag = {locale.tag: locale for locale in locales}

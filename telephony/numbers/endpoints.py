@@ -96,7 +96,8 @@ class CallEndpoints:
         """The endpoints that failed in this call, in the order of their last failure."""
 
     async def transport(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Connects to the first endpoint that works. Endpoints that failed earlier in this call are tried last.
+        """Connects to the first endpoint that works. Endpoints that failed earlier in this call are tried last. Returns
+        the connection.
 
         Raises:
             ConnectFailed: no endpoint works, or no endpoint may be tried now.

@@ -55,7 +55,8 @@ class _State(Enum):
 
 @dataclass(slots=True)
 class AnswerClassifier:
-    """Decides the opening of one call. Each method with an input returns a move or None. `begun_at` is the start of the
+    """Decides what the agent does at the beginning of one placed call. Each method that handles a sound, words, a
+    verdict or the time returns the next `Move`, or None if the agent does nothing new. `begun_at` is the start of the
     stream, in seconds on any steady clock.
     """
 
@@ -147,7 +148,9 @@ class AnswerClassifier:
         return None
 
     def transcript(self, text: str, now: float) -> Move | None:
-        """Handles words of the callee. Transcripts arrive late, and some speech has no transcript."""
+        """Handles the transcript of words that the callee said. Returns the next move, or None if the agent does
+        nothing new. A transcript arrives after the sound of the words, and some speech gets no transcript.
+        """
         if self._state in (_State.LISTENING, _State.MACHINE) or (self._state is _State.TALKING and not self.conversed):
             if _SCREENING.search(text):
                 return self._screen(now)
@@ -162,7 +165,9 @@ class AnswerClassifier:
         return None
 
     def verdict(self, answered_by: str, now: float) -> Move | None:
-        """Handles Twilio's verdict, such as `human`, `machine_start`, `machine_end_beep`, `fax` or `unknown`."""
+        """Handles Twilio's verdict about who answered, such as `human`, `machine_start`, `machine_end_beep`, `fax` or
+        `unknown`. Returns the next move, or None if the agent does nothing new.
+        """
         self._verdict = answered_by
         if self._state in (_State.OVER, _State.SCREENING) or self.conversed:
             return None

@@ -41,7 +41,7 @@ _MAX_REMEMBERED = 10_000
 
 
 class Clearance(Protocol):
-    """Decides whether a call may be requested now, from data that all processes share."""
+    """Decides whether a call may be requested from Twilio now. The decision uses data that all processes share."""
 
     async def problem(self, call: PlacedCall) -> str:
         """Returns why the call may not be requested. Returns an empty text if the call may be requested. In this case
@@ -49,7 +49,7 @@ class Clearance(Protocol):
         """
 
     async def over(self, call: PlacedCall) -> None:
-        """Registers that the call is over."""
+        """Registers that the call has ended, so other processes may call the number again."""
 
 
 class Dialer(TaskOwner):
@@ -118,7 +118,9 @@ class Dialer(TaskOwner):
         return call
 
     def adopt(self, plan: CallPlan, token: str, *, to: str, sid: str | None, requested_at: datetime) -> PlacedCall:
-        """Follows a call of a process that has ended. The call is searched for at Twilio, and never placed again."""
+        """Follows a call of a process that has ended. The call is searched for at Twilio, and never placed again.
+        Returns the placed call.
+        """
         call = self._call(plan, token, to, requested_at)
         if sid is None:
             call.state.uncertain("The process that was to place this call has ended.", call.now)

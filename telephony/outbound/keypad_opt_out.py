@@ -18,8 +18,8 @@ _GOODBYE = "Say that they are on the list and will not be called again. Apologis
 
 
 class KeypadOptOut(TaskOwner):
-    """Handles the key of TELEPHONY_OPT_OUT_KEY. The object is an async context manager. Its tasks end with the
-    context.
+    """Adds the other party to the do-not-call list when this party presses the key of TELEPHONY_OPT_OUT_KEY. The object
+    is an async context manager. Its tasks end with the context.
     """
 
     def __init__(self, key: str) -> None:
@@ -27,7 +27,9 @@ class KeypadOptOut(TaskOwner):
         self._key = key
 
     def pressed(self, call: Call, digit: str) -> None:
-        """Handles a key that the other party has pressed."""
+        """Handles a key that the other party has pressed. The opt-out key adds the number to the do-not-call list, and
+        ends the call with a goodbye. Other keys have no effect.
+        """
         if digit == self._key:
             self.start_task(self._opt_out(call), name="opt-out by key")
 

@@ -130,7 +130,7 @@ class PlacedCall(LiveControls):
         return await asyncio.shield(self._answered)
 
     async def finished(self) -> CallResult[Any]:
-        """Waits until the call is over."""
+        """Waits until the call is over, and returns the result of the call."""
         return await asyncio.shield(self._finished)
 
     async def hang_up(self) -> None:
@@ -250,7 +250,7 @@ class PlacedCall(LiveControls):
 
     @property
     def recorded_summary(self) -> str:
-        """The summary, masked for the records."""
+        """The summary of the call, in the masked form that is stored in the records."""
         return str(self._for_records(self.summary))
 
     @property

@@ -53,23 +53,23 @@ class Records(Protocol):
 
     @property
     def outbox(self) -> Outbox:
-        """The messages about ended calls."""
+        """The store of the messages about ended calls, which wait for their delivery by webhook."""
 
     @property
     def access(self) -> AccessStore:
-        """The tokens of the console, and the audit log."""
+        """The store of the console's tokens and of the audit log."""
 
     @property
     def opt_outs(self) -> OptOuts:
-        """The do-not-call list."""
+        """The store of the do-not-call list."""
 
     @property
     def number_claims(self) -> NumberClaims:
-        """The numbers that are being called."""
+        """The store of the numbers that are being called now."""
 
     @property
     def releases(self) -> Releases:
-        """The decisions about canaries (new agent versions for a part of the callers)."""
+        """The store of the decisions about canaries (new agent versions for a part of the callers)."""
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
@@ -118,7 +118,7 @@ class Records(Protocol):
         """Renews the lease of a process until `now + ttl_s`. Returns False if the lease is new or had expired."""
 
     def is_alive(self, process: str, *, now: datetime) -> bool:
-        """Returns whether this process holds a lease."""
+        """Returns whether the process with this name holds a valid lease, so its calls may still be in progress."""
 
     def interrupt(self, now: datetime, *, announce: bool = False, shows_numbers: bool = False) -> int:
         """Removes expired leases, and sets the status of the open calls of processes without a lease to `interrupted`.

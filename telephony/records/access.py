@@ -41,7 +41,7 @@ _PREFIX = "tel_"
 
 
 class Scope(StrEnum):
-    """The permissions of a token."""
+    """What a token permits. A token may have several scopes."""
 
     VIEW = "view"
     """See live calls and past calls."""

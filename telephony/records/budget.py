@@ -15,7 +15,7 @@ DOLLARS = "USD"
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The minutes and the cost of some calls."""
+    """The seconds and the cost that a group of calls has used so far."""
 
     seconds: float = 0.0
     cost: float = 0.0

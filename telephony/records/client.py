@@ -174,7 +174,7 @@ class RecordsClient:
 
     async def reserve(self, kind: str, key: str, ttl_s: float, value: str, call: CallUpdate) -> Claimed:
         """Claims a key, stores `value` for later claims of the key, and applies the update `call` in the same
-        transaction.
+        transaction. Returns whether the claim succeeded, with the stored value (see `Claimed`).
 
         Raises:
             RecordsUnavailable: the database cannot be reached.
@@ -188,7 +188,7 @@ class RecordsClient:
 
     async def admit(self, call: CallUpdate, limits: SharedLimits) -> bool:
         """Records an inbound call if the limits of its number allow the call (see `Records.admit`). Calls of this
-        process that have ended but whose end has not been written do not count.
+        process that have ended but whose end has not been written do not count. Returns whether the call is admitted.
 
         Raises:
             RecordsUnavailable: the database cannot be reached.
@@ -335,8 +335,8 @@ class RecordsClient:
             return True
 
     async def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
-        """Deletes old call records (see `Records.purge`). Raises `RecordsUnavailable` if the database cannot be
-        reached.
+        """Removes the records of the calls that were last updated before `before`, and returns the ids of the calls.
+        With `dry_run`, removes nothing. Raises `RecordsUnavailable` if the database cannot be reached.
         """
         return await self._run(lambda records: records.purge(before, dry_run=dry_run), 60.0)
 
@@ -352,22 +352,26 @@ class RecordsClient:
     # --- the outbox ----------------------------------------------------------------------------------------------
 
     async def outbox(self, query: Callable[[Outbox], _T]) -> _T:
-        """Runs a query of the outbox. Raises `RecordsUnavailable` if the database cannot be reached."""
+        """Runs a query of the outbox. Raises `RecordsUnavailable` if the database cannot be reached. Returns the result
+        of the query.
+        """
         return await self._run(lambda records: query(records.outbox))
 
     async def query(self, query: Callable[[Records], _T]) -> _T:
-        """Runs a short query for which a caller waits. Raises `RecordsUnavailable` and `RecordRefused`."""
+        """Runs a short query of the records, for which a caller waits, and returns the result of the query. Raises
+        `RecordsUnavailable` and `RecordRefused`.
+        """
         return await self._run(query, _CLAIM_S)
 
     async def access(self, query: Callable[[AccessStore], _T]) -> _T:
         """Runs a query of the tokens or of the audit log. Raises `RecordsUnavailable` if the database cannot be
-        reached.
+        reached. Returns the result of the query.
         """
         return await self._run(lambda records: query(records.access), _CLAIM_S)
 
     async def ask(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:
         """Runs a query of the records. Raises `RecordsUnavailable`, or `RecordRefused` for a value that the database
-        refuses.
+        refuses. Returns the result of the query.
         """
         return await self._run(query, within_s)
 

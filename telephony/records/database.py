@@ -62,8 +62,8 @@ _INSERT: dict[str, Callable[[Any], Any]] = {"sqlite": sqlite.insert, "postgresql
 
 
 class DatabaseRecords:
-    """The implementation of `Records` in a database. The first use creates or upgrades the tables, unless `create` is
-    False.
+    """Stores the records of calls and campaigns in a database. Implements `Records`. The first use creates or upgrades
+    the tables, unless `create` is False.
 
     Raises:
         SettingsError: PostgreSQL's driver is not installed.

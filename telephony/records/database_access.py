@@ -19,8 +19,8 @@ _MAX_DETAIL = 500
 
 
 class DatabaseAccess:
-    """The implementation of `AccessStore` in a database. `transaction` begins a transaction, as
-    `DatabaseRecords.transaction` does.
+    """Stores the tokens of the console and the audit log in a database. Implements `AccessStore`. `transaction` is a
+    function that begins a transaction (see `DatabaseRecords.transaction`).
     """
 
     def __init__(self, transaction: Callable[..., AbstractContextManager[Connection]]) -> None:

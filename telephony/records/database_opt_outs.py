@@ -24,8 +24,8 @@ _MAX_REMARK = 200
 
 
 class DatabaseOptOuts:
-    """The implementation of `OptOuts` in a database. `transaction` begins a transaction, as
-    `DatabaseRecords.transaction` does.
+    """Stores the do-not-call list in a database. Implements `OptOuts`. `transaction` is a function that begins a
+    transaction (see `DatabaseRecords.transaction`).
     """
 
     def __init__(self, transaction: Callable[..., AbstractContextManager[Connection]]) -> None:
@@ -78,8 +78,8 @@ class DatabaseOptOuts:
 
 
 class DatabaseNumberClaims:
-    """The implementation of `NumberClaims` in a database. `transaction` begins a transaction, as
-    `DatabaseRecords.transaction` does.
+    """Stores in a database which numbers are being called. Implements `NumberClaims`. `transaction` is a function that
+    begins a transaction (see `DatabaseRecords.transaction`).
     """
 
     def __init__(self, transaction: Callable[..., AbstractContextManager[Connection]]) -> None:
@@ -96,7 +96,9 @@ class DatabaseNumberClaims:
 
 
 def hold(connection: Connection, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
-    """Claims a number in the transaction of `connection` (see `NumberClaims.hold`)."""
+    """Claims a number in the transaction of `connection`. Returns whether `holder` has the claim now (see
+    `NumberClaims.hold`).
+    """
     claims, until = number_claims, now + timedelta(seconds=ttl_s)
     leases = select(processes.c.id).where(processes.c.expires_at > now)
     is_free = or_(claims.c.expires_at <= now, (claims.c.process != "") & claims.c.process.not_in(leases))

@@ -24,8 +24,9 @@ processes.
 
 
 class DatabaseReleases:
-    """The implementation of `Releases` in a database. `transaction` begins a transaction, as
-    `DatabaseRecords.transaction` does.
+    """Stores the decisions about canaries (new agent versions for a part of the callers) in a database, and counts the
+    last calls of canaries. Implements `Releases`. `transaction` is a function that begins a transaction (see
+    `DatabaseRecords.transaction`).
     """
 
     def __init__(self, transaction: Callable[..., AbstractContextManager[Connection]]) -> None:

@@ -24,8 +24,8 @@ _PURGE_EVERY = timedelta(minutes=1)
 
 
 class MemoryRecords:
-    """The implementation of `Records` without a database. The methods never block. Keeps the `max_calls` calls that
-    were updated last.
+    """Stores the records of calls in the memory of this process, without a database. Implements `Records`. The methods
+    never block. Only the `max_calls` calls that were updated last are kept.
     """
 
     def __init__(self, max_calls: int = _MAX_CALLS) -> None:

@@ -16,7 +16,9 @@ _MAX_ENTRIES = 10_000
 
 
 class MemoryAccess:
-    """The implementation of `AccessStore` without a database. Keeps the newest entries until the process ends."""
+    """Stores the tokens of the console and the audit log in the memory of this process, without a database. Implements
+    `AccessStore`. Only the newest entries are kept, until the process ends.
+    """
 
     def __init__(self) -> None:
         self._tokens: dict[str, StoredToken] = {}

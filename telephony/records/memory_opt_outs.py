@@ -11,7 +11,7 @@ __all__ = ["MemoryNumberClaims", "MemoryOptOuts"]
 
 
 class MemoryOptOuts:
-    """The implementation of `OptOuts` without a database."""
+    """Stores the do-not-call list in the memory of this process, without a database. Implements `OptOuts`."""
 
     def __init__(self) -> None:
         self._entries: dict[str, OptOut] = {}
@@ -40,7 +40,7 @@ class MemoryOptOuts:
 
 
 class MemoryNumberClaims:
-    """The implementation of `NumberClaims` without a database."""
+    """Stores in the memory of this process which numbers are being called. Implements `NumberClaims`."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[str, datetime]] = {}

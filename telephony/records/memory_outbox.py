@@ -15,7 +15,9 @@ _MAX_MESSAGES = 10_000
 
 
 class MemoryOutbox:
-    """The implementation of `Outbox` without a database. Keeps the newest messages until the process ends."""
+    """Stores in the memory of this process the messages about ended calls that wait for their delivery by webhook.
+    Implements `Outbox`. Only the newest messages are kept, until the process ends.
+    """
 
     def __init__(self) -> None:
         self._messages: OrderedDict[str, Message] = OrderedDict()

@@ -61,7 +61,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The messages that have not been delivered."""
+    """The numbers of messages that have not been delivered: `pending` messages will be tried again, `dead` messages
+    will not.
+    """
 
     pending: int = 0
     dead: int = 0

@@ -44,7 +44,9 @@ class Releases(Protocol):
 
 
 class MemoryReleases:
-    """The implementation of `Releases` in the memory of this process."""
+    """Stores the decisions about canaries (new agent versions for a part of the callers) in the memory of this process,
+    and counts the last calls of canaries. Other processes do not see the data. Implements `Releases`.
+    """
 
     def __init__(self) -> None:
         self._releases: dict[str, Release] = {}

@@ -30,7 +30,7 @@ from .director import RehearsalDirector
 __all__ = ["START", "rehearse"]
 
 START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
-"""The default start of a rehearsal, a Monday."""
+"""The time at which a rehearsal starts by default: a Monday, 8:00 UTC."""
 
 
 class SkippingClock:

@@ -51,7 +51,7 @@ _MAX_GAP_S = 4.0
 
 
 class Cue(Enum):
-    """The events for which a turn of the caller waits."""
+    """The event for which the caller's next turn waits."""
 
     INTO = "into"
     """The agent has spoken for `wait_s` seconds since its start, or since the caller's previous turn. The turn is an

@@ -123,7 +123,9 @@ class Comparison:
 
 
 def compare(expected: Behaviour, actual: Behaviour, tolerances: Tolerances | None = None) -> Comparison:
-    """Compares two behaviours. The differences are in order of time."""
+    """Compares the behaviour of an agent in a recording with its behaviour in a replay. Returns the differences in
+    order of time: `divergences`, and `notes` for differences that the tolerances allow.
+    """
     tolerances = tolerances or Tolerances()
     comparison = Comparison()
     then, now = by_lane(expected.actions), by_lane(actual.actions)

@@ -25,7 +25,9 @@ AFTER_ALL = float(2**62)
 
 @dataclass(slots=True)
 class StreamPosition:
-    """A position on the media stream."""
+    """A position in the audio that was sent on the media stream: the number of clears, and the number of samples sent
+    since the last clear.
+    """
 
     clears: int = 0
     samples: int = 0

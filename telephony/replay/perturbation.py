@@ -98,7 +98,7 @@ class Perturbation:
 
     @property
     def touches_phone(self) -> bool:
-        """Whether a fault affects the phone's line."""
+        """Whether a fault affects the messages between the phone and this application: audio, marks or clears."""
         marks = self.late_marks_s or self.doubled_marks or self.late_clears_s or self.clear_races
         return bool(self.jitter_s or marks or self.touches_voice)
 
@@ -126,7 +126,9 @@ class Perturbation:
         return [due, due + 0.02] if self._happens("doubled", self.doubled_marks) else [due]
 
     def clear(self) -> ClearRace | None:
-        """Returns the fault of the next `clear`, or None."""
+        """Returns the fault that the next `clear` message gets, or None if the message gets no fault. Each message gets
+        a fault from `ClearRace` with the probability `clear_races`, and otherwise the delay `late_clears_s`.
+        """
         if self._happens("race", self.clear_races):
             random = self._random_of("race")
             late = ClearRace(random.uniform(0.0, _SCATTER_S))

@@ -67,7 +67,10 @@ class RecordedTools:
         return None
 
     async def invoke(self, name: str, context: Any, arguments: str) -> str | SilentResult:
-        """Answers a tool call from the recording, in place of the tool's `on_invoke_tool`."""
+        """Repeats the recorded requests of a tool call (such as a transfer), waits for the recorded time, and returns
+        the recorded output. Takes the place of the tool's `on_invoke_tool` in a replay. If the recording has no such
+        call, returns a text that says so.
+        """
         tool = self.find(getattr(context, "tool_call_id", ""), name, arguments)
         if tool is None:
             self.unrecorded.append((name, arguments))

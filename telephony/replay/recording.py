@@ -103,7 +103,9 @@ class Recording:
     clips: dict[str, bytes] = field(default_factory=dict)
     """The clips that were played, by digest."""
     behaviour: Behaviour = field(default_factory=Behaviour)
-    """The behaviour of the recorded code."""
+    """What the recorded version of the agent did in the call. The replay compares this with what the current version
+    does.
+    """
     commands: list[Record] = field(default_factory=list)
     """The messages that were sent to the model, without the caller's audio."""
     session: Mapping[str, Any] = field(default_factory=dict)

@@ -67,11 +67,12 @@ def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, 
 
 
 def explained(original: HeardCall, replayed: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
-    """Returns the divergences with the cause as the first element. The first divergence gets a sentence in plain words,
-    and its context.
+    """Returns the divergences with the most probable cause as the first element. This element has a sentence that
+    explains the divergence (`cause`) and the last records before the divergence (`context`).
 
-    The other divergences are mostly consequences of the cause. An action of a tool is the cause of a message that was
-    sent in the same step.
+    The most probable cause is the earliest divergence. If the action of a tool also diverges within 2 ms of the
+    earliest divergence, the action of the tool counts as the cause, because a tool can cause a message. The other
+    divergences are mostly consequences.
     """
     if not divergences:
         return []

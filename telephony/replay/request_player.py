@@ -44,7 +44,7 @@ class ReplayClock:
         self.reached(t)
 
     def reached(self, t: float) -> None:
-        """Sets the current recorded time to `t`."""
+        """Registers that the replay has now reached the recorded time `t`, in seconds."""
         self.recorded, self.now = t, asyncio.get_running_loop().time()
 
 

@@ -116,7 +116,9 @@ class SimulatedAccount:
             self.add_number(number)
 
     def add_number(self, number: str, *, voice_url: str = "") -> OwnedNumber:
-        """Adds a number to the account."""
+        """Adds a phone number to the account, and returns the number. `voice_url` is the URL of the webhook for inbound
+        calls.
+        """
         owned = self.numbers[number] = OwnedNumber(self.sources.id("PN"), number, voice_url)
         return owned
 
@@ -166,7 +168,9 @@ class SimulatedAccount:
         return self.callees.get(number, self.default_callee)
 
     def place(self, options: Mapping[str, Any], document: Document | Fetch) -> SimulatedCall:
-        """Makes an outbound call, as a `POST Calls` request does."""
+        """Starts an outbound call with the options of a `POST Calls` request. `document` is the TwiML for the call.
+        Returns the call, which runs in a task.
+        """
         call = self.unplaced(options)
         self.calls[call.sid] = call
         self.start(call.run(call.be_called(self._callee_of(call), document)))
@@ -220,7 +224,9 @@ class SimulatedAccount:
     def call_leg(
         self, parent: Leg, room: Room, *, to: str, from_: str, options: Mapping[str, Any], first: Document | Fetch
     ) -> SimulatedCall:
-        """Calls the number of a `<Dial>`. The leg executes the document `first`, and then enters `room`."""
+        """Starts a call to the number of a `<Dial>`, and returns the new leg. The leg executes the document `first`,
+        and then enters the conference `room`.
+        """
         leg = SimulatedCall(
             self, to=to, from_=from_, direction="outbound-dial", options=options, parent=parent, room=room
         )
@@ -258,7 +264,9 @@ class SimulatedAccount:
             self.log_lines.append(f"{form.get('CallSid', '')} callback: {error}")
 
     async def open_stream(self, call: Leg, url: str, noun: Verb) -> MediaPeer:
-        """Connects a media stream. Raises `ConnectFailed` or `WebhookFailed`."""
+        """Connects a media stream from the simulated Twilio to the server at `url`. Returns the stream. Raises
+        `ConnectFailed` or `WebhookFailed` if the connection fails.
+        """
         parameters = {
             it.get("name"): it.get("value")
             for it in noun.nouns

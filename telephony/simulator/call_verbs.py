@@ -27,14 +27,14 @@ SILENT = frozenset(SILENCE)
 
 
 class CallVerbs:
-    """The verbs of one call, for `interpreter.interpret`."""
+    """Executes TwiML verbs on one simulated call. `interpreter.interpret` decides which verb is next."""
 
     def __init__(self, call: Leg) -> None:
         self._call = call
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Returns the document. If `what` is a `Fetch`, requests the document. The handset plays silence during the
-        request.
+        """Returns a TwiML document. A `Document` is returned unchanged. For a `Fetch`, sends the request to the
+        application and returns the TwiML of the response. The handset plays silence during the request.
         """
         reading = asyncio.ensure_future(self._call.read(what))
         try:
@@ -56,7 +56,9 @@ class CallVerbs:
     # --- recordings --------------------------------------------------------------------------------------------------
 
     async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """Plays a beep, and records until a pause, a key or the maximum length."""
+        """Executes `<Record>`: plays a beep, and records until a pause, a key or the maximum length. Returns the fields
+        for the request to the verb's `action`, or an empty mapping if there was no speech.
+        """
         call = self._call
         if verb.flag("playBeep", True):
             await call.phone.play(tones.beep())

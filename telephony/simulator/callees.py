@@ -72,7 +72,9 @@ async def _silent(phone: Handset) -> None:
 
 
 def person(behaviour: Caller = _listens, *, after_s: float = 0.5, verdict_after_s: float = 2.5) -> Callee:
-    """Returns a person who answers."""
+    """Returns a callee that is a person. The person answers after `after_s` seconds and then behaves as `behaviour`
+    does. Twilio's result of answering machine detection comes `verdict_after_s` seconds later.
+    """
     return Callee(behaviour, after_s=after_s, verdict_after_s=verdict_after_s)
 
 

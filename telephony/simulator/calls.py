@@ -159,7 +159,9 @@ class SimulatedCall:
             self._over.set()
 
     async def be_called(self, callee: Callee, document: Document | Fetch) -> str:
-        """Runs an outbound call to `callee`, from the status `queued` to the end of the call."""
+        """Runs an outbound call to `callee`, from the status `queued` to the end of the call. Returns the final status,
+        such as `completed` or `busy`.
+        """
         if self.direction == "outbound-api":
             self.queued_ms = round(1000 * await self.twilio.turn_to_dial())
         self.set_status("queued" if self.direction == "outbound-api" else "ringing", event="initiated")
@@ -179,7 +181,9 @@ class SimulatedCall:
         return await self.converse(callee.behaviour, document, callee)
 
     async def call_in(self, caller: Caller, fetch: Fetch) -> str:
-        """Runs an inbound call, which executes the TwiML of its webhook."""
+        """Runs an inbound call, which executes the TwiML of its webhook. Returns the final status, such as `completed`
+        or `busy`.
+        """
         document = await self.read(fetch)
         if document.verbs and document.verbs[0].name == "Reject":
             return "busy" if document.verbs[0].get("reason") == "busy" else "failed"
@@ -197,13 +201,15 @@ class SimulatedCall:
             self.record("OutboundAPI", given)
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> Recording:
-        """Starts a recording. The recording ends at the latest with the call."""
+        """Starts a recording. The recording ends at the latest with the call. Returns the recording."""
         recording = Recording(self, source, options)
         self.recordings.append(recording)
         return recording
 
     async def converse(self, behaviour: Caller, document: Document | Fetch, callee: Callee | None) -> str:
-        """Runs the part of the call after the answer: the person talks, and the TwiML is executed."""
+        """Runs the part of the call after the answer: the person talks, and the TwiML is executed. Returns the final
+        status `completed`.
+        """
         if digits := self.options.get("SendDigits"):
             self.phone.tones += "".join(key for key in str(digits) if key not in "wW")
         limit_s = float(self.options.get("TimeLimit") or 14400)
@@ -289,8 +295,9 @@ class SimulatedCall:
         return form
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Returns the document. If `what` is a `Fetch`, requests the document. If the request fails, returns Twilio's
-        apology.
+        """Returns a TwiML document. A `Document` is returned unchanged. For a `Fetch`, sends the request to the
+        application, then to the fallback URL if the request fails. Returns the TwiML of the response. If both requests
+        fail, returns Twilio's apology as TwiML.
         """
         if isinstance(what, Document):
             return what

@@ -16,7 +16,7 @@ __all__ = ["Rooms", "dial_numbers"]
 
 
 class Rooms:
-    """The conferences of a simulated account."""
+    """The conferences of a simulated Twilio account, by id."""
 
     def __init__(self, twilio: Account) -> None:
         self._twilio = twilio

@@ -28,7 +28,7 @@ class Faults:
     `stream-started`.
     """
     doubled: Collection[str] = ()
-    """The callbacks that arrive twice."""
+    """The callbacks that arrive twice. The names are those of `lost`."""
     reordered_s: float = 0.0
     """The maximum random delay of a callback in seconds."""
     listing_lag_s: float = 0.0

@@ -43,17 +43,20 @@ _IS_LOUD = bytes(abs(int.from_bytes(g711.decode(bytes([code])), "little", signed
 
 
 class Handset:
-    """One handset. A handset may be used for several media streams, `<Say>` verbs or conferences in succession.
+    """The phone of one simulated caller or callee. The person uses the handset to say clips, press keys, hang up, and
+    wait for the agent's speech. A handset may be used for several media streams, `<Say>` verbs or conferences in
+    succession.
 
-    Waits count the handset's 20 ms frames. A wait that lasts longer than its `within_s` raises `CallerTimeout`.
+    The methods that wait measure time in received audio frames of 20 ms, not on a clock. If the wait lasts longer than
+    `within_s` seconds, the method raises `CallerTimeout`.
 
     Args:
         on_press: Called with each key.
         on_hang_up: Called when the person hangs up.
         on_say: Called when a clip begins, with the name of the clip (`""` for audio without a name) and its number of
             samples.
-        now: A function that returns the seconds since the handset was picked up. By default the time counts from the
-            construction on, by the event loop's clock.
+        now: A function that returns the seconds since the handset was picked up. By default the function returns the
+            seconds since the handset was created, by the event loop's clock.
     """
 
     def __init__(

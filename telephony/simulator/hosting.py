@@ -95,14 +95,18 @@ class Host:
         await self._tasks.__aexit__(None, None, None)
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
-        """Makes one HTTP request. If the request is cancelled, the application gets `http.disconnect`."""
+        """Makes one HTTP request. If the request is cancelled, the application gets `http.disconnect`. Returns the
+        response.
+        """
         answered: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
         scope = self._scope("http", url, headers) | {"method": method}
         self._start(_exchange(self._app, scope, body, answered))
         return await answered
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> MemoryConnection:
-        """Opens a WebSocket. Raises `ConnectFailed` if the application refuses the WebSocket."""
+        """Opens a WebSocket. Raises `ConnectFailed` if the application refuses the WebSocket. Returns the
+        connection.
+        """
         near, far = memory_pair(max_message_bytes=self._max_message_bytes)
         socket = _Socket(far, url)
         self._sockets.add(socket)

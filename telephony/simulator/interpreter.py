@@ -16,7 +16,7 @@ __all__ = ["RAN_OUT", "Following", "LeaveDocument", "Verbs", "interpret"]
 Following = Document | Fetch | None
 """The next document, or None if the call is hung up."""
 RAN_OUT = Document(())
-"""The result after the last verb of a document."""
+"""The next document after the last verb of a document: a document without verbs."""
 
 
 class Verbs(Protocol):
@@ -26,7 +26,9 @@ class Verbs(Protocol):
     """
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Returns the document. If `what` is a `Fetch`, requests the document."""
+        """Returns a TwiML document. A `Document` is returned unchanged. For a `Fetch`, sends the request to the
+        application and returns the TwiML of the response.
+        """
 
     async def play(self, verb: Verb, base: str) -> None:
         """Executes `<Say>`, `<Play>` or `<Pause>`."""

@@ -60,7 +60,7 @@ class Line:
         return line if seed is None else replace(line, seed=seed)
 
     def draw(self) -> DrawnLine:
-        """Draws the values of one call."""
+        """Returns the line of one call, with a value drawn at random from each range."""
         random = Random(self.seed)
         round_trip_s = _draw(self.round_trip_s, random)
         start_delay_s = _draw(self.start_delay_s, random)
@@ -70,7 +70,7 @@ class Line:
 
 
 class Way:
-    """One direction of a line. Delays messages."""
+    """One direction of a simulated line. Computes when each message arrives."""
 
     def __init__(self, line: Line, delay_s: float, random: Random) -> None:
         self.delay_s = delay_s
@@ -99,7 +99,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class DrawnLine:
-    """The line of one call, with drawn values."""
+    """The fixed values of a simulated line for one call, drawn at random from the ranges of a `Line`."""
 
     round_trip_s: float
     start_delay_s: float

@@ -46,11 +46,11 @@ class Links(Protocol):
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, timeout_s: float, max_bytes: int
     ) -> HttpAnswer:
         """Makes one request. Redirects are not followed. Raises `TimeoutError`, `OSError` or `HTTPException` if the
-        request fails.
+        request fails. Returns the response.
         """
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Opens a WebSocket. Raises `ConnectFailed` if the server refuses the WebSocket."""
+        """Opens a WebSocket. Raises `ConnectFailed` if the server refuses the WebSocket. Returns the connection."""
 
     def http_client(self, timeout_s: float) -> TwilioHttpClient:
         """Returns an HTTP client for the official Twilio client, for the running event loop."""

@@ -39,7 +39,7 @@ class Pipe(Generic[T]):
         self._timer.set(self._start + self._flight[0][0])
 
     def close(self) -> None:
-        """Drops the items that were not delivered."""
+        """Drops the items that have not been delivered, and stops the timer."""
         self._flight.clear()
         self._timer.cancel()
 

@@ -53,7 +53,7 @@ class Playout:
 
     @property
     def position(self) -> int:
-        """The current playout position."""
+        """The number of samples that have been played so far, including the time in which no audio plays."""
         return len(self.heard)
 
     @property

@@ -55,13 +55,15 @@ class Leg(Protocol):
         """Adds a line to the simulated debugger of Twilio."""
 
     async def read(self, what: Document | Fetch) -> Document:
-        """Returns the document. If `what` is a `Fetch`, requests the document."""
+        """Returns a TwiML document. A `Document` is returned unchanged. For a `Fetch`, sends the request to the
+        application and returns the TwiML of the response. If the request fails, returns Twilio's apology as TwiML.
+        """
 
     async def while_silent(self, work: asyncio.Future[Any]) -> None:
         """Plays silence until `work` is done."""
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> RunningRecording:
-        """Starts a recording. The recording ends at the latest with the call."""
+        """Starts a recording. The recording ends at the latest with the call. Returns the recording."""
 
     def end(self, status: str = "completed") -> None:
         """Ends the call. Only the first status has an effect."""
@@ -96,18 +98,24 @@ class Account(Protocol):
         """Waits in the queue for the rate of calls per second. Returns the waiting time in seconds."""
 
     async def open_stream(self, call: Leg, url: str, noun: Verb) -> MediaPeer:
-        """Connects a media stream. Raises `ConnectFailed` or `WebhookFailed`."""
+        """Connects a media stream from the simulated Twilio to the server at `url`. Returns the stream. Raises
+        `ConnectFailed` or `WebhookFailed` if the connection fails.
+        """
 
     def call_leg(
         self, parent: Leg, room: Any, *, to: str, from_: str, options: Mapping[str, Any], first: Document | Fetch
     ) -> Leg:
-        """Calls the number of a `<Dial>`. The leg executes the document `first`, and then enters `room`."""
+        """Starts a call to the number of a `<Dial>`, and returns the new leg. The leg executes the document `first`,
+        and then enters the conference `room`.
+        """
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs `work` in a task until the account closes."""
 
     def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
-        """Sends a callback."""
+        """Sends a callback about the event `event` of a call to `url`, with the fields of `form`. Does not wait for the
+        response.
+        """
 
     def log(self, call: Leg, text: str) -> None:
-        """Writes a line to the log."""
+        """Writes a line about a call to the log of the simulated Twilio."""

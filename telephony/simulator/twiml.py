@@ -102,7 +102,9 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """A request for TwiML."""
+    """The URL and the parameters of an HTTP request for a TwiML document. `extra` has further form fields.
+    `fallback_url` gets a request if the request to `url` fails.
+    """
 
     url: str
     method: str = "POST"

@@ -46,7 +46,7 @@ class Webhooks:
         self._timeout_s = timeout_s
 
     async def ask(self, url: str, form: Mapping[str, str], method: str = "POST") -> HttpAnswer:
-        """Makes a webhook request. Raises `WebhookFailed` if the request fails."""
+        """Makes a webhook request. Raises `WebhookFailed` if the request fails. Returns the response."""
         url = urlsplit(url)._replace(fragment="").geturl()  # connection overrides, no part of the request
         posts = method.upper() != "GET"
         if not posts:

@@ -143,7 +143,9 @@ class ProgressBook:
         self._calls: OrderedDict[str, CallProgress] = OrderedDict()
 
     def add(self, status: CallStatus) -> bool:
-        """Adds a callback (see `CallProgress.add`)."""
+        """Adds a status callback to the progress of its call. Returns True if the callback is new (see
+        `CallProgress.add`).
+        """
         progress = self._calls.setdefault(status.call_sid, CallProgress())
         self._calls.move_to_end(status.call_sid)
         if len(self._calls) > self._max_calls:

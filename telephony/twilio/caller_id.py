@@ -49,7 +49,9 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """The two parties of a call, for the choice of a caller id."""
+    """The two phone numbers of a call, and the application's own number. The class selects the caller id for a
+    `<Dial>`.
+    """
 
     theirs: str
     """The address of the other party."""

@@ -47,7 +47,7 @@ class Unsigned:
 
 
 class AccountKeys(Protocol):
-    """The signing keys of further Twilio accounts."""
+    """The keys for checking the signatures of webhooks from Twilio accounts other than the account of the settings."""
 
     def keys_of(self, account_sid: str) -> Sequence[SigningKeys]: ...
 

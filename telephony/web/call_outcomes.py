@@ -119,7 +119,9 @@ class CallOutcomes:
     # --- inbound calls ---------------------------------------------------------------------------------------------
 
     def form(self) -> ResultForm | None:
-        """Returns a result form for one inbound call, or None if no result is requested."""
+        """Returns a new form without values, in which the agent records the result of one inbound call. Returns None if
+        the application has not set a type for the results of inbound calls.
+        """
         return None if self._result is None else ResultForm(self._result)
 
     @property
@@ -145,7 +147,9 @@ class CallOutcomes:
     def ended(
         self, call: Call, form: ResultForm | None, details: CallDetails, duration_s: float, cost: float | None
     ) -> EndedCall[Any]:
-        """Handles the end of a call of this process. The text model and the callbacks run later in tasks."""
+        """Handles the end of a call that this process served. Returns the data of the call for the callback `on_end`.
+        The summary is not known yet. The text model and the callbacks run later in tasks.
+        """
         ended = self._snapshot(call, details, duration_s, cost)
         if call.info.direction == OUTBOUND:
             self._placed[call.sid] = ended
@@ -239,8 +243,8 @@ def model_names(config: RealtimeModelConfig, run_config: RealtimeRunConfig, *, i
 
 
 def result_type(result: Any) -> ResultType | None:
-    """Returns the type of a result, or None if no result is requested. Raises `UserError` for a type that cannot be a
-    result.
+    """Returns the type of a call's result as a `ResultType`, or None if `result` is None. Raises `UserError` if
+    `result` cannot describe a result.
     """
     if result is None:
         return None

@@ -297,7 +297,7 @@ class CallRecords:
         return CallUpdate(call_id, self._now(), True, {**begun, "status": "queued", "started_at": self._now()})
 
     def placed(self, call: PlacedCall) -> None:
-        """Writes the changes of an outgoing call."""
+        """Writes the current values of an outgoing call to its record, if they have changed."""
         news, before = self._news(call), self._written.get(call.token)
         if news == before:
             return

@@ -215,7 +215,7 @@ class _Quiet(logging.Filter):
 
 
 def quiet_server_log() -> None:
-    """Limits the log lines that any client can cause."""
+    """Limits how often the logs of uvicorn and asyncio repeat the messages that any client can cause."""
     for name in ("uvicorn.error", "asyncio"):
         server_log = logging.getLogger(name)
         if not any(isinstance(each, _Quiet) for each in server_log.filters):

@@ -76,7 +76,9 @@ class FloodLimits:
 
 
 class DirectConnection(WebSocketConnection):
-    """An accepted WebSocket that was taken over from uvicorn."""
+    """An accepted WebSocket whose socket this class reads and writes directly. uvicorn has accepted the TCP
+    connection.
+    """
 
     def __init__(self, protocol: ServerProtocol, config: Config, repeats: Repeats) -> None:
         super().__init__(
@@ -142,7 +144,9 @@ class ServerWebSocket(Watched, WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     async def take_over(self) -> Connection:
-        """Takes over the socket (see `TakeOver`)."""
+        """Accepts the WebSocket and returns a connection that reads from the socket without uvicorn (see `TakeOver`).
+        Raises `RuntimeError` if a message was already received.
+        """
         if not self.read_paused:
             raise RuntimeError("A WebSocket is taken over before any of its messages was received.")
         await self.send({"type": "websocket.accept", "subprotocol": None, "headers": []})

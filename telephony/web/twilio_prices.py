@@ -21,7 +21,7 @@ __all__ = ["TwilioPrices"]
 log = logging.getLogger(__name__)
 
 PAUSES_S = (60.0, 600.0, 3000.0)
-"""The pauses before each request for a price."""
+"""The pauses in seconds before the first, second and third request for the price of a call."""
 _MAX_WAITING = 10_000
 _TICK_S = 5.0
 
@@ -44,7 +44,9 @@ class TwilioPrices:
             self._waiting.popitem(last=False)
 
     async def run(self) -> None:
-        """Fetches prices. Runs until it is cancelled."""
+        """Requests the prices of ended calls from Twilio, when the requests are due. Runs until the task is
+        cancelled.
+        """
         while True:
             await asyncio.sleep(_TICK_S)
             now = asyncio.get_running_loop().time()

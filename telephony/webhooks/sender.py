@@ -87,7 +87,9 @@ class WebhookSender:
         return cls(client, settings.telephony_webhook_url, secrets, sources=sources)
 
     def observe(self, on_attempt: Callable[[str], None], on_waiting: Callable[[Waiting], None]) -> None:
-        """Sets the callbacks."""
+        """Sets the callbacks for metrics. `on_attempt` is called with the result of each attempt to deliver a message,
+        and `on_waiting` with the messages that have not been delivered.
+        """
         self._on_attempt, self._on_waiting = on_attempt, on_waiting
 
     async def __aenter__(self) -> Self:

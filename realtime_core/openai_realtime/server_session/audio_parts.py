@@ -89,7 +89,9 @@ class AudioParts:
         return True
 
     def play(self, event: AudioDelta) -> None:
-        """Plays a piece of audio that was counted."""
+        """Plays a piece of audio to the caller, and emits an audio event for the piece. `receive` must be
+        called first.
+        """
         part = event.item_id, event.content_index
         self._player.play(*part, event.audio)
         self._emit(RealtimeModelAudioEvent(event.audio, event.response_id, *part))
@@ -128,7 +130,7 @@ class AudioParts:
             self._player.duck(duck_db)
 
     def release(self) -> None:
-        """Continues after `hold`."""
+        """Continues the audio after `hold`, at full volume."""
         self._player.release()
 
     def interrupt(self, active_id: str | None) -> RealtimeModelAudioInterruptedEvent | None:

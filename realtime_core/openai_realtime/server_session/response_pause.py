@@ -47,7 +47,9 @@ class ResponsePause:
         self._settle()
 
     def succeed(self, lost: ResponsePause) -> None:
-        """Continues the pause of a lost session."""
+        """Takes over the state of the pause from `lost`, the pause object of a session whose connection was lost. The
+        callbacks that wait in `lost` are called by this object.
+        """
         self._waiting += lost._waiting
         lost._waiting.clear()
         if lost.is_on:

@@ -144,7 +144,7 @@ class ServerSession:
     # Inputs.
 
     def receive(self, message: str | bytes, now: float) -> None:
-        """Handles a message of the server."""
+        """Handles one JSON message of the server, which arrived at `now`."""
         self._steps.run(now, self._receive, message)
 
     def send(self, event: RealtimeModelSendEvent, now: float) -> None:
@@ -172,7 +172,7 @@ class ServerSession:
         self._steps.run(now, self._configure)
 
     def on_time(self, now: float) -> None:
-        """Performs the actions that are due."""
+        """Performs the actions that are due at `now`. The caller calls this method at the time `deadline`."""
         self._steps.run(now, self._on_time)
 
     @property

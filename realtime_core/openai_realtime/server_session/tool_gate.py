@@ -51,12 +51,12 @@ class ToolGate:
 
     @property
     def is_closed(self) -> bool:
-        """Whether answers wait."""
+        """Whether answers to the caller's turns are being delayed, because a tool runs and the caller has spoken."""
         return self._held_until is not None
 
     @property
     def tool_runs(self) -> bool:
-        """Whether a tool call has not returned."""
+        """Whether a tool call is in progress: a call without an output, or a call of a hosted tool."""
         return bool(self._calls or self._hosted_calls)
 
     def is_foreign(self, call_id: str) -> bool:
@@ -101,7 +101,9 @@ class ToolGate:
         self._requests.perform(self._requests.responses.release(self._steps.now))
 
     def succeed(self, lost: ToolGate, *, knows_calls: bool) -> None:
-        """Takes over the running tools of a lost session."""
+        """Takes over the tool calls in progress and the delay of answers from `lost`, the gate of a session whose
+        connection was lost. `knows_calls` is True if the new server knows the tool calls.
+        """
         self._calls |= lost._calls
         if not knows_calls:
             self._foreign_calls |= lost._calls

@@ -52,12 +52,12 @@ class SessionUpdates:
         return self._decides_turns and self.config.effective.create_response
 
     def stop(self) -> None:
-        """Stops sending updates."""
+        """Stops sending updates, because the session has ended. Also calls `on_answer`."""
         self.is_stopped = True
         self.on_answer()
 
     def send(self) -> None:
-        """Sends the updates that are due."""
+        """Sends a `session.update` for each change of the settings that must be sent now."""
         if self.is_stopped:
             return
         updates, settled = self.config.due(self._client.ids, self._steps.now)

@@ -25,7 +25,7 @@ Why = Literal["goodbye", "lost", "stalled", "failed", "refused", "transfer", "di
 
 @dataclass(frozen=True, slots=True)
 class StreamEnd:
-    """The end of a media stream: the reason, and the next TwiML."""
+    """Describes the end of a media stream: why the stream ended, and which TwiML Twilio gets next."""
 
     why: Why
     """The reason. `goodbye` means that the agent hung up. `lost` means that the connection broke. `stalled` means that
@@ -59,7 +59,7 @@ def end_of_call(ending: Ending | None, *, reattached: int = 0, document: str | N
 
 
 class StreamEnds(Protocol):
-    """The ends of the media streams of this process."""
+    """Tells why the media streams of the calls of this process ended. The answer decides the next TwiML of a call."""
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
         """Returns why the last media stream of this call ended, or None if this process had no stream of the call. A
@@ -76,8 +76,8 @@ Next = Literal["hang up", "new stream", "apologise", "document"]
 
 
 def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
-    """Decides the next TwiML after a media stream, from the reason why the stream ended. `call_ended` is True if Twilio
-    reports that the call is over.
+    """Returns what Twilio does after a media stream has ended, as a `Next`. The reason in `end` decides. `call_ended`
+    is True if Twilio reports that the call is over.
     """
     if call_ended:
         return "hang up"  # the caller is gone
@@ -97,8 +97,8 @@ def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
 
 
 def after_dial(*, connected: bool, call_ended: bool, known: bool, offered: int = 0) -> Next:
-    """Decides the next TwiML after a cold transfer. After a successful transfer the call ends. After a failed transfer
-    the caller gets a new media stream to the agent.
+    """Returns what the caller's leg does after a cold transfer, as a `Next`. After a successful transfer the call ends.
+    After a failed transfer the caller gets a new media stream to the agent.
     """
     if connected or call_ended:
         return "hang up"

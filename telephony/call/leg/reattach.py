@@ -78,7 +78,7 @@ class Reattach:
         self._timer.set(asyncio.get_running_loop().time() + within_s)
 
     def close(self) -> None:
-        """Stops the timer of `expect`."""
+        """Stops the time limit that `expect` has set."""
         self._timer.cancel()
 
     def _on_time(self, now: float) -> None:

@@ -164,7 +164,9 @@ class Playout:
     # --- input ---------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        """Begins the stream. Sends a probe, which measures the delay before the first audio."""
+        """Returns the first command for the stream: a probe mark. The returned probe shows the delay of the line before
+        the first audio.
+        """
         return [self._mark(now, probe=True)]
 
     def enqueue(self, source: Source, payload: bytes) -> None:
@@ -184,7 +186,9 @@ class Playout:
             self._push(_Chunk(None, 0, SILENCE * (-self._queued % FRAME)))
 
     def frame(self, stamp_s: float, now: float) -> None:
-        """Handles a frame of the caller."""
+        """Registers that a frame of the caller's audio has arrived at `now`. `stamp_s` is the timestamp of the frame in
+        seconds. The frames are the clock of the playout.
+        """
         self.line.frame(stamp_s, now)
         self._frame_at = now
         if (run := self._playhead) is not None:
@@ -375,7 +379,7 @@ class Playout:
 
     def hold(self, now: float) -> list[Command]:
         """Stops playback and keeps the audio that the caller has not heard. `release` continues playback at the exact
-        sample.
+        sample. Returns the commands that must be sent to Twilio.
         """
         if self._held:
             return []
@@ -384,7 +388,7 @@ class Playout:
 
     def duck(self, now: float, level: Callable[[bytes], bytes]) -> list[Command]:
         """Plays the audio from the last heard sample on at another level, until `release`. The ambience sound keeps its
-        level.
+        level. Returns the commands that must be sent to Twilio. `level` changes the level of mu-law audio.
         """
         if self._held or self._level is not None:
             return []
@@ -423,7 +427,9 @@ class Playout:
         return commands
 
     def release(self, now: float) -> list[Command]:
-        """Continues playback after `hold` or `duck`, from the last heard sample on."""
+        """Continues playback after `hold` or `duck`, from the last heard sample on. Returns the commands that must be
+        sent to Twilio.
+        """
         ducked, self._held, self._level = self._level is not None, False, None
         return self._rewind(now) if ducked else []
 

@@ -101,6 +101,7 @@ class MediaStream:
 
     async def admitted(self, admit: Admit) -> tuple[media_stream.Start, CallInfo]:
         """Waits for the `start` message of the stream and for its admission by `admit`. Later messages wait until then.
+        Returns the `start` message and the data of the call.
 
         Raises:
             StreamRefused: the `start` is missing or invalid, or `admit` refused the stream.
@@ -130,7 +131,7 @@ class MediaStream:
             self._end(stopped=False)
 
     async def run(self) -> Close:
-        """Reads messages until the connection has ended."""
+        """Reads messages until the connection has ended. Returns how the connection ended."""
         try:
             self.close = close = await self.connection.run(self._on_message)
         except BaseException:

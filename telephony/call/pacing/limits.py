@@ -58,8 +58,8 @@ class CallLength:
 
 
 class MachineLimit:
-    """Limits a call with a machine to `limit_s` seconds after `found`. `on_time` returns True once when the limit is
-    reached.
+    """Limits the length of a call with a machine. The limit of `limit_s` seconds begins with `found`, or when the other
+    party has said the same sentence `repetitions` times. `on_time` returns True once when the limit is reached.
     """
 
     def __init__(self, limit_s: float = 60.0, *, repetitions: int = 3) -> None:
@@ -74,7 +74,7 @@ class MachineLimit:
         return None if self._found_at is None or self._over else self._found_at + self._limit_s
 
     def found(self, now: float) -> None:
-        """Registers that the other party is a machine."""
+        """Registers that the other party is a machine, and starts the time limit. Repeated calls have no effect."""
         if self._found_at is None:
             self._found_at = now
 

@@ -17,7 +17,7 @@ __all__ = ["Fill", "PendingAnswer"]
 
 
 class Fill(Enum):
-    """The ways to fill the silence."""
+    """What the caller hears in place of silence while an answer is pending."""
 
     LINE = auto()
     """Say that the answer takes a moment."""

@@ -8,7 +8,9 @@ __all__ = ["PauseReason", "PendingCause"]
 
 
 class PauseReason(Enum):
-    """The reasons why the silence of the caller is not counted."""
+    """The reasons to pause the measurement of the caller's silence. Without a measurement the caller gets no silence
+    prompt.
+    """
 
     ANSWER = auto()
     """An answer is pending."""

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class PacedCall(Protocol):
-    """The commands of a call that the scheduler uses."""
+    """The methods of a call that the scheduler calls when a time limit is reached."""
 
     async def prompt(self, instructions: str) -> None:
         """Requests a spoken response from the model."""
@@ -153,7 +153,9 @@ class Scheduler:
         self._set()
 
     def resume(self, reason: PauseReason) -> None:
-        """Ends the pause with this reason."""
+        """Ends the pause that `pause` began with the same reason. The silence prompts continue when no other reason for
+        a pause is left.
+        """
         now = self._loop.time()
         self._hanging_up = self._hanging_up and reason is not PauseReason.HANGING_UP
         self._silence.resume(reason, now)

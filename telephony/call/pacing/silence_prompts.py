@@ -33,14 +33,18 @@ class SilencePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Instructions for a response that prompts a silent caller."""
+    """The action: the model prompts a silent caller with a spoken response. `instructions` are the instructions for the
+    response.
+    """
 
     instructions: str
 
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """Instructions for the goodbye. The call ends after the goodbye."""
+    """The action: the model says goodbye to a silent caller, and the call ends. `instructions` are the instructions for
+    the goodbye.
+    """
 
     instructions: str
 

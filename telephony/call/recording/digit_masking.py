@@ -47,7 +47,7 @@ def typed(keys: str) -> str:
 
 
 class DigitMasker:
-    """Masks the secrets of one call."""
+    """Masks the digits and the secret texts of one call in the journal records of the call."""
 
     def __init__(self) -> None:
         self._named: dict[str, Callable[[str], str]] = {}

@@ -43,7 +43,9 @@ class RecordedCommands:
         self._count = 0
 
     async def run(self, action: str, work: Awaitable[_T], /, **arguments: Any) -> _T:
-        """Awaits `work`. Writes one record before and one record after `work`."""
+        """Awaits `work`, and returns its result. Writes one record before and one record after `work`. `action` is the
+        name of the command. An exception of `work` is recorded and raised.
+        """
         end = self._begin(action, arguments)
         try:
             result = await work
@@ -81,7 +83,9 @@ class RecordedCommands:
             end()
 
     def done(self, action: str, /, **arguments: Any) -> None:
-        """Records a command that takes no time."""
+        """Writes the records of a command that has already been executed: one record for the start and one for the end,
+        with the same time. `action` is the name of the command.
+        """
         self._begin(action, arguments)()
 
     def _begin(self, action: str, arguments: Mapping[str, Any]) -> Any:

@@ -174,7 +174,7 @@ class Seal:
     # --- items -------------------------------------------------------------------------------------------------------
 
     def add(self, item_id: str) -> None:
-        """Seals an item until the end of the call."""
+        """Seals an item: records of the item are hidden until the end of the call."""
         if item_id and len(self._ids) < _MAX_IDS:
             self._ids[item_id] = None
 
