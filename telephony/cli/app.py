@@ -278,6 +278,9 @@ def replay(
     run_tools: Annotated[
         bool, typer.Option("--run-tools", help="Run the agent's own tools, with their side effects.")
     ] = False,
+    configure: Annotated[
+        str | None, typer.Option(help="A function that changes the options of the calls.", show_default=False)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.", show_default=False)] = None,
     html: Annotated[Path | None, typer.Option(help="Write an HTML page to this file.", show_default=False)] = None,
@@ -291,6 +294,7 @@ def replay(
         "stall_ms": stall_ms, "seed": seed, "run_tools": run_tools, "loss": loss, "noise_dbfs": noise_dbfs,
         "disconnect_at_s": disconnect_at_s, "slow_tools_ms": slow_tools_ms, "late_marks_ms": late_marks_ms,
         "doubled_marks": doubled_marks, "late_clears_ms": late_clears_ms, "clear_races": clear_races,
+        "configure": configure,
     }  # fmt: skip
     with reporting(verbose=verbose):
         run_replay(paths, mode=mode, agent=agent, repeat=repeat, json=json, junit=junit, html=html, options=options)

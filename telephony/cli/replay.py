@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from ..env_file import environment
-from ..import_strings import load_agent
+from ..import_strings import load_agent, load_object
 from ..journal.store import JOURNALS
 from ..journal.stored_journals import StoredJournals
 from ..replay.batch import Job, junit_of, run, spread_of, spread_text, summary_text
@@ -54,6 +54,8 @@ def run_replay(
         raise CliError("--mode live needs a key.", "Set OPENAI_API_KEY; --mode embedded needs none.")
     if agent is not None:
         load_agent(agent)  # so that a wrong name is reported once, before the replays
+    if options.get("configure") is not None:
+        load_object(options["configure"], what="function")
     chosen = {**MODES[mode], **{name: value for name, value in options.items() if value is not None}}
     chosen["model_settings"] = read_settings().model_settings
     with stored_journals(read_settings(), None) as stored:

@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..errors import TelephonyError
+from ..import_strings import load_agent, load_object
 from .call import ReplayedCall
 from .page import page_of
 from .replaying import replay_call
@@ -22,9 +23,9 @@ __all__ = ["Job", "junit_of", "run", "spread_of", "spread_text", "summary_text",
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One replay to run. `agent` is an import string. `options` are the options of `replay_call`. `page` is the file of
-    the HTML page, and `sounds` is the folder of its audio. None means no page. If `brief` is True, the text leaves out
-    the changes since the recording, because a summary contains the changes.
+    """One replay to run. `agent` is an import string. `options` are the options of `replay_call`, with an import string
+    as `configure`. `page` is the file of the HTML page, and `sounds` is the folder of its audio. None means no page. If
+    `brief` is True, the text leaves out the changes since the recording, because a summary contains the changes.
     """
 
     path: Path
@@ -55,12 +56,12 @@ def _run(job: Job) -> dict[str, Any]:
     title += f" #{job.nth}" if job.of > 1 else ""
     start = time.process_time()
     try:
-        agent = None
+        agent, options = None, job.options
         if job.agent is not None:
-            from ..import_strings import load_agent
-
             agent = load_agent(job.agent)
-        call = replay_call(job.path, agent, **job.options)
+        if (configure := options.get("configure")) is not None:
+            options = {**options, "configure": load_object(configure, what="function")}
+        call = replay_call(job.path, agent, **options)
     except TelephonyError as error:
         return {"title": title, "path": str(job.path), "mode": "", "diverged": False, "error": str(error), "cpu_s": 0.0}
     result = {"title": title, "path": str(job.path), "text": text_of(call, brief=job.brief), **data_of(call)}

@@ -18,7 +18,7 @@ from realtime_core import function_tool
 from telephony.cli.app import app
 from telephony.errors import ReplayError
 from telephony.replay import pytest_plugin
-from telephony.replay.batch import summary_text, write_page
+from telephony.replay.batch import Job, run, summary_text, write_page
 from telephony.replay.call import CallDiffers, ReplayedCall
 from telephony.replay.cause import cause_of
 from telephony.replay.changes import changes_between, changes_of_settings
@@ -120,12 +120,22 @@ def test_changed_instructions_and_voice_are_named_and_not_judged() -> None:
     assert len(data["changes"]) == 2 and "use `telephony eval`" in data["proves"]
 
 
-def test_a_changed_setting_of_the_model_is_named() -> None:
-    def configure(options: Any) -> None:
-        options.run_config = {**options.run_config, "model_settings": {"turn_detection": {"type": "server_vad"}}}
+def detects_turns_at_the_server(options: Any) -> None:
+    options.run_config = {**options.run_config, "model_settings": {"turn_detection": {"type": "server_vad"}}}
 
-    call = replay_call(recorded("demo"), AGENT, configure=configure)
+
+def test_a_changed_setting_of_the_model_is_named() -> None:
+    call = replay_call(recorded("demo"), AGENT, configure=detects_turns_at_the_server)
     assert any("turn_detection.type" in change.subject for change in call.changes), call.changes
+
+
+def test_the_command_takes_a_function_that_changes_the_options_of_the_calls() -> None:
+    job = Job(recorded("demo"), options={"configure": f"{__name__}:{detects_turns_at_the_server.__name__}"})
+    (result,) = run([job])
+    assert any("turn_detection.type" in str(change) for change in result["changes"]), result["changes"]
+    shown = CliRunner().invoke(app, ["replay", str(recorded("demo")), "--configure", "nowhere:function"])
+    assert shown.exit_code != 0
+    assert "nowhere" in shown.output
 
 
 def test_an_unchanged_agent_has_no_changes() -> None:
