@@ -66,6 +66,7 @@ def heard(words: str) -> str:
     return f"[...document.querySelectorAll('#lines .heard')].some(one => one.textContent.includes('{words}'))"
 
 
+FOCUS = "document.activeElement.ariaLabel ?? document.activeElement.textContent"
 SECONDS_SINCE = "window.played.slice(window.tookOver).reduce((n, one) => n + one.length, 0) / window.playedRate"
 """JavaScript: how much the caller has heard since the supervisor took over, s."""
 
@@ -86,6 +87,8 @@ class Story:
     """What axe found, by page."""
     focus: str = ""
     """The id of the element with the focus after the hand-back."""
+    focus_after: dict[str, str] = field(default_factory=dict)
+    """The label of the element with the focus after an action."""
     texts: dict[str, str] = field(default_factory=dict)
     n_bytes: dict[str, int] = field(default_factory=dict)
     """The bytes of each page's first load."""
@@ -149,19 +152,24 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         told.problems["phone in a call"] = accessibility_problems(phone.page)
         begun = phone.page.evaluate("window.played.length")
         call.page.focus("#take-over")
-        call.page.keyboard.press("Enter")
+        call.page.keyboard.down("Enter")
         call.until("!document.querySelector('#taken').hidden")
+        told.focus_after["take-over"] = call.page.evaluate(FOCUS)
+        call.page.keyboard.down("Enter")  # the key is held down, and repeats
+        call.page.keyboard.up("Enter")
         call.until("document.querySelector('#state').textContent.includes('A supervisor has taken over')")
         phone.page.evaluate("window.tookOver = window.played.length")
         phone.until(f"{SECONDS_SINCE} > {len(clips.load(CLIP)) / RATE + SILENCE_S}")  # the supervisor speaks
         looked_at("taken over", call)
         ended = phone.page.evaluate("window.played.length")
         told.texts["while taken over"] = call.page.inner_text("#talk")
-        call.page.fill("#taken input", "The table is booked.")
-        call.page.keyboard.press("Tab")
-        call.page.keyboard.press("Enter")  # hands the call back
+        call.page.keyboard.type("The table is booked.")
+        call.page.keyboard.down("Enter")  # hands the call back
         call.until("document.querySelector('#taken').hidden")
         told.focus = call.page.evaluate("document.activeElement.id")
+        call.page.keyboard.down("Enter")
+        call.page.keyboard.up("Enter")
+        told.texts["handed back"] = call.page.inner_text("main")
         call.until(f"{TALK}.split('handed the call back')[1]?.includes('Agent')")
         call.page.click("#hang-up")
         call.page.get_by_role("button", name="Hang up", exact=True).last.click()
@@ -250,7 +258,14 @@ def test_the_recording_shows_who_did_what_and_why_the_call_ended(story: Story) -
 
 
 def test_a_take_over_by_keyboard_returns_the_focus(story: Story) -> None:
+    assert story.focus_after["take-over"].startswith("What you said")
     assert story.focus == "take-over"
+
+
+def test_a_take_over_and_a_hand_back_are_said_and_a_key_that_is_held_down_repeats_neither(story: Story) -> None:
+    assert "You have taken over. The caller hears you." in story.texts["taken over"]
+    assert "You handed the call back. The caller no longer hears you." in story.texts["handed back"]
+    assert story.texts["over"].count("A supervisor took over") == 1
 
 
 def test_the_audit_and_the_versions_show_the_call(story: Story) -> None:

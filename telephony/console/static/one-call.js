@@ -3,7 +3,7 @@
 import { $, Failed, clock, consoleOf, element, follow, get, moment, notice, party, post, show } from "./console.js"
 import { ask } from "./ask.js"
 import { Listener } from "./listener.js"
-import { TakeOver } from "./take-over.js"
+import { TakeOver, refuseHaste } from "./take-over.js"
 import { Talk } from "./talk.js"
 import { Timeline } from "./timeline.js"
 
@@ -299,6 +299,7 @@ async function ended() {
   stop()
   listener?.stop()
   takeOver?.stop()
+  notice($("taken-state"), "")
   $("actions").hidden = true
   $("state").setAttribute("role", "status")
   notice($("state"), "The call has ended. Its record is being written.")
@@ -366,11 +367,13 @@ async function listen(on) {
 $("listen").addEventListener("click", () => act($("listen"), () => listen($("listen").getAttribute("aria-pressed") !== "true")))
 
 $("take-over").addEventListener("click", () => act($("take-over"), async () => {
-  const speaking = new TakeOver(socketUrl("take-over"), $("taken"), () => {
+  const speaking = new TakeOver(socketUrl("take-over"), $("taken"), handedBack => {
     const hadFocus = document.activeElement === document.body // it was in the panel, which is gone
     takeOver = null
+    notice($("taken-state"), handedBack ? "You handed the call back. The caller no longer hears you." : "")
     $("take-over").hidden = false
     $("take-over").disabled = false
+    refuseHaste($("take-over"))
     if (hadFocus) $("take-over").focus()
   })
   takeOver = speaking
@@ -382,6 +385,7 @@ $("take-over").addEventListener("click", () => act($("take-over"), async () => {
     $("take-over").hidden = false
     throw error
   }
+  notice($("taken-state"), "You have taken over. The caller hears you.")
   if (may.has("listen") && !listener) await listen(true)
 }))
 

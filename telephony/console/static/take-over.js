@@ -3,6 +3,17 @@
 import { Failed, element, notice } from "./console.js"
 import { reason } from "./listener.js"
 
+const PAUSE_MS = 1000
+
+/** Refuse Enter in this element for a second, and refuse it always from a key that is held down. Call this when the
+ *  focus moves into the element, because the person may still press the key for the element before. */
+export function refuseHaste(node) {
+  const since = performance.now()
+  node.onkeydown = event => {
+    if (event.key === "Enter" && (event.repeat || event.timeStamp - since < PAUSE_MS)) event.preventDefault()
+  }
+}
+
 export class TakeOver {
   #url
   #panel
@@ -11,8 +22,9 @@ export class TakeOver {
   #context
   #microphone
   #said
+  #handedBack = false
 
-  /** `over()` is called when the supervisor does not speak any more. */
+  /** `over(handedBack)` is called when the supervisor does not speak any more. */
   constructor(url, panel, over) {
     this.#url = url
     this.#panel = panel
@@ -57,22 +69,29 @@ export class TakeOver {
 
   #show() {
     const said = element("input")
+    said.autocomplete = "off"
     said.placeholder = "What you said, like: the refund was approved"
     said.setAttribute("aria-label", "What you said, for the agent")
     const back = element("button", "primary", "Hand back to the agent")
-    back.onclick = () => this.handBack()
+    const form = element("form", "", said, element("p", "buttons", back))
+    form.onsubmit = event => {
+      event.preventDefault()
+      this.handBack()
+    }
     this.#said = said
     this.#panel.replaceChildren(
-      element("h2", "", "The caller hears you"),
       element("p", "quiet small", "The agent is silent, and hears the caller but not you. Wear headphones. Before you hand back, write in a few words what you said, so that the agent knows it."),
-      said, element("p", "buttons", back))
+      form)
     this.#panel.hidden = false
-    back.focus()
+    refuseHaste(form)
+    said.focus()
   }
 
   /** Give the call back, with what was typed. */
   handBack() {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ type: "hand-back", said: this.#said?.value.trim() ?? "" }))
+    if (this.#socket?.readyState !== WebSocket.OPEN || this.#handedBack) return
+    this.#socket.send(JSON.stringify({ type: "hand-back", said: this.#said?.value.trim() ?? "" }))
+    this.#handedBack = true
   }
 
   stop() {
@@ -85,7 +104,7 @@ export class TakeOver {
     this.#panel.hidden = true
     this.#panel.replaceChildren()
     if (why) notice(document.getElementById("problem"), why)
-    this.#over()
+    this.#over(this.#handedBack)
   }
 
   #close() {
