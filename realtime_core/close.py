@@ -1,4 +1,4 @@
-"""The end of a connection. Pure."""
+"""Describes how a WebSocket or another connection ended: the close code, the reason, and the side that closed. Pure."""
 
 from __future__ import annotations
 

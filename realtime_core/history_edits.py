@@ -135,7 +135,9 @@ def wire_items(item: RealtimeItem) -> Iterator[dict[str, Any]]:
 
 
 def wire_outputs(item: RealtimeItem) -> Iterator[dict[str, Any]]:
-    """Yields the protocol's item with the output of a tool call, if the call has an output."""
+    """Yields the `function_call_output` item of the protocol for a tool call with an output. Yields nothing for any
+    other item.
+    """
     if isinstance(item, RealtimeToolCallItem) and item.server_label is None and item.output is not None:
         output = {"call_id": item.call_id or item.item_id, "output": item.output}
         yield {"id": f"{item.item_id[:28]}_out", "type": "function_call_output", **output}

@@ -62,8 +62,8 @@ class _Response:
 
 
 class OutputChecks:
-    """The output guardrails of a session: the guardrails of the agent that began the response, and the guardrails of
-    the run.
+    """Runs the output guardrails of a session on the text of the responses: the guardrails of the agent that began the
+    response, and the guardrails of the run.
     """
 
     def __init__(self, core: SessionCore, current_agent: Callable[[], RealtimeAgent[Any]]) -> None:
@@ -89,7 +89,7 @@ class OutputChecks:
         return not response.tripped
 
     def said(self, response_id: str, item_id: str, content_index: int, delta: str) -> None:
-        """Handles a further piece of the text of a response."""
+        """Adds a piece of text to the text of a response. Runs the guardrails if enough new text has arrived."""
         response = self._response(response_id)
         if response.over:
             return
@@ -98,7 +98,9 @@ class OutputChecks:
         self._check_if_due(response)
 
     def said_in_all(self, response_id: str, item_id: str, content_index: int, text: str) -> None:
-        """Handles the whole text of a part. The earlier deltas may have been incomplete."""
+        """Replaces the text of a part of a response by the complete text, because pieces of the text may have been
+        lost. Runs the guardrails if enough new text has arrived.
+        """
         response = self._response(response_id)
         known = "".join(response.parts.get((item_id, content_index), ()))
         if response.over or text == known:
@@ -114,7 +116,9 @@ class OutputChecks:
             self._check(response)
 
     def ended(self, response_id: str) -> str:
-        """Registers that a response ended. Returns its text."""
+        """Registers that a response ended, and runs the guardrails on text that has not been checked. Returns the text
+        of the response.
+        """
         response = self._responses.get(response_id)
         if response is None:
             return ""
@@ -182,7 +186,7 @@ class OutputChecks:
 
 
 class InputChecks:
-    """The input guardrails of a session, which check transcripts of the caller's speech. The reply has already begun
+    """Runs the input guardrails of a session on the transcripts of the caller's speech. The reply has already begun
     when a transcript arrives.
     """
 

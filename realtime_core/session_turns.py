@@ -44,7 +44,7 @@ __all__ = ["SessionTurns"]
 
 
 class SessionTurns:
-    """Knows the agent of each response, and translates model events to session events. `player` gets the audio of a
+    """Keeps which agent made each response, and converts model events to session events. `player` gets the audio of a
     model that does not use a player itself.
     """
 

@@ -314,13 +314,13 @@ class TwilioRateLimited(TwilioError):
 
 
 class TwilioServerError(TwilioError):
-    """Twilio failed. It is unknown whether it executed the request."""
+    """Twilio failed. It is not known whether Twilio executed the request."""
 
     advice = "Check whether the request was executed before you repeat it; https://status.twilio.com lists outages."
 
 
 class TwilioTimeout(TwilioError, TimeoutError):
-    """Twilio did not respond in time. It is unknown whether it executed the request."""
+    """Twilio did not respond in time. It is not known whether Twilio executed the request."""
 
     advice = "Check whether the request was executed before you repeat it."
 

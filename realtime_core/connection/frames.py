@@ -57,7 +57,7 @@ class FrameSplitter:
         self._passes_all = True
 
     def feed(self, data: bytes) -> Iterator[Piece]:
-        """Handles received bytes. Yields the pieces that these bytes complete, in order."""
+        """Handles received bytes. Yields a piece for each text message or frame that these bytes complete, in order."""
         if self._kept:
             self._kept += data
             if len(self._kept) < self._wanted and not self._passes_all:

@@ -12,8 +12,8 @@ __all__ = ["ScriptDirector"]
 
 
 class ScriptDirector:
-    """Selects spoken turns in order, written turns by their text, and answers to tool results by the turn that made the
-    calls.
+    """Answers as a script says. Selects the next scripted turn for each spoken turn, in order. Selects the scripted
+    turn for a written turn by its text. Answers tool results with the turn that made the tool calls.
     """
 
     def __init__(self, script: Script) -> None:

@@ -221,7 +221,9 @@ class SessionConfig:
         return renewed
 
     def succeed(self, lost: SessionConfig) -> None:
-        """Takes over the changes that a lost session has not answered."""
+        """Takes over the state of `lost`, the configuration of a session whose connection was lost. Changes that the
+        lost session has not answered are requested again.
+        """
         self._ledger.succeed(lost._ledger)
         self._waits |= lost._waits
         self.voice_frozen = lost.voice_frozen

@@ -76,7 +76,9 @@ class _Update:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The updates to send (event id, fields), and the changes that are in effect without an update."""
+    """What must be done now: send `updates` (event id, fields), and report the changes in `settled` as done, because
+    these changes need no update.
+    """
 
     updates: list[tuple[str, Fields]]
     settled: list[Change]
@@ -92,7 +94,9 @@ class Refusal:
 
 @dataclass
 class SettingsLedger:
-    """The changes that wait, are pending, or were accepted. `now` is in seconds on any steady clock."""
+    """Keeps the changes of the session settings: changes that wait, changes that were sent and not answered, and
+    changes that the server has accepted. `now` is in seconds on any steady clock.
+    """
 
     granted: Fields = field(default_factory=dict)
     """The settings that the server has accepted. These settings are in effect."""
@@ -277,7 +281,9 @@ class SettingsLedger:
         return renewed
 
     def succeed(self, lost: SettingsLedger) -> None:
-        """Takes over the changes that a lost session has not answered. Each change stays separate."""
+        """Takes over the state of `lost`, the ledger of a session whose connection was lost. Changes that the lost
+        session has not answered are requested again, each as a separate update.
+        """
         known = self.desired
         missed = {path: value for path, value in lost.granted.items() if path not in known or known[path] != value}
         if missed:

@@ -92,14 +92,18 @@ class Worker:
         self._go = threading.Semaphore(0)
 
     def go(self) -> None:
-        """Passes control to this thread. Called in the thread of the event loop."""
+        """Lets this worker thread run until the thread gives back control. Must be called in the thread of the event
+        loop.
+        """
         if not self.started:
             self.started = True
             threading.Thread(target=self._work, name=f"virtual-time {self.name}", daemon=True).start()
         self._go.release()
 
     def give_back(self, request: _Sleep | _Wait) -> None:
-        """Returns control, and gets control again when the request is fulfilled. Called in this worker thread."""
+        """Lets the event loop run until `request` is fulfilled: until a time has passed, or until a future is done.
+        Must be called in this worker thread. Returns when the thread may run again.
+        """
         if self.abandoned:
             raise _Abandoned
         self.request = request

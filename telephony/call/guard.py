@@ -28,7 +28,9 @@ _TARGET = "emergency"
 
 
 class Guard:
-    """Applies the `Screening` rules to one call. `run` is started together with the call."""
+    """Ends one call if the caller does nothing, and handles emergencies, as the `Screening` rules say. `run` must be
+    started together with the call.
+    """
 
     def __init__(
         self,

@@ -94,8 +94,8 @@ class Leg:
                 await socket.close(1000)
 
     async def until_loud(self, seconds: float, within_s: float) -> bool:
-        """Waits until the sound of the other end has been heard for `seconds` seconds. Returns False if this does not
-        happen within `within_s` seconds.
+        """Waits until at least `seconds` seconds have passed since the sound of the other end was first heard. Returns
+        False if this does not happen within `within_s` seconds.
         """
         from .findings import heard_times
 

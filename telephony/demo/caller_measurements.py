@@ -48,7 +48,9 @@ class Underrun:
 
 @dataclass(frozen=True, slots=True)
 class CallerMeasurements:
-    """The measurements at the simulated caller, in milliseconds."""
+    """What a simulated caller perceived in a call: interruptions, gaps in the audio, and violations of Twilio's
+    protocol. Times are in milliseconds.
+    """
 
     barge_ins: tuple[BargeIn, ...]
     underruns: tuple[Underrun, ...]

@@ -1,4 +1,4 @@
-"""The acts of a caller during a call. Pure."""
+"""What a simulated caller did during a call and when: spoke, pressed a key, hung up. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ __all__ = ["Act", "ActKind"]
 
 
 class ActKind(StrEnum):
-    """The kinds of acts of a caller. The simulated caller reports its own acts, so the acts are known exactly."""
+    """The kinds of actions of a simulated caller. The simulated caller reports its own actions, so the actions are
+    known exactly.
+    """
 
     SAYS = "says"
     INTERRUPTS = "interrupts"
@@ -22,8 +24,8 @@ class ActKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """An act of the caller, `at_ms` milliseconds after the start of the call. `over_agent` is True if the caller heard
-    the agent at that time.
+    """One action of the simulated caller, `at_ms` milliseconds after the start of the call. `over_agent` is True if the
+    caller heard the agent at that time.
     """
 
     at_ms: float

@@ -40,7 +40,9 @@ class Move:
 
 
 class Player(Protocol):
-    """Plays one persona in one call. The method `next` may block."""
+    """Decides what a simulated caller says and does in one call, as described by a persona. The method `next` may
+    block.
+    """
 
     def next(self, heard: str) -> Move:
         """Returns the next acts of the caller. `heard` has the words of the agent that the caller has just heard."""

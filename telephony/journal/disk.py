@@ -178,7 +178,9 @@ class Disk:
         self._wake.set()
 
     def check(self, folder: Path) -> None:
-        """Lets the thread test this folder. Returns immediately. `checked` waits for the result."""
+        """Starts a test whether files can be written in this folder, in the thread of the disk. Returns immediately.
+        `checked` waits for the result.
+        """
         self._checked.clear()
         self._folder = folder
         self._wake.set()

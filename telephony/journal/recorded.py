@@ -37,7 +37,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One media message to Twilio: its position on the stream, and its segments."""
+    """One media message that was sent to Twilio. `position` is the sample on the stream at which the audio begins.
+    `segments` are the pieces of the audio, each from one source.
+    """
 
     t: float
     position: int

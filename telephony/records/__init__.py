@@ -53,7 +53,7 @@ class Records(Protocol):
 
     @property
     def outbox(self) -> Outbox:
-        """The store of the messages about ended calls, which wait for their delivery by webhook."""
+        """The store of the messages about ended calls and campaigns that are delivered by webhook."""
 
     @property
     def access(self) -> AccessStore:

@@ -34,8 +34,8 @@ def put(connection: Connection, message: Message) -> None:
 
 
 class DatabaseOutbox:
-    """Stores in a database the messages about ended calls that wait for their delivery by webhook. Implements `Outbox`.
-    `transaction` is a function that begins a transaction (see `DatabaseRecords.transaction`).
+    """Stores in a database the messages about ended calls and campaigns that are delivered by webhook. Implements
+    `Outbox`. `transaction` is a function that begins a transaction (see `DatabaseRecords.transaction`).
     """
 
     def __init__(self, transaction: Callable[[], AbstractContextManager[Connection]]) -> None:

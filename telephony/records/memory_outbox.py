@@ -15,8 +15,8 @@ _MAX_MESSAGES = 10_000
 
 
 class MemoryOutbox:
-    """Stores in the memory of this process the messages about ended calls that wait for their delivery by webhook.
-    Implements `Outbox`. Only the newest messages are kept, until the process ends.
+    """Stores in the memory of this process the messages about ended calls that are delivered by webhook. Implements
+    `Outbox`. Only the newest messages are kept, until the process ends.
     """
 
     def __init__(self) -> None:

@@ -72,8 +72,8 @@ class OptOuts(Protocol):
 
 
 class NumberClaims(Protocol):
-    """The claims of numbers that are being called. The methods may block, and raise the same exceptions as
-    `Records`.
+    """A store of the numbers that are being called. A claim of a number prevents a second call to the number. The
+    methods may block, and raise the same exceptions as `Records`.
     """
 
     def hold(self, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:

@@ -1,8 +1,9 @@
-"""The outbox: messages about ended calls that wait for their delivery by webhook. Pure.
+"""The outbox: messages about ended calls and campaigns that wait for their delivery by webhook. Pure.
 
-A message is written in the transaction that gives its call a final status. The id of the message is computed from the
-call, so a repeated write creates no second message. A process claims due messages for a short time. If the process
-dies, the messages become due again, and another process delivers them with the same id.
+A message is written in the transaction that makes the change, for example that gives a call a final status. The id of
+the message is computed from the call, contact or campaign, so a repeated write creates no second message. A process
+claims due messages for a short time. If the process dies, the messages become due again, and another process delivers
+them with the same id.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class MessageState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the outbox. Dates are in UTC."""
+    """One message about an ended call or a campaign, for the delivery by webhook. Dates are in UTC."""
 
     id: str
     """The header `webhook-id` of the message. Each attempt to deliver the message has the same id."""
@@ -72,7 +73,9 @@ class Waiting:
 
 
 class Outbox(Protocol):
-    """A store of messages. The methods may block, and raise the same exceptions as `Records`."""
+    """A store of the messages about ended calls and campaigns that are delivered by webhook. The methods may block, and
+    raise the same exceptions as `Records`.
+    """
 
     def claim_due(self, now: datetime, *, lease_s: float, limit: int) -> list[Message]:
         """Claims at most `limit` due messages for this process, the oldest first. No other process gets a claimed

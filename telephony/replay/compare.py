@@ -53,13 +53,15 @@ class Tolerances:
 
     @classmethod
     def other_line(cls) -> Tolerances:
-        """Returns tolerances for the same model over another line: actions are compared without times."""
+        """Returns the tolerances for a replay with the recorded model over another phone line. Actions are compared
+        without times, and audio is not compared.
+        """
         return cls(timing=False, samples=False)
 
     @classmethod
     def other_model(cls) -> Tolerances:
-        """Returns tolerances for another model, which uses other words: tool calls are compared with their
-        arguments.
+        """Returns the tolerances for a replay with another model, which uses other words. Only tool calls with their
+        arguments are compared.
         """
         return cls(timing=False, samples=False, lanes=("tools",))
 

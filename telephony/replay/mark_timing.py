@@ -68,7 +68,7 @@ class MarkTiming:
     _n_sent: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
 
     def frame(self, t: float, index: int) -> None:
-        """Handles a frame of the caller."""
+        """Registers a frame of the caller in the recording: the time `t` in seconds, and the index of the record."""
         self._frames.append((t, index))
 
     def sent(self, record: Record) -> None:

@@ -51,8 +51,8 @@ _SAME_STEP_S = 0.002
 
 
 def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, ...]:
-    """Returns the last relevant records before a divergence in the recording. For the phone, the last mark is
-    included.
+    """Returns the last relevant records of a recording before a divergence, as lines of text. For a divergence of the
+    phone, the last mark is included.
     """
     found, mark = deque[Record](maxlen=_BEFORE), None
     for index, record in enumerate(records):

@@ -1,4 +1,5 @@
-"""Finds the triggers of the model's messages: commands to the model, and the caller's audio. Pure.
+"""Finds the triggers of the model's messages. A trigger is the event that a message of the model follows: a command
+that was sent to the model, or audio of the caller. Pure.
 
 Commands are counted by type. A replay finds for example "the third `response.create`", independent of its id.
 """
@@ -39,7 +40,9 @@ def our_ids(message: Mapping[str, Any]) -> list[str]:
 
 
 class Triggers:
-    """Finds triggers. The sent messages are passed in order, and `of` returns the triggers of each received message."""
+    """Finds the triggers of the messages in a recording: the sent commands that each received message follows. The sent
+    messages must be passed in order, and `of` returns the triggers of each received message.
+    """
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -80,11 +83,13 @@ class Triggers:
         self._audio = None
 
     def stream_ended(self) -> None:
-        """Registers that the media stream ended. Audio of the caller is then no trigger."""
+        """Registers that the media stream ended. From now on, audio of the caller is not a trigger."""
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:
-        """Returns the triggers of this message."""
+        """Returns the triggers of a received message: the commands that the message answers, and the last sent audio or
+        the opening of the connection. `event` is the type of the message.
+        """
         triggers = self._answered(event, message)
         clock = self._audio or self._open
         return triggers if clock is None else (*triggers, clock)

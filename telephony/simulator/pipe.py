@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 
 class Pipe(Generic[T]):
-    """Delays items and passes the items to `deliver`. Without a delay, `push` calls `deliver` directly. Otherwise one
-    timer calls `deliver` for the oldest item.
+    """Delays items, such as messages, and passes each item to the function `deliver` at its time of arrival. Without a
+    delay, `push` calls `deliver` directly.
     """
 
     def __init__(self, way: Way, deliver: Callable[[T], None]) -> None:

@@ -37,7 +37,9 @@ MakeRest = Callable[[Account], TwilioRest | None]
 
 @dataclass(slots=True)
 class RoutedCall:
-    """One call with its route and with the configuration that was current when the call began."""
+    """One call, the steps that are configured for the call, and the configuration that was current when the
+    call began.
+    """
 
     book: NumberBook
     route: Route

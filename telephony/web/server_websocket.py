@@ -59,14 +59,18 @@ class FloodLimits:
         self._pings = Allowance(per_s=PINGS_PER_S, burst=PINGS_AT_ONCE)
 
     def admits_ping(self, now: float) -> bool:
-        """Returns whether the connection may answer a ping at `now`."""
+        """Returns whether the connection may answer a ping at `now`. If the peer sends too many pings, cuts off the
+        connection and returns False.
+        """
         if self._pings.spend(now):
             return True
         self._flooded("pings", "sends too many pings")
         return False
 
     def fragments(self, count: int) -> None:
-        """Registers that the message in progress has `count` frames so far."""
+        """Registers that the message in progress has `count` frames so far. Cuts off the connection if these are too
+        many.
+        """
         if count > MAX_FRAGMENTS:
             self._flooded("fragments", "cuts a message into too many frames")
 

@@ -1,4 +1,4 @@
-"""Speech, turns, transcripts and keys of the caller."""
+"""Handles the server's events about the caller: speech, turns, transcripts and keys."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class LineClock:
 
     @property
     def known(self) -> bool:
-        """Whether Twilio has returned a probe."""
+        """Whether the delay of the line has been measured, because Twilio has returned a probe mark."""
         return bool(self._trips)
 
     def effect(self, now: float) -> float:
@@ -147,7 +147,9 @@ class LineClock:
 
 
 class Playhead:
-    """A run: playback without a gap. Positions are samples of the stream timeline, times are in seconds."""
+    """Estimates which sample the caller hears at which time, during one run. A run is playback without a gap. The marks
+    that Twilio returns correct the estimate. Positions are samples on the stream, and times are in seconds.
+    """
 
     def __init__(self, line: LineClock, base: int, rate: int, sent_at: float, start_delay: float) -> None:
         self._line = line
@@ -185,12 +187,14 @@ class Playhead:
         return max(0.0, self.origin - self._arrived)
 
     def arrived(self, x: float) -> None:
-        """Handles the time `x` at which Twilio sent the probe before the first sample of the run."""
+        """Registers that Twilio sent back the probe mark at the time `x`, in seconds. The probe was sent before the
+        first sample of the run, so `x` is the time at which the audio of the run arrived at Twilio.
+        """
         self._arrived = x
 
     def played(self, position: int, now: float) -> bool:
-        """Handles a mark at `position` that Twilio returned without a flush. Returns whether the estimated origin was
-        changed.
+        """Corrects the estimate with a mark at `position` that Twilio returned at `now` because the audio before the
+        mark was played. Returns True if the estimated start of the run moved later.
         """
         earliest, latest = self._line.date(now)
         offset = (position - self.base) / self._rate
@@ -207,8 +211,9 @@ class Playhead:
         return moved
 
     def waiting(self, position: int, stamp_s: float) -> bool:
-        """Handles a frame with the stamp `stamp_s` that arrived before the mark at `position`. Returns whether the
-        estimated origin was changed.
+        """Corrects the estimate with a frame of the caller whose timestamp is `stamp_s` seconds. The frame arrived
+        before the mark at `position` was returned, so this position was not played yet. Returns True if the estimated
+        start of the run moved later.
         """
         bound = stamp_s - (position - self.base) / self._rate
         return bound > self._lower and self._not_before(bound)

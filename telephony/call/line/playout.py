@@ -334,8 +334,8 @@ class Playout:
         return bytes(audio)
 
     def plays_at(self, position: int) -> float | None:
-        """Returns when the caller hears this position, on the clock of the caller's frames. Returns None if the
-        position is not in the current run.
+        """Returns the time at which the caller hears the sample at this position, in seconds on the clock of the
+        caller's frames. Returns None if nothing plays, or if the position is before the last gap in playback.
         """
         run = self._playhead
         return None if run is None or position < run.base else run.origin + (position - run.base) / RATE
