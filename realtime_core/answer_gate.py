@@ -12,8 +12,7 @@ _NEVER = float("inf")
 
 
 class AnswerGate:
-    """Decides when a response and an answer may begin: a response from `free_at` on, and an answer from `answers_at`
-    on.
+    """Computes when a response may begin (`free_at`), and when an answer to the caller may begin (`answers_at`).
 
     The agent waits while the caller speaks, but at most `speech_limit_s` seconds. After this time the speech detector
     counts as stuck. After speech, the agent waits at most `answer_limit_s` seconds for the server to commit the turn
@@ -49,8 +48,8 @@ class AnswerGate:
         self._closed_until = now + self._answer_limit_s if server_answers else _PAST
 
     def answered(self) -> None:
-        """Registers that a response was created. Has no effect while the caller speaks, because the two messages
-        crossed.
+        """Registers that a response was created, so the next response need not wait. Has no effect while the caller
+        speaks, because the response belongs to the time before this speech.
         """
         if not self._speaking:
             self._closed_until = _PAST

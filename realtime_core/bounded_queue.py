@@ -68,7 +68,7 @@ class BoundedQueue(Generic[T]):
         return items
 
     def keep_last(self, size: int) -> None:
-        """Removes the oldest items, as long as the other items have at least this total size."""
+        """Removes the oldest items while the remaining items still have a total size of at least `size`."""
         while self._items and self.size - self._size_of(self._items[0]) >= size:
             self.popleft()
 

@@ -53,8 +53,8 @@ def call_index(items: Items, call_id: str | None) -> int | None:
 
 
 def chain_end(items: Items, start: int) -> int:
-    """Returns the end of the chain of items from `start` on. In a chain, each item names the item before it as its
-    predecessor.
+    """Returns the index after the last item of the chain that begins at the index `start`. In a chain, each item names
+    the item before it as its predecessor.
     """
     end = start + 1
     while end < len(items) and items[end].previous_item_id == items[end - 1].item_id:
@@ -63,8 +63,9 @@ def chain_end(items: Items, start: int) -> int:
 
 
 def place(items: Items, chain: Items) -> Items:
-    """Inserts a chain after its predecessor. Then moves the items that waited for the last item of the chain after this
-    item.
+    """Returns the items with a chain of items inserted after the predecessor of the chain. In a chain, each item names
+    the item before it as its predecessor. Items that name the last item of the chain as their predecessor are moved
+    after this item.
     """
     previous = chain[0].previous_item_id
     if previous is None:
@@ -85,8 +86,8 @@ def place(items: Items, chain: Items) -> Items:
 
 
 def taken_out(items: Items, at: int) -> Items:
-    """Removes an item. The items after the removed item then follow the item before it, because the removed item may be
-    added again elsewhere.
+    """Returns the items without the item at the index `at`. Items whose predecessor was this item get the predecessor
+    of this item as their predecessor.
     """
     gone = items[at]
     rest = items[:at] + items[at + 1 :]

@@ -334,7 +334,9 @@ class RealtimeModelOutputTokensDetails:
 
 @dataclass
 class RealtimeModelUsageEvent:
-    """The tokens of one response. The two `details` are None if the server did not break the tokens down."""
+    """The number of tokens of one response. `input_tokens_details` and `output_tokens_details` are None if the server
+    did not report the tokens by modality.
+    """
 
     usage: Usage
     input_tokens_details: RealtimeModelInputTokensDetails | None = None

@@ -235,8 +235,8 @@ class Responses:
         return self._cancel_active(mute)
 
     def cancelled_by_server(self) -> None:
-        """Registers that the server cancelled its response because the caller speaks. A requested response is
-        cancelled, too.
+        """Registers that the server has cancelled the response in progress because the caller speaks. A response that
+        was requested and not yet created is also cancelled.
         """
         if self._sent is not None:
             self._sent.revoked = True

@@ -134,7 +134,9 @@ class Usage:
         )
 
     def add(self, other: Usage) -> None:
-        """Adds another usage in place. A single response without an entry gets an entry."""
+        """Adds another usage to this object. If `other` is the usage of one response and has no entry for the response,
+        an entry is added.
+        """
         self.requests += other.requests
         self.input_tokens += other.input_tokens
         self.input_tokens_details += other.input_tokens_details

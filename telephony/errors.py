@@ -304,7 +304,9 @@ class TwilioInvalidState(TwilioError):
 
 
 class TwilioRejected(TwilioError):
-    """Twilio refused the request for another reason: a number, a permission, or a limit of the account."""
+    """Twilio refused the request because of its content, for example because of a number, a permission, or a limit of
+    the account.
+    """
 
 
 class TwilioRateLimited(TwilioError):

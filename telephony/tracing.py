@@ -75,7 +75,9 @@ class Tracing:
 
     @contextmanager
     def parent(self, headers: Mapping[str, str]) -> Iterator[None]:
-        """Makes the span that `traceparent` in `headers` names the current one in this block."""
+        """Uses the trace of another program as the parent of new spans during this block. `traceparent` in `headers`
+        names this trace.
+        """
         from opentelemetry import context
 
         token = context.attach(_context_of(headers))

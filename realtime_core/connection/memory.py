@@ -138,7 +138,7 @@ class MemoryConnection(DeliveringConnection):
 
     @property
     def buffered_bytes(self) -> int:
-        """The number of bytes that a stall delays or that the peer has not received."""
+        """The number of sent bytes that the other end has not received yet."""
         return self._wire.held_bytes + (0 if self._peer._listening else self._peer._kept_bytes)
 
     def close(self, code: int = 1000, reason: str = "") -> None:

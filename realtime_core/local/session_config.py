@@ -156,7 +156,9 @@ def check_response_options(options: Any) -> None:
 
 
 class SessionConfig:
-    """The effective configuration of one session. With `model=None`, the first update may name the model."""
+    """The current configuration of one session of the embedded server, as the protocol's session object (`object`). If
+    `model` is None, the client may select the model with its first update.
+    """
 
     def __init__(self, session_id: str, model: str | None, expires_at: int) -> None:
         self._model_is_open = model is None

@@ -71,8 +71,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 class SessionConfig:
-    """The configuration of one server session, from `RealtimeSessionModelSettings`. Its `SettingsLedger` knows the
-    settings in effect.
+    """The configuration of one session with the server, made from `RealtimeSessionModelSettings`. Decides which
+    `session.update` events must be sent, and knows which settings are in effect.
     """
 
     def __init__(

@@ -142,7 +142,9 @@ class SettingsLedger:
         self._waiting.append(change)
 
     def sent(self, event_id: str, change: Change, now: float) -> None:
-        """Registers an update that the user has sent for the change."""
+        """Registers that the user has sent a `session.update` with the id `event_id` directly. `change` has the
+        settings of this update.
+        """
         self._sent.append(_Update(event_id, dict(change.fields), now, change))
 
     def due(self, ids: Callable[[], str], now: float) -> Due:

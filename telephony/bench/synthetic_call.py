@@ -127,7 +127,9 @@ class HeardAnswer:
 
 
 class SyntheticCall:
-    """One call of the load. `number` is unique, and distributes the answers of the calls over the period."""
+    """One of the calls that the load generator makes: the caller's end and the model's end. Each call has another
+    `number`, so the calls do not answer at the same time.
+    """
 
     def __init__(self, number: int, figures: Figures) -> None:
         self._loop = asyncio.get_running_loop()

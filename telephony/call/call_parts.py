@@ -129,7 +129,7 @@ class OptOutWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallParts:
-    """The parts of a call that `Call` uses."""
+    """The objects that do the work of a `Call`. The methods of `Call` pass their arguments to these objects."""
 
     lifetime: Lifetime
     recorder: CallRecorder

@@ -150,7 +150,9 @@ class Conversation:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the caller cannot interrupt, because the model gets no audio of the caller or is not speaking."""
+        """Whether the caller cannot interrupt the agent, because the caller is muted for the model, or because a
+        supervisor speaks in place of the agent.
+        """
         return bool(self.muted) or self.taken_over
 
     # --- the caller ----------------------------------------------------------------------------------------------

@@ -87,8 +87,9 @@ def person_of(
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes that put messages into the outbox. If `announces` is False, no messages are written. If
-    `shows_numbers` is True, the messages contain the full phone numbers.
+    """Makes the changes of campaigns and contacts in the database for which webhooks send messages. Each change is
+    written together with its message. If `announces` is False, no messages are written. If `shows_numbers` is True, the
+    messages contain the full phone numbers.
     """
 
     announces: bool

@@ -76,7 +76,9 @@ class Trace:
 
 
 def test_sound(seconds: float, *, first: int = 0) -> bytes:
-    """Returns a sound (mu-law, 8 kHz) whose pitch shows the position in the sound."""
+    """Returns a test sound of `seconds` seconds (mu-law, 8 kHz). Each 50 ms has the next of 25 pitches, and `first` is
+    the number of the first pitch. The pitch shows which part of the sound was heard.
+    """
     n = round(seconds * RATE) // SLOT * SLOT
     times = np.arange(n)
     slot = (times // SLOT + first) % _PITCHES
@@ -85,8 +87,8 @@ def test_sound(seconds: float, *, first: int = 0) -> bytes:
 
 
 def slots(trace: Trace) -> list[tuple[float, int]]:
-    """Returns the pitches that were heard, each as (time of arrival of the 50 ms, number of the pitch). Silence has no
-    pitch.
+    """Returns the pitches of the test sound that were heard in a trace: for each 50 ms of sound, the time of arrival in
+    seconds and the number of the pitch. Silence is left out.
     """
     found, block, times = list[tuple[float, int]](), bytearray(), list[float]()
     for at, _, ulaw in trace.frames:

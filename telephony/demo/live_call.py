@@ -30,7 +30,9 @@ _KEPT_FRAMES = 100
 
 @dataclass(slots=True)
 class Line:
-    """One line of the conversation. `heard(ms)` is the part of an agent's line that was played until then."""
+    """One line of the conversation that the demo shows: words of the agent or of the caller, or another event. Times
+    are in milliseconds.
+    """
 
     start_ms: float
     kind: Kind

@@ -106,8 +106,8 @@ class Child:
 async def child(
     name: str, arguments: Sequence[str], environment: Mapping[str, str], *, verbose: bool
 ) -> AsyncIterator[Child]:
-    """Runs `python ARGUMENTS` in a session of its own during this block. Ctrl-C then reaches only this process, which
-    ends the child.
+    """Starts `python ARGUMENTS` as a child process, and ends the child at the end of this block. The child runs in a
+    separate process session, so Ctrl-C reaches only the parent, which then ends the child.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,

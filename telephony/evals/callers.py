@@ -34,7 +34,9 @@ _MAX_CALL_S = 300.0
 
 
 class Overheard:
-    """The words of the caller that the stand-in has not read, and all acts of the caller."""
+    """Collects what the simulated caller said and did in one call. `take` returns the words that were said since the
+    last call of `take`. `acts` has all actions.
+    """
 
     def __init__(self) -> None:
         self.acts: list[Act] = []

@@ -103,8 +103,8 @@ class _State:
 
 
 class StandInModel:
-    """The stand-in for one session. `overheard` returns the words that the caller has said since the last call of
-    `overheard`. `slip` is the probability that a rule fails.
+    """Answers in place of a speech model in one simulated call, by rules and without an AI model. `overheard` returns
+    the words that the caller has said since the last call of `overheard`. `slip` is the probability that a rule fails.
     """
 
     def __init__(self, overheard: Callable[[], str], random: Random, *, slip: float = _SLIP) -> None:

@@ -187,7 +187,7 @@ class AnswerClassifier:
     # --- time and our own speech -------------------------------------------------------------------------------------
 
     def on_time(self, now: float) -> Move | None:
-        """Returns the move that is due at the deadline, or None."""
+        """Returns the next move if `deadline` has passed. Returns None if the agent does nothing new."""
         if now < self.deadline:
             return None
         self.deadline = math.inf

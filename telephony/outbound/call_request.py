@@ -23,8 +23,8 @@ MAX_CLIP_S = 60
 
 
 class CallRequest(BaseModel):
-    """The fields of a request. `agent` is the name of an agent that the server was started with. The server imports no
-    other agent.
+    """The fields of the body of `POST /calls`. `agent` must be the name of an agent that the server was started with,
+    because the server imports no other agent.
     """
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)

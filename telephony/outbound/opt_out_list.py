@@ -117,7 +117,9 @@ class OptOutList:
         return await self._client.ask(lambda records: records.opt_outs.listed(limit=limit, before=before))
 
     async def load(self) -> None:
-        """Copies the list for the first time. If the database cannot be reached, there is no copy."""
+        """Reads the list from the database into the copy in memory, at the start of the process. If the database cannot
+        be reached, there is no copy.
+        """
         with suppress(RecordsUnavailable, RecordRefused):  # the client has logged why
             await self._copy_list()
 

@@ -30,8 +30,8 @@ _SAME_STEP_S = 2e-6
 
 
 class ReplayedConnection(DeliveringConnection):
-    """A connection to a recorded peer. `on_send` is called with each sent message. `on_close` is called when the
-    replayed code closes the connection.
+    """Takes the place of a network connection in a replay. The replay sends recorded messages to the code with `say`.
+    `on_send` is called with each message that the code sends. `on_close` is called when the code closes the connection.
     """
 
     def __init__(self, on_send: Callable[[str], None], on_close: Callable[[], None] = lambda: None) -> None:
@@ -44,12 +44,16 @@ class ReplayedConnection(DeliveringConnection):
         return self._ended is not None
 
     def say(self, text: str) -> None:
-        """Delivers a message of the peer in this step of the event loop."""
+        """Passes a recorded message to the replayed code immediately, as if the other end of the connection had sent
+        the message.
+        """
         if self._ended is None:
             self._deliver(text)
 
     def end(self, close: Close) -> None:
-        """Closes the connection as the peer or the network did."""
+        """Ends the connection as in the recording. `close` says how the other end or the network ended the
+        connection.
+        """
         self._end(close)
 
     def send(self, text: str) -> None:

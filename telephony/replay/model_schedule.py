@@ -25,7 +25,8 @@ _DUE_LATER = 1e-9
 
 
 class ModelSchedule:
-    """The messages of one recording, in order. `head` is the next message, and `due` returns its time.
+    """Decides when the recorded messages of the model are sent in a replay. `head` is the next message of the
+    recording, and `due` returns its time.
 
     `renamed` replaces the recorded ids of the client's items and events by the ids of the replay.
     """
@@ -58,7 +59,9 @@ class ModelSchedule:
         return self._attempts.popleft() if self._attempts else None
 
     def opened(self, now: float) -> int:
-        """Registers that a connection was opened. Returns its number."""
+        """Registers that a connection to the model was opened at `now`. Returns the number of the connection,
+        from 0.
+        """
         self._met["open"].append(now)
         return len(self._met["open"]) - 1
 

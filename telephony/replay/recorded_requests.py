@@ -46,7 +46,9 @@ class RecordedRequest:
 
     @property
     def ends_by_itself(self) -> bool:
-        """Whether the request ended without an action of users' code, and users' code waited for the end."""
+        """Whether users' code waited until the request was executed. False if users' code ended or cancelled the
+        request.
+        """
         return self.action not in STATES and not self.outcome.get("cancelled")
 
 
@@ -74,8 +76,8 @@ class RequestLog:
         self.requests.append(RecordedRequest("supervisor.voice", record.t, arguments, order=order, end_is_known=False))
 
     def take(self, record: Record, *, inside: str | None) -> None:
-        """Handles a `control` or `control.end` record. `inside` is the running tool, for records that do not name a
-        tool.
+        """Adds the request of a `control` record, or the end of the request of a `control.end` record. `inside` is the
+        running tool, for records that do not name a tool.
         """
         data, order = record.data, next(self._order)
         if record.kind == "control.end":

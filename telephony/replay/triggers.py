@@ -20,8 +20,8 @@ AUDIO = "input_audio_buffer.append"
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """The `count`-th command of this type, sent at `t`. For audio, `count` is a number of bytes on the `stream`-th
-    media stream.
+    """A command that was sent to the model at the time `t`: the `count`-th command of the type `type`, counted from 1.
+    For audio, `count` is the number of bytes that were sent on the media stream with the number `stream`.
     """
 
     type: str

@@ -26,7 +26,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """Audio from the server was added to the buffer. `buffered` is the number of samples in the buffer after that."""
+    """Audio from the server was added to the buffer of the simulated phone. `samples` is the number of added samples,
+    and `buffered` is the number of samples in the buffer now.
+    """
 
     kind: ClassVar[str] = "audio_received"
     at_s: float

@@ -81,7 +81,7 @@ class Conferences(Protocol):
 
 
 class Account(Protocol):
-    """The Twilio account to which a call belongs."""
+    """The methods and data of a simulated Twilio account that a simulated call uses."""
 
     account_sid: str
     base_url: str

@@ -13,7 +13,9 @@ _of_call: ContextVar[bool] = ContextVar("of_call", default=False)
 
 @contextmanager
 def of_call() -> Iterator[None]:
-    """Marks the requests of this block as requests of a call."""
+    """Declares that the requests to Twilio in this block belong to the current call, so the journal and the trace of
+    the call contain these requests.
+    """
     token = _of_call.set(True)
     try:
         yield

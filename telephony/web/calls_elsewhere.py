@@ -46,7 +46,9 @@ _WAITING: Mapping[str, Why] = {
 
 
 class CallsElsewhere:
-    """The calls of the other processes. `instance` is the name of this process in URLs."""
+    """Reads the states of the calls of other processes from the records. `instance` is the name of this process in
+    URLs.
+    """
 
     def __init__(self, client: RecordsClient, settings: Settings, instance: str, sources: Sources) -> None:
         self._client = client

@@ -99,7 +99,9 @@ class Canaries:
         return pick
 
     def noted(self, agent: AgentSource) -> AgentSource:
-        """Returns a function that stores the version of an agent that has no canary."""
+        """Returns a function that selects the agent of a call as `agent` does, and stores the version of this agent for
+        the call. Used for agents without a canary.
+        """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
             picked = await _picked(agent, info)

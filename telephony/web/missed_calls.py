@@ -31,8 +31,9 @@ _MARGIN = timedelta(minutes=5)
 
 
 class MissedCalls:
-    """Looks for missed calls after the start, and every ten minutes. A running process also misses calls while its
-    network connection is down.
+    """Finds inbound calls that Twilio received and no process answered, and records these calls. Searches after the
+    start of the process, and every ten minutes, because a running process also misses calls while its network
+    connection is down.
 
     Args:
         rests: Returns the clients of the accounts.
@@ -67,7 +68,7 @@ class MissedCalls:
         self._since = max(now if last is None else last - _MARGIN, now - _LONGEST)
 
     async def watch(self) -> None:
-        """Looks for missed calls until the task is cancelled."""
+        """Searches for missed calls after the start and every ten minutes. Runs until the task is cancelled."""
         wait_s = _FIRST_S
         while True:
             await asyncio.sleep(wait_s)

@@ -83,7 +83,9 @@ def canary_of(call: RoutedCall) -> Canary | None:
 
 
 def agent_of(call: RoutedCall, agent: AgentSource) -> AgentSource:
-    """Returns another agent that has the facts, the tools and the language of this call."""
+    """Returns a copy of `agent` (or of the function that selects the agent) with the variables and the transfer targets
+    of the called number, and with a note about the language of the call.
+    """
     number, language = call.number, call.language
     tools = [transfer(warm=number.warm, **number.transfer_targets)] if number.transfer_targets else []
     notes = () if language == number.language == "en" else (call.book.locale(language).instructions["language"],)

@@ -17,7 +17,9 @@ _HOLD_LIMIT_S = 20.0
 
 @dataclass(slots=True)
 class CallerSpeech:
-    """Whether the caller speaks, and where the last speech began: the item id, and milliseconds of the input audio."""
+    """The state of the caller's speech. `is_active` is True while the caller speaks. `item_id` and `start_ms`
+    (milliseconds of the input audio) show where the last speech began.
+    """
 
     is_active: bool = False
     item_id: str = ""

@@ -18,7 +18,9 @@ _MAX_AHEAD = int(0.250 * RATE)
 
 
 class LiveVoice:
-    """The live voice of one person, as mu-law at 8 kHz."""
+    """Buffers the live voice of a supervisor before it is played to the caller. Playback begins when 60 ms of audio
+    wait, which prevents gaps. At most 250 ms of audio wait, and more audio is dropped. Audio is mu-law at 8 kHz.
+    """
 
     def __init__(self) -> None:
         self._waiting = bytearray()

@@ -68,7 +68,7 @@ class Listener:
 
 
 class Monitor:
-    """The listeners of one call. Without listeners the methods do nothing."""
+    """Passes the audio of one call to the people who listen to the call. Without listeners the methods do nothing."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []

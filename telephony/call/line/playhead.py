@@ -71,7 +71,9 @@ class LineClock:
         """The mean of the shortest `_usual_count` round trips."""
 
     def frame(self, stamp_s: float, now: float) -> None:
-        """Handles a frame of the caller with the stamp `stamp_s` that arrived at `now`."""
+        """Registers the arrival of a frame of the caller at `now`. `stamp_s` is the timestamp of the frame in
+        seconds.
+        """
         self.last_frame = stamp_s
         difference, newest = now - stamp_s, self._newest
         if newest.second != int(now):

@@ -34,7 +34,7 @@ class PauseReason(Enum):
 
 
 class PendingCause(Enum):
-    """The causes for which the caller can expect to hear the agent."""
+    """The reasons why the caller waits for the voice of the agent."""
 
     MODEL = auto()
     """The model is not connected."""
