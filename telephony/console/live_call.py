@@ -45,6 +45,8 @@ class _Part:
 
     entry: Entry
     n_bytes: int = 0
+    began_ms: int = 0
+    """When the caller began to hear the part, as far as a page has looked."""
     complete: bool = False
     over: bool = False
     """Whether the caller heard the part to its end, or the part was cut."""
@@ -76,6 +78,8 @@ class LiveCall:
     _tools: dict[str, Entry] = field(default_factory=dict)
     _caller_speaks: bool = False
     _quiet_since: float = 0.0
+    _heard_until_ms: int = 0
+    """When the part of the agent that was heard last was over."""
     _failure: tuple[float, str] | None = None
     _model_lost: bool = False
     _causes: CutCauses = field(default_factory=CutCauses)
@@ -194,14 +198,15 @@ class LiveCall:
                     continue  # more of it will come
                 if part.n_bytes or part.entry.fields.get("clip"):
                     self._heard(part, 1.0, now)
-                    self._close(part, now)
+                    self._close(part, self._end_of(part, now))
                 continue
             ms = part.n_bytes / self._bytes_per_ms
             share = 1.0 if item.finished else min(1.0, item.heard_ms / ms) if ms else 0.0
             is_playing = is_playing or (item.heard_ms > 0 and not item.finished)
+            part.began_ms = self._ms(now) - round(item.heard_ms)
             self._heard(part, share, now)
             if item.finished:
-                self._close(part, now)
+                self._close(part, self._end_of(part, now))
         self._note_speaker(is_playing, now)
 
     def _note_speaker(self, is_playing: bool, now: float) -> None:
@@ -293,9 +298,19 @@ class LiveCall:
         if share != part.entry.fields["heard_share"]:
             self._entries.change(part.entry, heard_share=share)
 
-    def _close(self, part: _Part, now: float) -> None:
+    def _end_of(self, part: _Part, now: float) -> int:
+        """Returns when a part that was heard to its end was over. No page may have looked at the call since then, so
+        the length of its audio counts.
+        """
+        if not part.n_bytes:
+            return self._ms(now)
+        began_ms = max(part.entry.start_ms, self._heard_until_ms, part.began_ms)
+        return min(self._ms(now), began_ms + round(part.n_bytes / self._bytes_per_ms))
+
+    def _close(self, part: _Part, end_ms: int) -> None:
         part.over = True
-        self._entries.change(part.entry, end_ms=self._ms(now))
+        self._heard_until_ms = max(self._heard_until_ms, end_ms)
+        self._entries.change(part.entry, end_ms=end_ms)
 
     def _interrupted(self, items: Sequence[HeardItem], cause: CutCause, now: float) -> None:
         for item in items:
@@ -305,7 +320,7 @@ class LiveCall:
             ms = part.n_bytes / self._bytes_per_ms
             self._heard(part, min(1.0, item.heard_ms / ms) if ms else 0.0, now)
             self._entries.change(part.entry, interrupted=not item.finished)
-            self._close(part, now)
+            self._close(part, self._ms(now))
         self._add("interruption", now, cause=cause.value, text=cause.words)
 
     def _tool(self, call_id: str, name: str, arguments: str, now: float, *, waits: bool) -> None:

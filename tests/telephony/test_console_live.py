@@ -81,8 +81,18 @@ def test_what_the_caller_has_heard_grows_and_ends_with_the_whole() -> None:
     assert call.last_words == ("agent", "one two")
     call.observe([], 17.0)
     (turn,) = turns(call)
-    assert (turn["heard_share"], turn["end_ms"], call.speaking) == (1.0, 7000, None)
+    assert (turn["heard_share"], turn["end_ms"], call.speaking) == (1.0, 6500, None)
     assert not turn["interrupted"]
+
+
+def test_a_turn_ends_when_it_was_heard_also_if_no_page_looked_then() -> None:
+    call = call_with(audio("a1"), events.RealtimeAudioEnd(INFO, "a1", 0), audio("a2"))
+    call.on_event(events.RealtimeAudioEnd(INFO, "a2", 0), 13.5)
+    call.observe([], 70.0)
+    length_ms = len(SECOND) // 48
+    first, second = turns(call)
+    assert (first["start_ms"], first["end_ms"]) == (1000, 1000 + length_ms)
+    assert (second["start_ms"], second["end_ms"]) == (3000, 3000 + length_ms)
 
 
 @pytest.mark.parametrize("audio_format, n_bytes", [("audio/pcm", 48), ("audio/pcmu", 8)])
