@@ -49,7 +49,9 @@ def is_done(returned: Any) -> bool:
 
 
 def withdraw(returned: Any) -> bool:
-    """Cancels a call of an `async def` function that was never awaited. Returns whether this was possible."""
+    """Closes a coroutine that was never awaited, so its code never runs. Returns False if `returned` is not a
+    coroutine.
+    """
     if inspect.iscoroutine(returned):
         returned.close()
         return True

@@ -76,13 +76,15 @@ class Conversation:
 
     @property
     def outbox(self) -> list[str | HangUp]:
-        """The effects to perform, in order. The owner must empty the list after performing the effects."""
+        """The messages to send to the client, and at most one `HangUp` as the last element, in order. The code that
+        sends the messages must then empty the list.
+        """
         return self._outbox.actions
 
     @property
     def wanted_speech(self) -> list[str]:
-        """Texts that must be synthesised (`Voice.prepare`) before an answer can continue. The owner removes a text from
-        the list, synthesises the text, and calls `speech_is_ready`.
+        """The texts that must be synthesised (`Voice.prepare`) before an answer can continue. The code that calls `run`
+        must remove a text from the list, synthesise the text, and call `speech_is_ready`.
         """
         return self._responder.wanted_speech
 

@@ -22,7 +22,9 @@ class HangUp:
 
 
 class Outbox:
-    """Collects the texts to send, in order, and at most one `HangUp`, which is last. The owner empties `actions`."""
+    """Collects the messages to send to the client, in order, and at most one `HangUp` as the last element. The code
+    that sends the messages must empty `actions`.
+    """
 
     def __init__(self, sources: Sources) -> None:
         self.actions: list[str | HangUp] = []

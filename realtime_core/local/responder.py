@@ -42,8 +42,8 @@ class _Running:
 
 
 class Responder:
-    """Starts, continues and ends responses. The responder is the `Host` of each response. `latency_s` is the time in
-    seconds from a request to the first output.
+    """Starts, continues and ends the responses of the embedded server. Implements `Host`, the interface that a response
+    uses. `latency_s` is the time in seconds from a request to the first output.
     """
 
     def __init__(

@@ -40,7 +40,9 @@ class Schedule:
         return deadline
 
     def stall(self, seconds: float) -> None:
-        """Stops for `seconds` seconds. Then performs all actions that became due during this time."""
+        """Simulates a server that does not react for `seconds` seconds: no action is performed in this time. The
+        actions that became due in the meantime are performed after this time.
+        """
         self._stalled_until = self.now + seconds
 
     def stalls(self, now: float) -> bool:

@@ -35,7 +35,9 @@ class CliError(Exception):
 
 @contextmanager
 def reporting(*, verbose: bool) -> Iterator[None]:
-    """Print our own errors to standard error and exit with a code. Then what the command has left to `at_end` runs."""
+    """Prints the known errors of this block to standard error, and ends the command with an exit code. Then the
+    callbacks of the stack `at_end` run. With `verbose`, the traceback is also printed.
+    """
     with ExitStack() as ends:
         token = _ends.set(ends)
         ends.callback(_ends.reset, token)
@@ -44,7 +46,9 @@ def reporting(*, verbose: bool) -> Iterator[None]:
 
 
 def at_end() -> ExitStack | None:
-    """The stack whose callbacks run at the end of the current command. None: no command runs."""
+    """Returns the stack of callbacks that run at the end of the current command, or None if no command runs. Other code
+    adds callbacks to the stack.
+    """
     return _ends.get()
 
 

@@ -31,7 +31,9 @@ def rest_client(settings: Settings) -> TwilioRest:
 
 
 def observed(rest: TwilioRest, settings: Settings) -> TwilioRest:
-    """Makes a span of each request of this client until the command ends. Returns the client."""
+    """Returns the same client, which from now on writes a trace span for each request if the settings
+    configure traces.
+    """
     if (tracing := _tracing(settings)) is not None:
         headers = {"traceparent": environment().get("TRACEPARENT", "")}
         rest.on_request = partial(tracing.rest_request, headers=headers)

@@ -139,7 +139,7 @@ class Board:
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Counts a page that follows calls, during this block."""
+        """Counts one more page that follows calls during this block (see `full`)."""
         self._feeds += 1
         try:
             yield

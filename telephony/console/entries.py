@@ -42,7 +42,9 @@ class Entries:
     _next_id: int = 0
 
     def touch(self) -> None:
-        """Increases `version`, so pages get the entries again."""
+        """Increases `version`, to show that the state of the call has changed although no entry was added or
+        changed.
+        """
         self.version += 1
 
     def add(self, type_: str, start_ms: int, **fields: Any) -> Entry:

@@ -228,7 +228,9 @@ class CallOutcomes:
 
 
 def with_form(source: AgentSource, form: ResultForm | None) -> AgentSource:
-    """Returns the agent with the tool that fills in the form."""
+    """Returns a copy of the agent (or of the function that selects the agent) with the tool `record_result`, which
+    fills in the form. With `form` None, returns `source`.
+    """
     return source if form is None else agent_for_call(source, {}, [form.tool()])
 
 

@@ -83,11 +83,13 @@ class PendingAnswer:
         return not self._causes
 
     def pause(self, reason: PauseReason) -> None:
-        """Stops the time until `resume` is called with the same reason."""
+        """Stops the measurement of the silence before an answer until `resume` is called with the same reason."""
         self._pauses.add(reason)
 
     def resume(self, reason: PauseReason, now: float) -> None:
-        """Ends the pause with this reason. The time counts again from `now` on."""
+        """Ends the pause that `pause` began with the same reason. The silence is measured again from `now` on, in
+        seconds.
+        """
         if reason in self._pauses:
             self._pauses.discard(reason)
             self._restart(now)

@@ -80,11 +80,13 @@ class SilencePrompts:
         self.heard_until(now)
 
     def pause(self, reason: PauseReason) -> None:
-        """Pauses the count until `resume` is called with the same reason."""
+        """Stops the measurement of the caller's silence until `resume` is called with the same reason."""
         self._pauses.add(reason)
 
     def resume(self, reason: PauseReason, now: float) -> None:
-        """Ends the pause with this reason. Silence counts from `now` on."""
+        """Ends the pause that `pause` began with the same reason. The silence is measured again from `now` on, in
+        seconds.
+        """
         if reason in self._pauses:
             self._pauses.discard(reason)
             self.heard_until(now)
