@@ -12,17 +12,21 @@ from datetime import UTC, datetime, timedelta
 
 from realtime_core.errors import UserError
 
-from ..twilio.numbers import e164, tidy
+from ..twilio.numbers import e164, legible, tidy
 from .call_record import CallRecord
 
-__all__ = ["FILTERS", "TEXTS", "CallPage", "CallQuery", "Party", "page_of", "query_of", "time_of"]
+__all__ = ["FILTERS", "NUMBERS", "TEXTS", "CallPage", "CallQuery", "Party", "page_of", "query_of", "time_of"]
 
 FILTERS = ("from", "to", "number", "agent", "status", "since")
-TEXTS = ("summary", "outcome", "reason", "agent", "caller", "called", "sid")
-"""The fields that `CallQuery.text` searches, in addition to the result."""
+TEXTS = ("summary", "outcome", "reason", "agent")
+"""The fields that `CallQuery.text` searches, in addition to the result, the numbers and the call id."""
+NUMBERS = ("caller", "called")
+"""The fields that `CallQuery.number_text` searches."""
 MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 50
 _DURATION = re.compile(r"(\d{1,6})\s*([smhdw])")
+_PART_OF_NUMBER = re.compile(r"[0-9\s().+\-]*[0-9][0-9\s().+\-]*")
+_CALL_ID_START = re.compile(r"CA[0-9A-Za-z]+")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -51,7 +55,9 @@ class CallQuery:
     calls.
     """
     text: str = ""
-    """A text that the summary, the outcome, the result, the reason or a displayed phone number must contain."""
+    """A text that the summary, the outcome, the result, the reason, the agent or a displayed phone number must contain.
+    A call also matches if the text is its call id, or the start of its call id with the letters `CA`.
+    """
     is_open: bool = False
     """Whether only calls that have not ended match."""
     start: datetime | None = None
@@ -67,6 +73,19 @@ class CallQuery:
     until: tuple[datetime, str] | None = None
     """The start and the id of the last call that the page searches."""
 
+    @property
+    def number_text(self) -> str:
+        """The text that a displayed phone number must contain: `text`, without spaces, brackets, dashes and dots if
+        `text` may be a part of a number.
+        """
+        text = legible(self.text)
+        return re.sub(r"[\s().\-]", "", text) if _PART_OF_NUMBER.fullmatch(text) else self.text
+
+    @property
+    def is_start_of_call_id(self) -> bool:
+        """Whether `text` begins like a call id."""
+        return _CALL_ID_START.fullmatch(self.text) is not None
+
     def matches(self, row: CallRecord) -> bool:
         """Returns whether this call matches, for records in memory. The database uses the same conditions."""
         started = row.started_at
@@ -78,7 +97,7 @@ class CallQuery:
             and (not self.agent or self.agent == row.agent or self.agent in (row.agents or ()))
             and (not self.status or self.status in (row.status, row.ending))
             and (not self.endings or row.ending_code in self.endings)
-            and (not self.text or _has_text(row, self.text))
+            and (not self.text or _has_text(row, self))
             and (not self.is_open or row.ended_at is None)
             and (self.start is None or started >= self.start)
             and (self.end is None or started < self.end)
@@ -91,9 +110,14 @@ def _is_at(party: Party, row: CallRecord, number: str, is_subject: bool) -> bool
     return number == party.number or (is_subject and party.subject != "" and row.subject == party.subject)
 
 
-def _has_text(row: CallRecord, text: str) -> bool:
+def _has_text(row: CallRecord, query: CallQuery) -> bool:
+    text, number, sid = query.text.lower(), query.number_text.lower(), (row.sid or "").lower()
     values = (*(getattr(row, name) or "" for name in TEXTS), json.dumps(row.result, ensure_ascii=True))
-    return any(text.lower() in value.lower() for value in values)
+    return (
+        any(text in value.lower() for value in values)
+        or any(number in (getattr(row, name) or "").lower() for name in NUMBERS)
+        or (sid.startswith(text) if query.is_start_of_call_id else sid == text)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Text, cast, false, literal, or_, tuple_
+from sqlalchemy import ColumnElement, RowMapping, Text, cast, false, func, literal, or_, tuple_
 
 from ..twilio.callbacks import ENDED
-from .call_query import TEXTS, CallQuery, Party
+from .call_query import NUMBERS, TEXTS, CallQuery, Party
 from .call_record import INTERRUPTED, CallRecord
 from .schema import calls
 from .storable import clean_text
@@ -41,8 +41,15 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
         yield or_(c.ending.in_(query.endings), (c.ending == "") & c.status.in_(query.endings) & _is_over())
     if query.text:
         text = clean_text(query.text)
-        texts = [getattr(c, name).icontains(text, autoescape=True) for name in TEXTS]
-        yield or_(*texts, cast(c.result, Text).icontains(json.dumps(text)[1:-1], autoescape=True))
+        number = clean_text(query.number_text)
+        yield or_(
+            *(getattr(c, name).icontains(text, autoescape=True) for name in TEXTS),
+            cast(c.result, Text).icontains(json.dumps(text)[1:-1], autoescape=True),
+            *(getattr(c, name).icontains(number, autoescape=True) for name in NUMBERS),
+            c.sid.istartswith(text, autoescape=True)
+            if query.is_start_of_call_id
+            else func.lower(c.sid) == text.lower(),
+        )
     if query.is_open:
         yield c.ended_at.is_(None)
     if query.until is not None:

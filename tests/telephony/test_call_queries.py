@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,29 @@ def test_filters(records: Records, given: dict[str, str], numbers: list[int]) ->
     records.note(random.Random(1).sample(CALLS, len(CALLS)))
     requested = query_of(given, now=NOON, subject_of=KEY.of)
     assert [row.id for row in records.calls(requested)] == [f"CA{number:03}" for number in numbers]
+
+
+TEXT_CALLS = [
+    call(0, caller="+14155550171", called=OWN, sid="CA" + "ab" * 16),
+    call(1, caller="anonymous", called=OWN, sid="CA01719" + "c" * 27),
+    call(2, caller=OWN, called="+4930901820", sid="CA" + "d" * 32, summary="Order 55-01.71 of 2026-01-31 is late."),
+    call(3, caller=MASKED, called=OWN, sid="web-call-1", outcome="cancelled"),
+]
+TEXTS_FOUND = {
+    "(415) 555-0171": [0], "415 555 0171": [0], "415.555.0171": [0], "14155550171": [0],
+    "+1 (415) 555-01": [0, 1, 2, 3], "0171": [0],
+    "55-01.71": [0, 2], "+49 30": [2], "30 / 90": [], "2026-01-31": [2], "99": [0, 1, 2, 3], "•23": [3],
+    "()": [], "01719": [], "ab" * 5: [], "CA" + "ab" * 16: [0], "ca" + "AB" * 16: [0], "CAabab": [0],
+    "CA01719": [1], "CA": [3], "ca": [3], "CA%": [], "web-call-1": [3], "web-call": [], "call-1": [], "LATE": [2],
+    "": [0, 1, 2, 3],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS_FOUND)
+def test_a_text_finds_words_numbers_in_any_notation_and_call_ids(records: Records, text: str) -> None:
+    records.note(TEXT_CALLS)
+    found = records.calls(replace(query(), text=text))
+    assert [row.id for row in found] == [f"CA{number:03}" for number in TEXTS_FOUND[text]]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 10])
