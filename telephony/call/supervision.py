@@ -280,6 +280,7 @@ class Supervision:
         """Lets the agent speak again."""
         self.state = TakeOver.NONE
         self._conversation.taken_over = False
+        self._player.latency_meter.handed_back()
         self._pacing.resume(PauseReason.TAKEN_OVER)
         try:
             async with asyncio.timeout(_AGREE_S):

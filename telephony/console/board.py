@@ -51,6 +51,7 @@ class CallDisplay:
     def start(self, call: Call, now: float) -> None:
         self._state.begin(now)
         self._state.hides, self._state.is_sealed = call.hides, lambda: call.is_sealed
+        self._state.is_taken_over = lambda: call.supervision.is_active
         self._board.start(call, self._state)
 
     def end(self, call: Call) -> None:

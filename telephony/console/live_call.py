@@ -69,6 +69,8 @@ class LiveCall:
     """
     is_sealed: Callable[[], bool] = lambda: False
     """A function that returns whether a secret part of the call is in progress."""
+    is_taken_over: Callable[[], bool] = lambda: False
+    """A function that returns whether a supervisor speaks in place of the agent."""
     waiting: dict[str, str] = field(default_factory=dict)
     """The tool calls that wait for an approval: a mapping from the call id to the name of the tool."""
     _began: float | None = None
@@ -211,7 +213,7 @@ class LiveCall:
 
     def _note_speaker(self, is_playing: bool, now: float) -> None:
         speaker = Speaker.CALLER if self._caller_speaks else Speaker.AGENT if is_playing else None
-        if speaker is not None:
+        if speaker is not None or self.is_taken_over():
             self._quiet_since = now
         if speaker is not self.speaking:
             self.speaking = speaker
@@ -280,6 +282,7 @@ class LiveCall:
 
     def _supervisor(self, now: float) -> None:
         """Updates the entry of a supervisor's turn for a piece of the supervisor's voice."""
+        self._quiet_since = now
         last = self._entries.last
         if last is None or last.fields.get("speaker") != "supervisor":
             last = self._add("turn", now, speaker="supervisor", said="")

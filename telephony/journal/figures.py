@@ -17,6 +17,7 @@ __all__ = ["Figures", "Latency", "Silence", "Underrun", "figures_of"]
 FRAME = 160
 MIN_UNDERRUN_MS = 5
 """The minimum length in milliseconds of an underrun. A shorter gap between two runs is a corrected estimate."""
+_HAND_BACK = "supervisor.hand_back("
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +137,17 @@ def end_of_voice_ms(caller: bytes, speech: Speech, end_ms: float) -> float:
 
 
 def _latencies(call: RecordedCall, audio: CallAudio) -> list[Latency]:
-    moments: list[tuple[float, Literal["speech", "key"]]] = [(call.ms(key.t), "key") for key in call.keys]
+    moments: list[tuple[float, Literal["speech", "key", "hand-back"]]] = [(call.ms(key.t), "key") for key in call.keys]
     moments += [(end_of_voice_ms(audio.caller, x, x.end_ms), "speech") for x in call.speech if x.end_ms is not None]
-    moments.sort()
+    moments += [(call.ms(note.t), "hand-back") for note in call.notes if note.text.startswith(_HAND_BACK)]
+    moments.sort()  # after a hand-back, the agent's next sound is no answer to what the caller said to the supervisor
     clips = {part_id for part_id, part in call.parts.items() if part.is_clip}
     answers = [span.at / 8 for span in audio.spans if span.offset == 0 and span.part not in clips]
     latencies = []
     for n, (from_ms, after) in enumerate(moments):
         until = moments[n + 1][0] if n + 1 < len(moments) else float("inf")
         answer = next((at for at in answers if from_ms <= at < until), None)
-        if answer is not None:
+        if answer is not None and after != "hand-back":
             latencies.append(Latency(after, from_ms, answer))
     return latencies
 

@@ -140,6 +140,19 @@ def test_warnings_come_and_go() -> None:
     assert call.warnings(31.0) == ["Silence for 20 s"]
 
 
+def test_a_take_over_is_no_silence() -> None:
+    call = call_with()
+    call.on_record("supervisor", {}, 30.0)
+    assert call.warnings(31.0) == [], "the caller hears the supervisor"
+    call.is_taken_over = lambda: True
+    call.observe([], 60.0)
+    assert call.warnings(61.0) == [], "the supervisor listens"
+    call.is_taken_over = lambda: False
+    call.observe([], 70.0)
+    assert call.warnings(70.0) == []
+    assert call.warnings(80.0) == ["Silence for 20 s"]
+
+
 def test_handoffs_guardrails_keys_and_the_calls_own_acts_are_listed() -> None:
     desk, billing = RealtimeAgent[Any](name="Desk"), RealtimeAgent[Any](name="Billing")
     call = call_with(

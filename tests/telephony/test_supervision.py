@@ -19,12 +19,15 @@ from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.testing import virtual_time
 from telephony.call.call import Call
+from telephony.call.line.latency import Latency, LatencyKind
 from telephony.call.line.live_voice import LiveVoice
 from telephony.errors import CallError
+from telephony.journal.reader import read_journal
 from telephony.journal.redaction import redaction
-from telephony.replay.call import ReplayedCall
+from telephony.replay.call import HeardCall, ReplayedCall
 from telephony.replay.replaying import replay_call
 from telephony.simulator import Handset
+from telephony.web.observed_call import ObservedCall
 from tests.support.office import office
 
 FRAME = 160
@@ -98,6 +101,14 @@ def replayed(folder: Path, agent: RealtimeAgent[Any] | None = None) -> ReplayedC
 
 def out(found: list[dict[str, Any]], *types: str) -> list[dict[str, Any]]:
     return [each for each in found if each["kind"] == "model.out" and each["message"]["type"] in types]
+
+
+async def taken_over_and_asked(phone: Handset, call: Call) -> None:
+    """A take-over in which the caller speaks with the supervisor, and then a question to the agent."""
+    await taken_over(phone, call)
+    await phone.say("hello")
+    await phone.agent_speaks()
+    await phone.heard(0.5)
 
 
 async def taken_over(phone: Handset, call: Call) -> None:
@@ -299,6 +310,19 @@ def test_a_server_that_does_not_agree_leaves_the_call_to_the_agent(tmp_path: Pat
 
     phone = run(tmp_path, story)
     assert not (level(phone.received) > 0.8).any()
+
+
+def test_latencies_leave_out_what_the_caller_said_to_the_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Latency] = []
+    monkeypatch.setattr(ObservedCall, "on_latency", lambda self, latency: measured.append(latency))
+    run(tmp_path, taken_over_and_asked)
+    (answered,) = [each.seconds * 1000 for each in measured if each.kind is LatencyKind.RESPONSE]
+    (journal,) = tmp_path.glob("*/journal.jsonl")
+    (latency,) = HeardCall(lambda: read_journal(journal)).figures.latencies
+    assert latency.ms == pytest.approx(answered, abs=40)
+    assert answered < 2000
 
 
 def test_the_model_s_connection_is_lost_during_a_take_over(tmp_path: Path) -> None:

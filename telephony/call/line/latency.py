@@ -79,6 +79,12 @@ class LatencyMeter:
         spoken = [stamp for stamp, level in self._levels if level >= loud and stamp >= self._speech_began]
         self._voice_ended = spoken[-1] + FRAME_S if spoken else None
 
+    def handed_back(self) -> None:
+        """Registers that a person who spoke in place of the agent handed the call back. The next sound of the agent is
+        no answer to the caller, because the caller spoke with that person.
+        """
+        self._voice_ended = None
+
     def heard(self, at_s: float, *, is_clip: bool) -> None:
         """Registers that the caller hears the first sample of an answer or of a clip at the time `at_s`."""
         if not self._has_spoken:
