@@ -157,8 +157,10 @@ class RecordedCaller:
         self._ear = ear
 
     async def __call__(self, phone: Handset) -> None:
+        speeches = 0
         for turn, text in self._turns:
-            await wait_for(phone, turn)
+            await wait_for(phone, turn, speeches)
+            speeches = phone.speeches
             if turn.key:
                 self._ear.note(phone, ActKind.KEY, turn.key)
                 phone.press(turn.key)

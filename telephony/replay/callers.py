@@ -104,8 +104,10 @@ def retimed(turns: list[Turn]) -> Caller:
     """Returns a caller that speaks turn by turn. Before each turn, the caller waits at most 20 s for the agent."""
 
     async def caller(phone: Handset) -> None:
+        speeches = 0
         for turn in turns:
-            await wait_for(phone, turn)
+            await wait_for(phone, turn, speeches)
+            speeches = phone.speeches
             if turn.key:
                 phone.press(turn.key)
             else:
@@ -116,13 +118,14 @@ def retimed(turns: list[Turn]) -> Caller:
     return caller
 
 
-async def wait_for(phone: Handset, turn: Turn) -> None:
+async def wait_for(phone: Handset, turn: Turn, speeches: int) -> None:
     """Waits until the caller's next turn begins. The caller does not speak at the same time as the agent, unless the
     caller did this in the recording. If the agent says less than in the recording, an interruption begins after the
-    agent's speech.
+    agent's speech. `speeches` is the value of `Handset.speeches` at the start of the previous turn: the agent may have
+    stopped and begun to speak again during that turn.
     """
     with contextlib.suppress(CallerTimeout):
-        if turn.anew:
+        if turn.anew and phone.speeches == speeches:
             stops = await _stops(phone) if turn.interrupted else True
             await phone.agent_speaks(within_s=_PATIENCE_S if stops else _NO_ANSWER_S)
         match turn.cue:

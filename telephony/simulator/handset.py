@@ -86,6 +86,7 @@ class Handset:
         self._voiced_in_a_row = 0
         self._silent_in_a_row = 0
         self._speech_frames = 0
+        self._speeches = 0
         self._waits: list[tuple[Callable[[], bool], int, asyncio.Future[None], str]] = []
 
     # --- for the caller ------------------------------------------------------------------------------------------
@@ -99,6 +100,11 @@ class Handset:
     def hears_voice(self) -> bool:
         """Whether the handset received a voice within the last 300 ms."""
         return self._speech_frames > 0 and self._silent_in_a_row <= _BREATH_FRAMES
+
+    @property
+    def speeches(self) -> int:
+        """How many times a voice has begun after more than 300 ms of silence."""
+        return self._speeches
 
     def say(self, clip: str | Clip) -> asyncio.Future[None]:
         """Queues a clip: by name (see `clips`), or as audio that `telephony.audio.files.load_ulaw` accepts. The future
@@ -194,6 +200,8 @@ class Handset:
                 self._relayed += 1
         if frame.translate(_IS_LOUD).count(1) >= _VOICED_SHARE * FRAME:
             self._voiced_in_a_row += 1
+            if self._silent_in_a_row > _BREATH_FRAMES or not self._speeches:
+                self._speeches += 1
             if self._silent_in_a_row <= _BREATH_FRAMES:
                 self._speech_frames += self._silent_in_a_row
             self._silent_in_a_row = 0
