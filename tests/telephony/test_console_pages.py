@@ -70,6 +70,20 @@ FOCUS = "document.activeElement.ariaLabel ?? document.activeElement.textContent"
 SECONDS_SINCE = "window.played.slice(window.tookOver).reduce((n, one) => n + one.length, 0) / window.playedRate"
 """JavaScript: how much the caller has heard since the supervisor took over, s."""
 
+DRAWN = """names => {
+  const shown = document.querySelector("#canvas")
+  const copy = Object.assign(document.createElement("canvas"), { width: shown.width, height: shown.height })
+  const context = copy.getContext("2d", { willReadFrequently: true })
+  context.drawImage(shown, 0, 0)
+  const { data } = context.getImageData(0, 0, copy.width, copy.height)
+  const drawn = new Set()
+  for (let n = 0; n < data.length; n += 4) drawn.add(data.slice(n, n + 3).join())
+  const style = getComputedStyle(shown)
+  const rgb = name => style.getPropertyValue(`--${name}`).match(/[0-9a-f]{2}/g).map(each => parseInt(each, 16))
+  return names.every(name => drawn.has(rgb(name).join()))
+}"""
+"""JavaScript: does the timeline have pixels of all these colors?"""
+
 
 @dataclass
 class Story:
@@ -175,6 +189,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         call.page.get_by_role("button", name="Hang up", exact=True).last.click()
         call.until("!document.querySelector('#player').hidden")
         call.until("document.querySelector('#audio').readyState >= 1")
+        call.until(f"({DRAWN})(['caller', 'agent', 'supervisor', 'supervisor-ground'])")
         looked_at("over", call)
         for name in ("played", "playedAt"):
             phone.page.evaluate(f"void (window.{name} = window.{name}.slice({begun}, {ended}))")

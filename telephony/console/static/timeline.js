@@ -9,7 +9,8 @@ const EVENTS = 72
 const AGENT = 100
 const AXIS = 172
 const LIVE_S = 60 // a live call shows its last minute
-const COLORS = ["caller", "agent", "caller-ground", "agent-ground", "rule", "quiet", "alert", "tool", "key", "event", "ink", "card", "edge"]
+const LATE_MS = 300 // the caller hears a supervisor at most so much later than the turn says
+const COLORS = ["caller", "agent", "supervisor", "caller-ground", "agent-ground", "supervisor-ground", "rule", "quiet", "alert", "tool", "key", "event", "ink", "card", "edge"]
 
 export class Timeline {
   #canvas
@@ -109,8 +110,8 @@ export class Timeline {
     context.font = `12px ${style.fontFamily}`
     this.#axis(context, color, width)
     this.#turns(context, color)
-    this.#wave(context, color.caller, "caller", CALLER)
-    this.#wave(context, color.agent, "agent", AGENT)
+    this.#wave(context, "caller", CALLER, () => color.caller)
+    this.#wave(context, "agent", AGENT, ms => this.#isSupervisor(ms) ? color.supervisor : color.agent)
     this.#events(context, color, width)
     if (this.#at !== null) {
       context.fillStyle = color.ink
@@ -140,18 +141,23 @@ export class Timeline {
   #turns(context, color) {
     for (const entry of this.#entries) {
       if (entry.type !== "turn") continue
-      const [y, ground] = entry.speaker === "caller" ? [CALLER, "caller-ground"] : [AGENT, "agent-ground"]
+      const y = entry.speaker === "caller" ? CALLER : AGENT
       const x = this.#x(entry.start_ms)
       const width = Math.max(2, this.#x(entry.end_ms ?? this.#duration) - x)
-      context.fillStyle = color[ground]
+      context.fillStyle = color[`${entry.speaker}-ground`]
       context.beginPath()
       context.roundRect(x, y, width, LANE, 5)
       context.fill()
     }
   }
 
-  #wave(context, color, side, y) {
-    context.fillStyle = color
+  /** Does the caller hear a supervisor in place of the agent at this moment? */
+  #isSupervisor(ms) {
+    return this.#entries.some(entry => entry.speaker === "supervisor" && entry.start_ms <= ms && ms < (entry.end_ms ?? this.#duration) + LATE_MS)
+  }
+
+  /** `colorAt(ms)` returns the color of the side at a moment. */
+  #wave(context, side, y, colorAt) {
     const step = this.#step
     const [first, last] = [Math.floor(this.#from / step), Math.ceil((this.#from + this.#span) / step)]
     const width = Math.max(1, step * this.#scale - 0.5)
@@ -159,6 +165,7 @@ export class Timeline {
       const level = this.#levels[side].get(n)
       if (!level) continue
       const height = level / 100 * LANE
+      context.fillStyle = colorAt(n * step)
       context.fillRect(this.#x(n * step), y + (LANE - height) / 2, width, height)
     }
   }
