@@ -267,7 +267,7 @@ def test_the_caller_hears_the_supervisor_within_300_ms(story: Story) -> None:
 def test_the_recording_shows_who_did_what_and_why_the_call_ended(story: Story) -> None:
     over = story.texts["over"]
     assert "A supervisor hung up" in over
-    assert "The supervisor handed the call back, who said: “The table is booked.”" in over
+    assert "The supervisor handed the call back and wrote: “The table is booked.”" in over
     assert "was cut off" in over
     assert over.index("A supervisor took over") < over.index("handed the call back")
 

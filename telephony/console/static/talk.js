@@ -140,7 +140,7 @@ function words(entry) {
   if (entry.type === "key") return entry.text.length === 1 ? `The caller pressed ${entry.text}` : "The caller pressed a key"
   if (entry.type === "control") {
     const [, action, said] = entry.text.match(/^([\w.]+)(?:\(.*?said=(.+)\))?/s) ?? []
-    if (CONTROL[action]) return said ? `${CONTROL[action]}, who said: “${said}”` : CONTROL[action]
+    if (CONTROL[action]) return said ? `${CONTROL[action]} and wrote: “${said}”` : CONTROL[action]
   }
   return `${known ?? ""}${entry.text}`
 }
