@@ -204,10 +204,19 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         versions.until("document.querySelectorAll('#versions tr').length === 1")
         looked_at("versions", versions)
         history = opened("history", "/console/calls")
+        history.until("document.querySelectorAll('#calls li').length === 1")
+        history.page.fill("input[name=q]", "no such call")
+        history.page.keyboard.press("Enter")  # opens no result of the search before
+        history.until("!document.querySelector('#nothing').hidden")
         history.page.fill("input[name=q]", CALLER)
         history.until("document.querySelectorAll('#calls li').length === 1")
         looked_at("history", history)
-        history.page.click("#calls a")
+        for key in ("ArrowDown", "ArrowUp"):
+            history.page.keyboard.press(key)
+            told.focus_after[key] = history.page.evaluate(
+                "document.activeElement.name || document.activeElement.innerText"
+            )
+        history.page.keyboard.press("Enter")
         history.page.wait_for_url("**/console/calls/CA*")
         history.until("document.querySelector('#audio')?.readyState >= 1")
         history.page.get_by_role("button", name="Play from").filter(has_text="0:00").first.click()
@@ -292,6 +301,11 @@ def test_the_audit_and_the_versions_show_the_call(story: Story) -> None:
 def test_the_call_is_found_by_its_number_and_played_in_step(story: Story) -> None:
     assert "Supervisor hung up" in story.texts["history"]
     assert "Every day, from noon" in story.texts["playing"]
+
+
+def test_the_results_of_a_search_are_reached_by_keyboard(story: Story) -> None:
+    assert story.focus_after["ArrowDown"] == "+14•••••••00"
+    assert story.focus_after["ArrowUp"] == "q"
 
 
 def test_axe_finds_nothing_on_any_page_in_either_theme(story: Story) -> None:

@@ -6,6 +6,7 @@ import { Filters } from "./filters.js"
 const PAGE = 50
 let cursor = null
 let asking = new AbortController()
+let opening = false // the first result is opened as soon as it is found
 
 function row(call) {
   const { label } = party(call)
@@ -38,6 +39,7 @@ async function load({ more = false } = {}) {
       page = await get(`api/calls?${wanted}`, { signal })
     } catch (error) {
       if (error.name === "AbortError") return
+      opening = false
       notice($("notice"), error.message)
       $("more").disabled = false
       return
@@ -50,10 +52,12 @@ async function load({ more = false } = {}) {
     if (fresh) $("calls").replaceChildren(...items)
     else $("calls").append(...items)
     fresh = false
+    if (opening && items.length) return $("calls").querySelector("a").click()
     cursor = page.next
     missing -= items.length
     tell(cursor && missing > 0)
   } while (cursor && missing > 0)
+  opening = false
   $("more").disabled = false
 }
 
@@ -68,4 +72,23 @@ function tell(searching) {
 
 const filters = new Filters($("filters"), ["q", "agent", "why", "from", "to"], load)
 $("more").addEventListener("click", () => load({ more: true }))
+
+const search = $("filters").elements.q
+$("filters").addEventListener("input", () => { opening = false })
+search.addEventListener("keydown", event => {
+  if (event.key !== "Enter" || event.isComposing || event.repeat) return
+  event.preventDefault()
+  opening = search.value.trim() !== ""
+  $("filters").requestSubmit()
+})
+for (const place of [search, $("calls")]) {
+  place.addEventListener("keydown", event => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
+    const stops = [search, ...$("calls").querySelectorAll("a")]
+    const next = step && stops[stops.indexOf(document.activeElement) + step]
+    if (!next || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return
+    event.preventDefault()
+    next.focus()
+  })
+}
 load()
