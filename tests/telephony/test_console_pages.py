@@ -191,6 +191,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         call.until("document.querySelector('#audio').readyState >= 1")
         call.until(f"({DRAWN})(['caller', 'agent', 'supervisor', 'supervisor-ground'])")
         looked_at("over", call)
+        told.texts["last line"] = call.page.inner_text("#talk li:last-child")
         for name in ("played", "playedAt"):
             phone.page.evaluate(f"void (window.{name} = window.{name}.slice({begun}, {ended}))")
         told.delays_s = delays(sound(call, "captured"), sound(phone, "played"))
@@ -278,6 +279,8 @@ def test_the_recording_shows_who_did_what_and_why_the_call_ended(story: Story) -
     assert "A supervisor hung up" in over
     assert "The supervisor handed the call back and wrote: “The table is booked.”" in over
     assert "was cut off" in over
+    assert over.split("Why it ended")[1].split()[:3] == ["Supervisor", "hung", "up"]
+    assert story.texts["last line"].endswith("A supervisor hung up in the console.")
     assert over.index("A supervisor took over") < over.index("handed the call back")
 
 

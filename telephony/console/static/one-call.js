@@ -50,7 +50,7 @@ function facts({ record, recording, ended, live }) {
   const side = []
   if (record) {
     if (record.outcome || record.summary || record.result) side.push(outcome(record))
-    side.push(numbers(record))
+    side.push(numbers(record, ended))
     if (!live) side.push(files(recording))
   }
   $("side").replaceChildren(...side)
@@ -76,7 +76,7 @@ function outcome({ outcome, summary, result }) {
     list(fields.map(([name, value]) => [name.replaceAll("_", " "), text(value)]), "facts stacked"))
 }
 
-function numbers(record) {
+function numbers(record, ended) {
   const latencies = (record.turns ?? []).map(turn => turn.latency_ms).filter(ms => ms != null).sort((a, b) => a - b)
   const cost = [record.model_cost != null ? `${money(record.model_cost)} USD model` : "",
     record.cost != null ? `${money(Math.abs(record.cost))} ${record.currency} phone` : ""].filter(Boolean).join(", ")
@@ -88,6 +88,7 @@ function numbers(record) {
     ["From", record.caller || "Number withheld"],
     ["To", record.called],
     ["Agents", (record.agents ?? [record.agent]).filter(Boolean).join(", ")],
+    ["Why it ended", ended?.label],
     ["Interrupted by caller", record.interruptions == null ? "" : element("span", "interruptions", `${record.interruptions}×`)],
     ["Typical answer after", latencies.length ? `${(latencies[latencies.length >> 1] / 1000).toFixed(1)} s` : ""],
     ["Tools", tools],
@@ -141,7 +142,7 @@ function current(href) {
 
 // --- a past call -----------------------------------------------------------------------------------------------------
 
-async function past({ recording, no_recording }) {
+async function past({ recording, no_recording, ended }) {
   $("actions").hidden = true
   $("back").href = "calls"
   current("calls")
@@ -164,6 +165,7 @@ async function past({ recording, no_recording }) {
   }
   talk = new Talk($("talk"), may.has("listen") ? play : null)
   talk.put(made.entries)
+  if (ended) talk.put([{ id: "end", type: "end", start_ms: made.duration_ms, text: ended.sentence }])
   timeline.set(made)
   describe(made.entries, made.duration_ms)
   moments(made.entries)
