@@ -91,7 +91,9 @@ class RealtimeModelListener(ABC):
 
 
 class RealtimeModel(ABC):
-    """A speech model that is reached through some transport."""
+    """The interface of a speech model to which a session is connected. A subclass decides how the model is reached, for
+    example by a WebSocket.
+    """
 
     capabilities: ModelCapabilities = ModelCapabilities()
 

@@ -243,7 +243,9 @@ class RealtimeModelItemDeletedEvent:
 
 @dataclass
 class RealtimeModelItemTruncatedEvent:
-    """The server confirmed a truncation at this heard position."""
+    """The server confirmed that the audio of an item was truncated. The caller heard the first `audio_end_ms`
+    milliseconds of the part.
+    """
 
     item_id: str
     content_index: int

@@ -14,7 +14,9 @@ _REMEMBERED_PARTS = 64
 
 
 class RealtimePlaybackState(TypedDict):
-    """The part that is playing, and the length that was played."""
+    """The audio part that is playing, given by the id of its item and its content index. `elapsed_ms` is the length of
+    its played audio in milliseconds. All values are None if no part is playing.
+    """
 
     current_item_id: str | None
     current_item_content_index: int | None

@@ -297,8 +297,8 @@ class Responses:
         return bool(wanted)
 
     def created(self, now: float, response_id: str, response: Mapping[str, Any]) -> list[Effect]:
-        """Handles the server's event `response.created`. Returns the effect that cancels the response if the response
-        is not wanted, or an empty list.
+        """Handles the server's event `response.created`. If nobody needs the response any more, returns the effect that
+        cancels the response. Otherwise returns an empty list.
         """
         echoed = echo_of(response)
         if self._is_side(response, echoed):

@@ -39,31 +39,41 @@ _SPELL = {"@": "at", ".": "dot", "-": "dash", "_": "underscore", "+": "plus"}
 
 
 def capture_name(*, store: str = "name") -> FunctionTool:
-    """Returns the tool `capture_name`. The name is read back letter by letter."""
+    """Returns the tool `capture_name`, with which the model asks for the name of the caller. The model reads the name
+    back letter by letter. The confirmed value is stored as `call.data[store]`.
+    """
     return _capture("name", store, "the caller's name, spelled if it is unusual", lambda said, _: name(said), _spelled)
 
 
 def capture_email(*, store: str = "email") -> FunctionTool:
-    """Returns the tool `capture_email`."""
+    """Returns the tool `capture_email`, with which the model asks for an e-mail address. The model reads the address
+    back letter by letter. The confirmed value is stored as `call.data[store]`.
+    """
     return _capture("email", store, "an e-mail address", lambda said, _: email(said), _spelled)
 
 
 def capture_phone(*, region: str = "US", store: str = "phone", secret: bool = False) -> FunctionTool:
-    """Returns the tool `capture_phone`. `region` is the country (ISO 3166) of numbers that the caller says without a
-    country code.
+    """Returns the tool `capture_phone`, with which the model asks for a phone number. `region` is the country (ISO
+    3166) of numbers that the caller says without a country code. The value is stored as `call.data[store]` in E.164.
+
+    With `secret`, the caller must type the number. The model does not get the number, and does not read it back.
     """
     parse = lambda said, language="en": phone(said, region, language)  # noqa: E731
     return _capture("phone", store, "a phone number", parse, _digits, keys=parse, n_keys=15, secret=secret)
 
 
 def capture_address(*, store: str = "address") -> FunctionTool:
-    """Returns the tool `capture_address`: street, number, postal code and town, in one text."""
+    """Returns the tool `capture_address`, with which the model asks for a postal address: street, number, postal code
+    and town, in one text. The model reads the address back. The confirmed value is stored as `call.data[store]`.
+    """
     return _capture("address", store, "a postal address", address, str)
 
 
 def capture_date(*, store: str = "date", today: Callable[[], date] = date.today) -> FunctionTool:
-    """Returns the tool `capture_date`. The value is a `datetime.date`. A date without a year is the next such date from
-    `today()` on."""
+    """Returns the tool `capture_date`, with which the model asks for a date. A date without a year is the next such
+    date from `today()` on. The model reads the date back. The confirmed value is stored as `call.data[store]`, a
+    `datetime.date`.
+    """
     read = lambda said, language: day(said, today=today(), language=language)  # noqa: E731
     return _capture("date", store, "a date", read, _long_date, keys=_typed_date, n_keys=8, typed_as=_EIGHT)
 
@@ -71,7 +81,11 @@ def capture_date(*, store: str = "date", today: Callable[[], date] = date.today)
 def capture_birth_date(
     *, store: str = "birth_date", secret: bool = False, today: Callable[[], date] = date.today
 ) -> FunctionTool:
-    """Returns the tool `capture_birth_date`. The value is a `datetime.date`."""
+    """Returns the tool `capture_birth_date`, with which the model asks for a date of birth. The value is stored as
+    `call.data[store]`, a `datetime.date`. `today` returns the current date.
+
+    With `secret`, the caller must type the date. The model does not get the date, and does not read it back.
+    """
     read = lambda said, language: birth_date(said, today=today(), language=language)  # noqa: E731
     return _capture(
         "birth_date", store, "a date of birth, with the year", read, _long_date,
@@ -81,8 +95,9 @@ def capture_birth_date(
 
 
 def capture_amount(*, store: str = "amount", currency: str = "") -> FunctionTool:
-    """Returns the tool `capture_amount`. The value is a `Decimal`. `currency` means that only amounts in this currency
-    (ISO 4217) are accepted. An empty value means that every currency is accepted.
+    """Returns the tool `capture_amount`, with which the model asks for an amount of money. Only amounts in `currency`
+    (ISO 4217) are accepted. If `currency` is empty, every currency is accepted. The model reads the amount back. The
+    confirmed value is stored as `call.data[store]`, a `Decimal`.
     """
 
     def read(said: str, language: str) -> Decimal:

@@ -63,8 +63,12 @@ def requires(level: str = VERIFIED) -> Callable[[FunctionTool], FunctionTool]:
 def verify_pin(
     check: Check, *, max_digits: int = 4, attempts: int = _MAX_ATTEMPTS, level: str = VERIFIED, name: str = "verify_pin"
 ) -> FunctionTool:
-    """Returns the tool `verify_pin`: the caller types a PIN, and `check(call, pin)` decides. Neither the model nor a
-    record gets the PIN. After `attempts` wrong PINs the tool refuses for the rest of the call.
+    """Returns a tool with which the caller proves their identity by a PIN. The caller types the PIN of at most
+    `max_digits` digits, and `check(call, pin)` returns whether the PIN is right. Neither the model nor a record gets
+    the PIN.
+
+    After `attempts` failed attempts, the tool refuses for the rest of the call. A verified caller has the level `level`
+    in `Call.verified`. `name` is the name of the tool for the model.
     """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
@@ -88,8 +92,11 @@ def verify_birth_date(
     name: str = "verify_birth_date",
     today: Callable[[], date] = date.today,
 ) -> FunctionTool:
-    """Returns the tool `verify_birth_date`, which compares the date that the caller says with `of(call)`. The model
-    does not learn which part of a wrong date is wrong.
+    """Returns a tool that compares the date that the caller says with the date of birth `of(call)`. If `of` returns
+    None, the caller is not verified. The model does not learn which part of a wrong date is wrong.
+
+    After `attempts` failed attempts, the tool refuses for the rest of the call. A verified caller has the level `level`
+    in `Call.verified`. `name` is the name of the tool for the model.
     """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
@@ -116,9 +123,12 @@ def verify_by_call_back(
     level: str = VERIFIED,
     name: str = "verify_by_call_back",
 ) -> FunctionTool:
-    """Returns the tool `verify_by_call_back`. The tool calls the number on file, `number(call)`, and says a code of
-    four digits there. The caller types the code in the current call. A caller with a forged caller id does not hear the
-    code.
+    """Returns a tool that verifies the caller by a second call. The tool calls the number on file, `number(call)`, and
+    says a code of four digits there. The caller types the code in the current call. A caller with a forged caller id
+    does not hear the code.
+
+    After `attempts` failed attempts, the tool refuses for the rest of the call. A verified caller has the level `level`
+    in `Call.verified`. `name` is the name of the tool for the model.
     """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
@@ -141,8 +151,11 @@ def verify_by_call_back(
 def verify_with(
     check: Check, what: str, *, attempts: int = _MAX_ATTEMPTS, level: str = VERIFIED, name: str = "verify_caller"
 ) -> FunctionTool:
-    """Returns the tool `verify_caller`, which verifies the caller with a check of the user. `what` tells the model what
-    to ask for, such as `the postal code`. `check(call, said)` decides.
+    """Returns a tool that verifies the caller with a check of the user. `what` tells the model what to ask for, such as
+    `the postal code`. `check(call, said)` returns whether the words of the caller are right.
+
+    After `attempts` failed attempts, the tool refuses for the rest of the call. A verified caller has the level `level`
+    in `Call.verified`. `name` is the name of the tool for the model.
     """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:

@@ -167,7 +167,9 @@ class Metrics:
         self._calls.labels(direction).inc()
 
     def call_ended(self, direction: str, agent: str, reason: str, duration_s: float) -> None:
-        """Counts an ended call. `reason` is the code of an ending, from a small set."""
+        """Counts an ended call by its direction, its agent and its reason, and its length in seconds. `reason` is the
+        code of an ending, from a small set.
+        """
         self._live.dec()
         self._duration.labels(direction).observe(duration_s)
         self._ended.labels(direction, self._agents(agent), reason).inc()
@@ -183,7 +185,7 @@ class Metrics:
         self._outgoing.labels(status, answered_by or "none").inc()
 
     def twilio_cost(self, cost: float, currency: str) -> None:
-        """Counts the price of a call that Twilio has reported."""
+        """Counts the price of a call that Twilio has reported: the amount `cost` in `currency`."""
         if cost > 0:
             self._twilio_cost.labels(currency[:3] or "unknown").inc(cost)
 
@@ -269,7 +271,9 @@ class Metrics:
         self._journal_queue.set(characters)
 
     def records(self, available: bool, waiting: int, dropped: int) -> None:
-        """Sets the state of the records. `dropped` is the number of updates that were dropped since the start."""
+        """Sets whether the records can be written now (`available`), and the number of updates that wait (`waiting`).
+        `dropped` is the number of updates that were dropped since the start.
+        """
         self._records.set(available)
         self._records_waiting.set(waiting)
         self._records_dropped.inc(dropped - self._counted_dropped)

@@ -156,8 +156,9 @@ def email(said: str) -> str:
 
 
 def phone(said: str, region: str = "US", language: str = "en") -> str:
-    """Returns a phone number in E.164. A number without a country code is a number of the country `region` (ISO
-    3166).
+    """Returns the phone number in the words `said`, in E.164. A number without a country code is a number of the
+    country `region` (ISO 3166). `language` is the language of the words, such as `en` or `fr-CA`. Raises `ValueError`
+    with a text for the model if there is no valid number.
     """
     if knows(language):
         said = in_figures(said, language)
@@ -221,7 +222,10 @@ def day(said: str, *, today: date, is_past: bool = False, language: str = "en") 
 
 
 def birth_date(said: str, *, today: date, language: str = "en") -> date:
-    """Returns a date of birth. The caller has to say the year."""
+    """Returns the date of birth in the words `said`. The caller has to say the year. `language` is the language of the
+    words, such as `en` or `fr-CA`. Raises `ValueError` with a text for the model if the year is missing, or if nobody
+    can be born on this date.
+    """
     said = in_figures(said.lower(), language) if knows(language) else _YEAR.sub(_figures_of_year, said.lower())
     if not re.search(r"\d{4}|\d{2}\b.*\d{2}\b.*\d{2}", said) and len(digits_of(said)) < 4:
         raise ValueError("The year is missing. Ask for day, month and year of birth.")
@@ -232,8 +236,9 @@ def birth_date(said: str, *, today: date, language: str = "en") -> date:
 
 
 def amount(said: str, language: str = "en") -> tuple[Decimal, str]:
-    """Returns an amount and its currency (ISO 4217, or empty): `twenty three fifty`, `$1,200.50`, `12 euros and 30
-    cents`.
+    """Returns the amount in the words `said` and its currency (ISO 4217, or empty). Examples: `twenty three fifty`,
+    `$1,200.50`, `12 euros and 30 cents`. `language` is the language of the words, such as `en` or `fr-CA`. Raises
+    `ValueError` with a text for the model if there is no amount, or more than one.
     """
     text = said.lower()
     currency = next((code for word, code in _CURRENCIES.items() if re.search(_alone(word), text)), "")
@@ -259,7 +264,10 @@ def amount(said: str, language: str = "en") -> tuple[Decimal, str]:
 
 
 def address(said: str, language: str = "en") -> str:
-    """Returns a postal address with the numbers in figures. It needs a number, and words."""
+    """Returns the postal address in the words `said`, with its numbers in figures. `language` is the language of the
+    words, such as `en` or `fr-CA`. Raises `ValueError` with a text for the model if the address has no number or no
+    word.
+    """
     text = " ".join(said.split()).strip(" .,")
     if knows(language):
         text = in_figures(text, language)

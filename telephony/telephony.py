@@ -237,9 +237,10 @@ class Telephony:
     ) -> list[dict[str, Any]]:
         """Calls every contact of a list. Returns a row for each contact, in the form of `telephony campaign export`.
 
-        `contacts` have the keys of the columns of a list (`to`, and `id`, `timezone`, `consent` and the data). `config`
-        has the settings of a campaign (`CampaignConfig`). Its `agent` is one of `outgoing`. If the records contain a
-        campaign with this name, this campaign is continued. In a simulation the campaign is in memory.
+        `contacts` have the keys of the columns of a list (`to`, and `id`, `timezone`, `consent` and the data). With
+        `group`, all contacts with the same number get one call. `config` has the settings of a campaign
+        (`CampaignConfig`). Its `agent` is one of `outgoing`. If the records contain a campaign with this name, this
+        campaign is continued. In a simulation the campaign is in memory.
 
         Raises:
             CampaignError: the campaign cannot be run in this process, or is over.

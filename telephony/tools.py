@@ -103,9 +103,9 @@ def send_digits() -> FunctionTool:
 def collect_digits(
     *, max_digits: int = 32, terminator: str = "#", store: str | None = None, name: str = "collect_digits"
 ) -> FunctionTool:
-    """Returns the tool `collect_digits`, which asks the caller to type digits, and returns the digits to the model.
-    With `store`, the model gets only the number of digits, and `call.data[store]` has the digits. `store` is for card
-    numbers and PINs.
+    """Returns a tool that asks the caller to type at most `max_digits` digits. The key `terminator` ends the input. The
+    tool returns the digits to the model. With `store`, the model gets only the number of digits, and `call.data[store]`
+    has the digits. `store` is for card numbers and PINs. `name` is the name of the tool for the model.
     """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
@@ -137,8 +137,9 @@ def refuse_recording() -> FunctionTool:
 
 
 def call_tool(name: str, description: str, properties: dict[str, Any], do: _Do) -> CallTool:
-    """Returns a tool that works in phone calls. `do` is called with the call and the arguments. Every property is
-    required.
+    """Returns a tool that works in phone calls. The model sees `name`, `description` and the arguments. `properties`
+    has a JSON schema for each argument by its name, and every argument is required. `do` is called with the call and
+    the arguments, and returns the output. A `CallError` or `ValueError` of `do` becomes the output as text.
     """
 
     async def invoke(context: ToolContext[Any], arguments: str) -> Any:

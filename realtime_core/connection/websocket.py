@@ -55,8 +55,11 @@ async def connect(
     subprotocols: Sequence[str] | None = None,
     proxy: str | Literal[True] | None = True,
 ) -> WebSocketConnection:
-    """Opens a WebSocket to a `ws:` or `wss:` address. With `ping_interval_s=None` no pings are sent. `proxy` is the
-    address of an HTTP proxy. True selects the proxy of the environment, None selects no proxy.
+    """Opens a WebSocket to `url`, a `ws:` or `wss:` address. With `ping_interval_s=None` no pings are sent. `proxy` is
+    the address of an HTTP proxy. True selects the proxy of the environment, None selects no proxy.
+
+    Closing takes at most `close_timeout_s` seconds. A received message may have at most `max_message_bytes` bytes. If
+    more than `max_buffered_bytes` bytes wait to be sent, the connection ends.
 
     Raises `ConnectFailed` with a description of the problem and its possible cause.
     """

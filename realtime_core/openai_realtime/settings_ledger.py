@@ -45,7 +45,9 @@ the refusal.
 
 @dataclass(eq=False, slots=True)
 class Change:
-    """Settings that are requested together. The update also repeats the settings of `named` unchanged."""
+    """Settings that the program wants to change together in one `session.update`. The update also repeats the settings
+    of `named` with their accepted values.
+    """
 
     fields: Fields
     answered: Answered | None = None
@@ -277,7 +279,10 @@ class SettingsLedger:
     # A new session.
 
     def renewed(self) -> SettingsLedger:
-        """Returns the ledger of a new server session, in which one change requests all accepted settings."""
+        """Returns a new ledger for a new server session. The new session has none of the accepted settings (`granted`),
+        so these settings wait in the new ledger as one `Change`. The next call of `due` returns the `session.update`
+        for this change.
+        """
         renewed = SettingsLedger()
         renewed.request(Change(dict(self.granted)))
         return renewed

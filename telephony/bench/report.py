@@ -15,7 +15,9 @@ from rich.table import Table
 __all__ = ["BASE", "conditions", "ratios", "show"]
 
 BASE = "bare bridge"
-"""The reference system of all ratios."""
+"""The name of the system with which all other systems are compared. The ratios of the report are relative to this
+system.
+"""
 _COLUMNS = 140
 _LIBRARIES = ("uvicorn", "websockets", "starlette", "numpy", "orjson", "uvloop")
 

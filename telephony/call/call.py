@@ -194,6 +194,9 @@ class Call:
         """Plays a clip: an audio file (a path, or the bytes of the file) or mu-law at 8 kHz. Returns whether the caller
         heard the clip to its end.
 
+        If `interruptible` is False, the model gets silence in place of the caller's audio during the clip, so the
+        caller cannot interrupt the clip.
+
         Raises:
             AudioFileError: the clip is empty, or its format is not supported.
         """
@@ -244,8 +247,12 @@ class Call:
         first_s: float = 8.0,
         between_s: float = 4.0,
     ) -> Digits:
-        """Asks the caller for digits, and collects the digits that the caller types. `prompt` has instructions for the
+        """Asks the caller for digits, and returns the digits that the caller types. `prompt` has instructions for the
         model, or is a clip. The model does not get the digits, and the digits are written to no record.
+
+        The collection ends when the caller has pressed the key `terminator` or has typed `max_digits` digits. It also
+        ends if no key is pressed for `first_s` seconds after the prompt, or for `between_s` seconds after the last key.
+        In this case `complete` of the result is False.
 
         Raises:
             CallError: another collection of digits is in progress.

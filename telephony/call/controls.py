@@ -75,8 +75,9 @@ class Controls:
             self._pacing.expect_answer()
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> Heard:
-        """Requests a spoken response from the model, and waits until the playback of the response has ended. Returns
-        how the playback ended, for example that the caller heard all of the audio.
+        """Requests a spoken response to `instructions` from the model, and waits until the playback of the response has
+        ended. With `interruptible=False`, the caller cannot interrupt the response. Returns how the playback ended, for
+        example that the caller heard all of the audio.
         """
         begun = asyncio.Event()
         failed = False
@@ -102,8 +103,9 @@ class Controls:
             return Heard.NOT_SAID if failed else heard
 
     async def play(self, ulaw: bytes, *, interruptible: bool = True) -> Heard:
-        """Plays a clip (mu-law, 8 kHz) after the queued audio, and waits until the playback of the clip has ended.
-        Returns how the playback ended, for example that the caller heard all of the clip.
+        """Plays a clip (mu-law, 8 kHz) after the queued audio, and waits until the playback of the clip has ended. With
+        `interruptible=False`, the caller cannot interrupt the clip. Returns how the playback ended, for example that
+        the caller heard all of the clip.
         """
         self._clips += 1
         with self._listening(interruptible):

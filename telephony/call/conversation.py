@@ -171,7 +171,9 @@ class Conversation:
             self._held.append(audio)
 
     async def press(self, digit: str, *, interrupt: bool) -> None:
-        """Sends a key that the caller pressed to the model. The model answers."""
+        """Tells the model that the caller pressed the key `digit`. The model answers. With `interrupt`, an answer in
+        progress is interrupted first. A key before the session is live is kept until then.
+        """
         if self.live:
             if interrupt:
                 await self.interrupt(CutCause.DIGIT)

@@ -47,7 +47,9 @@ class Lifetime:
             task.cancel()
 
     def end(self, reason: EndReason, detail: str = "", *, release: Release = Release.HANG_UP) -> None:
-        """Ends the call. Only the first call of this method has an effect."""
+        """Ends the call for the reason `reason`. `detail` is a further text about the end. `release` says what happens
+        with the caller's leg. Only the first call of this method has an effect.
+        """
         if self.ending is not None:
             return
         self.ending, self.release = Ending(reason, detail), release

@@ -177,12 +177,13 @@ class CampaignConfig(BaseModel):
     failures: int = Field(default=10, ge=1, le=100)
     """The campaign pauses when this number of the last `failures_of` attempts have failed (the circuit breaker)."""
     failures_of: int = Field(default=20, ge=1, le=100)
+    """The number of the most recent attempts in which `failures` are counted."""
     max_abandoned_per_day: int = Field(default=10, ge=1)
     """The maximum number of abandoned calls within any 24 hours. Each abandoned call lowers the number of calls at the
     same time. When the maximum is reached, no call begins."""
     abandoned_after_s: float = Field(default=2.0, gt=0, le=30)
-    """The number of failures among the last `failures_of` attempts at which the campaign pauses (the circuit
-    breaker).
+    """The maximum time in seconds from the end of the first words of a person who answered until the first words of the
+    agent. A call with a longer silence counts as abandoned.
     """
 
     @field_validator("windows", mode="before")

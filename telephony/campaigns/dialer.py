@@ -245,7 +245,9 @@ class CampaignDialer:
     # --- one attempt -------------------------------------------------------------------------------------------------
 
     async def work(self, attempt_id: str, campaign_id: str, position: int) -> None:
-        """Makes an attempt from the queue, if the attempt is still needed."""
+        """Makes the attempt that the queue has given to this process, for the contact at `position` of the campaign.
+        Does nothing if the attempt is in progress here, or if the store does not need the attempt any more.
+        """
         if attempt_id in self._live:
             return
         self._is_made(attempt_id)

@@ -58,7 +58,9 @@ class Queue(Protocol):
         """Starts to run the queued attempts in this process. Idempotent."""
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
-        """Puts an attempt into the queue. An attempt that was queued before is not queued again."""
+        """Puts an attempt for the contact at `position` of the campaign into the queue. An attempt with the same
+        `attempt_id` that was queued before is not queued again.
+        """
 
 
 class DirectQueue(TaskOwner):

@@ -54,8 +54,8 @@ class Certificate:
 
 
 def cost_usd(scenarios: Sequence[Scenario] = SCENARIOS) -> float:
-    """Returns the maximum cost of the calls in US dollars, by list prices. For both ends, each started minute is
-    counted.
+    """Returns the maximum cost of the calls of all scenarios in US dollars, by list prices. Each started minute is
+    counted for both ends of a call.
     """
     return sum(each.minutes * (OUT_USD + IN_USD) + each.detects * AMD_USD for each in scenarios)
 
@@ -71,7 +71,10 @@ async def run_calls(
     silence_s: float = 20.0,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Certificate:
-    """Makes the calls from one number to the other number. The webhook of the other number is `server.address("far")`.
+    """Makes one call for each scenario from the number `from_` to the number `to`, one after the other. Returns the
+    result of all calls. The webhook of `to` must be `server.address("far")`. `silence_s` is the time in seconds of a
+    call in which nobody speaks. `simulated` means that Twilio is simulated. `on_progress` is called with the name of
+    each scenario before its call.
 
     Raises `TwilioError` if a call cannot be placed.
     """

@@ -56,7 +56,7 @@ class CertifyServer:
         return f"{self.base}/certify/{self._secret}/{side}" + (f"/{kind}" if kind else "")
 
     def document(self, side: str) -> str:
-        """Returns the TwiML of one end of the call."""
+        """Returns the TwiML for one end of the call. `side` is `near` (the calling end) or `far` (the called end)."""
         assert self.call is not None
         url = as_websocket(f"{self.base}/certify-stream/{self._secret}/{side}")
         action = self.address(side)

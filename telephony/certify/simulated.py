@@ -35,8 +35,10 @@ async def certify_simulated(
     in_memory: bool | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Certificate:
-    """Makes the calls on a simulated Twilio. `deviations`, `start_delay_s` and `lost` change the behaviour of the
-    simulated Twilio. In virtual time all calls take a few seconds."""
+    """Makes the calls of `telephony certify` on a simulated Twilio, one for each scenario, and returns the result.
+    `deviations`, `start_delay_s` and `lost` change the behaviour of the simulated Twilio. `silence_s` is the time in
+    seconds of a call in which nobody speaks. `seed` is the random seed. In virtual time all calls take a few seconds.
+    """
     sources = Sources(seed)
     line = Line(round_trip_s=ROUND_TRIP_S, jitter_s=0.01, start_delay_s=start_delay_s, ticks=True, seed=seed)
     async with SimulatedTwilio(numbers=(NEAR, FAR), line=line, sources=sources, in_memory=in_memory) as twilio:

@@ -15,7 +15,9 @@ __all__ = ["audit", "audit_change"]
 
 
 def audit(store: AccessStore, now: datetime, action: Action, detail: str) -> None:
-    """Appends an entry with the name of this machine's user to the audit log."""
+    """Appends an entry to the audit log. The entry has the name of the user who runs the command, the action, and
+    `detail` as text.
+    """
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # there is no account with this number, as in some containers

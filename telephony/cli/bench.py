@@ -35,7 +35,15 @@ def run_bench(
     short: bool,
     json: bool,
 ) -> None:
-    """Runs the benchmark, prints the report, and writes the report and the plot into `out`."""
+    """Runs the benchmark and prints the report, with `json` as JSON. Each system is measured `rounds` times, with
+    `calls` simultaneous calls for `seconds` seconds. With `short`, 5 calls run once for 4 seconds. With `out`, writes
+    the report and the plot into this folder. Raises `CliError` if the ratio of the CPU time to the bare bridge is
+    greater than `limit`.
+
+    `sweep` has numbers of calls that are also measured, such as `10,25,50`. With `search`, also finds the maximum
+    number of calls on one core. With `prove`, first checks that the load generator is fast enough. `beside` is the
+    folder of another version of this repository, which is also measured.
+    """
     if not sys.platform.startswith("linux"):
         raise CliError("The CPU time and memory of the server are read from /proc: this runs on Linux only.")
     if short:

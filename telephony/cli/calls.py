@@ -49,7 +49,11 @@ _MAX_PROBLEMS = 10
 
 
 def show_call(name: str, folder: Path | None, *, json: bool, wav: Path | None) -> None:
-    """Prints the record of a call, its transcript with the cause of each interruption, and its figures as JSON."""
+    """Prints the record of a call, its transcript with the cause of each interruption, and its length. With `json`,
+    prints the record, the transcript and the figures as JSON. With `wav`, also writes both sides to this stereo WAV
+    file. `name` is a CallSid, the beginning of a CallSid, or a path of a journal. `folder` is the folder of the
+    journals. With None, the folder of the settings is used.
+    """
     settings = load_settings()
     with _found(settings, name, folder) as (row, call):
         if wav is not None:
@@ -70,7 +74,10 @@ def show_call(name: str, folder: Path | None, *, json: bool, wav: Path | None) -
 
 
 def play_call(name: str, folder: Path | None) -> None:
-    """Plays both sides of a call."""
+    """Plays both sides of a call with an audio player of this machine. `name` is a CallSid, the beginning of a CallSid,
+    or a path of a journal. `folder` is the folder of the journals. With None, the folder of the settings is used.
+    Raises `CliError` if there is no player, or if the player fails.
+    """
     player = next((each for each in _PLAYERS if shutil.which(each[0])), None)
     with _found(load_settings(), name, folder) as (_, call), tempfile.TemporaryDirectory() as temporary:
         heard = _heard(call, name)
@@ -86,7 +93,10 @@ def play_call(name: str, folder: Path | None) -> None:
 
 
 def export_call(name: str, output: Path, folder: Path | None) -> None:
-    """Writes a call to a file: both sides (.wav), record, figures and transcript (.json), or the transcript (.csv)."""
+    """Writes a call to the file `output`: both sides (.wav), record, figures and transcript (.json), or the transcript
+    (.csv). `name` is an id, a CallSid, the beginning of a CallSid, or a path of a journal. `folder` is the folder of
+    the journals. With None, the folder of the settings is used. Raises `CliError` for another suffix.
+    """
     settings = load_settings()
     with _found(settings, name, folder) as (row, call):
         _export(settings, row, call, name, output)
@@ -203,8 +213,10 @@ def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> No
 def import_calls(
     sources: Sequence[Path], folder: Path | None, *, agent_side: Path | None, caller_only: bool, raw: RawAudio | None
 ) -> None:
-    """Creates journals from recordings or logs of other programs. A file that cannot be used does not stop the other
-    files.
+    """Creates journals in `folder` from `sources`: recordings, or logs of media stream messages of other programs.
+    `agent_side` is the recording of the agent if each side has a mono file. `caller_only` means that the recording is
+    mono and has only the caller. `raw` is the encoding of a recording without a header. A file that cannot be used does
+    not stop the other files.
     """
     if agent_side is not None and (len(sources) > 1 or caller_only):
         raise CliError("--agent-side belongs to one recording of the caller's side.", _IMPORTED, code=USAGE)

@@ -18,8 +18,10 @@ __all__ = ["add_tests", "journals_in"]
 
 
 def add_tests(call: str, name: str | None, agent: str | None, tests: Path, folder: Path | None) -> None:
-    """Copies the masked journals of one call, or of all calls in a folder, to the tests. Writes a test for each
-    journal, with the values that the current replay has.
+    """Copies the masked journals of one call, or of all calls in a folder, to the folder `tests`. Writes a test for
+    each journal. The test expects the values that a replay with the current code has. `name` is the name of the test,
+    by default the name of the folder of calls. `agent` is the import string of the agent. `folder` is the folder of the
+    stored journals. Raises `CliError` if one call has no `name`, or if no test can be made.
     """
     settings = load_settings()
     given = Path(call)

@@ -66,7 +66,9 @@ def _problems(error: ValidationError) -> str:
 
 
 def read_contacts(file: Path, settings: Settings, rules: DialingRules, *, group: bool) -> ContactList:
-    """Reads contacts from a CSV file. Raises `CliError` and `CampaignError`."""
+    """Reads the contacts from a CSV file in UTF-8. With `group`, all lines with the same number become one contact.
+    Raises `CliError` if the file is too large, cannot be read, is invalid, or has no contacts.
+    """
     try:
         if file.stat().st_size > _MAX_FILE:
             raise CliError(f"{file} is larger than {_MAX_FILE // 1_000_000} MB.", "Split it.", code=USAGE)

@@ -31,7 +31,10 @@ def rehearse_campaign(
     start: datetime | None,
     fast: bool,
 ) -> tuple[MemoryStore, Campaign]:
-    """Rehearses a campaign, with its progress on standard error. Returns its store, and the campaign at its end."""
+    """Runs a campaign with the contacts `found` on simulated phones, and shows its progress on standard error. Returns
+    the store of the campaign in memory, and the campaign at its end. `start` is the time at which the campaign begins.
+    `seed` is the random seed of the callees. With `fast`, the campaign runs in virtual time.
+    """
     begins = START if start is None else start
     store, campaign = MemoryStore(), Campaign(CAMPAIGN_ID, config, begins, name, CampaignStatus.CREATED)
     with CampaignProgress(len(found.contacts), len(found.invalid)) as progress:

@@ -32,8 +32,12 @@ _NO_ENGINE = "Campaigns of real calls need DBOS."
 def run_campaign(
     source: str, config: CampaignConfig, *, name: str, group: bool, output: Path | None, json: bool
 ) -> int:
-    """Runs a stored campaign until it is finished, paused or stopped. For a file, creates a campaign, or continues the
-    campaign that was created from the file before. Returns the exit code.
+    """Runs a campaign until it is finished, paused or stopped, and prints its results, with `json` as JSON. `source` is
+    the name of a stored campaign, or a CSV file. For a file, creates a campaign, or continues the campaign that was
+    created from the file before. Returns the exit code of the command.
+
+    `name` is the name of the new campaign, by default the name of the file. With `group`, all lines with the same
+    number get one call. With `output`, also writes the results to this CSV or JSON file.
     """
     if environment().get("TELEPHONY_SERVER"):
         raise CliError("A campaign is run by this process, not by TELEPHONY_SERVER.", "Unset it.", code=USAGE)

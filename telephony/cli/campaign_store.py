@@ -60,8 +60,9 @@ def named(store: CampaignStore, name: str) -> Campaign:
 def create(
     store: CampaignStore, settings: Settings, people: Path, config: CampaignConfig, *, name: str, group: bool
 ) -> Campaign:
-    """Stores a campaign with the contacts of a file. Raises `CliError` if this is not possible. Returns the
-    campaign.
+    """Stores a campaign with the contacts of the CSV file `people`, and returns the campaign. `name` is the name of the
+    campaign, by default the name of the file. With `group`, all lines with the same number get one call. Raises
+    `CliError` if the name is invalid or the agent cannot be loaded.
     """
     name = name or people.stem
     if not _NAME.fullmatch(name):
@@ -76,7 +77,9 @@ def create(
 
 
 def status(name: str | None, *, json: bool) -> None:
-    """Prints one campaign, or all campaigns."""
+    """Prints the status and the counts of the campaign `name`. With None, prints one line for each campaign. With
+    `json`, prints JSON.
+    """
     with opened_store(load_settings()) as store:
         if name is None:
             campaigns = store.campaigns()
@@ -107,8 +110,9 @@ def _show(store: CampaignStore, campaign: Campaign, *, json: bool) -> None:
 
 
 def change(name: str, to: CampaignStatus, *, json: bool) -> None:
-    """Pauses, resumes or stops a campaign. Each process applies the change before it starts the next call of the
-    campaign.
+    """Sets the status of the campaign `name` to `to`: pauses, resumes or stops the campaign. Then prints the campaign,
+    with `json` as JSON. Each process applies the change before it starts the next call of the campaign. Raises
+    `CliError` if the campaign is finished and is not to be stopped.
     """
     reason = PauseReason.USER if to is CampaignStatus.PAUSED else None
     with opened_store(load_settings()) as store:

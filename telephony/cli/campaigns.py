@@ -41,7 +41,13 @@ def rehearse(
     output: Path | None,
     json: bool,
 ) -> bool:
-    """Creates and runs a campaign on simulated phones. Returns whether the campaign came to its end."""
+    """Creates a campaign from the CSV file `people`, runs the campaign on simulated phones, and prints its results.
+    With `output`, also writes the results to this CSV or JSON file. Returns whether the campaign came to its end.
+
+    `name` is the name of the campaign, by default the name of the file. With `group`, all lines with the same number
+    get one call. `start` is the time at which the campaign begins, such as `2026-12-01T09:00Z`. `seed` is the random
+    seed of the callees. With `fast`, the campaign runs in virtual time. With `json`, the results are printed as JSON.
+    """
     from .campaign_rehearsal import rehearse_campaign
 
     settings = load_settings()
@@ -60,7 +66,12 @@ def rehearse(
 def dry_run(
     people: Path, config: CampaignConfig, *, group: bool, simulate: bool, start: str | None, json: bool
 ) -> None:
-    """Prints the first time at which each contact may be called. Nothing is stored, and no call is made."""
+    """Prints the first time at which each contact of the CSV file `people` may be called, with `json` as JSON. Nothing
+    is stored, and no call is made.
+
+    `start` is the time at which the campaign begins, such as `2026-12-01T09:00Z`, by default now. With `group`, all
+    lines with the same number get one call. With `simulate`, the dialing rules for simulated calls apply.
+    """
     settings = load_settings()
     rules = with_listed(rules_of(settings, simulate=simulate), settings)
     found = read_contacts(people, settings, rules, group=group)
@@ -78,7 +89,9 @@ def dry_run(
 
 
 def report_file(people: Path, found: ContactList, *, quiet: bool) -> None:
-    """Prints on standard error which lines are invalid or merged. With `quiet`, prints only the counts."""
+    """Prints on standard error which lines of the CSV file `people` are invalid, and which lines are equal to an
+    earlier line and are merged with it. With `quiet`, prints only the counts.
+    """
     invalid = found.invalid
     for contact in [] if quiet else invalid[:_SHOWN_PROBLEMS]:
         typer.echo(f"{people}, line {contact.lines[0]}: {contact.problem}", err=True)
@@ -91,7 +104,7 @@ def report_file(people: Path, found: ContactList, *, quiet: bool) -> None:
 
 
 def print_results(store: CampaignStore, campaign: Campaign, *, json: bool) -> None:
-    """Prints the funnel and a row for each contact."""
+    """Prints the counts of the campaign by state and outcome, and a row for each contact. With `json`, prints JSON."""
     funnel = store.funnel(campaign.id)
     if json:
         document = {**campaign_json(campaign, funnel), "contacts": list(result_rows(store, campaign.id))}
@@ -122,7 +135,7 @@ def status_words(campaign: Campaign) -> str:
 
 
 def export(store: CampaignStore, campaign: Campaign, settings: Settings, output: Path) -> None:
-    """Writes the results to a JSON or CSV file."""
+    """Writes the results of a campaign to the file `output`, as JSON or CSV by the suffix of its name."""
     rows: list[dict[str, Any]] = list(result_rows(store, campaign.id))
     if output.suffix == ".json":
         document = {**campaign_json(campaign, store.funnel(campaign.id)), "contacts": rows}

@@ -40,7 +40,15 @@ def run_demo(
     folder: Path,
     verbose: bool,
 ) -> None:
-    """Makes one demo call and prints its report."""
+    """Makes one demo call and prints its report, with `json` only the figures as JSON. `agent` is an import string,
+    `script` is a TOML file for the embedded model, and `caller` names the simulated caller. `folder` gets a folder with
+    the files of the call.
+
+    With `live`, the real model is used, which costs money. With `run_tools`, the tools of the agent run. Otherwise
+    stubs run. With `fast`, the call runs in virtual time with the random seed `seed`.
+
+    Raises `CliError` for options that cannot be used together, and for `live` without a key.
+    """
     if live and (fast or script is not None):
         raise CliError(
             "--live cannot be used with --fast or --script.", "A real model has its own timing and words.", code=USAGE

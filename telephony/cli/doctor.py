@@ -32,9 +32,12 @@ _SIGNS = {
 
 
 def run_doctor(*, traced: str | None, output: Path | None, to: str | None, model_key: bool, json: bool) -> None:
-    """Runs all checks and prints their results. With `traced`, prints figures of the media streams of a recorded call.
+    """Runs all checks and prints their results, with `json` as JSON. Exits with an error code if a check has found a
+    fault. With `to`, also checks whether the account may call this number. With `model_key`, also checks the key of the
+    model.
 
-    With `to`, also checks whether this number may be called. With `model_key`, also checks the key of the model.
+    With `traced` (a CallSid, the beginning of a CallSid, or a path of a journal), runs no checks. Prints figures of the
+    media streams of this recorded call as JSON, or writes them to the file `output`.
     """
     if traced is not None:
         _trace(traced, output)

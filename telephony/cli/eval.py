@@ -39,7 +39,7 @@ _STAND_IN_TEXTS = "No text model is set: a stand-in by rules, no AI, plays perso
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """The options of the command."""
+    """The options of the command `telephony eval`, with the names of the command line."""
 
     agent: str
     baseline: str | None
@@ -62,7 +62,9 @@ class EvalOptions:
 
 
 def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
-    """Makes the calls, prints the result, and exits with code 1 if a threshold is missed."""
+    """Makes the calls of the callers at `paths`, for the command `telephony eval`. Prints the result, and exits with
+    code 1 if a threshold is missed.
+    """
     criteria = load_criteria(options.criteria)
     cases = find_cases(paths)
     chat = chat_settings()
@@ -109,7 +111,9 @@ def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
 
 
 def run_calibration(*, json: bool) -> None:
-    """Prints how often the judge agrees with the labels of the transcripts in the package."""
+    """Asks the judge about the labelled transcripts of the package, and prints how often the judge agrees with the
+    labels. With `json`, prints JSON.
+    """
     judge = judge_of(chat_settings())
     _check_texts(judge)
     calibration = calibrate(judge)
@@ -117,7 +121,7 @@ def run_calibration(*, json: bool) -> None:
 
 
 def chat_settings() -> ChatSettings:
-    """Returns the settings of the text model."""
+    """Returns the address, the key and the name of the text model, from the settings of the environment."""
     settings = load_settings()
     key = settings.telephony_text_model_key
     return ChatSettings(

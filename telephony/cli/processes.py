@@ -167,8 +167,12 @@ class Processes:
 
 
 def run_processes(count: int, port: int, arguments: Sequence[str], *, proxy: Path | None, as_json: bool) -> None:
-    """Runs the processes until SIGTERM or SIGINT. SIGHUP restarts the processes one after the other. Raises `CliError`
-    if the arguments cannot work.
+    """Runs `count` server processes until SIGTERM or SIGINT. SIGHUP restarts the processes one after the other. All
+    processes use the same `port`, each on an address of its own. `arguments` are the arguments of `telephony serve`.
+    With `proxy`, also runs Caddy with this configuration file. With `as_json`, prints one JSON line with the addresses
+    when all processes are ready.
+
+    Raises `CliError` if the arguments cannot work.
     """
     if not sys.platform.startswith("linux"):
         raise CliError("Several processes need Linux, which answers on 127.0.0.2 and so on.", code=USAGE)

@@ -45,8 +45,12 @@ def run_replay(
     html: Path | None,
     options: dict[str, Any],
 ) -> None:
-    """Replays the journals and prints the results, for the command `telephony replay`. Exits with code 3 if a replay
-    differs from its recording.
+    """Replays the journals at `paths` and prints the results, for the command `telephony replay`. With `json`, prints
+    JSON. With `junit` and `html`, also writes these files. Exits with code 3 if a replay differs from its recording.
+
+    `mode` is `recorded`, `simulated`, `embedded` or `live`. `agent` is an import string. With None, the recorded agent
+    is used. Each call is replayed `repeat` times. `options` are further arguments of the replay. An option that is None
+    has the default of the mode.
     """
     if mode not in MODES:
         raise CliError(f"There is no mode {mode!r}.", f"The modes are {', '.join(MODES)}.", code=USAGE)

@@ -31,7 +31,13 @@ def run_simulator(
     calls_per_second: float,
     json: bool,
 ) -> None:
-    """Simulates Twilio until SIGINT or SIGTERM, or makes one call and prints its result."""
+    """Simulates Twilio until SIGINT or SIGTERM. With `ring`, makes one call from this caller to our number, and prints
+    its result. With `json`, prints JSON lines.
+
+    `port` is the port of the REST API, 0 for any free port. `voice_url` is the voice webhook of our number. `callee`
+    has the callees of outgoing calls, such as `voicemail`, or `+14155550123=voicemail` for one number. Raises
+    `CliError` for `ring` without `voice_url`.
+    """
     if ring is not None and not voice_url:
         raise CliError("Our number has no webhook.", "Add --voice-url http://127.0.0.1:8000/incoming-call.", code=USAGE)
     at = dict(_at_number(text) for text in callee)

@@ -23,8 +23,8 @@ _LIMIT = 1000
 
 
 def list_tasks(done: str | None, *, json: bool) -> None:
-    """Prints the open tasks, the oldest first. With `done`, marks the task of this call as done, and masks its
-    number.
+    """Prints the open tasks, the oldest first, with `json` as JSON. With `done` (the id of a call), prints no tasks.
+    Marks the task of this call as done, and masks its number.
     """
     with opened_records(load_settings()) as records:
         if done is not None:

@@ -332,7 +332,9 @@ class Access:
         return token_text(session.id, secret), session
 
     async def log_out(self, grant: Grant) -> None:
-        """Ends the session of a grant. Raises `AccessRefused` if the records cannot be used."""
+        """Ends the login session of the client that has this grant, and writes the logout to the audit log. Raises
+        `AccessRefused` if the records cannot be used.
+        """
         now = self._sources.now()
         try:
             await self._client.access(lambda store: store.revoke_token(grant.token_id, now))

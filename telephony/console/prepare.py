@@ -107,8 +107,8 @@ def _peaks(pcm: NDArray[np.int16], step_ms: int) -> list[int]:
 
 
 def main(journal: Path, folder: Path) -> None:
-    """Writes both files into the folder. Raises `JournalError` if the journal cannot be read, and `OSError` if a file
-    cannot be written.
+    """Reads the journal, and writes the audio of the call (`call.wav`) and its timeline (`call.json`) into `folder`.
+    Raises `JournalError` if the journal cannot be read, and `OSError` if a file cannot be written.
     """
     call = HeardCall(lambda: read_journal(journal), journal.parent.name)
     write_stereo(folder / AUDIO, call.audio)

@@ -24,7 +24,9 @@ _FROM_MODEL = {
 
 
 def wants(kind: str) -> bool:
-    """Returns whether records of this kind may be selected."""
+    """Returns whether `select` can return a record of this kind for the page. If not, the caller of this function need
+    not parse the record. If True, `select` can still drop the record because of its fields.
+    """
     return kind in _KINDS or kind in ("model.in", "twilio.out")
 
 

@@ -195,8 +195,8 @@ def _is_us(body: bytes) -> bool:
 
 
 async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool) -> list[CheckResult]:
-    """Checks that the model's server accepts the key and offers the configured models. If `wanted` is False, the key is
-    not used.
+    """Checks that the model's server accepts the key and offers the configured models. If `wanted` is False, sends no
+    request, and returns a skipped result.
     """
     if settings.openai_api_key is None:
         return [skipped("model's key", "is not set")]

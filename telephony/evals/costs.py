@@ -35,7 +35,10 @@ _TOKENS_IN, _TOKENS_OUT = 1_200, 80
 def expected_cost(
     cases: Sequence[Case], criteria: Criteria, model: str, chat: ChatSettings, *, calls: int, repeat: int, sides: int
 ) -> str:
-    """Returns the expected cost of the calls and of the text model, as a sentence."""
+    """Returns a sentence with the expected cost of an eval: of the speech model and of the text model. `sides` is the
+    number of agents that are called, `repeat` is the number of calls of each case for each side, and `calls` is the
+    number of all calls.
+    """
     parts = []
     if model == LIVE:
         seconds = sum(_seconds(case) for case in cases) * repeat * sides

@@ -104,9 +104,13 @@ def make_calls(
     workers: int | None = None,
     on_call: Callable[[Side, CallResult], None] = lambda side, call: None,
 ) -> dict[str, list[CallResult]]:
-    """Makes `repeat` calls of each case for each side. Returns the calls by the name of the side, in order.
+    """Makes `repeat` calls of each case for each side (the new agent and the baseline). Returns the calls by the name
+    of the side, in order. A call that cannot be made has an `error` in its evidence. `on_call` is called after each
+    call, in any order.
 
-    A call that cannot be made has an `error` in its evidence. `on_call` is called after each call, in any order.
+    `model` is `embedded`, `live`, or the path of a script. `seed` is the random seed of callers, lines and the embedded
+    model. With `run_tools`, the tools of the agents run. `journals` is the folder for the journals of the calls.
+    `workers` is the number of simultaneous calls.
     """
     _plan.cache_clear()  # an agent of the same name may be another one since the last run
     workers = workers or (LIVE_AT_ONCE if model == LIVE else os.cpu_count() or 1)

@@ -95,7 +95,9 @@ def _z(confidence: float) -> float:
 
 
 def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
-    """Returns Wilson's confidence interval of a rate. Without results, the interval is 0 to 1."""
+    """Returns Wilson's confidence interval of the rate `passed / total`, at the level `confidence` between 0 and 1. If
+    `total` is 0, the interval is 0 to 1.
+    """
     if total == 0:
         return Interval(0.0, 1.0)
     z = _z(confidence)
@@ -106,14 +108,19 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
 
 
 def exact_p(only_new: int, only_baseline: int) -> float:
-    """Returns the two-sided p-value of McNemar's exact test."""
+    """Returns the two-sided p-value of McNemar's exact test. `only_new` is the number of pairs in which only the new
+    agent passed. `only_baseline` is the number of pairs in which only the baseline passed.
+    """
     n, less = only_new + only_baseline, min(only_new, only_baseline)
     tail = sum(math.comb(n, k) for k in range(less + 1)) / (1 << n)
     return min(1.0, 2 * tail)
 
 
 def paired_interval(only_new: int, only_baseline: int, total: int, confidence: float = 0.95) -> Interval:
-    """Returns Tango's score interval of the difference of two paired rates. Without pairs, the interval is -1 to 1."""
+    """Returns Tango's score interval of the difference of two paired rates: the rate of the new agent minus the rate of
+    the baseline. `only_new` and `only_baseline` are the numbers of pairs in which only one of them passed, and `total`
+    is the number of all pairs. `confidence` is the level between 0 and 1. If `total` is 0, the interval is -1 to 1.
+    """
     if total == 0:
         return Interval(-1.0, 1.0)
     z, observed = _z(confidence), (only_new - only_baseline) / total
@@ -181,7 +188,10 @@ def _at_least(needed: int, total: int, rate: float) -> float:
 
 
 def pairs_for_same(margin: float, alpha: float) -> int:
-    """Returns the smallest number of pairs that can give the verdict "same" if no pair differs."""
+    """Returns the smallest number of pairs that can give the verdict "same" if no pair differs. A difference of the
+    rates that is certainly smaller than `margin` counts as the same. The confidence interval has the level `1 - 2 *
+    alpha`.
+    """
     return next(n for n in range(1, 1_000_000) if paired_interval(0, 0, n, 1 - 2 * alpha).high < margin)
 
 

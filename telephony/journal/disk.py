@@ -186,14 +186,14 @@ class Disk:
         self._wake.set()
 
     def checked(self, within_s: float) -> bool:
-        """Waits for the result of `check`, which is then in `fault`. The method blocks. Returns False if there was no
-        result in time.
+        """Waits at most `within_s` seconds for the result of `check`, which is then in `fault`. The method blocks.
+        Returns False if there was no result in time.
         """
         return self._checked.wait(within_s)
 
     def settle(self, within_s: float | None = None) -> bool:
-        """Waits until every closed journal is on the disk. The method blocks. Returns False if some journals are not on
-        the disk in time.
+        """Waits until every closed journal is on the disk, at most `within_s` seconds. With None, there is no time
+        limit. The method blocks. Returns False if some journals are not on the disk in time.
         """
         deadline = None if within_s is None else time.monotonic() + within_s
         with self._lock:

@@ -71,7 +71,7 @@ Shape = Rect | Line | Polygon | Text | Bars
 
 
 def png(shapes: Sequence[Shape], width: int, height: int) -> bytes:
-    """Returns the shapes on white, as a PNG file."""
+    """Returns a PNG file with the shapes on a white background. `width` and `height` are in pixels."""
     image = Image.new("RGB", (width * _SCALE, height * _SCALE), "white")
     draw = ImageDraw.Draw(image)
     for shape in shapes:
@@ -83,7 +83,9 @@ def png(shapes: Sequence[Shape], width: int, height: int) -> bytes:
 
 
 def svg(shapes: Sequence[Shape], width: int, height: int) -> str:
-    """Returns the shapes on white, as a self-contained SVG document."""
+    """Returns an SVG document with the shapes on a white background, without external files. `width` and `height` are
+    in pixels.
+    """
     body = "\n".join(_element(shape) for shape in shapes)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '

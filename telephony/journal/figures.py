@@ -16,7 +16,10 @@ __all__ = ["Figures", "Latency", "Silence", "Underrun", "figures_of"]
 
 FRAME = 160
 MIN_UNDERRUN_MS = 5
-"""The minimum length in milliseconds of an underrun. A shorter gap between two runs is a corrected estimate."""
+"""The minimum length in milliseconds of an underrun. The times at which the caller heard the audio are estimates, and a
+later estimate can correct an earlier one. Such a correction looks like a short gap within an audio part. Therefore a
+shorter gap is not counted.
+"""
 _HAND_BACK = "supervisor.hand_back("
 
 

@@ -36,7 +36,9 @@ class MemoryJournal:
         return (record for _, record in self.numbered())
 
     def numbered(self, wanted: Callable[[str], bool] = lambda kind: True) -> Iterator[tuple[int, Record]]:
-        """Yields (number, record) for each record whose kind is wanted."""
+        """Yields (index, record) for each record for whose kind `wanted(kind)` returns True. The first record of the
+        journal has the index 0.
+        """
         for index, (t, kind, body) in enumerate(self._lines):
             if wanted(kind):
                 yield (

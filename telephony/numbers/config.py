@@ -50,7 +50,9 @@ class Region(StrEnum):
 
 
 class StepKind(StrEnum):
-    """The kinds of steps for a caller."""
+    """What a step does with the caller: connect the caller to an agent, call another number, record a message, or say a
+    text.
+    """
 
     AGENT = "agent"
     DIAL = "dial"
@@ -416,7 +418,10 @@ class NumbersConfig(Part):
 
 
 def number_matches(pattern: str, called: str) -> bool:
-    """Returns whether a called number matches a key of `numbers`."""
+    """Returns whether the called number `called` matches `pattern`, a key of `numbers` in the configuration. A key that
+    ends with `*` matches all numbers that begin with the text before the star. Any other key matches only the equal
+    number.
+    """
     return called.startswith(pattern[:-1]) if pattern.endswith("*") else called == pattern
 
 

@@ -19,7 +19,9 @@ _ENDING = (StepKind.SAY, StepKind.VOICEMAIL)
 
 
 class Ladder(StrEnum):
-    """The two ladders of a number: for open hours and for closed hours."""
+    """A number has two lists of steps for its callers. This value says which list is used: the list for open hours, or
+    the list for closed hours.
+    """
 
     OPEN = "open"
     CLOSED = "closed"

@@ -75,7 +75,9 @@ class CallState:
             self._end("failed", error)
 
     def uncertain(self, error: str, now: float) -> None:
-        """Registers that Twilio may have created the call."""
+        """Registers that Twilio may have created the call. `error` says why this is not known. The next steps search
+        for the call in the list of calls of the account. `now` is the current time in seconds.
+        """
         if self.sid is None and not self.over:
             self.error = error
             self._searching = True

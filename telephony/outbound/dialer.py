@@ -118,8 +118,9 @@ class Dialer(TaskOwner):
         return call
 
     def adopt(self, plan: CallPlan, token: str, *, to: str, sid: str | None, requested_at: datetime) -> PlacedCall:
-        """Follows a call of a process that has ended. The call is searched for at Twilio, and never placed again.
-        Returns the placed call.
+        """Follows a call that an earlier process was to place and did not follow to its end. With `sid`, the call is
+        followed by its CallSid. With None, the call is searched for at Twilio, because the process may have placed the
+        call. The call is never placed again. Returns the placed call.
         """
         call = self._call(plan, token, to, requested_at)
         if sid is None:
@@ -257,8 +258,9 @@ class Dialer(TaskOwner):
     # --- Twilio's webhooks -------------------------------------------------------------------------------------------
 
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
-        """Handles Twilio's request for the TwiML of a call that was answered. Returns None if the call is not wanted or
-        no longer wanted.
+        """Handles Twilio's request for the TwiML of a call that was answered. Returns the placed call with this token.
+        Returns None if there is no such call, if the call was cancelled or given up, or if the `CallSid` belongs to
+        another call.
         """
         call = self.calls.get(token)
         if call is None or call.cancelled or not call.identified(call_sid):

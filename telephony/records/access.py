@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 OPERATOR = "operator"
-"""The parent of the sessions that began with TELEPHONY_API_TOKEN."""
+"""The value of `parent` for sessions that began with TELEPHONY_API_TOKEN."""
 THIS_MACHINE = "this machine"
 """The name in the audit log for a client on this machine that needs no token."""
 SINGLE_SIGN_ON = "single sign-on"

@@ -18,7 +18,7 @@ __all__ = ["READS", "WITHIN_S", "create_file", "engine_of", "parse_url"]
 WITHIN_S = 2
 """The time limit in seconds of one SQL statement, and of one attempt to connect."""
 READS = "telephony_reads"
-"""The name of the execution option for a connection that only reads."""
+"""The name of an execution option of SQLAlchemy. Its value is True for a connection that only reads."""
 _FROZEN_S = 10
 _creating = threading.Lock()
 

@@ -276,8 +276,8 @@ class ReplayedCall(HeardCall):
     """A replayed call together with its recording.
 
     `divergence` is the first difference from the recording, or None. `changes` are the differences of instructions,
-    tools, voice and model settings. `notes` are differences that are not counted. `unrecorded_tools` are tool calls
-    without a recorded answer.
+    tools, voice and model settings. `notes` are differences of the configuration, which do not make the replay fail.
+    `unrecorded_tools` are tool calls without a recorded answer.
     """
 
     def __init__(

@@ -114,7 +114,10 @@ class Divergence:
 
 @dataclass(slots=True)
 class Comparison:
-    """The result of a comparison. `divergences` are in order of time. `notes` are differences that are not counted."""
+    """The differences between the behaviour of an agent in a recording and in a replay, in order of time. `divergences`
+    are differences that make the replay fail. `notes` are differences of the configuration, which do not make the
+    replay fail. With `Tolerances(config=True)`, these are divergences too.
+    """
 
     divergences: list[Divergence] = field(default_factory=list)
     notes: list[Divergence] = field(default_factory=list)
@@ -125,8 +128,8 @@ class Comparison:
 
 
 def compare(expected: Behaviour, actual: Behaviour, tolerances: Tolerances | None = None) -> Comparison:
-    """Compares the behaviour of an agent in a recording with its behaviour in a replay. Returns the differences in
-    order of time: `divergences`, and `notes` for differences that the tolerances allow.
+    """Compares the behaviour of an agent in a recording (`expected`) with its behaviour in a replay (`actual`). Returns
+    the differences that are greater than `tolerances`. See `Comparison`.
     """
     tolerances = tolerances or Tolerances()
     comparison = Comparison()

@@ -210,7 +210,9 @@ def _refusal(data: Mapping[str, Any]) -> Exception:
 
 
 def close_in(text: str) -> Close:
-    """Parses a recorded `close` message."""
+    """Parses the JSON text of a recorded `close` message. Returns the end of the connection. If the code is missing,
+    the code is 1006. An end by any side but the peer counts as an end by the network.
+    """
     data: dict[str, Any] = orjson.loads(text)
     by = data.get("by")
     return Close(int(data.get("code", 1006)), str(data.get("reason", "")), "peer" if by == "peer" else "network")

@@ -17,7 +17,9 @@ _DECISIONS = frozenset(
     {"supervisor.approve", "supervisor.reject", "session.approve_tool_call", "session.reject_tool_call"}
 )
 STATES = frozenset({"hold", "muted", "listening", "secret"})
-"""The requests that last until users' code ends them. All other requests last until the call has executed them."""
+"""The names of the requests that begin a state of the call, such as `hold`. The state lasts until users' code ends it.
+A request with any other name lasts until the call has executed it.
+"""
 
 
 @dataclass(slots=True)

@@ -93,7 +93,7 @@ class Recording:
     model_class: Mapping[str, Any] = field(default_factory=dict)
     tools: list[ToolAnswer] = field(default_factory=list)
     requests: list[RecordedRequest] = field(default_factory=list)
-    """The requests that were made by code outside of tools."""
+    """The commands that users' code outside of tools gave to the call."""
     verdicts: list[tuple[float, str]] = field(default_factory=list)
     """The results of Twilio's answering machine detection, for an outgoing call: (t, answered by)."""
     callbacks: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)

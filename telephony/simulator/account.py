@@ -137,7 +137,8 @@ class SimulatedAccount:
     async def ring(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """Calls one of the account's numbers. Returns when the call is over. Raises all exceptions of `caller`.
+        """Makes a call from `from_` to `to`, a number of the simulated account. The number requests its voice webhook,
+        and `caller` decides what the caller says. Returns when the call is over. Raises all exceptions of `caller`.
 
         `fields` has further fields of Twilio's requests, such as `StirVerstat`.
         """

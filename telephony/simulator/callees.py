@@ -86,7 +86,10 @@ def voicemail(
     silence_s: float = 5.0,
     answered_by: str = "machine_end_beep",
 ) -> Callee:
-    """Returns a voicemail: a greeting, a beep, and a recording that ends after `silence_s` seconds of silence."""
+    """Returns a voicemail as the callee of simulated calls. The voicemail answers after `after_s` seconds. It plays the
+    greeting (the name of a clip, or mu-law) and a beep. Then it records until the agent has spoken and was silent for
+    `silence_s` seconds, at most `records_s` seconds. `answered_by` is the result of the answering machine detection.
+    """
 
     async def machine(phone: Handset) -> None:
         await asyncio.sleep(0.3)
@@ -104,8 +107,9 @@ def voicemail(
 
 
 def screening(*, after_s: float = 0.5, accepts: bool = True, then: Caller = _listens) -> Callee:
-    """Returns a call screening service. The service asks for the caller's name and purpose, waits for one sentence, and
-    connects the call or hangs up.
+    """Returns a call screening service as the callee of simulated calls. The service answers after `after_s` seconds,
+    asks for the caller's name and purpose, and waits for one sentence. With `accepts`, the service connects the call,
+    and `then` speaks as the person. Otherwise the service hangs up.
     """
 
     async def assistant(phone: Handset) -> None:
@@ -119,7 +123,9 @@ def screening(*, after_s: float = 0.5, accepts: bool = True, then: Caller = _lis
 
 
 def fax(*, after_s: float = 0.5) -> Callee:
-    """Returns a fax machine that plays its tone (1,100 Hz, ITU-T T.30)."""
+    """Returns a fax machine as the callee of simulated calls. The machine answers after `after_s` seconds, and plays
+    its tone (1,100 Hz, ITU-T T.30) again and again.
+    """
 
     async def machine(phone: Handset) -> None:
         while True:
@@ -138,7 +144,9 @@ def no_answer(*, after_s: float = 600.0) -> Callee:
 
 
 def failed(*, after_s: float = 0.1) -> Callee:
-    """Returns a callee for a number that does not exist."""
+    """Returns a callee for a number that does not exist. The call ends with the status `failed` after `after_s`
+    seconds.
+    """
     return Callee(_silent, "failed", after_s)
 
 

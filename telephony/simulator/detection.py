@@ -16,8 +16,9 @@ __all__ = ["detect", "detects_aside"]
 
 
 def detects_aside(options: Mapping[str, Any]) -> bool:
-    """Returns whether the TwiML starts before the result of the machine detection. Otherwise the TwiML waits for the
-    result.
+    """Returns whether the TwiML of the call starts without waiting for the result of the answering machine detection.
+    `options` are the parameters of the request that created the call. The TwiML also starts immediately if the call has
+    no such detection.
     """
     return (
         options.get("AsyncAmd") == "true"

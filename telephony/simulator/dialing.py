@@ -48,15 +48,21 @@ class Rooms:
                 recording.stop()
 
     async def wait(self, member: Member, url: str, method: str) -> None:
-        """Plays the audio of a document to the member until the conference starts."""
+        """Requests the TwiML document at `url` with `method`, and plays its audio to the member until the conference
+        starts.
+        """
         member.waiting = await announcement(member.call, url, method)
 
     async def hold(self, member: Member, url: str, method: str) -> None:
-        """Plays the audio of a document to the member while the member is on hold."""
+        """Requests the TwiML document at `url` with `method`, and plays its audio to the member while the member is on
+        hold.
+        """
         member.holding = await announcement(member.call, url, method)
 
     async def announce(self, members: Iterable[Member], url: str, method: str) -> None:
-        """Plays the audio of a document to the members once."""
+        """Requests the TwiML document at `url` with `method`, and plays its audio once to each of the members. The
+        document is requested again for each member.
+        """
         for member in members:
             member.announcement += await announcement(member.call, url, method)
 

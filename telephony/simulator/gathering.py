@@ -43,7 +43,8 @@ async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> di
 async def message(
     call: Leg, *, pause_s: float, max_s: float, finish: str, into: bytearray | None = None
 ) -> tuple[str, bool]:
-    """Listens until `pause_s` seconds of silence, a key of `finish`, or the end of the call.
+    """Listens to the caller until `pause_s` seconds of silence, a key of `finish`, or the end of the call, at most
+    `max_s` seconds. With `into`, appends the audio (mu-law) to this array.
 
     Returns the key, and whether there was speech.
     """

@@ -131,22 +131,26 @@ class Handset:
         self.beeped.set()
 
     async def agent_speaks(self, *, within_s: float = 60.0) -> None:
-        """Waits until the handset has received 40 ms of a voice. Returns immediately if a voice is audible now."""
+        """Waits until the handset has received 40 ms of a voice. Returns immediately if a voice is audible now. Raises
+        `CallerTimeout` after `within_s` seconds.
+        """
         await self._until(lambda: self._voiced_in_a_row >= 2, within_s, "the agent to speak")
 
     async def agent_silent(self, for_s: float = 0.8, *, within_s: float = 120.0) -> None:
-        """Waits until no voice was audible for `for_s` seconds."""
+        """Waits until no voice was audible for `for_s` seconds. Raises `CallerTimeout` after `within_s` seconds."""
         frames = round(for_s / FRAME_S)
         await self._until(lambda: self._silent_in_a_row >= frames, within_s, f"{for_s} s of silence")
 
     async def heard(self, seconds: float, *, within_s: float = 120.0) -> None:
-        """Waits until `seconds` more seconds of the agent's speech were heard, including its short pauses."""
+        """Waits until `seconds` more seconds of the agent's speech were heard, including its short pauses. Raises
+        `CallerTimeout` after `within_s` seconds.
+        """
         target = self._speech_frames + round(seconds / FRAME_S)
         await self._until(lambda: self._speech_frames >= target, within_s, f"{seconds} s of the agent's speech")
 
     async def heard_or_silent(self, seconds: float, silent_s: float, *, within_s: float = 120.0) -> bool:
         """Waits as `heard` does, or until no voice was audible for `silent_s` seconds. Returns whether the speech was
-        heard.
+        heard. Raises `CallerTimeout` after `within_s` seconds.
         """
         target = self._speech_frames + round(seconds / FRAME_S)
         silent = max(1, round(silent_s / FRAME_S))

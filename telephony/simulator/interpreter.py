@@ -31,7 +31,9 @@ class Verbs(Protocol):
         """
 
     async def play(self, verb: Verb, base: str) -> None:
-        """Executes `<Say>`, `<Play>` or `<Pause>`."""
+        """Executes `<Say>`, `<Play>` or `<Pause>`, and returns when the audio has been played. `base` is the URL of the
+        document, to which relative URLs refer.
+        """
 
     async def gather(self, verb: Verb, prompt: Coroutine[Any, Any, None]) -> Mapping[str, str]:
         """Executes `<Gather>`. Returns an empty mapping if there was no key and no speech. `prompt` plays the verbs
@@ -39,16 +41,24 @@ class Verbs(Protocol):
         """
 
     async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """Executes `<Record>`. Returns an empty mapping if there was no speech."""
+        """Executes `<Record>`. Returns the fields for the request to the verb's `action`, or an empty mapping if there
+        was no speech. `base` is the URL of the document, to which relative URLs refer.
+        """
 
     async def start_recording(self, noun: Verb, base: str) -> None:
-        """Executes `<Start><Recording>`."""
+        """Executes `<Start><Recording>`: starts a recording of the call. `base` is the URL of the document, to which
+        relative URLs refer.
+        """
 
     async def stream(self, noun: Verb, base: str) -> None:
-        """Executes `<Connect><Stream>`, and returns when the stream has ended."""
+        """Executes `<Connect><Stream>`, and returns when the stream has ended. `base` is the URL of the document, to
+        which relative URLs refer.
+        """
 
     async def dial(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """Executes `<Dial>`, and returns when the other party or the caller has left."""
+        """Executes `<Dial>`. Returns the fields for the request to the verb's `action` when the other party or the
+        caller has left. `base` is the URL of the document, to which relative URLs refer.
+        """
 
 
 class LeaveDocument(Exception):

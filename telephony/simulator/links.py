@@ -35,18 +35,21 @@ __all__ = ["HttpAnswer", "Links", "MemoryLinks", "SocketLinks", "links"]
 
 
 class Links(Protocol):
-    """Transports requests and streams between the parts of one simulation."""
+    """Transports HTTP requests and WebSockets between the parts of one simulation: the simulated Twilio, the
+    application and the official Twilio client.
+    """
 
     def serve(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
-        """Serves an application during a block. Yields its address. Raises `ServerFailed` if the application cannot be
-        served.
+        """Serves an application on `host` and `port` during a block. With port 0, a free port is chosen. Yields the
+        address as a URL. Raises `ServerFailed` if the application cannot be served.
         """
 
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, timeout_s: float, max_bytes: int
     ) -> HttpAnswer:
-        """Makes one request. Redirects are not followed. Raises `TimeoutError`, `OSError` or `HTTPException` if the
-        request fails. Returns the response.
+        """Makes one HTTP request with `method` to `url`, and returns the response. At most `max_bytes` bytes of its
+        body are read. Redirects are not followed. Raises `TimeoutError`, `OSError` or `HTTPException` if the request
+        fails.
         """
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> Connection:
@@ -60,8 +63,9 @@ class Links(Protocol):
 
 
 def links(in_memory: bool | None) -> Links:
-    """Returns links in memory or over sockets. With None, links are in memory if the event loop has virtual time, which
-    does not support sockets.
+    """Returns the transport between the parts of a simulation: in memory if `in_memory` is True, over sockets if it is
+    False. With None, the transport is in memory if the running event loop has virtual time, because virtual time does
+    not support sockets.
     """
     return MemoryLinks() if in_memory or (in_memory is None and virtual_time.is_running()) else SocketLinks()
 
@@ -76,7 +80,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class SocketLinks:
-    """Links over real sockets."""
+    """Implements `Links` with HTTP and WebSocket connections over sockets of this machine."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(32, "twilio-webhook")
@@ -112,8 +116,9 @@ class SocketLinks:
 
 
 class MemoryLinks:
-    """Links in memory, without sockets. Their addresses look like addresses of this machine (`http://127.0.0.1:1`), and
-    are valid only in these links."""
+    """Implements `Links` in memory, without sockets. The addresses look like addresses of this machine
+    (`http://127.0.0.1:1`). Only requests and connections of the same object can use these addresses.
+    """
 
     def __init__(self) -> None:
         self._hosts: dict[str, Host] = {}

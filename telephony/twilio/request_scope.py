@@ -24,5 +24,7 @@ def of_call() -> Iterator[None]:
 
 
 def belongs_to_call() -> bool:
-    """Returns whether the current block is inside `of_call`."""
+    """Returns whether a request to Twilio at this point belongs to the current call, because the code runs in a block
+    `with of_call():`.
+    """
     return _of_call.get()

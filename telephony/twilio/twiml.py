@@ -96,7 +96,7 @@ def clean(text: str) -> str:
 
 
 def fits(name: str, value: str) -> bool:
-    """Returns whether Twilio accepts this `<Parameter>`."""
+    """Returns whether a `<Parameter>` with this name and value is short enough for Twilio."""
     return len(name) + len(value) <= MAX_PARAMETER_CHARS
 
 
@@ -162,10 +162,11 @@ def enqueue(name: str) -> str:
 
 
 def refuse(refusal: Refusal, parties: Parties) -> str:
-    """Returns the TwiML for a refused call.
+    """Returns the TwiML for a refused call, by the kind of the refusal: a busy tone, a queue, another URL, a number to
+    dial, or a text to say.
 
     Raises:
-        NoCallerId: no caller id is known with which the number of the refusal can be dialled.
+        NoCallerId: the refusal has a number to dial, and no number is known that can be the caller id.
     """
     match refusal.kind:
         case "busy":
@@ -214,7 +215,10 @@ def dial(
 
 
 def conference(name: str, *, action: str | None = None, end_on_exit: bool = False, beep: bool = False) -> str:
-    """Returns TwiML that joins a conference. The conference starts with its second participant."""
+    """Returns TwiML that joins the conference with the name `name`. The conference starts with its second participant.
+    With `end_on_exit`, the conference ends when this participant leaves. With `beep`, Twilio plays a sound when a
+    participant joins or leaves. Twilio requests `action` after the conference. Without `action`, the call ends.
+    """
     response = VoiceResponse()
     dialing = response.dial(action=action)
     dialing.conference(name, beep="true" if beep else "false", end_conference_on_exit=end_on_exit)
@@ -250,8 +254,9 @@ def record_message(
     transcribe_callback: str | None = None,
     voice: Voice = DEFAULT_VOICE,
 ) -> str:
-    """Returns TwiML that says the greeting and records a message. Twilio requests `action` after the message, also
-    after a hang-up. If there was no speech, Twilio continues after `<Record>` and says `nothing`.
+    """Returns TwiML that says the greeting and records a message of at most `max_s` seconds. Twilio requests `action`
+    after the message, also after a hang-up. If there was no speech, Twilio continues after `<Record>` and says
+    `nothing`.
 
     `status_callback` gets the recording when the recording is complete. `transcribe_callback` gets Twilio's transcript.
     Twilio transcribes only English messages of 2 to 120 s (https://www.twilio.com/docs/voice/twiml/record).

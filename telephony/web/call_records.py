@@ -145,7 +145,9 @@ class CallRecords:
         self._on_ladder[sid] = caller, call
 
     def ladder_ended(self, sid: str, caller: str, call: LadderCall, ending: str) -> None:
-        """Registers that a step of the number's ladder (the list of steps) has ended the call."""
+        """Registers that a step of the number's ladder (the list of steps) has ended the call. `ending` is the code of
+        the ending in the record, such as `hung_up`.
+        """
         self._arrived(sid)
         self._on_ladder.pop(sid, None)
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "ending": ending}
@@ -358,7 +360,9 @@ class CallRecords:
             self.ladder_ended(key, *found, "hung_up")
 
     def priced(self, key: str, cost: float, currency: str) -> None:
-        """Writes the price that Twilio reports for a call that has ended."""
+        """Writes the price that Twilio reports for a call that has ended. `key` is the CallSid or the id of the call.
+        `cost` is the amount in `currency`.
+        """
         self.client.note(key, begins=False, cost=cost, currency=currency)
 
     def found(self, row: CallRecord, record: CallResource) -> CallRecord:

@@ -68,8 +68,9 @@ class ConnectionLimits:
         self.ws: Any = partial[Any](ServerWebSocket, repeats=self.repeats)
 
     def make_room(self, newcomer: _HttpConnection, count: int) -> None:
-        """Closes the connection that has waited for a request for the longest time. Connections of Twilio are not
-        closed, because they have a request.
+        """Closes one connection if `count`, the number of connections with `newcomer`, is greater than the maximum. The
+        connection that has waited for a request for the longest time is closed. If this is `newcomer`, it first gets a
+        response that the server is full. Connections of Twilio are not closed, because they have a request.
         """
         if count <= self.max_connections:
             return

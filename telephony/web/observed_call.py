@@ -30,7 +30,9 @@ class Display(Protocol):
         """Handles an event of the session."""
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        """Handles a journal record about an action of the call or about a report of Twilio."""
+        """Handles a journal record of the kind `kind`: an action of the call, or a report of Twilio. `fields` are the
+        fields of the record.
+        """
 
     def on_key(self, now: float) -> None:
         """Handles a key that the caller pressed."""

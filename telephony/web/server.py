@@ -105,7 +105,10 @@ class Startup:
 def server_config(
     app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning", max_calls: int = 100
 ) -> uvicorn.Config:
-    """Returns uvicorn's configuration for long media streams, with the limits of `connection_limits`."""
+    """Returns the configuration of uvicorn for a server with long media streams. `max_calls` is the maximum number of
+    simultaneous calls. The number of connections is limited by `max_calls` and by the open files that the process may
+    have.
+    """
     limits = ConnectionLimits(connections_within(_descriptors(), max_calls))
     quiet_server_log()
     return uvicorn.Config(

@@ -42,7 +42,9 @@ eight, nine, ten, eleven, twelve, thirteen, fourteen, fifteen, sixteen, seventee
 forty, fifty, sixty, seventy, eighty, ninety, hundred, thousand, Monday, Tuesday, Wednesday, Thursday, Friday,
 Saturday, Sunday, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z
 """
-"""The stored phrases for other text, separated by commas."""
+"""The words and phrases that are stored as separate clips, separated by commas. Speech for a text that is not in
+`LINES` is put together from these clips.
+"""
 
 SPOKEN = {"Trattoria Blu": "Trattoria Blue", "AI": "A I"}
 """The texts for the synthesiser for words whose spelling leads to a wrong pronunciation."""

@@ -105,11 +105,11 @@ class HostedTools:
         }
 
     def knows(self, item_id: str) -> bool:
-        """Returns whether the call belongs to this server session."""
+        """Returns whether the item with this id is a call of a hosted tool in this server session."""
         return item_id in self._calls
 
     def waits_for_approval(self, request_id: str) -> bool:
-        """Returns whether this server session has requested the approval."""
+        """Returns whether the server has asked for the approval with this id in this server session."""
         return request_id in self._approvals
 
     def forget(self, item_id: str) -> None:

@@ -23,7 +23,9 @@ class Recent(OrderedDict[Any, Any]):
 
 
 class KnownFacts:
-    """Facts by key. The key is the event that reports the fact, and the ids in the event."""
+    """Keeps the last 1024 facts that the server has reported, such as a finished transcript, to recognise repeated
+    reports. The key of a fact is the type of the event that reports the fact, and the ids in the event.
+    """
 
     def __init__(self) -> None:
         self._facts = Recent(1024)

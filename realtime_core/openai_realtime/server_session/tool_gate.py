@@ -62,11 +62,13 @@ class ToolGate:
         return bool(self._calls or self._hosted_calls)
 
     def is_foreign(self, call_id: str) -> bool:
-        """Returns whether the server does not know the call."""
+        """Returns whether the server does not know the tool call with this id, because the model made the tool call in
+        an earlier server session.
+        """
         return call_id in self._foreign_calls
 
     def make_known(self, call_id: str) -> None:
-        """Registers that the call of an earlier session was sent to the server."""
+        """Registers that a tool call of an earlier server session was sent to the current server session."""
         self._foreign_calls.discard(call_id)
 
     def call_began(self, call_id: str) -> None:

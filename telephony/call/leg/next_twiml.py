@@ -16,8 +16,8 @@ from ..ending import Ending, EndReason
 __all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "Why", "after_dial", "after_stream", "end_of_call"]
 
 MAX_REATTACHED = 2
-"""The maximum number of lost media streams of one call that are replaced. Also the maximum number of offers of a new
-stream in a row without a stream.
+"""The maximum number of lost media streams of one call that are replaced by a new stream. After this number of offers
+of a new stream (TwiML to which Twilio opened no stream), the call is also given up.
 """
 
 Why = Literal["goodbye", "lost", "stalled", "failed", "refused", "transfer", "digits", "conference"]
@@ -97,8 +97,10 @@ def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
 
 
 def after_dial(*, connected: bool, call_ended: bool, known: bool, offered: int = 0) -> Next:
-    """Returns what the caller's leg does after a cold transfer, as a `Next`. After a successful transfer the call ends.
-    After a failed transfer the caller gets a new media stream to the agent.
+    """Returns what the caller's leg does after a cold transfer, as a `Next`. If the transfer has connected the parties,
+    or the call has ended, the leg hangs up. Otherwise the caller gets a new media stream to the agent. The caller hears
+    an apology in place of the stream if this process does not know the call (`known`), or if the call has already got
+    the maximum number of new streams (`offered`).
     """
     if connected or call_ended:
         return "hang up"

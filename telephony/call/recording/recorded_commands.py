@@ -61,7 +61,7 @@ class RecordedCommands:
     @contextmanager
     def within(self, action: str, state: AbstractContextManager[None], /, **arguments: Any) -> Iterator[None]:
         """Enters the context `state`, and leaves this context at the end of the block. Writes one record at the start
-        and one at the end.
+        and one at the end. `action` is the name of the command in these records.
         """
         end = self._begin(action, arguments)
         try:
@@ -73,7 +73,7 @@ class RecordedCommands:
     @asynccontextmanager
     async def within_async(self, action: str, state: AbstractAsyncContextManager[None], /) -> AsyncIterator[None]:
         """Enters the async context `state`, and leaves this context at the end of the block. Writes one record at the
-        start and one at the end.
+        start and one at the end. `action` is the name of the command in these records.
         """
         end = self._begin(action, {})
         try:
