@@ -13,6 +13,7 @@ POST /console/api/calls/{sid}/test          {"name": "refund", "agent": "desk:ag
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import logging
 import re
@@ -29,10 +30,19 @@ from starlette.routing import BaseRoute, Route
 
 from realtime_core.errors import UserError
 
-from ..errors import AccessRefused, JournalError, RecordRefused, RecordsUnavailable, ReplayError, StorageError
+from ..errors import (
+    AccessRefused,
+    CallRefused,
+    JournalError,
+    RecordRefused,
+    RecordsUnavailable,
+    ReplayError,
+    StorageError,
+)
 from ..journal.encoding import dump, parse_object
 from ..journal.journals import redaction_of
-from ..records.call_query import CallQuery, query_of
+from ..outbound.dialing_rules import e164 as dialed
+from ..records.call_query import CallQuery, Party, query_of
 from ..records.call_record import CallRecord
 from ..replay.recording_files import make_test
 from ..twilio.numbers import e164
@@ -106,19 +116,44 @@ def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
     if why and why not in CHOICES:
         raise UserError(f"why: choose one of {', '.join(CHOICES)}.")
     query = query_of(wanted, now=phone.sources.now(), subject_of=subject_of)
-    return replace(query, text=words, endings=CHOICES[why][1] if why else (), limit=_PAGE, scan=_SCAN)
+    national = _national_number(phone, words)
+    return replace(
+        query,
+        text=words,
+        text_number=Party(national, subject_of(national)) if national else None,
+        endings=CHOICES[why][1] if why else (),
+        limit=_PAGE,
+        scan=_SCAN,
+    )
 
 
 def _number(text: str) -> str:
     """Returns the number in E.164 if the text is a complete number. Returns an empty text if the text may be a part of
     a number, and must be searched as words.
     """
-    if sum(map(str.isdigit, text)) < 7 or not re.fullmatch(r"[+\d\s().\-/]+", text):
+    if not _is_like_number(text):
         return ""
     try:
         return e164(text)
     except ValueError:
         return ""
+
+
+def _national_number(phone: PhoneServer, text: str) -> str:
+    """Returns the number in E.164 if the text is a complete number without its country code, in the country of one of
+    the own numbers. Returns an empty text otherwise.
+    """
+    if not _is_like_number(text):
+        return ""
+    configured = () if phone.numbers is None else phone.numbers.book.config.numbers
+    for own in (phone.settings.twilio_phone_number, *configured):
+        with contextlib.suppress(CallRefused):
+            return dialed(text, own or "")
+    return ""
+
+
+def _is_like_number(text: str) -> bool:
+    return sum(map(str.isdigit, text)) >= 7 and re.fullmatch(r"[+\d\s().\-/]+", text) is not None
 
 
 def _listed(row: CallRecord) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class CallQuery:
     """A text that the summary, the outcome, the result, the reason, the agent or a displayed phone number must contain.
     A call also matches if the text is its call id, or the start of its call id with the letters `CA`.
     """
+    text_number: Party | None = None
+    """The phone number that `text` is, or None. A call also matches `text` if one party of the call has this number."""
     is_open: bool = False
     """Whether only calls that have not ended match."""
     start: datetime | None = None
@@ -93,7 +95,7 @@ class CallQuery:
             started is not None
             and (self.caller is None or _is_at(self.caller, row, row.caller, not row.is_outbound))
             and (self.called is None or _is_at(self.called, row, row.called, row.is_outbound))
-            and (self.number is None or any(_is_at(self.number, row, it, True) for it in (row.caller, row.called)))
+            and (self.number is None or _has_number(row, self.number))
             and (not self.agent or self.agent == row.agent or self.agent in (row.agents or ()))
             and (not self.status or self.status in (row.status, row.ending))
             and (not self.endings or row.ending_code in self.endings)
@@ -110,6 +112,10 @@ def _is_at(party: Party, row: CallRecord, number: str, is_subject: bool) -> bool
     return number == party.number or (is_subject and party.subject != "" and row.subject == party.subject)
 
 
+def _has_number(row: CallRecord, number: Party) -> bool:
+    return any(_is_at(number, row, each, True) for each in (row.caller, row.called))
+
+
 def _has_text(row: CallRecord, query: CallQuery) -> bool:
     text, number, sid = query.text.lower(), query.number_text.lower(), (row.sid or "").lower()
     values = (*(getattr(row, name) or "" for name in TEXTS), json.dumps(row.result, ensure_ascii=True))
@@ -117,6 +123,7 @@ def _has_text(row: CallRecord, query: CallQuery) -> bool:
         any(text in value.lower() for value in values)
         or any(number in (getattr(row, name) or "").lower() for name in NUMBERS)
         or (sid.startswith(text) if query.is_start_of_call_id else sid == text)
+        or (query.text_number is not None and _has_number(row, query.text_number))
     )
 
 

@@ -29,8 +29,8 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
         yield or_(c.caller == query.caller.number, _is_subject(query.caller) & ~outbound)
     if query.called is not None:
         yield or_(c.called == query.called.number, _is_subject(query.called) & outbound)
-    if (party := query.number) is not None:
-        yield or_(_is_subject(party), c.caller == party.number, c.called == party.number)
+    if query.number is not None:
+        yield _has_number(query.number)
     if query.agent:
         name = json.dumps(clean_text(query.agent))
         yield or_(c.agent == clean_text(query.agent), cast(c.agents, Text).contains(name, autoescape=True))
@@ -49,6 +49,7 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
             c.sid.istartswith(text, autoescape=True)
             if query.is_start_of_call_id
             else func.lower(c.sid) == text.lower(),
+            false() if query.text_number is None else _has_number(query.text_number),
         )
     if query.is_open:
         yield c.ended_at.is_(None)
@@ -77,6 +78,10 @@ def _place(at: tuple[datetime, str]) -> Any:
 def _is_over() -> ColumnElement[bool]:
     """Returns the SQL condition that corresponds to `CallRecord.over`."""
     return calls.c.status.in_((*ENDED, INTERRUPTED))
+
+
+def _has_number(party: Party) -> ColumnElement[bool]:
+    return or_(_is_subject(party), calls.c.caller == party.number, calls.c.called == party.number)
 
 
 def _is_subject(party: Party) -> ColumnElement[bool]:

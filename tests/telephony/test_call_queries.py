@@ -16,7 +16,7 @@ import pytest
 
 from realtime_core.errors import UserError
 from telephony.records import Records
-from telephony.records.call_query import CallQuery, page_of, query_of
+from telephony.records.call_query import CallQuery, Party, page_of, query_of
 from telephony.records.call_record import CallRecord, CallUpdate
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
@@ -127,6 +127,15 @@ def test_a_text_finds_words_numbers_in_any_notation_and_call_ids(records: Record
     records.note(TEXT_CALLS)
     found = records.calls(replace(query(), text=text))
     assert [row.id for row in found] == [f"CA{number:03}" for number in TEXTS_FOUND[text]]
+
+
+@pytest.mark.parametrize(("text", "number", "numbers"), [("415 555 0123", ADA, [0, 1]), ("x", "+14155550100", [])])
+def test_a_text_that_is_a_number_also_finds_masked_calls(
+    records: Records, text: str, number: str, numbers: list[int]
+) -> None:
+    records.note(CALLS)
+    found = records.calls(replace(query(), text=text, text_number=Party(number, KEY.of(number))))
+    assert [row.id for row in found] == [f"CA{number:03}" for number in numbers]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 10])

@@ -55,6 +55,7 @@ def opened(tmp_path: Path, **given: Any) -> Iterator[TestClient]:
         telephony_data_dir=tmp_path / "data",
         telephony_journal_dir=tmp_path / "calls",
         telephony_number_key="a key of the tests, long enough",
+        twilio_phone_number=OWN,
         **given,
     )
     (tmp_path / "data").mkdir()
@@ -92,6 +93,10 @@ def found(console: TestClient, **filters: str) -> list[str]:
         ({"q": "+1 415 555 0123"}, ["CA001"]),
         ({"q": "•23"}, ["CA001"]),
         ({"q": "(415) 555-01 99", "agent": "Billing"}, ["CA001"]),
+        ({"q": "(415) 555-0123"}, ["CA001"]),
+        ({"q": "415 555 0123"}, ["CA001"]),
+        ({"q": "1.415.555.0123"}, ["CA001"]),
+        ({"q": "415 555 0124"}, []),
         ({"q": "001"}, []),
         ({"q": "CA001"}, ["CA001"]),
         ({"q": "REFUND"}, ["CA001"]),
