@@ -105,7 +105,9 @@ def realtime_handoff(
     input_type: Any = None,
     is_enabled: ToolEnabled = True,
 ) -> Handoff[TContext, RealtimeAgent[TContext]]:
-    """Creates a handoff to `agent`. An agent in `handoffs` is a handoff with the default options.
+    """Creates a handoff to `agent`. An agent in `handoffs` is a handoff with the default options. The model sees the
+    handoff as a tool. `tool_name_override` and `tool_description_override` replace the default name and description of
+    this tool. `is_enabled` is the rule that decides whether the model sees the tool.
 
     `on_handoff(context)`, plain or async, is called when the handoff happens. With `input_type` (any type that pydantic
     can validate), the model must give an input of that type, and `on_handoff(context, input)` is called.

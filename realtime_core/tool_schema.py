@@ -78,7 +78,11 @@ def function_schema(
     docstring_style: DocstringStyle | None = None,
     strict: bool = True,
 ) -> FunctionSchema:
-    """Reads a function's signature and docstring. Raises `UserError` if no schema can be created from them."""
+    """Reads a function's signature and docstring. Returns the name and the description for the model, and the JSON
+    schema of the parameters. `name` and `description` replace those of the function. With `use_docstring=False`, the
+    docstring is ignored. With `strict`, the schema has the form of `strict_schema`. Raises `UserError` if no schema can
+    be created.
+    """
     inner = func.func if isinstance(func, functools.partial) else func
     doc = parse_docstring(inner.__doc__, docstring_style) if use_docstring else Docstring()
     name = name or getattr(inner, "__name__", None) or type(inner).__name__

@@ -176,9 +176,10 @@ def phone(said: str, region: str = "US", language: str = "en") -> str:
 
 
 def day(said: str, *, today: date, is_past: bool = False, language: str = "en") -> date:
-    """Returns a date from words such as `the third of March`, `tomorrow`, `2026-03-03` or `Friday`. A date without a
-    year is the next such date, or the last such date if `is_past` is True. A date that has only numbers must be
-    year-month-day or day.month.year. Other orders are ambiguous, and raise `ValueError`.
+    """Returns the date in the words `said`, such as `the third of March`, `tomorrow`, `2026-03-03` or `Friday`. `today`
+    is the current date. A date without a year is the next such date, or the last such date if `is_past` is True.
+    `language` is the language of the words, such as `en` or `fr-CA`. A date that has only numbers must be
+    year-month-day or day.month.year. Other orders are ambiguous, and raise `ValueError` with a text for the model.
     """
     text = said.lower().strip(" .,!?")
     if text in _IN_TWO_DAYS:

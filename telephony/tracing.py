@@ -52,9 +52,9 @@ class Tracing:
         return CallTrace(self._tracer, self._sources, model=self._model, content=self._content)
 
     def rest_request(self, action: str, code: str, seconds: float, *, headers: Mapping[str, str] | None = None) -> None:
-        """Makes the span of a request to Twilio that has ended now. Its parent is the span that `traceparent` in
-        `headers` names, or else the current span of OpenTelemetry. The requests of a call have their spans from
-        `CallTrace` instead.
+        """Makes the span of a request to Twilio that has ended now. `action` is the name of the request, `code` is its
+        result, and `seconds` is its duration. The parent is the span that `traceparent` in `headers` names, or else the
+        current span of OpenTelemetry. A request of a call gets no span here, because `CallTrace` makes its span.
         """
         from opentelemetry.trace import SpanKind, Status, StatusCode
 

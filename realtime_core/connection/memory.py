@@ -210,10 +210,12 @@ def memory_pair(
     max_message_bytes: int | None = None,
     max_buffered_bytes: int = 16 * 2**20,
 ) -> tuple[MemoryConnection, MemoryConnection]:
-    """Returns two connected ends. `faults` affect messages from the first end to the second end. `reverse_faults`
-    affect the other direction.
+    """Returns the two ends of a connection in memory. `faults` affect messages from the first end to the second end.
+    `reverse_faults` affect the other direction. Without faults, a message arrives in the next turn of the event loop.
 
-    Without faults, a message arrives in the next turn of the event loop. Must be called within a running event loop.
+    Closing takes at most `close_timeout_s` seconds. A message may have at most `max_message_bytes` bytes, and None
+    means no limit. `max_buffered_bytes` is the maximum number of bytes that wait to be sent. Must be called within a
+    running event loop.
     """
 
     def end() -> MemoryConnection:

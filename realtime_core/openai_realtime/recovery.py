@@ -135,7 +135,9 @@ def _short(text: str, max_chars: int) -> str:
 
 
 def tool_note(name: str, arguments: str, output: str) -> str:
-    """Returns a note with the result of a tool that was called in an earlier session."""
+    """Returns a sentence for the model: the tool `name` was called with `arguments` in an earlier session, and has now
+    returned `output`.
+    """
     return f"The tool {name}({arguments}), called earlier, has returned: {output}"
 
 

@@ -142,7 +142,9 @@ def write_pcm16(path: str | os.PathLike[str], pcm16: bytes, rate: int = 8000, ch
 
 
 def wav_header(format: int, channels: int, rate: int, bits: int, data_bytes: int) -> bytes:
-    """Returns the header of a WAV file, without the audio."""
+    """Returns the header of a WAV file with `data_bytes` bytes of audio. `format` is the format code (RFC 2361), `rate`
+    is the sample rate in Hz, and `bits` is the number of bits of a sample. The result does not contain the audio.
+    """
     frame = channels * bits // 8
     fmt = struct.pack("<HHIIHH", format, channels, rate, rate * frame, frame, bits)
     fact = b"" if format == PCM else b"fact" + struct.pack("<II", 4, min(data_bytes // frame, 0xFFFFFFFF))

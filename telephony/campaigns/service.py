@@ -116,8 +116,9 @@ class Campaigns:
     async def page(
         self, campaign_id: str, *, limit: int, after: str = "", state: str = "", search: str = ""
     ) -> list[dict[str, Any]]:
-        """Returns contacts with their attempts, in the order of the file. Raises `CampaignError`, or `ValueError` for
-        an unknown state.
+        """Returns at most `limit` contacts with their attempts, in the order of the file. The first contact is the one
+        after the contact with the id `after`. `state` selects the contacts in this state, and `search` is a part of the
+        id or of the number. An empty text selects all. Raises `CampaignError`, or `ValueError` for an unknown state.
         """
         only = ContactState(state) if state else None
 

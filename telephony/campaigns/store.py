@@ -61,8 +61,8 @@ class CampaignStore(Protocol):
         """
 
     def due(self, campaign_id: str, now: datetime, limit: int) -> list[Contact]:
-        """Returns the pending contacts whose `next_at` is None or has passed. The contacts are sorted by `next_at` and
-        then by their order in the file.
+        """Returns at most `limit` pending contacts whose `next_at` is None or has passed at `now`. The contacts are
+        sorted by `next_at` and then by their order in the file.
         """
 
     def next_due(self, campaign_id: str) -> datetime | None:

@@ -68,7 +68,10 @@ def opened_records(settings: Settings) -> Iterator[Records | None]:
 
 
 def list_calls(folder: Path | None, filters: Mapping[str, str], *, json: bool) -> None:
-    """Prints the newest calls. The oldest of these calls is printed first."""
+    """Prints the newest calls that match `filters`, the options of the command by name. With `json`, prints JSON. The
+    oldest of these calls is printed first. `folder` is the folder of the journals. With None, the folder of the
+    settings is used.
+    """
     settings = load_settings()
     query = _query(settings, filters)
     journals = _journals(settings, folder)
@@ -88,7 +91,9 @@ def list_calls(folder: Path | None, filters: Mapping[str, str], *, json: bool) -
 
 
 def export_list(output: Path, filters: Mapping[str, str]) -> None:
-    """Writes all calls that match to a JSON or CSV file, the newest first."""
+    """Writes all calls that match `filters` (the options of the command by name) to the file `output`, the newest
+    first. The suffix `.json` or `.csv` selects the format. Raises `CliError` for another suffix.
+    """
     settings = load_settings()
     query = replace(_query(settings, filters), limit=_PAGE)
     rows: list[dict[str, Any]] = []
@@ -110,7 +115,9 @@ def export_list(output: Path, filters: Mapping[str, str]) -> None:
 
 
 def write_private(settings: Settings, output: Path, text: str, call_id: str = "") -> None:
-    """Writes an export with mode 0600, and stores its path, so `erase` can find the export."""
+    """Writes `text` to the file `output`, which only its owner can read (mode 0600). Stores the path of the file and
+    the id of the call, so that `erase` can find the export. Raises `CliError` if the file cannot be written.
+    """
     try:
         with os.fdopen(os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
             file.write(text)

@@ -32,7 +32,9 @@ async def json_of(request: Request) -> dict[str, Any]:
 
 
 def text_of(body: dict[str, Any], name: str, *, max_chars: int = 200) -> str:
-    """Returns the text of a field. Raises `ConsoleError` (400) if the text is missing, empty or too long."""
+    """Returns the text of the field `name` of a JSON body, without spaces at its ends. Raises `ConsoleError` (400) if
+    the text is missing, empty, or longer than `max_chars` characters.
+    """
     value = body.get(name)
     if not isinstance(value, str) or not value.strip() or len(value) > max_chars:
         raise ConsoleError(400, f"`{name}` has to be a text of 1 to {max_chars} characters.")

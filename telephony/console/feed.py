@@ -27,7 +27,7 @@ class Follower(Protocol):
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None: ...
 
     def raw(self, kind: str, t: float, json_text: str) -> None:
-        """Handles a journal record whose message is given as JSON text."""
+        """Handles a journal record of the kind `kind` at the time `t` in seconds. Its message is given as JSON text."""
 
 
 class Feed:

@@ -155,7 +155,9 @@ class LiveCall:
                 self._bytes_per_ms = _FORMATS.get(str(name), self._bytes_per_ms)
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        """Handles a journal record about an action of the call or about a report of Twilio."""
+        """Handles a journal record of the kind `kind`: an action of the call, or a report of Twilio. `fields` are the
+        fields of the record, and `now` is the time of the event loop in seconds.
+        """
         match kind:
             case "play":
                 key = (str(fields.get("item_id")), 0)

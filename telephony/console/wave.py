@@ -76,7 +76,9 @@ class Wave:
             self.record(kind, {"message": parse_object(json_text)}, now_ms)
 
     def record(self, kind: str, fields: Mapping[str, Any], now_ms: float) -> None:
-        """Handles a journal record. Malformed records are ignored."""
+        """Handles a journal record of the kind `kind` with the fields `fields`. `now_ms` is the time since the start of
+        the call in milliseconds. Malformed records are ignored.
+        """
         try:
             if kind in _KINDS:
                 self._take(kind, object_at(fields, "message"), now_ms)

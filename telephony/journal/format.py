@@ -105,11 +105,13 @@ class Journal(Protocol):
     """Receives the records of one call. The methods neither block nor raise exceptions."""
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
-        """Writes one record. The fields should be JSON values. Other values are written as their `repr`."""
+        """Writes one record of the kind `kind` at the time `t` (seconds since the start of the call). The fields should
+        be JSON values. Other values are written as their `repr`.
+        """
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        """Writes one record whose `message` is JSON text: an object that `encoding.parse_object` accepts. The text is
-        not checked.
+        """Writes one record of the kind `kind` at the time `t` (seconds since the start of the call). Its field
+        `message` is the JSON text, an object that `encoding.parse_object` accepts. The text is not checked.
         """
 
     def close(self) -> None:

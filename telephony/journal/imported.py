@@ -72,7 +72,7 @@ def import_call(
 
 
 def import_twilio(source: Path, folder: Path) -> Imported:
-    """Creates a journal for each call in a server's log of media stream messages.
+    """Creates a journal in `folder` for each call in `source`, a server's log of media stream messages.
 
     Each line has one JSON object, with any text around it. Successive streams of one call become one recording.
     Simultaneous streams become one recording each. Times are the times of the frames. The outbound track is the agent's
@@ -104,7 +104,9 @@ def import_audio(
     caller_only: bool = False,
     raw: RawAudio | None = None,
 ) -> Path:
-    """Creates a journal in `folder` from a recording of any type and sample rate. See `import_call`.
+    """Creates a journal in `folder` from `source`, a recording of any type and sample rate. `agent_side` is the
+    recording of the agent if each side has a mono file. `caller_only` means that the recording is mono and has only the
+    caller. `raw` is the encoding of a recording without a header. Returns the path of the journal.
 
     Raises:
         AudioFileError, JournalError: a file cannot be read, or its number of channels is wrong.

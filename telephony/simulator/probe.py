@@ -52,8 +52,9 @@ async def probe(
     public_url: str | None = None,
     sources: Sources = SYSTEM,
 ) -> ProbeResult:
-    """Calls the voice webhook at `url` as Twilio does, signed with `auth_token`. Says hello, and listens for the
-    answer.
+    """Makes a simulated call from `from_` to the voice webhook at `url`, signed with `auth_token` as Twilio signs. Says
+    hello, and waits at most `within_s` seconds for the answer. Returns the measured times. `account_sid`, `to` and
+    `public_url` are those of `ring`.
 
     Raises no exception: if the call could not be made, the result has an `error`. A sentence that fills the time before
     a late answer ("One moment, please.") also counts as a sound of the agent. `response_s` shows a late answer.

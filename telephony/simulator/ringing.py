@@ -46,15 +46,17 @@ async def ring(
     on_start: Callable[[MediaPeer], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> MediaPeer:
-    """Calls the number whose webhook is `url` (`http://127.0.0.1:8000/incoming-call`), and runs `caller` until the
-    call's first media stream has ended.
+    """Makes a simulated call from `from_` to the number `to`, whose webhook is `url`
+    (`http://127.0.0.1:8000/incoming-call`). Runs `caller` until the call's first media stream has ended. Returns the
+    peer of this media stream.
 
     A `ws:` or `wss:` address is connected without a webhook. Audio before the stream is skipped. (`SimulatedTwilio`
     plays such audio, and executes the TwiML to the end of the call.)
 
     With an `auth_token`, the webhook and the WebSocket's upgrade are signed. `public_url` is the `PUBLIC_URL` of the
-    server. The signatures are for that address, and the requests go to the host of `url`. `on_start` is called with the
-    peer when the stream is open.
+    server. The signatures are for that address, and the requests go to the host of `url`. `account_sid` is the account
+    that the webhook names. With None, the id is random. `on_start` is called with the peer when the stream is open, and
+    `on_event` with each event of the stream.
 
     Raises:
         RingFailed, realtime_core.errors.ConnectFailed: the call could not be started.

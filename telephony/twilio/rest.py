@@ -286,7 +286,7 @@ class TwilioRest:
         return CallResource.of(await self._ask("call", lambda: self._client.calls(call_sid).fetch()))
 
     async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallResource]:
-        """Returns the last calls from one number to another number, the newest first."""
+        """Returns the last `limit` calls from the number `from_` to the number `to`, the newest first."""
         listing = self._client.calls
         found = await self._ask("calls_between", lambda: listing.list(from_=from_, to=to, limit=limit))
         return [CallResource.of(it) for it in found]
@@ -378,7 +378,10 @@ class TwilioRest:
     async def add_participant(
         self, conference: str, *, to: str, from_: str, label: str | None = None, end_on_exit: bool = False
     ) -> str:
-        """Calls a number into a conference (given by its SID or name). Returns the CallSid of the new leg."""
+        """Calls the number `to` from the number `from_`, and adds the callee to a conference (given by its SID or
+        name). `label` is a name for the participant. With `end_on_exit`, the conference ends when the participant
+        leaves. Returns the CallSid of the new leg.
+        """
         options: dict[str, Any] = {"to": to, "from_": from_, "end_conference_on_exit": end_on_exit, "beep": "false"}
         if label is not None:
             options["label"] = label
@@ -464,8 +467,8 @@ class TwilioRest:
         status_callback: str,
         status_callback_method: str,
     ) -> None:
-        """Sets the voice webhook and the status callback of a number. A TwiML application (`application_sid`) has
-        priority over the URLs.
+        """Sets the voice webhook (`url`), the fallback webhook and the status callback of a number. Each `method` is
+        the HTTP method of its URL. A TwiML application (`application_sid`) has priority over the URLs.
         """
         number = self._client.incoming_phone_numbers(number_sid)
         await self._ask(

@@ -47,8 +47,9 @@ class SigningKeys:
 def is_signed(
     secret: str, url: str, form: Mapping[str, Any], signature: str | None, algorithm: str = HMAC_SHA1
 ) -> bool:
-    """Returns whether `signature` (the header `X-Twilio-Signature`) is valid. Returns False if the validator raises an
-    exception.
+    """Returns whether `signature` (the header `X-Twilio-Signature`) belongs to a request to `url` with the fields
+    `form`. `secret` is the auth token or another secret of the sender, and `algorithm` is the hash algorithm of the
+    signature. Returns False if the validator raises an exception.
     """
     if not signature:
         return False

@@ -297,17 +297,18 @@ def choose_language(offers: Sequence[tuple[str, Voice]], *, action: str, otherwi
 
 
 def is_shown(caller: str) -> bool:
-    """Returns whether the digits of this address can be read aloud."""
+    """Returns whether the caller id `caller` is a number that can be read aloud digit by digit, and is not withheld."""
     return re.fullmatch(r"\+?[0-9]+", caller) is not None and not is_withheld(caller)
 
 
 def briefing(
     summary: str, action: str, *, intros: Sequence[str], ask: str, key_s: int = 6, voice: Voice = DEFAULT_VOICE
 ) -> str:
-    """Returns TwiML that says the reason of the call, and asks for a key. Twilio sends the key to `action`.
+    """Returns TwiML for the second leg of a warm transfer: it says the reason of the call, `summary`, and asks for a
+    key with the words `ask`. Twilio waits `key_s` seconds for the key, and sends the key to `action`.
 
     Without a key, Twilio continues after `<Gather>` (https://www.twilio.com/docs/voice/twiml/gather), so the document
-    asks once for each text of `intros`.
+    asks once for each text of `intros`. Then the leg is hung up.
     """
     response = VoiceResponse()
     for intro in intros:

@@ -209,7 +209,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises `ServerFailed` if no server can listen on this port. Port 0 is always free."""
+    """Raises `ServerFailed` if no server can listen on `port` at the address `host`. Port 0 is always free."""
     if not port:
         return
     try:
@@ -228,7 +228,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def free_port(host: str) -> int:
-    """Returns a port on which no server listens now."""
+    """Returns a port on which no server listens now at the address `host`."""
     with _bind(host, 0) as bound:
         return int(bound.getsockname()[1])
 
