@@ -182,7 +182,8 @@ class Call:
         return _dialled(number, target)
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
-        """Requests a spoken response from the model. Returns whether the caller heard the response to its end.
+        """Requests a spoken response to `instructions` from the model. Returns whether the caller heard the response to
+        its end.
 
         If `interruptible` is False, the model gets silence in place of the caller's audio during the response, so the
         caller cannot interrupt the response.

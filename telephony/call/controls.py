@@ -70,7 +70,7 @@ class Controls:
     # --- speaking ------------------------------------------------------------------------------------------------
 
     async def prompt(self, instructions: str) -> None:
-        """Requests a response from the model, and does not wait for the response."""
+        """Requests a response to `instructions` from the model, and does not wait for the response."""
         if await self._conversation.ask(instructions):
             self._pacing.expect_answer()
 
@@ -276,11 +276,15 @@ class Controls:
         return True
 
     async def say_goodbye(self, instructions: str, reason: EndReason) -> None:
-        """Lets the model say goodbye and ends the call. If the caller speaks during the goodbye, the call continues."""
+        """Lets the model say goodbye as `instructions` say, and then ends the call with `reason`. If the caller speaks
+        during the goodbye, the call continues.
+        """
         await self.hang_up(goodbye=instructions, reason=reason)
 
     async def say_farewell(self, instructions: str) -> None:
-        """Lets the model say goodbye and ends the call, even if the caller speaks, because the process stops."""
+        """Lets the model say goodbye as `instructions` say, and then ends the call, because the process stops. The call
+        ends even if the caller speaks.
+        """
         self._recorder.callback("farewell")
         if self._leg.stream is None:
             self._lifetime.end(EndReason.PROCESS_STOPS)

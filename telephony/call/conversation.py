@@ -189,8 +189,8 @@ class Conversation:
             log.warning("Call %s: a message could not be sent to the model: %s", self._sid, error)
 
     async def ask(self, instructions: str) -> bool:
-        """Requests a response from the model. Returns False if no request can be sent, or if a supervisor has taken
-        over the call.
+        """Requests a response to `instructions` from the model. Returns False if no request can be sent, or if a
+        supervisor has taken over the call.
         """
         if not self.live or self.taken_over:
             return False

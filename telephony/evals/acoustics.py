@@ -56,7 +56,7 @@ class Acoustics:
 
 def noise(kind: NoiseKind, dbfs: float, seed: int, seconds: float = _LOOP_S) -> NDArray[np.float64]:
     """Returns noise of a kind at 8 kHz. `dbfs` is the level (RMS in decibels relative to full scale), and `seconds` is
-    the length.
+    the length. The same `seed` gives the same noise.
     """
     random = np.random.default_rng(seed)
     n = round(seconds * _RATE)

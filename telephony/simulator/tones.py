@@ -35,7 +35,7 @@ def digits(keys: str) -> bytes:
 
 
 def tone(frequencies: tuple[int, ...], seconds: float) -> bytes:
-    """Returns the sum of sine waves with these frequencies (in Hz)."""
+    """Returns `seconds` seconds of the sum of sine waves with these frequencies (in Hz), as mu-law at 8 kHz."""
     loudness = 8000 / len(frequencies)
     samples = (
         round(sum(loudness * math.sin(2 * math.pi * f * n / RATE) for f in frequencies))

@@ -155,7 +155,7 @@ def busy() -> str:
 
 
 def enqueue(name: str) -> str:
-    """Returns TwiML that puts the caller into a queue of the account."""
+    """Returns TwiML that puts the caller into the queue with the name `name` in the Twilio account."""
     response = VoiceResponse()
     response.enqueue(name)
     return str(response)

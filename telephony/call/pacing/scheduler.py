@@ -41,13 +41,15 @@ class PacedCall(Protocol):
     """The methods of a call that the scheduler calls when a time limit is reached."""
 
     async def prompt(self, instructions: str) -> None:
-        """Requests a spoken response from the model."""
+        """Requests a spoken response to `instructions` from the model."""
 
     async def say_goodbye(self, instructions: str, reason: EndReason) -> None:
-        """Lets the model say goodbye and ends the call. If the caller speaks during the goodbye, the call continues."""
+        """Lets the model say goodbye as `instructions` say, and then ends the call with `reason`. If the caller speaks
+        during the goodbye, the call continues.
+        """
 
     async def give_up(self, reason: str) -> None:
-        """Apologises to the caller and ends the call."""
+        """Apologises to the caller and ends the call. `reason` says why, and becomes a part of `Call.ended`."""
 
 
 class Scheduler:
