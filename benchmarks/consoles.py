@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPException, HTTPResponse
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
@@ -72,14 +73,13 @@ class _Feed(threading.Thread):
         self.seen = threading.Event()
 
     def run(self) -> None:
-        rest = b""
         try:
-            while data := self._socket.recv(65536):
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    if line.startswith(b"data: "):
-                        self._take(json.loads(line[6:]))
-        except OSError:
+            answer = HTTPResponse(self._socket)
+            answer.begin()
+            for line in answer:
+                if line.startswith(b"data: ") and line.endswith(b"\n"):
+                    self._take(json.loads(line[6:]))
+        except (OSError, HTTPException):
             return
 
     def _take(self, event: dict[str, Any]) -> None:
