@@ -33,8 +33,12 @@ Say = Callable[[str], None]
 def rounds(
     systems: Mapping[str, System], *, calls: int, seconds: float, count: int, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
-    """Measures each system once in each of `count` rounds, with `calls` calls at the same time. Returns the
-    measurements by the name of the system. The order alternates, so other work on the machine affects all systems.
+    """Measures each system once in each of `count` rounds. A measurement has `calls` calls at the same time, and takes
+    `seconds` seconds. `say` gets a line of progress before each measurement. Returns the measurements by the name of
+    the system.
+
+    The order of the systems alternates from round to round, so other work on the machine affects all systems about
+    equally.
     """
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
     for number in range(count):

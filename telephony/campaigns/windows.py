@@ -28,7 +28,9 @@ _SEARCH_DAYS = 400
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A weekly window. In `days`, 0 is Monday. `until` 00:00 is midnight at the end of the day."""
+    """A time of the week in which a campaign may call, in the local time of the callee: from `start` to `until` on each
+    of the weekdays `days`. 0 is Monday. `until` 00:00 is midnight at the end of the day.
+    """
 
     days: frozenset[int]
     start: time

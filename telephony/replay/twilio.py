@@ -27,8 +27,9 @@ _ADDRESS = "https://recorded.invalid"
 
 
 class RecordedTwilio:
-    """A `PhoneControl` and `CallAddresses` without effects. A request that is not in the recording succeeds
-    immediately.
+    """Answers the requests to Twilio's REST API from a recording, in a replay. It implements `PhoneControl` and
+    `CallAddresses`, and sends nothing to Twilio. A request of the recording has its recorded result after its recorded
+    duration. Any other request succeeds immediately.
     """
 
     def __init__(self, recording: Recording) -> None:

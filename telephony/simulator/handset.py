@@ -93,7 +93,9 @@ class Handset:
 
     @property
     def now(self) -> float:
-        """The seconds since the start of the stream, or since the handset was picked up, by the handset's clock."""
+        """The seconds on the handset's clock. The clock starts with the media stream. For a handset without a media
+        stream, the clock starts when the handset is picked up.
+        """
         return self._now()
 
     @property

@@ -38,8 +38,8 @@ class LatencyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """A measured latency of `seconds` seconds. The measured interval ended at `at_s` on the clock of the caller's
-    frames.
+    """A measured latency. `kind` says between which two events the time was measured. `seconds` is the time between the
+    two events. `at_s` is the time of the second event, in seconds of the timestamps of the caller's media messages.
     """
 
     kind: LatencyKind
