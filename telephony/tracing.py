@@ -25,6 +25,7 @@ from .call.call import Call
 from .call.ending import Ending
 from .call.line.latency import Latency, LatencyKind
 from .call.options import CallOptions
+from .errors import SettingsError
 from .twilio.request_scope import belongs_to_call
 
 if TYPE_CHECKING:
@@ -320,12 +321,17 @@ def otlp_provider(endpoint: str) -> tuple[TracerProvider, Callable[[], None]]:
     """Returns a provider that exports to a collector (OTLP over HTTP, in a separate thread), and the function that
     closes the provider.
 
-    Raises `ModuleNotFoundError` if the extra `otel` is not installed.
+    Raises `SettingsError` if the extra `otel` is not installed.
     """
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider as Provider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider as Provider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ModuleNotFoundError:
+        raise SettingsError(
+            ["OTEL_EXPORTER_OTLP_ENDPOINT: traces need OpenTelemetry: pip install 'telephony-agent[otel]'"]
+        ) from None
 
     provider = Provider(resource=Resource.create({"service.name": "telephony"}))
     address = endpoint.rstrip("/") + "/v1/traces"

@@ -31,7 +31,7 @@ from ..console.live_calls import call_elsewhere
 from ..console.recordings import Recordings
 from ..console.single_sign_on import check_extra
 from ..cost import PriceList
-from ..errors import CallElsewhere, ConsoleError, NotStarted, SettingsError, TwilioNotConfigured
+from ..errors import CallElsewhere, ConsoleError, NotStarted, TwilioNotConfigured
 from ..journal.journals import Journals
 from ..journal.stored_journals import StoredJournals, purge_daily
 from ..journal.uploads import JournalUploads
@@ -387,12 +387,7 @@ def _tracing(
     endpoint = settings.otel_exporter_otlp_endpoint
     provider = provider or global_provider()
     if provider is None and endpoint is not None:
-        try:
-            provider, close = otlp_provider(endpoint)
-        except ModuleNotFoundError:
-            raise SettingsError(
-                ["OTEL_EXPORTER_OTLP_ENDPOINT: traces need OpenTelemetry: pip install 'telephony-agent[otel]'"]
-            ) from None
+        provider, close = otlp_provider(endpoint)
         stack.push_async_callback(asyncio.to_thread, close)
     if provider is None:
         return None

@@ -11,7 +11,6 @@ from functools import partial
 from realtime_core.sources import SYSTEM
 
 from ..env_file import environment
-from ..errors import SettingsError
 from ..settings import Settings
 from ..tracing import Tracing, global_provider, otlp_provider
 from ..twilio.rest import TwilioRest
@@ -43,11 +42,6 @@ def observed(rest: TwilioRest, settings: Settings) -> TwilioRest:
 def _tracing(settings: Settings) -> Tracing | None:
     provider, endpoint, ends = global_provider(), settings.otel_exporter_otlp_endpoint, at_end()
     if provider is None and endpoint is not None and ends is not None:
-        try:
-            provider, close = otlp_provider(endpoint)
-        except ModuleNotFoundError:
-            raise SettingsError(
-                ["OTEL_EXPORTER_OTLP_ENDPOINT: traces need OpenTelemetry: pip install 'telephony-agent[otel]'"]
-            ) from None
+        provider, close = otlp_provider(endpoint)
         ends.callback(close)
     return None if provider is None else Tracing(provider, SYSTEM)
