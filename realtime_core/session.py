@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from .acknowledgements import Acknowledge, Acknowledgements
 from .agent_settings import ActiveAgent, activate, output_bytes_per_ms
 from .config import RealtimeRunConfig, RealtimeSessionModelSettings, RealtimeUserInput
 from .done import DONE
@@ -106,8 +107,7 @@ class RealtimeSession(RealtimeModelListener):
         self._active = ActiveAgent(agent, self._base, {}, {})
         self._switching = asyncio.Lock()
         self._handing_off = asyncio.Lock()
-        self._unanswered: set[asyncio.Future[Exception | None]] = set()
-        """Changes of the agent, and pauses, that wait for the server's acknowledgement."""
+        self._acknowledgements = Acknowledgements()
         self._tool_timeout_s = (self._run_config.get("tool_execution") or {}).get("timeout_seconds")
         self._hooks = Hooks(self._core)
         self._checks = OutputChecks(self._core, lambda: self.current_agent)
@@ -241,9 +241,7 @@ class RealtimeSession(RealtimeModelListener):
     def _end(self, error: Exception | None = None) -> None:
         """Stops emitting events. Consumers get the queued events, and then the end or `error`."""
         self._ended = True
-        for answer in self._unanswered:
-            if not answer.done():
-                answer.set_result(error or UserError("The session is over."))
+        self._acknowledgements.end(error or UserError("The session is over."))
         self._core.outbox.close()
         self._events.end(error)
 
@@ -408,19 +406,11 @@ class RealtimeSession(RealtimeModelListener):
         self._turns.paused = paused
         if not self._model.capabilities.pauses_responses:
             return
-        answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-
-        def answered(error: Exception | None) -> None:
-            if not answer.done():
-                answer.set_result(error)
-
-        self._unanswered.add(answer)
-        try:
-            await self._deliver(RealtimeModelSendPauseResponses(paused, answered))
-            if (error := await answer) is not None:
-                raise error
-        finally:
-            self._unanswered.discard(answer)
+        error = await self._acknowledgements.wait(
+            lambda answered: self._deliver(RealtimeModelSendPauseResponses(paused, answered))
+        )
+        if error is not None:
+            raise error
 
     async def update_settings(self, settings: RealtimeSessionModelSettings) -> None:
         """Requests other settings of the model's session. Returns when the request was sent. Accepted settings also
@@ -481,26 +471,19 @@ class RealtimeSession(RealtimeModelListener):
         accepts the settings, and `then` is called in this step. Returns the server's refusal, or None. After a refusal
         the current agent stays.
         """
-        answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
-        def answered(error: Exception | None) -> None:
-            if answer.done():
-                return
-            if error is None:
-                self._active = active
-                then()
-                self._hooks.started(active.agent)
-            answer.set_result(error)
-
-        update = RealtimeModelSendSessionUpdate(active.settings, previous=self._active.settings, answered=answered)
-        self._unanswered.add(answer)
-        try:
+        async def request(answered: Acknowledge) -> None:
+            update = RealtimeModelSendSessionUpdate(active.settings, previous=self._active.settings, answered=answered)
             await self._core.deliver(update)
             if not self._model.capabilities.confirms_settings:
                 answered(None)
-            return await answer
-        finally:
-            self._unanswered.discard(answer)
+
+        def accepted() -> None:
+            self._active = active
+            then()
+            self._hooks.started(active.agent)
+
+        return await self._acknowledgements.wait(request, accepted)
 
     async def _hand_off(self, call: ToolCall, handoff: Handoff[Any, Any]) -> None:
         """Sends the session update, waits for the server's answer, sends the tool's output, and requests the response.

@@ -1,0 +1,47 @@
+"""Waits for the server's answers to requests of a session: other settings, and pauses of the responses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+__all__ = ["Acknowledge", "Acknowledgements"]
+
+Acknowledge = Callable[[Exception | None], None]
+"""Gets the server's answer: None, or the refusal."""
+
+
+class Acknowledgements:
+    """The requests that wait for the server's answer."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[Exception | None]] = set()
+
+    async def wait(
+        self, request: Callable[[Acknowledge], Awaitable[None]], accepted: Callable[[], None] = lambda: None
+    ) -> Exception | None:
+        """Sends a request with `request(answered)`, and waits until `answered` or `end` is called. Returns None, or the
+        refusal. Calls `accepted` in the step in which the server accepts the request. Only the first answer counts, and
+        an answer after the end of the wait has no effect.
+        """
+        answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+        def answered(error: Exception | None) -> None:
+            if answer.done():
+                return
+            if error is None:
+                accepted()
+            answer.set_result(error)
+
+        self._waiting.add(answer)
+        try:
+            await request(answered)
+            return await answer
+        finally:
+            self._waiting.discard(answer)
+
+    def end(self, error: Exception) -> None:
+        """Ends all waiting with this error, because no more answers arrive."""
+        for answer in self._waiting:
+            if not answer.done():
+                answer.set_result(error)
