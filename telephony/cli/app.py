@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from . import calls_app, campaign_app, numbers, tokens, versions, webhooks
+from . import calls_app, campaign_app, eval_command, number_app, numbers, tokens, versions, webhooks
 from . import certify as certifying
 from . import probe as probing
-from .errors import FAILED, USAGE, CliError, reporting
+from .errors import FAILED, reporting
 
 __all__ = ["app"]
 
@@ -300,127 +300,8 @@ def replay(
         run_replay(paths, mode=mode, agent=agent, repeat=repeat, json=json, junit=junit, html=html, options=options)
 
 
-@app.command("eval")
-def eval_(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Journals, personas, scripted callers, or folders of them.", show_default=False),
-    ] = None,
-    agent: Annotated[str | None, typer.Option(help="The new agent, module:attribute.", show_default=False)] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(help="The agent to compare with, or the folder of a saved run.", show_default=False),
-    ] = None,
-    criteria: Annotated[Path, typer.Option(help="The criteria, as a TOML file.")] = Path("criteria.toml"),
-    repeat: Annotated[int, typer.Option(min=1, max=1000, help="Calls of each case.")] = 5,
-    model: Annotated[
-        str, typer.Option(help="embedded (a stand-in, no AI), live (costs money), or a script as a TOML file.")
-    ] = "embedded",
-    configure: Annotated[
-        str | None,
-        typer.Option(help="A function that changes the options of the new agent's calls.", show_default=False),
-    ] = None,
-    baseline_configure: Annotated[
-        str | None, typer.Option(help="The same for the baseline.", show_default=False)
-    ] = None,
-    baseline_folder: Annotated[
-        Path | None,
-        typer.Option(help="The folder with the baseline's modules, such as a work tree of git.", show_default=False),
-    ] = None,
-    result: Annotated[
-        str | None, typer.Option(help="The type of the result object, module:Model.", show_default=False)
-    ] = None,
-    run_tools: Annotated[
-        bool, typer.Option("--run-tools", help="Run the agents' own tools, with their side effects.")
-    ] = False,
-    voice: Annotated[str, typer.Option(help="The voice of personas: auto, stored, espeak-ng, flite or http.")] = "auto",
-    voice_url: Annotated[
-        str | None, typer.Option(help="With http: the address that ends in /v1.", show_default=False)
-    ] = None,
-    voice_model: Annotated[str, typer.Option(help="With http: the model of speech.")] = "gpt-4o-mini-tts",
-    voice_name: Annotated[str, typer.Option(help="With http: the name of the voice.")] = "alloy",
-    seed: Annotated[int, typer.Option(help="The seed of callers, lines and the embedded model.")] = 0,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Calls at the same time. [one for each core; live: 4]", show_default=False)
-    ] = None,
-    save: Annotated[Path | None, typer.Option(help="Keep the run in this folder.", show_default=False)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.", show_default=False)] = None,
-    html: Annotated[Path | None, typer.Option(help="Write an HTML page to this file.", show_default=False)] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before calls that cost money.")] = False,
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Only compare the judge with 40 labelled transcripts.")
-    ] = False,
-    verbose: Verbose = False,
-) -> None:
-    """Call a new agent and a baseline with the same callers, and say where the new one is better or worse."""
-    from ..evals.run import VoiceSettings
-    from ..settings import load_settings
-    from .eval import EvalOptions, run_calibration, run_eval
-
-    with reporting(verbose=verbose):
-        if calibrate:
-            run_calibration(json=json)
-            return
-        if agent is None or not paths:
-            raise CliError(
-                "telephony eval needs callers and --agent.", "telephony eval calls/ --agent desk:agent", code=USAGE
-            )
-        key = load_settings().telephony_voice_key
-        secret = None if key is None else key.get_secret_value()
-        voices = VoiceSettings(voice, voice_url, voice_model, voice_name, secret)
-        options = EvalOptions(
-            agent=agent, baseline=baseline, criteria=criteria, repeat=repeat, model=model, configure=configure,
-            baseline_configure=baseline_configure, baseline_folder=baseline_folder, result=result, run_tools=run_tools,
-            voice=voices, seed=seed, workers=workers, save=save, json=json, junit=junit, html=html, yes=yes,
-        )  # fmt: skip
-        run_eval(paths, options)
-
-
-number = typer.Typer(help="Manage the numbers of the Twilio account.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(number, name="number")
-
-
-@number.command("list")
-def list_numbers(json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """List the numbers of the account and their webhooks."""
-    from . import number as commands
-
-    with reporting(verbose=False):
-        commands.list_numbers(json=json)
-
-
-@number.command("set")
-def set_number(
-    number: Annotated[str, typer.Argument(help="A number in E.164, like +14155550100.")],
-    url: Annotated[
-        str | None, typer.Option(help="The voice webhook. [PUBLIC_URL/incoming-call]", show_default=False)
-    ] = None,
-    fallback_url: Annotated[
-        str | None, typer.Option(help="The webhook after a failure of the first one. [the same]", show_default=False)
-    ] = None,
-) -> None:
-    """Set the voice webhook of a number. The previous one is saved, and `restore` restores it."""
-    from . import number as commands
-
-    with reporting(verbose=False):
-        commands.set_number(number, url, fallback_url)
-
-
-@number.command("restore")
-def restore_number(
-    number: Annotated[
-        str | None, typer.Argument(help="A number. Default: all numbers that were set.", show_default=False)
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Restore it even if it was changed elsewhere.")] = False,
-) -> None:
-    """Restore the webhooks that `set` and `serve --phone` have saved."""
-    from . import number as commands
-
-    with reporting(verbose=False):
-        commands.restore_number(number, force=force)
-
-
+app.command("eval")(eval_command.evaluate)
+app.add_typer(number_app.app, name="number")
 app.add_typer(numbers.app, name="numbers")
 app.add_typer(versions.app, name="versions")
 app.add_typer(webhooks.app, name="webhooks")
