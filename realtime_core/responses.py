@@ -19,52 +19,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any
 
 from .answer_gate import AnswerGate
 from .response_effects import CancelResponse, CreateResponse, Effect, Options, ResponseFailed, ResponseStalled
 from .response_outcome import Outcome, RetryPolicy
+from .response_state import ResponseState, StateEvent, next_state
 
-__all__ = ["COLLISION", "ResponseState", "Responses", "echo_of"]
+__all__ = ["COLLISION", "Responses", "echo_of"]
 
 COLLISION = "conversation_already_has_active_response"
 _METADATA_KEY = "client_event_id"
 _END_LIMIT_S = 5.0
 """The time in seconds without an event after which a response with only complete items counts as ended."""
-
-
-class ResponseState(Enum):
-    IDLE = auto()
-    REQUESTED = auto()
-    """The client's `response.create` was sent, and the server has not reacted."""
-    ACTIVE = auto()
-    """A response is in progress."""
-    COLLIDING = auto()
-    """A response that the server started itself is in progress, and the client's `response.create` was sent."""
-
-
-class _On(Enum):
-    SENT = auto()
-    CREATED_OURS = auto()
-    CREATED_OTHER = auto()
-    REFUSED = auto()
-    DONE = auto()
-
-
-_IDLE, _REQUESTED, _ACTIVE, _COLLIDING = ResponseState
-_TABLE: Mapping[tuple[ResponseState, _On], ResponseState] = {
-    (_IDLE, _On.SENT): _REQUESTED,
-    (_IDLE, _On.CREATED_OTHER): _ACTIVE,
-    (_REQUESTED, _On.CREATED_OURS): _ACTIVE,
-    (_REQUESTED, _On.CREATED_OTHER): _COLLIDING,
-    (_REQUESTED, _On.REFUSED): _IDLE,
-    (_COLLIDING, _On.REFUSED): _ACTIVE,
-    (_COLLIDING, _On.DONE): _REQUESTED,
-    (_COLLIDING, _On.CREATED_OURS): _ACTIVE,
-    (_ACTIVE, _On.DONE): _IDLE,
-}
-"""The transitions of the state machine. Pairs that are not in the table do not change the state."""
 
 
 @dataclass(slots=True, eq=False)
@@ -309,7 +276,7 @@ class Responses:
         request = self._sent if self._sent and self._sent.event_id == echoed else None
         watch_at = now + (self._retry_policy.stalled_after_s or 0.0)
         self._active, self._cancel_id = _Active(response_id, request, now, watch_at), None
-        self._step(_On.CREATED_OURS if request else _On.CREATED_OTHER)
+        self._step(StateEvent.CREATED_ON_REQUEST if request else StateEvent.CREATED_BY_SERVER)
         presumed = self._presumed
         unwanted = presumed is not None and presumed.event_id == echoed and presumed.satisfied
         if request is not None:
@@ -357,7 +324,7 @@ class Responses:
             return []
         unwanted = self.cancelling
         self._active, self._cancel_id = None, None
-        self._step(_On.DONE)
+        self._step(StateEvent.DONE)
         if self._sent is not None:
             self._sent.sent_at = now  # the server does not react during another response
         if self._sent is not None and not self._echoes:
@@ -383,7 +350,7 @@ class Responses:
             return []
         else:
             self._sent = None
-            self._step(_On.REFUSED)
+            self._step(StateEvent.REFUSED)
         effects: list[Effect] = []
         if code != COLLISION:
             effects = self._fail(now, request, code, error, again=code in self._retry_policy.transient)
@@ -414,7 +381,7 @@ class Responses:
                 self._count_as_answer()
             else:
                 self._sent = None
-                self._step(_On.REFUSED)
+                self._step(StateEvent.REFUSED)
                 effects = self._fail(now, request, "no_reaction", None, again=True)
         return [*effects, *self._next(now)]
 
@@ -463,11 +430,11 @@ class Responses:
         assert self._sent is not None
         request = self._presumed = self._sent
         self._sent = None
-        self._step(_On.REFUSED)
+        self._step(StateEvent.REFUSED)
         return request
 
-    def _step(self, event: _On) -> None:
-        self.state = _TABLE.get((self.state, event), self.state)
+    def _step(self, event: StateEvent) -> None:
+        self.state = next_state(self.state, event)
 
     def _waits_for_server(self, now: float) -> bool:
         # After that time the server has decided not to answer.
@@ -501,7 +468,7 @@ class Responses:
         self._queue.remove(request)
         request.event_id, request.sent_at, request.maybe_cancelled = self._ids(), now, False
         self._sent = request
-        self._step(_On.SENT)
+        self._step(StateEvent.SENT)
         return [CreateResponse(request.event_id, _with_metadata(request.options or {}, request.event_id))]
 
     def _due(self, request: _Request) -> float:

@@ -16,7 +16,8 @@ from benchmarks.extent import extent
 from realtime_core.openai_realtime.encoding import EventIds
 from realtime_core.response_effects import CancelResponse, CreateResponse, ResponseFailed, ResponseStalled
 from realtime_core.response_outcome import Outcome, RetryPolicy
-from realtime_core.responses import COLLISION, Responses, ResponseState, echo_of
+from realtime_core.response_state import ResponseState
+from realtime_core.responses import COLLISION, Responses, echo_of
 
 SPOKEN = Outcome("completed", None, None, spoke=True, wrote=False, called=False)
 SILENT = Outcome("completed", None, None, spoke=False, wrote=False, called=False)

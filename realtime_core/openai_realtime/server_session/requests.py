@@ -7,7 +7,8 @@ from typing import Any
 
 from ...model_events import RealtimeModelEvent, RealtimeModelResponseFailedEvent, RealtimeModelTurnEndedEvent
 from ...response_effects import CancelResponse, CreateResponse, Effect, ResponseFailed, ResponseStalled
-from ...responses import Responses, ResponseState
+from ...response_state import ResponseState
+from ...responses import Responses
 from ..encoding import encode
 from ..server_events import ResponseDone
 from .audio_parts import AudioParts
