@@ -35,7 +35,8 @@ from .outbound.placed import PlacedCall
 from .outbound.plan import GREETING, CallPlan, CallResult, LeaveMessage
 from .settings import Settings, load_settings, read_settings
 from .twilio.numbers import tidy
-from .twilio.rest import CallResource, TwilioRest
+from .twilio.resources import CallResource
+from .twilio.rest import TwilioRest
 from .web.server import listening
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from telephony.errors import NumberError
 from telephony.settings import Settings, read_settings
 from telephony.twilio.number_webhooks import NumberWebhooks, VoiceWebhook
 from telephony.twilio.numbers import e164, tidy
-from telephony.twilio.rest import PhoneNumber
+from telephony.twilio.resources import PhoneNumber
 from telephony.urls import public_address
 
 from .auditing import audit_change

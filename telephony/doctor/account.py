@@ -6,7 +6,8 @@ import phonenumbers
 
 from ..errors import TwilioError, TwilioNotConfigured, TwilioNotFound
 from ..settings import Settings
-from ..twilio.rest import Account, PhoneNumber, TwilioRest
+from ..twilio.resources import Account, PhoneNumber
+from ..twilio.rest import TwilioRest
 from ..urls import public_address
 from .check_result import CheckResult, ok, skipped, warning, wrong
 

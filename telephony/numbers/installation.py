@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from ..errors import TwilioError
 from ..twilio.number_webhooks import NumberWebhooks, SavedWebhook, VoiceWebhook
-from ..twilio.rest import PhoneNumber, TwilioRest
+from ..twilio.resources import PhoneNumber
+from ..twilio.rest import TwilioRest
 from ..urls import public_address
 from .config import MAIN, NumberConfig, NumbersConfig
 

@@ -21,7 +21,7 @@ from ..outcomes.result_form import ResultForm
 from ..outcomes.text_model import TextModel
 from ..outcomes.transcript import Line, as_text, transcript_of
 from ..twilio.callbacks import CallStatus
-from ..twilio.rest import CallResource
+from ..twilio.resources import CallResource
 from .call_state import CallState
 from .do_not_call import DoNotCall, opt_out
 from .live_controls import LiveControls

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import NumberError
-from .rest import PhoneNumber, TwilioRest
+from .resources import PhoneNumber
+from .rest import TwilioRest
 
 __all__ = ["NumberWebhooks", "SavedWebhook", "VoiceWebhook", "default_path"]
 

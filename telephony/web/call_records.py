@@ -28,7 +28,7 @@ from .call_details import CallDetails, usage_json
 
 if TYPE_CHECKING:
     from ..outbound.placed import PlacedCall
-    from ..twilio.rest import CallResource
+    from ..twilio.resources import CallResource
 
 __all__ = ["REFUSED_CALLS", "CallRecords"]
 

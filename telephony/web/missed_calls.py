@@ -15,7 +15,8 @@ from realtime_core.sources import Sources
 from ..errors import RecordRefused, RecordsUnavailable, TwilioError
 from ..records.client import RecordsClient
 from ..twilio.callbacks import ENDED
-from ..twilio.rest import CallResource, TwilioRest
+from ..twilio.resources import CallResource
+from ..twilio.rest import TwilioRest
 from .call_records import CallRecords
 
 __all__ = ["MissedCalls"]

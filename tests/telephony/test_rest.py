@@ -25,7 +25,8 @@ from telephony.errors import (
     TwimlError,
 )
 from telephony.settings import load_settings
-from telephony.twilio.rest import PhoneNumber, TwilioRest
+from telephony.twilio.resources import PhoneNumber
+from telephony.twilio.rest import TwilioRest
 
 pytestmark = pytest.mark.real_time
 
