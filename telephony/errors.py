@@ -33,6 +33,7 @@ __all__ = [
     "NumberError",
     "NumbersFileError",
     "ProjectError",
+    "QueueUnavailable",
     "RecordRefused",
     "RecordsUnavailable",
     "ReplayError",
@@ -132,6 +133,12 @@ class CallRefused(TelephonyError):
 class CampaignError(TelephonyError):
     """An action on a campaign is not possible: the campaign does not exist or was stopped, or its name is already
     used.
+    """
+
+
+class QueueUnavailable(TelephonyError):
+    """The queue of attempts of campaigns cannot be used, because its database refuses a request or does not answer. The
+    dialer tries again until the queue can be used.
     """
 
 

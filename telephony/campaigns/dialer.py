@@ -1,5 +1,5 @@
 """Makes the calls of all campaigns in the records, in each process of a server. `policy` decides which call is due, and
-this module makes the call.
+`attempt_work` makes one call.
 
 Every process searches for due contacts, marks them as queued, and puts one attempt for each contact into a queue. The
 process that gets the attempt from the queue calls `CampaignStore.begin`. This single transaction checks the limits, the
@@ -16,35 +16,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from realtime_core.sources import Sources
 
-from ..errors import CallRefused, CampaignError, RecordRefused, RecordsUnavailable
+from ..errors import CampaignError, QueueUnavailable, RecordRefused, RecordsUnavailable
 from ..outbound.dialer import Dialer
 from ..outbound.opt_out_list import OptOutList
-from ..outbound.placed import PlacedCall
-from ..records.call_record import INTERRUPTED
 from ..records.client import RecordsClient
-from .attempt_call import AttemptCall, Speech
-from .campaign import Campaign, CampaignStatus, PersonHistory, Standing
-from .contact import Attempt, Contact, DoneReason, Outcome
+from .attempt_call import Speech
+from .attempt_work import AttemptWork
+from .campaign import Campaign, CampaignStatus
+from .contact import Attempt, Contact
 from .database_store import DatabaseStore
 from .durable_queue import Queue
-from .finished_call import completed, ended_elsewhere
 from .lease import Lease
-from .policy import Dial, Hold, HoldReason, at_once_now, calling_hours, decide
+from .policy import Hold, HoldReason, at_once_now
+from .queue_backoff import QueueBackoff
 from .runner import Check
+from .store_access import StoreAccess
 
 __all__ = ["CampaignDialer"]
 
 log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 TICK_S = 0.5
 _IDLE_S = 1.0
@@ -54,13 +51,6 @@ _LONGEST_WAIT_S = 2.0
 """The maximum time in seconds for which an attempt waits in the process until the rate of its campaign (`per_second`)
 allows the call.
 """
-_LOOK_AGAIN = timedelta(minutes=1)
-_CHECK_AGAIN = timedelta(minutes=5)
-_MAX_REQUESTS = 2
-"""The maximum number of requests to Twilio for one attempt. The second request is sent only if a search found that
-Twilio made no call.
-"""
-_PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _TRY_AGAIN_S = 10.0
 """The time in seconds after which a process tries again to finish an attempt that it could not finish because of an
 error.
@@ -101,19 +91,29 @@ class CampaignDialer:
         """Where attempts are enqueued. Set it before `start`."""
         self.on_change: Callable[[Campaign, Attempt | None, Contact | None], None] = lambda *_: None
         """Called after each change of a contact by this process."""
-        self._store = store
-        self._client = client
+        self._store = StoreAccess(store, client, lambda: self._draining)
         self._lease = Lease(client, sources)
         self._dialer = dialer
-        self._opt_outs = opt_outs
         self._speech = speech
-        self._check = check
         self._room = room
         self._sources = sources
+        self._work = AttemptWork(
+            self._store,
+            client,
+            self._lease,
+            dialer,
+            opt_outs,
+            speech=speech,
+            check=check,
+            on_change=lambda *change: self.on_change(*change),
+            is_draining=lambda: self._draining,
+            sources=sources,
+        )
         self._live: set[str] = set()
         self._unfinished: dict[str, tuple[int, float]] = {}
         """The attempts that this process could not finish because of errors: the number of errors, and when the process
         tries again."""
+        self._backoff = QueueBackoff()
         self._idle = asyncio.Event()
         self._idle.set()
         self._beginning: dict[str, asyncio.Lock] = {}
@@ -153,6 +153,11 @@ class CampaignDialer:
         """The number of attempts that are in progress in this process."""
         return len(self._live)
 
+    @property
+    def queue_error(self) -> str:
+        """Why no attempt can be put into the queue. Empty if the queue can be used."""
+        return self._backoff.error
+
     # --- which attempts ----------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -160,13 +165,13 @@ class CampaignDialer:
             self._wake_up.clear()
             is_idle = not self._live
             try:
-                running = await self._ask(lambda store: store.running())
+                running = await self._store.ask(lambda store: store.running())
                 is_idle = is_idle and not running
                 if not is_idle:
                     await self._lease.renew()
                 await self._take_over()
                 await self._hang_up()
-                if not self._draining:
+                if not self._draining and self._backoff.is_due(asyncio.get_running_loop().time()):
                     await self._plan(running)
             except (RecordsUnavailable, RecordRefused) as error:
                 log.debug("Campaigns wait for the records: %s", error)  # the client has logged why
@@ -178,7 +183,7 @@ class CampaignDialer:
 
     async def _take_over(self) -> None:
         """Takes over the attempts of processes that have ended, and the attempts that this process could not finish."""
-        left = await self._ask(lambda store: store.orphans(self._sources.now(), self._lease.owner))
+        left = await self._store.ask(lambda store: store.orphans(self._sources.now(), self._lease.owner))
         known = {attempt.id for _, attempt in left}
         self._unfinished = {each: at for each, at in self._unfinished.items() if each in known}
         for campaign_id, attempt in left:
@@ -186,14 +191,14 @@ class CampaignDialer:
             errors, again_at = self._unfinished.get(attempt.id, (0, -math.inf))
             if attempt.id in self._live or not self._lease.is_held or asyncio.get_running_loop().time() < again_at:
                 continue
-            campaign = await self._ask(lambda store, id_=campaign_id: store.campaign(id_))  # type: ignore[misc]
+            campaign = await self._store.ask(lambda store, id_=campaign_id: store.campaign(id_))  # type: ignore[misc]
             if campaign is None or not self._is_able(campaign):
                 continue
-            if await self._ask(lambda store, attempt=attempt: store.take_over(attempt, self._lease.owner)):  # type: ignore[misc]
+            if await self._store.ask(lambda store, attempt=attempt: store.take_over(attempt, self._lease.owner)):  # type: ignore[misc]
                 if attempt.owner != self._lease.owner:
                     log.warning("Attempt %s is taken over: its process has ended.", attempt.id)
                 self._is_made(attempt.id)
-                finish = self._adopted if errors < _MAX_ERRORS else self._given_up
+                finish = self._work.adopt if errors < _MAX_ERRORS else self._work.give_up
                 ours = replace(attempt, owner=self._lease.owner)
                 task = asyncio.create_task(self._worked(attempt.id, finish(campaign, ours)))
                 self._adopting.add(task)
@@ -203,20 +208,33 @@ class CampaignDialer:
         """Hangs up the calls of campaigns that were stopped twice."""
         if not self._live:
             return
-        for attempt_id in await self._ask(lambda store: store.to_hang_up(self._lease.owner)):
+        for attempt_id in await self._store.ask(lambda store: store.to_hang_up(self._lease.owner)):
             call = self._dialer.calls.get(attempt_id)
             if call is not None and not call.is_over and not call.cancelled:
                 self._dialer.start_task(call.hang_up())
 
     async def _plan(self, running: Sequence[Campaign]) -> None:
-        """Puts due contacts into the queue, up to the number that the limits allow."""
-        if running:
-            assert self.queue is not None
-            await self.queue.open()
+        """Puts due contacts into the queue, up to the number that the limits allow. If the queue cannot be used, tries
+        again after a pause.
+        """
+        if not running:
+            return
+        try:
+            await self._fill_queue(running)
+        except QueueUnavailable as error:
+            if self._backoff.failed(asyncio.get_running_loop().time(), str(error)):
+                log.error("No call of a campaign begins, because the queue of attempts cannot be used: %s", error)
+        else:
+            if self._backoff.succeeded():
+                log.warning("The queue of attempts can be used again. Calls of campaigns begin.")
+
+    async def _fill_queue(self, running: Sequence[Campaign]) -> None:
+        assert self.queue is not None
+        await self.queue.open()
         for campaign in running:
             now, id_ = self._sources.now(), campaign.id
-            standing = await self._ask(lambda store, id_=id_, now=now: store.standing(id_, now))  # type: ignore[misc]
-            if not standing.live and await self._ask(lambda store, id_=id_, now=now: store.finish(id_, now)):  # type: ignore[misc]
+            standing = await self._store.ask(lambda store, id_=id_, now=now: store.standing(id_, now))  # type: ignore[misc]
+            if not standing.live and await self._store.ask(lambda store, id_=id_, now=now: store.finish(id_, now)):  # type: ignore[misc]
                 self.on_change(replace(campaign, status=CampaignStatus.FINISHED), None, None)
                 continue
             if not self._is_able(campaign):
@@ -225,9 +243,10 @@ class CampaignDialer:
             limit = min(at_once_now(campaign.config, standing) - standing.live, self._room(len(self._live)), rate)
             if limit <= 0 or not self._lease.is_held:
                 continue
-            due = await self._ask(lambda store, id_=id_, n=limit, now=now: store.queue(id_, now, n, for_s=_QUEUED_S))  # type: ignore[misc]
+            due = await self._store.ask(
+                lambda store, id_=id_, n=limit, now=now: store.queue(id_, now, n, for_s=_QUEUED_S)  # type: ignore[misc]
+            )
             for position in due:
-                assert self.queue is not None
                 await self.queue.put(self._sources.token(12), id_, position)
 
     def _is_able(self, campaign: Campaign) -> bool:
@@ -254,7 +273,7 @@ class CampaignDialer:
         await self._worked(attempt_id, self._from_queue(attempt_id, campaign_id, position))
 
     async def _from_queue(self, attempt_id: str, campaign_id: str, position: int) -> None:
-        found = await self._persist(lambda store: store.to_call(attempt_id, campaign_id, position))
+        found = await self._store.persist(lambda store: store.to_call(attempt_id, campaign_id, position))
         if found is not None:
             await self._begin(attempt_id, *found)
 
@@ -291,17 +310,17 @@ class CampaignDialer:
         campaign_id, contact_id = campaign.id, contact.id
         is_free = not self._draining and self._lease.is_held and self._room(len(self._live) - 1) > 0
         if not is_free or not self._is_able(campaign):
-            await self._persist(lambda store: store.unqueue(campaign_id, contact_id))
+            await self._store.persist(lambda store: store.unqueue(campaign_id, contact_id))
             return
         rules = self._dialer.rules
         waits_until = asyncio.get_running_loop().time() + _LONGEST_WAIT_S
         async with self._beginning.setdefault(campaign_id, asyncio.Lock()):
             while True:
                 if self._draining:
-                    await self._persist(lambda store: store.unqueue(campaign_id, contact_id))
+                    await self._store.persist(lambda store: store.unqueue(campaign_id, contact_id))
                     return
                 now = self._sources.now()
-                got = await self._persist(
+                got = await self._store.persist(
                     lambda store, now=now: store.begin(  # type: ignore[misc]
                         campaign_id, contact_id, now, attempt_id=attempt_id, owner=self._lease.owner, rules=rules
                     )
@@ -313,153 +332,7 @@ class CampaignDialer:
                     break
                 await asyncio.sleep(max(0.0, pause_s))
         if isinstance(got, Attempt):
-            await self._make(campaign, contact, got)
+            await self._work.make(campaign, contact, got)
         elif not isinstance(got, Hold):
-            changed = await self._persist(lambda store: store.contact(campaign_id, contact_id))
+            changed = await self._store.persist(lambda store: store.contact(campaign_id, contact_id))
             self.on_change(campaign, None, changed)
-
-    async def _make(self, campaign: Campaign, contact: Contact, attempt: Attempt) -> None:
-        wanted = await self._is_wanted(campaign, contact)
-        if wanted:
-            await self._place(campaign, contact, attempt)
-            return
-        until = None if wanted is not None else self._sources.now() + _CHECK_AGAIN
-        await self._withdraw(campaign, attempt, done=None if wanted is None else DoneReason.UNWANTED, until=until)
-
-    async def _place(self, campaign: Campaign, contact: Contact, attempt: Attempt) -> None:
-        """Asks Twilio for the call and follows the call. Twilio is asked a second time only if Twilio made no call."""
-        ended: Attempt | None = None
-        while await self._persist(lambda store: store.requested(attempt.id, self._lease.owner, at_most=_MAX_REQUESTS)):
-            now = self._sources.now()
-            made = AttemptCall(campaign, contact, attempt, self._speech(campaign), rules=self._dialer.rules, now=now)
-            try:
-                call = made.place(self._dialer)
-            except CallRefused as error:
-                log.info("A contact is not called now: %s", error)
-                until, done = (now + _LOOK_AGAIN, None) if error.temporary else (None, DoneReason.REFUSED)
-                await self._withdraw(campaign, attempt, done=done, until=until)
-                return
-            call.may_request = lambda: self._lease.is_held and not self._draining
-            await self._follow(call, attempt)
-            if call.not_cleared:
-                await self._withdraw(campaign, attempt, until=self._sources.now() + _LOOK_AGAIN)
-                return
-            if call.withheld or (call.state.not_made and not await self._is_allowed(campaign.id, contact)):
-                await self._withdraw(campaign, attempt)
-                return
-            ended = made.ended(call, self._sources.now())
-            if not call.state.not_made:
-                break
-            log.warning("Twilio did not make the call of attempt %s.", attempt.id)
-        if ended is not None:
-            await self._end(campaign, ended)
-
-    async def _adopted(self, campaign: Campaign, attempt: Attempt) -> None:
-        """Finishes an attempt whose process has ended. First searches for its call at Twilio."""
-        contact = await self._persist(lambda store: store.contact(campaign.id, attempt.contact_id))
-        if contact is None:  # the person was erased
-            return
-        requests = await self._persist(lambda store: store.requests(attempt.id))
-        row = await self._client.call(attempt.id)
-        if row is not None and row.over and row.status != INTERRUPTED:
-            await self._end(campaign, ended_elsewhere(attempt, row, campaign.config, self._sources.now()))
-            return
-        if requests:
-            if row is not None and row.sid is not None:
-                attempt = replace(attempt, sid=row.sid)
-            now, speech = self._sources.now(), self._speech(campaign)
-            made = AttemptCall(campaign, contact, attempt, speech, rules=self._dialer.rules, now=now)
-            call = made.adopt(self._dialer)
-            await self._follow(call, attempt)
-            if not call.state.not_made:
-                ended = made.ended(call, self._sources.now())
-                row = await self._client.call(attempt.id)
-                await self._end(campaign, ended if row is None else completed(ended, row, campaign.config))
-                return
-        if await self._is_allowed(campaign.id, contact):
-            await self._place(campaign, contact, attempt)
-        else:
-            await self._withdraw(campaign, attempt)
-
-    async def _given_up(self, campaign: Campaign, attempt: Attempt) -> None:
-        error = "The attempt could not be finished because of errors: see the log."
-        await self._end(campaign, replace(attempt, outcome=Outcome.FAILED, error=error))
-
-    async def _follow(self, call: PlacedCall, attempt: Attempt) -> None:
-        await call.answered()
-        if (sid := call.sid) is not None:
-            await self._persist(lambda store: store.placed(attempt.id, sid))
-        await call.finished()
-
-    async def _end(self, campaign: Campaign, ended: Attempt) -> None:
-        answered = ended.outcome in (Outcome.REACHED, Outcome.INCOMPLETE, Outcome.CALLBACK, Outcome.ABANDONED)
-        if answered and await self._persist_any(lambda: self._opt_outs.has(ended.number)):
-            ended = replace(ended, outcome=Outcome.OPTED_OUT)
-        now, rules = self._sources.now(), self._dialer.rules
-        contact = await self._persist(lambda store: store.end(ended, now, rules=rules))
-        if contact is not None:
-            self.on_change(campaign, ended, contact)
-
-    async def _withdraw(
-        self, campaign: Campaign, attempt: Attempt, *, done: DoneReason | None = None, until: datetime | None = None
-    ) -> None:
-        owner = self._lease.owner
-        contact = await self._persist(lambda store: store.withdraw(attempt.id, done=done, until=until, owner=owner))
-        if contact is not None:
-            self.on_change(campaign, None, contact)
-
-    async def _is_allowed(self, campaign_id: str, contact: Contact) -> bool:
-        """Returns whether the call may still be made: the campaign is running, the time is within the calling hours,
-        and the person has not opted out.
-        """
-        campaign = await self._persist(lambda store: store.campaign(campaign_id))
-        if campaign is None or self._draining or not self._lease.is_held:
-            return False
-        listed = await self._persist_any(lambda: self._opt_outs.has(contact.number))
-        action = decide(
-            campaign,
-            contact,
-            [],
-            self._sources.now(),
-            standing=Standing(),
-            person=PersonHistory(listed=listed),
-            hours=calling_hours(contact, campaign.config, self._dialer.rules),
-        )
-        return isinstance(action, Dial)
-
-    async def _is_wanted(self, campaign: Campaign, contact: Contact) -> bool | None:
-        """Returns whether the call is still wanted, or None if this is not known."""
-        if (check := self._check(campaign)) is None:
-            return True
-        try:
-            return await check(contact)
-        except Exception:  # the user's code
-            log.exception(
-                "The check before dialing of campaign %s failed. It is asked again in 5 minutes.", campaign.id
-            )
-            return None
-
-    # --- the records -------------------------------------------------------------------------------------------------
-
-    async def _ask(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """Runs a query of the store. Raises `RecordsUnavailable`, `RecordRefused` and `CampaignError`."""
-        return await self._client.ask(lambda _: query(self._store))
-
-    async def _persist(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """Runs a query of the store. Repeats the query until the records can be used, because an attempt must not be
-        lost.
-        """
-        return await self._persist_any(lambda: self._ask(query))
-
-    async def _persist_any(self, query: Callable[[], Awaitable[_T]]) -> _T:
-        failures = 0
-        while True:
-            try:
-                return await query()
-            except RecordRefused as error:
-                raise CampaignError(f"the records refuse it: {error}") from error
-            except RecordsUnavailable as error:
-                if self._draining and failures >= len(_PAUSES_S):
-                    raise CampaignError(f"the records cannot be used: {error}") from error
-                await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
-                failures += 1

@@ -21,8 +21,9 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import SettingsError
+from ..errors import QueueUnavailable, SettingsError
 from ..records.engine import create_file, parse_url
 from ..task_owner import TaskOwner
 
@@ -46,6 +47,10 @@ the old release. By default DBOS computes the version from the source code, and 
 version again.
 """
 _POLL_S = 0.25
+_WITHIN_S = 15.0
+"""The time in seconds after which a request to DBOS counts as failed. DBOS repeats a request without a limit while its
+database cannot be reached.
+"""
 _KEPT_S = 7 * 86_400.0
 _MAX_DELETED = 10_000
 _SUBSECONDS_SINCE = (3, 42)
@@ -55,11 +60,11 @@ class Queue(Protocol):
     """A queue of attempts. The attempts run in this process or in another process."""
 
     async def open(self) -> None:
-        """Starts to run the queued attempts in this process. Idempotent."""
+        """Starts to run the queued attempts in this process. Idempotent. Raises `QueueUnavailable`."""
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
         """Puts an attempt for the contact at `position` of the campaign into the queue. An attempt with the same
-        `attempt_id` that was queued before is not queued again.
+        `attempt_id` that was queued before is not queued again. Raises `QueueUnavailable`.
         """
 
 
@@ -102,6 +107,8 @@ class DurableQueue:
         self._work = work
         self._at_once = at_once
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="campaigns")
+        self._request: asyncio.Future[None] | None = None
+        """The last request to DBOS. At most one request is in progress."""
         self._is_open = False
         self._engine: Engine | None = None
 
@@ -125,12 +132,25 @@ class DurableQueue:
                 asyncio.run_coroutine_threadsafe(self._work(attempt_id, campaign_id, position), loop)
             )
 
-        await loop.run_in_executor(self._thread, self._launch, work)
-        self._is_open = True
+        await self._in_thread(self._launch, work)
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, _enqueue, attempt_id, campaign_id, position)
+        await self._in_thread(_enqueue, attempt_id, campaign_id, position)
+
+    async def _in_thread(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Runs a function that uses DBOS. Raises `QueueUnavailable` if the database refuses or does not answer."""
+        from dbos import error as dbos_errors
+
+        if self._request is not None and not self._request.done():
+            raise QueueUnavailable("its database does not answer.")
+        self._request = asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        done, _ = await asyncio.wait({self._request}, timeout=_WITHIN_S)
+        if not done:
+            raise QueueUnavailable(f"its database has not answered within {_WITHIN_S:g} s.")
+        try:
+            self._request.result()
+        except (SQLAlchemyError, dbos_errors.DBOSException, OSError) as error:
+            raise QueueUnavailable(f"{type(error).__name__}: {error}") from error
 
     def _launch(self, work: Work) -> None:
         from dbos import DBOS
@@ -163,6 +183,7 @@ class DurableQueue:
         except BaseException:
             self._close()
             raise
+        self._is_open = True
 
     def _close(self) -> None:
         """Stops DBOS, and closes the connections of an engine that DBOS did not create."""

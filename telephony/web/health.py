@@ -22,7 +22,8 @@ async def readyz(request: Request) -> JSONResponse:
     loop is late, or if journals are required and cannot be written.
 
     Calls are accepted even if the database cannot be used. The body contains whether the database can be used. With a
-    database, the body also contains the number of waiting writes and the number of dropped writes.
+    database, the body also contains the number of waiting writes and the number of dropped writes. If the process makes
+    calls of campaigns, `campaigns` is `ok`, or `queue unavailable` while no call of a campaign can begin.
     """
     phone = phone_of(request)
     ready, client = phone.takes_calls, phone.call_records.client
@@ -35,6 +36,8 @@ async def readyz(request: Request) -> JSONResponse:
     }
     if client.state != "memory":
         body |= {"records_waiting": client.waiting, "records_dropped": client.dropped}
+    if phone.campaigns is not None and (dialer := phone.campaigns.dialer) is not None:
+        body["campaigns"] = "queue unavailable" if dialer.queue_error else "ok"
     return JSONResponse(body, status_code=200 if ready else 503)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import Pool
 
 from telephony.campaigns import durable_queue
 from telephony.campaigns.durable_queue import DurableQueue
+from telephony.errors import QueueUnavailable
 from tests.support.call_processes import until as condition
 
 pytestmark = pytest.mark.real_time
@@ -51,18 +54,45 @@ async def test_a_queue_that_ends_closes_its_connections(tmp_path: Path, connecti
     await condition(lambda: not connections)
 
 
-async def test_a_queue_that_cannot_start_closes_its_connections(
+async def test_a_queue_that_cannot_start_closes_its_connections_and_starts_later(
     tmp_path: Path, connections: set[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made = asyncio.Event()
+
     async def work(attempt_id: str, campaign_id: str, position: int) -> None:
-        raise AssertionError("no attempt was enqueued")
+        made.set()
 
     def refuse() -> None:
         assert connections
-        raise PermissionError("attempt to write a readonly database")
+        raise OperationalError("insert", {}, PermissionError("attempt to write a readonly database"))
 
-    monkeypatch.setattr(durable_queue, "_forget_old", refuse)
     async with DurableQueue(f"sqlite:///{tmp_path}/records.db", "a", work, at_once=2) as queue:
-        with pytest.raises(PermissionError, match="readonly"):
-            await queue.open()
+        with monkeypatch.context() as broken:
+            broken.setattr(durable_queue, "_forget_old", refuse)
+            with pytest.raises(QueueUnavailable, match="readonly"):
+                await queue.open()
         await condition(lambda: not connections)
+        await queue.open()
+        await queue.put("attempt", "campaign", 1)
+        await made.wait()
+
+
+async def test_a_request_without_an_answer_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DBOS repeats a request without a limit while its database cannot be reached."""
+    released = threading.Event()
+
+    async def work(attempt_id: str, campaign_id: str, position: int) -> None:
+        raise AssertionError("no attempt was enqueued")
+
+    monkeypatch.setattr(durable_queue, "_WITHIN_S", 0.05)
+    monkeypatch.setattr(durable_queue, "_enqueue", lambda *attempt: released.wait())
+    queue = DurableQueue(f"sqlite:///{tmp_path}/records.db", "a", work, at_once=2)
+    async with queue:
+        with pytest.raises(QueueUnavailable, match="has not answered within"):
+            await queue.put("attempt", "campaign", 1)
+        with pytest.raises(QueueUnavailable, match="does not answer"):
+            await queue.put("attempt", "campaign", 1)
+        released.set()
+        monkeypatch.setattr(durable_queue, "_WITHIN_S", 60.0)
+        await condition(lambda: queue._request is not None and queue._request.done())
+        await queue.put("attempt", "campaign", 1)

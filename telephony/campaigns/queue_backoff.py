@@ -1,0 +1,39 @@
+"""Decides when the queue of attempts is used again after an error. Pure."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["QueueBackoff"]
+
+_FIRST_S = 1.0
+_MAX_S = 30.0
+
+
+class QueueBackoff:
+    """The error of the queue of attempts, and the time of the next try. Times are in seconds of the event loop. The
+    pause doubles with each error in a row, from 1 second up to 30 seconds.
+    """
+
+    def __init__(self) -> None:
+        self.error = ""
+        """The error. Empty if the queue can be used."""
+        self._pause_s = _FIRST_S
+        self._retry_at = -math.inf
+
+    def is_due(self, now: float) -> bool:
+        """Returns whether the queue may be used now."""
+        return now >= self._retry_at
+
+    def failed(self, now: float, error: str) -> bool:
+        """Registers an error. Returns whether the error is the first one in a row."""
+        is_first = not self.error
+        self.error, self._retry_at = error, now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _MAX_S)
+        return is_first
+
+    def succeeded(self) -> bool:
+        """Registers that the queue was used without an error. Returns whether an error came before."""
+        had_error = bool(self.error)
+        self.error, self._pause_s = "", _FIRST_S
+        return had_error

@@ -1,0 +1,52 @@
+"""The queries of the campaign dialer to the store of campaigns, with and without repetition."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ..errors import CampaignError, RecordRefused, RecordsUnavailable
+from ..records.client import RecordsClient
+from .database_store import DatabaseStore
+
+__all__ = ["StoreAccess"]
+
+_T = TypeVar("_T")
+
+_PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""The pauses between repetitions of a query, in seconds. The last pause is used again."""
+
+
+class StoreAccess:
+    """Runs queries of the store in worker threads. `is_draining` returns whether the process ends."""
+
+    def __init__(self, store: DatabaseStore, client: RecordsClient, is_draining: Callable[[], bool]) -> None:
+        self._store = store
+        self._client = client
+        self._is_draining = is_draining
+
+    async def ask(self, query: Callable[[DatabaseStore], _T]) -> _T:
+        """Runs a query of the store. Raises `RecordsUnavailable`, `RecordRefused` and `CampaignError`."""
+        return await self._client.ask(lambda _: query(self._store))
+
+    async def persist(self, query: Callable[[DatabaseStore], _T]) -> _T:
+        """Runs a query of the store. Repeats the query until the records can be used, because an attempt must not be
+        lost. Raises `CampaignError` if the records refuse the query, or if the process ends and the records still
+        cannot be used after some repetitions.
+        """
+        return await self.persist_any(lambda: self.ask(query))
+
+    async def persist_any(self, query: Callable[[], Awaitable[_T]]) -> _T:
+        """Runs any query of the records, as `persist` does."""
+        failures = 0
+        while True:
+            try:
+                return await query()
+            except RecordRefused as error:
+                raise CampaignError(f"the records refuse it: {error}") from error
+            except RecordsUnavailable as error:
+                if self._is_draining() and failures >= len(_PAUSES_S):
+                    raise CampaignError(f"the records cannot be used: {error}") from error
+                await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+                failures += 1
