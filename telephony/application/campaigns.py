@@ -27,6 +27,7 @@ def find_campaigns(phone: PhoneServer) -> Campaigns | None:
         phone.call_records.client,
         phone.call_records.subjects.of,
         phone.outgoing,
+        phone.dialing_rules,
         is_simulation=phone.settings.is_simulation,
     )
 

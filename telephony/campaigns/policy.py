@@ -32,6 +32,7 @@ __all__ = [
     "calling_hours",
     "decide",
     "done",
+    "hold_of",
     "settled",
 ]
 
@@ -121,7 +122,7 @@ def decide(
     return (
         _end_of(campaign, contact, attempts, now, person)
         or _wait_of(campaign, contact, attempts, now, person, hours)
-        or _hold_of(campaign, standing, now)
+        or hold_of(campaign, standing, now)
         or Dial()
     )
 
@@ -275,7 +276,8 @@ def _last(attempts: Sequence[Attempt]) -> Attempt | None:
 # --- the campaign -----------------------------------------------------------------------------------------------------
 
 
-def _hold_of(campaign: Campaign, standing: Standing, now: datetime) -> Hold | Pause | None:
+def hold_of(campaign: Campaign, standing: Standing, now: datetime) -> Hold | Pause | None:
+    """Returns why the campaign may not start a call now, or None."""
     config = campaign.config
     if campaign.status is not CampaignStatus.RUNNING:
         return Hold(HoldReason.NOT_RUNNING)

@@ -8,6 +8,7 @@ from typing import Any
 
 from .campaign import Campaign
 from .contact import Attempt, Contact
+from .hold_status import HoldStatus
 from .store import CampaignStore, Funnel
 
 __all__ = ["CSV_COLUMNS", "campaign_json", "csv_row", "funnel_json", "funnel_lines", "result_row", "result_rows"]
@@ -108,12 +109,14 @@ def funnel_json(funnel: Funnel) -> dict[str, Any]:
     }
 
 
-def campaign_json(campaign: Campaign, funnel: Funnel) -> dict[str, Any]:
+def campaign_json(campaign: Campaign, funnel: Funnel, held: HoldStatus | None = None) -> dict[str, Any]:
+    """Returns a campaign as JSON values. `held` says why the campaign starts no call now."""
     return {
         "id": campaign.id,
         "name": campaign.name,
         "status": campaign.status.value,
         "pause_reason": None if campaign.pause_reason is None else campaign.pause_reason.value,
+        "held": None if held is None else held.to_json(),
         "created_at": _iso(campaign.created_at),
         "funnel": funnel_json(funnel),
     }

@@ -14,6 +14,7 @@ from realtime_core.sources import Sources
 from ..call.options import AgentSource
 from ..errors import CampaignError, SettingsError
 from ..outbound.dialer import Dialer
+from ..outbound.dialing_rules import DialingRules
 from ..outbound.opt_out_list import OptOutList
 from ..outcomes.result_form import ResultType
 from ..records.client import RecordsClient
@@ -25,6 +26,7 @@ from .contact import ContactState, DoneReason
 from .database_store import DatabaseStore
 from .dialer import CampaignDialer
 from .durable_queue import DurableQueue
+from .hold_status import HoldStatus, hold_status
 from .report import campaign_json, result_row
 from .runner import Check
 from .wanted import check_of
@@ -43,6 +45,7 @@ class Campaigns:
     store: DatabaseStore
     client: RecordsClient
     speech: Callable[[Campaign], Speech]
+    rules: DialingRules
     dialer: CampaignDialer | None = None
 
     async def ask(self, query: Callable[[DatabaseStore], _T]) -> _T:
@@ -105,13 +108,24 @@ class Campaigns:
             self.dialer.look_now()
         return count
 
-    async def shown(self, campaign_id: str) -> dict[str, Any]:
-        """Returns the status and the counts of a campaign as JSON values. Raises `CampaignError` if there is no such
-        campaign.
+    async def shown(self, campaign_id: str, now: datetime) -> dict[str, Any]:
+        """Returns the status and the counts of a campaign as JSON values, and why it starts no call now. Raises
+        `CampaignError` if there is no such campaign.
         """
         campaign = await self.existing(campaign_id)
-        funnel, next_at = await self.ask(lambda store: (store.funnel(campaign_id), store.next_due(campaign_id)))
-        return {**campaign_json(campaign, funnel), "next_at": None if next_at is None else next_at.isoformat()}
+        shown, next_at = await self.ask(lambda store: (self._json(store, campaign, now), store.next_due(campaign_id)))
+        return {**shown, "next_at": None if next_at is None else next_at.isoformat()}
+
+    async def listed(self, now: datetime) -> list[dict[str, Any]]:
+        """Returns all campaigns as `shown` does, without the time of the next attempt. The newest campaign is first."""
+        return await self.ask(lambda store: [self._json(store, campaign, now) for campaign in store.campaigns()])
+
+    def _json(self, store: DatabaseStore, campaign: Campaign, now: datetime) -> dict[str, Any]:
+        held = hold_status(store, campaign, now, self.rules)
+        is_running = campaign.status is CampaignStatus.RUNNING
+        if held is None and is_running and self.dialer is not None and (error := self.dialer.queue_error):
+            held = HoldStatus("queue", f"the queue of attempts of this process cannot be used: {error}")
+        return campaign_json(campaign, store.funnel(campaign.id), held)
 
     async def page(
         self, campaign_id: str, *, limit: int, after: str = "", state: str = "", search: str = ""
@@ -178,6 +192,7 @@ def campaigns_of(
     client: RecordsClient,
     subject_of: Callable[[str], str],
     agents: Mapping[str, AgentSource],
+    rules: DialingRules,
     *,
     is_simulation: bool = False,
 ) -> Campaigns | None:
@@ -191,7 +206,7 @@ def campaigns_of(
         shows_numbers=client.shows_numbers,
         is_simulation=is_simulation,
     )
-    return Campaigns(store, client, ServerSpeech(agents))
+    return Campaigns(store, client, ServerSpeech(agents), rules)
 
 
 def check_for(campaign: Campaign) -> Check | None:

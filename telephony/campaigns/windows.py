@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import Enum
 from functools import lru_cache
 from typing import Any, Self
 from zoneinfo import ZoneInfo
@@ -18,7 +19,9 @@ import holidays as public_holidays
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["CallingHours", "Window", "is_holiday"]
+from ..outbound.dialing_rules import is_quiet
+
+__all__ = ["CallingHours", "ClosedBy", "Window", "is_holiday"]
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WRITTEN = re.compile(r"(?:([a-z,\- ]+?)\s+)?(\d{1,2}(?::\d{2})?)\s*-\s*(\d{1,2}(?::\d{2})?)", re.IGNORECASE)
@@ -103,6 +106,15 @@ def is_holiday(day: date, country: str) -> bool:
     return day in _holidays(country, day.year)
 
 
+class ClosedBy(Enum):
+    """The rules that forbid a call at a time."""
+
+    QUIET_HOURS = "quiet-hours"
+    HOLIDAY = "holiday"
+    WINDOW = "window"
+    """The time is outside of the weekly windows."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallingHours:
     """The hours in which one callee may be called.
@@ -120,7 +132,12 @@ class CallingHours:
     country: str = ""
 
     def is_open(self, now: datetime) -> bool:
-        return bool(self.zones) and all(self._is_open_in(now.astimezone(ZoneInfo(zone))) for zone in self.zones)
+        return bool(self.zones) and self.closed_by(now) is None
+
+    def closed_by(self, now: datetime) -> ClosedBy | None:
+        """Returns the rule that forbids a call now, in the first zone in which a rule does, or None."""
+        rules = (self._closed_by_in(now.astimezone(ZoneInfo(zone))) for zone in self.zones)
+        return next((rule for rule in rules if rule is not None), None)
 
     def next_open(self, now: datetime) -> datetime | None:
         """Returns the first time from `now` on at which the callee may be called, in UTC, or None if there is no such
@@ -130,28 +147,23 @@ class CallingHours:
             return None
         at, end = now, now + timedelta(days=_SEARCH_DAYS)
         while at < end:
-            closed = [zone for zone in self.zones if not self._is_open_in(at.astimezone(ZoneInfo(zone)))]
+            closed = [zone for zone in self.zones if self._closed_by_in(at.astimezone(ZoneInfo(zone)))]
             if not closed:
                 return at.astimezone(UTC)
             at = max(self._next_edge(at, ZoneInfo(zone)) for zone in closed)
         return None
 
-    def _is_open_in(self, local: datetime) -> bool:
-        if self._is_quiet(local.time()):
-            return False
+    def _closed_by_in(self, local: datetime) -> ClosedBy | None:
+        if is_quiet(local.time(), self.quiet_from, self.quiet_until):
+            return ClosedBy.QUIET_HOURS
         if self.country and is_holiday(local.date(), self.country):
-            return False
-        return not self.windows or any(
+            return ClosedBy.HOLIDAY
+        is_open = not self.windows or any(
             local.weekday() in window.days
             and window.start <= local.time() < (time.max if window.until == time(0) else window.until)
             for window in self.windows
         )
-
-    def _is_quiet(self, at: time) -> bool:
-        start, until = self.quiet_from, self.quiet_until
-        if start <= until:
-            return start <= at < until
-        return at >= start or at < until
+        return None if is_open else ClosedBy.WINDOW
 
     def _next_edge(self, at: datetime, zone: ZoneInfo) -> datetime:
         """Returns the next time after `at` at which a call may become allowed or forbidden in this zone."""

@@ -15,6 +15,7 @@ from telephony.campaigns.campaign import Campaign, CampaignStatus, PauseReason
 from telephony.campaigns.config import CampaignConfig
 from telephony.campaigns.contact import DoneReason
 from telephony.campaigns.database_store import DatabaseStore
+from telephony.campaigns.hold_status import HoldStatus, hold_status
 from telephony.campaigns.report import campaign_json, funnel_lines
 from telephony.campaigns.store import CampaignStore
 from telephony.records.database import DatabaseRecords
@@ -80,29 +81,44 @@ def status(name: str | None, *, json: bool) -> None:
     """Prints the status and the counts of the campaign `name`. With None, prints one line for each campaign. With
     `json`, prints JSON.
     """
-    with opened_store(load_settings()) as store:
+    settings = load_settings()
+    with opened_store(settings) as store:
         if name is None:
             campaigns = store.campaigns()
             if json:
-                rows = [campaign_json(each, store.funnel(each.id)) for each in campaigns]
+                rows = [campaign_json(each, store.funnel(each.id), _held(store, each, settings)) for each in campaigns]
                 typer.echo(jsonlib.dumps(rows, ensure_ascii=False))
                 return
             for each in campaigns:
                 counts = store.funnel(each.id)
                 done = sum(counts.reasons.values())
-                typer.echo(f"{each.id:<24}  {status_words(each):<40}  {done} of {counts.contacts} contacts done")
+                line = f"{each.id:<24}  {status_words(each):<40}  {done} of {counts.contacts} contacts done"
+                typer.echo(line + _held_words(", held: ", store, each, settings))
             if not campaigns:
                 typer.echo("There are no campaigns.")
             return
-        _show(store, named(store, name), json=json)
+        _show(store, named(store, name), settings, json=json)
 
 
-def _show(store: CampaignStore, campaign: Campaign, *, json: bool) -> None:
+def _held(store: CampaignStore, campaign: Campaign, settings: Settings) -> HoldStatus | None:
+    return hold_status(store, campaign, SYSTEM.now(), rules_of(settings, simulate=False))
+
+
+def _held_words(before: str, store: CampaignStore, campaign: Campaign, settings: Settings) -> str:
+    """Returns why a running campaign starts no call now, or an empty text."""
+    held = _held(store, campaign, settings) if campaign.status is CampaignStatus.RUNNING else None
+    return "" if held is None else f"{before}{held}"
+
+
+def _show(store: CampaignStore, campaign: Campaign, settings: Settings, *, json: bool) -> None:
     funnel = store.funnel(campaign.id)
     if json:
-        typer.echo(jsonlib.dumps(campaign_json(campaign, funnel), ensure_ascii=False))
+        document = campaign_json(campaign, funnel, _held(store, campaign, settings))
+        typer.echo(jsonlib.dumps(document, ensure_ascii=False))
         return
     typer.echo(f"Campaign {campaign.id}: {status_words(campaign)}")
+    if words := _held_words("held: ", store, campaign, settings):
+        typer.echo(words)
     for line in funnel_lines(funnel):
         typer.echo(line)
     if (at := store.next_due(campaign.id)) is not None:
@@ -115,12 +131,13 @@ def change(name: str, to: CampaignStatus, *, json: bool) -> None:
     `CliError` if the campaign is finished and is not to be stopped.
     """
     reason = PauseReason.USER if to is CampaignStatus.PAUSED else None
-    with opened_store(load_settings()) as store:
+    settings = load_settings()
+    with opened_store(settings) as store:
         before = named(store, name)
         if before.status is CampaignStatus.FINISHED and to is not CampaignStatus.STOPPED:
             raise CliError(f"The campaign {name} is finished.", f"telephony campaign retry {name} calls some again.")
         audit_change(f"campaign {name}: {to.value}")
-        _show(store, store.set_status(name, to, SYSTEM.now(), reason=reason), json=json)
+        _show(store, store.set_status(name, to, SYSTEM.now(), reason=reason), settings, json=json)
 
 
 def export(name: str, output: Path) -> None:

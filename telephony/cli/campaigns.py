@@ -11,10 +11,11 @@ from typing import Any
 import typer
 
 from realtime_core.sources import SYSTEM
-from telephony.campaigns.campaign import Campaign, CampaignStatus, PauseReason
+from telephony.campaigns.campaign import Campaign, CampaignStatus
 from telephony.campaigns.config import CampaignConfig
 from telephony.campaigns.contact_list import ContactList
 from telephony.campaigns.forecast import forecast
+from telephony.campaigns.hold_status import pause_words
 from telephony.campaigns.report import CSV_COLUMNS, campaign_json, csv_row, funnel_lines, result_rows
 from telephony.campaigns.store import CampaignStore
 from telephony.outbound.dialing_rules import DialingRules
@@ -122,15 +123,7 @@ def print_results(store: CampaignStore, campaign: Campaign, *, json: bool) -> No
 
 def status_words(campaign: Campaign) -> str:
     """Returns the status, and the reason why the campaign is paused."""
-    words = {
-        PauseReason.USER: "by a person",
-        PauseReason.FAILURES: "because too many calls failed",
-        PauseReason.MINUTES: "because the minutes are used up",
-        PauseReason.COST: "because the money is used up",
-        PauseReason.CALLS: "because max_calls is reached",
-        PauseReason.HANG_UP: "and its live calls are hung up",
-    }
-    why = "" if campaign.pause_reason is None else f" {words[campaign.pause_reason]}"
+    why = "" if campaign.pause_reason is None else f" {pause_words(campaign.pause_reason)}"
     return f"{campaign.status.value}{why}"
 
 

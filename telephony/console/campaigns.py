@@ -39,14 +39,11 @@ async def list_campaigns(request: Request) -> Response:
     phone = await _admitted(request, Scope.VIEW)
     if phone.campaigns is None:
         return JSONResponse({"campaigns": []}, headers=_NO_STORE)
-    from ..campaigns.report import campaign_json
-
     try:
-        known = await phone.campaigns.ask(lambda store: [(it, store.funnel(it.id)) for it in store.campaigns()])
+        listed = await phone.campaigns.listed(phone.sources.now())
     except (RecordsUnavailable, RecordRefused) as error:
         return _problem(503, f"The records cannot be used: {error}")
-    shown = [campaign_json(campaign, funnel) for campaign, funnel in known]
-    return JSONResponse({"campaigns": shown}, headers=_NO_STORE)
+    return JSONResponse({"campaigns": listed}, headers=_NO_STORE)
 
 
 async def show_campaign(request: Request) -> Response:
@@ -128,7 +125,7 @@ def _campaigns(phone: PhoneServer) -> Campaigns:
 
 async def _shown(phone: PhoneServer, id_: str) -> Response:
     campaigns, now = _campaigns(phone), phone.sources.now()
-    shown = await campaigns.shown(id_)
+    shown = await campaigns.shown(id_, now)
     since = (now - timedelta(hours=_HOURS - 1)).replace(minute=0, second=0, microsecond=0)
     standing, by_hour = await campaigns.ask(lambda store: (store.standing(id_, now), store.calls_by_hour(id_, since)))
     hours: list[dict[str, Any]] = [

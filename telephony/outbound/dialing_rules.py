@@ -20,7 +20,7 @@ from ..errors import CallRefused
 from ..twilio.numbers import e164 as international
 from ..twilio.numbers import plain, tidy
 
-__all__ = ["DialingRules", "e164"]
+__all__ = ["DialingRules", "e164", "is_quiet"]
 
 _COSTLY = {
     PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
@@ -113,7 +113,7 @@ class DialingRules:
             if name == zones.UNKNOWN_TIMEZONE:
                 raise CallRefused(f"The time zone of {e164} is not known: say its time zone.")
             there = now.astimezone(_zone(name))
-            if self._is_quiet(there.time()):
+            if is_quiet(there.time(), self.quiet_from, self.quiet_until):
                 hours = f"{self.quiet_from:%H:%M} to {self.quiet_until:%H:%M}"
                 raise CallRefused(
                     f"It is {there:%H:%M} where {e164} is ({name}); no calls from {hours} "
@@ -121,10 +121,14 @@ class DialingRules:
                     temporary=True,
                 )
 
-    def _is_quiet(self, at: time) -> bool:
-        if self.quiet_from <= self.quiet_until:
-            return self.quiet_from <= at < self.quiet_until
-        return at >= self.quiet_from or at < self.quiet_until
+
+def is_quiet(at: time, start: time, until: time) -> bool:
+    """Returns whether the quiet hours from `start` to `until` contain the time of day `at`. Quiet hours may include
+    midnight. If `start` and `until` are equal, there are no quiet hours.
+    """
+    if start <= until:
+        return start <= at < until
+    return at >= start or at < until
 
 
 def e164(to: str, from_: str) -> str:

@@ -223,14 +223,14 @@ async def _create(context: _Context) -> Response:
             if known != digest:
                 return _problem(422, "This Idempotency-Key was used for another request.")
             if await campaigns.ask(lambda store: store.campaign(name)) is not None:
-                return JSONResponse(await _shown(campaigns, name))
+                return JSONResponse(await campaigns.shown(name, now))
     await context.audit(f"campaign {campaign.id}: created{' and run' if wanted.run else ''}")
     _, found = await campaigns.client.ask(add, _WRITE_S)
     if wanted.run:
         await campaigns.run(campaign.id, phone.sources.now())
     invalid = [{"lines": list(it.lines), "number": it.number, "problem": it.problem} for it in found.invalid]
     merged = [{"line": line, "equals": other} for line, other in found.merged]
-    shown = await _shown(campaigns, campaign.id)
+    shown = await campaigns.shown(campaign.id, phone.sources.now())
     location = f"{phone.root_path}/campaigns/{campaign.id}"
     return JSONResponse(
         {**shown, "invalid": invalid, "merged": merged}, status_code=201, headers={"Location": location}
@@ -239,37 +239,33 @@ async def _create(context: _Context) -> Response:
 
 async def _list(context: _Context) -> Response:
     """Returns the campaigns with their counts, the newest first."""
-    campaigns = context.campaigns
-    known = await campaigns.ask(lambda store: [(it, store.funnel(it.id)) for it in store.campaigns()])
-    from ..campaigns.report import campaign_json
-
-    return JSONResponse({"campaigns": [campaign_json(campaign, funnel) for campaign, funnel in known]})
+    return JSONResponse({"campaigns": await context.campaigns.listed(context.phone.sources.now())})
 
 
 async def _status(context: _Context) -> Response:
-    """Returns the status and the counts of a campaign. Returns 200 or 404."""
-    return JSONResponse(await _shown(context.campaigns, _id(context)))
+    """Returns the status and the counts of a campaign, and why it starts no call now. Returns 200 or 404."""
+    return JSONResponse(await _shown(context))
 
 
 async def _run(context: _Context) -> Response:
     """Starts a campaign, or continues a paused campaign. Returns 200, 404 or 409."""
     await context.audit(f"campaign {await context.known()}: run")
     await context.campaigns.run(_id(context), context.phone.sources.now())
-    return JSONResponse(await _shown(context.campaigns, _id(context)))
+    return JSONResponse(await _shown(context))
 
 
 async def _pause(context: _Context) -> Response:
     """Pauses a campaign. No process then starts a further call of the campaign. Returns 200, 404 or 409."""
     await context.audit(f"campaign {await context.known()}: pause")
     await context.campaigns.pause(_id(context), context.phone.sources.now())
-    return JSONResponse(await _shown(context.campaigns, _id(context)))
+    return JSONResponse(await _shown(context))
 
 
 async def _stop(context: _Context) -> Response:
     """Ends a campaign. Calls in progress continue. A second request hangs them up. Returns 200 or 404."""
     await context.audit(f"campaign {await context.known()}: stop")
     await context.campaigns.stop(_id(context), context.phone.sources.now())
-    return JSONResponse(await _shown(context.campaigns, _id(context)))
+    return JSONResponse(await _shown(context))
 
 
 async def _retry(context: _Context) -> Response:
@@ -277,7 +273,7 @@ async def _retry(context: _Context) -> Response:
     wanted = RetryRequest.model_validate_json(await context.body())
     await context.audit(f"campaign {await context.known()}: retry {', '.join(wanted.reasons)}")
     count = await context.campaigns.retry(_id(context), wanted.reasons, context.phone.sources.now())
-    return JSONResponse({**await _shown(context.campaigns, _id(context)), "retried": count})
+    return JSONResponse({**await _shown(context), "retried": count})
 
 
 async def _contacts(context: _Context) -> Response:
@@ -313,8 +309,8 @@ async def _export(context: _Context) -> Response:
     return Response(json.dumps(document, ensure_ascii=False), media_type="application/json")
 
 
-async def _shown(campaigns: Campaigns, id_: str) -> dict[str, Any]:
-    return await campaigns.shown(id_)
+async def _shown(context: _Context) -> dict[str, Any]:
+    return await context.campaigns.shown(_id(context), context.phone.sources.now())
 
 
 # --- the do-not-call list ---------------------------------------------------------------------------------------------

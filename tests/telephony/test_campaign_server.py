@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from telephony.campaigns import dialer
+from telephony.campaigns import attempt_work, dialer, durable_queue, queue_backoff
 from telephony.campaigns.attempt_call import AttemptCall
 from telephony.campaigns.contact import Attempt
 from telephony.campaigns.finished_call import ended_elsewhere
@@ -88,6 +89,37 @@ async def test_a_campaign_runs_to_its_end_through_faults(tmp_path: Path, monkeyp
         assert all(len(rows[f"p{n}"]["attempts"]) == 2 for n in range(2, 12)), "busy numbers are called twice"
 
 
+async def test_an_error_of_the_queue_delays_the_calls_and_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    enqueue, broken = durable_queue._enqueue, True
+
+    def put(*attempt: Any) -> None:
+        if broken:
+            raise OperationalError("insert", {}, OSError("disk I/O error"))
+        enqueue(*attempt)
+
+    monkeypatch.setattr(durable_queue, "_enqueue", put)
+    monkeypatch.setattr(queue_backoff, "_FIRST_S", 0.05)
+    monkeypatch.setattr(queue_backoff, "_MAX_S", 0.05)
+    monkeypatch.setattr(dialer, "_QUEUED_S", 0.05)
+    async with world(f"sqlite:///{tmp_path}/records.db", "a") as it:
+        server, it.twilio.default_callee = it.servers["a"], callees.busy(after_s=0.05)
+        assert (await server.ask("GET", "/readyz"))[1]["campaigns"] == "ok"
+        body = {"name": "spring", "csv": csv_of(PEOPLE[:2]), "config": {**FAST, "retry": "busy=0"}, "run": True}
+        assert (await server.ask("POST", "/campaigns", body))[0] == 201
+        await condition(lambda: any("queue of attempts" in record.getMessage() for record in caplog.records))
+        held = (await server.ask("GET", "/campaigns/spring"))[1]["held"]
+        assert held["reason"] == "queue" and "disk I/O error" in held["text"]
+        assert (await server.ask("GET", "/readyz"))[1]["campaigns"] == "queue unavailable"
+        broken = False
+        await until(server, "spring", "finished")
+        assert len(it.twilio.calls) == 2
+        assert (await server.ask("GET", "/readyz"))[1]["campaigns"] == "ok"
+    lines = [record.levelname for record in caplog.records if "queue of attempts" in record.getMessage()]
+    assert lines == ["ERROR", "WARNING"], "one line for the error and one for its end"
+
+
 async def test_pause_and_an_opt_out_hold_at_once_and_a_stop_ends_what_waits(tmp_path: Path) -> None:
     """The first person presses the key of TELEPHONY_OPT_OUT_KEY. The last one is put on the list by the API."""
     async with world(f"sqlite:///{tmp_path}/records.db", "a", telephony_opt_out_key="9") as it:
@@ -106,7 +138,8 @@ async def test_pause_and_an_opt_out_hold_at_once_and_a_stop_ends_what_waits(tmp_
         await condition(lambda: len(twilio.calls) >= 3)
         code, listed = await server.ask("POST", "/do-not-call", {"number": PEOPLE[-1], "remark": "by letter"})
         assert (code, listed["added"]) == (201, True)
-        assert (await server.ask("POST", "/campaigns/spring/pause"))[1]["pause_reason"] == "user"
+        paused = (await server.ask("POST", "/campaigns/spring/pause"))[1]
+        assert (paused["pause_reason"], paused["held"]["reason"]) == ("user", "paused")
         placed = len(twilio.calls)
         await asyncio.sleep(1.5)
         assert len(twilio.calls) <= placed + 1, "a call that was being placed at that moment"
@@ -153,7 +186,7 @@ async def test_an_attempt_that_an_error_interrupts_ends_after_all(
         return ended_elsewhere(attempt, *rest)
 
     monkeypatch.setattr(AttemptCall, "ended", ended)
-    monkeypatch.setattr(dialer, "ended_elsewhere", elsewhere)
+    monkeypatch.setattr(attempt_work, "ended_elsewhere", elsewhere)
     monkeypatch.setattr(dialer, "_TRY_AGAIN_S", 0.0)
     async with world(f"sqlite:///{tmp_path}/records.db", "a") as it:
         server, twilio = it.servers["a"], it.twilio
