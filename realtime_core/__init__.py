@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from .tools import (
         FunctionTool, HostedTool, SilentResult, Tool, ToolTimeoutError, default_tool_error_function, function_tool,
     )
+    from .transcription import TranscriptionSession
     from .turn_policy import OurTurns, ServerTurns, TurnAction, TurnPolicy
     from .usage import CostEstimate, ModalityTokens, PRICES_PER_MILLION, Prices, Usage, UsageEntry
 
@@ -181,6 +182,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "FunctionTool", "HostedTool", "SilentResult", "Tool", "ToolTimeoutError", "default_tool_error_function",
         "function_tool",
     ),
+    "transcription": ("TranscriptionSession",),
     "turn_policy": ("OurTurns", "ServerTurns", "TurnAction", "TurnPolicy",),
     "usage": ("CostEstimate", "ModalityTokens", "PRICES_PER_MILLION", "Prices", "Usage", "UsageEntry",),
 }
@@ -234,7 +236,8 @@ __all__ = [
     "ServerTurns", "SessionExpired", "SilentResult", "Sources", "SystemMessageItem", "TContext", "Tool", "ToolContext",
     "ToolErrorFormatter", "ToolErrorFormatterArgs", "ToolGuardrailFunctionOutput", "ToolInputGuardrail",
     "ToolInputGuardrailData", "ToolInputGuardrailTripwireTriggered", "ToolOutputGuardrail", "ToolOutputGuardrailData",
-    "ToolOutputGuardrailTripwireTriggered", "ToolTimeoutError", "TransportConfig", "TransportError", "Truncation",
+    "ToolOutputGuardrailTripwireTriggered", "ToolTimeoutError", "TranscriptionSession", "TransportConfig",
+    "TransportError", "Truncation",
     "TurnAction", "TurnPolicy", "Usage", "UsageEntry", "UserError", "UserMessageItem", "default_tool_error_function",
     "function_tool", "get_api_key", "input_guardrail", "item_from_dict", "output_guardrail", "realtime_handoff",
     "tool_input_guardrail", "tool_output_guardrail",

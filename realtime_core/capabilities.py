@@ -30,6 +30,8 @@ class ModelCapabilities:
     """
     changes_voice: bool = False
     """Whether the model accepts another voice after its first audio. If False, a later agent keeps the first voice."""
+    transcribes: bool = False
+    """Whether the model offers a transcription session (`RealtimeModel.transcription_session`)."""
     full_duplex: bool = False
     """Whether the model hears the caller while the model speaks, and decides by itself whether to stop. If True, speech
     of the caller does not interrupt playback, and the end of the caller's turn does not request an answer.

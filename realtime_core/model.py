@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from .capabilities import ModelCapabilities
 from .done import DONE, Done, is_done, withdraw
+from .errors import UserError
 from .playback_tracker import RealtimePlaybackState, RealtimePlaybackTracker
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .model_inputs import RealtimeModelSendEvent
     from .playback import Player
     from .sources import Sources
+    from .transcription import OnDelta, TranscriptionSession
 
 __all__ = [
     "DONE",
@@ -132,6 +134,19 @@ class RealtimeModel(ABC):
                 return False
             await sending
         return True
+
+    async def transcription_session(self, on_delta: OnDelta | None = None) -> TranscriptionSession:
+        """Opens a session that only transcribes speech, beside the conversation. The session uses the address, the key
+        and the transcription settings of the last `connect`. `on_delta` is called with each piece of a transcript, as
+        (item id, text).
+
+        Raises:
+            UserError: the model offers no transcription session (see `ModelCapabilities.transcribes`), the model was
+                not connected, or the transcription is switched off.
+            ConnectFailed: the connection could not be opened.
+            ServerRejected: the server refused the settings.
+        """
+        raise UserError("This model offers no transcription session.")
 
     @abstractmethod
     async def close(self) -> None:

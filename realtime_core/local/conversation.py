@@ -26,7 +26,7 @@ from .session_config import SessionConfig, check_response_options
 from .turns import Turns
 from .voice import Voice
 
-__all__ = ["Conversation", "HangUp"]
+__all__ = ["Conversation", "HangUp", "parse_event"]
 
 
 class Conversation:
@@ -103,7 +103,7 @@ class Conversation:
         self._schedule.now = now
         event: dict[str, Any] = {}
         try:
-            event = _parse(message)
+            event = parse_event(message)
             handler = self._handlers.get(event["type"])
             if handler is None:
                 raise invalid_value("type", event["type"], *self._handlers)
@@ -178,7 +178,8 @@ class Conversation:
         self._responder.respond(options)
 
 
-def _parse(message: str | bytes) -> dict[str, Any]:
+def parse_event(message: str | bytes) -> dict[str, Any]:
+    """Returns the event of a message of the client. Raises `Rejected` for a message that is not an event."""
     if isinstance(message, bytes):
         raise Rejected("Binary messages are not supported: send JSON text.", code="invalid_message")
     try:

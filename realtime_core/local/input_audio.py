@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pybase64
+
 from ..audio.resample import Downsampler3
+from ..audio.vad import Edge, SpeechDetector
 from .formats import PCM, WireFormat, wire_format
-from .rejection import Rejected
-from .vad import Edge, SpeechDetector
+from .rejection import Rejected, invalid_type, missing
 
-__all__ = ["Committed", "InputAudio", "TurnDetection"]
+__all__ = ["Committed", "InputAudio", "TurnDetection", "decode_append"]
 
+MAX_APPEND_BYTES = 15 * 2**20
 MIN_COMMIT_MS = 100
 _SEMANTIC_SILENCE_MS = {"high": 300, "auto": 500, "medium": 500, "low": 1000}
 """The silence in milliseconds that ends a turn, by eagerness. The real semantic detector also considers the words. This
@@ -60,6 +63,20 @@ class Committed:
     @property
     def duration_ms(self) -> float:
         return self.end_ms - self.start_ms
+
+
+def decode_append(audio: Any) -> bytes:
+    """Returns the audio of an `input_audio_buffer.append`. Raises `Rejected` for invalid audio."""
+    if not isinstance(audio, str):
+        raise missing("audio") if audio is None else invalid_type("audio", "a string", audio)
+    try:
+        data = pybase64.b64decode(audio, validate=True)
+    except ValueError:
+        message = "Invalid 'audio'. Expected base64-encoded audio bytes, but got an invalid value."
+        raise Rejected(message, code="invalid_value", param="audio") from None
+    if len(data) > MAX_APPEND_BYTES:
+        raise Rejected("Invalid 'audio': over 15 MiB.", code="string_above_max_length", param="audio")
+    return data
 
 
 class InputAudio:

@@ -24,6 +24,9 @@ pauses = [{ at_s = 1.0, pause_s = 0.7 }]   # the model stops sending for 0.7 s w
 text = "pressed 1"           # or: for a text of the client (or instructions of a `response.create`) that contains this,
 say = "Again, then."         # each time it comes; such a turn does not count in the order of the spoken turns
 
+[[transcribed]]              # the first turn of a transcription session; the next [[transcribed]] is the second, ...
+heard = "I will refund it."  # its transcript; or `heard_fails = true`
+
 [otherwise]                  # when the script has no (more) turns
 say = "That is all I know."
 ```
@@ -54,7 +57,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ScriptError
-from .reply import Call, Pause, Reply, Trouble
+from .reply import Call, Heard, Pause, Reply, Trouble
 
 __all__ = ["Script", "Turn", "builtin_script", "load_script", "parse_script"]
 
@@ -91,6 +94,8 @@ class Script:
     turns: Sequence[Turn] = ()
     name: str = ""
     greeting: Reply | None = None
+    transcribed: Sequence[Heard] = ()
+    """The transcripts of the turns of a transcription session. Each such session begins with the first one."""
     otherwise: Reply = field(default_factory=lambda: Reply(say=DEFAULT_OTHERWISE))
     latency_s: float = 0.3
     expires_after_s: float = 3600.0
@@ -147,7 +152,7 @@ _TURN = {
 }  # fmt: skip
 _SCRIPT = {
     "name": _STR, "latency_s": _NUMBER, "expires_after_s": _NUMBER,
-    "greeting": _TABLE, "turn": _TABLES, "otherwise": _TABLE,
+    "greeting": _TABLE, "turn": _TABLES, "transcribed": _TABLES, "otherwise": _TABLE,
 }  # fmt: skip
 _TROUBLES = ("fail", "incomplete", "close", "stall_s", "error")
 
@@ -168,6 +173,9 @@ class _Reader:
             turns=turns,
             name=table.get("name", ""),
             greeting=self._spoken(table["greeting"], "greeting") if "greeting" in table else None,
+            transcribed=[
+                self._transcribed(each, f"transcribed[{i}]") for i, each in enumerate(table.get("transcribed", ()))
+            ],
             otherwise=self._spoken(otherwise, "otherwise") if otherwise is not None else Reply(say=DEFAULT_OTHERWISE),
             latency_s=float(table.get("latency_s", 0.3)),
             expires_after_s=float(table.get("expires_after_s", 3600.0)),
@@ -199,6 +207,10 @@ class _Reader:
             filler=table.get("filler", ""),
             calls=tuple(calls),
         )
+
+    def _transcribed(self, table: Mapping[str, Any], where: str) -> Heard:
+        self._check(table, {"heard": _STR, "heard_fails": _BOOL, "heard_in": _STR}, where)
+        return Heard(table.get("heard"), table.get("heard_fails", False), table.get("heard_in", ""))
 
     def _call(self, table: Mapping[str, Any], where: str) -> Call:
         self._check(table, {"tool": _STR, "arguments": _TABLE}, where)

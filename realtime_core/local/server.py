@@ -8,7 +8,7 @@ from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.datastructures import Headers
@@ -26,6 +26,7 @@ from .improviser import Improviser
 from .reply import Director
 from .script import Script, builtin_script, load_script
 from .script_director import ScriptDirector
+from .transcription import Transcription
 from .voice import Voice
 
 __all__ = ["LocalRealtimeServer"]
@@ -83,6 +84,7 @@ class LocalRealtimeServer:
         self._faults = faults
         self._voice = _voice(synthesise)
         self._sessions = 0
+        self._transcriptions = 0
         self._listening: WebSocketServer | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._connections: set[Connection] = set()
@@ -90,7 +92,9 @@ class LocalRealtimeServer:
 
     @property
     def url(self) -> str:
-        """The WebSocket address: `ws://127.0.0.1:<port>/v1/realtime`. `?model=...` names the session's model."""
+        """The WebSocket address: `ws://127.0.0.1:<port>/v1/realtime`. `?model=...` names the session's model.
+        `?intent=transcription` opens a transcription session.
+        """
         return f"ws://{self._authority}{_PATH}"
 
     @property
@@ -145,17 +149,40 @@ class LocalRealtimeServer:
             # The tasks do not fail, so the body's exception can be raised without a group.
             await tasks.__aexit__(None, None, None)
 
-    async def serve_connection(self, connection: Connection, *, model: str | None = None) -> None:
+    async def serve_connection(
+        self, connection: Connection, *, model: str | None = None, transcribes: bool = False
+    ) -> None:
         """Serves one session over an open connection, and returns when the session has ended. `model` comes from the
-        URL.
+        URL. If `transcribes` is True, the session is a transcription session.
         """
+        session = self._transcription(model) if transcribes else self._conversation(model)
+        self._connections.add(connection)
+        try:
+            await _Session(session, connection, self._voice).run()
+        finally:
+            self._connections.discard(connection)
+
+    def _transcription(self, model: str | None) -> Transcription:
+        self._transcriptions += 1
+        sources = self._sources.fork(f"transcription {self._transcriptions}")
+        script = self.script or Script()
+        return Transcription(
+            iter(script.transcribed),
+            sources=sources,
+            now=asyncio.get_running_loop().time(),
+            expires_at=int(sources.now().timestamp() + script.expires_after_s),
+            expires_after_s=script.expires_after_s,
+            model=model,
+        )
+
+    def _conversation(self, model: str | None) -> Conversation:
         loop = asyncio.get_running_loop()
         self._sessions += 1
         sources = self._sources.fork(f"session {self._sessions}")
         script = self.script
         expires_after_s = 3600.0 if script is None else script.expires_after_s
         director = self._director() if self._director is not None else _director(script)
-        conversation = Conversation(
+        return Conversation(
             director,
             self._voice,
             sources=sources,
@@ -166,27 +193,22 @@ class LocalRealtimeServer:
             speed=self._speed,
             latency_s=0.3 if script is None else script.latency_s,
         )
-        self._connections.add(connection)
-        try:
-            await _Session(conversation, connection, self._voice).run()
-        finally:
-            self._connections.discard(connection)
 
     async def _handle(self, connection: WebSocketConnection, request: Request) -> None:
-        await self.serve_connection(connection, model=_model_of(request.path))
+        await self.serve_connection(connection, **_wanted(request.path))
 
     async def _connect(self, url: str, headers: Mapping[str, str]) -> Connection:
         """Opens a connection in memory. This method is the `transport` of `model_config`."""
         if self._tasks is None:
             raise RuntimeError("The embedded server takes connections only within `async with`.")
         near, far = memory_pair(faults=self._faults, reverse_faults=self._faults)
-        self._tasks.create_task(self._guarded(far, _model_of(url)))
+        self._tasks.create_task(self._guarded(far, url))
         return near
 
-    async def _guarded(self, connection: Connection, model: str | None) -> None:
+    async def _guarded(self, connection: Connection, url: str) -> None:
         # As in the WebSocket server: a session that fails is closed and reported, and the others continue.
         try:
-            await self.serve_connection(connection, model=model)
+            await self.serve_connection(connection, **_wanted(url))
         except Exception as error:  # noqa: BLE001
             connection.close(1011, "internal error")
             context = {"message": "A session of the embedded server failed", "exception": error}
@@ -201,11 +223,11 @@ class LocalRealtimeServer:
 
 
 class _Session:
-    """One conversation on one connection: passes messages to the conversation and the outbox to the connection, with
+    """One session on one connection: passes messages to the conversation and the outbox to the connection, with
     one timer.
     """
 
-    def __init__(self, conversation: Conversation, connection: Connection, voice: Voice) -> None:
+    def __init__(self, conversation: Conversation | Transcription, connection: Connection, voice: Voice) -> None:
         self._conversation = conversation
         self._connection = connection
         self._voice = voice
@@ -290,5 +312,13 @@ def _only_realtime(request: Request) -> Response | None:
     return Response(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase, headers, body)
 
 
-def _model_of(url: str) -> str | None:
-    return parse_qs(urlsplit(url).query).get("model", [None])[0]
+class _Wanted(TypedDict):
+    """The session that a client requests by its URL."""
+
+    model: str | None
+    transcribes: bool
+
+
+def _wanted(url: str) -> _Wanted:
+    query = parse_qs(urlsplit(url).query)
+    return _Wanted(model=query.get("model", [None])[0], transcribes=query.get("intent") == ["transcription"])

@@ -11,12 +11,12 @@ from typing import Any
 from .checks import Check, anything, boolean, choice, either, integer, items, number, obj, or_null, text
 from .rejection import Rejected, invalid_value
 
-__all__ = ["SessionConfig", "check_response_options"]
+__all__ = ["SERVER_VAD", "SessionConfig", "check_response_options", "check_transcription_update", "merge"]
 
 DEFAULT_MODEL = "gpt-realtime"
 DEFAULT_INSTRUCTIONS = "You are a helpful voice agent. (The embedded server follows a script and no instructions.)"
 
-_SERVER_VAD: dict[str, Any] = {
+SERVER_VAD: dict[str, Any] = {
     "type": "server_vad",
     "threshold": 0.5,
     "prefix_padding_ms": 300,
@@ -31,7 +31,7 @@ _SEMANTIC_VAD: dict[str, Any] = {
     "create_response": True,
     "interrupt_response": True,
 }
-_TURN_DETECTION = {"server_vad": _SERVER_VAD, "semantic_vad": _SEMANTIC_VAD}
+_TURN_DETECTION = {"server_vad": SERVER_VAD, "semantic_vad": _SEMANTIC_VAD}
 
 
 def _turn_detection(value: Any, path: str) -> None:
@@ -112,6 +112,20 @@ _INPUT: dict[str, Check] = {
     "turn_detection": or_null(_turn_detection),
 }
 _OUTPUT: dict[str, Check] = {"format": _format, "voice": _voice, "speed": number(0.25, 1.5)}
+
+
+def _type_is(kind: str) -> Check:
+    """Returns a check of the type of a session. The vendor refuses the update of another type with this text."""
+
+    def check(value: Any, path: str) -> None:
+        choice("realtime", "transcription")(value, path)
+        if value != kind:
+            message = f"Passing a {value} session update event to a {kind} session is not allowed."
+            raise Rejected(message, code="invalid_parameter", param="")
+
+    return check
+
+
 _COMMON: dict[str, Check] = {
     "instructions": text(),
     "max_output_tokens": _MAX_OUTPUT_TOKENS,
@@ -130,7 +144,7 @@ _TRUNCATION: dict[str, Check] = {
 _SESSION = obj(
     {
         **_COMMON,
-        "type": choice("realtime"),
+        "type": _type_is("realtime"),
         "model": text(),
         "audio": obj({"input": obj(_INPUT), "output": obj(_OUTPUT)}),
         "include": or_null(items(choice("item.input_audio_transcription.logprobs"))),
@@ -148,6 +162,25 @@ _RESPONSE = obj(
         "metadata": or_null(anything),
     }
 )
+
+
+_TRANSCRIPTION_SESSION = obj(
+    {
+        "type": _type_is("transcription"),
+        "audio": obj({"input": obj(_INPUT)}),
+        "include": or_null(items(choice("item.input_audio_transcription.logprobs"))),
+    },
+    "type",
+)
+
+
+def check_transcription_update(session: Any) -> None:
+    """Checks the `session` object of a `session.update` in a transcription session. Raises `Rejected` if the object is
+    invalid.
+    """
+    if isinstance(session, dict):
+        _type_is("transcription")(session.get("type", "transcription"), "session.type")  # before its unknown fields
+    _TRANSCRIPTION_SESSION(session, "session")
 
 
 def check_response_options(options: Any) -> None:
@@ -186,7 +219,7 @@ class SessionConfig:
                     "format": pcm,
                     "transcription": None,
                     "noise_reduction": None,
-                    "turn_detection": dict(_SERVER_VAD),
+                    "turn_detection": dict(SERVER_VAD),
                 },
                 "output": {"format": pcm, "voice": "alloy", "speed": 1.0},
             },
@@ -210,6 +243,8 @@ class SessionConfig:
         """Applies a complete `session.update`, or raises `Rejected` and changes nothing. Omitted fields stay
         unchanged.
         """
+        if isinstance(change, dict):
+            _type_is("realtime")(change.get("type", "realtime"), "session.type")  # before its unknown fields
         _SESSION(change, "session")
         self._check_frozen(change, responding)
         effective = copy.deepcopy(self.object)
@@ -219,7 +254,7 @@ class SessionConfig:
                 effective[name] = value
         for direction in ("input", "output"):
             for name, value in audio.get(direction, {}).items():
-                _merge(effective["audio"][direction], name, value)
+                merge(effective["audio"][direction], name, value)
         self._model_is_open = False
         self.object = effective
 
@@ -241,15 +276,17 @@ class SessionConfig:
             raise Rejected(message, code="cannot_update_tracing", param="session.tracing")
 
 
-def _merge(section: dict[str, Any], name: str, value: Any) -> None:
-    """Merges an object into a section. Omitted fields stay unchanged, unless the object becomes another kind."""
+def merge(section: dict[str, Any], name: str, value: Any) -> None:
+    """Merges an object into a section of the session object. Omitted fields stay unchanged, unless the object becomes
+    another kind.
+    """
     current = section.get(name)
     if name == "format":
         section[name] = (
             {"type": "audio/pcm", "rate": 24000} if value["type"] == "audio/pcm" else {"type": value["type"]}
         )
     elif name == "turn_detection" and value is not None:
-        kind = value.get("type") or (current or _SERVER_VAD)["type"]
+        kind = value.get("type") or (current or SERVER_VAD)["type"]
         base = current if current is not None and current["type"] == kind else _TURN_DETECTION[kind]
         section[name] = {**base, **value, "type": kind}
     elif isinstance(current, dict) and isinstance(value, dict):

@@ -8,26 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import pybase64
-
+from ..audio.vad import Edge
 from ..sources import Sources
-from .input_audio import InputAudio
+from .input_audio import InputAudio, decode_append
 from .items import Item, Items
 from .outbox import Outbox
-from .rejection import Rejected, invalid_type, missing
-from .reply import Director, Heard
+from .rejection import Rejected
+from .reply import Director
 from .responder import Responder
 from .schedule import Deadline, Schedule
 from .session_config import SessionConfig
+from .transcripts import Transcripts
 from .usage import input_audio_tokens
-from .vad import Edge
 
 __all__ = ["Turns"]
-
-MAX_APPEND_BYTES = 15 * 2**20
-_TRANSCRIPTION_S = 0.3
-"""The time in seconds from the commit of the caller's speech to its transcript."""
-_TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 class Turns:
@@ -48,6 +42,7 @@ class Turns:
         self._director = director
         self._responder = responder
         self._sources = sources
+        self._transcripts = Transcripts(outbox, schedule)
         self._input = InputAudio()
         self._speech_item_id: str | None = None
         self._idle: Deadline | None = None
@@ -62,16 +57,7 @@ class Turns:
 
     def append(self, audio: Any) -> None:
         """Handles `input_audio_buffer.append`. Raises `Rejected` for invalid audio."""
-        if not isinstance(audio, str):
-            raise missing("audio") if audio is None else invalid_type("audio", "a string", audio)
-        try:
-            data = pybase64.b64decode(audio, validate=True)
-        except ValueError:
-            message = "Invalid 'audio'. Expected base64-encoded audio bytes, but got an invalid value."
-            raise Rejected(message, code="invalid_value", param="audio") from None
-        if len(data) > MAX_APPEND_BYTES:
-            raise Rejected("Invalid 'audio': over 15 MiB.", code="string_above_max_length", param="audio")
-        for edge in self._input.append(data):
+        for edge in self._input.append(decode_append(audio)):
             if edge.kind == "started":
                 self._started(edge)
             else:
@@ -120,7 +106,7 @@ class Turns:
         self._responder.news.speech_s += seconds
         heard = self._director.heard()
         if self._config.input["transcription"] is not None:
-            self._schedule.after(_TRANSCRIPTION_S, lambda: self._transcribe(item, heard, seconds))
+            self._transcripts.expect(item, heard, seconds)
 
     def _add(self, item_id: str, duration_ms: float) -> Item:
         wire = {"id": item_id, "object": "realtime.item", "type": "message", "status": "completed", "role": "user"}
@@ -131,20 +117,6 @@ class Turns:
         for type in ("conversation.item.added", "conversation.item.done"):
             self._outbox.emit(type, previous_item_id=previous, item=item.wire)
         return item
-
-    def _transcribe(self, item: Item, heard: Heard, seconds: float) -> None:
-        where: dict[str, Any] = {"item_id": item.id, "content_index": 0}
-        if heard.failed:
-            error = {"type": "transcription_error", "code": "audio_unintelligible", "message": "The script says so."}
-            self._outbox.emit(f"{_TRANSCRIPTION}.failed", **where, error={**error, "param": None})
-            return
-        transcript = f"[{seconds:.1f} s of speech]" if heard.text is None else heard.text
-        for i, word in enumerate(transcript.split()):
-            self._outbox.emit(f"{_TRANSCRIPTION}.delta", **where, delta=f" {word}" if i else word)
-        item.wire = {**item.wire, "content": [{"type": "input_audio", "transcript": transcript}]}
-        usage = {"type": "duration", "seconds": round(seconds, 2)}
-        named = {"languages": [heard.language]} if heard.language else {}
-        self._outbox.emit(f"{_TRANSCRIPTION}.completed", **where, transcript=transcript, usage=usage, **named)
 
     # The idle time-out.
 

@@ -7,6 +7,7 @@ websocket       opens a connection and waits for the session             endpoin
 server_session  (pure) one session with the server, its state and parts
 protocol        (pure) decodes server events; server_events their types  encoding (pure): client events
 session_config  (pure) requested and confirmed settings                  session_object (pure): settings as protocol
+transcription   a session that only transcribes speech                   server_transcription (pure): its state
 server_errors   (pure) whose fault an error is                           listeners: deliver events
 ```
 """

@@ -16,12 +16,14 @@ from .. import user_code
 from ..errors import ConnectFailed, UserError
 from ..model import RealtimeModelConfig
 
-__all__ = ["Endpoint", "get_api_key", "realtime_url", "resolve_endpoint"]
+__all__ = ["Endpoint", "get_api_key", "realtime_url", "resolve_endpoint", "resolve_transcription_endpoint"]
 
 _KEY_VARIABLE = "OPENAI_API_KEY"
 _OPENAI = "https://api.openai.com/v1"
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _MAX_IDENTIFIER = 512
+_OF_CONVERSATIONS = frozenset({"model", "call_id", "intent"})
+"""The parameters of an address that select a conversation, and are not allowed for a transcription session."""
 _AZURE_HOSTS = (".azure.com", ".azure.us", ".azure.cn", ".azure-api.net")
 
 
@@ -64,7 +66,28 @@ async def resolve_endpoint(
         query = (
             f"call_id={quote(call_id, safe='')}" if call_id else f"model={quote(model_name or default_model, safe='')}"
         )
-        url = realtime_url(options.get("base_url") or environ.get("OPENAI_BASE_URL") or _OPENAI, query)
+        url = realtime_url(_base_url(options, environ), query)
+    return await _with_key(url, options, environ)
+
+
+async def resolve_transcription_endpoint(options: RealtimeModelConfig, environ: Mapping[str, str]) -> Endpoint:
+    """Returns the endpoint of a transcription session for the options of a model. The address is that of
+    `resolve_endpoint` with `intent=transcription`, and without `model` and `call_id`: the server refuses a model in the
+    address (`invalid_model`). Raises the errors of `resolve_endpoint`.
+
+    Source: https://developers.openai.com/api/docs/guides/realtime-transcription
+    """
+    scheme, host, path, query, _ = urlsplit(options.get("url") or realtime_url(_base_url(options, environ), ""))
+    kept = [each for each in query.split("&") if each and each.partition("=")[0] not in _OF_CONVERSATIONS]
+    url = urlunsplit((scheme, host, path, "&".join([*kept, "intent=transcription"]), ""))
+    return await _with_key(url, options, environ)
+
+
+def _base_url(options: RealtimeModelConfig, environ: Mapping[str, str]) -> str:
+    return options.get("base_url") or environ.get("OPENAI_BASE_URL") or _OPENAI
+
+
+async def _with_key(url: str, options: RealtimeModelConfig, environ: Mapping[str, str]) -> Endpoint:
     extra = _safety_identifier(options)
     headers = options.get("headers")
     if headers is not None:

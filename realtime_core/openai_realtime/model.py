@@ -19,14 +19,16 @@ from ..model_inputs import RealtimeModelSendEvent
 from ..playback import ClockPlayer
 from ..response_outcome import RetryPolicy
 from ..sources import SYSTEM, Sources
+from ..transcription import OnDelta, TranscriptionSession
 from ..turn_policy import ServerTurns, TurnPolicy
 from .defaults import DEFAULT_MODEL
-from .endpoint import resolve_endpoint
+from .endpoint import resolve_endpoint, resolve_transcription_endpoint
 from .listeners import Listeners
 from .reconnecting import ReconnectingTransport
 from .recovery import ReconnectPolicy
 from .server_session import SessionPorts
 from .session_config import Effective, SessionConfig
+from .transcription import OpenAITranscriptionSession
 from .websocket import Transport, TransportConfig, websocket_transport
 
 __all__ = ["OpenAIRealtimeWebSocketModel"]
@@ -57,6 +59,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         cancels=True,
         decides_turns=True,
         pauses_responses=True,
+        transcribes=True,
     )
 
     def __init__(
@@ -82,6 +85,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         self._transport: ReconnectingTransport | None = None
         self._live: asyncio.Task[None] | None = None
         self._ready = False
+        self._options: RealtimeModelConfig | None = None
+        """The options of the last `connect`."""
 
     @property
     def emit_raw(self) -> bool:
@@ -124,6 +129,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         """
         if self._live is not None and not self._live.done():
             raise UserError("The model is connected already: use one model for each session.")
+        self._options = options
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._live = asyncio.create_task(self._run(options, ready), name="realtime model")
         try:
@@ -148,6 +154,28 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         counts as sent. An input after the end does not count as sent.
         """
         return await super().send_event_if(event, send_if) and self._live is not None
+
+    async def transcription_session(self, on_delta: OnDelta | None = None) -> TranscriptionSession:
+        """Opens a transcription session (`wss://.../v1/realtime?intent=transcription`), as the base class describes.
+        The connection is not passed to `tap` and `on_refused`, which are for the conversation.
+
+        Source: https://developers.openai.com/api/docs/guides/realtime-transcription
+        """
+        options, transport = self._options, self._transport
+        if options is None or transport is None:
+            raise UserError("The model is not connected: call connect() first.")
+        transcription = transport.config.transcription
+        if transcription is None:
+            raise UserError("The transcription is switched off: set input_audio_transcription.")
+        open_transport = self._transport_of(options)
+
+        async def connect() -> Connection:
+            endpoint = await resolve_transcription_endpoint(options, os.environ)
+            return await open_transport(endpoint.url, endpoint.headers)
+
+        session = OpenAITranscriptionSession(connect, transcription, timeout_s=self._timeout_s, on_delta=on_delta)
+        await session.open()
+        return session
 
     async def close(self) -> None:
         """Closes the connection, in at most a second. No more events are emitted."""
@@ -193,12 +221,19 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     def turn_policy(self) -> TurnPolicy:
         return self._turn_policy
 
+    @property
+    def _timeout_s(self) -> float:
+        return self._transport_config.get("session_timeout", 15.0)
+
+    def _transport_of(self, options: RealtimeModelConfig) -> Transport:
+        return options.get("transport") or self._open or websocket_transport(self._transport_config)
+
     async def _prepare(self, options: RealtimeModelConfig) -> ReconnectingTransport:
         settings = options.get("initial_model_settings") or {}
         model_name, call_id = settings.get("model_name"), options.get("call_id")
         now = asyncio.get_running_loop().time
         tap, on_refused = options.get("tap"), options.get("on_refused")
-        transport = options.get("transport") or self._open or websocket_transport(self._transport_config)
+        transport = self._transport_of(options)
 
         async def open_connection() -> Connection:
             endpoint = await resolve_endpoint(options, model_name, DEFAULT_MODEL, os.environ)
@@ -229,7 +264,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             open_connection,
             now=now,
             policy=self._reconnect,
-            timeout_s=self._transport_config.get("session_timeout", 15.0),
+            timeout_s=self._timeout_s,
             conversation=options.get("conversation"),
             is_attached=bool(call_id),
         )

@@ -140,10 +140,13 @@ def _objects_or_empty(data: Object, name: str) -> list[Object]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _texts(data: Object, name: str) -> list[str]:
-    """Returns a list of strings. Returns an empty list for any other value, so the event is not lost."""
+def _languages(data: Object, name: str) -> list[str]:
+    """Returns the codes of languages. OpenAI sends objects with a `code`, and compatible servers send strings. Returns
+    an empty list for any other value, so the event is not lost.
+    """
     value = data.get(name)
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    codes = [each.get("code") if isinstance(each, dict) else each for each in value] if isinstance(value, list) else []
+    return [code for code in codes if isinstance(code, str)]
 
 
 def _previous(data: Object, name: str) -> str | None:
@@ -224,7 +227,7 @@ SERVER_EVENTS: Mapping[str, Decode] = {
         TranscriptionCompleted,
         transcript=_text_or_empty,
         usage=_object_or_none,
-        languages=_texts,
+        languages=_languages,
         logprobs=_objects_or_empty,
     ),
     "conversation.item.input_audio_transcription.segment": _notice,

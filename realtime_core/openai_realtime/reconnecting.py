@@ -74,7 +74,7 @@ class ReconnectingTransport:
         self._timeout_s = timeout_s
         self._conversation = conversation
         self._is_attached = is_attached
-        self._link: Link | None = None
+        self._link: Link[ServerSession] | None = None
         self._ready = False
         self._closing = False
         self._attempt = 0
@@ -201,7 +201,7 @@ class ReconnectingTransport:
 
     # Connections.
 
-    async def _open(self, tasks: asyncio.TaskGroup) -> Link:
+    async def _open(self, tasks: asyncio.TaskGroup) -> Link[ServerSession]:
         def begin(connection: Connection) -> ServerSession:
             # A failed attempt changes its configuration, so each attempt gets a new configuration.
             self._config = self._config.again() if self._link is None else self._link.session.config.renewed()
@@ -250,7 +250,7 @@ class ReconnectingTransport:
         session.end(self._now(), close, continues=continues)
         self._set_timer()
 
-    def _take_over(self, link: Link) -> None:
+    def _take_over(self, link: Link[ServerSession]) -> None:
         """Lets the new session continue the conversation of the old session."""
         assert self._link is not None
         old, new = self._link.session, link.session
@@ -280,7 +280,7 @@ class ReconnectingTransport:
 
     # Time.
 
-    async def _watch(self, link: Link, tasks: asyncio.TaskGroup) -> Close:
+    async def _watch(self, link: Link[ServerSession], tasks: asyncio.TaskGroup) -> Close:
         """Waits for the end of the connection. Replaces a session that is about to expire, during a pause of the
         conversation.
         """

@@ -115,6 +115,12 @@ class SessionConfig:
         return SessionConfig(settings, turns=self._turns, defaults=self._defaults)
 
     @property
+    def transcription(self) -> Mapping[str, Any] | None:
+        """The requested settings `audio.input.transcription`, or None if the caller's speech is not transcribed."""
+        wanted = self._ledger.desired.get(_TRANSCRIPTION)
+        return wanted if isinstance(wanted, Mapping) else None
+
+    @property
     def under_way(self) -> bool:
         """Whether a `session.update` waits for the server's answer."""
         return self._ledger.under_way

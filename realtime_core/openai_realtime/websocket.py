@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Generic, Protocol, TypedDict, TypeVar
 
 from ..connection import Close, Connection
-from ..errors import ConnectFailed
-from .server_session import ServerSession
+from ..errors import ConnectFailed, ServerRejected
 
-__all__ = ["Link", "Transport", "TransportConfig", "open_link", "websocket_transport"]
+__all__ = ["Link", "OpeningSession", "Transport", "TransportConfig", "open_link", "websocket_transport"]
 
 Transport = Callable[[str, Mapping[str, str]], Awaitable[Connection]]
 """A function that opens a connection to a URL with these headers."""
@@ -56,22 +55,40 @@ def websocket_transport(config: TransportConfig) -> Transport:
     return open_websocket
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A running connection, and the server session on this connection."""
+class OpeningSession(Protocol):
+    """The parts of a session that `open_link` uses."""
+
+    created: bool
+    """Whether `session.created` has arrived."""
+    configured: bool
+    """Whether the server has accepted the configuration."""
+    rejection: ServerRejected | None
+    """The error with which the server refused the configuration."""
+    expired: bool
+
+    def configure(self, now: float) -> None:
+        """Sends the configuration."""
+
+
+_S = TypeVar("_S", bound=OpeningSession)
+
+
+@dataclass(frozen=True)
+class Link(Generic[_S]):
+    """A running connection, and the session on this connection."""
 
     connection: Connection
-    session: ServerSession
+    session: _S
     run: asyncio.Task[Close]
 
 
 async def open_link(
     connect: Callable[[], Awaitable[Connection]],
-    begin: Callable[[Connection], ServerSession],
-    receive: Callable[[ServerSession, str | bytes], None],
+    begin: Callable[[Connection], _S],
+    receive: Callable[[_S, str | bytes], None],
     tasks: asyncio.TaskGroup,
     timeout_s: float,
-) -> Link:
+) -> Link[_S]:
     """Connects, waits for `session.created`, sends the configuration, and waits for `session.updated`. If this fails,
     nothing is left open.
 
@@ -80,7 +97,7 @@ async def open_link(
     loop = asyncio.get_running_loop()
     created: asyncio.Future[None] = loop.create_future()
     configured: asyncio.Future[None] = loop.create_future()
-    link: Link | None = None
+    link: Link[_S] | None = None
     try:
         async with asyncio.timeout(timeout_s):
             connection = await connect()
@@ -121,7 +138,7 @@ async def open_link(
         raise
 
 
-async def _first(link: Link, step: asyncio.Future[None]) -> None:
+async def _first(link: Link[_S], step: asyncio.Future[None]) -> None:
     """Waits for the step, or for the end of the connection."""
     await asyncio.wait((step, link.run), return_when=asyncio.FIRST_COMPLETED)
     if not step.done():

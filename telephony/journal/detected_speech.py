@@ -5,7 +5,7 @@ Pure.
 from __future__ import annotations
 
 from realtime_core.audio import g711
-from realtime_core.local.vad import SpeechDetector
+from realtime_core.audio.vad import SpeechDetector
 
 __all__ = ["detected_speech"]
 

@@ -124,7 +124,7 @@ async def test_turn_detection_changes_its_kind_and_is_turned_off_and_on() -> Non
          "session.audio.input.transcription.language"),
         ({"audio": {"input": {"turn_detection": {"create_response": None}}}}, "invalid_type",
          "session.audio.input.turn_detection.create_response"),
-        ({"type": "transcription"}, "invalid_value", "session.type"),
+        ({"type": "transcription"}, "invalid_parameter", ""),
         ({"model": "other"}, "cannot_update_model", "session.model"),
     ],
 )  # fmt: skip

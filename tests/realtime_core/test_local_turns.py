@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from benchmarks.extent import extent
 from realtime_core.audio import g711
+from realtime_core.audio.vad import Edge, SpeechDetector
 from realtime_core.local import Reply, Script, Turn
-from realtime_core.local.vad import Edge, SpeechDetector
 from realtime_core.local.voice.wav import read_wav
 from realtime_core.sources import Sources
 from tests.support.local_client import DATA, human, session, silence

@@ -49,7 +49,7 @@ GA: list[tuple[str, dict[str, Any], Any]] = [
             "content_index": 0,
             "transcript": "Ciao",
             "usage": {"type": "duration", "seconds": 1},
-            "languages": ["it", 7],
+            "languages": [{"code": "it"}, "de", 7, {"code": 7}],
             "logprobs": [{"token": "Ciao", "logprob": -0.1, "bytes": [67]}, None],
         },
         wire.TranscriptionCompleted(
@@ -57,7 +57,7 @@ GA: list[tuple[str, dict[str, Any], Any]] = [
             0,
             "Ciao",
             {"type": "duration", "seconds": 1},
-            ["it"],
+            ["it", "de"],
             [{"token": "Ciao", "logprob": -0.1, "bytes": [67]}],
         ),
     ),

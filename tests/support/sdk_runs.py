@@ -343,8 +343,11 @@ class RecordingServer(LocalRealtimeServer):
         self.said: list[dict[str, Any]] = []
         self.result: list[dict[str, Any]] = []
 
-    async def serve_connection(self, connection: Connection, *, model: str | None = None) -> None:
-        await super().serve_connection(_TappedConnection(connection, self.said, self.result), model=model)
+    async def serve_connection(
+        self, connection: Connection, *, model: str | None = None, transcribes: bool = False
+    ) -> None:
+        tapped = _TappedConnection(connection, self.said, self.result)
+        await super().serve_connection(tapped, model=model, transcribes=transcribes)
 
     def transcripts(self) -> list[str]:
         """What was said, by either side, in the order of its end."""

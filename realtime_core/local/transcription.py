@@ -1,0 +1,181 @@
+"""One transcription session of the embedded server (`?intent=transcription`), as a state machine. Pure.
+
+The session takes audio, and answers each committed turn with a transcript. It has no model, no items of the client, no
+tools and no responses. Events and fields of a conversation are refused. Public issue threads quote the codes and texts
+of `invalid_model`, `invalid_parameter` (an update of the other type of session) and of refused turn detection. Source
+of the form: https://developers.openai.com/api/docs/guides/realtime-transcription and the reference of `session.update`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..sources import Sources
+from .conversation import parse_event
+from .input_audio import InputAudio, decode_append
+from .items import Item, Items
+from .outbox import HangUp, Outbox
+from .rejection import Rejected, invalid_value, missing
+from .reply import Heard
+from .schedule import Schedule
+from .session_config import SERVER_VAD, check_transcription_update, merge
+from .transcripts import Transcripts
+from .usage import input_audio_tokens
+
+__all__ = ["Transcription"]
+
+_WITHOUT_TURN_DETECTION = ("gpt-live-transcribe", "gpt-realtime-whisper")
+"""The models that accept only commits of the client, and refuse turn detection."""
+_REFUSED = 4000
+"""The code with which the server closes a connection whose address is invalid."""
+
+
+class Transcription:
+    """One transcription session. The interface is that of `Conversation`. `transcripts` has the transcripts of the
+    turns in order. After these, each transcript states the length of the speech. `model` is the model in the address,
+    which must be None.
+    """
+
+    def __init__(
+        self,
+        transcripts: Iterator[Heard],
+        *,
+        sources: Sources,
+        now: float,
+        expires_at: int,
+        expires_after_s: float = 3600.0,
+        model: str | None = None,
+    ) -> None:
+        self._heard = transcripts
+        self._sources = sources
+        self._outbox = outbox = Outbox(sources)
+        self._schedule = schedule = Schedule(now)
+        self._items = Items()
+        self._transcripts = Transcripts(outbox, schedule)
+        self._input = InputAudio()
+        self._speech_item_id: str | None = None
+        self.wanted_speech: list[str] = []
+        """Always empty: the session says nothing."""
+        self._session: dict[str, Any] = {
+            "type": "transcription",
+            "object": "realtime.transcription_session",
+            "id": sources.id("sess"),
+            "expires_at": expires_at,
+            "include": None,
+            "audio": {
+                "input": {
+                    "format": {"type": "audio/pcm", "rate": 24000},
+                    "transcription": None,
+                    "noise_reduction": None,
+                    "turn_detection": {**SERVER_VAD},
+                }
+            },
+        }
+        self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "session.update": self._update,
+            "input_audio_buffer.append": self._append,
+            "input_audio_buffer.commit": lambda event: self._commit(self._speech_item_id or self._sources.id("item")),
+            "input_audio_buffer.clear": self._clear,
+        }
+        if model is not None:
+            message = "You must not provide a model parameter for transcription sessions."
+            outbox.reject(Rejected(message, code="invalid_model"), None)
+            outbox.hang_up(_REFUSED, "invalid_request_error.invalid_model")
+            return
+        self._input.configure(self._audio)
+        outbox.emit("session.created", session=self._session)
+        schedule.after(expires_after_s, lambda: self._expire(expires_after_s))
+
+    @property
+    def outbox(self) -> list[str | HangUp]:
+        """The messages to send to the client, and at most one `HangUp` as the last element, in order."""
+        return self._outbox.actions
+
+    @property
+    def next_due(self) -> float | None:
+        """The time at which `run` must be called next, or None if no action is planned."""
+        return self._schedule.next_due
+
+    def receive(self, message: str | bytes, now: float) -> None:
+        """Handles one JSON message of the client. An invalid message causes an `error` event for the client, and no
+        exception.
+        """
+        self._schedule.now = now
+        event: dict[str, Any] = {}
+        try:
+            event = parse_event(message)
+            handler = self._handlers.get(event["type"])
+            if handler is None:
+                raise invalid_value("type", event["type"], *self._handlers)
+            handler(event)
+        except Rejected as rejection:
+            self._outbox.reject(rejection, event.get("event_id"))
+
+    def run(self, now: float) -> None:
+        """Performs the actions whose time has come."""
+        self._schedule.run(now)
+
+    def speech_is_ready(self, now: float) -> None:
+        """Does nothing: the session says nothing."""
+
+    @property
+    def _audio(self) -> dict[str, Any]:
+        return self._session["audio"]["input"]  # type: ignore[no-any-return]
+
+    def _update(self, event: dict[str, Any]) -> None:
+        if "session" not in event:
+            raise missing("session")
+        change = event["session"]
+        check_transcription_update(change)
+        session = copy.deepcopy(self._session)
+        audio = session["audio"]["input"]
+        if "include" in change:
+            session["include"] = change["include"]
+        for name, value in change.get("audio", {}).get("input", {}).items():
+            merge(audio, name, value)
+        model = (audio["transcription"] or {}).get("model")
+        if model in _WITHOUT_TURN_DETECTION and audio["turn_detection"] is not None:
+            if "turn_detection" in change.get("audio", {}).get("input", {}):
+                message = "Turn detection is not supported for this transcription model."
+                raise Rejected(message, code="invalid_value", param="session.audio.input.turn_detection")
+            audio["turn_detection"] = None
+        self._session = session
+        self._input.configure(audio)
+        if not self._input.speaking:
+            self._speech_item_id = None
+        self._outbox.emit("session.updated", session=self._session)
+
+    def _append(self, event: dict[str, Any]) -> None:
+        for edge in self._input.append(decode_append(event.get("audio"))):
+            if edge.kind == "started":
+                self._speech_item_id = item_id = self._sources.id("item")
+                self._outbox.emit("input_audio_buffer.speech_started", audio_start_ms=edge.at_ms, item_id=item_id)
+            else:
+                item_id = self._speech_item_id or self._sources.id("item")
+                self._outbox.emit("input_audio_buffer.speech_stopped", audio_end_ms=edge.at_ms, item_id=item_id)
+                self._commit(item_id, edge.at_ms)
+
+    def _clear(self, event: dict[str, Any]) -> None:
+        self._input.clear()
+        self._speech_item_id = None
+        self._outbox.emit("input_audio_buffer.cleared")
+
+    def _commit(self, item_id: str, end_ms: float | None = None) -> None:
+        committed = self._input.commit(end_ms)
+        self._speech_item_id = None
+        wire = {"id": item_id, "object": "realtime.item", "type": "message", "status": "completed", "role": "user"}
+        content = [{"type": "input_audio", "transcript": None}]
+        item = Item({**wire, "content": content}, audio_tokens=input_audio_tokens(committed.duration_ms))
+        previous = self._items.append(item)
+        self._outbox.emit("input_audio_buffer.committed", previous_item_id=previous, item_id=item_id)
+        for type in ("conversation.item.added", "conversation.item.done"):
+            self._outbox.emit(type, previous_item_id=previous, item=item.wire)
+        if self._audio["transcription"] is not None:
+            self._transcripts.expect(item, next(self._heard, Heard()), committed.duration_ms / 1000)
+
+    def _expire(self, after_s: float) -> None:
+        message = f"Your session hit the maximum duration of {after_s / 60:g} minutes."
+        self._outbox.reject(Rejected(message, code="session_expired"), None)
+        self._outbox.hang_up(1001, message)
