@@ -87,8 +87,9 @@ class RealtimeAgent(Generic[TContext]):
         return dataclasses.replace(self, **changes)
 
     async def get_system_prompt(self, run_context: RunContextWrapper[TContext]) -> str | None:
-        """Returns the instructions. If the instructions are a function, calls the function. Raises the exceptions of
-        the function, and `UserError` if the function returns no text.
+        """Returns the instructions of the agent, or None if the agent has none. If the instructions are a function,
+        calls the function with `run_context`. Raises the exceptions of the function, and `UserError` if the function
+        returns no text.
         """
         if self.instructions is None or isinstance(self.instructions, str):
             return self.instructions
@@ -98,7 +99,8 @@ class RealtimeAgent(Generic[TContext]):
         return made
 
     async def get_mcp_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Returns the tools of this agent's MCP servers.
+        """Returns the tools of this agent's MCP servers. `run_context` is the context of the run, which MCP servers of
+        the Agents SDK take.
 
         A server is an object with `await list_tools()` and `await call_tool(name, arguments)`: the official client's
         `ClientSession`, or an object that returns a plain list. The user must connect the server. Source:
@@ -107,7 +109,9 @@ class RealtimeAgent(Generic[TContext]):
         return list(await _mcp_tools(self.mcp_servers, run_context, self))
 
     async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Returns the enabled tools. The tools of the MCP servers are last. Raises `UserError` for an invalid tool."""
+        """Returns the tools that the model may call now: the agent's own tools, and then the tools of its MCP servers.
+        Tools that are disabled for `run_context` are omitted. Raises `UserError` for an invalid tool.
+        """
         from .tools import check_tool, is_enabled
 
         given = [*self.tools, *(await self.get_mcp_tools(run_context) if self.mcp_servers else ())]
@@ -133,12 +137,12 @@ class RealtimeAgentHooks(Generic[TContext]):
         """Called when the agent took over the conversation from `source`."""
 
     async def on_tool_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any) -> None:
-        """Called before a tool of the agent runs."""
+        """Called before `tool`, a tool of the agent, runs."""
 
     async def on_tool_end(
         self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any, result: Any
     ) -> None:
-        """Called after a tool of the agent has run."""
+        """Called after `tool`, a tool of the agent, has run. `result` is the output of the tool."""
 
 
 class RealtimeRunHooks(Generic[TContext]):
@@ -156,12 +160,12 @@ class RealtimeRunHooks(Generic[TContext]):
         """Called when `from_agent` handed over to `to_agent`."""
 
     async def on_tool_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any) -> None:
-        """Called before a tool runs."""
+        """Called before `tool`, a tool of `agent`, runs."""
 
     async def on_tool_end(
         self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any, result: Any
     ) -> None:
-        """Called after a tool has run."""
+        """Called after `tool`, a tool of `agent`, has run. `result` is the output of the tool."""
 
 
 def _takes(function: Callable[..., Any], *arguments: str) -> bool:

@@ -1,4 +1,4 @@
-"""Computes the settings of the model's session from an agent."""
+"""Computes the session settings that the model gets for an agent, such as its instructions and tools."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ["ActiveAgent", "activate", "output_bytes_per_ms"]
 
 @dataclass(frozen=True, slots=True)
 class ActiveAgent:
-    """An agent with its enabled tools and handoffs. Tool calls of the agent's responses are looked up in this object,
-    even after a handoff.
+    """An agent together with its tools and handoffs that are enabled. A tool call of a response is looked up in the
+    object of the agent that made the response, even after a handoff.
     """
 
     agent: RealtimeAgent[Any]
@@ -41,14 +41,15 @@ async def activate(
     overrides: RealtimeSessionModelSettings | None = None,
     voice_of: RealtimeSessionModelSettings | None = None,
 ) -> ActiveAgent:
-    """Computes the instructions, tools and handoffs of an agent.
+    """Computes the session settings for `agent`: the instructions, tools and handoffs.
 
-    Precedence from low to high: `base` (run config, then initial settings), the agent, `overrides` (for the starting
-    agent the initial settings again). `voice_of` has the settings with which audio was generated. Their voice is kept,
-    because the server accepts no other voice after that.
+    Settings come from three sources, from low to high precedence: `base` (the settings of `run_config`, then the
+    initial settings of the session), the agent itself, and `overrides` (for the starting agent, the initial settings
+    again). `voice_of` has the settings with which audio was generated, or None. Their voice is kept, because the server
+    accepts no other voice after the first audio. `context` is passed to users' functions.
 
     Raises `UserError` for an invalid tool or guardrail, and for two enabled tools or handoffs with the same name.
-    Exceptions of users' callables are not caught.
+    Exceptions of users' functions are not caught.
     """
     check_guardrails((*agent.output_guardrails, *agent.input_guardrails))
     check_guardrails((*run_config.get("output_guardrails", ()), *run_config.get("input_guardrails", ())))

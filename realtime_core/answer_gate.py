@@ -48,14 +48,14 @@ class AnswerGate:
         self._closed_until = now + self._answer_limit_s if server_answers else _PAST
 
     def answered(self) -> None:
-        """Registers that a response was created, so the next response need not wait. Has no effect while the caller
-        speaks, because the response belongs to the time before this speech.
+        """Registers that a response was created, so the next response does not have to wait. Has no effect while the
+        caller speaks, because that response answers earlier speech.
         """
         if not self._speaking:
             self._closed_until = _PAST
 
     def hold(self, until: float) -> None:
-        """Delays answers until `release` is called, but at most until the time `until`."""
+        """Delays answers to the caller until `release` is called, but at most until the time `until`."""
         self._held_until = until
 
     def release(self) -> None:

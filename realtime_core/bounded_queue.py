@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 class BoundedQueue(Generic[T]):
-    """A first-in, first-out queue. The total size of its items is at most `limit`. A larger item is accepted only if
-    the queue is empty.
+    """A first-in, first-out queue with items of a total size of at most `limit`. A larger item is accepted only if the
+    queue is empty.
 
     `size_of` returns the size of an item (default: 1). If there is no room for a new item, the oldest items for which
     `may_drop` returns True are dropped (default: none), and `on_drop` is called with each of them. If there is still no

@@ -13,10 +13,12 @@ class ModelCapabilities:
     takes inputs and emits audio."""
 
     drives_player: bool = False
-    """Whether the model calls the `Player` of its configuration. Otherwise the session calls it."""
+    """Whether the model itself passes its audio to the `Player` of its configuration. If False, the session passes the
+    audio to the player.
+    """
     confirms_settings: bool = False
-    """Whether the model calls `RealtimeModelSendSessionUpdate.answered`. If False, settings apply when they are
-    sent.
+    """Whether the model reports when the server has accepted new settings, by calling
+    `RealtimeModelSendSessionUpdate.answered`. If False, settings count as accepted when they are sent.
     """
     truncates: bool = False
     """Whether the model can remove the audio that the caller has not heard from an item."""

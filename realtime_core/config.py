@@ -162,7 +162,7 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
     input_audio_format: RealtimeAudioFormat
     output_audio_format: RealtimeAudioFormat
     audio_format: RealtimeAudioFormat
-    """The format of input and output together."""
+    """The format of both input and output audio. `input_audio_format` and `output_audio_format` have precedence."""
     input_audio_transcription: RealtimeInputAudioTranscriptionConfig | None
     input_audio_noise_reduction: RealtimeInputAudioNoiseReductionConfig | None
     turn_detection: RealtimeTurnDetectionConfig | None
@@ -226,7 +226,9 @@ class RealtimeQueueSettings(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ToolErrorFormatterArgs:
-    """The argument of `tool_error_formatter`."""
+    """The argument of `tool_error_formatter`, the user's function for the text that the model gets when a tool call was
+    rejected.
+    """
 
     kind: Literal["approval_rejected"]
     tool_type: Literal["function"]
@@ -235,11 +237,13 @@ class ToolErrorFormatterArgs:
     default_message: str
     run_context: RunContextWrapper[Any]
     error: Exception | None = None
-    """Always None. A rejected approval is the only kind of error."""
+    """The exception that caused the error. Always None, because the formatter is called only for rejected approvals."""
 
 
 ToolErrorFormatter = Callable[[ToolErrorFormatterArgs], "str | Awaitable[str | None] | None"]
-"""A function that returns the text for the model, or None for the default text."""
+"""A function that returns the text that the model gets when a user rejected a tool call, or None for the default
+text.
+"""
 
 
 class RealtimeRunConfig(TypedDict, total=False):

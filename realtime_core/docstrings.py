@@ -25,8 +25,8 @@ _TYPED_ENTRY = re.compile(r"(?m)^[ \t]+\*{0,2}\w+[ \t]*(?=\()")
 
 @dataclass(frozen=True, slots=True)
 class Docstring:
-    """A parsed docstring. `description` is the text before the first section. `parameters` maps names to
-    descriptions.
+    """The descriptions in a function's docstring. `description` is the text before the first section. `parameters` maps
+    names to descriptions.
     """
 
     description: str = ""

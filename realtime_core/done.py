@@ -1,4 +1,4 @@
-"""The awaitable of a call that finished its work before it returned."""
+"""The awaitable result of a method that finished its work before it returned."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def is_done(returned: Any) -> bool:
 
 
 def withdraw(returned: Any) -> bool:
-    """Closes a coroutine that was never awaited, so its code never runs. Returns False if `returned` is not a
-    coroutine.
+    """Closes `returned` if it is a coroutine that was never awaited, so its code never runs. Returns False if it is not
+    such a coroutine.
     """
     if inspect.iscoroutine(returned):
         returned.close()

@@ -81,11 +81,13 @@ class EventStream:
 
     @property
     def waiting(self) -> list[RealtimeAnyEvent]:
-        """The queued events, the oldest first."""
+        """The queued events that the consumer has not received yet, the oldest first."""
         return [slot.event for slot in self._slots if slot.event is not None]
 
     def put(self, event: RealtimeAnyEvent) -> None:
-        """Queues an event by the rules of its kind. Does nothing after the end."""
+        """Queues an event for the consumer. If a limit is reached, drops events as the class describes. Does nothing
+        after the end of the stream.
+        """
         if self._ended or (self._types and event.type not in self._types):
             return
         kind = _DROPPABLE.get(event.type, "control")
@@ -135,7 +137,9 @@ class EventStream:
             waiting.clear()
 
     def end(self, error: Exception | None = None) -> None:
-        """Ends the stream. Idempotent: only the first call has an effect."""
+        """Ends the stream after the queued events: the iteration then stops, or raises `error`. Only the first call has
+        an effect.
+        """
         if not self._ended:
             self._ended = True
             self._error = error
@@ -144,7 +148,7 @@ class EventStream:
                     waiter.set_result(None)
 
     def close(self) -> None:
-        """Ends the stream for its consumer, and drops the queued events."""
+        """Ends the stream immediately, and drops the queued events. Called for a consumer that needs no more events."""
         self.end()
         self._error = None
         self._clear()

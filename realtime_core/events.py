@@ -63,13 +63,14 @@ __all__ = [
 
 @dataclass
 class RealtimeEventInfo:
-    """The common data of all events."""
+    """The data that all events have."""
 
     context: RunContextWrapper[Any]
 
 
 class AudioData(bytes):
-    """A piece of the agent's audio: bytes with the ids of the response, item and part.
+    """A piece of the agent's audio: bytes, with the ids of the response and the conversation item, and the index of the
+    content part in the item.
 
     Both `play(event.audio)` and `event.audio.data` are possible.
     """
@@ -128,8 +129,8 @@ class RealtimeHandoffEvent:
 
 @dataclass
 class RealtimeToolStart:
-    """A tool is about to run. `arguments` is JSON text. For a `HostedTool`, which runs on the model's server, `call_id`
-    is the id of the tool's item.
+    """A tool is about to run. `arguments` has the arguments of the call as JSON text. For a `HostedTool`, which runs on
+    the model's server, `call_id` is the id of the tool's item.
     """
 
     agent: RealtimeAgent[Any]
@@ -173,7 +174,7 @@ class RealtimeToolApprovalRequired:
 
 @dataclass
 class RealtimeRawModelEvent:
-    """An event of the model, before the session handles it."""
+    """An event that the model emitted, before the session has handled it."""
 
     data: RealtimeModelEvent
     info: RealtimeEventInfo
@@ -182,7 +183,7 @@ class RealtimeRawModelEvent:
 
 @dataclass
 class RealtimeAudioEnd:
-    """All audio of a part was received. The audio may not have been played yet."""
+    """All audio of one content part of an item was received. The audio may not have been played yet."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -273,7 +274,9 @@ class RealtimeInputAudioTimeoutTriggered:
 
 @dataclass
 class RealtimeSpeechStarted:
-    """The caller began to speak. `audio_start_ms` is the position in the session's input audio, in milliseconds."""
+    """The caller began to speak. `audio_start_ms` is the position at which the speech begins: the milliseconds of
+    caller audio since the session began.
+    """
 
     info: RealtimeEventInfo
     item_id: str
@@ -283,7 +286,9 @@ class RealtimeSpeechStarted:
 
 @dataclass
 class RealtimeSpeechStopped:
-    """The caller stopped speaking. `audio_end_ms` is the position in the session's input audio, in milliseconds."""
+    """The caller stopped speaking. `audio_end_ms` is the position at which the speech ends: the milliseconds of caller
+    audio since the session began.
+    """
 
     info: RealtimeEventInfo
     item_id: str
@@ -372,7 +377,7 @@ class RealtimeDtmf:
 
 @dataclass
 class RealtimeConnectionStatusEvent:
-    """The state of the connection to the model changed. `close` has the end of a connection."""
+    """The state of the connection to the model changed. `close` says how the connection ended, if it ended."""
 
     info: RealtimeEventInfo
     status: RealtimeConnectionStatus
@@ -382,7 +387,9 @@ class RealtimeConnectionStatusEvent:
 
 @dataclass
 class RealtimeSessionEnded:
-    """The last event of a session. `exception` is None if the model's stream ended normally."""
+    """The last event of a session. `exception` is the error that ended the session, or None if the session ended
+    normally.
+    """
 
     info: RealtimeEventInfo
     exception: Exception | None = None

@@ -66,8 +66,8 @@ class OutputGuardrail(Generic[TContext]):
     """A check of the agent's speech. `guardrail_function` is called with `(context, agent, text)` and returns a
     `GuardrailFunctionOutput`. The function may be async.
 
-    `text` is the whole text of the response so far. The check runs after every `debounce_text_length` more characters,
-    and at the end of the response.
+    `text` is the whole text of the response so far. The check runs each time the text has grown by
+    `debounce_text_length` characters (a setting of the run), and at the end of the response.
     """
 
     guardrail_function: GuardrailFunction
@@ -116,7 +116,9 @@ def output_guardrail(*, name: str | None = ...) -> Callable[[GuardrailFunction],
 def output_guardrail(
     func: GuardrailFunction | None = None, *, name: str | None = None
 ) -> OutputGuardrail[Any] | Callable[[GuardrailFunction], OutputGuardrail[Any]]:
-    """Creates an `OutputGuardrail` from a function, as `@output_guardrail` or `@output_guardrail(name=...)`."""
+    """Creates an `OutputGuardrail` from the function `func`. Used as the decorator `@output_guardrail` or
+    `@output_guardrail(name=...)`. `name` is the name of the guardrail (default: the name of the function).
+    """
     if func is not None:
         return OutputGuardrail(func, name)
     return lambda f: OutputGuardrail(f, name)
@@ -131,7 +133,10 @@ def input_guardrail(
 def input_guardrail(
     func: GuardrailFunction | None = None, *, name: str | None = None, run_in_parallel: bool = True
 ) -> InputGuardrail[Any] | Callable[[GuardrailFunction], InputGuardrail[Any]]:
-    """Creates an `InputGuardrail` from a function, as `@input_guardrail` or `@input_guardrail(name=...)`."""
+    """Creates an `InputGuardrail` from the function `func`. Used as the decorator `@input_guardrail` or
+    `@input_guardrail(name=...)`. `name` is the name of the guardrail (default: the name of the function).
+    `run_in_parallel` is accepted for compatibility.
+    """
     if func is not None:
         return InputGuardrail(func, name, run_in_parallel)
     return lambda f: InputGuardrail(f, name, run_in_parallel)
@@ -165,25 +170,27 @@ class _Plain(TypedDict):
 
 @dataclass(slots=True)
 class ToolGuardrailFunctionOutput:
-    """The decision whether a tool may run. Created by `allow`, `reject_content` or `raise_exception`."""
+    """The decision of a tool guardrail about a tool call. Created by `allow`, `reject_content` or `raise_exception`."""
 
     output_info: Any = None
     behavior: _RejectContent | _Plain = field(default_factory=lambda: _Plain(type="allow"))
 
     @classmethod
     def allow(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Returns a decision that runs the tool."""
+        """Returns a decision that allows the tool call. `output_info` has data of the user."""
         return cls(output_info)
 
     @classmethod
     def reject_content(cls, message: str, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Returns a decision that does not run the tool. The model gets `message` as the output of the tool."""
+        """Returns a decision that rejects the tool call. The model gets `message` as the output of the tool.
+        `output_info` has data of the user.
+        """
         return cls(output_info, _RejectContent(type="reject_content", message=message))
 
     @classmethod
     def raise_exception(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Returns a decision that does not run the tool. An `error` event is emitted, and the model is informed that
-        the call was blocked.
+        """Returns a decision that blocks the tool call. An `error` event is emitted, and the model is informed that the
+        call was blocked. `output_info` has data of the user.
         """
         return cls(output_info, _Plain(type="raise_exception"))
 
@@ -261,8 +268,8 @@ def tool_input_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., A
 def tool_input_guardrail(
     func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolInputGuardrail[Any] | Callable[[Callable[..., Any]], ToolInputGuardrail[Any]]:
-    """Creates a `ToolInputGuardrail` from a function, as `@tool_input_guardrail` or
-    `@tool_input_guardrail(name=...)`.
+    """Creates a `ToolInputGuardrail` from the function `func`. Used as the decorator `@tool_input_guardrail` or
+    `@tool_input_guardrail(name=...)`. `name` is the name of the guardrail (default: the name of the function).
     """
     if func is not None:
         return ToolInputGuardrail(func, name)
@@ -276,8 +283,8 @@ def tool_output_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., 
 def tool_output_guardrail(
     func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolOutputGuardrail[Any] | Callable[[Callable[..., Any]], ToolOutputGuardrail[Any]]:
-    """Creates a `ToolOutputGuardrail` from a function, as `@tool_output_guardrail` or
-    `@tool_output_guardrail(name=...)`.
+    """Creates a `ToolOutputGuardrail` from the function `func`. Used as the decorator `@tool_output_guardrail` or
+    `@tool_output_guardrail(name=...)`. `name` is the name of the guardrail (default: the name of the function).
     """
     if func is not None:
         return ToolOutputGuardrail(func, name)

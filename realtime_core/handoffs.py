@@ -55,7 +55,9 @@ class Handoff(Generic[TContext, TAgent]):
     """The agent that takes over, or None if only the call of the handoff selects the agent."""
 
     def get_transfer_message(self, agent: RealtimeAgent[Any]) -> str:
-        """Returns the output of the handoff tool for the model."""
+        """Returns the text that the model gets as the output of the handoff's tool call. `agent` is the agent that
+        takes over.
+        """
         return json.dumps({"assistant": agent.name}, ensure_ascii=False)
 
     @classmethod
@@ -171,7 +173,7 @@ def _read_input(adapter: Any, arguments: str, agent_name: str) -> Any:
 
 
 def check_handoff(handoff: Any) -> None:
-    """Raises `UserError` if the object is neither an agent nor a handoff."""
+    """Raises `UserError` if `handoff`, an entry of an agent's `handoffs`, is neither an agent nor a handoff."""
     from .agent import RealtimeAgent
 
     if not isinstance(handoff, RealtimeAgent) and not _has_shape(handoff):

@@ -1,4 +1,4 @@
-"""The conversation as a pure reducer: `reduce(items, event) -> (items, changes)`.
+"""Computes the conversation from the events of the model: `reduce(items, event) -> (items, changes)`. Pure.
 
 `items` is a tuple in the order of the conversation. The tuple and its items are never changed in place. The order
 follows the protocol's `previous_item_id`, even if an item arrives before its predecessor (`history_order`). The history

@@ -1,4 +1,6 @@
-"""Merges the server's data of an item with the known data. Pure."""
+"""Combines the data of a conversation item from the server with the data of the same item that is known locally.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ __all__ = ["later_status", "merged", "words_within"]
 
 
 def merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
-    """Returns the new item together with the data that only the old item has. If the role or type differs, returns the
-    new item.
+    """Returns the item `new` of the server together with the data that only the known item `old` has. If the role or
+    type differs, returns `new` unchanged.
     """
     if isinstance(old, UserMessageItem) and isinstance(new, UserMessageItem):
         return replace(new, content=_merged_user(old.content, new.content), status=later_status(old.status, new.status))
@@ -46,8 +48,9 @@ def merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
 
 
 def later_status(old: ItemStatus | None, new: ItemStatus | None) -> ItemStatus | None:
-    """Returns the later status. A finished item stays finished, because later announcements repeat the item's first
-    status."""
+    """Returns which of two statuses of one item counts. `new` replaces `old`, except if `old` says that the item is
+    finished, because later server events repeat the item's first status.
+    """
     return old if new is None or (new == "in_progress" and old is not None) else new
 
 
@@ -92,7 +95,7 @@ def _merged_heard(old: UserContent, new: UserContent) -> UserContent:
 
 
 def words_within(text: str, fraction: float) -> str:
-    """Returns the whole words in the first `fraction` (0 to 1) of a text."""
+    """Returns the words of `text` that lie completely in its first `fraction` (0 to 1) of characters."""
     length = int(len(text) * fraction)
     if length >= len(text):
         return text

@@ -37,12 +37,14 @@ def listed(items: Items) -> list[RealtimeItem]:
 
 
 def index(items: Items, item_id: str) -> int | None:
-    """Returns the index of an item, or None. The search starts at the end, because most changes are there."""
+    """Returns the index of the item with the id `item_id` in `items`, or None. The search starts at the end, because
+    most changes are there.
+    """
     return next((i for i in range(len(items) - 1, -1, -1) if items[i].item_id == item_id), None)
 
 
 def call_index(items: Items, call_id: str | None) -> int | None:
-    """Returns the index of the tool call with this call id."""
+    """Returns the index in `items` of the tool call with the id `call_id`, or None."""
     if not call_id:
         return None
     for i in range(len(items) - 1, -1, -1):

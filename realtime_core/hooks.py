@@ -1,4 +1,4 @@
-"""Calls the hooks of agents and of runs in order, without delaying the session."""
+"""Calls users' hooks of agents and of runs, in order. The session does not wait for the hooks of its events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Call = tuple[Any, str, tuple[Any, ...]]
 
 
 class Hooks:
-    """Calls the run's hooks, and then the agent's hooks. An exception in a hook becomes an `error` event."""
+    """Calls the hooks of the run, and then the hooks of the agent. An exception in a hook becomes an `error` event."""
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core

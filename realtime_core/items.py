@@ -63,7 +63,7 @@ def _without_none(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputText(_Dumpable):
-    """Text input."""
+    """A content part with text that the user wrote."""
 
     type: Literal["input_text"] = "input_text"
     text: str | None = None
@@ -71,7 +71,7 @@ class InputText(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputAudio(_Dumpable):
-    """Speech of the caller. `transcript` is None until the speech is transcribed."""
+    """A content part with speech of the caller. `transcript` is None until the speech is transcribed."""
 
     type: Literal["input_audio"] = "input_audio"
     audio: str | None = None
@@ -80,7 +80,7 @@ class InputAudio(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputImage(_Dumpable):
-    """An image input: an `https:` or `data:` URL."""
+    """A content part with an image: its `https:` or `data:` URL."""
 
     type: Literal["input_image"] = "input_image"
     image_url: str | None = None
@@ -89,7 +89,7 @@ class InputImage(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssistantText(_Dumpable):
-    """Text that the model wrote."""
+    """A content part with text that the model wrote."""
 
     type: Literal["text"] = "text"
     text: str | None = None
@@ -97,7 +97,7 @@ class AssistantText(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssistantAudio(_Dumpable):
-    """Speech of the model.
+    """A content part with speech of the model.
 
     `transcript` is the whole generated text. If playback was cut, `heard_ms` is the heard position in milliseconds,
     otherwise None. `heard_transcript` has the words up to the heard position, estimated in proportion and cut at the
@@ -123,7 +123,7 @@ AssistantContent = AssistantText | AssistantAudio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemMessageItem(_Dumpable):
-    """An instruction within the conversation."""
+    """A message with an instruction for the model within the conversation."""
 
     item_id: str
     previous_item_id: str | None = None
@@ -139,7 +139,7 @@ class SystemMessageItem(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserMessageItem(_Dumpable):
-    """A spoken or written turn of the user."""
+    """A message of the user, spoken or written."""
 
     item_id: str
     previous_item_id: str | None = None
@@ -162,7 +162,7 @@ def _user_text(part: UserContent) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssistantMessageItem(_Dumpable):
-    """A turn of the agent."""
+    """A message of the agent, spoken or written."""
 
     item_id: str
     previous_item_id: str | None = None
@@ -184,7 +184,7 @@ class AssistantMessageItem(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeToolCallItem(_Dumpable):
-    """A tool call with its output. The output is None until it is known.
+    """A tool call with its output. `output` is None until the tool has run.
 
     `server_label` is the name of the MCP server if the model's server ran the call (hosted MCP). In this case,
     `call_id` is the id of the item, and the output of a failed call is the text of the error. With `server_label` None,
@@ -208,7 +208,7 @@ RealtimeItem = RealtimeMessageItem | RealtimeToolCallItem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeResponse(_Dumpable):
-    """One response of the model."""
+    """One response of the model: its id and its messages."""
 
     id: str
     output: list[RealtimeMessageItem]

@@ -35,7 +35,7 @@ __all__ = [
 
 
 class RealtimeModelConfig(TypedDict, total=False):
-    """The configuration of the connection to the model. All keys are optional."""
+    """The configuration of the connection to the model."""
 
     api_key: str | Callable[[], str | Awaitable[str]]
     """The API key, or a plain or async function that returns it. Default: `OPENAI_API_KEY`."""
@@ -60,7 +60,7 @@ class RealtimeModelConfig(TypedDict, total=False):
     playback_tracker: Player
     """The name of `player` in the OpenAI Agents SDK, for a `RealtimePlaybackTracker`. `player` has precedence."""
     call_id: str
-    """The id of a SIP call that the server has already accepted. The session attaches to this call."""
+    """The id of a SIP call that the model's server has already accepted. The session then controls this call."""
     conversation: Callable[[], Sequence[RealtimeItem]]
     """A function that returns the conversation so far, for the server session that replaces a lost session. A session
     sets this key to a function that returns its history.
@@ -68,7 +68,7 @@ class RealtimeModelConfig(TypedDict, total=False):
     transport: Any
     """An async function `(url, headers) -> Connection` that opens the connection in place of a WebSocket."""
     sources: Sources
-    """The source of the model's ids and of random delays. Default: the operating system."""
+    """The source of ids and of the random part of waiting times. Default: the operating system."""
     tap: Callable[[Connection], Connection]
     """A function that wraps each opened connection, for example to record its messages."""
     on_refused: Callable[[Exception], None]
@@ -76,7 +76,9 @@ class RealtimeModelConfig(TypedDict, total=False):
 
 
 def player_of(options: RealtimeModelConfig) -> Player | None:
-    """Returns the player of a configuration, which may be set with either key."""
+    """Returns the player of a model configuration, from the key `player` or `playback_tracker`. Returns None if neither
+    key is set.
+    """
     return options.get("player") or options.get("playback_tracker")
 
 
@@ -121,7 +123,8 @@ class RealtimeModel(ABC):
         """
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
-        """Sends one input if `send_if()` returns True at the moment of sending. Returns whether the input was sent.
+        """Sends the input `event` if the function `send_if()` returns True at the moment of sending. Returns whether
+        the input was sent.
 
         No other code runs between the condition and `send_event`. If `send_event` of a model is `async def`, nothing is
         sent, because the model may wait, and the condition could become False during the wait.

@@ -54,9 +54,10 @@ class RealtimeModelMcpApprovalRequestEvent:
 
 @dataclass
 class RealtimeModelMcpCallEvent:
-    """A call of a tool that the server runs (hosted MCP) began or ended. `id` is the id of the item. `output` is None
-    while the call runs, and if the server did not report the output. `error` is the text of a failure. `silent` is True
-    if the session does not have to request a response, because a response is in progress or complete.
+    """A call of a tool that the server runs (hosted MCP) began or ended. `id` is the id of the call's item in the
+    conversation. `output` is None while the call runs, and if the server did not report the output. `error` is the text
+    of a failure. `silent` is True if the session does not have to request a response, because a response is in progress
+    or complete.
     """
 
     id: str
@@ -84,7 +85,7 @@ class RealtimeModelAudioEvent:
 @dataclass
 class RealtimeModelAudioInterruptedEvent:
     """Playback was cut. `audio_end_ms` is the heard position in the item `item_id`, in milliseconds. `items` and
-    `truncations` have the heard position of every part that was playing or queued.
+    `truncations` have the heard position of every content part whose audio was playing or queued.
     """
 
     item_id: str
@@ -119,7 +120,9 @@ class RealtimeModelInputAudioTranscriptionCompletedEvent:
     model reports no language.
     """
     logprobs: list[dict[str, Any]] = field(default_factory=list, kw_only=True)
-    """The `token`, `logprob` and `bytes` of each token, if the setting `include` requests these values."""
+    """The details of each token of the transcript (`token`, `logprob` and `bytes`), if the setting `include` requests
+    these details.
+    """
 
 
 @dataclass
@@ -148,8 +151,8 @@ class RealtimeModelInputAudioTimeoutTriggeredEvent:
 
 @dataclass
 class RealtimeModelSpeechStartedEvent:
-    """The caller began to speak. `audio_start_ms` is the position in the input audio of the session, in
-    milliseconds.
+    """The caller began to speak. `audio_start_ms` is the position at which the speech begins: the milliseconds of
+    caller audio since the session began.
     """
 
     item_id: str
@@ -200,7 +203,7 @@ class RealtimeModelOutputTextDeltaEvent:
 
 @dataclass
 class RealtimeModelOutputTextDoneEvent:
-    """The whole text of a part that the agent wrote."""
+    """The whole text of a content part that the agent wrote."""
 
     item_id: str
     text: str
@@ -243,8 +246,8 @@ class RealtimeModelItemDeletedEvent:
 
 @dataclass
 class RealtimeModelItemTruncatedEvent:
-    """The server confirmed that the audio of an item was truncated. The caller heard the first `audio_end_ms`
-    milliseconds of the part.
+    """The server confirmed that the audio of an item was truncated. The server keeps the first `audio_end_ms`
+    milliseconds of the content part, which the caller has heard.
     """
 
     item_id: str
@@ -262,7 +265,7 @@ class RealtimeModelConnectionStatusEvent:
 
 @dataclass
 class RealtimeModelEndOfStreamEvent:
-    """The stream of events ended without an error."""
+    """The model emits no more events, because the connection ended without an error."""
 
     type: Literal["end_of_stream"] = "end_of_stream"
 
@@ -378,7 +381,7 @@ class RealtimeModelExceptionEvent:
 
 @dataclass
 class RealtimeModelRawServerEvent:
-    """A server event. `data` is the decoded JSON object."""
+    """An event of the server, unchanged. `data` is the decoded JSON object."""
 
     data: Any
     type: Literal["raw_server_event"] = "raw_server_event"

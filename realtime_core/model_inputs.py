@@ -76,7 +76,9 @@ class RealtimeModelSendUserInput:
 
 @dataclass
 class RealtimeModelSendAudio:
-    """An input with audio of the caller in the session's input format. If `commit` is True, the turn ends."""
+    """An input with audio of the caller in the session's input format. If `commit` is True, the caller's turn ends
+    after this audio.
+    """
 
     audio: bytes
     commit: bool = False

@@ -44,7 +44,9 @@ class Outbox:
         self._closed = False
 
     def post(self, event: RealtimeModelSendEvent) -> None:
-        """Sends an input without waiting. An error is reported as an event. Does nothing if the outbox is closed."""
+        """Sends an input to the model without waiting. If this fails, the session emits an `error` event. Does nothing
+        if the outbox is closed.
+        """
         if self._closed:
             return
         try:

@@ -75,13 +75,15 @@ class OutputChecks:
         self._responses: OrderedDict[str, _Response] = OrderedDict()
 
     def began(self, response_id: str) -> None:
-        """Registers that the current agent began a response."""
+        """Registers that the current agent began the response with this id."""
         if response_id in self._responses and self._responses[response_id].over:
             del self._responses[response_id]  # the model gives no ids
         self._response(response_id)
 
     def audio(self, response_id: str) -> bool:
-        """Handles audio of a response. Returns whether the audio may be played."""
+        """Handles the arrival of audio of a response. Returns False if the audio must not be played, because a
+        guardrail has stopped the response.
+        """
         response = self._responses.get(response_id)
         if response is None:
             return True
@@ -89,7 +91,9 @@ class OutputChecks:
         return not response.tripped
 
     def said(self, response_id: str, item_id: str, content_index: int, delta: str) -> None:
-        """Adds a piece of text to the text of a response. Runs the guardrails if enough new text has arrived."""
+        """Adds `delta`, the next piece of the text that the agent says in a response. Runs the guardrails if enough new
+        text has arrived.
+        """
         response = self._response(response_id)
         if response.over:
             return
@@ -98,8 +102,8 @@ class OutputChecks:
         self._check_if_due(response)
 
     def said_in_all(self, response_id: str, item_id: str, content_index: int, text: str) -> None:
-        """Replaces the text of a part of a response by the complete text, because pieces of the text may have been
-        lost. Runs the guardrails if enough new text has arrived.
+        """Replaces the text of a content part of a response by its complete text, because pieces of the text may have
+        been lost. Runs the guardrails if enough new text has arrived.
         """
         response = self._response(response_id)
         known = "".join(response.parts.get((item_id, content_index), ()))
@@ -220,7 +224,9 @@ class InputChecks:
 
 
 class Feedback:
-    """Sends the model a system text with the reason why the model was stopped, and requests another response."""
+    """Informs the model after a guardrail has stopped it: sends a system text with the reason, and requests another
+    response.
+    """
 
     def __init__(self, core: SessionCore, default: str) -> None:
         self._core = core
@@ -242,8 +248,9 @@ class Feedback:
 
 
 async def first_tripped(checks: Sequence[tuple[Any, tuple[Any, ...]]], core: SessionCore) -> Any:
-    """Runs guardrails with their arguments at the same time. Returns the result of the first guardrail that trips, and
-    cancels the others. Returns None if no guardrail trips. A guardrail that fails is reported and counts as passed.
+    """Runs guardrails at the same time. Each element of `checks` is a guardrail and its arguments. Returns the result
+    of the first guardrail that trips, and cancels the others. Returns None if no guardrail trips. A guardrail that
+    fails is reported and counts as passed.
     """
 
     async def run(guardrail: Any, arguments: tuple[Any, ...]) -> Any:

@@ -41,8 +41,8 @@ class LinearPattern:
 
 
 def check_patterns(core_schema: Any, what: str) -> None:
-    """Raises `UserError` if a pydantic schema would match with Python's `re`. This is the case for a compiled pattern,
-    and if `regex_engine` is `python-re`.
+    """Raises `UserError` if a pydantic schema would match texts with Python's `re`. This is the case for a compiled
+    pattern, and if `regex_engine` is `python-re`. `what` names the schema in the message.
     """
     waiting, seen = [core_schema], set[int]()
     patterns: list[Any] = []
@@ -83,8 +83,9 @@ def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def check_schema_patterns(schema: Mapping[str, Any]) -> None:
-    """Raises `UserError` for a JSON schema with a pattern that does not match in linear time, or with
-    `patternProperties`."""
+    """Raises `UserError` for a JSON schema with a pattern that cannot be matched in linear time, or with
+    `patternProperties`.
+    """
     for each in subschemas(schema):
         if isinstance(each.get("pattern"), str):
             LinearPattern(each["pattern"])

@@ -15,7 +15,7 @@ from typing import Protocol
 __all__ = ["ClockPlayer", "HeardItem", "PlaybackLedger", "Player", "Truncation"]
 
 Part = tuple[str, int]
-"""The key of an audio part: item id and content index."""
+"""The key of an audio part, which is one content part of a conversation item: the item id and the content index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,9 @@ class Player(Protocol):
         """Queues audio of one part, in the session's output format, after the queued audio."""
 
     def end(self, item_id: str, content_index: int) -> None:
-        """Registers that no more audio of the part will arrive."""
+        """Registers that no more audio of the part will arrive. The part is the content part `content_index` of the
+        item.
+        """
 
     def stop(self) -> Sequence[HeardItem]:
         """Drops all audio that was not heard, and becomes silent.
@@ -65,7 +67,9 @@ class Player(Protocol):
         """
 
     def duck(self, by_db: float) -> None:
-        """Continues after the last heard sample, quieter by `by_db` decibels, until `release` or `stop`."""
+        """Continues to play after the last heard sample, quieter by `by_db` decibels, until `release` or `stop` is
+        called.
+        """
 
     def release(self) -> None:
         """Continues after `hold` or `duck` from the last heard sample. Has no effect without `hold` or `duck`."""
@@ -98,7 +102,7 @@ class PlaybackLedger:
         return len(self._parts)
 
     def received(self, item_id: str, content_index: int, n_bytes: int) -> None:
-        """Counts audio of a part that the model sent."""
+        """Counts `n_bytes` bytes of audio that the model sent for a part."""
         part = self._parts.get((item_id, content_index))
         if part is None:
             part = self._parts[item_id, content_index] = _Received()
@@ -116,8 +120,8 @@ class PlaybackLedger:
         return part.n_bytes / self.bytes_per_ms if part else 0.0
 
     def forget_heard(self, heard: Sequence[HeardItem]) -> None:
-        """Removes the parts that are finished: complete or truncated, and no longer in the player
-        (`Player.heard()`).
+        """Removes the parts that are finished: complete or truncated, and no longer in the player. `heard` is the
+        result of `Player.heard()`.
         """
         playing = {(h.item_id, h.content_index) for h in heard if not h.finished}
         for key in [k for k, part in self._parts.items() if (part.done or part.truncated) and k not in playing]:

@@ -40,18 +40,18 @@ class RealtimePlaybackTracker:
         self._current: tuple[str, int] | None = None
 
     def on_play_bytes(self, item_id: str, item_content_index: int, bytes: bytes) -> None:
-        """Reports that these bytes of a part were played to their end."""
+        """Reports that `bytes`, a piece of the audio of an item's content part, was played to its end."""
         self.on_play_ms(item_id, item_content_index, len(bytes) / self._bytes_per_ms)
 
     def on_play_ms(self, item_id: str, item_content_index: int, ms: float) -> None:
-        """Reports that `ms` more milliseconds of a part were played."""
+        """Reports that `ms` more milliseconds of the audio of an item's content part were played."""
         part = (item_id, item_content_index)
         if part not in self._stopped and ms > 0:
             self._current = part
             self._played[part] = self._played.get(part, 0.0) + ms
 
     def on_interrupted(self) -> None:
-        """Reports that playback was stopped."""
+        """Reports that the program has stopped its playback."""
         self.stop()
 
     def set_audio_format(self, format: str | Mapping[str, Any] | None) -> None:
@@ -94,10 +94,10 @@ class RealtimePlaybackTracker:
         """Does nothing, because other code plays the audio."""
 
     def duck(self, by_db: float) -> None:
-        """Does nothing, like `hold`."""
+        """Does nothing, because other code plays the audio and reacts to `audio_interrupted`."""
 
     def release(self) -> None:
-        """Does nothing, like `hold`."""
+        """Does nothing, because other code plays the audio."""
 
     def heard(self) -> Sequence[HeardItem]:
         parts = list(self._received)

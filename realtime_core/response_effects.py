@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["CancelResponse", "CreateResponse", "Effect", "Options", "ResponseFailed", "ResponseStalled"]
 
 Options = Mapping[str, Any]
-"""The `response` object of `response.create`."""
+"""The options of a response: the `response` object of `response.create`."""
 
 
 @dataclass(frozen=True, slots=True)

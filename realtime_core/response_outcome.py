@@ -33,7 +33,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a response, from the `response` object of `response.done`."""
+    """How a response ended, read from the `response` object of `response.done`."""
 
     status: str
     reason: str | None = None

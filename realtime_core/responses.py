@@ -142,8 +142,8 @@ class Responses:
         return self._waits_for_server(now) or (active is not None and active.request is None and not active.spoke)
 
     def expects_unnamed(self, now: float) -> bool:
-        """Returns whether the next response may lack an event id of the client, because the server starts the response
-        itself or because the server returns no metadata.
+        """Returns whether the next response may begin without the id of a client request in its metadata, because the
+        server starts the response itself or because the server returns no metadata.
         """
         return self._waits_for_server(now) or (self._sent is not None and not self._echoes)
 
@@ -159,7 +159,7 @@ class Responses:
         return None
 
     def is_out_of_band(self, response_id: str) -> bool:
-        """Returns whether the response is outside of the default conversation."""
+        """Returns whether the response is outside of the default conversation (out of band)."""
         return response_id in self._side_responses
 
     # Requests.
@@ -209,7 +209,7 @@ class Responses:
             self._sent.revoked = True
 
     def hold(self, until: float) -> None:
-        """Sends no request without options until `release` is called, but at most until the time `until`."""
+        """Delays requests without options until `release` is called, but at most until the time `until`."""
         self._gate.hold(until)
 
     def release(self, now: float) -> list[Effect]:
@@ -292,17 +292,19 @@ class Responses:
         return self._cancel_active(mute=True) if unwanted or self.paused else []
 
     def progress(self, now: float, response_id: str | None = None) -> None:
-        """Registers that an event of the response has arrived. None means the response in progress."""
+        """Registers that an event of the response has arrived, so the response is not stalled. None means the response
+        in progress.
+        """
         if self._active and response_id in (None, self._active.response_id):
             self._active.progress_at = now
 
     def began_item(self, response_id: str) -> None:
-        """Registers that the response began an item."""
+        """Registers that the response has begun an output item."""
         if self._active and self._active.response_id == response_id:
             self._active.is_complete = False
 
     def completed_item(self, now: float, response_id: str) -> None:
-        """Registers that an item of the response is complete."""
+        """Registers that an output item of the response is complete."""
         if self._active and self._active.response_id == response_id:
             self._active.is_complete = True
             self._active.watch_at = min(self._active.watch_at, now + _END_LIMIT_S)
@@ -337,8 +339,9 @@ class Responses:
         return [*failure, *self._next(now)]
 
     def refused(self, now: float, event_id: str, code: str, error: Any = None) -> list[Effect]:
-        """Handles an error event of the server. Returns the effects that follow: for example a report of the failure,
-        or the next request. Has no effect if the error does not concern a command of the client.
+        """Handles an error event of the server. `event_id` is the id of the client event that the server refused, and
+        `code` is the error code. Returns the effects that follow: for example a report of the failure, or the next
+        request. Has no effect if the error does not concern a command of the client.
         """
         if event_id and event_id == self._cancel_id:
             self._cancel_id = None
@@ -510,7 +513,9 @@ def _with_metadata(options: Options, event_id: str) -> Options:
 
 
 def echo_of(response: Mapping[str, Any]) -> str | None:
-    """Returns the event id of the request from the metadata of the response, or None."""
+    """Returns the event id of the client's request, which a server repeats in the metadata of the response. Returns
+    None if the metadata has no event id.
+    """
     metadata = response.get("metadata")
     value = metadata.get(_METADATA_KEY) if isinstance(metadata, Mapping) else None
     return value if isinstance(value, str) else None

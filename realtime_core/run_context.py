@@ -1,4 +1,4 @@
-"""The context for users' code: the object of the user and, for tools, the tool call."""
+"""The context that users' code gets: the object of the user and, for tools, the tool call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creates sessions."""
+"""Creates sessions of an agent with a model."""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ _NOT_HANDED_OFF = (
 )
 
 CLOSE_TIMEOUT_S = 1.0
-"""The maximum duration of `close` in seconds. Half of this time is for users' code to end, the rest is for the model's
-connection.
+"""The maximum duration of `close` in seconds. Half of this time is for users' code to end, and the rest is for the
+model's connection.
 """
 
 
@@ -297,7 +297,7 @@ class RealtimeSession(RealtimeModelListener):
         return self._events.open_stream(types, after=self._stream)
 
     def subscribe(self, *types: str) -> EventStream:
-        """Returns a stream like `events`, but only with later events."""
+        """Returns a stream like `events`, but only with events that are emitted after this call."""
         return self._events.open_stream(types)
 
     def add_handler(self, handler: EventHandler) -> None:
@@ -371,18 +371,23 @@ class RealtimeSession(RealtimeModelListener):
         return self._core.outbox.post_audio
 
     async def interrupt(self) -> None:
-        """Stops the agent's speech immediately: playback, and the response if it is in progress."""
+        """Stops the agent's speech immediately: drops the audio that was not played, and cancels the response if it is
+        in progress.
+        """
         await self._deliver(RealtimeModelSendInterrupt())
 
     async def request_response(self, instructions: str | None = None, **options: Any) -> None:
-        """Requests a response now. `options` are the fields of the protocol's `response` object: `input`,
-        `conversation` (`"none"` means outside of the conversation), `metadata`, `tools`, `output_modalities`, ...
+        """Requests a response of the model now. `instructions` replace the agent's instructions for this response.
+        `options` are the fields of the protocol's `response` object: `input`, `conversation` (`"none"` means outside of
+        the conversation), `metadata`, `tools`, `output_modalities`, ...
         """
         fields = {} if instructions is None else {"instructions": instructions}
         await self._deliver(RealtimeModelSendResponseCreate({**fields, **options}))
 
     async def cancel_response(self, response_id: str | None = None) -> None:
-        """Stops the response in progress. Audio that was already received is still played."""
+        """Cancels the response with this id, or the response in progress. Audio that was already received is still
+        played.
+        """
         await self._deliver(RealtimeModelSendResponseCancel(response_id))
 
     async def pause_responses(self) -> None:

@@ -110,17 +110,21 @@ class SessionCore:
         """Send an input to the model, in order. Returns when it was sent; raises the model's exceptions."""
 
     def report(self, error: Any, source: UserCode | None = None) -> None:
-        """Emits an `error` event with this error to the users of the session. `source` says which kind of users' code
-        has failed. The session continues.
+        """Emits an `error` event with `error`. `source` is the kind of users' code that has failed, or None for an
+        error of the model. The session continues.
         """
         self.emit(RealtimeError(error=error, info=self.info, source=source))
 
     def failed(self, kind: UserCode, name: str, error: BaseException, *, reported: bool = True) -> None:
-        """Logs a failure of users' code and emits an `error` event. The session continues."""
+        """Logs the failure of the users' code `name` of this kind. If `reported` is True, also emits an `error` event.
+        The session continues.
+        """
         log_failure(f"The {kind.value} {name!r} of {self.label}", error)
         if reported:
             self.report(error, kind)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
-        """Runs users' code as a task that ends with the session."""
+        """Runs `work`, which calls users' code, as a task that ends with the session. Returns None if the session is
+        over.
+        """
         return self.tasks.start(work, name)

@@ -1,4 +1,4 @@
-"""Translates model events to session events, and follows each response."""
+"""Translates events of the model to events of the session, and follows each response."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class SessionTurns:
         self._hooks.ended(agent, text)
 
     def end(self) -> None:
-        """Ends the responses in progress, because no more events arrive."""
+        """Reports the end of the responses in progress, because the connection is over and no more events arrive."""
         for response_id in list(self._speakers):
             self._ended(RealtimeModelTurnEndedEvent(response_id=response_id, status="failed"))
 

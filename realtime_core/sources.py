@@ -35,8 +35,8 @@ class Sources:
         return secrets.token_hex(n_bytes) if self.seed is None else self.random.randbytes(n_bytes).hex()
 
     def id(self, prefix: str) -> str:
-        """Returns an id. A two-letter prefix gives Twilio's form (`CA` and 32 hexadecimal digits). Other prefixes give
-        `prefix_` and 24 digits.
+        """Returns a new id. A prefix of two letters gives an id in Twilio's form (`CA` and 32 hexadecimal digits).
+        Other prefixes give `prefix_` and 24 digits.
         """
         return prefix + self.token(16) if len(prefix) == 2 and prefix.isupper() else f"{prefix}_{self.token(12)}"
 
@@ -50,8 +50,8 @@ class Sources:
         return _EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
 
     def fork(self, name: str) -> Sources:
-        """Returns a source for one part, so its draws do not affect other parts. A source without a seed returns
-        itself.
+        """Returns a source for the part of the program with this name, so its random values do not depend on the values
+        that other parts take. A source without a seed returns itself.
         """
         if self.seed is None:
             return self

@@ -1,4 +1,4 @@
-"""Tool calls that wait for approval."""
+"""Stores tool calls that wait for the approval of the user."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Approvals:
         self._always: dict[str, Decision] = {}
 
     async def decision(self, call_id: str, tool_name: str, ask: Callable[[], None]) -> Decision:
-        """Returns the decision about a tool call. Waits until `decide` is called, and calls `ask` before the wait. Does
-        not wait if `decide` was called with `always` for an earlier call of the tool.
+        """Returns the decision about a tool call. If no decision is known, calls `ask` and waits until `decide` is
+        called. Does not wait if `decide` was called with `always` for an earlier call of the tool.
         """
         if tool_name in self._always:
             return self._always[tool_name]
@@ -70,8 +70,8 @@ class Approvals:
 
 
 async def needs_approval(tool: Tool, context: ToolContext[Any], arguments: str) -> bool:
-    """Returns whether this call of the tool must wait for approval. If the arguments are not a JSON object and the
-    tool's rule needs the arguments, the call must wait.
+    """Returns whether this call of the tool must wait for approval. `arguments` is JSON text. If the arguments are not
+    a JSON object and the tool's approval function needs the arguments, the call must wait.
     """
     rule = getattr(tool, "needs_approval", False)
     if not callable(rule):

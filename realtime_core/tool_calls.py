@@ -69,7 +69,9 @@ class ToolCall:
     answered: bool = False
     over: bool = False
     unsent: tuple[str, bool] | None = field(default=None)
-    """An output that could not be sent. It is sent when the model repeats the call. The tool is not run again."""
+    """An output that could not be sent to the model, and whether a response is requested. If the model repeats the
+    call, this output is sent, and the tool is not run again.
+    """
 
     @property
     def call_id(self) -> str:
@@ -375,8 +377,9 @@ class ToolCalls:
             self._emit_end(call, tool, value, duration_s, silent=silent, error=error)
 
     async def answer(self, call: ToolCall, output: str, *, respond: bool = True) -> bool:
-        """Sends the output to the model and requests a response. Returns False if sending fails or if the call already
-        has its answer. If sending fails, the error is reported and the output is stored.
+        """Sends the output of a tool call to the model. With `respond`, also requests a response. Returns False if
+        sending fails or if the call already has its answer. If sending fails, the error is reported and the output is
+        stored.
         """
         if call.answered:
             return False

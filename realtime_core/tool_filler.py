@@ -1,4 +1,4 @@
-"""Requests a short response while a slow tool runs."""
+"""Requests a short response, such as "One moment", while a slow tool runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Filler"]
 
 
 class Filler:
-    """Requests one short response if a tool runs longer than `filler_after_seconds`."""
+    """Requests one short response, such as "One moment", if a tool runs longer than `filler_after_seconds`."""
 
     def __init__(self, core: SessionCore, config: RealtimeToolExecutionConfig) -> None:
         self._core = core

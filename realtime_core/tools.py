@@ -85,13 +85,13 @@ class ToolTimeoutError(RealtimeCoreError):
 
 @dataclass(frozen=True, slots=True)
 class SilentResult:
-    """The result of a tool that is sent to the model without a request for a response."""
+    """The result of a tool that needs no spoken answer: the model gets the result, and no response is requested."""
 
     output: Any = ""
 
 
 class FailedResult(str):
-    """The text for the model after a tool failed with `error`."""
+    """The text that the model gets after a tool failed with the exception `error`."""
 
     error: BaseException
 
@@ -123,9 +123,13 @@ class FunctionTool:
     """Whether a call waits for `session.approve_tool_call`: a bool, or a function of (context, arguments, call_id)."""
     timeout_seconds: float | None = None
     timeout_behavior: ToolTimeoutBehavior = "error_as_result"
-    """The behaviour after the time limit. `raise_exception` also emits an `error` event."""
+    """What happens when the tool exceeds its time limit. With `error_as_result`, the model gets a text about the
+    time-out. `raise_exception` also emits an `error` event.
+    """
     timeout_error_function: ToolErrorFunction | None = None
-    """A function that returns the text for the model from a `ToolTimeoutError`."""
+    """A function that returns the text that the model gets after a time-out. It is called with the context and the
+    `ToolTimeoutError`.
+    """
 
     def __post_init__(self) -> None:
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
@@ -133,7 +137,7 @@ class FunctionTool:
 
 
 def default_tool_error_function(ctx: RunContextWrapper[Any], error: Exception) -> str:
-    """Returns the default text for the model when a tool fails."""
+    """Returns the text that the model gets by default when a tool fails with `error`."""
     text = user_code.error_text(error)
     if isinstance(error, ModelBehaviorError):
         return f"An error occurred while parsing tool arguments. Please try again with valid JSON. Error: {text}"
@@ -305,8 +309,8 @@ async def invoke_tool(
 
 
 async def within(limit_s: float | None, work: Coroutine[Any, Any, TResult], name: str) -> TResult:
-    """Runs users' code within a time limit (None means no limit). Raises `ToolTimeoutError`, or the exception of the
-    code. Returns the result of the code.
+    """Runs users' code as `work`. `limit_s` is the time limit in seconds (None means no limit). Raises
+    `ToolTimeoutError`, which contains `name`, or the exception of the code. Returns the result of the code.
     """
     try:
         return cast("TResult", await user_code.within(work, limit_s))
@@ -358,8 +362,8 @@ def _plain(value: Any) -> Any:
 
 
 def check_name(name: Any) -> None:
-    """Raises `UserError` if the model's server refuses this name of a tool or a handoff. Because of one such name, the
-    server would refuse all settings of the session.
+    """Raises `UserError` if the model's server would refuse `name` as the name of a tool or handoff. Because of one
+    such name, the server would refuse all settings of the session.
     https://platform.openai.com/docs/api-reference/realtime-client-events
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):

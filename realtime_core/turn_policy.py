@@ -18,12 +18,12 @@ __all__ = ["OurTurns", "ServerTurns", "TurnAction", "TurnPolicy"]
 
 
 class TurnAction(Enum):
-    """An action that a turn policy requests from the model: stop, become quiet, continue or answer."""
+    """An action that a turn policy requests from the model, such as to interrupt the agent."""
 
     INTERRUPT = auto()
-    """Stop playback, truncate at the heard position, and cancel the response."""
+    """Stop playback, truncate the audio on the server at the heard position, and cancel the response."""
     HOLD = auto()
-    """Become silent and be ready to continue. With `duck_db`, continue more quietly."""
+    """Become silent and be ready to continue. If the policy has `duck_db`, become quieter instead."""
     RELEASE = auto()
     """Continue after the last heard sample, at full volume."""
     RESPOND = auto()
@@ -47,8 +47,8 @@ class TurnPolicy(ABC):
 
     @abstractmethod
     def turn_detection(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the protocol's `turn_detection` object for this policy, made from the user's `turn_detection`
-        object.
+        """Returns the protocol's `turn_detection` object for this policy. `given` is the `turn_detection` object of the
+        user's settings.
         """
 
     @abstractmethod
@@ -61,11 +61,13 @@ class TurnPolicy(ABC):
         return ()
 
     def committed(self, now: float) -> Actions:
-        """Handles the commit of a turn by the server, and returns the actions that follow."""
+        """Registers that the server committed a turn of the caller (the turn is over), and returns the actions that
+        follow.
+        """
         return ()
 
     def on_time(self, now: float) -> Actions:
-        """Handles the time: returns the actions that are due if `deadline` has passed."""
+        """Returns the actions that are due at the time `now`, if `deadline` has passed."""
         return ()
 
     def reset(self) -> None:

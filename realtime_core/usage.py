@@ -32,7 +32,9 @@ class ModalityTokens:
 
     @classmethod
     def from_details(cls, details: Any) -> ModalityTokens:
-        """Reads `input_token_details` or `output_token_details` of the protocol. A missing number counts as 0."""
+        """Creates the object from `input_token_details` or `output_token_details` of the protocol. A missing number
+        counts as 0.
+        """
         cached = details.get("cached_tokens_details") if isinstance(details, Mapping) else None
         plain = {name: _count(details, f"{name}_tokens") for name in ("text", "audio", "image")}
         parts = {f"cached_{name}": _count(cached, f"{name}_tokens") for name in plain}
@@ -64,7 +66,7 @@ class UsageEntry:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The prices of a model in US dollars per million tokens."""
+    """The prices of a speech model in US dollars per million tokens."""
 
     text_in: float
     text_out: float
@@ -77,9 +79,9 @@ class Prices:
 
 
 PRICES_PER_MILLION: dict[str, Prices] = {}
-"""The prices by model name. A dated snapshot (`gpt-realtime-2025-08-28`) has the price of its model. The table is
-empty, because prices change. Users can enter the prices of their account (https://platform.openai.com/docs/pricing), or
-pass their own table.
+"""The prices by model name. The price of a model also applies to its dated snapshots (`gpt-realtime-2025-08-28`). The
+table is empty, because prices change. Users can enter the prices of their account
+(https://platform.openai.com/docs/pricing), or pass their own table.
 """
 
 

@@ -74,15 +74,15 @@ class UserCode(Enum):
 
 
 async def call(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function and returns its value. An awaitable value is awaited. Raises only exceptions of the type
-    `Exception`.
+    """Calls a function of the user with `args` and returns its value. An awaitable value is awaited. Raises only
+    exceptions of the type `Exception`.
     """
     return await _run(called(function, *args))
 
 
 def begin(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function and returns its value. An awaitable value is not awaited. Raises only exceptions of the type
-    `Exception`.
+    """Calls a function of the user with `args` and returns its value. An awaitable value is returned without waiting.
+    Raises only exceptions of the type `Exception`.
     """
     try:
         return function(*args)
@@ -91,8 +91,8 @@ def begin(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def call_now(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function that must return immediately. Raises only exceptions of the type `Exception`. Raises
-    `UserCodeError` for a coroutine function.
+    """Calls a function of the user that must return immediately, with `args`. Returns its value. Raises only exceptions
+    of the type `Exception`. Raises `UserCodeError` for a coroutine function.
     """
     try:
         value = function(*args)
@@ -105,8 +105,8 @@ def call_now(function: Callable[..., Any], *args: Any) -> Any:
 
 
 async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Calls a plain function in one of 64 threads. Raises only exceptions of the type `Exception`. Returns the result
-    of the function.
+    """Calls a plain function of the user in one of 64 threads. Raises only exceptions of the type `Exception`. Returns
+    the result of the function.
     """
     run = contextvars.copy_context().run
     # The outcome is wrapped, because a future cannot contain StopIteration, and SystemExit would stop the event loop.
@@ -201,7 +201,9 @@ class TimeLimit(TimeoutError):
 
 
 def failure_of(error: BaseException) -> Exception:
-    """Returns the error, or a `UserCodeError` if the error could not be raised safely."""
+    """Returns the error as an `Exception` that can be raised safely: the error itself, or a `UserCodeError` for other
+    types such as `SystemExit`.
+    """
     if isinstance(error, Exception) and not isinstance(error, (StopIteration, StopAsyncIteration)):
         return error
     text = error_text(error)
@@ -219,19 +221,23 @@ def error_text(error: Any) -> str:
 
 
 def name_of(function: Any) -> str:
-    """Returns the name of a function for messages."""
+    """Returns the name of a function, for messages."""
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
 
 
 def log_failure(what: str, error: BaseException, *, at: str = "") -> None:
-    """Logs a failure of users' code with its traceback. `at` names the event."""
+    """Logs a failure of users' code with its traceback. `what` describes the code that failed. `at` names the event at
+    which it failed, if given.
+    """
     text = error_text(error)
     description = f"{type(error).__name__}: {text}" if text else type(error).__name__
     logger.error("%s failed%s: %s", what, f" at {at!r}" if at else "", description, exc_info=error)
 
 
 async def called(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function and awaits its value, for `within`. Exceptions of the code are not caught."""
+    """Calls a function of the user, and awaits and returns its value. Used with `within`. Exceptions of the code are
+    not caught.
+    """
     try:
         value = function(*args)
     except StopIteration as error:  # which Python would turn into a RuntimeError

@@ -29,7 +29,7 @@ def decode(ulaw: bytes) -> bytes:
 
 
 def peak(pcm16: bytes | memoryview) -> int:
-    """Returns the greatest absolute value of these samples."""
+    """Returns the greatest absolute value of the samples. `pcm16` is 16-bit PCM in native byte order."""
     greatest: int = audioop.max(pcm16, 2)
     return greatest
 
@@ -53,16 +53,18 @@ def encode(pcm16: bytes) -> bytes:
 
 
 def level(ulaw: bytes) -> int:
-    """Returns the root mean square of the samples, from 0 to 32,767. The computation takes 0.4 us for 20 ms."""
+    """Returns the loudness of mu-law audio: the root mean square of its samples, from 0 to 32,767. The computation
+    takes 0.4 us for 20 ms of audio.
+    """
     rms: int = audioop.rms(decode(ulaw), 2)
     return rms
 
 
 def quieter(ulaw: bytes, by_db: float) -> bytes:
-    """Reduces the volume by `by_db` decibels."""
+    """Returns the audio with its volume reduced by `by_db` decibels."""
     return encode(audioop.mul(decode(ulaw), 2, 10 ** (-by_db / 20)))
 
 
 def mix(one: bytes, other: bytes) -> bytes:
-    """Adds two pieces of mu-law audio of the same length, with clipping."""
+    """Returns the sum of two pieces of mu-law audio of the same length. Sums outside of the value range are clipped."""
     return encode(audioop.add(decode(one), decode(other), 2))

@@ -163,13 +163,17 @@ class Upsampler3:
         return b"".join(self._fir.push(piece).tobytes()[: 6 * len(piece)] for piece in pieces)
 
     def push_ulaw(self, ulaw: bytes) -> bytes:
-        """Resamples mu-law, as `push` does for PCM16. The usual input is 20 ms, 50 times a second in each call."""
+        """Does the same as `push` for mu-law input: returns PCM16 at 24 kHz. The usual input is 20 ms, 50 times a
+        second in each call.
+        """
         if len(ulaw) != self._fir.capacity or self._odd:
             return self.push(g711.decode(ulaw))
         return self._fir.push(np.frombuffer(g711.decode(ulaw), _INT16)).tobytes()
 
     def reset(self) -> None:
-        """Starts a new stream, preceded by silence. For a lost frame, silence should be pushed in place of a reset."""
+        """Starts a new stream, preceded by silence. For a lost frame of audio, push silence instead of calling this
+        method.
+        """
         self._fir.reset()
         self._odd = b""
 
@@ -193,7 +197,9 @@ class Downsampler3:
         return b"".join([piece.tobytes() for piece in self._pieces(pcm16_24k)])
 
     def push_to_ulaw(self, pcm16_24k: bytes) -> bytes:
-        """Resamples to mu-law. The result is `g711.encode(push(...))`, computed with one look-up per sample."""
+        """Does the same as `push`, with mu-law output. The result is `g711.encode(push(...))`, computed with one
+        look-up per sample.
+        """
         return b"".join([_ULAW.take(piece.view(_UINT16)).tobytes() for piece in self._pieces(pcm16_24k)])
 
     def flush(self) -> bytes:

@@ -67,7 +67,9 @@ class SpeechDetector:
                 yield edge
 
     def reset(self) -> None:
-        """Resets the detection of a speech that has begun. The position continues."""
+        """Ends the detection of speech that has begun, and waits for new speech. The count of the position
+        continues.
+        """
         self.speaking = False
         self._recent = self._silent_for_ms = 0
 

@@ -108,7 +108,7 @@ def _size(message: str | bytes | Close) -> int:
 
 
 class MemoryConnection(DeliveringConnection):
-    """One end of a connection in memory. `memory_pair` creates both ends."""
+    """One end of a connection in memory, for tests and simulations. The function `memory_pair` creates both ends."""
 
     def __init__(self, *, close_timeout_s: float, max_message_bytes: int | None, max_buffered_bytes: int) -> None:
         super().__init__()
@@ -125,7 +125,9 @@ class MemoryConnection(DeliveringConnection):
         self._send(text)
 
     def send_binary(self, data: bytes) -> None:
-        """Sends a binary message, as another peer could do."""
+        """Sends a binary message. Only tests need this method, because the protocols of this package use text
+        messages.
+        """
         self._send(data)
 
     def _send(self, message: str | bytes) -> None:

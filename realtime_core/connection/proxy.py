@@ -24,15 +24,15 @@ _MAX_ANSWER_BYTES = 16 * 2**10
 
 
 def environment_proxy(uri: WebSocketURI) -> str | None:
-    """Returns the address of the proxy for `uri` from the environment, or None if no proxy is used. A server on this
-    machine needs no proxy.
+    """Returns the address of the HTTP proxy that the environment sets for `uri`, or None if no proxy is used. A server
+    on this machine needs no proxy.
     """
     return None if _is_loopback(uri.host) else get_proxy(uri)
 
 
 async def open_tunnel(proxy: str, uri: WebSocketURI, context: tls.SSLContext | None) -> asyncio.Transport:
-    """Returns a transport to `uri` through `proxy` (`http:`, `https:`), without TLS to the server itself. `context` is
-    for TLS to an `https:` proxy.
+    """Returns a connection to the server of `uri` through the HTTP proxy at the address `proxy` (`http:` or `https:`).
+    The caller must begin TLS to the server itself. `context` has the TLS settings for an `https:` proxy.
 
     Source: the CONNECT method, RFC 9110, section 9.3.6. Raises `ConnectFailed` if the proxy cannot be used or refuses,
     and `OSError` if the proxy cannot be reached.

@@ -200,12 +200,14 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     # Frames
 
     def opened(self) -> None:
-        """Registers that the handshake is complete. No more data is read until `run` is called."""
+        """Registers that the opening handshake is complete. After this call no data is read from the socket until `run`
+        is called.
+        """
         self._listening_changed()
         self._schedule_ping()
 
     def write_handshake(self) -> None:
-        """Writes the opening handshake."""
+        """Writes the opening handshake to the socket."""
         self._write()
 
     def _frame_received(self, frame: Frame) -> None:

@@ -1,4 +1,5 @@
-"""The embedded realtime server: the OpenAI Realtime protocol (GA) on a real WebSocket. A script replaces the model.
+"""The embedded realtime server: the OpenAI Realtime protocol (its generally available version, "GA") on a real
+WebSocket. A script replaces the model.
 
 The server is for trying an agent without paying for a model, for demos and for tests. It has voice activity detection,
 turns, answers in stored or synthesised speech in bursts like those of the real server, tool calls, interruption,

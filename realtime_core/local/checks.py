@@ -12,11 +12,13 @@ from .rejection import Rejected, invalid_type, invalid_value, missing, unknown
 __all__ = ["Check", "anything", "boolean", "choice", "either", "integer", "items", "number", "obj", "or_null", "text"]
 
 Check = Callable[[Any, str], None]
-"""A function of (value, path). Returns if the value is valid, and raises `Rejected` otherwise."""
+"""A function that checks a JSON value. It is called with the value and with the path of the value in the message. It
+returns if the value is valid, and raises `Rejected` otherwise.
+"""
 
 
 def anything(value: Any, path: str) -> None:
-    """Accepts any JSON value."""
+    """Accepts any JSON value. A `Check` for fields whose values are not checked."""
 
 
 def text(max_length: int | None = None, pattern: str | None = None) -> Check:
@@ -87,7 +89,7 @@ def or_null(inner: Check) -> Check:
 
 
 def either(word: str, inner: Check) -> Check:
-    """Returns a check that accepts `word`, and all values that `inner` accepts."""
+    """Returns a check that accepts the text `word`, and all values that the check `inner` accepts."""
 
     def check(value: Any, path: str) -> None:
         if value != word:
@@ -107,7 +109,9 @@ def items(inner: Check) -> Check:
 
 
 def obj(fields: Mapping[str, Check], *required: str) -> Check:
-    """Returns a check that accepts an object with only these fields. The `required` fields must be present."""
+    """Returns a check that accepts an object with only the keys of `fields`. The value of each key must pass the check
+    of the key. The `required` keys must be present.
+    """
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, dict):

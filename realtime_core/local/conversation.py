@@ -30,8 +30,9 @@ __all__ = ["Conversation", "HangUp", "parse_event"]
 
 
 class Conversation:
-    """One session of the embedded server. `model` comes from the URL. With None, the first update may name the model.
-    `expires_at` is Unix time in seconds. The session shows this time, and the time has no other effect.
+    """One session of the embedded server. `model` is the name of the model in the client's URL. With None, the client's
+    first `session.update` may name the model. `expires_at` is Unix time in seconds. The session shows this time, and
+    the time has no other effect.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
-"""The director without a script: it greets with the agent's name, tries each of the agent's tools once, and reacts to
-keys. Pure.
+"""Decides the answers of the embedded server if there is no script: it greets with the agent's name, tries each of the
+agent's tools once, and reacts to keys. Pure.
 
 The director is not an AI, says so, and does not understand speech. After speech of the caller, the director tries the
 next tool. A key N (as the text "The caller pressed N.") tries tool N. Any other key repeats the choices. The director
@@ -39,8 +39,8 @@ _MAX_MENU = 9
 
 
 def agent_name(instructions: str) -> str | None:
-    """Returns the name of the agent or its company from the instructions. "You answer for Trattoria Blu." gives
-    "Trattoria Blu".
+    """Returns the name of the agent or of its company from the agent's instructions, or None. "You answer for Trattoria
+    Blu." gives "Trattoria Blu".
     """
     found = _NAMED.search(instructions)
     return None if found is None else re.sub(r"( (of|and|&))+$", "", found[1])

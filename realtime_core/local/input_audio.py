@@ -1,6 +1,7 @@
-"""The input audio buffer: decoding, positions and turn detection. Pure.
+"""The input audio buffer of the embedded server: decoding, positions and turn detection. Pure.
 
-Positions are milliseconds of the audio appended in the session, as in the protocol's events.
+A position is the length of the audio that was appended in the session before a point, in milliseconds, as in the
+protocol's events.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ detector uses only the eagerness.
 
 @dataclass(frozen=True, slots=True)
 class TurnDetection:
-    """The settings of `audio.input.turn_detection`."""
+    """The settings of the session for turn detection (`audio.input.turn_detection`)."""
 
     threshold: float
     prefix_ms: int
@@ -55,7 +56,9 @@ class TurnDetection:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The audio that left the buffer: its start and end, in milliseconds of the session."""
+    """The piece of the caller's audio that was taken out of the input buffer: its start and end, in milliseconds of the
+    session's input audio.
+    """
 
     start_ms: float
     end_ms: float
@@ -80,7 +83,7 @@ def decode_append(audio: Any) -> bytes:
 
 
 class InputAudio:
-    """The caller's audio until it is committed."""
+    """Stores the caller's audio until it is committed to the conversation, and detects speech in it."""
 
     def __init__(self) -> None:
         self._format: WireFormat = PCM
@@ -100,8 +103,8 @@ class InputAudio:
         return self._turns
 
     def configure(self, audio_input: Mapping[str, Any]) -> None:
-        """Applies the settings `audio.input` of the session. Speech that has begun continues unless turn detection
-        changes.
+        """Applies the session settings `audio_input` (the object at `audio.input`). Speech that has begun continues
+        unless turn detection changes.
         """
         format = wire_format(audio_input["format"])
         if format is not self._format:
@@ -140,8 +143,9 @@ class InputAudio:
         return Edge(edge.kind, int(at_ms))
 
     def commit(self, end_ms: float | None = None) -> Committed:
-        """Takes audio out of the buffer: up to the end of a speech, or all audio. Raises `Rejected` for less than 100
-        ms. Returns the start and the end of this audio.
+        """Takes audio out of the buffer. With `end_ms`, takes the audio up to this position, which is the end of the
+        speech. With None, takes all audio. Returns the start and the end of this audio. Raises `Rejected` for less than
+        100 ms of audio.
         """
         committed = Committed(self._start_ms, self.position_ms if end_ms is None else end_ms)
         if committed.duration_ms < MIN_COMMIT_MS:

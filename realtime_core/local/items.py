@@ -83,7 +83,9 @@ _TRUNCATE = obj(
 
 @dataclass(slots=True)
 class Item:
-    """One item: its form in events (`wire`, without audio), and the model's audio that was sent for the item."""
+    """One item of the conversation. `wire` is its form in events, without audio. The item also has the model's audio
+    that was sent for it.
+    """
 
     wire: dict[str, Any]
     speech: Speech | None = None
@@ -101,7 +103,7 @@ class Item:
         return self.audio_bytes / self.format.bytes_per_ms
 
     def with_audio(self) -> dict[str, Any]:
-        """Returns the item's form in `conversation.item.retrieved`."""
+        """Returns the item in the protocol's form with its audio, for the event `conversation.item.retrieved`."""
         if self.speech is None:
             return self.wire
         audio = base64.b64encode(self.speech.encoded(self.format)[: self.audio_bytes]).decode()
@@ -109,7 +111,7 @@ class Item:
 
 
 class Items:
-    """The items of the default conversation."""
+    """The items of the session's conversation, in order."""
 
     def __init__(self) -> None:
         self._items: dict[str, Item] = {}
@@ -134,7 +136,7 @@ class Items:
         return self._order[at - 1] if at else None
 
     def call(self, call_id: str) -> Item | None:
-        """Returns the function call with this call id."""
+        """Returns the function call item with the id `call_id`, or None."""
         return next((i for i in self if i.wire["type"] == "function_call" and i.wire["call_id"] == call_id), None)
 
     def _asks(self, item_id: str) -> bool:
@@ -142,8 +144,9 @@ class Items:
         return item_id in self._items and self._items[item_id].wire["type"] == "mcp_approval_request"
 
     def create(self, wire: Any, previous_item_id: Any, new_id: str) -> Item:
-        """Checks an item of a client, and inserts the item at the end, after `previous_item_id`, or at the `root`.
-        Returns the new item. Raises `Rejected` for an invalid item.
+        """Creates an item from `wire`, the object that a client sent, and inserts it after the item `previous_item_id`.
+        With None, inserts it at the end, with `root` at the start. `new_id` is its id if the client gave none. Returns
+        the new item. Raises `Rejected` for an invalid item.
         """
         wire = self.check(wire, new_id)
         if wire["id"] in self._items:
@@ -168,7 +171,9 @@ class Items:
 
     @staticmethod
     def check(wire: Any, new_id: str) -> dict[str, Any]:
-        """Checks an item of a client and returns it in the server's form. Raises `Rejected`."""
+        """Checks `wire`, the object of an item that a client sent, and returns the object in the server's form.
+        `new_id` is the id of the item if the client gave none. Raises `Rejected` for an invalid object.
+        """
         if not isinstance(wire, dict):
             raise missing("item") if wire is None else invalid_type("item", "an object", wire)
         if "type" not in wire:
@@ -198,8 +203,8 @@ class Items:
         self._order.remove(item_id)
 
     def truncate(self, event: dict[str, Any]) -> Item:
-        """Cuts the model's audio at the heard position. The transcript is removed, because the server does not know
-        which words were heard.
+        """Handles the client event `conversation.item.truncate`: cuts the model's audio of an item at the heard
+        position. Removes the transcript, because the server does not know which words were heard. Returns the item.
         """
         _TRUNCATE(event, "")
         item = self._get(event["item_id"], "truncating", "truncate")

@@ -1,4 +1,4 @@
-"""The output of a session: events as JSON text, each with its id, and the end of the connection. Pure."""
+"""Collects the output of a session: events as JSON text, each with its id, and the end of the connection. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ __all__ = ["HangUp", "Outbox"]
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """The effect to close the connection. The code 1006 drops the connection without a closing handshake."""
+    """An entry of the output that closes the connection with `code`. The code 1006 drops the connection without a
+    closing handshake.
+    """
 
     code: int
     reason: str
@@ -38,7 +40,9 @@ class Outbox:
             self.actions.append(orjson.dumps(event).decode())
 
     def emit_audio(self, response_id: str, item_id: str, output_index: int, audio_base64: str) -> None:
-        """Emits a `response.output_audio.delta`."""
+        """Emits one piece of audio (`response.output_audio.delta`). `output_index` is the index of the item in the
+        response.
+        """
         # A template instead of JSON encoding, because this message is by far the largest.
         self.actions.append(
             f'{{"type":"response.output_audio.delta","event_id":"{self._event_id()}","response_id":"{response_id}",'
@@ -46,7 +50,7 @@ class Outbox:
         )
 
     def reject(self, rejection: Rejected, event_id: Any) -> None:
-        """Emits the `error` that answers the client event with this id."""
+        """Emits the `error` event for a refused client event. `event_id` is the id of the client event, or None."""
         fields = rejection.fields(event_id if isinstance(event_id, str) else None)
         self.emit("error", error=fields)
 

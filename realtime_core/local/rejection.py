@@ -28,7 +28,7 @@ class Rejected(Exception):
         self.type = type
 
     def fields(self, event_id: str | None) -> dict[str, Any]:
-        """Returns the `error` object for the client event with this id."""
+        """Returns the `error` object of the protocol. `event_id` is the id of the refused client event, or None."""
         return {
             "type": self.type,
             "code": self.code,

@@ -71,8 +71,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The transcript of the caller's speech. `text` is None if the words are not known. `failed` is True if the
-    transcription fails.
+    """What the transcription reports about a turn of the caller. `text` is None if the words are not known. `failed` is
+    True if the transcription fails.
     """
 
     text: str | None = None
@@ -109,12 +109,12 @@ class Director(Protocol):
     """Decides what the embedded model says and which tools it calls in one session. Pure."""
 
     def heard(self) -> Heard:
-        """Returns the transcript of the turn that the caller has finished."""
+        """Returns the transcript of the turn that the caller has just finished."""
 
     def reply(self, situation: Situation) -> Reply:
-        """Returns the answer. The answer for the same turn is requested again if an answer was cancelled before any
-        output.
+        """Returns the answer to `situation`. This method is called again for the same turn if the answer was cancelled
+        before any output.
         """
 
     def begun(self, reply: Reply) -> None:
-        """Registers that the first output of this reply was sent, or that the reply is empty and has ended."""
+        """Registers that the first output of `reply` was sent, or that `reply` is empty and has ended."""

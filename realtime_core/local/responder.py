@@ -1,4 +1,6 @@
-"""The responses of a session: at most one in the conversation, any number out of band. Pure."""
+"""Manages the responses of a session of the embedded server: at most one in the conversation, and any number outside of
+the conversation. Pure.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,10 @@ class Responder:
         return self._active is not None
 
     def respond(self, options: Mapping[str, Any], *, idle: bool = False) -> None:
-        """Starts a response. Raises `Rejected` if the conversation already has a response in progress."""
+        """Starts a response. `options` are the options of `response.create`. `idle` is True if the reason is that the
+        caller said nothing for the idle time-out. Raises `Rejected` if the conversation already has a response in
+        progress.
+        """
         in_conversation = options.get("conversation") != "none"
         if in_conversation and self._active is not None:
             raise Rejected(
@@ -115,8 +120,8 @@ class Responder:
             self._end(self._active, "turn_detected")
 
     def cancel(self, response_id: Any) -> None:
-        """Cancels a response. With None, cancels the response of the conversation. Raises `Rejected` if there is no
-        such response.
+        """Cancels the response with the id `response_id`. With None, cancels the response of the conversation. Raises
+        `Rejected` if there is no such response.
         """
         running = self._running.get(response_id) if isinstance(response_id, str) else None
         response = running.response if running is not None else self._active if response_id is None else None
@@ -192,7 +197,7 @@ class Responder:
 
 
 def texts_of(wire: Mapping[str, Any]) -> list[str]:
-    """Returns the texts of a message."""
+    """Returns the texts in the content of a message. `wire` is the message in the protocol's form."""
     parts = wire.get("content")
     if not isinstance(parts, list):
         return []

@@ -49,8 +49,8 @@ class Host(Protocol):
 
 
 class Response:
-    """One response. `options` are the options of `response.create`, merged over the settings of the session.
-    `conversation_id` is None for a response out of band.
+    """One response of the embedded server. `options` are the options of `response.create`, merged over the settings of
+    the session. `conversation_id` is None for a response outside of the conversation.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """A heap of deadlines, with the time of the current action. Pure.
 
-The owner sleeps until `next_due` and then calls `run`. During an action, `now` is the planned time of the action, so
-late execution causes no drift.
+The code that uses the heap sleeps until `next_due` and then calls `run`. During an action, `now` is the planned time of
+the action, so late execution causes no drift.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Deadline:
     _act: Act | None = field(compare=False)
 
     def cancel(self) -> None:
-        """Cancels the action. Idempotent."""
+        """Cancels the action of this deadline. Idempotent."""
         self._act = None
 
 

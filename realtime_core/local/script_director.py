@@ -1,4 +1,4 @@
-"""A director that follows a script."""
+"""A director that follows a script: it decides what the embedded model says and which tools it calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connects `Conversation`, which decides everything, to sockets, timers and threads."""
+"""Connects `Conversation`, the state machine of one session, to sockets, timers and threads."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class LocalRealtimeServer:
 
     @property
     def base_url(self) -> str:
-        """The address for `OPENAI_BASE_URL`."""
+        """The HTTP address of the server, for the environment variable `OPENAI_BASE_URL` of a client."""
         return f"http://{self._authority}{_BASE}"
 
     @property

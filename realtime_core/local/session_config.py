@@ -1,4 +1,4 @@
-"""The session object: its defaults, the allowed updates, and the effective configuration.
+"""The session object of the protocol: its defaults, the allowed updates, and the effective configuration.
 
 Source of the form and the limits: the Realtime API's reference (`session.update`, `response.create`), GA form. Pure.
 """
@@ -227,21 +227,22 @@ class SessionConfig:
 
     @property
     def input(self) -> dict[str, Any]:
-        """The settings at `audio.input`."""
+        """The session settings at `audio.input`."""
         return self.object["audio"]["input"]  # type: ignore[no-any-return]
 
     @property
     def output(self) -> dict[str, Any]:
-        """The settings at `audio.output`."""
+        """The session settings at `audio.output`."""
         return self.object["audio"]["output"]  # type: ignore[no-any-return]
 
     def audio_was_sent(self) -> None:
-        """Registers that audio was sent. The voice cannot be changed after this."""
+        """Registers that audio of the model was sent. After this the client can no longer change the voice."""
         self._said_anything = True
 
     def update(self, change: Any, *, responding: bool) -> None:
-        """Applies a complete `session.update`, or raises `Rejected` and changes nothing. Omitted fields stay
-        unchanged.
+        """Applies `change`, the `session` object of a `session.update`, completely. Omitted fields stay unchanged.
+        `responding` is True while a response is in progress, when some fields cannot change. If `change` is invalid,
+        raises `Rejected` and changes nothing.
         """
         if isinstance(change, dict):
             _type_is("realtime")(change.get("type", "realtime"), "session.type")  # before its unknown fields

@@ -50,7 +50,7 @@ class Turns:
         self.configure()
 
     def configure(self) -> None:
-        """Applies the session's `audio.input`."""
+        """Applies the current session settings at `audio.input`, such as the turn detection."""
         self._input.configure(self._config.input)
         if not self._input.speaking:
             self._speech_item_id = None
@@ -64,13 +64,13 @@ class Turns:
                 self._stopped(edge)
 
     def commit(self) -> None:
-        """Handles `input_audio_buffer.commit`. The buffer becomes an item, and no answer is requested. Raises
-        `Rejected` if the buffer is too short.
+        """Handles the client event `input_audio_buffer.commit`. The audio in the buffer becomes an item, and no answer
+        is requested. Raises `Rejected` if the audio is too short.
         """
         self._commit(self._speech_item_id or self._sources.id("item"))
 
     def clear(self) -> None:
-        """Handles `input_audio_buffer.clear`."""
+        """Handles the client event `input_audio_buffer.clear`, which drops the audio in the buffer."""
         self._input.clear()
         self._speech_item_id = None
         self._outbox.emit("input_audio_buffer.cleared")

@@ -22,12 +22,15 @@ def input_audio_tokens(ms: float) -> int:
 
 
 def audio_limit_s(max_output_tokens: int | str) -> float:
-    """Returns the length of audio that fits into `max_output_tokens`, in seconds."""
+    """Returns the maximum length in seconds of the audio of a response with at most `max_output_tokens` tokens."""
     return math.inf if isinstance(max_output_tokens, str) else max_output_tokens / _OUTPUT_TOKENS_PER_S
 
 
 def usage(options: Mapping[str, Any], conversation: Iterable[Item], output: Sequence[Item]) -> dict[str, Any]:
-    """Returns the `usage` of a `response.done`."""
+    """Returns the estimated token counts of a response, as the `usage` of a `response.done`. `options` are the options
+    of the response, `conversation` has the items that the model got as input, and `output` has the items of the
+    response.
+    """
     made = {item.id for item in output}
     before = [item for item in conversation if item.id not in made]
     text_in = _text(options["instructions"]) + _text(json.dumps(options["tools"])) + sum(map(_item_text, before))

@@ -32,8 +32,8 @@ CLIENT_EVENTS = frozenset(
 
 
 class EventIds:
-    """Creates ids for client events: `evt_1`, `evt_2`, ... An error of the server contains the id of the event that
-    caused the error.
+    """Creates the ids of the client events of one connection: `evt_1`, `evt_2`, ... An error of the server contains the
+    id of the event that caused the error.
     """
 
     def __init__(self) -> None:
@@ -45,8 +45,8 @@ class EventIds:
 
 
 def encode(event_id: str, type: str, fields: Mapping[str, Any] = {}) -> str:
-    """Returns a client event as JSON text. Half of a surrogate pair becomes "?". Raises `TypeError` for a value that
-    JSON cannot represent.
+    """Returns a client event as JSON text. `type` is the type of the event, and `fields` are its other fields. Half of
+    a surrogate pair becomes "?". Raises `TypeError` for a value that JSON cannot represent.
     """
     event = {"type": type, "event_id": event_id, **fields}
     try:
@@ -62,8 +62,8 @@ def _plain(value: Any) -> Any:
 
 
 def encode_append(audio: bytes) -> str:
-    """Returns the event `input_audio_buffer.append`, which is sent 50 times a second. The event has no id, because no
-    answer of the server refers to it.
+    """Returns the client event that appends the caller's audio (`input_audio_buffer.append`), which is sent 50 times a
+    second. The event has no id, because no answer of the server refers to it.
     """
     base64 = pybase64.b64encode_as_string(audio)
     return f'{{"type":"input_audio_buffer.append","audio":"{base64}"}}'

@@ -36,7 +36,8 @@ class Endpoint:
 
 
 def realtime_url(base_url: str, query: str) -> str:
-    """Returns the WebSocket URL for the base URL of an API. `https://host/v1` becomes `wss://host/v1/realtime?<query>`.
+    """Returns the WebSocket URL for the base URL of an API and the `query` string. `https://host/v1` becomes
+    `wss://host/v1/realtime?<query>`.
 
     Raises `UserError` for a scheme other than http, https, ws and wss.
     """
@@ -52,8 +53,9 @@ def realtime_url(base_url: str, query: str) -> str:
 async def resolve_endpoint(
     options: RealtimeModelConfig, model_name: str | None, default_model: str, environ: Mapping[str, str]
 ) -> Endpoint:
-    """Returns the endpoint for the options of a model. Raises `UserError` if options contradict each other or a key is
-    missing.
+    """Returns the URL and the headers for a connection with these options. `environ` is the environment, such as
+    `os.environ`. `model_name` is the model that the user has set, or None for `default_model`. Raises `UserError` if
+    options contradict each other or a key is missing.
 
     `url` is used unchanged. Otherwise the base is `base_url`, `OPENAI_BASE_URL` or OpenAI's URL. `headers` replace any
     key. A `transport` of the user needs no key, and gets only a key from the options. Raises `ConnectFailed` if the
@@ -112,7 +114,9 @@ def _safety_identifier(options: RealtimeModelConfig) -> dict[str, str]:
 
 
 async def get_api_key(key: str | Callable[[], str | Awaitable[str]] | None) -> str | None:
-    """Returns the key, the result of the function, or `OPENAI_API_KEY`. Raises the exceptions of the function."""
+    """Returns the API key: `key`, the result of the function `key`, or the environment variable `OPENAI_API_KEY`.
+    Returns None if there is no key. Raises the exceptions of the function.
+    """
     if not callable(key):
         return key or os.environ.get(_KEY_VARIABLE)
     value = await user_code.call(key)

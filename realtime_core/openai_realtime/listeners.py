@@ -21,7 +21,8 @@ _ROOM_AGAIN = 256
 class Listeners:
     """Delivers each event to every listener. A listener that does not wait gets the event in the same step of the event
     loop. A listener that must be awaited gets this event and all later events through one ordered queue. If the queue
-    is full, `on_full(True)` pauses the source, and `on_full(False)` ends the pause, so no event is dropped.
+    is full, `on_full(True)` pauses the source of the events, and `on_full(False)` ends the pause, so no event is
+    dropped.
     """
 
     def __init__(self, on_full: Callable[[bool], None]) -> None:
@@ -57,7 +58,7 @@ class Listeners:
         self._wake.set()
 
     def end(self) -> None:
-        """Stops accepting events. `deliver` returns when the queue is empty."""
+        """Stops accepting events. `deliver` returns when all queued events have been delivered."""
         self._ended = True
         self._wake.set()
 

@@ -1,4 +1,4 @@
-"""The OpenAI Realtime API over a WebSocket, as a model."""
+"""The model for the OpenAI Realtime API over a WebSocket."""
 
 from __future__ import annotations
 

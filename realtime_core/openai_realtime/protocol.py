@@ -279,7 +279,9 @@ _WORTH_SLICING = 1024
 
 
 def parse(message: str | bytes) -> Object | Malformed:
-    """Returns the JSON object of a message. Half of a surrogate pair in a text becomes U+FFFD."""
+    """Parses a message of the server as JSON. Returns its JSON object, or `Malformed` if the message is invalid. Half
+    of a surrogate pair in a text becomes U+FFFD.
+    """
     try:
         data = orjson.loads(message)
     except ValueError as error:
@@ -322,7 +324,7 @@ def _whole(value: Any) -> Any:
 
 
 def decode_object(data: Object) -> ServerEvent:
-    """Returns the event for a JSON object that has a `type`."""
+    """Returns the event for a JSON object of the server that has a `type`."""
     decode_row = SERVER_EVENTS.get(data["type"])
     if decode_row is None:
         return Unknown(data["type"], data)
@@ -333,8 +335,8 @@ def decode_object(data: Object) -> ServerEvent:
 
 
 def decode(message: str | bytes) -> ServerEvent:
-    """Decodes a JSON message of the server. Returns `Unknown` for an event of an unknown type, and `Malformed` for an
-    invalid message. Raises no exception for an invalid message.
+    """Decodes a JSON message of the server to its event. Returns `Unknown` for an event of an unknown type, and
+    `Malformed` for an invalid message. Raises no exception for an invalid message.
     """
     if (event := decode_audio(message)) is not None:
         return event
@@ -343,7 +345,8 @@ def decode(message: str | bytes) -> ServerEvent:
 
 
 def decode_audio(message: str | bytes) -> AudioDelta | None:
-    """Decodes an audio delta without parsing its audio as JSON. Returns None if this is not safe for this message.
+    """Decodes a message with a piece of audio (an audio delta) without parsing the audio as JSON, which is faster.
+    Returns None if this is not safe for this message.
 
     The audio is cut out, and the small rest is parsed. The text `"delta":` with its quotes cannot occur inside a JSON
     string, because quotes are escaped there. In the parsed rest, `delta` must be empty. This shows that the audio was

@@ -1,4 +1,4 @@
-"""A transport that keeps one conversation over several connections."""
+"""Keeps one conversation with the server over several connections."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class ReconnectingTransport:
     """Opens connections, and replaces a connection that is lost or about to expire.
 
     `conversation` returns the history for the new session. Without it, a new session begins empty. Between two
-    sessions, the caller's audio and all other inputs wait. If `is_attached` is True, the server itself has the call and
-    its conversation.
+    sessions, the caller's audio and all other inputs wait. If `is_attached` is True, the connection belongs to a SIP
+    call, so the server itself has the call and its conversation.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class ReconnectingTransport:
         return self._backlog.dropped
 
     async def begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Opens the first session, with several attempts if another attempt may succeed. Raises the exceptions of
-        `open_link`.
+        """Opens the first session. Makes several attempts if another attempt may succeed. `tasks` runs the tasks of the
+        connection. Raises the exceptions of `open_link`.
         """
         self.ports.emit(RealtimeModelConnectionStatusEvent("connecting"))
         give_up_at = self._now() + self._policy.first_session_s
@@ -128,8 +128,8 @@ class ReconnectingTransport:
         self.ports.emit(RealtimeModelConnectionStatusEvent("connected"))
 
     async def stay(self, tasks: asyncio.TaskGroup) -> None:
-        """Keeps the conversation until its end. Raises `ConnectionLost` or `SessionExpired` if the conversation ends
-        early.
+        """Waits until the conversation ends, and replaces each session that is lost or about to expire. `tasks` runs
+        the tasks of the connections. Raises `ConnectionLost` or `SessionExpired` if the conversation ends early.
 
         Raises `ServerRejected` or `UserError` if the server refuses a new session.
         """
@@ -195,7 +195,7 @@ class ReconnectingTransport:
             self._link.connection.close()
 
     def pause(self, paused: bool) -> None:
-        """Stops or continues the reception of messages from the server."""
+        """Stops reading messages from the server if `paused` is True, and continues otherwise."""
         if self._link is not None:
             (self._link.connection.pause if paused else self._link.connection.resume)()
 

@@ -82,7 +82,9 @@ def is_worth_retrying(error: RealtimeCoreError) -> bool:
 
 
 def audio_backlog(limit_bytes: int) -> BoundedQueue[bytes]:
-    """Returns a queue for waiting audio of the caller. The queue keeps the last `limit_bytes` bytes."""
+    """Returns an empty queue for audio of the caller that waits to be sent. The queue keeps the last `limit_bytes`
+    bytes.
+    """
     return BoundedQueue(limit_bytes, len, may_drop=lambda audio: True)
 
 
@@ -142,15 +144,15 @@ def tool_note(name: str, arguments: str, output: str) -> str:
 
 
 def refused_output_note(output: str) -> str:
-    """Returns a note with the result of a tool whose output the server has refused, because the server no longer knows
-    the call or the output is too long.
+    """Returns a text for the model with `output`, the result of a tool. Used if the server has refused the output as
+    the result of the call, because the server no longer knows the call or the output is too long.
     """
     return f"A tool that you have called has returned: {_short(output, _MAX_NOTE_CHARS)}"
 
 
 def replayed(items: Sequence[RealtimeItem], max_chars: int) -> list[dict[str, Any]]:
-    """Returns the newest items of the conversation that fit into `max_chars`, as items of the protocol with their
-    ids.
+    """Returns the newest items of the conversation that fit into `max_chars`, as items of the protocol with their ids.
+    A new server session gets these items.
     """
     replay: deque[list[dict[str, Any]]] = deque()
     room = max_chars

@@ -16,10 +16,12 @@ __all__ = ["COMMIT_EMPTY", "KNOWN_CODES", "Fault", "classify", "code_of", "excep
 
 
 class Fault(Enum):
-    """Who caused an error event of the server: nobody, this package, the user's settings, or the service."""
+    """The cause of an error event of the server: this package, the user's settings, the service, or no side."""
 
     BENIGN = "benign"
-    """No side: two events crossed on the way. No action is needed, and no event reports the error."""
+    """No side is at fault, because two messages crossed on the way. No action is needed, and no event reports the
+    error.
+    """
     OURS = "ours"
     """This package should not have sent the event. The error is counted, and no event reports the error."""
     CONFIGURATION = "configuration"
@@ -47,7 +49,7 @@ _BY_CODE = {
 }
 
 KNOWN_CODES = frozenset(_BY_CODE) - {"cannot_update_voice"}
-"""The error codes that have only one meaning. The server never refuses a `session.update` with these codes."""
+"""The error codes that have only one meaning. No refusal of a `session.update` has one of these codes."""
 
 _CODES = {
     "Conversation already has an active response": COLLISION,

@@ -20,8 +20,8 @@ class SessionUpdated(NamedTuple):
 
 
 class ItemAdded(NamedTuple):
-    """An item was added. `previous_item_id` is None if the server did not send this field, and "" if the item is the
-    first item.
+    """An item was added to the conversation. `previous_item_id` is None if the server did not send this field, and ""
+    if the item is the first item.
     """
 
     item: Object

@@ -82,8 +82,8 @@ class SessionConfig:
         turns: Callable[[Mapping[str, Any]], dict[str, Any]],
         defaults: bool = True,
     ) -> None:
-        """Creates the configuration. `turns` completes a `turn_detection` object (see `TurnPolicy`). `session_object`
-        describes `defaults`.
+        """Creates the configuration from the user's settings. `turns` completes a `turn_detection` object (see
+        `TurnPolicy`). With `defaults`, missing settings get the values of `DEFAULT_MODEL_SETTINGS`.
         """
         self._settings = settings
         self._turns = turns
@@ -97,7 +97,9 @@ class SessionConfig:
         self.effective = Effective.of(nest(self._ledger.desired))
 
     def again(self) -> SessionConfig:
-        """Returns the same configuration for another attempt, in the state before anything was sent."""
+        """Returns the configuration for another attempt to open the session: the same settings, in the state before
+        anything was sent.
+        """
         return SessionConfig(self._settings, turns=self._turns, defaults=self._defaults)
 
     def without_refused_default(self, error: RealtimeCoreError) -> SessionConfig | None:
@@ -141,9 +143,9 @@ class SessionConfig:
         previous: Mapping[str, Any] | None = None,
         answered: Answered | None = None,
     ) -> None:
-        """Requests other settings. Missing keys stay unchanged. The voice also stays unchanged if it was heard. If the
-        settings replace `previous` settings, only the difference is requested. `answered` is called with the server's
-        answer.
+        """Requests `settings` from the server. Settings that are missing stay unchanged. The voice also stays unchanged
+        if it was heard. If the settings replace `previous` settings, only the difference is requested. `answered` is
+        called with the server's answer.
         """
         fields = session_object(settings, defaults=False, turns=self._turns)
         if previous is not None:
@@ -178,8 +180,8 @@ class SessionConfig:
         self._ledger.sent(event_id, Change(flatten(session)), now)
 
     def due(self, ids: Callable[[], str], now: float) -> tuple[list[tuple[str, dict[str, Any]]], list[Change]]:
-        """Returns the `session.update` events to send now, each as (event id, `session`), and the changes that are in
-        effect without an update.
+        """Returns the `session.update` events to send at the time `now`, each as (event id, `session`), and the changes
+        that are in effect without an update. `ids` returns the event ids.
         """
         detection = self._ledger.granted.get(_TURN_DETECTION)
         self._ledger.override = {}
@@ -192,8 +194,9 @@ class SessionConfig:
         return [(event_id, nest(fields)) for event_id, fields in due.updates], due.settled
 
     def created(self, session: Mapping[str, Any]) -> None:
-        """Handles `session.created`. An attached call without transcription gets the default transcription model, so
-        the history contains the caller's words. Its other settings stay unchanged.
+        """Handles the server event `session.created`. `session` is the session object of the event. A SIP call without
+        transcription gets the default transcription model, so the history contains the caller's words. The other
+        settings of the call stay unchanged.
         """
         shown = flatten(session)
         self._ledger.created(shown)
@@ -201,8 +204,8 @@ class SessionConfig:
             self._request({_TRANSCRIPTION: DEFAULT_MODEL_SETTINGS["input_audio_transcription"]})
 
     def updated(self, session: Mapping[str, Any]) -> list[Change]:
-        """Handles `session.updated`. Returns the changes that the event acknowledges. Some servers report only the
-        changed settings.
+        """Handles the server event `session.updated`. `session` is the session object of the event. Some servers report
+        only the changed settings. Returns the changes that the event acknowledges.
         """
         shown = flatten(session)
         self._echo |= shown
@@ -210,12 +213,15 @@ class SessionConfig:
         return self._ledger.taken(shown)
 
     def refused(self, event_id: str, param: str, code: str) -> Refusal | None:
-        """Handles an error of the server. Returns the `session.update` that the error refuses, or None."""
+        """Handles an error of the server, which has the id of the refused client event, the refused setting (`param`)
+        and a code. Returns the `session.update` that the error refuses, or None.
+        """
         return self._ledger.refused(event_id, _VOICE if code == "cannot_update_voice" else path_of(param))
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
-        """Stops waiting for each `session.update` whose answer is late. Returns two lists: the changes that a later
-        message of the server shows as accepted, and the changes that failed."""
+        """Stops waiting for each `session.update` that the server has not answered within `ANSWER_S` seconds. Returns
+        two lists: the changes that a later message of the server shows as accepted, and the changes that failed.
+        """
         return self._ledger.on_time(now)
 
     def renewed(self) -> SessionConfig:

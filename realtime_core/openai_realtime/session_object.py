@@ -84,8 +84,9 @@ def bytes_per_ms(format: Mapping[str, Any]) -> int:
 def session_object(
     settings: Mapping[str, Any], *, defaults: bool, turns: Callable[[Mapping[str, Any]], dict[str, Any]]
 ) -> Fields:
-    """Returns the fields of `RealtimeSessionModelSettings`. Nested keys have precedence over flat keys. With
-    `defaults`, the fields are merged over `DEFAULT_MODEL_SETTINGS`. `turns` completes the turn detection.
+    """Converts `settings` (`RealtimeSessionModelSettings`) to a flat session object, which maps paths to values. Nested
+    keys have precedence over flat keys. With `defaults`, missing settings get the values of `DEFAULT_MODEL_SETTINGS`.
+    `turns` completes the object for turn detection.
     """
     fields = session_object(DEFAULT_MODEL_SETTINGS, defaults=False, turns=turns) if defaults else {}
     fields |= {(key,): without_nones(settings[key]) for key in _PLAIN_KEYS if settings.get(key) is not None}
@@ -167,7 +168,7 @@ def _tool(tool: Any) -> dict[str, Any]:
 
 
 def flatten(session: Mapping[str, Any]) -> Fields:
-    """Returns the fields of a session object, by path."""
+    """Returns the fields of a session object by their path, such as `("audio", "output", "voice")`."""
     fields: Fields = {}
     for key, value in session.items():
         if key == "audio" and isinstance(value, Mapping):
@@ -190,8 +191,8 @@ def nest(fields: Fields) -> dict[str, Any]:
 
 
 def audio_format(shown: Any) -> Mapping[str, Any]:
-    """Returns an audio format in the form of a server: an object, or a name (beta). Returns PCM16 if the server reports
-    no format.
+    """Returns an audio format as an object of the protocol. `shown` is the format in a server event: an object, or a
+    name (beta). Returns PCM16 if the server reports no format.
     """
     if isinstance(shown, str):
         return _FORMATS.get(shown, {"type": shown})
@@ -199,5 +200,5 @@ def audio_format(shown: Any) -> Mapping[str, Any]:
 
 
 def setting_name(path: Path) -> str:
-    """Returns the name of a setting as in the `param` of an error."""
+    """Returns the name of the setting at `path` in the form of the `param` of a server error."""
     return ".".join(("session", *path))

@@ -25,7 +25,9 @@ from ..errors import RealtimeCoreError
 __all__ = ["ANSWER_S", "Answered", "Change", "Due", "Fields", "Path", "Refusal", "SettingsLedger", "path_of"]
 
 ANSWER_S = 10.0
-"""The time in seconds after which an update without an answer is given up."""
+"""The time in seconds to wait for the server's answer to a `session.update`. After this time the update counts as
+failed.
+"""
 _ECHO_S = 2.0
 """The time in seconds in which an update must be refused if a `session.updated` without its changes has arrived. After
 this time the update counts as accepted.
@@ -33,8 +35,8 @@ this time the update counts as accepted.
 
 Path = tuple[str, ...]
 Fields = dict[Path, Any]
-"""A flattened session object: `("instructions",)`, `("audio", "output", "voice")`. A value is always replaced as a
-whole.
+"""A flattened session object: `("instructions",)`, `("audio", "output", "voice")`. A changed value is sent as a whole,
+and never in part.
 """
 
 Answered = Callable[[RealtimeCoreError | None], None]
@@ -45,8 +47,8 @@ the refusal.
 
 @dataclass(eq=False, slots=True)
 class Change:
-    """Settings that the program wants to change together in one `session.update`. The update also repeats the settings
-    of `named` with their accepted values.
+    """Settings that are changed together in one `session.update`. The update also repeats the settings of `named` with
+    their accepted values.
     """
 
     fields: Fields
@@ -78,8 +80,8 @@ class _Update:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What must be done now: send `updates` (event id, fields), and report the changes in `settled` as done, because
-    these changes need no update.
+    """The actions that are due: send each update of `updates`, which are pairs of an event id and fields, and report
+    the changes in `settled` as done, because these changes need no update.
     """
 
     updates: list[tuple[str, Fields]]
@@ -88,7 +90,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An update that the server has refused. `path` is the refused setting, or None if it is not known."""
+    """A `session.update` that the server has refused. `path` is the refused setting, or None if it is not known."""
 
     change: Change | None
     path: Path | None
@@ -103,7 +105,7 @@ class SettingsLedger:
     granted: Fields = field(default_factory=dict)
     """The settings that the server has accepted. These settings are in effect."""
     override: Fields = field(default_factory=dict)
-    """Values that temporarily replace accepted settings."""
+    """Values that temporarily replace accepted settings on the server, for example while a tool runs."""
     _waiting: deque[Change] = field(default_factory=deque)
     _sent: deque[_Update] = field(default_factory=deque)
     _at_server: Fields = field(default_factory=dict)
@@ -140,7 +142,7 @@ class SettingsLedger:
     # Requests.
 
     def request(self, change: Change) -> None:
-        """Requests a change. `due` returns the update for the change."""
+        """Requests a change of settings. `due` then returns the `session.update` for the change."""
         self._waiting.append(change)
 
     def sent(self, event_id: str, change: Change, now: float) -> None:
@@ -150,8 +152,8 @@ class SettingsLedger:
         self._sent.append(_Update(event_id, dict(change.fields), now, change))
 
     def due(self, ids: Callable[[], str], now: float) -> Due:
-        """Returns the updates to send now. A setting that is in effect, and that no pending update changes, is left
-        out.
+        """Returns the updates to send at the time `now`. `ids` returns the event ids. A setting that is in effect, and
+        that no pending update changes, is left out.
         """
         due = Due([], [])
         while self._waiting:
@@ -196,12 +198,12 @@ class SettingsLedger:
     # Answers.
 
     def created(self, session: Fields) -> None:
-        """Handles `session.created`, which contains the session before any update."""
+        """Handles the server event `session.created`. `session` has the settings of the session before any update."""
         self._echo = session
 
     def taken(self, session: Fields) -> list[Change]:
-        """Handles `session.updated`, which contains the current session. Returns the changes that are in effect from
-        now on.
+        """Handles the server event `session.updated`. `session` has the settings that the event reports. Returns the
+        changes that are in effect from now on.
         """
         shown = [self._shows(each, session) for each in self._sent]
         n_answered = 1
@@ -261,9 +263,9 @@ class SettingsLedger:
         return path is None or any(_overlap(each, path) for each in update.fields)
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
-        """Gives up updates without an answer. Returns the changes that count as accepted, because the server has
-        reported its session since, and the changes that failed. If the server accepts an update later, `due` reverts
-        the update.
+        """Stops waiting for updates that the server has not answered in time. Returns two lists: the changes that count
+        as accepted, because the server has reported its settings in the meantime, and the changes that failed. If the
+        server accepts a failed update later, `due` returns an update that reverts it.
         """
         taken: list[Change] = []
         failed: list[Change] = []

@@ -69,7 +69,9 @@ class SessionPayload(dict[str, Any]):
         return _readable(self[name])
 
     def model_dump(self, *, exclude_none: bool = False, **_options: Any) -> dict[str, Any]:
-        """Returns a deep copy as plain dicts and lists. Other options of pydantic's `model_dump` are ignored."""
+        """Returns a deep copy as plain dicts and lists. With `exclude_none`, values that are None are left out. Other
+        options of pydantic's `model_dump` are ignored.
+        """
         return {key: copy.deepcopy(value) for key, value in self.items() if not (exclude_none and value is None)}
 
 

@@ -20,7 +20,9 @@ __all__ = ["usage_event"]
 
 
 def usage_event(response_id: str, usage: Mapping[str, Any]) -> RealtimeModelUsageEvent:
-    """Returns the usage event of one response. A field with a wrong type counts as missing."""
+    """Creates the usage event of one response from `usage`, the object in `response.done`. A field with a wrong type
+    counts as missing.
+    """
     return RealtimeModelUsageEvent(
         Usage.of_response(usage, response_id),
         _input_details(usage.get("input_token_details")),

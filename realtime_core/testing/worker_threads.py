@@ -28,8 +28,8 @@ _local = threading.local()
 
 
 def current_worker() -> Worker | None:
-    """Returns the `Worker` whose job runs in this thread, or None if this thread runs no job under virtual time. A job
-    is a function that was passed to `loop.run_in_executor`.
+    """Returns the `Worker` that runs in this thread, or None if this thread runs no job under virtual time. A job is a
+    function that was passed to `loop.run_in_executor`.
     """
     return getattr(_local, "worker", None)
 
@@ -149,8 +149,8 @@ class Worker:
 
 
 class Threads:
-    """Runs the jobs of one event loop with virtual time in worker threads, one job at a time. All methods of this class
-    must be called in the thread of the event loop.
+    """Runs the jobs of one event loop with virtual time in worker threads, one job at a time. A job is a function that
+    was passed to `loop.run_in_executor`. All methods of this class must be called in the thread of the event loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, watchdog_s: float) -> None:

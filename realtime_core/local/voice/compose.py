@@ -54,8 +54,8 @@ def _number(n: int) -> Iterator[str]:
 
 
 def compose(text: str, stored: Mapping[str, bytes]) -> bytes:
-    """Returns `text` as speech from stored phrases. `stored` maps phrases (as in `words_of`, without punctuation) to
-    samples at 24 kHz.
+    """Returns `text` as speech, put together from stored phrases. `stored` maps phrases (as in `words_of`, without
+    punctuation) to their 16-bit samples at 24 kHz.
     """
     longest = max((phrase.count(" ") + 1 for phrase in stored), default=1)
     words = words_of(text)

@@ -29,7 +29,7 @@ LINES = {
     "trattoria-again": "Every day, from noon until eleven.",
     "trattoria-goodbye": "Thank you for calling Trattoria Blu. Goodbye!",
 }
-"""The complete texts, by the name of their clip."""
+"""The complete texts that are stored as one clip each. The key is the name of the clip."""
 
 PHRASES = """
 hello this is, your agent, I am a script not an AI, I can try your tools one by one, say something and I try the next

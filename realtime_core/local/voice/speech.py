@@ -1,4 +1,6 @@
-"""The speech for one text, rendered once: audio in bursts for the protocol, and the words of each burst."""
+"""The speech for one text, rendered once: its audio in pieces (bursts) of 200 ms for the protocol, and the words of
+each burst.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ class Speech:
         return audio
 
     def bursts(self, format: WireFormat) -> list[tuple[str, int]]:
-        """Returns the audio in bursts of `BURST_MS`, each as (base64 text, length in bytes)."""
+        """Returns the audio in bursts of `BURST_MS` milliseconds, each as (base64 text, length in bytes)."""
         bursts = self._bursts.get(format.type)
         if bursts is None:
             audio, size = self.encoded(format), BURST_MS * format.bytes_per_ms

@@ -1,4 +1,4 @@
-"""Uses flite or espeak-ng, if installed, for text without a stored recording. Both are optional."""
+"""Uses the speech synthesiser flite or espeak-ng, if installed, for text without a stored recording."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _TIMEOUT_S = 20.0
 
 
 def find_synthesiser() -> str | None:
-    """Returns the path of a synthesiser on PATH, or None."""
+    """Returns the path of flite or espeak-ng, if one of them is on PATH, or None."""
     return next((path for name in _COMMANDS if (path := shutil.which(name))), None)
 
 
 def synthesise(program: str, text: str) -> bytes:
-    """Returns `text` as samples at 24 kHz, or empty bytes if the synthesiser fails. The function blocks, so it must be
-    called in a thread.
+    """Returns `text` as 16-bit samples at 24 kHz, spoken by the synthesiser `program` (the path of flite or espeak-ng).
+    Returns empty bytes if the synthesiser fails. The function blocks, so it must be called in a thread.
     """
     # The program would read a leading hyphen as an option.
     values = {"{text}": " " + text.replace("\0", " "), "{out}": ""}

@@ -21,7 +21,7 @@ _MAX_CACHED = 256
 
 
 class Voice:
-    """Returns speech for text.
+    """Converts text to speech for the embedded server.
 
     The voice uses the first available source: the clip that is given by name or path, a stored text with the same
     words, a text that was synthesised before, or words composed from stored words. With `synthesise=True` and flite or
@@ -34,8 +34,8 @@ class Voice:
         self._made: OrderedDict[tuple[str, str | None], Speech] = OrderedDict()
 
     def speech(self, text: str, clip: str | None = None) -> Speech | None:
-        """Returns the text as speech, or None if `prepare` must be called first. Raises `ScriptError` for a missing
-        clip.
+        """Returns the text as speech. `clip` is the name or path of a stored clip that is used in its place. Returns or
+        None if `prepare` must be called first. Raises `ScriptError` for a missing clip.
         """
         key = (text, clip)
         speech = self._made.get(key)
@@ -50,8 +50,8 @@ class Voice:
         return self._keep(key, pcm)
 
     def prepare(self, text: str) -> None:
-        """Synthesises a text if a synthesiser is used. If this fails, composes the text from stored words. The method
-        blocks.
+        """Synthesises the speech for a text, so that `speech` returns it afterwards. If no synthesiser is installed or
+        the synthesiser fails, composes the speech from stored words. The method blocks.
         """
         pcm = synthesise(self._program, text) if self._program else b""
         self._keep((text, None), pcm or compose(text, _phrases()))

@@ -41,8 +41,8 @@ def read_wav(data: bytes) -> tuple[bytes, int]:
 
 
 def resample(pcm16: bytes, from_hz: int, to_hz: int) -> bytes:
-    """Resamples a whole recording. The float output of soxr is used, because it is exactly repeatable. The 16-bit
-    output of soxr is dithered.
+    """Resamples 16-bit samples of a whole recording from `from_hz` to `to_hz` samples per second. The float output of
+    soxr is used, because it is exactly repeatable. The 16-bit output of soxr is dithered.
     """
     if from_hz == to_hz:
         return pcm16

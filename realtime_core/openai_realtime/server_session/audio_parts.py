@@ -1,4 +1,4 @@
-"""The agent's audio in one server session: the received audio, the playing audio, and the dropped audio."""
+"""The agent's audio in one server session: which audio was received, is playing, or was dropped."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class AudioParts:
             self._player.bytes_per_ms = bytes_per_ms
 
     def mute(self, response_id: str) -> None:
-        """Drops the rest of the response's audio and text."""
+        """Drops the audio and text of the response that have not arrived yet."""
         self._muted[response_id] = True
 
     def is_muted(self, response_id: str) -> bool:
@@ -74,11 +74,15 @@ class AudioParts:
         return {self._response_of.get(each.item_id) for each in self._player.heard() if not each.finished}
 
     def forget_heard(self) -> None:
-        """Removes the parts that the caller has heard to their end."""
+        """Forgets the parts of the audio that the caller has heard to their end, because these parts can no longer be
+        truncated.
+        """
         self.ledger.forget_heard(self._player.heard())
 
     def receive(self, event: AudioDelta, *, can_be_truncated: bool) -> bool:
-        """Counts a piece of audio. Returns whether the piece is the first piece of its part."""
+        """Counts a piece of audio that the server sent, before `play`. If `can_be_truncated` is False, an interruption
+        does not truncate its part on the server. Returns whether the piece is the first piece of its content part.
+        """
         part = event.item_id, event.content_index
         if can_be_truncated:
             self.ledger.received(*part, len(event.audio))
@@ -99,7 +103,9 @@ class AudioParts:
             self.end(*part)  # it came late, and no other event ends it
 
     def end(self, item_id: str, content_index: int) -> None:
-        """Registers that all audio of the part has arrived."""
+        """Registers that all audio of a content part has arrived. The part is given by the id of its item and its index
+        in the item.
+        """
         response_id = self.open.pop((item_id, content_index), None)
         if response_id is None:
             return
@@ -123,7 +129,7 @@ class AudioParts:
                 self.end(item_id, content_index)
 
     def hold(self, duck_db: float | None) -> None:
-        """Pauses the audio, or plays it more quietly by `duck_db` decibels."""
+        """Pauses the audio. With `duck_db`, the audio continues, quieter by `duck_db` decibels."""
         if duck_db is None:
             self._player.hold()
         else:
@@ -134,8 +140,9 @@ class AudioParts:
         self._player.release()
 
     def interrupt(self, active_id: str | None) -> RealtimeModelAudioInterruptedEvent | None:
-        """Stops the audio, truncates it at the heard position, and drops the rest of the active response. Does not
-        cancel the response. Returns the event to emit if audio was cut, or None.
+        """Stops the audio, truncates it at the heard position, and drops the rest of the response with the id
+        `active_id`, which is in progress. Does not cancel the response. Returns the event to emit if audio was cut, or
+        None.
         """
         heard = self._player.stop()
         self._player.release()

@@ -1,4 +1,4 @@
-"""Writes client events to one connection."""
+"""Encodes client events and writes them to one connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ __all__ = ["ClientEvents"]
 
 
 class ClientEvents:
-    """Encodes client events and sends them, except the caller's audio. `payload_log` is called with each event."""
+    """Encodes client events and sends them, except the caller's audio. The function `payload_log` is called with each
+    event.
+    """
 
     def __init__(self, send: Callable[[str], None], ids: EventIds, payload_log: Log | None = None) -> None:
         self._send = send
@@ -20,7 +22,9 @@ class ClientEvents:
         self.ids = ids
 
     def send(self, type: str, fields: Mapping[str, Any] | None = None, *, event_id: str | None = None) -> str:
-        """Sends a client event. Returns the id of the event."""
+        """Sends a client event of this type with these fields. Returns the id of the event, which is `event_id` if
+        given.
+        """
         event_id = event_id or self.ids()
         text = encode(event_id, type, fields or {})
         if self._payload_log is not None:

@@ -117,7 +117,9 @@ class HostedTools:
         self._calls.pop(item_id, None)
 
     def notice(self, event: wire.Notice | wire.Unknown) -> None:
-        """Handles an event about the progress of a call. Any other event has no effect."""
+        """Handles an event of the server about the progress of a call of a hosted tool. Any other event has no
+        effect.
+        """
         if (handler := self._notices.get(event.type)) is not None:
             self._requests.responses.progress(self._steps.now)
             handler(str(event.data.get("item_id") or ""))
@@ -142,8 +144,8 @@ class HostedTools:
         self._report(item_id, previous_item_id)
 
     def item_done(self, item: Mapping[str, Any]) -> None:
-        """Handles a complete item: a request for approval, or a call with its result. The server reports both several
-        times. Items that the client has created have no effect.
+        """Handles an item that the server reports as complete: a request for approval, or a call with its result. The
+        server reports both several times. Items that the client has created have no effect.
         """
         if self._items.is_edited(item.get("id")) or self._items.is_hidden(item.get("id")):
             return
@@ -180,7 +182,7 @@ class HostedTools:
                     self._report_end(item_id, call)
 
     def abandon(self) -> None:
-        """Reports all calls in progress as failed, because the connection has ended."""
+        """Reports all calls of hosted tools in progress as failed, because the connection has ended."""
         for item_id, call in list(self._calls.items()):
             if call.reported is _Reported.BEGIN:
                 call.outcome, call.error = _Outcome.FAILED, _LOST

@@ -62,8 +62,8 @@ class ItemEvents:
         }
 
     def in_response(self, event: wire.ResponseDone) -> None:
-        """Handles the items of a complete response. Some compatible servers report a tool call, and the final text and
-        status of an item, only in this event.
+        """Handles the items in the `response.done` event of a response. Some compatible servers report a tool call, and
+        the final text and status of an item, only in this event.
         """
         for item in items_of(event.response):
             if item.get("type") != "function_call":

@@ -12,8 +12,8 @@ __all__ = ["ItemPlaces"]
 
 
 class ItemPlaces:
-    """The places of the items in one server session. `goes_on` is True if another session came before this session, so
-    its first item is not the first item of the conversation.
+    """The places of the items in the conversation of one server session. `goes_on` is True if another session came
+    before this session, so its first item is not the first item of the conversation.
     """
 
     def __init__(self) -> None:
@@ -23,16 +23,18 @@ class ItemPlaces:
         self._first_item_id = ""
 
     def requested(self, item_id: str, previous_item_id: str) -> None:
-        """Registers that the client requests an item after another item, or as the first item (`root`)."""
+        """Registers that the client requests the item `item_id` after the item `previous_item_id`, or as the first item
+        (`root`).
+        """
         self._requested[item_id] = "" if previous_item_id == "root" else previous_item_id
 
     def previous(self, event: type[ServerEvent], item_id: str, named: str | None) -> str | None:
         """Returns the id of the item before `item_id`. Returns "" if the item is the first of the conversation, and
         None if the order is unknown. In the last case the items are ordered by their arrival.
 
-        `named` is the predecessor in this kind of event: "" for null, or None if the event does not have the field.
-        Null means the first item in two cases: if the server sends predecessors in other events of this kind, and for
-        the first item of all.
+        `event` is the type of the event that reports the item. `named` is the predecessor in that event: "" for null,
+        or None if the event does not have the field. Null means the first item in two cases: if the server sends
+        predecessors in other events of this kind, and for the first item of all.
         """
         self._first_item_id = self._first_item_id or item_id
         if named:

@@ -55,17 +55,23 @@ class ConversationItems:
         return item_id in self._hidden
 
     def is_edited(self, item_id: Any) -> bool:
-        """Returns whether the user has added the item to the conversation. Tool calls among these items are not run."""
+        """Returns whether the user has added or changed the item in the conversation. Tool calls among these items are
+        not run.
+        """
         return item_id in self._edited
 
     def messages_to_repeat(self) -> list[dict[str, Any]]:
-        """Returns the user's messages that the server has not confirmed."""
+        """Returns the user's messages that the server has not confirmed. These messages are sent again in a new
+        session.
+        """
         return [
             item for item in self.unconfirmed.values() if item["type"] == "message" and not self.is_hidden(item["id"])
         ]
 
     def create(self, item: dict[str, Any], *, hidden: bool = False) -> str:
-        """Sends `conversation.item.create`. Returns the id of the item, which the client selects."""
+        """Adds an item to the conversation with the client event `conversation.item.create`. With `hidden`, the item is
+        not reported to the history. Returns the id of the item.
+        """
         item_id: str = item.setdefault("id", self._sources.id("item"))
         self._known.forget(ItemDeleted, item_id)
         self._created[self._client.send("conversation.item.create", {"item": item})] = item_id
@@ -75,12 +81,14 @@ class ConversationItems:
         return item_id
 
     def create_note(self, text: str) -> str:
-        """Sends the model a text that is not part of the history. Returns the id of the item."""
+        """Adds a message for the model that is not part of the history. Returns the id of its item."""
         content = [{"type": "input_text", "text": text}]
         return self.create({"type": "message", "role": "system", "content": content}, hidden=True)
 
     def edit(self, event_id: str, type: str, fields: dict[str, Any]) -> None:
-        """Sends a `conversation.item.create` or `.delete` that the user has made."""
+        """Sends a `conversation.item.create` or `conversation.item.delete` that the user requested. `fields` are the
+        fields of the event.
+        """
         item = fields.get("item")
         if type == "conversation.item.create" and isinstance(item, Mapping) and (item_id := str(item.get("id") or "")):
             self._known.forget(ItemDeleted, item_id)
@@ -93,9 +101,9 @@ class ConversationItems:
         self._client.send(type, fields, event_id=event_id)
 
     def edit_refused(self, event_id: str, code: str) -> bool:
-        """Handles a refused edit that names an item which the server does not know, for example after a reconnect. An
-        item that was to be deleted is already gone, and a new item is added at the end. Returns False for any other
-        error.
+        """Handles the server's refusal (with the error code `code`) of an edit that names an item which the server does
+        not know, for example after a reconnect. An item that was to be deleted is already gone, and a new item is added
+        at the end. Returns False for any other error.
         """
         type, fields = self._edits.pop(event_id, ("", {}))
         if type == "conversation.item.delete" and code == "item_delete_invalid_item_id":
@@ -109,8 +117,8 @@ class ConversationItems:
         return True
 
     def creation_refused(self, event_id: str) -> None:
-        """Handles an error that may refuse an item of the client. The output of a tool is then sent to the model as a
-        note.
+        """Handles an error of the server that may refuse the creation of an item. If the item is the output of a tool,
+        the output is sent to the model as a message instead.
         """
         item_id = self._created.pop(event_id, None)
         if item_id is None:
@@ -123,7 +131,7 @@ class ConversationItems:
                 self._requests.request_answer(note_id)
 
     def confirmed(self, item_id: Any) -> None:
-        """Registers that the server has the item."""
+        """Registers that the server has confirmed the item."""
         if isinstance(item_id, str):
             self.unconfirmed.pop(item_id, None)
             if item_id in self._edited:

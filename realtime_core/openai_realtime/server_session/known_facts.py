@@ -10,7 +10,7 @@ __all__ = ["KnownFacts", "Recent", "RepeatedMessages"]
 
 
 class Recent(OrderedDict[Any, Any]):
-    """A mapping that keeps only the last `limit` entries."""
+    """A mapping that keeps only the last `limit` entries, so it cannot grow without limit."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -31,7 +31,9 @@ class KnownFacts:
         self._facts = Recent(1024)
 
     def add(self, value: Any, *key: Hashable) -> bool:
-        """Stores a fact. Returns whether the fact is new or has another value than before."""
+        """Stores the value of a fact. `key` is the type of the event that reports the fact, and the ids in the event.
+        Returns whether the fact is new or has another value than before.
+        """
         if key in self._facts and self._facts[key] == value:
             return False
         self._facts[key] = value
@@ -41,7 +43,7 @@ class KnownFacts:
         return key in self._facts
 
     def value(self, *key: Hashable) -> Any:
-        """Returns the value of the fact, or None if the fact is unknown."""
+        """Returns the stored value of the fact with this key (see `add`), or None if the fact is unknown."""
         return self._facts.get(key)
 
     def forget(self, *key: Hashable) -> None:

@@ -19,7 +19,7 @@ __all__ = ["Log", "SessionPorts"]
 
 
 class Log(Protocol):
-    """A log, such as `logging.Logger`."""
+    """The methods of a log that a server session uses. `logging.Logger` has them."""
 
     def debug(self, msg: str, *args: object) -> None: ...
     def info(self, msg: str, *args: object) -> None: ...

@@ -24,7 +24,9 @@ __all__ = ["Refusals"]
 
 
 class Refusals:
-    """Finds the client event that an error refuses, and reports the error if the user must know about the error."""
+    """Handles the error events of the server. Finds the client event that the server refuses, and reports the error if
+    the user must know about it.
+    """
 
     def __init__(
         self,
@@ -51,7 +53,9 @@ class Refusals:
         self._log = log
 
     def handle(self, event: ServerError, error: ServerRejected) -> None:
-        """Handles an error of the server in a configured session."""
+        """Handles an error event of the server after the session was configured. `error` is the exception for the same
+        event.
+        """
         fault = classify(event)
         if (refusal := self._refused_update(event)) is not None:
             self._updates.refused(refusal, error)

@@ -20,7 +20,9 @@ __all__ = ["ResponseRequests"]
 
 
 class ResponseRequests:
-    """Requests responses from the server and cancels responses. `responses` is the state machine that decides."""
+    """Sends requests for responses and cancellations to the server. `responses` is the state machine that decides
+    when.
+    """
 
     def __init__(
         self,
@@ -45,17 +47,21 @@ class ResponseRequests:
 
     @property
     def may_be_refused(self) -> bool:
-        """Whether a request or a cancellation waits for an answer."""
+        """Whether the server has not answered a request for a response or a cancellation yet, so the server may still
+        refuse it.
+        """
         is_requested = self.responses.state in (ResponseState.REQUESTED, ResponseState.COLLIDING)
         return is_requested or self.responses.cancelling
 
     def request_answer(self, item_id: str | None, *, acknowledged: bool = False) -> None:
-        """Requests a response that takes the item into account."""
+        """Requests a response that takes the item with the id `item_id` into account. `acknowledged` is True if the
+        server has already confirmed the item.
+        """
         self.perform(self.responses.request_answer(self._steps.now, item_id, acknowledged=acknowledged))
 
     def request(self, options: Mapping[str, Any]) -> None:
-        """Requests a response with these options. Raises `TypeError` immediately for options that JSON cannot
-        represent, because the request may be sent later.
+        """Requests a response. `options` are the fields of the protocol's `response` object. Raises `TypeError`
+        immediately for options that JSON cannot represent, because the request may be sent later.
         """
         encode("", "response.create", {"response": options})
         self.perform(self.responses.request(self._steps.now, options))
@@ -65,7 +71,9 @@ class ResponseRequests:
         self.perform(self.responses.cancel(response_id, mute=mute))
 
     def interrupt(self) -> RealtimeModelEvent | None:
-        """Stops and truncates the audio. Returns the event to emit if audio was cut, or None."""
+        """Stops the agent's audio, and truncates it on the server at the heard position. Returns the event to emit if
+        audio was cut, or None.
+        """
         return self._audio.interrupt(self.responses.active_id)
 
     def perform(self, effects: Sequence[Effect]) -> None:

@@ -54,13 +54,13 @@ class ResponseEvents:
         }
 
     def progress(self, response_id: str) -> None:
-        """Registers that the server has sent an event of the response."""
+        """Registers that the server has sent an event of the response, so the response is not stalled."""
         self._responses.progress(self._steps.now, response_id)
         if not self._known.has(wire.ResponseCreated, response_id):
             self._unannounced_id = response_id
 
     def announce(self) -> None:
-        """Registers the response of the server as created, although its `response.created` has not arrived.
+        """Registers the response that the server has begun as created, although its `response.created` has not arrived.
 
         Called before a command that refers to the active response.
         """

@@ -184,7 +184,7 @@ class ServerSession:
     # Its place in the conversation.
 
     def turn_is_open(self, now: float) -> bool:
-        """Returns whether the caller speaks, or has spoken and has no answer yet."""
+        """Returns whether the turn of the caller is open: the caller speaks, or has spoken and has no answer yet."""
         return self._speech.is_active or self.responses.awaits_server_answer(now)
 
     def at_rest(self, now: float) -> bool:
@@ -193,10 +193,10 @@ class ServerSession:
         return not is_busy and self.responses.at_rest(now)
 
     def end(self, now: float, close: Close | None = None, *, continues: bool = False) -> None:
-        """Ends the session, the caller's turn and the agent's response, because the connection is over.
+        """Ends the session, the caller's turn and the agent's response, because the connection has ended.
 
-        `close` is None if another session takes over in a pause of the conversation. `continues` is True if another
-        session will take over.
+        `close` says how the connection ended. It is None if another session takes over in a pause of the conversation.
+        `continues` is True if another session will take over.
         """
         self.ended = True
         self._steps.run(now, self._end, close, continues)

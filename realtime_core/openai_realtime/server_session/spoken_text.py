@@ -41,7 +41,9 @@ class SpokenText:
         }
 
     def final(self, response_id: str, item: Mapping[str, Any]) -> None:
-        """Emits the whole text of each part of a complete message, unless the text is already known."""
+        """Emits the complete text of each part of a complete message, except texts that were already emitted. `item` is
+        the message in the protocol's form.
+        """
         item_id, parts = str(item.get("id") or ""), item.get("content")
         for index, part in enumerate(parts if isinstance(parts, list) else ()):
             if not isinstance(part, Mapping) or item.get("role") != "assistant":

@@ -26,7 +26,8 @@ class Steps:
         self._waiting: deque[tuple[float, Callable[..., None], tuple[Any, ...]]] = deque()
 
     def run(self, now: float, step: Callable[..., None], *args: Any) -> None:
-        """Runs a step immediately, or after the current step and the waiting steps.
+        """Calls `step(*args)` as a step at the time `now`: immediately, or after the current step and the waiting
+        steps.
 
         Raises `UserError` if too many steps wait, because a listener answers each event with an input that causes the
         next event.

@@ -62,8 +62,8 @@ class ToolGate:
         return bool(self._calls or self._hosted_calls)
 
     def is_foreign(self, call_id: str) -> bool:
-        """Returns whether the server does not know the tool call with this id, because the model made the tool call in
-        an earlier server session.
+        """Returns whether the current server session does not know the tool call with this id, because the model made
+        the tool call in an earlier server session.
         """
         return call_id in self._foreign_calls
 
@@ -91,8 +91,8 @@ class ToolGate:
         self._updates.send()
 
     def call_over(self, call_id: str) -> None:
-        """Registers that the tool has returned. After the last tool, one response answers the tools and the waiting
-        turns. For a hosted tool, `call_id` is the id of the item.
+        """Registers that the tool call with this id has ended. After the last tool, one response answers the tools and
+        the waiting turns. For a hosted tool, `call_id` is the id of the item.
         """
         self._calls.discard(call_id)
         self._foreign_calls.discard(call_id)

@@ -52,7 +52,9 @@ class SessionUpdates:
         return self._decides_turns and self.config.effective.create_response
 
     def stop(self) -> None:
-        """Stops sending updates, because the session has ended. Also calls `on_answer`."""
+        """Stops sending updates, because the session has ended. Also calls the function `on_answer`, which is called
+        after each answer of the server.
+        """
         self.is_stopped = True
         self.on_answer()
 
@@ -79,7 +81,9 @@ class SessionUpdates:
         self.on_answer()
 
     def refused(self, refusal: Refusal, error: ServerRejected) -> None:
-        """Handles an error that refuses an update. The settings of the update are not in effect."""
+        """Handles `refusal`, an update that the server has refused with `error`. The settings of the update are not in
+        effect.
+        """
         if not error.param and refusal.path is not None:
             error.param = setting_name(refusal.path)
         self._emit(RealtimeModelErrorEvent(error))

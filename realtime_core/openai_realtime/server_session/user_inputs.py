@@ -1,4 +1,4 @@
-"""Executes the inputs that the program sends to the model: messages, interruptions, tool outputs and settings."""
+"""Sends the inputs of the program to the server: messages, interruptions, tool outputs and settings."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["UserInputs"]
 
 
 class UserInputs:
-    """Executes inputs to the model, with one method for each type. `cancels` is True if the server can cancel
-    responses.
+    """Executes the inputs of the program, with one method for each type of input. `cancels` is True if the server can
+    cancel responses.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class UserInputs:
         }
 
     def handler(self, event: sent.RealtimeModelSendEvent) -> Callable[[Any], None]:
-        """Returns the method that executes the input. Raises `UserError` for an object that is not an input of a
-        model.
+        """Returns the method that executes inputs of the type of `event`. Raises `UserError` for an object that is not
+        an input of a model.
         """
         handler = self._handlers.get(type(event))
         if handler is None:
