@@ -1,4 +1,4 @@
-"""Limits a rate. Pure: a token bucket that takes the time as an argument."""
+"""Limits a rate with a token bucket. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ __all__ = ["Allowance"]
 
 
 class Allowance:
-    """A token bucket with at most `burst` units. The bucket starts full and gains `per_s` units per second."""
+    """A limit for a rate, as a token bucket: it holds at most `burst` units, starts full, and gains `per_s` units per
+    second. Actions take units from the bucket.
+    """
 
     def __init__(self, *, per_s: float, burst: float) -> None:
         self._per_s = per_s
@@ -15,7 +17,7 @@ class Allowance:
         self._at: float | None = None
 
     def spend(self, now: float, amount: float = 1.0) -> bool:
-        """Takes the whole amount from the bucket. Returns False and takes nothing if less than the amount is left."""
+        """Takes `amount` units from the bucket. Returns False and takes nothing if fewer units are left."""
         self._gain(now)
         if amount > self._left:
             return False
@@ -23,7 +25,9 @@ class Allowance:
         return True
 
     def grant(self, now: float, amount: float) -> float:
-        """Takes as much of the amount as is left in the bucket. Returns the taken amount."""
+        """Takes `amount` units from the bucket, or all units that are left if there are fewer. Returns the number of
+        taken units.
+        """
         self._gain(now)
         granted = min(amount, self._left)
         self._left -= granted

@@ -22,8 +22,8 @@ ENCODING = "utf-8-sig"
 
 
 def env_file() -> Path | None:
-    """Returns the file to read: `TELEPHONY_ENV_FILE`, or `.env` in the current folder. Returns None if there is no
-    file, or if `TELEPHONY_ENV_FILE` is `off`.
+    """Returns the file of settings to read: `TELEPHONY_ENV_FILE`, or `.env` in the current folder. Returns None if
+    there is no file, or if `TELEPHONY_ENV_FILE` is `off`.
 
     Raises:
         SettingsError: the file `TELEPHONY_ENV_FILE` does not exist, or the file cannot be read.
@@ -44,8 +44,8 @@ def env_file() -> Path | None:
 
 
 def environment() -> Mapping[str, str]:
-    """Returns the environment variables that are not empty, and the variables of the file that are not in the
-    environment.
+    """Returns the settings of the environment: the environment variables that are not empty, and the variables of the
+    file `.env` that are not in the environment.
 
     Raises:
         SettingsError: the file cannot be read.

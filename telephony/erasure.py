@@ -39,7 +39,7 @@ class Recordings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The places that may have data about a person. A field is None if there is no such place."""
+    """The places that may have stored data about a person. A field is None if there is no such place."""
 
     records: DatabaseRecords | None = None
     journals: Path | None = None
@@ -89,7 +89,7 @@ class Receipt:
 
 
 async def erase(person: Party, places: Places, now: datetime) -> Receipt:
-    """Erases the calls of a person from the places, and returns a report. The database is erased last, so an
+    """Erases the data about a person from the places, and returns a report. The database is erased last, so an
     interrupted command can find the remaining data again.
 
     Raises:

@@ -116,7 +116,7 @@ class JournalError(TelephonyError):
 
 
 class StorageError(TelephonyError):
-    """Object storage (`TELEPHONY_JOURNAL_STORE`) cannot be used: its credentials, its name, or the network."""
+    """Object storage (`TELEPHONY_JOURNAL_STORE`) cannot be used. Check its credentials, its name and the network."""
 
 
 class CallRefused(TelephonyError):

@@ -41,8 +41,8 @@ def load_agents(name: str) -> AgentSource | Mapping[str, AgentSource]:
 
 
 def load_object(name: str, form: str = _FORM, what: str = "agent") -> Any:
-    """Returns the object of an import string. `form` and `what` are for error messages. Raises `ImportStringError` if
-    there is no such object.
+    """Returns the object of the import string `name`. In error messages, `what` says what the object should be, and
+    `form` shows the form of the import string. Raises `ImportStringError` if there is no such object.
     """
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:

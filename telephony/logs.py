@@ -29,7 +29,7 @@ _sid_of_call: ContextVar[str] = ContextVar("telephony_log_sid_of_call", default=
 
 EVERY_S = 60.0
 MAX_KINDS = 200
-"""The default number of kinds of lines that `Repeats` stores."""
+"""The default maximum number of kinds of log lines that `Repeats` stores."""
 
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -55,7 +55,7 @@ def log_as_call(call_sid: str) -> None:
 
 @contextmanager
 def about_call(call_sid: str) -> Iterator[None]:
-    """Adds this CallSid to the log lines of this block. The tasks of a call do not need this function."""
+    """Adds this CallSid to the log lines of this block, for code that does not run in a task of the call."""
     token = _sid.set(call_sid)
     try:
         yield
@@ -106,8 +106,8 @@ def configure_logs(
     stream: TextIO | None = None,
     force: bool = False,
 ) -> None:
-    """Configures logging to `stream` (default: standard error). `force` replaces the present configuration of
-    logging.
+    """Configures logging to `stream` (default: standard error), from this level on, as text or JSON. `masker` masks
+    secrets in the lines. `force` replaces an existing configuration of logging.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter((_Json if form == "json" else _Text)(masker or Masker()))
@@ -171,7 +171,9 @@ class Repeats:
         self._kinds: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def warning(self, kind: str, message: str | Callable[[], str]) -> None:
-        """Logs a warning. If `message` is a function, it is called only if the line is logged."""
+        """Logs a warning of this kind, unless too many warnings of the kind were logged. If `message` is a function, it
+        is called only if the line is logged.
+        """
         self._say(logging.WARNING, kind, message)
 
     def error(self, kind: str, message: str | Callable[[], str]) -> None:

@@ -48,7 +48,7 @@ _NAMED = {"card": r"\b(?:\d[ -]?){12,18}\d\b"}
 
 
 def bullets(text: str) -> str:
-    """Replaces each character by a bullet."""
+    """Returns a bullet for each character of the text."""
     return BULLET * len(text)
 
 
@@ -56,7 +56,9 @@ def bullets(text: str) -> str:
 
 
 def mask_keys(text: str) -> str:
-    """Masks the keys in texts and messages that contain keys in a known form."""
+    """Returns the text with bullets in place of the pressed keys in it. Only keys in the known forms of texts and
+    messages are found.
+    """
     if "The caller " in text or '"dtmf"' in text:
         return _KEYS.sub(_keys_masked, text)
     return text
@@ -68,12 +70,12 @@ def _keys_masked(match: re.Match[str]) -> str:
 
 
 def mask_key_characters(text: str) -> str:
-    """Masks each digit, star and hash."""
+    """Returns the text with a bullet in place of each digit, star and hash."""
     return _KEY_CHARACTER.sub(BULLET, text)
 
 
 def mask_all_digits(text: str) -> str:
-    """Masks each digit, in any script."""
+    """Returns the text with a bullet in place of each digit, in any script."""
     return re.sub(r"\d", BULLET, text)
 
 
@@ -86,7 +88,9 @@ def mask_spelled(secret: str) -> Callable[[str], str]:
 
 
 def mask_spoken(text: str, find: Callable[[str], Iterable[Any]]) -> str:
-    """Masks digits that are written as words ("four two") in a text. `find` finds matches in the digits of a run."""
+    """Returns the text with bullets in place of digits that are written as words ("four two"). `find` gets the digits
+    of each series of such words, and returns the matches that must be masked.
+    """
     hidden = set[tuple[int, int]]()
     for run in spoken_runs(text):
         for match in find(run.digits):
@@ -97,8 +101,8 @@ def mask_spoken(text: str, find: Callable[[str], Iterable[Any]]) -> str:
 
 
 def mask_number(number: str) -> str:
-    """Masks a phone number. The first digits (about the country code) and the last two digits stay visible. Of a `sip:`
-    address only the scheme stays visible.
+    """Returns a masked phone number. The first digits (about the country code) and the last two digits stay visible. Of
+    a `sip:` address only the scheme stays visible.
     """
     if number.startswith("+") and len(number) > 6:
         return f"{number[:3]}{bullets(number[3:-2])}{number[-2:]}"
@@ -107,7 +111,7 @@ def mask_number(number: str) -> str:
 
 
 def mask_numbers(text: str) -> str:
-    """Replaces each phone number in a text by one bullet."""
+    """Returns the text with one bullet in place of each phone number."""
     return _NUMBER.sub(BULLET, text)
 
 
@@ -152,7 +156,7 @@ def secrets_in(settings: Iterable[tuple[str, Any]]) -> list[str]:
 
 
 class Masker:
-    """Masks the given secrets in a text, and all text in the form of a credential, a key or a card number."""
+    """Masks the given secrets in a text, and everything that looks like a credential, a key or a card number."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = sorted((s for s in secrets if len(s) >= MIN_SECRET), key=len, reverse=True)
@@ -194,7 +198,9 @@ class Patterns:
         return len(self._patterns)
 
     def mask(self, text: str) -> str:
-        """Replaces each character that a pattern matches by a bullet. The patterns are applied one after the other."""
+        """Returns the text with a bullet in place of each character that a pattern matches. The patterns are applied
+        one after the other.
+        """
         text = _without_surrogates(text)
         exact = text.isascii() or not any(c.isalnum() and not c.isascii() for c in text)
         for pattern, loose in self._patterns:

@@ -30,8 +30,8 @@ MAX_VALUES = 50
 
 
 class Bounded:
-    """Limits the values of a label that the application or a peer chooses. After 50 values, other values become
-    `other`.
+    """Limits the values of a label that the application or a peer chooses. After `MAX_VALUES` values, other values
+    become `other`.
     """
 
     def __init__(self, limit: int = MAX_VALUES) -> None:
@@ -175,7 +175,9 @@ class Metrics:
         self._ended.labels(direction, self._agents(agent), reason).inc()
 
     def version_ended(self, version: str, *, failed: bool, responses_s: Sequence[float]) -> None:
-        """Counts an ended call by the version of its agent."""
+        """Counts an ended call by the version of its agent. `failed` is True if the call failed. `responses_s` has the
+        latencies of its answers in seconds.
+        """
         version = self._versions(version)
         self._version_calls.labels(version, "failed" if failed else "ok").inc()
         for seconds in responses_s:
@@ -227,7 +229,7 @@ class Metrics:
         self._tool_s.labels(tool).observe(seconds)
 
     def tokens(self, model: str, usage: Usage) -> None:
-        """Counts the tokens of one response."""
+        """Counts the tokens of one response of the model with this name."""
         model = self._models(model)
         for direction, details, total in (
             ("input", usage.input_tokens_details, usage.input_tokens),
@@ -238,7 +240,9 @@ class Metrics:
                     self._tokens.labels(model, direction, modality).inc(count)
 
     def model_cost(self, model: str, cost: float | None) -> None:
-        """Counts the cost of an ended call in US dollars. With None, the cost is unknown."""
+        """Counts the cost in US dollars of the model with this name in an ended call. With None, the cost is
+        unknown.
+        """
         if cost is None:
             self._unknown_cost.labels(self._models(model)).inc()
         else:

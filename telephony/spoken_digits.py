@@ -59,14 +59,14 @@ _LONG_TENS = {_plain(word) for line in _TENS.values() for word in line.split()[1
 
 @dataclass(frozen=True, slots=True)
 class SpokenRun:
-    """Digits that follow each other in a text. `spans` has the position in the text of each digit."""
+    """A series of digits in a text that follow each other. `spans` has the position of each digit in the text."""
 
     digits: str
     spans: tuple[tuple[int, int], ...]
 
 
 def spoken_runs(text: str) -> Iterator[SpokenRun]:
-    """Yields all runs of digits in a text in which at least one digit is written as a word."""
+    """Yields each series of digits in a text in which at least one digit is written as a word."""
     digits, spans, end, has_word = "", list[tuple[int, int]](), 0, False
     times, ten_at, pending = 1, -1, 0
     for found in _TOKEN.finditer(text):

@@ -16,7 +16,7 @@ _GROUPS = re.compile(r"(?<=\d)[.\s\u00a0\u202f'](?=\d{3}(?!\d))")
 
 
 def knows(language: str) -> bool:
-    """Returns whether the number words of this language (`de`, `fr-CA`) are known here."""
+    """Returns whether the words for numbers of this language (`de`, `fr-CA`) are known in this module."""
     return language[:2].lower() in _LANGUAGES
 
 
@@ -30,5 +30,7 @@ def in_figures(text: str, language: str) -> str:
 
 
 def ungrouped(text: str) -> str:
-    """Returns the text without the marks between thousands, and with a decimal point: `1.200,50` becomes `1200.50`."""
+    """Returns the text with its numbers in the usual form of programs: without marks between thousands, and with a
+    decimal point. `1.200,50` becomes `1200.50`.
+    """
     return re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", _GROUPS.sub("", text))

@@ -101,8 +101,8 @@ _OLDEST = 120
 
 
 def spelled(said: str) -> str:
-    """Returns the letters of a spelled word, such as `A, D, A`, `a as in alpha`, `double l` or `Anton Dora Anton`.
-    Returns an empty text if there are no letters.
+    """Returns the letters of a word that the caller spelled, such as `A, D, A`, `a as in alpha`, `double l` or `Anton
+    Dora Anton`. Returns an empty text if there are no letters.
     """
     text = re.sub(f"(?i){_AS_IN}", r"\1", said)
     letters, times = "", 1
@@ -117,7 +117,9 @@ def spelled(said: str) -> str:
 
 
 def name(said: str) -> str:
-    """Returns a name that is spelled or said as a word: `A D A`, or `Ada Lovelace`."""
+    """Returns the name in the words `said`, spelled or as a word: `A D A`, or `Ada Lovelace`. Raises `ValueError` with
+    a text for the model if there is no name.
+    """
     text = re.sub(
         r"(?i)^\s*(?:my name is|i am|i'm|it is|it's|ich heiße|ich bin|mein name ist|me llamo|mi nombre es|"
         r"soy|je m'appelle|je suis|mon nom est|mi chiamo|il mio nome è|sono)\s+",
@@ -132,8 +134,8 @@ def name(said: str) -> str:
 
 
 def email(said: str) -> str:
-    """Returns an e-mail address from words such as `ada dot lovelace at example dot com`. Parts of the address may be
-    spelled.
+    """Returns the e-mail address in the words `said`, such as `ada dot lovelace at example dot com`. Parts of the
+    address may be spelled.
     """
     text = said.lower().strip(" .,!?")
     if _EMAIL.fullmatch(text):
@@ -267,7 +269,7 @@ def amount(said: str, language: str = "en") -> tuple[Decimal, str]:
 def address(said: str, language: str = "en") -> str:
     """Returns the postal address in the words `said`, with its numbers in figures. `language` is the language of the
     words, such as `en` or `fr-CA`. Raises `ValueError` with a text for the model if the address has no number or no
-    word.
+    other word.
     """
     text = " ".join(said.split()).strip(" .,")
     if knows(language):

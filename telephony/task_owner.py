@@ -29,8 +29,10 @@ class TaskOwner:
         await self._group.__aexit__(None, None, None)
 
     def start_task(self, work: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
-        """Runs `work` in a task. The end of the context waits for the task."""
+        """Runs `work` in a task with this name. The end of the context waits for the task. Returns the task."""
         return self._group.create_task(work, name=name)
 
     def closing(self) -> None:
-        """Called at the end of the block, before the block waits for the tasks."""
+        """Stops the tasks, in a subclass that must do this. Called at the end of the block, before the block waits for
+        the tasks.
+        """

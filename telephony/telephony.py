@@ -260,8 +260,9 @@ class Telephony:
         return await on_the_records(campaign, found.contacts, self._campaigns, sources)
 
     async def placed_since(self, to: str, since: datetime) -> list[CallResource]:
-        """Returns the account's calls from the application's number to `to` that were requested since then, the newest
-        first. A program that was killed can find its calls with this method. Twilio may list a call some seconds late.
+        """Returns the account's calls from the application's number to `to` that were requested at `since` or later,
+        the newest first. A program that was killed can find its calls with this method. Twilio may list a call some
+        seconds late.
 
         Raises:
             CallRefused: `to` is not a valid number.

@@ -40,7 +40,7 @@ _MAX_OPEN = 100
 
 
 class Tracing:
-    """Creates the traces of an application's calls. `model` is the name of the model that speaks."""
+    """Creates the traces of an application's calls. `model` is the name of the speech model."""
 
     def __init__(self, provider: TracerProvider, sources: Sources, *, model: str = "", content: bool = False) -> None:
         self._tracer = provider.get_tracer("telephony")
@@ -53,9 +53,10 @@ class Tracing:
         return CallTrace(self._tracer, self._sources, model=self._model, content=self._content)
 
     def rest_request(self, action: str, code: str, seconds: float, *, headers: Mapping[str, str] | None = None) -> None:
-        """Makes the span of a request to Twilio that has ended now. `action` is the name of the request, `code` is its
-        result, and `seconds` is its duration. The parent is the span that `traceparent` in `headers` names, or else the
-        current span of OpenTelemetry. A request of a call gets no span here, because `CallTrace` makes its span.
+        """Adds a request to Twilio's REST API that has ended now to the traces, as a span. `action` is the name of the
+        request, `code` is its result, and `seconds` is its duration. The parent is the span that `traceparent` in
+        `headers` names, or otherwise the current span of OpenTelemetry. A request of a call gets no span here, because
+        `CallTrace` makes its span.
         """
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
@@ -76,7 +77,7 @@ class Tracing:
 
     @contextmanager
     def parent(self, headers: Mapping[str, str]) -> Iterator[None]:
-        """Uses the trace of another program as the parent of new spans during this block. `traceparent` in `headers`
+        """Makes the trace of another program the parent of new spans during this block. `traceparent` in `headers`
         names this trace.
         """
         from opentelemetry import context
@@ -89,7 +90,9 @@ class Tracing:
 
 
 class CallTrace:
-    """The trace of one call. Each method is called in the step of the event loop in which the event happens."""
+    """The trace of one call. Each method registers an event of the call, and is called in the step of the event loop in
+    which the event happens.
+    """
 
     def __init__(self, tracer: Tracer, sources: Sources, *, model: str, content: bool) -> None:
         self._tracer = tracer
@@ -318,8 +321,8 @@ def global_provider() -> TracerProvider | None:
 
 
 def otlp_provider(endpoint: str) -> tuple[TracerProvider, Callable[[], None]]:
-    """Returns a provider that exports to a collector (OTLP over HTTP, in a separate thread), and the function that
-    closes the provider.
+    """Returns a provider of OpenTelemetry that exports traces to the collector at `endpoint` (OTLP over HTTP, in a
+    separate thread), and the function that closes the provider.
 
     Raises `SettingsError` if the extra `otel` is not installed.
     """
@@ -340,7 +343,9 @@ def otlp_provider(endpoint: str) -> tuple[TracerProvider, Callable[[], None]]:
 
 
 def traced(options: CallOptions, trace: CallTrace) -> CallOptions:
-    """Returns a copy of the options. The callbacks of the copy also write the events of the call to `trace`."""
+    """Returns a copy of the options of a call. The callbacks of the copy also write the events of the call to
+    `trace`.
+    """
 
     def on_start(call: Call) -> None:
         trace.start(call)

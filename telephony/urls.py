@@ -27,7 +27,9 @@ def as_http(url: str) -> str:
 
 
 def as_https(url: str) -> str:
-    """Returns the URL with the scheme `https`. If a proxy has terminated TLS, the result is the original URL."""
+    """Returns the URL with the scheme `https`. For a server behind a proxy that handles TLS, this is the URL that the
+    client used.
+    """
     return urlunsplit(urlsplit(url)._replace(scheme="https"))
 
 
@@ -63,8 +65,8 @@ def mounted(base: str, root_path: str) -> str:
 
 
 def rebased(url: str, outside: str, inside: str) -> str | None:
-    """Returns the URL below `inside` that corresponds to `url` below `outside`, or None if `url` is not below
-    `outside`.
+    """Returns the URL that has the same place below `inside` as `url` has below `outside`, or None if `url` is not
+    below `outside`.
 
     A WebSocket URL stays a WebSocket URL.
     """

@@ -37,7 +37,7 @@ class Rollback:
 
     def reason(self, failures: int, calls: int) -> str:
         """Returns why the canary (the new agent version) must be rolled back after `failures` of its last `calls` calls
-        failed. Returns an empty text if the canary stays in use.
+        failed. Returns an empty text if the canary remains in use.
         """
         return f"{failures} of its last {calls} calls failed" if failures >= self.failures else ""
 
@@ -62,7 +62,9 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The version of the agent of one call."""
+    """The version of the agent in one call: its name, its digest, and whether it is a canary (a new version for a part
+    of the callers).
+    """
 
     name: str
     digest: str

@@ -18,7 +18,9 @@ __all__ = ["enter_campaign_dialer", "find_campaigns"]
 
 
 def find_campaigns(phone: PhoneServer) -> Campaigns | None:
-    """Returns the campaigns in the records, or None if the records are in memory."""
+    """Returns the campaigns (lists of people to call) in the records of `phone`, or None if the records are in
+    memory.
+    """
     if phone.call_records.client.database is None:
         return None
     from ..campaigns.service import campaigns_of
@@ -33,8 +35,8 @@ def find_campaigns(phone: PhoneServer) -> Campaigns | None:
 
 
 async def enter_campaign_dialer(phone: PhoneServer, dialer: Dialer, stack: AsyncExitStack) -> CampaignDialer | None:
-    """Starts the objects that make the calls of campaigns in this process, and returns the campaign dialer. The
-    campaign dialer ends after `dialer`, which hangs up the calls.
+    """Starts the objects that make the calls of campaigns in this process, and returns the campaign dialer, or None if
+    the records are in memory. `stack` closes the campaign dialer after `dialer`, which hangs up the calls.
     """
     if phone.campaigns is None:
         return None

@@ -1,4 +1,4 @@
-"""Returns the models of the application, from its arguments and its settings."""
+"""Selects the speech model of an application from its arguments and its settings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def find_run_config(settings: Settings, given: RealtimeRunConfig | None) -> Real
 def is_openai(
     settings: Settings, model: RealtimeModel | Callable[[], RealtimeModel] | None, given: RealtimeModelConfig | None
 ) -> bool:
-    """Returns whether calls use a model with OpenAI's protocol and a known name."""
+    """Returns whether the calls of an application use OpenAI's protocol with a model whose name is known. `model` and
+    `given` (the configuration of the model) are arguments of the application.
+    """
     return model is None and not settings.wants_script and not (given and {"url", "transport"} & given.keys())
 
 

@@ -59,7 +59,7 @@ def build_phone_server(
     tee: Callable[[str, Journal], Journal],
     numbers: LiveNumbers | None = None,
 ) -> PhoneServer:
-    """Creates and connects the parts of the application.
+    """Creates the phone server of an application from the parts that it uses.
 
     Args:
         options: The application's options for its calls.

@@ -1,4 +1,4 @@
-"""The routes of the application."""
+"""The HTTP and WebSocket routes of the application."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["routes"]
 
 
 def routes() -> list[BaseRoute]:
-    """Returns all routes. Twilio and the console reach one of several processes under `/i/INSTANCE`."""
+    """Returns all HTTP and WebSocket routes of the application. Twilio and the console reach one of several processes
+    under `/i/INSTANCE`.
+    """
     return [
         *_for_twilio(),
         Mount("/i/{instance}", _routes_of_an_instance()),

@@ -110,7 +110,7 @@ def container_of(data: bytes) -> Container | None:
 
 
 def is_text(data: bytes) -> bool:
-    """Returns whether these bytes are text (such as a path, a sentence or base64) and not audio samples."""
+    """Returns whether the bytes `data` are text (such as a path, a sentence or base64) and not audio samples."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

@@ -61,9 +61,9 @@ class _Wave:
 
 
 def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None) -> bytes:
-    """Returns audio from a user as mono mu-law at 8 kHz. The result is never empty. Audio files are converted. Bytes of
-    an unknown type are mu-law at 8 kHz, or A-law if the suffix of the file says so. `what` is the name of the audio in
-    error messages.
+    """Returns `given`, audio from a user, as mono mu-law at 8 kHz. The result is never empty. Audio files are
+    converted. Bytes of an unknown type are mu-law at 8 kHz, or A-law if the suffix of the file says so. `what` is the
+    name of the audio in error messages.
 
     Raises:
         AudioFileError: the audio is empty, longer than `max_s` seconds, or of an unsupported type.
@@ -92,13 +92,13 @@ def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None
 
 
 def ulaw_of(raw: bytes, coding: RawAudio) -> bytes:
-    """Returns audio without a header as mu-law."""
+    """Converts `raw`, audio at 8 kHz without a header, to mu-law. `coding` is the encoding of `raw`."""
     return raw if coding is RawAudio.ULAW else g711.encode(g711.decode_alaw(raw))
 
 
 def load_words(given: str | Clip, what: str) -> str | bytes:
-    """Returns a text for the model unchanged, or a clip as mu-law (see `load_ulaw`). Raises `AudioFileError` for an
-    unusable clip.
+    """Prepares words that the caller will hear. Returns a text for the model unchanged, and converts a clip to mu-law
+    (see `load_ulaw`). `what` is the name of the words in error messages. Raises `AudioFileError` for an unusable clip.
     """
     if not isinstance(given, str):
         return load_ulaw(given, what)
@@ -132,12 +132,12 @@ def read_pcm16_channels(source: _Source, rate: int = 24000) -> list[bytes]:
 
 
 def write_ulaw(path: str | os.PathLike[str], ulaw: bytes) -> None:
-    """Writes a WAV file: mu-law, mono, 8 kHz."""
+    """Writes the mu-law audio `ulaw` as a WAV file: mono, 8 kHz."""
     Path(path).write_bytes(wav_header(ULAW, 1, 8000, 8, len(ulaw)) + ulaw)
 
 
 def write_pcm16(path: str | os.PathLike[str], pcm16: bytes, rate: int = 8000, channels: int = 1) -> None:
-    """Writes a WAV file: 16-bit PCM, with interleaved channels."""
+    """Writes a WAV file with `pcm16`: 16-bit PCM at `rate` Hz, with interleaved channels."""
     Path(path).write_bytes(wav_header(PCM, channels, rate, 16, len(pcm16)) + pcm16)
 
 

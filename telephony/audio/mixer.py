@@ -1,4 +1,6 @@
-"""Repeats an ambience recording that is mixed under speech: mu-law at 8 kHz. Pure."""
+"""Repeats a recording of background sound (ambience), which is mixed with the agent's speech. Audio is mu-law at 8 kHz.
+Pure.
+"""
 
 from __future__ import annotations
 

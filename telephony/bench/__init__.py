@@ -1,3 +1,3 @@
-"""The load benchmark: compares the real server with bare bridges under the same load. `telephony bench` runs the
-benchmark.
+"""The load benchmark: compares the real server with minimal programs (bare bridges) under the same load. `telephony
+bench` runs the benchmark.
 """

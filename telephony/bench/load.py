@@ -43,7 +43,8 @@ class Load:
             await self._expected.popleft().serve_model(connection)
 
     async def measure(self, server: str, pid: int, count: int, seconds: float) -> dict[str, Any]:
-        """Makes the calls. Measures the server's CPU time and memory while all calls run.
+        """Makes `count` calls of `seconds` seconds at the same time to the address `server`. Measures the CPU time and
+        memory of the server process `pid` while all calls run. Returns the figures.
 
         Raises:
             ExceptionGroup: the calls did not connect in time, or a connection failed.

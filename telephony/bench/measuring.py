@@ -14,8 +14,8 @@ from .processes import System, running
 __all__ = ["LATE_LIMIT_S", "P99_LIMIT_S", "prove", "quantile", "rounds", "search", "summary", "sweep"]
 
 P99_LIMIT_S = 0.020
-"""The limit in seconds of the p99 of the added latency, for the number of calls that one core can serve. Underruns are
-not allowed.
+"""The limit in seconds of the p99 of the added latency. A core can serve a number of calls only if the latency stays
+below this limit and no playback runs out of audio (underrun).
 """
 LATE_LIMIT_S = 0.005
 """The maximum lateness in seconds of the load generator's frames. At most 1 % of the frames may be later."""
@@ -52,8 +52,9 @@ def rounds(
 def sweep(
     systems: Mapping[str, System], *, counts: Sequence[int], seconds: float, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
-    """Returns the figures of each system for each number of calls. The numbers are measured one after the other in the
-    same process.
+    """Returns the figures of each system for each number of calls in `counts`. A measurement takes `seconds` seconds.
+    `say` gets a line of progress before each measurement. The numbers are measured one after the other in the same
+    process.
     """
     return {name: list(_steps(name, system, counts, seconds, say)) for name, system in systems.items()}
 
@@ -98,8 +99,9 @@ def _holds(system: System, calls: int, seconds: float) -> bool:
 
 
 def prove(system: System, *, calls: int, seconds: float) -> dict[str, Any]:
-    """Measures whether the load generator can make this number of calls, with a system that does as little as possible.
-    Returns the measurements. `holds` is True if the load generator is fast enough.
+    """Measures for `seconds` seconds whether the load generator can make this number of calls at the same time, with a
+    system that does as little as possible. Returns the measurements. `holds` is True if the load generator is fast
+    enough.
     """
     with running(system) as target:
         result = summary([target.measure(calls, seconds)])
@@ -108,7 +110,9 @@ def prove(system: System, *, calls: int, seconds: float) -> dict[str, Any]:
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Summarises runs: CPU and memory as medians with their range, latencies over all runs in ms."""
+    """Summarises several measurements (`runs`) of one system: CPU time and memory as medians with their range, and
+    latencies in ms over all measurements.
+    """
     cpu = [run["cpu_ms_per_call_second"] for run in runs]
     result: dict[str, Any] = {
         "cpu_ms_per_call_s": round(median(cpu), 3),
@@ -130,7 +134,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
-    """Returns the quantile of sorted values, or 0 if there are no values."""
+    """Returns the quantile `q` (0 to 1) of the sorted values `ordered`, or 0 if there are no values."""
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
 
 

@@ -45,7 +45,9 @@ SYSTEMS: Mapping[str, System] = {
 
 
 def former(root: Path) -> System:
-    """Returns the server of another version of this repository, without journals."""
+    """Returns the system that runs the server of another version of this repository, without journals. `root` is the
+    folder of that version.
+    """
     return System(_SERVE, {"PYTHONPATH": os.fspath(root.resolve())})
 
 
@@ -63,8 +65,8 @@ class Target:
         return self._address
 
     def measure(self, calls: int, seconds: float) -> dict[str, Any]:
-        """Makes this number of calls at the same time. `telephony.bench.load` describes the figures. Returns the
-        figures.
+        """Makes this number of calls at the same time for `seconds` seconds. Returns the figures, which
+        `telephony.bench.load` describes.
 
         Raises:
             BenchmarkFailed: the calls could not be made. The processes must be restarted before the next measurement.
@@ -140,7 +142,7 @@ def _process(
 
 
 def cores() -> list[int]:
-    """Returns the cores that this process may use."""
+    """Returns the numbers of the processor cores that this process may use."""
     return sorted(os.sched_getaffinity(0))
 
 

@@ -23,7 +23,7 @@ _LIBRARIES = ("uvicorn", "websockets", "starlette", "numpy", "orjson", "uvloop")
 
 
 def conditions() -> dict[str, Any]:
-    """Returns the conditions of the measurement: date, machine and versions."""
+    """Returns the conditions of the measurement: the date, the machine and the versions of the software."""
     found: dict[str, str | None] = {}
     for name in _LIBRARIES:
         try:
@@ -40,7 +40,9 @@ def conditions() -> dict[str, Any]:
 
 
 def ratios(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Returns the CPU time of each system divided by the CPU time of the bare bridge in the same run."""
+    """`systems` has the measurements of each system. Returns the CPU time of each system divided by the CPU time of the
+    bare bridge in the same run.
+    """
     base = systems[BASE]["cpu_ms_per_call_s"]
     return {name: round(each["cpu_ms_per_call_s"] / base, 3) for name, each in systems.items()}
 

@@ -51,7 +51,7 @@ def caller_payloads() -> list[str]:
 
 @cache
 def answer_deltas() -> tuple[list[str], list[str]]:
-    """Returns the deltas of an answer: PCM at 24 kHz, and mu-law."""
+    """Returns the audio messages (deltas) of one answer of the model, as PCM at 24 kHz and as mu-law."""
     from realtime_core.audio import g711
     from realtime_core.audio.resample import Downsampler3
 
@@ -72,17 +72,27 @@ class Figures:
     """
 
     up: list[float] = field(default_factory=list)
-    """The times from sending a caller's frame until the model's socket has received its last sample."""
+    """For each frame of a caller, the time from sending the frame until the model's socket has received its last
+    sample.
+    """
     up_oldest: list[float] = field(default_factory=list)
-    """The times from the oldest sample of each message until the model's socket has received this sample."""
+    """For each message to the model, the time from sending the oldest sample in it until the model's socket has
+    received this sample.
+    """
     out: list[float] = field(default_factory=list)
-    """The times from the first delta of an answer until its first media message."""
+    """For each answer, the time from its first audio message by the model until its first media message to Twilio."""
     barge: list[float] = field(default_factory=list)
-    """The times from `speech_started` until `clear`."""
+    """For each interruption, the time from the model's event `speech_started` until the server's message `clear`, which
+    stops playback.
+    """
     heard_error: list[float] = field(default_factory=list)
-    """The differences between the position of a truncation and the position that the caller had heard."""
+    """For each interruption, the difference between the position at which the server truncated the answer and the
+    position that the caller had heard.
+    """
     late: list[float] = field(default_factory=list)
-    """The lateness of the load generator's own frames. This is the measurement error of the load generator."""
+    """For each frame of the load generator, how late it was sent. This is the measurement error of the load
+    generator.
+    """
     underruns: int = 0
     underrun_s: float = 0.0
     answers: int = 0
@@ -90,7 +100,7 @@ class Figures:
     frames_received: int = 0
 
     def reset(self) -> None:
-        """Removes all figures so far."""
+        """Removes all measured times."""
         vars(self).update(vars(Figures()))
 
 
@@ -127,8 +137,8 @@ class HeardAnswer:
 
 
 class SyntheticCall:
-    """One of the calls that the load generator makes: the caller's end and the model's end. Each call has another
-    `number`, so the calls do not answer at the same time.
+    """One of the calls that the load generator makes: the caller's end and the model's end. Each call has its own
+    `number`, from which its timing is computed, so the calls do not answer at the same time.
     """
 
     def __init__(self, number: int, figures: Figures) -> None:

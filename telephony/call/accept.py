@@ -1,5 +1,5 @@
-"""Reads the `start` message of one media stream, asks whether the stream is admitted, and attaches the stream to its
-call.
+"""Reads the `start` message of one media stream, checks whether the stream may be used (is admitted), and attaches the
+stream to its call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""`Call`, the interface of one phone call for users' code. A `Call` is the run context of the model session."""
+"""`Call`, the interface of one phone call for users' code. Tools and other users' code get the `Call` as the context of
+the model session.
+"""
 
 from __future__ import annotations
 
@@ -174,7 +176,9 @@ class Call:
         return await self._commands.run("transfer", work, target=target, warm=warm)
 
     def transfer_number(self, target: str) -> str:
-        """Returns the number or SIP address of a transfer target. Raises `CallError` if there is no such target."""
+        """Returns the number or SIP address of the transfer target with the name `target`. Raises `CallError` if there
+        is no such target.
+        """
         number = self.transfer_targets.get(target)
         if number is None:
             names = ", ".join(self.transfer_targets) or "none"
@@ -281,7 +285,9 @@ class Call:
             self._parts.pacing.resume(PauseReason.LISTENING)
 
     def machine_found(self) -> None:
-        """Registers that the other party is a machine. The call then ends after `CallPolicy.machine_s` seconds."""
+        """Registers that the other party is a machine, such as a voicemail. The call then ends after
+        `CallPolicy.machine_s` seconds.
+        """
         self._commands.done("machine_found")
         self._parts.pacing.machine_found()
 
@@ -306,14 +312,14 @@ class Call:
         return self._commands.within_async("secret", self._parts.secrets.part())
 
     def hides(self, item_id: str) -> bool:
-        """Returns whether this conversation item belongs to a part of the call that must not be recorded. Code must
-        call this method before it writes the text of an item to a record.
+        """Returns whether the conversation item with this id belongs to a secret part of the call, which must not be
+        recorded. Code must call this method before it writes the text of an item to a record.
         """
         return self._parts.recorder.seal.hides(item_id)
 
     @property
     def is_sealed(self) -> bool:
-        """Whether the conversation must not be recorded or shown at the moment."""
+        """Whether the call is in a secret part, in which the conversation must not be recorded or shown."""
         return self._parts.recorder.seal.is_closed
 
     def refuse_recording(self) -> None:

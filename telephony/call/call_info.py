@@ -12,7 +12,7 @@ from ..twilio.media_stream import Start
 __all__ = ["OUTBOUND", "TOKEN_PARAMETER", "Admit", "CallInfo"]
 
 OUTBOUND = "outbound-api"
-"""The direction of a call that this application placed."""
+"""The direction (`CallInfo.direction`) of a call that this application placed."""
 
 TOKEN_PARAMETER = "token"  # noqa: S105 (its name, not its value)
 """The name of the stream parameter that has the stream token. The parameter is hidden from applications."""
@@ -53,8 +53,9 @@ class CallInfo:
     """
 
     route: str = ""
-    """The current step of the call in the ladder (the list of steps) of the called number, see `numbers.ladder`. The
-    text is empty if the number has no ladder.
+    """The step that the call has reached in the answering plan of the called number (its `ladder`, see
+    `numbers.ladder`), such as ringing a person before the agent answers. The text is empty if the number has no such
+    plan.
     """
 
     @classmethod
@@ -81,7 +82,7 @@ class CallInfo:
 
     def stream_parameters(self, room: int) -> tuple[dict[str, str], list[str]]:
         """Returns the stream parameters from which `of` can create this object again. The parameters have at most
-        `room` characters of XML. Also returns the names of the details that do not fit into `room`.
+        `room` characters of XML. The second value of the result has the names of the data that do not fit into `room`.
         """
         single = {
             "forwarded_from": self.forwarded_from,
@@ -97,8 +98,8 @@ class CallInfo:
 
     def with_stream(self, streams: CallInfo) -> CallInfo:
         """Returns this data, which comes from the webhook, combined with `streams`, the data from the first media
-        stream of the call. A value from the webhook has priority, because the stream parameters lack the details that
-        did not fit into them.
+        stream of the call. A value from the webhook has priority, because data that did not fit is missing in the
+        stream parameters.
         """
         return replace(
             streams,
@@ -112,8 +113,8 @@ class CallInfo:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """Returns the two parties of the call, for the choice of a caller id. `own` is the number
-        TWILIO_PHONE_NUMBER.
+        """Returns the numbers of the two parties of the call. The caller id of a further call is chosen from them.
+        `own` is the number TWILIO_PHONE_NUMBER.
         """
         return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
 

@@ -1,4 +1,4 @@
-"""The parts of a call that `Call` uses, as protocols with their commands."""
+"""The parts of a call that `Call` uses, as protocols: each protocol has the methods of one part that `Call` calls."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class ConversationCommands(Protocol):
-    """The commands of the conversation with the model that `Call` calls."""
+    """The methods of the conversation with the model that `Call` calls."""
 
     session: RealtimeSession
     live: bool
@@ -48,7 +48,7 @@ class ConversationCommands(Protocol):
 
 
 class ControlCommands(Protocol):
-    """The commands of `telephony.call.controls.Controls` that `Call` calls."""
+    """The methods of `telephony.call.controls.Controls` that `Call` calls."""
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> Heard: ...
 
@@ -66,7 +66,7 @@ class ControlCommands(Protocol):
 
 
 class SupervisorCommands(Protocol):
-    """The commands of `telephony.call.supervision.Supervision` that `Call` calls."""
+    """The methods of `telephony.call.supervision.Supervision` that `Call` calls."""
 
     @property
     def is_active(self) -> bool: ...
@@ -98,7 +98,7 @@ class SupervisorCommands(Protocol):
 
 
 class TransferAttempt(Protocol):
-    """An attempt to transfer the caller, as `Call.transfers` shows the attempt. Implemented by
+    """An attempt to transfer the caller, as `Call.transfers` returns it. Implemented by
     `telephony.call.transfers.TransferAttempt`.
     """
 
@@ -109,7 +109,7 @@ class TransferAttempt(Protocol):
 
 
 class TransferCommands(Protocol):
-    """The commands of `telephony.call.transfers.Transfers` that `Call` calls."""
+    """The methods of `telephony.call.transfers.Transfers` that `Call` calls."""
 
     @property
     def attempts(self) -> Sequence[TransferAttempt]: ...

@@ -22,7 +22,9 @@ class Callbacks:
         self._failed: set[str] = set()
 
     def call(self, name: str, callback: Callable[..., object], *args: Any) -> None:
-        """Calls `callback` with `args`. An exception of the callback is logged."""
+        """Calls `callback` with `args`. An exception of the callback is logged with `name`, the name of the
+        callback.
+        """
         try:
             user_code.call_now(callback, *args)
         except Exception as error:  # noqa: BLE001 - a user's code

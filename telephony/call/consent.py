@@ -40,7 +40,7 @@ class Answer(StrEnum):
     NONE = ""
     """The caller has not answered yet."""
     STAYED = "stayed"
-    """The caller heard the notice to its end and did not hang up."""
+    """The caller heard the notice to its end and did not hang up, which counts as consent."""
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNHEARD = "unheard"
@@ -84,7 +84,9 @@ _I_AM_AN_AI: Mapping[str, str] = {
 
 
 def language_of(tag: str) -> str:
-    """Returns the language of a tag in lower case, for example `de` for `de-AT`. Returns `en` for an empty tag."""
+    """Returns the language of a language tag in lower case, for example `de` for `de-AT`. Returns `en` for an empty
+    tag.
+    """
     return re.split("[-_]", tag)[0].lower() or "en"
 
 

@@ -165,8 +165,8 @@ class Consenting:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """Handles a key that the caller pressed. Returns True if the key was an answer or if the notice was still
-        playing. The agent must then not get the key.
+        """Handles a key that the caller pressed. Returns True if the agent must not get the key, because the key was an
+        answer or the notice was still playing.
         """
         consent = self._consent
         if consent.policy is ConsentPolicy.NONE:
@@ -180,7 +180,9 @@ class Consenting:
         return self._lines != [] and not self.settled.is_set()
 
     def answered(self, answer: str, by: str) -> None:
-        """Handles an answer from the journal, during a replay."""
+        """Applies the caller's answer that the journal of a replayed call contains. `by` is the way in which the caller
+        answered.
+        """
         self._answer(Answer(answer), by)
 
     def refuse(self) -> None:

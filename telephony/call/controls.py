@@ -113,9 +113,9 @@ class Controls:
             return await self.heard(len(ulaw) / 8000 + _MARGIN_S, to_come=False)
 
     async def heard(self, within_s: float, *, to_come: bool = True) -> Heard:
-        """Waits until the caller has heard the last sample of all queued audio, or until the caller speaks. If
-        `to_come` is True, also waits for the rest of a response that the model has not completed. Returns how the
-        playback ended.
+        """Waits until the caller has heard the last sample of all queued audio, or until the caller speaks. Waits at
+        most `within_s` seconds. If `to_come` is True, also waits for the rest of a response that the model has not
+        completed. Returns how the playback ended.
         """
         loop, player = asyncio.get_running_loop(), self._player
         interrupted = False
@@ -220,9 +220,8 @@ class Controls:
     async def send_digits(self, digits: str) -> None:
         """Sends DTMF tones to the other party.
 
-        A media stream cannot carry tones to Twilio. Therefore the caller's leg leaves the media stream while Twilio
-        plays the tones, and then gets a new media stream. The session with the model stays open, and no audio is
-        repeated.
+        A media stream cannot carry tones to Twilio. Therefore Twilio ends the media stream, plays the tones, and then
+        opens a new media stream. The session with the model stays open, and no audio is repeated.
 
         Raises:
             CallError: this process has no public address, or the caller hung up.
@@ -292,8 +291,8 @@ class Controls:
             await self.hang_up(goodbye=instructions, reason=EndReason.DRAINED, anyway=True)
 
     async def give_up(self, reason: str) -> None:
-        """Apologises to the caller and ends the call, because the call cannot continue. If TwiML for such a case is
-        configured, Twilio continues the caller's leg with this TwiML.
+        """Apologises to the caller and ends the call, because the call cannot continue. `reason` is the text for the
+        journal. If TwiML for such a case is configured, Twilio continues the call with this TwiML.
         """
         self._conversation.end()
         self._pacing.pause(PauseReason.GIVING_UP)

@@ -61,7 +61,7 @@ class MuteReason(Enum):
     HOLD = auto()
     MUTED = auto()
     UNINTERRUPTIBLE = auto()
-    """The agent plays speech that the caller cannot interrupt."""
+    """The agent says something that the caller cannot interrupt."""
 
 
 class Conversation:
@@ -120,13 +120,13 @@ class Conversation:
         return self.session
 
     async def greet(self) -> None:
-        """Requests the greeting from the model, unless the greeting is a clip."""
+        """Requests the greeting from the model. Does nothing if the greeting is a clip."""
         if isinstance(self._options.greeting, str):
             await self.session.request_response(instructions=self._options.greeting)
 
     async def begin(self, *, greets: bool = True) -> None:
-        """Requests the greeting, and sends the caller's audio that arrived before the model was connected. The model
-        must be connected.
+        """Requests the greeting, and sends the caller's audio that arrived before the model was connected. With
+        `greets=False`, no greeting is requested. The model must be connected.
         """
         if greets:
             await self.greet()
@@ -158,8 +158,8 @@ class Conversation:
     # --- the caller ----------------------------------------------------------------------------------------------
 
     def hear(self, ulaw: bytes, stamp_ms: float = 0.0) -> None:
-        """Sends audio of the caller (mu-law, 8 kHz) to the model. `stamp_ms` is the media timestamp of the audio in
-        milliseconds.
+        """Sends `ulaw`, audio of the caller (mu-law, 8 kHz), to the model. `stamp_ms` is the media timestamp of the
+        audio in milliseconds.
         """
         is_muted = self.muted or stamp_ms < self.deaf_until_ms
         if self._suppress is not None:
@@ -202,7 +202,9 @@ class Conversation:
         return True
 
     async def interrupt(self, cause: CutCause) -> None:
-        """Stops the speech of the agent immediately. `cause` is written to the journal."""
+        """Stops the speech of the agent immediately. `cause`, the reason for the interruption, is written to the
+        journal.
+        """
         try:
             if self.live:
                 with cutting(cause):

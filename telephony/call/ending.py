@@ -1,4 +1,4 @@
-"""The reasons why a call ends, and the ways to release the caller's leg at Twilio. Pure."""
+"""The reasons why a call ends, and what happens at Twilio then. Pure."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class EndReason(Enum):
     STREAM_LOST = "stream lost"
     STREAM_TAKEN = "another process has its stream"
     STREAM_ELSEWHERE = "its stream went elsewhere"
-    """The media stream went to another process. This process only answered the webhook."""
+    """The media stream of the call was opened to another process. This process only answered the webhook."""
     NO_STREAM = "no stream came"
     REFUSED = "refused"
-    """The first stream was not admitted."""
+    """The first media stream of the call was refused, for example because its token was invalid."""
     FAILED = "failed"
     """The agent cannot continue the call."""
     DRAINED = "drained"
@@ -41,7 +41,7 @@ _SEPARATORS = {EndReason.TRANSFERRED: " ", EndReason.REFUSED: ": ", EndReason.FA
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of one call: the reason and the detail. The journal and `Call.ended` contain the end as text."""
+    """How one call ended: the reason and a detail. The journal and `Call.ended` contain it as text."""
 
     reason: EndReason
     detail: str = ""
@@ -52,7 +52,7 @@ class Ending:
 
     @classmethod
     def parse(cls, text: str) -> Ending | None:
-        """Parses the text of an ending. Returns None if the text is not an ending."""
+        """Parses the text of an ending, as in the journal. Returns None if the text is not an ending."""
         for reason, separator in _SEPARATORS.items():
             if text.startswith(reason.value + separator):
                 return cls(reason, text.removeprefix(reason.value + separator))
@@ -66,4 +66,4 @@ class Release(Enum):
 
     HANG_UP = "hang up"
     CLOSE = "close"
-    """Only the media stream is closed. The caller's leg continues with other TwiML."""
+    """Only the media stream is closed. The caller stays connected to Twilio, which continues with other TwiML."""

@@ -57,7 +57,7 @@ class CallOptions:
     run_config: RealtimeRunConfig = field(default_factory=RealtimeRunConfig)
     journal: Callable[[CallInfo], Journal] = lambda info: NullJournal()
     admit: Admit = CallInfo.of
-    """A function that checks the `start` message of a stream and returns the data of its call, directly or as an
+    """A function that checks the `start` message of a media stream and returns the data of its call, directly or as an
     awaitable. Raises `StreamRefused` to refuse the stream.
     """
     ambience: bytes | None = None
@@ -119,8 +119,8 @@ class CallOptions:
     on_failure: Callable[[UserCode], None] = lambda kind: None
     """A function that is called after each logged failure of the application's code."""
     beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None
-    """A function that returns work which runs during the call, next to the conversation. The work is cancelled at the
-    end of the call.
+    """A function that returns a coroutine which runs in parallel to the conversation, such as the work of an outbound
+    call. The coroutine is cancelled at the end of the call.
     """
     placed: Mapping[str, Any] | None = None
     """The arguments with which the call was placed, for the journal. None for an inbound call."""
@@ -129,9 +129,13 @@ class CallOptions:
     opt_outs: OptOutWriter | None = None
     """The do-not-call list of the application."""
     followed: Callable[[str], Awaitable[Followed]] = _not_followed
-    """A function that returns whether another process has continued the call with this `CallSid`."""
+    """A function that returns whether another process has continued the call with this `CallSid`, after this process
+    has lost its media stream.
+    """
     on_stream: Callable[[Call, StreamEnd | None], None] = lambda call, end: None
-    """A function that is called with None for each new media stream, and with the reason when a media stream closes."""
+    """A function that is called with None for each new media stream, and with the description of the end when a media
+    stream closes.
+    """
     on_refused: Callable[[str, str], None] = lambda call_sid, reason: None
     """A function that is called with the `CallSid` and the reason for each refused stream, before the stream is
     closed.
@@ -149,7 +153,7 @@ class CallOptions:
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """How a call ended: the reason, and counts of problems. `call` is None if no call began."""
+    """How a call ended: the reason, and the number of problems of each kind. `call` is None if no call began."""
 
     call: Call | None
     reason: str

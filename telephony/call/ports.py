@@ -50,9 +50,11 @@ class CallAddresses(Protocol):
 
     @property
     def call_status(self) -> str:
-        """The URL for the status callbacks of second legs and of legs that Twilio dialled."""
+        """The URL to which Twilio reports the status of the second calls of warm transfers, and of calls that a
+        `<Dial>` makes.
+        """
 
     def leg_key(self, leg_id: str) -> str:
-        """Returns the URL that Twilio requests after a key was pressed on a second leg. The response comes from
-        `Registry.leg_key`.
+        """Returns the URL that Twilio requests after a key was pressed in the second call of a warm transfer. `leg_id`
+        is the id of that call in this process. The response comes from `Registry.leg_key`.
         """

@@ -83,7 +83,7 @@ class Registry:
             session.lifetime.end(EndReason.PROCESS_STOPS)
 
     async def farewell(self) -> None:
-        """Says goodbye in all live calls, and ends these calls."""
+        """Says goodbye in all live calls, and ends these calls, because the process stops."""
         async with asyncio.TaskGroup() as group:
             for session in list(self._sessions.values()):
                 group.create_task(
@@ -135,9 +135,9 @@ class Registry:
         *,
         of_call: Callable[[CallInfo], tuple[AgentSource, CallOptions]] | None = None,
     ) -> CallOutcome:
-        """Serves one media stream to its end, for a live call that waits for the stream or for a new call. If the call
-        continues after its stream, `reason` of the outcome is empty. `of_call` returns the agent and the options for a
-        new call, if these depend on the call.
+        """Serves one media stream to its end. The stream belongs to a live call that waits for it, or begins a new call
+        with `agent` and `options`. If the call continues after its stream, `reason` of the outcome is empty. `of_call`
+        returns the agent and the options for a new call, if these depend on the call.
         """
 
         async def take(stream: MediaStream, start: Start, info: CallInfo) -> Outcome:
@@ -168,7 +168,7 @@ class Registry:
             self._arriving.remove(call_sid)
 
     def begin_warm(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> bool:
-        """Connects the model session of a call before the media stream starts, so the greeting is not late. If no
+        """Begins a call before its media stream starts, and connects the model, so the greeting is not late. If no
         stream starts, the call ends. Returns False if no more calls are allowed, or if the call already exists.
         """
         if not self.has_room or info.sid in self._sessions:
@@ -239,7 +239,9 @@ class Registry:
             session.leg.offer()
 
     def call_status(self, status: CallStatus) -> None:
-        """Handles a status of a call or of a second leg. Late and repeated statuses have no effect."""
+        """Handles a status of a call, or of the second call of a transfer, that Twilio reported. Late and repeated
+        statuses have no effect.
+        """
         if (session := self._sessions.get(status.call_sid)) is not None:
             session.recorder.callback("call status", status=status.status)
             if status.ended:
@@ -254,12 +256,14 @@ class Registry:
                 return
 
     def consent_answered(self, call_sid: str, answer: str, by: str) -> None:
-        """Handles an answer to the notice that was read from a journal, during a replay."""
+        """Applies an answer to the recording notice that was read from a journal, during a replay. `by` is the way in
+        which the caller answered.
+        """
         if (session := self._sessions.get(call_sid)) is not None:
             session.consenting.answered(answer, by)
 
     def emergency(self, call_sid: str) -> None:
-        """Handles an emergency that was read from a journal, during a replay."""
+        """Handles an emergency of the call that was read from a journal, during a replay."""
         if (session := self._sessions.get(call_sid)) is not None and session.guard is not None:
             session.guard.emergency()
 
@@ -270,13 +274,15 @@ class Registry:
             session.pacing.machine_found()
 
     def dial_ended(self, result: DialResult) -> None:
-        """Passes the result of the `<Dial>` of a cold transfer to its call. An unknown call is ignored."""
+        """Passes the result of the `<Dial>` verb of a cold transfer to its call. An unknown call is ignored."""
         if (session := self._sessions.get(result.call_sid)) is not None:
             session.recorder.callback("dial", status=result.status, leg=result.dial_call_sid)
             session.transfers.dial_ended(result)
 
     def leg_key(self, leg_id: str, key: str) -> str:
-        """Handles a key that was pressed on the second leg of a warm transfer. Returns the next TwiML for this leg."""
+        """Handles a key that was pressed in the second call of a warm transfer. `leg_id` is the id of that call.
+        Returns its next TwiML.
+        """
         for session in list(self._sessions.values()):
             if (document := session.transfers.leg_key(leg_id, key)) is not None:
                 return document

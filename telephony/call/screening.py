@@ -105,7 +105,7 @@ def _matches(number: str, rule: str) -> bool:
 
 
 def has_phrase(text: str, phrases: Collection[str]) -> bool:
-    """Returns whether the text contains one of the phrases as whole words. Case, accents and punctuation are
+    """Returns whether the text contains one of the phrases, as whole words. Case, accents and punctuation are
     ignored.
     """
     words = f" {_plain(text)} "

@@ -303,12 +303,14 @@ class CallSession:
             self.leg.let_go()
 
     def stream_end(self) -> StreamEnd:
-        """Returns why the last media stream ended. Called when Twilio requests the next TwiML."""
+        """Returns a description of why the last media stream ended, which decides the next TwiML."""
         self.reattach.twiml_requested()
         return self.leg.stream_end(self.lifetime.ending if self.lifetime.over else None)
 
     def outcome(self, close: Close | None = None, skipped: int = 0) -> CallOutcome:
-        """Returns the outcome: how the call ended, and how its connection ended."""
+        """Returns how the call ended. `close` says how the connection of its media stream ended, and `skipped` is the
+        number of unreadable messages.
+        """
         return CallOutcome(self.call, self.lifetime.reason, close, skipped, self.player.playout.underruns)
 
 

@@ -70,8 +70,8 @@ class CallStreams:
         self._now = asyncio.get_running_loop().time
 
     def attach(self, stream: MediaStream, start: media_stream.Start, info: CallInfo | None = None) -> None:
-        """Attaches this media stream to the call, and closes an earlier stream. `info` has the data from the stream,
-        for a call that began without a stream.
+        """Attaches this media stream to the call, and closes an earlier stream. `start` is the first message of the
+        stream. `info` has the data from the stream, for a call that began without a stream.
         """
         leg = self._leg
         self._reattach.attached()
@@ -94,7 +94,7 @@ class CallStreams:
         stream.listen(self, self._recorder)
 
     def greet(self) -> None:
-        """Plays the greeting, if it is a clip."""
+        """Plays the greeting if it is a clip. The model says any other greeting."""
         if isinstance(self._options.greeting, bytes):
             self._player.play_clip("clip:greeting", self._options.greeting)
 

@@ -65,7 +65,7 @@ class TakeOver(Enum):
     LIVE = auto()
     """The caller hears the supervisor."""
     AWAY = auto()
-    """The connection of the supervisor was lost. The caller hears a filler."""
+    """The connection of the supervisor was lost. The caller hears a waiting sentence or sound."""
     ENDING = auto()
 
 
@@ -225,8 +225,8 @@ class Supervision:
             self.voice(piece, self._part)
 
     def voice(self, ulaw: bytes, part: str) -> None:
-        """Plays audio (mu-law, 8 kHz) immediately after the earlier samples of the same `part`, and writes the audio to
-        the journal. A part is speech without a gap.
+        """Plays audio of the supervisor (mu-law, 8 kHz) immediately after the earlier samples of the same `part`, and
+        writes the audio to the journal. `part` is the id of a piece of speech without a gap.
         """
         if self.state is not TakeOver.LIVE:
             return
@@ -238,7 +238,9 @@ class Supervision:
         self._player.play_voice(self._part, ulaw)
 
     async def away(self) -> None:
-        """Registers that the connection of the supervisor was lost. The caller hears a filler."""
+        """Registers that the connection of the supervisor was lost. The caller hears a waiting sentence or sound until
+        the supervisor is back.
+        """
         if self.state is TakeOver.LIVE:
             self.state = TakeOver.AWAY
             self._commands.done("supervisor.away")

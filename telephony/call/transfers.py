@@ -1,5 +1,5 @@
-"""Transfers of the caller. In a cold transfer the target is dialled immediately. In a warm transfer the called person
-first hears a summary and accepts.
+"""Transfers of the caller. In a cold transfer the caller is connected with the target immediately. In a warm transfer
+the called person first hears a summary and accepts.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Transfers:
         return f"{name} did not take the call: {_DIAL_FAILURES.get(status, status)}. {_IS_BACK}"
 
     def dialled(self, status: CallStatus) -> None:
-        """Handles a status of the leg that a cold transfer dials. Twilio may send the status late and twice."""
+        """Handles a status of the call to the target of a cold transfer. Twilio may send the status late and twice."""
         if not self._target or status.call_sid in self._ended_legs:
             return
         if status.status in ("in-progress", "completed"):
@@ -170,7 +170,9 @@ class Transfers:
             self._reattach.expect(_MARGIN_S, EndReason.HUNG_UP)
 
     def dial_ended(self, result: DialResult) -> None:
-        """Handles the result of the `<Dial>` of a cold transfer."""
+        """Handles the result of the `<Dial>` verb of a cold transfer, which ends when the two parties have spoken or
+        the target did not answer.
+        """
         self._result = result
         self._ended_legs.add(result.dial_call_sid)
         if result.connected and self._target:
@@ -250,8 +252,8 @@ class Transfers:
             second.transfer.fail(failure)
 
     def leg_key(self, leg_id: str, key: str) -> str | None:
-        """Handles a key that was pressed on a second leg. Returns the next TwiML of this leg, or None if this call has
-        no such leg.
+        """Handles a key that was pressed in the second call of a warm transfer. `leg_id` is the id of that call.
+        Returns its next TwiML, or None if this call has no such transfer.
         """
         second = self._second
         if second is None or second.leg_id != leg_id:
@@ -265,7 +267,9 @@ class Transfers:
         return say_and_hang_up(self._wording.text("goodbye"), self._wording.voice)
 
     def leg_status(self, call_sid: str, status: str) -> bool:
-        """Handles a status of a second leg. Returns whether the leg belongs to this call."""
+        """Handles a status of the second call of a warm transfer. `call_sid` is the SID of that second call. Returns
+        whether it belongs to this call.
+        """
         second = self._second
         if second is None or second.call_sid != call_sid:
             return False
@@ -275,7 +279,7 @@ class Transfers:
         return True
 
     async def close(self) -> None:
-        """Hangs up a second leg that has not been joined with the caller. Idempotent."""
+        """Hangs up the second call of a warm transfer, if it was not joined with the caller. Idempotent."""
         second, self._second = self._second, None
         control = self._control
         if second is None or not second.call_sid or second.transfer.state is LegState.JOINED or control is None:

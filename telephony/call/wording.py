@@ -1,4 +1,4 @@
-"""The language of one call. The language may change during the call."""
+"""The language of the fixed texts and clips of one call. The language may change during the call."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ class Wording:
         self.locale = locale
 
     def clip(self, name: str) -> bytes:
-        """Returns a clip (mu-law, 8 kHz)."""
+        """Returns the clip `name` (mu-law, 8 kHz) in the language of the call."""
         return self.locale.clips[name]
 
     def text(self, name: str, **values: str) -> str:
-        """Returns a text that Twilio says."""
+        """Returns the text `name`, which Twilio says, in the language of the call. `values` replace the placeholders of
+        the text.
+        """
         return self.locale.text(name, **values)
 
     @property
@@ -30,15 +32,16 @@ class Wording:
         return voice_of(self.locale)
 
     def introduction(self, caller: str, agent: str) -> str:
-        """Returns the introduction of a transferred call without a summary: who calls, and which agent has spoken with
-        the caller. An empty number is left out.
+        """Returns the words that introduce a transferred caller if there is no summary: who calls, and which agent has
+        spoken with the caller. `caller` is the number of the caller, and `agent` is the name of the agent. An empty
+        number is left out.
         """
         comes = self.text("comes_from", number=" ".join(caller)) if caller else self.text("comes_from_hidden")
         return f"{comes} {self.text('spoke_with', agent=agent or self.text('assistant'))}"
 
     def instructions(self, given: str) -> str:
-        """Returns instructions for the model. The English instructions of this package are replaced by those of the
-        language.
+        """Returns instructions for the model in the language of the call. If `given` are English instructions of this
+        package, their translation is returned. Any other text is returned unchanged.
         """
         own = english().instructions
         return next((self.locale.instructions[name] for name, text in own.items() if text == given), given)

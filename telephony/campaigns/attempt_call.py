@@ -1,5 +1,5 @@
-"""The call of one attempt: the plan of the call, and the attempt with its outcome after the call. `runner` and `dialer`
-use this module.
+"""The call of one attempt to reach a contact of a campaign: the plan of the call, and the attempt with its outcome
+after the call. `runner` and `dialer` use this module.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Speech:
 
 
 class AttemptCall:
-    """The call of one attempt. `place` makes a new call. `adopt` follows a call that another process made before that
-    process ended. After the call, `ended` returns the attempt with its outcome.
+    """The call of one attempt to reach a contact. `place` makes a new call. `adopt` follows a call that another process
+    made before that process ended. After the call, `ended` returns the attempt with its outcome.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class CampaignStatus(Enum):
     reason.
     """
     STOPPED = "stopped"
-    """A person ended the campaign. Contacts that were not called are done, with the reason `STOPPED`."""
+    """A person ended the campaign. Contacts that were not called get the state done, with the reason `STOPPED`."""
     FINISHED = "finished"
     """All contacts are done or invalid."""
 
@@ -43,7 +43,7 @@ class PauseReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A campaign without its contacts. The store contains the contacts."""
+    """A campaign (calls to the contacts of a list), without its contacts. The store contains the contacts."""
 
     id: str
     config: CampaignConfig
@@ -59,7 +59,9 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The counts of a campaign so far, for all processes together. The store computes the counts."""
+    """The counts of a campaign so far: the calls, minutes, costs and failures of all processes together. The store
+    computes the counts.
+    """
 
     live: int = 0
     """The number of attempts in progress."""
@@ -73,7 +75,7 @@ class Standing:
     minutes: float = 0.0
     """The total length of the calls that ended, in minutes."""
     cost: float = 0.0
-    """The sum of the known prices of the attempts that ended, in the currency of the Twilio account."""
+    """The sum of the known prices of the calls that ended, in the currency of the Twilio account."""
     priced: int = 0
     """The number of attempts with a known price."""
     unpriced: int = 0
@@ -90,7 +92,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class PersonHistory:
-    """The known facts about the number of a contact, from all campaigns."""
+    """What is known about the number of a contact: the calls of all campaigns to it, and whether it may be called."""
 
     listed: bool = False
     """Whether the number is on the do-not-call list."""

@@ -32,7 +32,9 @@ def put_contact(
     now: datetime,
     queued_until: datetime | None = None,
 ) -> None:
-    """Writes the changed fields of a contact."""
+    """Writes the changed fields of a contact to the database. If `queued_until` is given, the contact counts as queued
+    until this time.
+    """
     changes = {
         "state": contact.state.value,
         "reason": "" if contact.reason is None else contact.reason.value,
@@ -64,7 +66,8 @@ def person_of(
     rules: DialingRules,
     attempt_id: str,
 ) -> PersonHistory:
-    """Returns the known facts about a number. With `attempt_id`, also claims the number for this attempt if no other
+    """Returns what is known about the number of a contact: the calls of all campaigns to it, and whether it may be
+    called. `subject` is the hash of the number. With `attempt_id`, also claims the number for this attempt if no other
     call has the number.
     """
     config = campaign.config
@@ -136,8 +139,8 @@ class Changes:
         now: datetime,
         rules: DialingRules,
     ) -> Contact | None:
-        """Decides the state of a contact after the end of its attempt. Returns the contact, or None if the person was
-        erased.
+        """Decides and writes the state of a contact after the end of its attempt: whether and when the contact is
+        called again. `subject` is the hash of its number. Returns the contact, or None if the person was erased.
         """
         row = queries.find_contact(connection, campaign.id, contact_id, lock=True)
         if row is None:  # the person was erased
@@ -158,7 +161,9 @@ class Changes:
         return contact
 
     def announce(self, connection: Connection, campaign: Campaign, contact: Contact, now: datetime) -> None:
-        """Puts the message about a done contact into the outbox."""
+        """Writes the webhook message that no further call is made to a contact. The message is sent after the
+        transaction.
+        """
         if self.announces and contact.is_final:
             tried = queries.attempts_for(connection, campaign.id, contact.id)
             put(connection, contact_done(campaign, contact, tried, now, shows_numbers=self.shows_numbers))

@@ -72,8 +72,8 @@ class _Counted(BaseModel):
 
 
 class RetryRule(_Counted):
-    """The number of times that an outcome is tried again, and the pause. `3/30m` means three more attempts, each 30
-    minutes after the attempt before.
+    """How often a contact is called again after an outcome such as "busy", and the pause before each call. `3/30m`
+    means three more attempts, each 30 minutes after the attempt before.
     """
 
 
@@ -116,9 +116,11 @@ class CampaignConfig(BaseModel):
 
     # What is said
     agent: str = ""
-    """The agent: `module:attribute`, or the name of an agent of the server."""
+    """The agent that speaks in the calls, as an import string (`module:attribute`) or as the name of an agent of the
+    server.
+    """
     result: str | None = None
-    """The type of the result: `module:Model`."""
+    """The type of the result that the agent must find out in a call, as an import string: `module:Model`."""
     message: str | None = None
     """The words that the agent says to a voicemail. With None, the agent hangs up when a voicemail answers."""
     greeting: str | None = None
@@ -139,7 +141,7 @@ class CampaignConfig(BaseModel):
     """Whether calls are made on public holidays of the callee's country."""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
-    """The end of the campaign. No attempt begins at this time or later."""
+    """The end of the campaign. No call begins at this time or later."""
 
     # How often
     retry: Mapping[Outcome, RetryRule] = Field(default_factory=lambda: retry_rules(_RETRY))
@@ -177,7 +179,7 @@ class CampaignConfig(BaseModel):
     failures: int = Field(default=10, ge=1, le=100)
     """The campaign pauses when this number of the last `failures_of` attempts have failed (the circuit breaker)."""
     failures_of: int = Field(default=20, ge=1, le=100)
-    """The number of the most recent attempts in which `failures` are counted."""
+    """The number of most recent calls among which `failures` are counted."""
     max_abandoned_per_day: int = Field(default=10, ge=1)
     """The maximum number of abandoned calls within any 24 hours. Each abandoned call lowers the number of calls at the
     same time. When the maximum is reached, no call begins."""

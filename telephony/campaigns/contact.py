@@ -27,7 +27,7 @@ class ContactState(Enum):
 
 
 class Outcome(Enum):
-    """The possible outcomes of an attempt."""
+    """The possible outcomes of an attempt to reach a contact."""
 
     REACHED = "reached"
     """A person answered. If the campaign asks for a result, the agent found out the result."""
@@ -86,7 +86,7 @@ class DoneReason(Enum):
     NO_CONSENT = "no-consent"
     """The consent column of the contact says no."""
     EXPIRED = "expired"
-    """The campaign ended before the contact could be called."""
+    """The end of the campaign came before the contact could be called."""
     STOPPED = "stopped"
     """The campaign was stopped."""
 
@@ -134,7 +134,8 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to reach a contact. An attempt without an outcome is in progress, or its process has died.
+    """One attempt to reach a contact, which is one call or the wish to make one. An attempt without an outcome is in
+    progress, or its process has died.
 
     `id` is also the id of the call in the records: the token of an outgoing call, or the `CallSid` of an inbound call.
     """

@@ -138,8 +138,9 @@ class DatabaseStore:
 
     def queue(self, campaign_id: str, now: datetime, limit: int, *, for_s: float) -> list[int]:
         """Marks at most `limit` due contacts as queued for `for_s` seconds. Returns their positions in the list of
-        contacts (the first is 0). No other process gets these contacts within that time. If the attempt of a contact is
-        lost in the queue, the contact is due again when that time is over."""
+        contacts (the first is 0). During this time no other process gets these contacts. If the attempt of a contact is
+        lost in the queue, the contact is due again when that time is over.
+        """
         with self._transaction() as connection:
             found = queries.due(campaign_id, now, limit).with_only_columns(contacts.c.position)
             positions = list(connection.execute(found.with_for_update(skip_locked=True)).scalars())
@@ -425,7 +426,7 @@ class DatabaseStore:
             return queries.funnel(connection, campaign_id)
 
     def calls_by_hour(self, campaign_id: str, since: datetime) -> Counter[datetime]:
-        """Returns the number of attempts that began in each hour (UTC) since `since`."""
+        """Returns the number of attempts that began in each hour (in UTC) since the time `since`."""
         began = select(attempts.c.started_at).where(
             attempts.c.campaign == campaign_id, attempts.c.started_at >= since, ~attempts.c.inbound
         )

@@ -141,11 +141,11 @@ class CampaignDialer:
         self._loop_task = asyncio.create_task(self._run(), name="campaigns")
 
     def drain(self) -> None:
-        """Stops making new calls. Calls in progress continue."""
+        """Stops making new calls, because the process is draining. Calls in progress continue."""
         self._draining = True
 
     def look_now(self) -> None:
-        """Searches for due contacts now, because a campaign has changed."""
+        """Searches now for contacts that can be called, because a campaign has changed."""
         self._wake_up.set()
 
     @property

@@ -32,8 +32,8 @@ __all__ = ["DirectQueue", "DurableQueue", "Queue", "Work"]
 log = logging.getLogger(__name__)
 
 Work = Callable[[str, str, int], Coroutine[Any, Any, None]]
-"""A function that makes an attempt. Its arguments are the id of the attempt, the id of the campaign, and the position
-of the contact.
+"""A function that makes an attempt to reach a contact. Its arguments are the id of the attempt, the id of the campaign,
+and the position of the contact.
 """
 
 _NAME = "telephony"
@@ -57,7 +57,7 @@ _SUBSECONDS_SINCE = (3, 42)
 
 
 class Queue(Protocol):
-    """A queue of attempts. The attempts run in this process or in another process."""
+    """A queue of attempts to reach contacts. The attempts run in this process or in another process."""
 
     async def open(self) -> None:
         """Starts to run the queued attempts in this process. Idempotent. Raises `QueueUnavailable`."""
@@ -69,8 +69,8 @@ class Queue(Protocol):
 
 
 class DirectQueue(TaskOwner):
-    """A queue without a database. Attempts run in this process, and stop when the process ends. The object is an async
-    context manager.
+    """A queue of attempts to reach contacts, without a database. Attempts run in this process, and stop when the
+    process ends. The object is an async context manager.
     """
 
     def __init__(self, work: Work) -> None:

@@ -16,7 +16,9 @@ __all__ = ["completed", "ended_elsewhere"]
 
 
 def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, now: datetime) -> Attempt:
-    """Returns the ended attempt of a call that is over in the records."""
+    """Returns the attempt `attempt` with its outcome. The call of the attempt is over, as its record `row` says, and
+    its process has ended.
+    """
     result = CallResult[Any](
         to=attempt.number,
         status=cast(Status, row.status),
@@ -36,7 +38,7 @@ def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, n
 
 
 def completed(ended: Attempt, row: CallRecord, config: CampaignConfig) -> Attempt:
-    """Returns the attempt with the facts from the call record that a search at Twilio cannot find.
+    """Returns the ended attempt with data from its call record `row` that Twilio does not know, such as the result.
 
     A call is abandoned if a person answered and the agent said nothing before its process ended.
     """

@@ -25,8 +25,8 @@ def forecast(
     listed: Collection[str] = (),
 ) -> Iterator[dict[str, Any]]:
     """Yields a row for each contact: its state, and the first time at which the contact may be called, in UTC and in
-    the callee's local time. The call rate of the campaign is ignored. `listed` has further numbers of the do-not-call
-    list.
+    the callee's local time. The call rate of the campaign is ignored. `listed` has further numbers that must not be
+    called.
     """
     running = replace(campaign, status=CampaignStatus.RUNNING)
     for contact in contacts:

@@ -30,8 +30,8 @@ async def in_memory(
     agents: Mapping[str, AgentSource],
     sources: Sources,
 ) -> list[dict[str, Any]]:
-    """Runs a campaign whose state is in memory. Returns a row for each contact. Raises `CampaignError` if the calls
-    cannot be made.
+    """Runs a campaign whose state is in memory. Returns a row for each contact. `dialer` makes the calls, and `agents`
+    has the agents by name. Raises `CampaignError` if the calls cannot be made.
     """
     store = MemoryStore()
     store.add(campaign, contacts)
@@ -59,7 +59,9 @@ async def on_the_records(
 
 
 async def until_over(campaigns: Campaigns, campaign_id: str, is_drained: Callable[[], bool] = lambda: False) -> None:
-    """Waits until the campaign is over or drained and this process has no call in progress."""
+    """Waits until the campaign is over and this process has no call in progress. With `is_drained`, also ends the wait
+    when this function returns True and no call is in progress.
+    """
     assert campaigns.dialer is not None
     while True:
         campaign = await campaigns.existing(campaign_id)

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def drained_by_ctrl_c(drain: Callable[[], None], hang_up: Callable[[], Awaitable[None]]) -> Iterator[None]:
-    """Calls `drain` at the first SIGINT, and `hang_up` at every later SIGINT. Also works in virtual time. Does nothing
-    outside of the main thread.
+    """During this block, calls `drain` at the first Ctrl-C (SIGINT), and `hang_up` at every later Ctrl-C. Also works in
+    virtual time. Does nothing outside of the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

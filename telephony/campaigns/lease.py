@@ -55,7 +55,9 @@ class Lease:
         self._held_until, self._renew_at = began + LEASE_S, began + _RENEW_S
 
     async def leave(self) -> None:
-        """Ends the lease. If the records cannot be used, the lease expires later."""
+        """Gives up the lease, so other processes do not have to wait until it expires. If the records cannot be used,
+        the lease expires later.
+        """
         try:
             await self._client.ask(lambda records: records.leave(self.owner))
         except (RecordsUnavailable, RecordRefused):

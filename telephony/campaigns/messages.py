@@ -24,7 +24,7 @@ CAMPAIGN_FINISHED = "campaign.finished"
 def contact_done(
     campaign: Campaign, contact: Contact, attempts: Sequence[Attempt], now: datetime, *, shows_numbers: bool
 ) -> Message:
-    """Returns the message about a contact for which no further attempt is made. The number is masked, unless
+    """Returns the webhook message about a contact for which no further attempt is made. The number is masked, unless
     `shows_numbers` is True.
     """
     data = {"campaign": campaign.id, **result_row(contact, attempts)}
@@ -39,7 +39,9 @@ def contact_done(
 
 
 def campaign_finished(campaign: Campaign, funnel: Funnel, now: datetime) -> Message:
-    """Returns the message about a campaign that is finished or was stopped."""
+    """Returns the webhook message about a campaign that is finished or was stopped. `funnel` has the number of its
+    contacts by state.
+    """
     data = campaign_json(campaign, funnel)
     unique = f"{campaign.id}\0{campaign.status.value}\0{campaign.resumed_at}"
     return _message(CAMPAIGN_FINISHED, unique, campaign.id, _payload(CAMPAIGN_FINISHED, data, now), now)

@@ -28,7 +28,7 @@ def outcome_of(
     callback_at: datetime | None,
     abandoned_after_s: float,
 ) -> Outcome:
-    """Returns the outcome of an attempt.
+    """Returns the outcome of an attempt whose call had this result.
 
     `wants_result` is True if the campaign asks for a structured result. `opted_out` is True if the callee asked not to
     be called again. `callback_at` is the time that the callee named.

@@ -68,12 +68,12 @@ class HoldReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """The action: call the contact now."""
+    """The action: begin a call to the contact now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The action: the contact waits until `until`, in UTC. Other contacts may be called."""
+    """The action: the contact must wait until the time `until`, in UTC. Other contacts may be called."""
 
     until: datetime
     reason: WaitReason
@@ -88,8 +88,8 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The action: the campaign starts no call before `until`. With None, the campaign starts no call until a call ends
-    or the campaign is changed.
+    """The action: the campaign starts no call to any contact before the time `until`. With None, the campaign starts no
+    call until a call ends or the campaign is changed.
     """
 
     reason: HoldReason
@@ -117,7 +117,8 @@ def decide(
     hours: CallingHours,
 ) -> Action:
     """Decides the next action for this contact. `attempts` has all earlier attempts for this contact, in any order. No
-    attempt may be in progress. `hours` are the calling hours of this contact.
+    attempt may be in progress. `standing` has the counts of the campaign, `person` has the calls to the contact's
+    number, and `hours` are the calling hours of the contact.
     """
     return (
         _end_of(campaign, contact, attempts, now, person)
@@ -136,7 +137,9 @@ def settled(
     person: PersonHistory,
     hours: CallingHours,
 ) -> Contact:
-    """Returns the contact after an attempt has ended. The contact is done, or pending until the next attempt."""
+    """Returns the contact with its new state after an attempt has ended: done, or pending until the next attempt.
+    `person` has the calls to its number, and `hours` are its calling hours.
+    """
     if (ended := _end_of(campaign, contact, attempts, now, person)) is not None:
         return done(contact, ended.reason)
     match _wait_of(campaign, contact, attempts, now, person, hours):
@@ -302,8 +305,8 @@ def hold_of(campaign: Campaign, standing: Standing, now: datetime) -> Hold | Pau
 
 
 def at_once_now(config: CampaignConfig, standing: Standing) -> int:
-    """Returns the maximum number of calls at the same time. Each abandoned call of the last 24 hours lowers this
-    number. The minimum is 1.
+    """Returns the maximum number of calls at the same time that the campaign may have now. Each abandoned call of the
+    last 24 hours lowers this number. The minimum is 1.
     """
     left = 1 - standing.abandoned_in_day / config.max_abandoned_per_day
     return max(1, int(config.at_once * left))

@@ -22,9 +22,9 @@ _OVER = (CampaignStatus.FINISHED.value, CampaignStatus.STOPPED.value)
 def purge_campaigns(
     transaction: Callable[[], AbstractContextManager[Connection]], before: datetime, *, dry_run: bool = False
 ) -> list[str]:
-    """Deletes the campaigns that ended before `before`, with their contacts, attempts and messages. In the other
-    campaigns, deletes the transcripts and results of attempts that ended before `before`. With `dry_run`, deletes
-    nothing.
+    """Deletes the campaigns that ended before the time `before`, with their contacts, attempts and messages.
+    `transaction` begins a transaction of the database. In the other campaigns, deletes the transcripts and results of
+    attempts that ended before `before`. With `dry_run`, deletes nothing.
 
     Returns the ids of the deleted campaigns.
     """

@@ -63,7 +63,9 @@ def existing(connection: Connection, campaign_id: str) -> Any:
 
 
 def locked(connection: Connection, campaign_id: str) -> Any:
-    """Returns the row of a campaign. Other processes cannot change the row until the transaction ends."""
+    """Locks the row of a campaign in the database and returns the row. Other processes cannot change the row until the
+    transaction ends.
+    """
     if (row := connection.execute(_LOCKED_CAMPAIGN, {"campaign_id": campaign_id}).mappings().first()) is None:
         raise CampaignError(f"There is no campaign {campaign_id}.")
     return row
@@ -135,7 +137,7 @@ def standing_of(connection: Connection, row: Any, campaign: Campaign, now: datet
 
 
 def funnel(connection: Connection, campaign_id: str) -> Funnel:
-    """Returns the number of contacts and attempts of a campaign by state, reason and outcome."""
+    """Returns the numbers of contacts and attempts of a campaign by state, reason and outcome (its funnel)."""
     row = existing(connection, campaign_id)
     by_state = (
         select(contacts.c.state, contacts.c.reason, func.count())

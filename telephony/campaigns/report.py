@@ -1,4 +1,6 @@
-"""The results of a campaign as JSON values: a row for each contact, and the funnel. Pure."""
+"""The results of a campaign as JSON values: a row for each contact, and the funnel (the numbers of contacts by state
+and reason). Pure.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def result_rows(store: CampaignStore, campaign_id: str) -> Iterator[dict[str, An
 
 
 def result_row(contact: Contact, attempts: Sequence[Attempt]) -> dict[str, Any]:
-    """Returns the row of a contact. `attempts` must be in the order of time."""
+    """Returns the result row of a contact. `attempts` has all attempts to reach the contact, in the order of time."""
     last = attempts[-1] if attempts else None
     costs = [each.cost for each in attempts if each.cost is not None]
     with_result = next((each for each in reversed(attempts) if each.result is not None), None)
@@ -123,8 +125,8 @@ def campaign_json(campaign: Campaign, funnel: Funnel, held: HoldStatus | None = 
 
 
 def funnel_lines(funnel: Funnel) -> list[str]:
-    """Returns the funnel as lines of text. The first lines have the number of contacts by state and reason. The other
-    lines have the number of attempts by outcome.
+    """Returns the funnel of a campaign as lines of text. The first lines have the number of contacts by state and
+    reason. The other lines have the number of attempts by outcome.
     """
     lines = [f"{funnel.contacts} contacts"]
     lines += [f"  {count:6} {state.value}" for state, count in funnel.states.most_common() if state.value != "done"]

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 
 class RingBack(TaskOwner):
-    """Recognises contacts that call the application. The object is an async context manager. `ask` runs a query of the
-    store of campaigns.
+    """Recognises contacts that call the application. The object is an async context manager. The function `ask` runs a
+    query of the store of campaigns.
     """
 
     def __init__(self, ask: Callable[[Callable[[CampaignStore], Any]], Awaitable[Any]], sources: Sources) -> None:
@@ -38,8 +38,8 @@ class RingBack(TaskOwner):
         self._sources = sources
 
     def source(self, source: AgentSource) -> AgentSource:
-        """Returns a source of the same agents. If the caller is a contact, the agent's instructions also contain the
-        data of the contact.
+        """Returns a source of agents for inbound calls, which selects the same agents as `source`. If the caller is a
+        contact, the agent's instructions also contain the data of the contact.
         """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:

@@ -85,7 +85,7 @@ class CampaignRunner:
         return self._campaign
 
     def drain(self) -> None:
-        """Starts no further call. `run` returns when the live calls are over."""
+        """Starts no further call. `run` then returns when the live calls are over."""
         self._draining = True
         self._changed.set()
 

@@ -55,7 +55,7 @@ class Campaigns:
         return await self.client.ask(lambda _: query(self.store))
 
     async def existing(self, campaign_id: str) -> Campaign:
-        """Returns the campaign. Raises `CampaignError` if there is no such campaign."""
+        """Returns the campaign with this id. Raises `CampaignError` if there is no such campaign."""
         campaign = await self.ask(lambda store: store.campaign(campaign_id))
         if campaign is None:
             raise CampaignError(f"There is no campaign {campaign_id}.")
@@ -196,7 +196,9 @@ def campaigns_of(
     *,
     is_simulation: bool = False,
 ) -> Campaigns | None:
-    """Returns the campaigns in the records of a server, or None if the records are in memory."""
+    """Returns the campaigns in the records of a server, or None if the records are in memory. `subject_of` returns the
+    hash of a phone number, and `agents` has the agents by name.
+    """
     if not isinstance(client.database, DatabaseRecords):
         return None
     store = DatabaseStore(
@@ -225,8 +227,9 @@ def campaign_dialer_of(
     sources: Sources,
 ) -> tuple[CampaignDialer, DurableQueue] | None:
     """Returns the dialer and the queue that make the calls of the campaigns in this process, or None if DBOS is not
-    installed. The contexts must be entered in this order: the queue, the campaign dialer, `dialer`. After that the
-    campaign dialer must be started.
+    installed. `room` returns how many more calls this process can take, and `executor` is the name of this process. The
+    contexts must be entered in this order: the queue, the campaign dialer, `dialer`. After that the campaign dialer
+    must be started.
     """
     campaign_dialer = CampaignDialer(
         campaigns.store,

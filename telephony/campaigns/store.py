@@ -23,12 +23,12 @@ __all__ = ["CampaignStore", "Funnel"]
 
 @dataclass(slots=True)
 class Funnel:
-    """The counts of a campaign by state, reason and outcome."""
+    """The numbers of contacts and attempts of a campaign by state, reason and outcome."""
 
     contacts: int = 0
     states: Counter[ContactState] = field(default_factory=Counter)
     reasons: Counter[DoneReason] = field(default_factory=Counter)
-    """The number of done contacts by reason."""
+    """The number of contacts to which no further call is made, by reason."""
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     """The number of ended attempts by outcome."""
     attempts: int = 0
@@ -66,7 +66,7 @@ class CampaignStore(Protocol):
         """
 
     def next_due(self, campaign_id: str) -> datetime | None:
-        """Returns the earliest `next_at` of the pending contacts, or None if no pending contact has a time."""
+        """Returns the earliest `next_at` of the pending contacts, or None if no pending contact has such a time."""
 
     def begin(
         self, campaign_id: str, contact_id: str, now: datetime, *, attempt_id: str, owner: str, rules: DialingRules
@@ -79,7 +79,7 @@ class CampaignStore(Protocol):
         """
 
     def placed(self, attempt_id: str, sid: str) -> None:
-        """Stores Twilio's `CallSid` of an attempt in progress."""
+        """Stores Twilio's `CallSid` of the call of an attempt in progress."""
 
     def end(self, ended: Attempt, now: datetime, *, rules: DialingRules) -> Contact | None:
         """Stores the end of an attempt, and the new state of its contact (`policy.settled`). Returns the contact.

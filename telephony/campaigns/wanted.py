@@ -1,4 +1,4 @@
-"""The check before dialing. A function of the user, or a URL, returns whether the call is still wanted."""
+"""The check before dialing: a function of the user, or a URL, decides whether the call to a contact is still wanted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def is_url(check: str) -> bool:
 
 
 def check_of(check: str | None, load: Callable[[str], Any]) -> Check | None:
-    """Returns the check of a campaign, or None if the campaign has no check.
+    """Returns the function that checks before each call of a campaign whether the call is still wanted, or None if the
+    campaign has no check.
 
     `check` is a URL, or a name `module:function` that `load` can load. A URL gets a POST request with the contact as
     JSON (`id`, `number`, `data`), and must answer `{"wanted": true}` or `{"wanted": false}`. A function gets the

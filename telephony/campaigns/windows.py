@@ -102,7 +102,7 @@ def _holidays(country: str, year: int) -> frozenset[date]:
 
 
 def is_holiday(day: date, country: str) -> bool:
-    """Returns whether this day is a public holiday in the whole country (`US`, `DE`)."""
+    """Returns whether this day is a public holiday in the whole country `country` (such as `US` or `DE`)."""
     return day in _holidays(country, day.year)
 
 

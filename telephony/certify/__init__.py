@@ -2,6 +2,6 @@
 in these calls.
 
 - `findings`: the checks, and the corrections of the simulator. Pure.
-- `leg`: one end of a call, on its media stream. `server`: the webhooks and streams of the calls.
+- `leg`: one end (leg) of a call, on its media stream. `server`: the webhooks and streams of the calls.
 - `scenarios`: the ten calls. `runner`: makes the calls. `report`: the report as HTML and JSON. Pure.
 """

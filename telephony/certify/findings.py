@@ -62,11 +62,11 @@ class Trace:
 
     media_format: Any = None
     frames: list[tuple[float, int, bytes]] = field(default_factory=list)
-    """The received frames: (time of arrival, timestamp of the frame in ms, mu-law)."""
+    """The received frames: (time of arrival in seconds, timestamp of the frame in ms, mu-law audio)."""
     sent: list[tuple[float, int]] = field(default_factory=list)
-    """The sent audio: (time of sending, number of samples)."""
+    """The sent audio: (time of sending in seconds, number of samples)."""
     marks: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """The sent marks by name: (time of sending, number of samples that were sent before the mark)."""
+    """The sent marks by name: (time of sending in seconds, number of samples that were sent before the mark)."""
     returned: dict[str, float] = field(default_factory=dict)
     keys: list[tuple[float, str]] = field(default_factory=list)
     clears: list[float] = field(default_factory=list)
@@ -112,8 +112,8 @@ def _pitch(samples: NDArray[np.float64]) -> int | None:
 
 
 def heard_times(trace: Trace) -> tuple[float, float] | None:
-    """Returns the times at which this end first and last heard the sound of the other end, or None if this end never
-    heard the sound.
+    """Returns the times in seconds at which this end of the call first and last heard the sound of the other end, or
+    None if this end never heard the sound.
     """
     loud = [at for at, _, ulaw in trace.frames if _is_loud(ulaw)]
     return (loud[0], loud[-1]) if loud else None
@@ -129,7 +129,9 @@ def percentile(values: Sequence[float], p: float) -> float:
 
 
 def check_frames(trace: Trace) -> list[Check]:
-    """Checks the format of the stream, the steps of its timestamps, and the jitter of its frames."""
+    """Checks the frames that one end has received: the format of the stream, the steps of its timestamps, and the
+    jitter of its frames. Returns the results.
+    """
     form = trace.media_format or {}
     got = (form.get("encoding"), int(form.get("sampleRate") or 0), int(form.get("channels") or 0))
     checks = [Check("codec", got == ("audio/x-mulaw", 8000, 1), f"{got[0]}, {got[1]} Hz, {got[2]} channel")]
@@ -155,7 +157,7 @@ def check_frames(trace: Trace) -> list[Check]:
 
 def check_marks(near: Trace, far: Trace) -> list[Check]:
     """Checks that each mark of the near end is returned at the time at which the far end hears the audio before the
-    mark.
+    mark. Returns the results of the checks.
     """
     heard = heard_times(far)
     if heard is None:
@@ -199,8 +201,8 @@ def check_marks(near: Trace, far: Trace) -> list[Check]:
 
 
 def check_clear(near: Trace, far: Trace, sent_s: float) -> list[Check]:
-    """Checks that the line is silent after a clear, and measures how many of the `sent_s` seconds of audio were
-    heard.
+    """Checks that the line is silent after the near end has sent `clear`. Measures how many of the `sent_s` seconds of
+    audio the far end heard nevertheless. Returns the results of the checks.
     """
     heard = heard_times(far)
     if heard is None or not near.clears:

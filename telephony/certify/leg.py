@@ -21,7 +21,7 @@ _PIECE = 20 * _FRAME
 
 
 class Leg:
-    """One end of a call. The end has one media stream at a time, and can have several streams in succession."""
+    """One end (leg) of a call. The end has one media stream at a time, and can have several streams in succession."""
 
     def __init__(self) -> None:
         self.trace = Trace()
@@ -69,7 +69,7 @@ class Leg:
         self._news.set()
 
     async def play(self, ulaw: bytes, *, mark_every: int = 1600) -> None:
-        """Sends the whole audio immediately, with a mark after each `mark_every` samples."""
+        """Sends the whole audio (mu-law, 8 kHz) immediately, with a mark after each `mark_every` samples."""
         for at in range(0, len(ulaw), mark_every):
             piece = ulaw[at : at + mark_every]
             self.trace.sent.append((self._clock(), len(piece)))
@@ -88,7 +88,7 @@ class Leg:
         await self._send({"event": "clear"})
 
     async def close(self) -> None:
-        """Closes the stream. Twilio then continues with the next TwiML."""
+        """Closes the media stream of this end. Twilio then continues with the next TwiML."""
         if (socket := self._socket) is not None:
             with contextlib.suppress(RuntimeError):
                 await socket.close(1000)

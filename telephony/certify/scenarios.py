@@ -41,7 +41,7 @@ class Placed:
         self._redirect = redirect
 
     async def both(self) -> bool:
-        """Waits until both ends have a media stream. Returns whether this happened in time."""
+        """Waits until both ends of the call have a media stream. Returns whether this happened in time."""
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await self.near.attached.wait()
@@ -225,7 +225,9 @@ def names() -> list[str]:
 
 
 def check_statuses(name: str, statuses: Sequence[str]) -> Check:
-    """Checks that all four status callbacks of a call arrived. Returns the result of the check."""
+    """Checks that all four status callbacks of a call arrived. `statuses` are the statuses that arrived, and `name` is
+    the name of the check. Returns the result of the check.
+    """
     missing = [event for event in _EVENTS if event not in statuses]
     return Check(
         f"status callbacks of `{name}`", not missing,
@@ -235,7 +237,9 @@ def check_statuses(name: str, statuses: Sequence[str]) -> Check:
 
 
 def check_signatures(signed: dict[str, list[bool]]) -> list[Check]:
-    """Checks that Twilio signed each request for the address that Twilio was given."""
+    """Checks that Twilio signed each request. `signed` has, for each kind of request, whether each signature was valid
+    for the address that Twilio was given. Returns the results of the checks.
+    """
     return [
         Check(
             f"signatures of {kind}s", all(results), f"{sum(results)} of {len(results)} were signed for their address",

@@ -12,7 +12,9 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 failed, 2 usage, 3 a replay diverged."""
+    """Run the command line of `telephony`. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a replay differs from its
+    recording.
+    """
     if (here := os.getcwd()) not in sys.path:
         # As with `python -m telephony`: options may name modules in the current directory.
         sys.path.insert(0, here)

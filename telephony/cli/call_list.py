@@ -40,12 +40,14 @@ _TIMES = ("from", "to", "since")
 
 
 def folder_of(settings: Settings, given: Path | None) -> Path:
-    """Returns the folder of journals: the given folder, or the folder of the settings."""
+    """Returns the folder of journals: `given` if it is not None, or the folder of the settings."""
     return given or settings.telephony_journal_dir or Path("calls")
 
 
 def stored_journals(settings: Settings, given: Path | None) -> StoredJournals:
-    """Returns the journals of the given folder, or the journals of the settings, which may be in object storage."""
+    """Returns the journals in the folder `given`. If it is None, returns the journals of the settings, which may be in
+    object storage.
+    """
     storage = None if given is not None else ObjectStorage.of(settings)
     return StoredJournals(folder_of(settings, given), storage)
 
@@ -127,7 +129,9 @@ def write_private(settings: Settings, output: Path, text: str, call_id: str = ""
 
 
 def csv_of(rows: list[dict[str, Any]], columns: list[str]) -> str:
-    """Returns a CSV file with a header. A list or object becomes JSON text in a cell."""
+    """Returns the text of a CSV file with a header. `rows` has the rows by name of the column. A list or object becomes
+    JSON text in its cell.
+    """
     written = io.StringIO()
     writer = csv.DictWriter(written, columns, extrasaction="ignore")
     writer.writeheader()

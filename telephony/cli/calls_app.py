@@ -218,7 +218,7 @@ def add_test(
     into: Annotated[Path, typer.Option(help="The folder of the tests.")] = Path("tests"),
     folder: Folder = None,
 ) -> None:
-    """From calls to tests: their recordings, masked, and expectations with today's values for editing.
+    """Create tests from calls: the masked recordings, and expectations for editing, which have the current values.
 
     Of a folder with several calls, each call becomes a recording, and all tests are in one file.
     """

@@ -34,8 +34,9 @@ _CHECK_FORM = "A check is a URL, or module:function."
 
 
 def config_of(file: Path | None, pairs: Sequence[str], **given: Any) -> CampaignConfig:
-    """Returns the configuration: from a TOML file, then from `name=value` pairs, then from the given options. Raises
-    `CliError` for an invalid value.
+    """Returns the configuration of a campaign. The values come from the TOML file `file`, then from the `name=value`
+    texts of `pairs`, and then from the options `given`. Later values replace earlier values. Raises `CliError` for an
+    invalid value.
     """
     values: dict[str, Any] = {} if file is None else _toml(file)
     for pair in pairs:
@@ -92,8 +93,8 @@ def own_number(settings: Settings) -> str:
 
 
 def rules_of(settings: Settings, *, simulate: bool) -> DialingRules:
-    """Returns the dialing rules of the settings. The quiet hours and the do-not-call file also apply in a simulation. A
-    simulation without a phone number may call any country.
+    """Returns the dialing rules of the settings, such as quiet hours and allowed countries. The quiet hours and the
+    do-not-call file also apply in a simulation. A simulation without a phone number may call any country.
     """
     rules = dialing_rules_of(settings)
     if simulate and settings.twilio_phone_number is None and settings.telephony_call_countries is None:
@@ -102,8 +103,8 @@ def rules_of(settings: Settings, *, simulate: bool) -> DialingRules:
 
 
 def loaded_check(config: CampaignConfig, *, fast: bool = False) -> Check | None:
-    """Returns the check before dialing of a campaign, or None. A URL cannot be requested in virtual time. Raises
-    `CliError` if the check cannot be used.
+    """Returns the function that checks before each call of a campaign whether the call is still wanted, or None. `fast`
+    means virtual time. A URL cannot be requested in virtual time. Raises `CliError` if the check cannot be used.
     """
     if fast and config.check is not None and is_url(config.check):
         typer.echo("The check is a URL, which is not asked in virtual time: every call counts as wanted.", err=True)
@@ -112,7 +113,9 @@ def loaded_check(config: CampaignConfig, *, fast: bool = False) -> Check | None:
 
 
 def speech_of(config: CampaignConfig, secrets: Mapping[str, Any] | None = None) -> Speech:
-    """Loads the agent and the result type of a campaign. Raises `CliError` if they cannot be loaded."""
+    """Loads the agent and the result type of a campaign. `secrets` are data for the tools that the model does not get.
+    Raises `CliError` if they cannot be loaded.
+    """
     if not config.agent:
         raise CliError("The campaign has no agent.", "Add --agent module:attribute.", code=USAGE)
     return Speech(

@@ -47,7 +47,7 @@ class CampaignProgress:
             self._bar.stop()
 
     def changed(self, contact: Contact, attempt: Attempt | None) -> None:
-        """Handles a change of a contact, and the attempt that ended."""
+        """Shows a change of a contact. `attempt` is the attempt that ended, if there is one."""
         if attempt is not None and attempt.outcome is not None:
             self._outcomes[attempt.outcome.value] += 1
         self._done += contact.is_final

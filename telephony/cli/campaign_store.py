@@ -147,7 +147,9 @@ def export(name: str, output: Path) -> None:
 
 
 def retry(name: str, reasons: Sequence[str]) -> None:
-    """Sets contacts that were not reached back to pending."""
+    """Sets contacts of the campaign `name` back to pending, so they are called again. `reasons` selects contacts that
+    ended with these reasons. If it is empty, all contacts that were not reached are selected.
+    """
     try:
         wanted = [DoneReason(each) for each in reasons]
     except ValueError:

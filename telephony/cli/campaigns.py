@@ -164,7 +164,9 @@ class _Listed:
 
 
 def with_listed(rules: DialingRules, settings: Settings) -> DialingRules:
-    """Returns the rules with the current do-not-call list of the records, in addition to the file."""
+    """Returns the dialing rules with the numbers of the do-not-call list in the records, in addition to those of the
+    do-not-call file.
+    """
     from telephony.records.subjects import subject_key
 
     with opened_records(settings) as records:

@@ -13,7 +13,7 @@ __all__ = ["run_init"]
 
 
 def run_init(folder: Path) -> None:
-    """Creates the project, and prints its files and the next commands."""
+    """Creates a new project in `folder`, and prints its files and the next commands."""
     made = new_project(folder)
     where = os.path.relpath(folder)
     typer.echo(f"{where}{os.sep}  {', '.join(map(str, made))}\n")

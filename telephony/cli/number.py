@@ -76,8 +76,8 @@ def _written(number: str) -> str:
 
 
 def to_us(settings: Settings, url: str | None = None, fallback_url: str | None = None) -> VoiceWebhook:
-    """Returns the webhook settings that lead calls to this server. By default the fallback URL is the same URL, so
-    Twilio tries the URL twice.
+    """Returns the webhook settings of a phone number that lead its calls to this server. `url` is the voice webhook, by
+    default the one of PUBLIC_URL. `fallback_url` is by default the same URL, so Twilio tries this URL twice.
     """
     if url is None:
         if settings.public_url is None:

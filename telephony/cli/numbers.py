@@ -47,7 +47,7 @@ def plan(file: File = Path("numbers.toml"), json: Json = False) -> None:
 
 @app.command()
 def diff(file: File = Path("numbers.toml"), json: Json = False) -> None:
-    """Show the changes like `plan`, with exit code 3 if a number differs from the file."""
+    """Show the changes as `plan` does. The exit code is 3 if a number differs from the file."""
     import asyncio
 
     with reporting(verbose=False):
@@ -116,7 +116,9 @@ def restore(
 
 @app.command()
 def check(file: File = Path("numbers.toml")) -> None:
-    """Check the file, and load the agents, languages and clips that it names. Twilio is not asked."""
+    """Check the file, and load the agents, languages and clips that it names. The command sends no request to
+    Twilio.
+    """
     from telephony.web.number_accounts import load_agent
     from telephony.web.number_book import load_book
 

@@ -90,8 +90,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def watched_files(folder: Path) -> _Files:
-    """Returns the files of the program in this folder and its subfolders, with time and size. Hidden folders,
-    environments, recorded calls and tests are left out. Raises `CliError` if there are too many files.
+    """Returns the files of the program in this folder and its subfolders, with the time of the last change and the size
+    of each file. Hidden folders, environments, recorded calls and tests are left out. Raises `CliError` if there are
+    too many files.
     """
     found = {}
     for path in _files(folder):
@@ -120,5 +121,5 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def changed_files(before: _Files, now: _Files) -> list[str]:
-    """Returns the names of the files that are new, deleted or different."""
+    """Compares two results of `watched_files`. Returns the names of the files that are new, deleted or different."""
     return sorted(path.name for path in {*before, *now} if before.get(path) != now.get(path))

@@ -30,8 +30,8 @@ def rest_client(settings: Settings) -> TwilioRest:
 
 
 def observed(rest: TwilioRest, settings: Settings) -> TwilioRest:
-    """Returns the same client, which from now on writes a trace span for each request if the settings
-    configure traces.
+    """Returns the client `rest`, which from now on writes a trace span for each request if the settings configure
+    traces.
     """
     if (tracing := _tracing(settings)) is not None:
         headers = {"traceparent": environment().get("TRACEPARENT", "")}

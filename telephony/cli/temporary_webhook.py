@@ -40,8 +40,8 @@ become known.
 
 @contextmanager
 def temporary_webhook(overrides: dict[str, Any]) -> Iterator[TemporaryWebhook]:
-    """Finds a public URL, which is added to `overrides`, and a phone number, during this block. At the end of the
-    block, restores the previous webhook.
+    """Finds a public URL and a phone number, and yields the webhook of this number, which can be set during this block.
+    Adds the URL to `overrides`, the settings of the server. At the end of the block, restores the previous webhook.
 
     Raises:
         CliError, TelephonyError: a setting is missing, or the server cannot be reached from outside.
@@ -164,7 +164,7 @@ class TemporaryWebhook:
 
 
 def qr_code(text: str) -> str:
-    """Returns a QR code for a terminal. A phone that scans the code dials the number."""
+    """Returns a QR code for a terminal. `text` is the phone number. A phone that scans the code dials the number."""
     out = io.StringIO()
     segno.make(text, error="l").terminal(out, compact=True)
     return out.getvalue()

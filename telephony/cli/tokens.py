@@ -38,7 +38,7 @@ def create(
     days: Annotated[int | None, typer.Option(min=1, help="It ends after so many days.", show_default="never")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
-    """Create a token and print it. It is printed once: the records have only its hash."""
+    """Create a token and print it. The token is printed only once, because the records contain only its hash."""
     from realtime_core.sources import SYSTEM
 
     from ..records.access import Action, StoredToken, hash_secret, token_text

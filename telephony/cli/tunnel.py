@@ -31,7 +31,9 @@ _PROGRAMS = {
 
 @contextmanager
 def tunnel(port: int) -> Iterator[str]:
-    """Yields an https URL that leads to this port. Raises `CliError` if no tunnel can be opened."""
+    """Yields an https URL that leads to this port of the machine, during this block. Raises `CliError` if no tunnel can
+    be opened.
+    """
     name = next((name for name in _PROGRAMS if shutil.which(name)), None)
     if name is None:
         raise CliError(

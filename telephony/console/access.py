@@ -72,7 +72,7 @@ class Credential(Enum):
     """The way in which a client of the console has proved its identity."""
 
     THIS_MACHINE = auto()
-    """The client is on this machine, and no token is configured."""
+    """The client is on this machine, and no token is required."""
     BEARER = auto()
     COOKIE = auto()
 
@@ -123,7 +123,7 @@ def own_number(direction: str, caller: str, called: str) -> str:
 
 
 class Access:
-    """Admits or refuses clients of the console, and writes the audit log."""
+    """Decides whether a client may use the console, and writes the actions of clients to the audit log."""
 
     def __init__(
         self, settings: Settings, authenticator: Authenticator, client: RecordsClient, sources: Sources
@@ -135,9 +135,9 @@ class Access:
         self._logins = Allowance(per_s=_LOGINS_PER_S, burst=_LOGINS_AT_ONCE)
 
     async def admit(self, connection: HTTPConnection, scope: Scope, *, number: str | None = None) -> Grant:
-        """Checks that the client of `connection` has this scope, and returns the grant of the client. A request that
-        changes something, and every WebSocket, must come from the console's own page or from a program with a bearer
-        token.
+        """Checks that the client of `connection` has this scope, and returns the `Grant` of the client (what the client
+        may do). A request that changes something, and every WebSocket, must come from the console's own page or from a
+        program with a bearer token.
 
         Args:
             number: The phone number of this application in the call (`own_number`). None if the request is not about
@@ -152,8 +152,8 @@ class Access:
         return grant
 
     async def identify(self, connection: HTTPConnection) -> Grant:
-        """Returns the grant of the client, without a check of its scopes. Raises `AccessRefused` if the client is
-        unknown.
+        """Returns the `Grant` of the client (what the client may do), without a check of its scopes. Raises
+        `AccessRefused` if the client is unknown.
         """
         grant = await self._identify(connection)
         if connection.scope["type"] == "websocket" or connection.scope["method"] not in ("GET", "HEAD"):
@@ -171,7 +171,9 @@ class Access:
 
     @asynccontextmanager
     async def while_valid(self, grant: Grant) -> AsyncIterator[None]:
-        """Cancels this block with `AccessRefused` soon after the token of the grant was revoked or has expired."""
+        """Cancels this block with `AccessRefused` soon after the token of `grant` was revoked or has expired. For long
+        requests, such as feeds.
+        """
         revoked = False
 
         async def watch(block: asyncio.Task[object]) -> None:
@@ -345,7 +347,8 @@ class Access:
     # --- the audit -----------------------------------------------------------------------------------------------
 
     async def record(self, grant: Grant, action: Action, *, call: str = "", detail: str = "") -> None:
-        """Appends an action to the audit log. Must be called before the action is executed.
+        """Appends the action of a client to the audit log. `call` is the CallSid, and `detail` is a further text. Must
+        be called before the action is executed.
 
         Raises:
             AccessRefused: the audit log cannot be written (503). The action must then not be executed.

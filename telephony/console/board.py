@@ -28,7 +28,9 @@ _MAX_FEEDS = 50
 
 @dataclass(slots=True)
 class LiveRow:
-    """One live call. `text` is the row of the call as JSON. `serial` increases with each change of the text."""
+    """The row of one live call in the console's list of calls. `text` is the row as JSON. `serial` increases with each
+    change of the text.
+    """
 
     call: Call
     state: LiveCall
@@ -40,7 +42,9 @@ class LiveRow:
 
 
 class CallDisplay:
-    """Shows one call on a board. The methods pass their arguments to the `LiveCall` of the call."""
+    """Shows one call in the console's list of live calls. The methods pass their arguments to the `LiveCall` of the
+    call.
+    """
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -59,7 +63,7 @@ class CallDisplay:
 
 
 class Board:
-    """The live calls of this process by CallSid, and the calls that ended within the last 8 s."""
+    """The list of live calls of this process, by CallSid, with the calls that ended within the last 8 s."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
@@ -70,7 +74,7 @@ class Board:
         self._feeds = 0
 
     def display(self) -> CallDisplay:
-        """Returns a display for one call. The call is on the board from its start."""
+        """Returns an object that adds one call to the list of live calls. The call is in the list from its start."""
         return CallDisplay(self)
 
     def start(self, call: Call, state: LiveCall) -> None:
@@ -104,7 +108,9 @@ class Board:
             row.text, row.serial = text, self._serial
 
     def describe(self, row: LiveRow, now: float) -> dict[str, Any]:
-        """Returns the row as JSON values. In texts, bullets replace the secrets of the call."""
+        """Returns the data of the row as JSON values. `now` is the time of the event loop in seconds. Bullets replace
+        the secrets of the call in texts.
+        """
         call, state = row.call, row.state
         if row.ended_at is None:
             state.observe(call.heard(), now)

@@ -25,7 +25,7 @@ class Console:
 
     phone: PhoneServer
     access: Access
-    """Checks the access of clients, and writes the audit log."""
+    """Decides whether a client may use the console, and writes the audit log."""
     board: Board
     """The live calls of this process."""
     feeds: Feeds

@@ -1,4 +1,4 @@
-"""Returns why a call ended, in words for a supervisor. Pure."""
+"""Describes why a call ended, in words for a supervisor. Pure."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("failed", "stream_lost", "no_stream", "interrupted", "drained", "process_stops"),
     ),
 }
-"""The choices of the filter: a mapping from a key to the label and the codes of `CallRecord.ending_code`."""
+"""The choices of the filter by the end of a call: a mapping from a key to the label and the codes of
+`CallRecord.ending_code`.
+"""
 
 
 def label_of(code: str) -> str:

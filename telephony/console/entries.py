@@ -9,7 +9,9 @@ from typing import Any
 __all__ = ["MAX_ENTRIES", "Entries", "Entry", "heard_text"]
 
 MAX_ENTRIES = 600
-"""The oldest entries are dropped. A call of an hour has fewer."""
+"""The maximum number of entries of one call. Above this number the oldest entries are dropped. A call of an hour has
+fewer.
+"""
 
 
 @dataclass(slots=True)
@@ -35,7 +37,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Entries:
-    """The turns, tool calls and events of one call, the oldest first. Each change increases `version`."""
+    """The turns, tool calls and events of one call (its entries), the oldest first. Each change increases `version`."""
 
     version: int = 0
     _entries: OrderedDict[int, Entry] = field(default_factory=OrderedDict)

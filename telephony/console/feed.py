@@ -1,5 +1,5 @@
-"""Passes the journal records of live calls to pages. A softphone gets the records from the start of its call. A page of
-the console can begin at any time.
+"""Passes the journal records of live calls to pages. A softphone (a phone in the browser) gets the records from the
+start of its call. A page of the console can begin at any time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ _MAX_FEEDS = 20
 
 
 class Follower(Protocol):
-    """Receives the records of one call. The methods return immediately."""
+    """Receives the journal records of one call. The methods must return immediately."""
 
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None: ...
 
     def raw(self, kind: str, t: float, json_text: str) -> None:
-        """Handles a journal record of the kind `kind` at the time `t` in seconds. Its message is given as JSON text."""
+        """Handles a journal record of this kind. `t` is its time in seconds since the start of the call, and
+        `json_text` is its message as JSON text.
+        """
 
 
 class Feed:
@@ -73,7 +75,7 @@ class Feed:
 
 
 class Feeds:
-    """The followers of all calls of a process, by CallSid. A call without followers has no cost."""
+    """The objects that follow calls of this process (followers), by CallSid. A call without followers has no cost."""
 
     def __init__(self) -> None:
         self._followers: dict[str, list[Follower]] = {}

@@ -2,7 +2,7 @@
 
 The state of the call is a list of entries: turns of both sides, tool calls, and events. An entry can change until its
 turn or tool call is over. Each change increases `version`. A page requests the entries that changed after a version.
-Therefore no queue grows if a page reads slowly. The next request of the page gets the newest state.
+Therefore no queue grows if a page reads slowly, because the next request of the page gets the newest state.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class _Part:
 
 @dataclass(slots=True)
 class LiveCall:
-    """One live call. `on_event` must be called with each event of the session. `observe` must be called with the
-    positions that the caller has heard.
+    """One live call. `on_event` must be called with each event of the session. `observe` must be called regularly with
+    the positions that the caller has heard.
 
     Times are in seconds of the event loop.
     """
@@ -68,7 +68,7 @@ class LiveCall:
     the call.
     """
     is_sealed: Callable[[], bool] = lambda: False
-    """A function that returns whether a secret part of the call is in progress."""
+    """A function that returns whether a secret part of the call is in progress, in which nothing is shown."""
     is_taken_over: Callable[[], bool] = lambda: False
     """A function that returns whether a supervisor speaks in place of the agent."""
     waiting: dict[str, str] = field(default_factory=dict)
@@ -186,7 +186,7 @@ class LiveCall:
         self._entries.touch()
 
     def observe(self, heard: Sequence[HeardItem], now: float) -> None:
-        """Stores how much the caller has heard of each part that is playing or queued. A complete part that is no
+        """Stores how much the caller has heard of each audio part that is playing or queued. A complete part that is no
         longer playing or queued was heard to its end.
         """
         known = {(item.item_id, item.content_index): item for item in heard}

@@ -32,7 +32,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def ways(request: Request) -> Response:
-    """Returns the ways to log in without a token: `{"single_sign_on": true}`. The route is public."""
+    """Returns the ways to log in without a token, as JSON: `{"single_sign_on": true}`. The route needs no login."""
     return JSONResponse({"single_sign_on": phone_of(request).settings.telephony_oidc_issuer is not None})
 
 

@@ -1,5 +1,5 @@
-"""The configured numbers, for the page of the numbers: `GET /console/api/numbers`. The page cannot change the
-numbers.
+"""The route of the configured numbers, for a page of the console: `GET /console/api/numbers`. The page cannot change
+the numbers.
 """
 
 from __future__ import annotations

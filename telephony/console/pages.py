@@ -21,8 +21,8 @@ __all__ = ["PAGES", "Page", "render", "routes"]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page. Its URL is `/console/` followed by `path`. `about` is the description of the page in the list of
-    endpoints. A page without a `label` is not in the navigation.
+    """One page of the console. Its URL is `/console/` followed by `path`. `about` is the description of the page in the
+    list of endpoints. A page without a `label` is not in the navigation.
     """
 
     path: str
@@ -31,7 +31,7 @@ class Page:
     about: str
     label: str = ""
     below: str = ""
-    """The path of the page that the navigation marks as current. The default is `path`."""
+    """The path of the page that the navigation marks as current while this page is open. The default is `path`."""
 
 
 PAGES = [

@@ -39,7 +39,9 @@ class Source:
 
     @property
     def key(self) -> _Key:
-        """The name and the version of the journal. Raises `OSError` if the file was deleted."""
+        """The name and the version of the journal, to recognise a changed journal. Raises `OSError` if the file was
+        deleted.
+        """
         if self.stored is not None:
             return self.stored.key, int(self.stored.written.timestamp() * 1e9), self.stored.n_bytes
         assert self.local is not None
@@ -71,8 +73,8 @@ def existing(journal: Path) -> Path | None:
 
 
 class Recordings:
-    """Prepares recorded calls. The object is an async context manager. At the end of the context all prepared files are
-    deleted.
+    """Prepares the audio and the timeline of recorded calls for the pages of the console. The object is an async
+    context manager. At the end of the context all prepared files are deleted.
 
     At most two calls are prepared at the same time, and at most 20 calls are kept. The files of a call are deleted
     after ten minutes, or when a page requests a call whose journal was deleted.
@@ -102,8 +104,8 @@ class Recordings:
             shutil.rmtree(self._root, ignore_errors=True)
 
     async def find(self, sid: str, places: Iterable[Path]) -> Source | None:
-        """Returns the place of a call's journal: one of `places`, or object storage. Returns None if there is no
-        journal.
+        """Returns the place of the journal of the call with the CallSid `sid`: one of `places`, or object storage.
+        Returns None if there is no journal.
 
         Raises:
             StorageError: object storage cannot be used.

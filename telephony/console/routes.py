@@ -1,4 +1,4 @@
-"""All routes of the console."""
+"""The list of all routes of the console."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selects the journal records and their fields for the softphone. Pure.
+"""Selects the journal records and their fields that the page of the softphone (a phone in the browser) gets. Pure.
 
 The records keep the form of the journal. Audio is replaced by its size.
 """
@@ -24,15 +24,15 @@ _FROM_MODEL = {
 
 
 def wants(kind: str) -> bool:
-    """Returns whether `select` can return a record of this kind for the page. If not, the caller of this function need
-    not parse the record. If True, `select` can still drop the record because of its fields.
+    """Returns whether the page may get records of this kind (whether `select` can return such a record). If False, the
+    record need not be parsed. If True, `select` can still drop the record because of its fields.
     """
     return kind in _KINDS or kind in ("model.in", "twilio.out")
 
 
 def select(kind: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns the record for the page, or None if the page does not get this record. `fields` are all fields except `t`
-    and `kind`.
+    """Returns the journal record as the page gets it, or None if the page does not get the record. `fields` are all
+    fields except `t` and `kind`.
     """
     if kind in _KINDS:
         return {"kind": kind, **fields}

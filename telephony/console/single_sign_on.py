@@ -54,7 +54,9 @@ def routes() -> list[BaseRoute]:
 
 
 async def begin(request: Request) -> Response:
-    """Redirects the browser to the provider of TELEPHONY_OIDC_ISSUER. Returns 404 if this setting is empty."""
+    """Begins the login: redirects the browser to the provider of TELEPHONY_OIDC_ISSUER. Returns 404 if this setting is
+    empty.
+    """
     phone = phone_of(request)
     provider = _Provider(phone.settings, _redirect_uri(request))
     state, nonce, verifier = (phone.sources.token(32) for _ in range(3))
@@ -73,8 +75,8 @@ async def begin(request: Request) -> Response:
 
 
 async def callback(request: Request) -> Response:
-    """Begins the session of a person whom the provider has identified. Returns 401 if the provider has not identified
-    the person, and 403 if the person is not admitted.
+    """Ends the login: begins the session of a person whom the provider has identified. Returns 401 if the provider has
+    not identified the person, and 403 if the person is not admitted.
     """
     console = console_of(request)
     phone = console.phone
@@ -100,8 +102,8 @@ async def callback(request: Request) -> Response:
 
 
 def is_admitted(email: str, admitted: str) -> bool:
-    """Returns whether the list `admitted` contains the e-mail address or its domain. Example of a list:
-    `ada@example.com @example.org`.
+    """Returns whether a person with this e-mail address may log in: whether the list `admitted` contains the address or
+    its domain. Example of a list: `ada@example.com @example.org`.
     """
     name, at, domain = email.rpartition("@")
     return bool(name and at and domain) and any(

@@ -1,5 +1,5 @@
-"""The softphone: a page that calls the agent in place of Twilio. The page uses the real webhook and the real media
-stream.
+"""The softphone (a phone in the browser): a page that calls the agent in place of Twilio. The page uses the real
+webhook and the real media stream.
 
 The page itself is public. A call needs the scope `control`. A browser cannot sign requests like Twilio, so this module
 signs the requests of an admitted page.
@@ -49,7 +49,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def about(request: Request) -> Response:
-    """Returns the data for the page: the agents, the model and the URLs."""
+    """Returns the data that the page of the softphone needs, as JSON: the agents, the model and the URLs."""
     console = console_of(request)
     phone = console.phone
     await console.access.admit(request, Scope.VIEW)
@@ -101,7 +101,9 @@ async def webhook(request: Request) -> Response:
 
 
 async def media_stream(websocket: WebSocket) -> None:
-    """The media stream of a softphone. The `start` message is checked like the `start` message of any other stream."""
+    """Serves the media stream of a softphone over a WebSocket. The `start` message is checked as for any other
+    stream.
+    """
     phone = phone_of(websocket)
     call_sid, given = websocket.query_params.get("call", ""), websocket.query_params.get("ticket", "")
     if not hmac.compare_digest(given.encode(), _ticket(phone, call_sid).encode()):

@@ -53,7 +53,7 @@ def routes() -> list[BaseRoute]:
 
 
 async def hang_up(request: Request) -> Response:
-    """Ends the call. If the process of the call does not answer, Twilio is asked to end the call."""
+    """Ends the live call in the path. If the process of the call does not answer, Twilio is asked to end the call."""
     console = console_of(request)
     try:
         call, grant = await live_call(request, Scope.CONTROL)
@@ -83,8 +83,8 @@ async def _hang_up_at_twilio(request: Request) -> Response:
 
 
 async def transfer(request: Request) -> Response:
-    """Transfers the caller to one of the call's targets. With `warm`, the called person hears who is calling, and
-    accepts or declines.
+    """Transfers the caller to the `target` of the body, which must be one of the transfer targets of the call. With
+    `warm`, the called person hears who is calling, and accepts or declines.
     """
     call, grant = await live_call(request, Scope.CONTROL)
     body = await json_of(request)
@@ -98,7 +98,7 @@ async def transfer(request: Request) -> Response:
 
 
 async def approve(request: Request) -> Response:
-    """Approves a tool call that waits for approval."""
+    """Approves the tool call with the `call_id` of the body, which waits for approval."""
     call, grant = await live_call(request, Scope.CONTROL)
     call_id, tool = _waiting_tool(call, await json_of(request))
     await console_of(request).access.record(grant, Action.APPROVE, call=call.sid, detail=f"{tool} {call_id}")
@@ -106,7 +106,7 @@ async def approve(request: Request) -> Response:
 
 
 async def reject(request: Request) -> Response:
-    """Rejects a tool call that waits for approval. The model gets the `message`."""
+    """Rejects the tool call with the `call_id` of the body, which waits for approval. The model gets the `message`."""
     call, grant = await live_call(request, Scope.CONTROL)
     body = await json_of(request)
     call_id, tool = _waiting_tool(call, body)
@@ -116,7 +116,7 @@ async def reject(request: Request) -> Response:
 
 
 async def say(request: Request) -> Response:
-    """Lets the agent say these words to the caller."""
+    """Lets the agent say the `words` of the body to the caller."""
     call, grant = await live_call(request, Scope.CONTROL)
     words = text_of(await json_of(request), "words", max_chars=_MAX_WORDS)
     if call.supervision.is_active:
@@ -142,8 +142,8 @@ async def listen(websocket: WebSocket) -> None:
 
 
 class until_closed:
-    """Cancels the block when the client closes the WebSocket. The block then ends without an error. Must be used only
-    for a WebSocket on which the client sends nothing.
+    """A context manager that cancels its block when the client closes the WebSocket. The block then ends without an
+    error. Must be used only for a WebSocket on which the client sends nothing.
     """
 
     def __init__(self, websocket: WebSocket) -> None:

@@ -1,4 +1,4 @@
-"""The figures by version of the agents: `GET /console/api/versions?since=7d`."""
+"""The route of the figures of each version of the agents: `GET /console/api/versions?since=7d`."""
 
 from __future__ import annotations
 

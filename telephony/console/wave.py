@@ -43,7 +43,7 @@ def loudness(peak: int) -> int:
 
 
 class Wave:
-    """Collects the loudness of one call. `take` returns the values since the last call of `take`."""
+    """Collects the loudness of both sides of one call. `take` returns the values since the last call of `take`."""
 
     def __init__(self) -> None:
         self._new: dict[str, dict[int, int]] = {"caller": {}, "agent": {}}
@@ -60,7 +60,8 @@ class Wave:
 
     def take(self) -> dict[str, Any]:
         """Returns the new values: `{"caller": [[step, loudness], ...], "agent": ..., "marks": [ms], "clears": [ms]}`.
-        Returns an empty mapping if there are no new values. A later value of a step replaces the earlier value.
+        Returns an empty mapping if there are no new values. A step is a piece of `STEP_MS` milliseconds. A later value
+        of a step replaces the earlier value.
         """
         if not any(self._new.values()) and not any(self._events.values()):
             return {}

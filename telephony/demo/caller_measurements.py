@@ -24,9 +24,9 @@ _COMPARED, _SEARCHED = 4000, 2000
 
 @dataclass(frozen=True, slots=True)
 class BargeIn:
-    """One interruption. `silence_ms` is the time from the arrival of `speech_started` at the server until the caller
-    heard silence. `heard_ms` is the length of the interrupted part that the caller heard. `truncated_ms` is the
-    position at which the part was truncated.
+    """One interruption of the agent by the caller. `silence_ms` is the time from the arrival of `speech_started` at the
+    server until the caller heard silence. `heard_ms` is the length of the interrupted answer that the caller heard.
+    `truncated_ms` is the position at which the answer was truncated.
     """
 
     silence_ms: float
@@ -40,7 +40,7 @@ class BargeIn:
 
 @dataclass(frozen=True, slots=True)
 class Underrun:
-    """Silence in the middle of an audio part, as the caller heard it."""
+    """A gap in the middle of the agent's speech, as the caller heard it."""
 
     at_ms: float
     gap_ms: float
@@ -56,7 +56,9 @@ class CallerMeasurements:
     underruns: tuple[Underrun, ...]
     violations: int
     wav_shift_ms: float | None
-    """The largest delay of the agent's speech in the rebuilt audio, compared with the audio that the caller heard."""
+    """The largest delay of the agent's speech in the audio that is computed from the journal, compared with the audio
+    that the caller heard.
+    """
 
     def to_json(self) -> dict[str, Any]:
         return {

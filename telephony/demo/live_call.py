@@ -1,7 +1,7 @@
 """The state of a running call for the live view, from the records of its journal. Pure.
 
-The state has levels, lines of the conversation and events. The heard text is estimated from the times of sending.
-`telephony.journal` computes the exact text after the call.
+The state contains the loudness of both sides, the lines of the conversation, and events. The heard text is estimated
+from the times of sending. `telephony.journal` computes the exact text after the call.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Line:
     levels: list[float] = field(default_factory=list)
     """The level of each frame of the agent's voice, from 0 to 1."""
     played: list[tuple[float, int, int]] = field(default_factory=list)
-    """The frames that are played and their times, each as (ms, first frame, end)."""
+    """The frames that are played and their times, each as (time in ms, first frame, frame after the last frame)."""
     complete: bool = False
     cut: bool = False
 
@@ -79,7 +79,7 @@ class LiveCall:
         self._items: dict[str, Line] = {}
 
     def feed(self, record: Record) -> None:
-        """Handles the next record. Malformed records are ignored."""
+        """Handles the next journal record. Malformed records are ignored."""
         self.now_ms = max(self.now_ms, record.t * 1000)
         handler = getattr(self, f"_on_{record.kind}_{record.event}".replace(".", "_").rstrip("_"), None)
         if handler is not None:
@@ -89,7 +89,7 @@ class LiveCall:
                 pass
 
     def levels(self, ms: float) -> tuple[float, float]:
-        """Returns the levels of the caller and of the agent at a time, from 0 to 1."""
+        """Returns the loudness of the caller and of the agent at the time `ms`, each from 0 to 1."""
         return _level_at(self._caller, ms), _level_at(self._agent, ms)
 
     # --- the phone -----------------------------------------------------------------------------------------------
@@ -197,7 +197,9 @@ class LiveCall:
 
 
 def whole_call(records: Iterable[Record]) -> tuple[LiveCall, float]:
-    """Returns the state of a finished call, and the time of its end in milliseconds."""
+    """Returns the state of a finished call, computed from all its journal records, and the time of its end in
+    milliseconds.
+    """
     call = LiveCall()
     for record in records:
         call.feed(record)

@@ -31,7 +31,7 @@ __all__ = ["JournalTail", "call_over_sockets"]
 
 _OF_THE_MODEL = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TELEPHONY_MODEL_NAME")
 _CALL_S, _TOOL_S = 300.0, 30.0
-"""The maximum duration of a call, and the additional time for each tool, in seconds."""
+"""The maximum duration of a demo call, and the additional time for each tool, in seconds."""
 _SETTLE_S = 5.0
 _SHOW_EVERY_S = 0.08
 _MAX_LOOP_LAG_S = 10.0
@@ -146,7 +146,9 @@ class JournalTail:
         self._rest = b""
 
     def read(self) -> list[Record]:
-        """Returns the records that were written since the last call. Lines that are not records are ignored."""
+        """Returns the records that were written to the journal since the last call of this method. Lines that are not
+        records are ignored.
+        """
         if self._file is None:
             if not self._path.exists():
                 return []

@@ -14,8 +14,8 @@ DEMO_AGENT = "telephony.demo.agent:agent"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options of a demo call. `agent` is an import string. With None, the demo's own agent with its script and its
-    caller is used.
+    """The options of a demo call. `agent` is the import string of the agent. With None, the demo's own agent with its
+    script and its caller is used.
     """
 
     agent: str | None
@@ -38,7 +38,7 @@ class Plan:
 
     @property
     def caller(self) -> str:
-        """The caller's name, for `telephony.simulator.callers.find`."""
+        """The name of the simulated caller, for `telephony.simulator.callers.find`."""
         if self.caller_name is not None:
             return self.caller_name
         if self.agent is None and self.script is None:
@@ -65,4 +65,4 @@ class DemoCall:
     events: Sequence[Mapping[str, Any]]
     heard: bytes
     server_error: str = ""
-    """The last line that the server wrote to standard error. The text is empty if there was no line."""
+    """The last line that the server process wrote to standard error. The text is empty if there was no line."""

@@ -37,7 +37,7 @@ class Child:
         self._silent = asyncio.Event()
 
     async def listen(self) -> None:
-        """Reads the standard error of the process until it ends."""
+        """Reads and stores the last lines that the process writes to standard error, until the process ends."""
         assert self._process.stderr is not None
         async for line in self._process.stderr:
             text = line.decode(errors="replace").rstrip()

@@ -71,7 +71,7 @@ def _failure(call: RecordedCall) -> str | None:
 
 
 def show_report(report: Report, console: Console) -> None:
-    """Prints the table of measurements and the path of the folder."""
+    """Prints the table of measurements and the path of the folder to `console`."""
     figures, ear = report.figures, report.figures["ear"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)

@@ -15,8 +15,8 @@ AgentSource = RealtimeAgent[Any] | Callable[[Any], "RealtimeAgent[Any] | Awaitab
 
 
 def stubbed(source: AgentSource, *, keeps: Callable[[FunctionTool], bool] = lambda tool: False) -> AgentSource:
-    """Returns the same agent, or the same function that selects an agent, with tools that only return `STUB_RESULT`.
-    The tools that `keeps` accepts stay.
+    """Returns the agent `source`, or the function `source` that selects an agent, with tools that only return
+    `STUB_RESULT`. The tools that `keeps` accepts stay.
     """
     if isinstance(source, RealtimeAgent):
         return _stubbed_agent(source, keeps, {})

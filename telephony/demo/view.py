@@ -34,7 +34,9 @@ _LATER_MS = 1e12
 
 
 class View(Protocol):
-    """Shows a call. `show` is called repeatedly with the current time, in milliseconds on the journal's clock."""
+    """Shows a call while it runs. `show` is called repeatedly with the current time, in milliseconds on the journal's
+    clock.
+    """
 
     def show(self, call: LiveCall, ms: float) -> None: ...
     def close(self) -> None: ...
@@ -75,7 +77,7 @@ class PlainView:
 
 
 class LiveView:
-    """A view with two level bars, the marks, and the last lines that fit into the terminal."""
+    """A view for a terminal with two bars for the loudness, the marks, and the last lines of the conversation."""
 
     def __init__(self, console: Console) -> None:
         self._frame = _Frame(LiveCall(), 0.0)

@@ -18,7 +18,7 @@ _MAX_SHOWN = 5
 
 
 async def check_twilio(settings: Settings, *, to: str | None = None) -> list[CheckResult]:
-    """Runs all checks of the account. With `to`, also checks whether the account may call this number."""
+    """Runs all checks of the Twilio account. With `to`, also checks whether the account may call this number."""
     try:
         rest = TwilioRest.of(settings)
     except TwilioNotConfigured as error:
@@ -49,8 +49,8 @@ async def _check(settings: Settings, rest: TwilioRest, to: str | None, results: 
 
 
 def check_account(account: Account, verified: list[str] | None) -> list[CheckResult]:
-    """Checks the account. `verified` has the numbers that a trial account may call, or None if the account is not a
-    trial account.
+    """Checks the state of the Twilio account. `verified` has the numbers that a trial account may call, or None if the
+    account is not a trial account.
     """
     if account.status != "active":
         advice = "The Twilio Console shows the reason: https://console.twilio.com. Until then no call works (10001)."

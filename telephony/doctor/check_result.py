@@ -21,7 +21,9 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of one check. `advice` says what the user must do. The text is empty if nothing must be done."""
+    """The result of one check of `telephony doctor`. `advice` says what the user must do. The text is empty if nothing
+    must be done.
+    """
 
     about: str
     state: CheckState

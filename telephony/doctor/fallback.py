@@ -1,4 +1,4 @@
-"""Checks that the fallback URL of a number answers without this server."""
+"""Checks that the fallback URL of a number answers even if this server does not run."""
 
 from __future__ import annotations
 

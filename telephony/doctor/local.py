@@ -53,7 +53,7 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[CheckResult]:
 
 
 def check_model(settings: Settings) -> CheckResult:
-    """Checks whether a model is configured. The result says which model answers calls."""
+    """Checks whether a speech model is configured. The result says which model answers calls."""
     if settings.telephony_model == "scripted":
         return warning("model", "the embedded model answers, which is no AI", "Set TELEPHONY_MODEL=openai for a model.")
     if settings.openai_base_url is not None:
@@ -97,7 +97,7 @@ def _rms(samples: array[int]) -> float:
 async def check_journal_folder(
     settings: Settings, files: Files | None = None, *, within_s: float = _DISK_S
 ) -> CheckResult:
-    """Checks that a file can be written in the folder of journals.
+    """Checks within `within_s` seconds that a file can be written in the folder of journals.
 
     If the folder does not exist, checks its nearest existing parent and creates no folder.
     """
@@ -117,8 +117,8 @@ async def check_journal_folder(
 
 
 async def check_journal_storage(settings: Settings, *, within_s: float = _STORAGE_S) -> list[CheckResult]:
-    """Checks that an object can be written to the object storage and deleted. Returns an empty list if no object
-    storage is configured.
+    """Checks within `within_s` seconds that an object can be written to the object storage and deleted. Returns an
+    empty list if no object storage is configured.
     """
     if (storage := ObjectStorage.of(settings)) is None:
         return []

@@ -1,4 +1,4 @@
-"""Checks that the database can be reached and written, and that its schema is known."""
+"""Checks that the database can be reached and written, and that this release supports its schema."""
 
 from __future__ import annotations
 

@@ -64,13 +64,15 @@ class Web:
     """The two functions with which the checks send requests over the network. Tests pass other functions."""
 
     get: Fetch
-    """Sends a GET request. The function blocks."""
+    """A function that sends a GET request and returns the answer. The function blocks."""
     upgrade: Callable[[str, Mapping[str, str]], Awaitable[str]]
-    """Opens a WebSocket and closes the WebSocket. Returns the error, or an empty text."""
+    """A function that opens a WebSocket and closes it again. Returns the error, or an empty text."""
 
 
 def fetch(url: str, headers: Mapping[str, str]) -> Answer:
-    """Sends a GET request. Raises no exception. Must be called in a thread."""
+    """Sends a GET request to `url` and returns the answer. Raises no exception. The function blocks, so it must be
+    called in a thread.
+    """
     request = urllib.request.Request(url, headers={"User-Agent": "telephony-doctor", **headers})  # noqa: S310 - settings
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
@@ -195,8 +197,9 @@ def _is_us(body: bytes) -> bool:
 
 
 async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool) -> list[CheckResult]:
-    """Checks that the model's server accepts the key and offers the configured models. If `wanted` is False, sends no
-    request, and returns a skipped result.
+    """Checks that the model's server accepts the key and offers the configured models. `get` sends the requests.
+    `today` is compared with the dates at which models are shut down. If `wanted` is False, sends no request, and
+    returns a skipped result.
     """
     if settings.openai_api_key is None:
         return [skipped("model's key", "is not set")]

@@ -1,4 +1,4 @@
-"""Figures of the line of a recorded call: every mark, and the arrival of the caller's frames. Pure.
+"""Computes figures of the line of a recorded call: every mark, and the arrival of the caller's frames. Pure.
 
 The simulated phone assumes how Twilio behaves: its delays and jitter, the start of playback, and that a mark is
 returned when the audio before the mark was played. The journal of a real call shows whether these assumptions are
@@ -23,7 +23,7 @@ from ..journal.format import MALFORMED, Record
 __all__ = ["trace"]
 
 RATE_MS = 8
-"""The number of samples in a millisecond."""
+"""The number of samples in a millisecond of audio at 8 kHz."""
 _PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 
 
@@ -68,7 +68,9 @@ class _Stream:
 
 
 def trace(records: Iterable[Record]) -> dict[str, Any]:
-    """Returns the figures of a journal as JSON values. Malformed records are counted and ignored."""
+    """Returns the figures of the line of a recorded call as JSON values, from the records of its journal. Malformed
+    records are counted and ignored.
+    """
     reader = _Reader()
     for record in records:
         try:

@@ -23,8 +23,8 @@ _FULL = 32768.0
 
 
 class Acoustics:
-    """Adds the acoustic surroundings of a simulated caller to the caller's voice, frame by frame: level, noise and echo
-    of the loudspeaker.
+    """The acoustic surroundings of a simulated caller, which are added to the caller's voice frame by frame: level,
+    noise, and the echo of the loudspeaker.
     """
 
     def __init__(self, line: LineProfile, seed: int) -> None:
@@ -35,7 +35,9 @@ class Acoustics:
         self._changes = self._noise is not None or self._echo is not None or line.level_db != 0
 
     def microphone(self, voice: bytes) -> bytes:
-        """Returns the frame that goes to the line while the caller says `voice`: the voice with noise and echo."""
+        """Returns the frame (mu-law) that the caller's phone sends while the caller says the frame `voice`: the voice
+        with noise and echo.
+        """
         if not self._changes:
             return voice
         pcm = np.frombuffer(g711.decode(voice), "<i2") * self._gain

@@ -32,7 +32,7 @@ _SECOND_MS = 3000
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A call with its question, the correct answer (True means yes) and the reason."""
+    """A call with a question about it, the correct answer (True means yes) and the reason."""
 
     name: str
     question: str
@@ -43,7 +43,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The answers of a judge to all labelled calls, for comparison with the labels of people."""
+    """The answers of a judge to the questions about all labelled calls, for comparison with the labels of people."""
 
     judge: str
     is_stand_in: bool

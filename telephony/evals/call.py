@@ -60,7 +60,7 @@ GREETING = "Greet the caller and ask how you can help."
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings with which one side of an eval makes its calls.
+    """The settings for the calls of one side of an eval: the new agent or the baseline.
 
     `model` is `embedded` (the stand-in model), `live` (the real model), or a script for the embedded model. `configure`
     changes the options of each call. `result` is the type of the result object. `player` returns the player of a

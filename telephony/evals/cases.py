@@ -17,7 +17,7 @@ __all__ = ["Case", "CaseKind", "find_cases"]
 
 
 class CaseKind(StrEnum):
-    """The kinds of callers."""
+    """The kinds of callers in an eval."""
 
     RECORDED = "recorded"
     SCRIPTED = "scripted"
@@ -26,7 +26,7 @@ class CaseKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One caller: a journal, or a TOML file. `name` is unique within an eval."""
+    """One case of an eval, which is one caller: a journal, or a TOML file. `name` is unique within an eval."""
 
     name: str
     kind: CaseKind

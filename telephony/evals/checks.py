@@ -47,8 +47,8 @@ class _UnknownFact(LookupError):
 
 
 def check(criterion: Criterion, evidence: Evidence) -> Ruling:
-    """Returns whether a call meets a criterion, as a `Ruling` with the reason. The criterion must be one that needs no
-    text model. The outcome is `UNKNOWN` if the case does not contain a fact that the criterion needs.
+    """Returns whether the call of `evidence` meets a criterion, as a `Ruling` with the reason. The criterion must be
+    one that needs no text model. The outcome is `UNKNOWN` if the case does not contain a fact that the criterion needs.
     """
     if (unmade := ruling_of_unmade(evidence)) is not None:
         return unmade

@@ -20,8 +20,8 @@ _WORST = 10
 
 @dataclass(slots=True)
 class CallResult:
-    """The result of one call: its case, the number of the repeat, the evidence, and the rulings by the name of the
-    criterion.
+    """The result of one call of an eval: its case, the number of the repeat, the evidence, and the decisions (rulings)
+    by the name of the criterion.
     """
 
     case: str
@@ -45,8 +45,8 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The pass rate of a criterion. `interval` is Wilson's confidence interval with 95 % confidence. `median` is the
-    median of the measured values.
+    """The pass rate of a criterion: the share of calls that meet it. `interval` is Wilson's confidence interval with 95
+    % confidence. `median` is the median of the measured values.
     """
 
     passed: int
@@ -73,13 +73,13 @@ class CriterionResult:
     baseline: Rate | None = None
     comparison: Comparison | None = None
     dropped_pairs: int = 0
-    """The number of pairs in which one of the two agents has no result."""
+    """The number of pairs that are not counted, because one of the two agents has no result."""
     missed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EvalResult:
-    """The result of an eval. `about` describes how the calls were made."""
+    """The result of an eval: the results of all criteria. `about` describes how the calls were made."""
 
     criteria: Criteria
     results: Sequence[CriterionResult]
@@ -89,7 +89,7 @@ class EvalResult:
 
     @property
     def missed(self) -> list[CriterionResult]:
-        """The criteria for which the command fails."""
+        """The results of the criteria because of which the command fails."""
         return [each for each in self.results if each.missed]
 
     @property

@@ -1,4 +1,6 @@
-"""The cost of an eval as a sentence: the expected cost before the calls, and the actual cost after the calls."""
+"""Describes the cost of an eval in a sentence: the expected cost before the calls, and the actual cost after the
+calls.
+"""
 
 from __future__ import annotations
 

@@ -55,7 +55,9 @@ __all__ = ["Criteria", "Criterion", "Family", "load_criteria", "parse_criteria"]
 
 
 class Family(StrEnum):
-    """The ways to decide a criterion. Each report shows the judged criteria separately."""
+    """The ways to decide a criterion: measured, checked, or judged by a text model. Each report shows the judged
+    criteria separately.
+    """
 
     MEASURED = "measured"
     CHECKED = "checked"
@@ -88,7 +90,7 @@ class Criterion(BaseModel):
     forbidden: Sequence[str] = ()
     """Words or phrases that the caller must not hear."""
     order: Sequence[str] = ()
-    """Events that must happen in this order: `tool: NAME`, `says: WORDS`, `caller: WORDS`."""
+    """Events that must happen in this order in the call: `tool: NAME`, `says: WORDS`, `caller: WORDS`."""
     result: Mapping[str, Any] | None = None
     """Values that the result object must have."""
     ended: Literal["hung up", "agent hung up"] | None = None

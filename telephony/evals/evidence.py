@@ -20,7 +20,9 @@ __all__ = ["Evidence", "Line", "ToolUse", "evidence_of"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One turn of the conversation. `said` has the words of the model. `heard` has the words that the caller heard."""
+    """One turn of the caller or the agent. `said` has the words of the model. `heard` has the words that the caller
+    heard.
+    """
 
     start_ms: float
     end_ms: float
@@ -31,8 +33,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """One tool call. `arguments` is the JSON object from the model, or the model's text if the text is not a JSON
-    object.
+    """One tool call of the agent. `arguments` is the JSON object from the model, or the model's text if the text is not
+    a JSON object.
     """
 
     name: str
@@ -92,7 +94,10 @@ def evidence_of(
     recorded_tools: Sequence[tuple[str, Any]] = (),
     cost_usd: float | None = None,
 ) -> Evidence:
-    """Returns the evidence of a finished call. `acts` are the acts that the simulated caller has reported."""
+    """Returns the evidence of a finished call. `acts` are the actions that the simulated caller has reported. `result`
+    is the result object of the call, `facts` are the facts of the case, and `recorded_tools` are the tool calls of the
+    recorded call.
+    """
     lines = [
         Line(round(turn.start_ms), round(turn.end_ms), turn.speaker, turn.said, turn.heard)
         for turn in call.events

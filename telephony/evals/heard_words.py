@@ -23,7 +23,9 @@ _WANTED = (
 
 
 class HeardWords:
-    """Finds the heard words from the journal records of one call. The records must be passed in order."""
+    """Finds the words of the agent that the caller has heard, from the journal records of one call. The records must be
+    passed in order.
+    """
 
     def __init__(self) -> None:
         self._call = LiveCall()
@@ -35,7 +37,7 @@ class HeardWords:
             self._call.feed(Record(t, kind, fields))
 
     def raw(self, kind: str, t: float, text: str) -> None:
-        """Handles a journal record whose message is JSON text."""
+        """Handles a journal record of this kind whose message is the JSON text `text`. `t` is its time in seconds."""
         if (kind == "model.in" and text.startswith(_WANTED)) or kind == "twilio.out":
             self._call.feed(Record(t, kind, {"message": parse_object(text)}))
         else:

@@ -61,8 +61,8 @@ class Judge(Protocol):
     is_stand_in: bool
 
     def vote(self, question: str, evidence: Evidence, nth: int = 0) -> Vote:
-        """Answers a question about a call once. `nth` is the number of the vote, from 0. The method blocks. Raises
-        `EvalError` if the judge cannot answer.
+        """Answers a question about the call of `evidence` once. `nth` is the number of the vote, from 0. The method
+        blocks. Raises `EvalError` if the judge cannot answer.
         """
 
 

@@ -99,7 +99,7 @@ for (const call of document.querySelectorAll("details")) {
 
 
 def page_of(result: EvalResult) -> str:
-    """Returns the HTML page. The worst calls come first, and the details of the first call are visible."""
+    """Returns the HTML page of an eval. The worst calls come first, and the details of the first call are visible."""
     title = f"Eval of {result.about.get('agent', 'an agent')}"
     if result.about.get("baseline"):
         title += f" against {result.about['baseline']}"

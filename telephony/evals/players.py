@@ -1,4 +1,4 @@
-"""Plays a persona: decides what the caller says next. A text model or a stand-in without a model decides."""
+"""Decides what a persona (a simulated caller) says next, with a text model or with a stand-in without a model."""
 
 from __future__ import annotations
 

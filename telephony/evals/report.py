@@ -23,7 +23,7 @@ _WORST = 5
 
 
 def rate_text(rate: Rate | None) -> str:
-    """Returns a rate with its confidence interval, such as `93 % (81-98)`."""
+    """Returns a pass rate with its confidence interval as text, such as `93 % (81-98)`."""
     if rate is None:
         return ""
     if rate.rate is None:
@@ -32,8 +32,8 @@ def rate_text(rate: Rate | None) -> str:
 
 
 def verdict_text(result: CriterionResult) -> str:
-    """Returns the verdict, with the reason if the verdict is undecided. Returns an empty text if there is no
-    baseline.
+    """Returns the verdict (better, same, worse or undecided) as text, with the reason if it is undecided. Returns an
+    empty text if there is no baseline.
     """
     if result.comparison is None:
         return ""
@@ -41,7 +41,7 @@ def verdict_text(result: CriterionResult) -> str:
 
 
 def counts_text(result: CriterionResult) -> str:
-    """Returns the counts of calls and pairs behind the rates."""
+    """Returns the numbers of calls and pairs from which the rates are computed, as text."""
     parts = [f"{result.new.passed + result.new.failed} calls"]
     if result.new.unknown:
         parts.append(f"{result.new.unknown} cannot tell")
@@ -51,7 +51,7 @@ def counts_text(result: CriterionResult) -> str:
 
 
 def rows_of(result: EvalResult, family: Family) -> Iterator[tuple[str, str, str, str, str]]:
-    """Yields the rows of one family of criteria: (name, new, baseline, verdict, note)."""
+    """Yields the rows of the table for one family of criteria, each as (name, new, baseline, verdict, note)."""
     for each in result.results:
         if each.criterion.family is family:
             note = "; ".join(filter(None, [f"FAILS: {each.missed}" if each.missed else "", _figures(each)]))
@@ -71,7 +71,7 @@ def _figures(each: CriterionResult) -> str:
 
 
 def text_of(result: EvalResult) -> str:
-    """Returns the whole result as text."""
+    """Returns the whole result of an eval as text, with its tables."""
     lines = [*_about(result)]
     for family in Family:
         rows = list(rows_of(result, family))
@@ -133,7 +133,7 @@ def _closing(result: EvalResult) -> list[str]:
 
 
 def data_of(result: EvalResult) -> dict[str, Any]:
-    """Returns the whole result as a JSON object. `criteria` is grouped by family, so the judged criteria are
+    """Returns the whole result of an eval as a JSON object. `criteria` is grouped by family, so the judged criteria are
     separate.
     """
     return {
@@ -178,8 +178,8 @@ def _call(call: CallResult) -> dict[str, Any]:
 
 
 def junit_of(result: EvalResult) -> str:
-    """Returns the result as JUnit XML with one test case for each criterion. A criterion that makes the command fail is
-    a failure.
+    """Returns the result of an eval as JUnit XML with one test case for each criterion. A criterion that makes the
+    command fail is a failure.
     """
     suite = ElementTree.Element(
         "testsuite", name="telephony eval", tests=str(len(result.results)), failures=str(len(result.missed)), errors="0"

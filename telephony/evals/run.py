@@ -43,7 +43,9 @@ JUDGES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """The URL and the key of the text model. If `url` is None, the stand-ins play the personas and judge the calls."""
+    """The URL, the key and the name of the text model. If `url` is None, the stand-ins play the personas and judge the
+    calls.
+    """
 
     url: str | None = None
     model: str = ""

@@ -16,8 +16,8 @@ RUN = "run.json"
 
 
 def save(result: EvalResult, folder: Path) -> None:
-    """Writes `run.json`, `report.txt`, `junit.xml` and `index.html` into the folder. The journals of the calls are in
-    `calls/`.
+    """Saves the result of an eval: writes `run.json`, `report.txt`, `junit.xml` and `index.html` into the folder. The
+    journals of the calls are in `calls/`.
     """
     from .page import page_of
 

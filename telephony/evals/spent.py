@@ -1,4 +1,4 @@
-"""The usage of a text model. Pure."""
+"""The usage of a text model: the number of requests and tokens. Pure."""
 
 from __future__ import annotations
 

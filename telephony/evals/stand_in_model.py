@@ -1,5 +1,5 @@
-"""A stand-in for the speech model. The stand-in is not an AI model. Its answers depend on the instructions, on the
-schemas of the tools, and on random numbers. Pure.
+"""A stand-in for the speech model in evals. The stand-in is not an AI model. Its answers depend on the instructions, on
+the schemas of the tools, and on random numbers. Pure.
 
 The stand-in runs on the embedded server. It gets the words of the simulated caller as text, and follows a few rules: it
 asks for the required parameters of a tool, calls the tool, answers questions with sentences of the instructions, and

@@ -1,4 +1,4 @@
-"""The statistics of paired yes-or-no results. Pure.
+"""The statistics of paired yes-or-no results, for the comparison of two agents. Pure.
 
 One pair has one call of the new agent and one call of the baseline, with the same caller and the same number of the
 repeat. The test is about the cases that were run. The test says nothing about other kinds of callers.
@@ -196,7 +196,9 @@ def pairs_for_same(margin: float, alpha: float) -> int:
 
 
 def compare(counts: Sequence[PairCounts], *, margin: float, alpha: float) -> list[Comparison]:
-    """Compares the new agent with the baseline. `counts` has the counts of pairs for each criterion.
+    """Compares the new agent with the baseline, for each criterion. `counts` has the counts of pairs for each
+    criterion. `margin` is the difference of pass rates that does not matter, and `alpha` is the error level for all
+    criteria together.
 
     The verdict "same" has priority over "better" and "worse": a difference that is certainly smaller than the margin
     does not matter, even if the difference is real.

@@ -88,8 +88,8 @@ def is_goodbye(text: str) -> bool:
 
 
 def kind_of(name: str, description: str = "") -> str:
-    """Returns the kind of value of a parameter. The kind is found by the words of the name, or by the words of the
-    description. Returns an empty text if no word is known.
+    """Returns the kind of value of a parameter, such as a date, from its name and description. The kind is found by the
+    words of the name, or by the words of the description. Returns an empty text if no word is known.
     """
     for text in (name.replace("_", " "), description):
         words = set(_WORD.findall(text.lower()))
@@ -100,8 +100,8 @@ def kind_of(name: str, description: str = "") -> str:
 
 
 def value_of(text: str, name: str, schema: Mapping[str, Any], *, asked: bool) -> Any:
-    """Returns the value of a parameter in a text, or None. `asked` is True if the caller was just asked for this
-    parameter.
+    """Returns the value of the parameter `name` that the text contains, or None. `schema` is the JSON schema of the
+    parameter. `asked` is True if the caller was just asked for this parameter.
     """
     if schema.get("enum"):
         said = text.casefold()

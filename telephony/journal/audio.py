@@ -34,8 +34,9 @@ step of the event loop.
 
 @dataclass(frozen=True, slots=True)
 class HeardSpan:
-    """A piece of an audio part that the caller heard. It begins at sample `offset` of the part and at sample `at` of
-    the call, and has `length` samples."""
+    """A piece of an answer's audio part that the caller heard. It begins at sample `offset` of the part and at sample
+    `at` of the call, and has `length` samples.
+    """
 
     part: PartId
     offset: int
@@ -47,9 +48,9 @@ class HeardSpan:
 class CallAudio:
     """The audio of both sides in mu-law at 8 kHz, with equal length. Sample n was heard at n / 8 ms of the call.
 
-    `spans` are the parts of the agent's side, in order. `mismatches` is the number of media messages whose rebuilt
-    samples do not have the recorded length and checksum. (In schema 3 and older, only the length is compared.) The
-    number is 0 if the journal is complete.
+    `spans` are the pieces of the agent's side that the caller heard, in order. `mismatches` is the number of media
+    messages whose rebuilt samples do not have the recorded length and checksum. (In schema 3 and older, only the length
+    is compared.) The number is 0 if the journal is complete.
     """
 
     caller: bytes
@@ -85,8 +86,8 @@ def rebuild(call: RecordedCall) -> CallAudio:
 
 
 def voice_of(part: Part, output_format: str) -> bytes:
-    """Returns the audio of a part as mu-law, converted chunk by chunk as in the call. The filter is flushed at the end
-    of the part.
+    """Returns the audio of one part of an answer as mu-law, converted chunk by chunk as in the call. The filter is
+    flushed at the end of the part.
     """
     if part.is_clip or output_format == "audio/pcmu":
         return b"".join(part.chunks)
@@ -98,8 +99,8 @@ def voice_of(part: Part, output_format: str) -> bytes:
 
 
 def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
-    """Returns the played parts of the stream, each as (first position, end position, sample of the call at which the
-    first position was heard).
+    """Returns the stretches of audio that were played in the call, each as (first position, end position, sample of the
+    call at which the first position was heard).
     """
     sent = max((media.position + media.n_bytes for media in call.media), default=0)
     runs = sorted(call.runs.items())

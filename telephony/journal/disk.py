@@ -48,7 +48,7 @@ class Files:
         raise AssertionError("unreachable")
 
     def write(self, fd: int, data: memoryview) -> int:
-        """Writes a part of the data. Returns the number of written bytes."""
+        """Writes a part of `data` to the file descriptor `fd`. Returns the number of written bytes."""
         return os.write(fd, data)
 
     def truncate(self, fd: int, length: int) -> None:
@@ -58,7 +58,9 @@ class Files:
         os.close(fd)
 
     def probe(self, folder: Path) -> None:
-        """Tests the folder: creates a file, writes 64 KiB and removes the file. Creates the folder if needed."""
+        """Tests whether the folder can be written: creates a file, writes 64 KiB and removes the file. Creates the
+        folder if needed.
+        """
         _make(folder)
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             view = memoryview(_PROBE)
@@ -149,13 +151,13 @@ class Disk:
         return self.dropped + self.unwritten
 
     def start(self) -> None:
-        """Starts the thread. The thread runs until `stop` is called."""
+        """Starts the thread of the disk, which then runs until `stop` is called."""
         self._stays = True
         with self._lock:
             self._ensure_thread()
 
     def stop(self) -> None:
-        """Lets the thread end when the last journal is finished. Does not wait for this end."""
+        """Lets the thread of the disk end after it has written the last journal. Does not wait for this end."""
         self._stays = False
         self._wake.set()
 
@@ -166,7 +168,7 @@ class Disk:
         self._wake.set()  # the thread may be about to wait
 
     def takes(self, n_chars: int) -> bool:
-        """Returns whether the queue has room for this number of characters. Wakes the thread when the queue is nearly
+        """Returns whether the queue has room for `n_chars` more characters. Wakes the thread when the queue is nearly
         full.
         """
         queued = self.taken - self.written
@@ -213,8 +215,8 @@ class Disk:
     # --- the journals' thread ----------------------------------------------------------------------------------------
 
     def failed(self, fault: str) -> None:
-        """Sets the fault of the disk. The fault stays until a `check` succeeds, because a successful write to an open
-        file does not show that a new file can be created.
+        """Registers that a journal could not be written, with the reason `fault`. The fault stays until a `check`
+        succeeds, because a successful write to an open file does not show that a new file can be created.
         """
         if not self._fault:
             self._on_change(fault)

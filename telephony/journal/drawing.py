@@ -47,7 +47,7 @@ class Polygon:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One line of text. `y` is the middle of the line."""
+    """One line of text in a drawing. `y` is the middle of the line."""
 
     x: float
     y: float
@@ -59,8 +59,8 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Vertical lines of one colour, each as (x, top, height), in order of x. A call has thousands of lines, so all
-    lines are one element with integer coordinates.
+    """Vertical lines of one colour in a drawing, each as (x, top, height), in order of x. A call has thousands of
+    lines, so all lines are one element with integer coordinates.
     """
 
     lines: Sequence[tuple[int, int, int]]
@@ -98,7 +98,9 @@ def text_width(text: str, size: float) -> float:
 
 
 def wrap(text: str, size: float, width: float, max_lines: int) -> list[str]:
-    """Returns the text in lines of at most `width`. A text that is too long ends with an ellipsis."""
+    """Returns the text in at most `max_lines` lines, which are at most `width` pixels wide at the font size `size`. A
+    text that is too long ends with an ellipsis.
+    """
     lines: list[str] = []
     words = text.split()
     while words and len(lines) < max_lines:

@@ -25,8 +25,8 @@ _HAND_BACK = "supervisor.hand_back("
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The time from the end of the caller's speech (or a key) to the first sample of the answer that the caller heard:
-    from `from_ms` to `to_ms`.
+    """One measured latency: the time from the end of the caller's speech (or a key) to the first sample of the answer
+    that the caller heard: from `from_ms` to `to_ms`.
 
     The end of speech is the last loud frame in the caller's audio, and not the time at which the end was detected.
     """
@@ -42,8 +42,8 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """The time from an interruption to silence. `from_ms` is the arrival of `speech_started`. `to_ms` is the end of the
-    agent's voice as the caller heard it.
+    """One measured silence: the time from an interruption by the caller until the agent is silent. `from_ms` is the
+    arrival of the model's event `speech_started`. `to_ms` is the end of the agent's voice as the caller heard it.
     """
 
     from_ms: float
@@ -56,7 +56,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Underrun:
-    """A gap of `gap_ms` milliseconds within an audio part, at `at_ms`."""
+    """A gap of `gap_ms` milliseconds in the agent's speech, within one audio part, at the time `at_ms` of the call."""
 
     at_ms: float
     gap_ms: float
@@ -98,7 +98,9 @@ class Figures:
 
 
 def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
-    """Returns the figures of a call, computed from the journal and the rebuilt audio."""
+    """Returns the figures of a call, such as latencies and interruptions, computed from the journal and the rebuilt
+    audio.
+    """
     cpu_s = (call.end or {}).get("cpu_s")
     return Figures(
         call_s=call.duration_ms / 1000,
@@ -127,8 +129,8 @@ def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
 
 
 def end_of_voice_ms(caller: bytes, speech: Speech, end_ms: float) -> float:
-    """Returns the end of the caller's voice within a turn: the end of the last 20 ms frame whose level is within 30 dB
-    of the loudest frame.
+    """Returns the time in milliseconds at which the caller's voice ends in the turn `speech`, at the latest `end_ms`:
+    the end of the last 20 ms frame whose level is within 30 dB of the loudest frame.
     """
     first, last = int(speech.start_ms * 8) // FRAME, int(end_ms * 8) // FRAME
     pcm = pcm_of(caller)[first * FRAME : last * FRAME].astype(np.float64)

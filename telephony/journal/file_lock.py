@@ -17,8 +17,8 @@ _HELD = {errno.EACCES, errno.EAGAIN}
 
 
 def lock(fd: int, *, wait: bool = False) -> bool:
-    """Locks an open file or folder until the descriptor is closed. Without `wait`, returns immediately. Returns False
-    if another descriptor has the lock.
+    """Locks an open file or folder, given by its descriptor `fd`, until the descriptor is closed. Without `wait`,
+    returns immediately. Returns False if another descriptor has the lock.
     """
     if sys.platform != "win32":
         try:

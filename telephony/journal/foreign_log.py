@@ -30,7 +30,7 @@ _OF_A_STREAM = ("start", "media", "dtmf", "mark", "stop")
 
 @dataclass(frozen=True, slots=True)
 class LoggedAudio:
-    """A piece of one track: its time from the start of the stream, and its mu-law samples."""
+    """A piece of audio in one track of a log: its time from the start of the stream, and its mu-law samples."""
 
     stamp_ms: int
     ulaw: bytes
@@ -38,8 +38,8 @@ class LoggedAudio:
 
 @dataclass(slots=True)
 class LoggedStream:
-    """One stream. `caller` is the inbound track and `agent` is the outbound track. `keys` has (time in ms, digit) for
-    each key.
+    """One media stream of a log. `caller` is the inbound track and `agent` is the outbound track. `keys` has (time in
+    ms, digit) for each pressed key.
     """
 
     sid: str

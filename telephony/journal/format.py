@@ -86,11 +86,11 @@ SCHEMA = 4
 """The version of this format. A reader accepts this version and all older versions."""
 
 EXACT_SAMPLES = 4
-"""The first schema in which the same input gives the same resampled audio on every machine."""
+"""The first schema of journals in which the same input gives the same resampled audio on every machine."""
 
 
 def schema_of(header: Mapping[str, Any]) -> int:
-    """Returns the schema version of a journal. The result is 1 for a header without a valid version."""
+    """Returns the schema version of a journal from its header. The result is 1 for a header without a valid version."""
     schema = header.get("schema")
     return schema if isinstance(schema, int) else 1
 
@@ -159,7 +159,7 @@ class Segment:
 
 
 def object_at(message: Any, *names: str) -> Mapping[str, Any]:
-    """Returns the object at this path in a message, or an empty mapping if there is no object."""
+    """Returns the object in `message` at the path of the keys `names`, or an empty mapping if there is no object."""
     found = message
     for name in names:
         found = found.get(name) if isinstance(found, dict) else None

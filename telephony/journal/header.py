@@ -21,8 +21,8 @@ def configuration(
     *, greeting: str | bytes | None, ambience: bytes | None, model_config: Mapping[str, Any],
     run_config: Mapping[str, Any], **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Returns the options as JSON values. Other values (hooks, guardrails, functions) are replaced by the names of
-    their types.
+    """Returns the options of a call as JSON values for the header of its journal. Other values (hooks, guardrails,
+    functions) are replaced by the names of their types.
     """
     return {
         "greeting": _clip(greeting) if isinstance(greeting, bytes) else greeting,
@@ -34,7 +34,7 @@ def configuration(
 
 
 def model_of(model: Any) -> dict[str, Any]:
-    """Returns the class of the model, and its turn policy."""
+    """Returns the class and the turn policy of the model as JSON values for the header of a journal."""
     policy = getattr(model, "turn_policy", None)
     turns = {} if policy is None else {"turn_policy": {"type": type(policy).__name__, **_public(policy)}}
     return {"type": f"{type(model).__module__}.{type(model).__qualname__}", **turns}

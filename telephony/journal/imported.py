@@ -1,6 +1,6 @@
 """Creates journals from calls that other software recorded: logged media streams, or recordings of one or both sides.
 
-Such a journal has no recorded model. `telephony eval` can call an agent with the caller of the journal.
+Such a journal contains no messages of a model. `telephony eval` can call an agent with the recorded caller.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SNIFFED = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The journals that were created, and the problems of the source."""
+    """The result of an import: the paths of the journals that were created, and the problems of the source."""
 
     journals: list[Path]
     problems: list[str]

@@ -134,15 +134,15 @@ class Journals:
         return writer
 
     def path_of(self, call_sid: str) -> Path | None:
-        """Returns the path of this call's journal, or None if journals are switched off."""
+        """Returns the path of the journal of the call with this CallSid, or None if journals are switched off."""
         if self.folder is None:
             return None
         safe = "".join(c for c in call_sid if c.isascii() and c.isalnum())[:64] or "unknown"
         return self.folder / safe / JOURNALS[0]
 
     def reference(self, call_sid: str, name: str = "") -> str:
-        """Returns the path or the URL in object storage at which the journal of this call, or another file of the call,
-        will be stored. Returns an empty text if journals are switched off.
+        """Returns the path or the URL in object storage at which the journal of this call will be stored, or the file
+        `name` of the call. Returns an empty text if journals are switched off.
         """
         if (path := self.path_of(call_sid)) is None:
             return ""
@@ -160,12 +160,12 @@ class Journals:
         )
 
     def changed(self, call_sid: str) -> None:
-        """Registers that a file was added to the folder of this call. The file is then copied to object storage."""
+        """Registers that a file was added to the folder of this call, so the file is also copied to object storage."""
         if self.storage is not None and (path := self.path_of(call_sid)) is not None:
             self._changed.append(path.parent.name)
 
     def ended(self) -> list[str]:
-        """Returns the names of the calls whose folders must be copied to object storage, since the last call of this
+        """Returns the CallSids of the calls whose folders must be copied to object storage, since the last call of this
         method.
         """
         closed = [writer for writer in self._open if writer.closed.is_set()]
@@ -200,8 +200,8 @@ class Journals:
         self._disk.stop()
 
     async def watch(self, report: Callable[[bool, int], None]) -> None:
-        """Logs changes, tests a failed disk again, and calls `report` with whether journals can be written and the
-        number of lost records. Runs until the task is cancelled.
+        """Logs changes, tests a failed disk again, and calls `report` with two values: whether journals can be written,
+        and the number of lost records. Runs until the task is cancelled.
         """
         clock = asyncio.get_running_loop().time
         again = clock() + _AGAIN_S

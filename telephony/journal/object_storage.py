@@ -99,12 +99,12 @@ class ObjectStorage:
         return None if url is None else cls(url)
 
     def address(self, sid: str, name: str) -> str:
-        """Returns the URL of a file of a call."""
+        """Returns the URL in object storage of the file `name` of the call with the CallSid `sid`."""
         return f"{self.url}/{sid}/{name}"
 
     def put(self, sid: str, file: Path) -> None:
-        """Copies a file of a call to the storage. An object of another size is never overwritten. In this case a number
-        is added to the name.
+        """Copies `file`, a file of the call with the CallSid `sid`, to the storage. An object of another size is never
+        overwritten. In this case a number is added to the name.
 
         Raises `StorageError`, and `OSError` if the local file cannot be read.
         """
@@ -120,8 +120,8 @@ class ObjectStorage:
                     return
 
     def find(self, sid: str) -> list[StoredObject]:
-        """Returns the files of the call with this sid, or of the only call whose sid begins with this text. Raises
-        `StorageError`.
+        """Returns the stored files of the call with the CallSid `sid`, or of the only call whose sid begins with this
+        text. Raises `StorageError`.
         """
         if not _SID.fullmatch(sid):
             return []
@@ -135,8 +135,8 @@ class ObjectStorage:
             return list(self._objects(""))
 
     def get(self, stored: StoredObject, folder: Path) -> Path:
-        """Copies an object to `<folder>/<sid>/`, with mode 0600. Raises `StorageError`. Returns the path of
-        the copy.
+        """Copies a stored file to `<folder>/<sid>/` on this machine, with mode 0600. Raises `StorageError`. Returns the
+        path of the copy.
         """
         path = folder / stored.sid / stored.name
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -146,7 +146,9 @@ class ObjectStorage:
         return path
 
     def delete(self, sid: str) -> int:
-        """Deletes all files of a call. Returns the number of deleted files. Raises `StorageError`."""
+        """Deletes all files of the call with the CallSid `sid` in the storage. Returns the number of deleted files.
+        Raises `StorageError`.
+        """
         if not _SID.fullmatch(sid):
             return 0
         with _translated(self.url):
@@ -158,7 +160,9 @@ class ObjectStorage:
             return len(found)
 
     def check(self) -> None:
-        """Writes an object and deletes the object. Raises `StorageError` if this fails."""
+        """Checks that the storage works: writes an object and deletes the object. Raises `StorageError` if this
+        fails.
+        """
         key = f"{self._root}/.telephony-check-{os.getpid()}"
         with _translated(self.url):
             if self._has_folders:

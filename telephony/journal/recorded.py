@@ -18,12 +18,14 @@ __all__ = [
 ]  # fmt: skip
 
 PartId = tuple[str, int]
-"""The id of one audio part: (item id, content index)."""
+"""The key of one audio part of the agent: the id of its conversation item, and its index in the item."""
 
 
 @dataclass(slots=True)
 class Part:
-    """One audio part of the agent, as the model sent it. `chunks` are in the session's output format."""
+    """One audio part of the agent's speech, as the model sent it. `chunks` are the pieces of audio in the session's
+    output format.
+    """
 
     item_id: str
     content_index: int
@@ -37,18 +39,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One media message that was sent to Twilio. `position` is the sample on the stream at which the audio begins.
-    `segments` are the pieces of the audio, each from one source.
+    """One media message with audio that was sent to Twilio. `position` is the number of samples that were sent before
+    it. `segments` are the pieces of its audio, each from one answer or clip.
     """
 
     t: float
     position: int
     n_bytes: int
     crc32: int | None
-    """The checksum of the audio. None if the audio belongs to a sealed part."""
+    """The checksum of the audio. None if the audio belongs to a part of the call that was not recorded."""
     segments: tuple[Segment, ...]
     bed: tuple[str, int] | None = None
-    """The clip under the speech: its digest, and the first sample of the loop."""
+    """The clip that is mixed under the speech: its digest, and the first sample of the loop that is used."""
 
 
 @dataclass(slots=True)
@@ -76,8 +78,8 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """An interruption of the agent. `heard` has (part, ms) for each part that was playing or queued. `position` is the
-    stream position at which the agent became silent, or None if the journal does not contain it.
+    """An interruption of the agent. `heard` has (part, milliseconds) for each audio part that was playing or queued.
+    `position` is the stream position at which the agent became silent, or None if the journal does not contain it.
     """
 
     t: float
@@ -90,8 +92,8 @@ class Interruption:
 
 @dataclass(slots=True)
 class Mark:
-    """A mark that was sent at `t` and returned at `back_t`. `flushed` is True if a `clear` returned the mark before its
-    audio was played.
+    """A mark that was sent to Twilio at `t` and returned at `back_t`, both in seconds. `flushed` is True if a `clear`
+    message returned the mark before its audio was played.
     """
 
     name: str
@@ -121,8 +123,9 @@ class Key:
 
 @dataclass(slots=True)
 class Stream:
-    """One media stream, whose timestamp 0 is at sample `at` of the call. The caller did not hear the positions from
-    `heard` to `sent`, because the stream had ended. `heard` is None if the call ended with the stream.
+    """One media stream of the call. Its timestamp 0 is at sample `at` of the call. The caller did not hear the audio
+    from the position `heard` to the position `sent`, because the stream had ended. `heard` is None if the call ended
+    with the stream.
     """
 
     sid: str
@@ -135,8 +138,8 @@ class Stream:
 
 @dataclass(slots=True)
 class RecordedCall:
-    """The content of a journal. Times with the name `t` are seconds on the journal's clock. The method `ms` converts
-    these times.
+    """The content of one journal. Times with the name `t` are in seconds on the journal's clock. The method `ms`
+    converts these times.
     """
 
     header: Mapping[str, Any] = field(default_factory=dict)
@@ -148,12 +151,12 @@ class RecordedCall:
     clips: dict[str, bytes] = field(default_factory=dict)
     frames: int = 0
     gaps: int = 0
-    """The number of gaps in the caller's timestamps."""
+    """The number of gaps in the timestamps of the caller's audio."""
     parts: dict[PartId, Part] = field(default_factory=dict)
     media: list[Media] = field(default_factory=list)
     runs: dict[int, float] = field(default_factory=dict)
-    """The time in milliseconds at which the start of each run was heard, by stream position. A run is playback without
-    a gap.
+    """The time in milliseconds at which the caller heard the first sample of each run of playback (playback without a
+    gap). The key is the position of this sample on the stream.
     """
     interruptions: list[Interruption] = field(default_factory=list)
     speech: list[Speech] = field(default_factory=list)
@@ -172,7 +175,7 @@ class RecordedCall:
     output_format: str = "audio/pcm"
     input_format: str = "audio/pcm"
     lag_s: float = 0.0
-    """The smallest difference in seconds between the arrival of a frame and its end."""
+    """The smallest difference in seconds between the arrival of a frame of the caller and the end of its audio."""
 
     def ms(self, t: float) -> float:
         """Converts a time of the journal (seconds) to milliseconds on the clock of the call."""

@@ -37,8 +37,8 @@ _NOISE: NDArray[np.float64] = np.random.default_rng(1).standard_normal(48_000)
 
 @dataclass(slots=True)
 class Redaction:
-    """The settings of the masking. `digits` masks keys. `secrets` are values that are masked in any text. `audio` masks
-    both voices.
+    """The settings for masking journals. `digits` masks keys. `secrets` are values that are masked in any text. `audio`
+    masks both voices.
 
     A pattern may match across the pieces of a transcript. With `patterns`, pieces are masked completely, and complete
     texts are masked by the patterns.
@@ -52,14 +52,12 @@ class Redaction:
 
     @property
     def is_plain(self) -> bool:
-        """Whether `line` returns every line unchanged, because there are no secrets, no patterns and no masking of
-        audio.
-        """
+        """Whether no masking is configured, so `line` returns every line unchanged."""
         return not (self.secrets or self.patterns or self.audio)
 
     def stated(self) -> dict[str, Any]:
-        """Returns the description of the masking for the header of the journal. The description contains no secrets and
-        no patterns.
+        """Returns the description of the masking that the header of the journal contains. The description has no
+        secrets and no patterns.
         """
         return {"digits": self.digits, "patterns": len(self.patterns), "audio": self.audio}
 
@@ -95,8 +93,9 @@ PLAIN = Redaction(digits=False)
 def redaction(
     *, on: bool = True, secrets: Iterable[str | None] = (), patterns: Iterable[str] = (), audio: bool = False
 ) -> Redaction:
-    """Returns the redaction from the settings. `on=False` switches all masking off. Raises `SettingsError` for a
-    pattern that cannot be used.
+    """Returns the masking of journals for these settings. `on=False` switches all masking off. `secrets` are values
+    that are masked, `patterns` are regular expressions of texts that are masked, and `audio` masks both voices. Raises
+    `SettingsError` for a pattern that cannot be used.
     """
     if not on:
         return Redaction(digits=False)
@@ -105,12 +104,16 @@ def redaction(
 
 
 def masked_ulaw(ulaw: bytes) -> bytes:
-    """Returns noise of the same length, with the same level in each 20 ms. Silence stays silence."""
+    """Returns noise of the same length in place of the audio `ulaw`, with the same level in each 20 ms. Silence stays
+    silence.
+    """
     return g711.encode(masked_pcm16(g711.decode(ulaw), rate=8000))
 
 
 def masked_pcm16(pcm: bytes, rate: int = 24_000) -> bytes:
-    """Returns noise in place of 16-bit samples, as `masked_ulaw` does. Half a sample at the end is dropped."""
+    """Returns noise in place of the 16-bit samples `pcm` at `rate` Hz, as `masked_ulaw` does. Half a sample at the end
+    is dropped.
+    """
     samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.float64)
     frame = round(rate * _FRAME_S)
     masked = np.empty_like(samples)

@@ -49,8 +49,8 @@ def _calls(folder: Path) -> Iterator[StoredCall]:
 
 
 def find_call(folder: Path, name: str) -> Path:
-    """Returns the journal of a call, by path, sid, or unambiguous prefix of the sid. Raises `JournalError` if there is
-    no such journal.
+    """Returns the path of the journal of a call. `name` is a path, a CallSid, or the beginning of a CallSid if only one
+    call has it. Raises `JournalError` if there is no such journal.
     """
     path = Path(name)
     if path.is_file():

@@ -47,8 +47,9 @@ class StoredJournals:
             self._copies = None
 
     def find(self, name: str) -> Path:
-        """Returns the journal of a call, by path, sid, or unambiguous prefix of the sid. A journal in object storage is
-        copied to a temporary folder. Raises `JournalError`, and `StorageError` if the storage fails.
+        """Returns the path of the journal of a call. `name` is a path, a CallSid, or the beginning of a CallSid if only
+        one call has it. A journal in object storage is copied to a temporary folder. Raises `JournalError`, and
+        `StorageError` if the storage fails.
         """
         try:
             return find_call(self.folder, name)
@@ -62,8 +63,9 @@ class StoredJournals:
         return self.storage.get(stored, self._copies)
 
     def purge(self, *, days: float, now: datetime, dry_run: bool = False) -> list[tuple[str, datetime]]:
-        """Deletes the journals that are older than `days` days. Returns the sid and the time of each deleted call. The
-        time of an object is the time at which it was copied. Raises `JournalError` and `StorageError`.
+        """Deletes the journals that are older than `days` days. Returns the CallSid and the time of each deleted call.
+        With `dry_run`, deletes nothing. The time of an object is the time at which it was copied. Raises `JournalError`
+        and `StorageError`.
         """
         old: dict[str, datetime] = {}
         if self.storage is None or self.folder.is_dir():
@@ -83,15 +85,17 @@ class StoredJournals:
 
 
 def journal_of(storage: ObjectStorage, sid: str, *, exact: bool = False) -> StoredObject | None:
-    """Returns the journal of a call in object storage, or None. Without `exact`, `sid` may be the unambiguous prefix of
-    a sid. Raises `StorageError`.
+    """Returns the journal of a call in object storage, or None. `sid` is the CallSid. Without `exact`, it may be the
+    beginning of a CallSid if only one call has it. Raises `StorageError`.
     """
     journals = [each for each in storage.find(sid) if each.is_journal and (each.sid == sid or not exact)]
     return min(journals, key=lambda each: (len(each.name.partition(".")[0]), each.name), default=None)
 
 
 async def purge_daily(journals: StoredJournals, days: float, sources: Sources = SYSTEM) -> None:
-    """Deletes calls that are older than `days` days, now and once a day. Runs until the task is cancelled."""
+    """Deletes journals of calls that are older than `days` days, now and once a day. Runs until the task is
+    cancelled.
+    """
     while True:
         try:
             gone = await in_daemon(partial(journals.purge, days=days, now=sources.now()), "old journals")

@@ -24,7 +24,7 @@ CALLER_Y, EVENTS_Y, AGENT_Y, NOTES_Y, AXIS_Y = 148, 234, 320, 450, 486
 _ROOM = 30.0
 """The minimum distance of texts in pixels. A text that begins closer to the text before it is left out."""
 LANE = 44
-"""Half of the height of a lane in pixels."""
+"""Half of the height in pixels of a lane, the band of the drawing for the audio of one side."""
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 CALLER, AGENT, UNHEARD, CUT, TOOL, KEY, ANSWER, MARK, NOTE = (
     "#2563eb", "#0f8a6d", "#ccd5de", "#d64545", "#8250df", "#b7791f", "#52606d", "#9fb3c8", "#0b7285",
@@ -32,12 +32,16 @@ CALLER, AGENT, UNHEARD, CUT, TOOL, KEY, ANSWER, MARK, NOTE = (
 
 
 def timeline_png(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event], figures: Figures) -> bytes:
-    """Returns the picture as a PNG file."""
+    """Returns the drawing of a recorded call as a PNG file. `audio` is the audio of both sides, `entries` are its turns
+    and events, and `figures` are its figures.
+    """
     return png(_shapes(call, audio, entries, figures), WIDTH, HEIGHT)
 
 
 def timeline_svg(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event], figures: Figures) -> str:
-    """Returns the picture as an SVG document."""
+    """Returns the drawing of a recorded call as an SVG document. `audio` is the audio of both sides, `entries` are its
+    turns and events, and `figures` are its figures.
+    """
     return svg(_shapes(call, audio, entries, figures), WIDTH, HEIGHT)
 
 

@@ -18,7 +18,8 @@ __all__ = ["Event", "Turn", "events_of", "to_json", "to_text"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Speech of one side, from `start_ms` to `end_ms` of the call. `said` is the model's transcript.
+    """One turn of a call: speech of one side, from `start_ms` to `end_ms` of the call. `said` is the model's
+    transcript.
 
     `heard` is the part of an agent's text that the caller heard. The part is estimated from the length of the heard
     audio, on the assumption that the speed of speech is constant. The length of the heard audio is exact: `heard_ms` of
@@ -52,7 +53,7 @@ class Event:
 
 
 def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
-    """Returns the turns and events, in order of their start."""
+    """Returns the turns and events of a recorded call, in order of their start."""
     entries: list[Turn | Event] = [*_caller_turns(call), *_agent_turns(call, audio)]
     entries += [Event(call.ms(key.t), call.ms(key.t), "key", _key(key.digit)) for key in call.keys]
     for tool in call.tools:
@@ -66,7 +67,9 @@ def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
 
 
 def to_json(entries: Sequence[Turn | Event]) -> list[dict[str, Any]]:
-    """Returns the entries as JSON objects. `type` is `turn` or the kind of the event. Times are whole milliseconds."""
+    """Returns the turns and events of a call as JSON objects. `type` is `turn` or the kind of the event. Times are
+    whole milliseconds.
+    """
     objects = []
     for entry in entries:
         fields = {k: v for k, v in asdict(entry).items() if k != "kind" and v is not None}
@@ -76,12 +79,14 @@ def to_json(entries: Sequence[Turn | Event]) -> list[dict[str, Any]]:
 
 
 def to_text(entries: Sequence[Turn | Event]) -> str:
-    """Returns the entries as lines of text. Words in square brackets were not heard by the caller."""
+    """Returns the turns and events of a call as lines of text. Words in square brackets were not heard by the
+    caller.
+    """
     return "".join(f"{_clock(entry.start_ms)}  {line_of(entry)}\n" for entry in entries)
 
 
 def line_of(entry: Turn | Event) -> str:
-    """Returns the text of one entry, without its time."""
+    """Returns the text of one turn or event, without its time."""
     match entry:
         case Turn(speaker="caller"):
             return f"Caller  {entry.said or '(speech)'}"

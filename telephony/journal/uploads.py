@@ -33,7 +33,9 @@ __all__ = ["JournalUploads", "Upload", "compress_now", "send", "unsent"]
 log = logging.getLogger(__name__)
 
 SENT = ".sent"
-"""The name of the file in a call's folder that lists the files in object storage with their sizes."""
+"""The name of the file in a call's folder that lists the files which were copied to object storage, with their
+sizes.
+"""
 _TICK_S = 1.0
 _SCAN_S = 600.0
 _FIRST_S = 5.0
@@ -160,7 +162,7 @@ class JournalUploads:
 
 
 def unsent(folder: Path) -> list[str]:
-    """Returns the sids of the calls in this folder that have files which are not in object storage. The function
+    """Returns the CallSids of the calls in this folder that have files which are not in object storage. The function
     blocks.
     """
     if not folder.is_dir():
@@ -176,7 +178,8 @@ def _is_unsent(folder: Path) -> bool:
 def send(
     folder: Path, storage: ObjectStorage, *, keeps_local: bool, compress: Callable[[Path], object] | None = None
 ) -> bool:
-    """Compresses the journals of one call, and copies the files of its folder. The function blocks.
+    """Compresses the journals of one call, and copies the files of its `folder` to object storage. With `keeps_local`,
+    the files in the folder are kept. `compress` compresses one file. The function blocks.
 
     Returns False if a process is writing or copying the files at this moment. If the call is erased in the meantime,
     the files are deleted from the storage again. Raises `StorageError` and `OSError`.

@@ -30,7 +30,8 @@ def write_stereo(path: Path, audio: CallAudio) -> None:
 
 
 class StereoWriter:
-    """Writes a stereo file of 16-bit PCM. The file is valid at any time, also during a call and after a crash.
+    """Writes a stereo WAV file of 16-bit PCM, piece by piece. The file is valid at any time, also during a call and
+    after a crash.
 
     The sizes in the header are updated after each second of audio, so a crash loses at most the last second. No audio
     is kept in memory. Raises `OSError`.

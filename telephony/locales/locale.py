@@ -30,7 +30,7 @@ _ENDINGS = (".ulaw", ".wav", ".mp3", ".flac", ".ogg")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Locale:
-    """One language: its texts, clips and voice."""
+    """One language of the fixed texts of calls: its texts, clips and voice."""
 
     tag: str
     name: str
@@ -38,9 +38,11 @@ class Locale:
     english: str
     """The name of the language in English."""
     say_language: str
-    """The `language` of `<Say>`."""
+    """The attribute `language` of the TwiML verb `<Say>` in this language."""
     say_voice: str
-    """The `voice` of `<Say>`. Source: https://www.twilio.com/docs/voice/twiml/say/text-speech"""
+    """The attribute `voice` of the TwiML verb `<Say>` in this language. Source:
+    https://www.twilio.com/docs/voice/twiml/say/text-speech
+    """
     texts: Mapping[str, str] = field(repr=False)
     """The texts that Twilio says, by their names."""
     words: Mapping[str, str] = field(repr=False)
@@ -51,7 +53,7 @@ class Locale:
     """The clips by their names, in mu-law at 8 kHz."""
 
     def text(self, name: str, **values: str) -> str:
-        """Returns a text with the given values inserted."""
+        """Returns the text `name` of this language. The `values` replace the placeholders of the text."""
         return self.texts[name].format(**values)
 
 
@@ -63,7 +65,7 @@ class Locales:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Locales:
-        """Returns the languages of the package, and the languages of the folder.
+        """Returns the languages of the package, and the languages of the user's `folder`.
 
         Raises:
             LocaleError: the folder, a text or a clip is missing or invalid. The message says what must be added.
@@ -84,13 +86,13 @@ class Locales:
         return tuple(self._by_tag)
 
     def find(self, tag: str) -> Locale | None:
-        """Returns the language of a tag. If there is no such language, returns the language of the tag without its
-        region, or None.
+        """Returns the language with this language tag, such as `de-AT`. If there is no such language, returns the
+        language of the tag without its region, or None.
         """
         return self._by_tag.get(tag) or self._by_tag.get(base_of(tag))
 
     def of(self, tag: str) -> Locale:
-        """Returns the language of a tag, as `find` does. Raises `LocaleError` for an unknown language."""
+        """Returns the language with this language tag, as `find` does. Raises `LocaleError` for an unknown language."""
         if (found := self.find(tag)) is None:
             raise LocaleError(
                 f"There are no texts in the language {tag!r}: write one of {', '.join(self.tags)}, or set `locales` to "
@@ -101,7 +103,7 @@ class Locales:
 
 @cache
 def shipped(tag: str) -> Locale:
-    """Returns a language of the package."""
+    """Returns the language of the package with this language tag."""
     return _read(files(__package__) / tag, tag, None)
 
 

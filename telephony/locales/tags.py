@@ -19,5 +19,5 @@ def check_tag(tag: str) -> str:
 
 
 def base_of(tag: str) -> str:
-    """Returns the language of a tag without its region."""
+    """Returns the language of a language tag without its region, for example `de` for `de-AT`."""
     return tag.partition("-")[0]

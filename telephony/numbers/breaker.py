@@ -17,9 +17,9 @@ class BreakerState(StrEnum):
 
 
 class CircuitBreaker:
-    """A circuit breaker that opens after `failures` failures in a row. After `open_s` seconds one call at a time may
-    try the endpoint again. Each further failure doubles this time, up to `max_open_s` seconds. A success closes the
-    breaker.
+    """A circuit breaker for one endpoint. It opens after `failures` failures in a row: calls then do not use the
+    endpoint. After `open_s` seconds one call at a time may try the endpoint again. Each further failure doubles this
+    time, up to `max_open_s` seconds. A success closes the breaker.
     """
 
     def __init__(self, *, failures: int = 2, open_s: float = 15.0, max_open_s: float = 240.0) -> None:
@@ -38,7 +38,7 @@ class CircuitBreaker:
         return BreakerState.PROBING if now < self._probe_until else BreakerState.OPEN
 
     def may_try(self, now: float) -> bool:
-        """Returns whether a call may use the endpoint at `now`. Does not change the state of the breaker."""
+        """Returns whether a call may use the endpoint at the time `now`. Does not change the state of the breaker."""
         return self._retry_at is None or (now >= self._retry_at and now >= self._probe_until)
 
     def tries(self, now: float) -> None:

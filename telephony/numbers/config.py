@@ -82,7 +82,9 @@ class FieldProblems(ValueError):
 
 
 class Step(Part):
-    """One step for a caller. A step has exactly one of the fields `agent`, `dial`, `voicemail` and `say`."""
+    """One step of the answering plan of a number. A step has exactly one of the fields `agent`, `dial`, `voicemail` and
+    `say`.
+    """
 
     agent: Any = None
     """Another agent, as an import string. In a Python configuration, the value can also be the agent object."""
@@ -120,9 +122,9 @@ class Step(Part):
 
 
 class Limits(Part):
-    """The limits of one number or pattern, for all processes that share the records together. 0 means that the number
-    has no own limit. The limits of the settings apply as well. While the records cannot be used, each process counts
-    only its own calls.
+    """The limits of one number or pattern of numbers. The calls of all processes that share the records are counted
+    together. 0 means that the number has no limit of its own. The limits of the settings apply as well. While the
+    records cannot be used, each process counts only its own calls.
     """
 
     max_calls: int = Field(default=0, ge=0)
@@ -151,8 +153,8 @@ class Account(Part):
     of numbers runs. `telephony numbers apply` needs this token for any other region. Default: `auth_token_env`.
     """
     api_key_env: str = ""
-    """The name of the environment variable with an API key. By default the auth token is used. The next field names the
-    variable with the secret of the key.
+    """The name of the environment variable with an API key. By default the auth token is used. The field
+    `api_secret_env` names the variable with the secret of the key.
     """
     api_secret_env: str = ""
 
@@ -283,7 +285,7 @@ class NumberConfig(Part):
 
     @property
     def offered(self) -> tuple[str, ...]:
-        """All languages of the number. The first language is `language`."""
+        """All languages that callers of the number can choose. The first is `language`, the language of the number."""
         return tuple(dict.fromkeys((self.language, *self.languages)))
 
     @model_validator(mode="after")

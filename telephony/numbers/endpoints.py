@@ -29,7 +29,7 @@ __all__ = ["CallEndpoints", "Endpoints"]
 log = logging.getLogger(__name__)
 
 HANDSHAKE_S = 2.0
-"""The maximum time in seconds for the handshake of an endpoint. After this time the next endpoint is tried."""
+"""The maximum time in seconds for the handshake with a model endpoint. After this time the next endpoint is tried."""
 _PATIENCE_S = 1.5
 """The time in seconds after which an endpoint without a session counts as failed. If the call ends earlier, the caller
 hung up, and the endpoint has not failed.
@@ -39,7 +39,7 @@ _Transport = Callable[[str, Mapping[str, str]], Any]
 
 
 class Endpoints:
-    """The circuit breakers of all endpoints by name. The breakers keep their state when the configuration is
+    """The circuit breakers of all model endpoints by name. The breakers keep their state when the configuration is
     reloaded.
     """
 
@@ -50,7 +50,7 @@ class Endpoints:
         return self._breakers.setdefault(name, CircuitBreaker())
 
     def may_try(self, names: Sequence[str]) -> bool:
-        """Returns whether a new call may use one of these endpoints now."""
+        """Returns whether a new call may use at least one of the model endpoints with these names now."""
         now = asyncio.get_running_loop().time()
         return any(self.breaker(name).may_try(now) for name in names)
 
@@ -59,7 +59,7 @@ class Endpoints:
         return {name: breaker.state(now) for name, breaker in self._breakers.items()}
 
     def failed(self, name: str) -> None:
-        """Registers that a call failed because of this endpoint."""
+        """Registers that a call failed because of the model endpoint with this name."""
         breaker, now = self.breaker(name), asyncio.get_running_loop().time()
         was_open = breaker.state(now) is not BreakerState.CLOSED
         breaker.failed(now)

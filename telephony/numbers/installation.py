@@ -29,11 +29,13 @@ connection within 2 s or has not answered within 5 s. By default Twilio tries tw
 
 @dataclass(frozen=True, slots=True)
 class NumberPlan:
-    """The plan for one number: its current webhook at Twilio, and the webhook that the configuration requires."""
+    """The planned change of one number: its current webhook at Twilio, and the webhook that the configuration
+    requires.
+    """
 
     number: str
     account: str
-    """The name of the account in the configuration."""
+    """The name of the Twilio account in the configuration."""
     now: VoiceWebhook | None
     """The current webhook, or None if the account does not have the number."""
     wanted: VoiceWebhook | None
@@ -53,7 +55,7 @@ class NumberPlan:
         return self.now is not None and self.wanted is not None and differs and not self.problem
 
     def lines(self) -> list[str]:
-        """Returns the change as lines of text."""
+        """Returns the planned change as lines of text."""
         if self.problem:
             return [f"{self.number}  PROBLEM: {self.problem}"]
         if self.wanted is None:
@@ -94,7 +96,8 @@ class Installation:
         self._webhooks_of = webhooks_of
 
     async def plan(self) -> list[NumberPlan]:
-        """Returns a plan for each number of the configuration and of its accounts, in the order of the file.
+        """Returns the planned change for each number of the configuration and of its accounts, in the order of the
+        file.
 
         Raises:
             TwilioError: an account cannot be read.

@@ -1,4 +1,5 @@
-"""The ladder of a call: the list of steps for a caller. The steps are tried in order, until a step succeeds. Pure.
+"""The ladder of a call: the list of steps for a caller, such as an agent, another number, and a voicemail. The steps
+are tried in order, until a step succeeds. Pure.
 
 The first step of an open number is its agent. The last step of each ladder ends the call, so no caller is left in
 silence.
@@ -29,8 +30,8 @@ class Ladder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The configuration for one call. The route does not change during the call, even if the configuration is
-    reloaded.
+    """The part of the configuration that applies to one call. It does not change during the call, even if the
+    configuration is reloaded.
     """
 
     key: str
@@ -49,7 +50,9 @@ class Route:
 def route_of(
     config: NumbersConfig, key: str, caller: str, now: datetime, *, fallback_number: str | None = None
 ) -> Route:
-    """Returns the route of a call to the number with this key. The call begins at `now`."""
+    """Returns the configuration of a call from `caller` to the number with this key. The call begins at `now`.
+    `fallback_number` is the number of the settings for calls that no agent can help.
+    """
     number = config.numbers[key]
     hours = config.hours_of(number)
     state = HoursState(True) if hours is None else hours.at(now)

@@ -56,8 +56,8 @@ def parse_numbers(text: str, *, name: str = "numbers.toml", folder: Path = Path(
 
 
 def located(name: str, lines: TomlLines, problems: Sequence[Problem]) -> list[str]:
-    """Returns the problems as text lines, sorted by line number. Each line has the file, the line number, the field,
-    and the remedy.
+    """Returns the problems of the file `name` as lines of text, sorted by line number. Each line has the file, the line
+    number, the field, and the remedy.
     """
     placed = sorted((_line(lines, path), _written(path), what) for path, what in problems)
     return list(dict.fromkeys(f"{name}:{line}: {f'{where}: ' if where else ''}{what}" for line, where, what in placed))

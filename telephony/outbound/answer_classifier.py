@@ -1,5 +1,5 @@
 """Decides who answered a call, and what the agent does next. Pure: the input is sounds, words and Twilio's verdict, and
-the output is moves.
+the output is moves (what the agent does next).
 
 The agent is silent until the first word, a verdict or a time limit. A person says a short hello and waits. A machine
 speaks for longer and then beeps. Twilio's verdict comes late and is sometimes wrong. Therefore a call with the verdict
@@ -24,11 +24,11 @@ class Move(Enum):
     """The possible next actions on the call. The values are those in the journal."""
 
     TALK = "talk"
-    """Greet the callee, and let the agent answer from now on."""
+    """The agent greets the callee, and answers from now on."""
     MESSAGE = "message"
-    """Leave the message, because the machine records now."""
+    """The agent leaves the message, because the machine records now."""
     SCREEN = "screen"
-    """Tell the call screening service the name of the caller and the reason of the call, and wait."""
+    """The agent tells the call screening service the name of the caller and the reason of the call, and waits."""
     HANG_UP = "hang up"
 
 
@@ -63,7 +63,7 @@ class AnswerClassifier:
     begun_at: float
     leaves_message: bool = True
     first_word_s: float = 4.0
-    """The time in seconds without a word after which the agent speaks first."""
+    """The time in seconds after which the agent speaks first if the callee has said no word."""
     hello_s: float = 1.2
     """The maximum length of a hello in seconds. The agent answers a hello immediately."""
     after_sentence_s: float = 0.7
@@ -81,8 +81,8 @@ class AnswerClassifier:
     screening_s: float = 45.0
     """The maximum time in seconds to wait for a call screening service after each answer to the service."""
     unheard_s: float = 2.5
-    """The maximum time in seconds to wait for the transcript of speech after a screening. Without a transcript the
-    agent talks, because the person may have spoken.
+    """After a call screening, the maximum time in seconds to wait for the transcript of speech. Without a transcript
+    the agent talks, because the person may have spoken.
     """
     answered_by: AnsweredBy = ""
     deadline: float = math.inf

@@ -26,12 +26,12 @@ _MAX_FETCH_S = 30.0
 
 
 class NextStep(Enum):
-    """The possible next steps of the dialer for a call."""
+    """The possible next steps of the dialer for a placed call."""
 
     WAIT = "wait"
     """Wait for events until the deadline."""
     LIST = "list"
-    """List the account's calls. Then `listed` or `listing_failed` must be called."""
+    """Search for the call in the list of the account's calls. Then `listed` or `listing_failed` must be called."""
     FETCH = "fetch"
     """Request the status of the call. Then `fetched` or `fetch_failed` must be called."""
 
@@ -70,7 +70,7 @@ class CallState:
         self.identified(sid, now)
 
     def refused(self, error: str) -> None:
-        """Registers that Twilio did not create the call."""
+        """Registers that Twilio did not create the call. `error` is the reason."""
         if self.sid is None:
             self._end("failed", error)
 
@@ -100,7 +100,7 @@ class CallState:
         return True
 
     def callback(self, status: CallStatus, now: float) -> None:
-        """Handles a status callback. Callbacks may arrive in any order and any number of times."""
+        """Handles a status callback of the call. Callbacks may arrive in any order and any number of times."""
         self._news(now)
         if not self._progress.add(status) or self.over:
             return
@@ -135,7 +135,7 @@ class CallState:
     # --- what to do --------------------------------------------------------------------------------------------------
 
     def next_step(self, now: float) -> NextStep:
-        """Returns the step that is due. Each step is returned once."""
+        """Returns the step that the dialer must execute at the time `now`. Each step is returned once."""
         if self.over or now < self.deadline:
             return NextStep.WAIT
         self.deadline = math.inf
@@ -156,7 +156,7 @@ class CallState:
             self._plan_listing(now)
 
     def listing_failed(self, now: float) -> None:
-        """Registers that the account's calls could not be listed."""
+        """Registers that the account's calls could not be listed, so the search is repeated later."""
         self._failed_listings += 1
         self._listings = max(0, self._listings - 1)
         if self._failed_listings >= _MAX_FAILED_LISTINGS:

@@ -78,8 +78,8 @@ class DialingRules:
         return cls(quiet_from=time(0), quiet_until=time(0))
 
     def check(self, to: str, *, from_: str, now: datetime, timezone: str | None = None) -> str:
-        """Checks a number against the rules. Returns the number in E.164. `timezone` is the time zone of this callee,
-        if the time zone is known.
+        """Checks whether the number `to` may be called from the number `from_` at the time `now`. Returns the number in
+        E.164. `timezone` is the time zone of this callee, if the time zone is known.
 
         Raises:
             CallRefused: the number is invalid, has special costs, is in another country, is in quiet hours now, or is

@@ -100,7 +100,8 @@ class DoNotCall:
         return frozenset(f"+{digits}" for digits in self._digits)
 
     def add(self, number: str, remark: str = "") -> None:
-        """Adds a number. Outside of a simulation, the number is on the disk when the method returns.
+        """Adds a number to the list, with `remark` behind it. Outside of a simulation, the number is on the disk when
+        the method returns.
 
         Raises:
             OSError, CallRefused: the file could not be written. Only this process knows the number.
@@ -246,8 +247,8 @@ def opt_out(do_not_call: DoNotCall | None = None) -> FunctionTool:
 
 
 async def opted_out(call: Call, source: OptOutSource, remark: str, file: DoNotCall | None = None) -> bool:
-    """Adds the other party of a call to the do-not-call list of the application and to `file`. Returns False if the
-    number of the party is not known.
+    """Adds the other party of a call to the do-not-call list of the application and to `file`. `source` says how the
+    party asked for this, and `remark` is a text for the list. Returns False if the number of the party is not known.
 
     Raises:
         RecordsUnavailable, RecordRefused, OSError, CallRefused: a list cannot be written.
@@ -267,7 +268,9 @@ async def opted_out(call: Call, source: OptOutSource, remark: str, file: DoNotCa
 
 
 def simulated(rules: DialingRules, simulation: Simulation) -> DialingRules:
-    """Returns the same rules for the calls of a simulation. The do-not-call file of these rules is never written."""
+    """Returns the dialing rules for the calls of a simulation: the same rules, but opt-outs are never written to the
+    do-not-call file.
+    """
     if not isinstance(rules.do_not_call, DoNotCall):
         return rules
     return replace(rules, do_not_call=rules.do_not_call.simulated(simulation))

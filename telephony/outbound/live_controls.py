@@ -1,5 +1,5 @@
-"""The controls of a live call on a placed call. After the call is answered, each control does the same as on
-`telephony.Call`.
+"""The controls of a live call, such as `say` and `transfer`, for a placed call. After the call is answered, each
+control does the same as on `telephony.Call`.
 """
 
 from __future__ import annotations

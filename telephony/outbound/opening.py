@@ -1,4 +1,6 @@
-"""The first seconds of a placed call: passes the audio to the answer classifier, and executes its moves."""
+"""The first seconds of a placed call: passes the audio to the answer classifier, and executes its moves (what the agent
+does next).
+"""
 
 from __future__ import annotations
 
@@ -133,7 +135,7 @@ class Opening:
         self._set()
 
     def ended(self) -> None:
-        """Registers the end of the call."""
+        """Registers the end of the call, which ends the opening."""
         if self._talks:
             self._end_silence()
 

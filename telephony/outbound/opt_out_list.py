@@ -78,8 +78,8 @@ class OptOutList:
     async def add(
         self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
     ) -> bool:
-        """Adds a number in E.164 to the database and to the file. An opt-out of a simulated person is kept only in
-        memory. Returns False if the number was already on the list.
+        """Adds a number in E.164 to the list in the database and to the file. `source` says how the person opted out.
+        An opt-out of a simulated person is kept only in memory. Returns False if the number was already on the list.
 
         Raises:
             RecordsUnavailable, RecordRefused, OSError, CallRefused: the list cannot be written. The number may be in
@@ -113,7 +113,9 @@ class OptOutList:
         return await self._client.ask(lambda records: records.opt_outs.remove(subject))
 
     async def listed(self, *, limit: int = 100, before: datetime | None = None) -> Sequence[OptOut]:
-        """Returns the newest entries of the list. Raises `RecordsUnavailable` if the database cannot be reached."""
+        """Returns at most `limit` entries of the list, the newest first. With `before`, returns only entries that were
+        added before this time. Raises `RecordsUnavailable` if the database cannot be reached.
+        """
         return await self._client.ask(lambda records: records.opt_outs.listed(limit=limit, before=before))
 
     async def load(self) -> None:

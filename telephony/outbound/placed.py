@@ -174,8 +174,8 @@ class PlacedCall(LiveControls):
         self._changed.set()
 
     def on_machine_detection(self, answered_by: str) -> None:
-        """Handles the result of Twilio's answering machine detection, which may arrive before the stream and after the
-        end of the call.
+        """Handles `answered_by`, the result of Twilio's answering machine detection, which may arrive before the stream
+        and after the end of the call.
         """
         self._answered_by = answered_by
         if self._opening is not None:
@@ -217,7 +217,7 @@ class PlacedCall(LiveControls):
         return agent_for_call(source, self.plan.data, self._tools)
 
     async def finish(self) -> None:
-        """Creates the result. Called when Twilio reports the end of the call."""
+        """Creates the result of the call. Called when Twilio reports the end of the call."""
         try:
             async with asyncio.timeout(_CONVERSATION_ENDS_S):
                 await self._conversation_over.wait()
@@ -255,8 +255,8 @@ class PlacedCall(LiveControls):
 
     @property
     def recorded_transcript(self) -> str:
-        """The transcript with only the heard words, masked for the records. Each line of the conversation is one line
-        of text.
+        """The transcript of the call for the records: only the words that were heard, and masked. Each line of the
+        conversation is one line of text.
         """
         return str(self._for_records(as_text(self._transcript)))
 

@@ -102,8 +102,8 @@ class CallPlan:
     """The tools for this call, in addition to the tools of the agent."""
 
     def to_journal(self) -> dict[str, Any]:
-        """Returns the plan for the journal of the call, as JSON values without secrets. A clip is replaced by its
-        length.
+        """Returns the plan of the call as JSON values without secrets, for the journal of the call. A clip is replaced
+        by its length.
         """
         message = None if self.machine is None else self.machine.message
         return {
@@ -115,7 +115,7 @@ class CallPlan:
 
     @classmethod
     def from_journal(cls, recorded: Mapping[str, Any]) -> CallPlan:
-        """Returns the plan of a replayed call from its journal."""
+        """Returns the plan of a replayed call. `recorded` is the plan in its journal."""
         message = recorded.get("message")
         clip_or_words = b"\xff" * max(message, 1) if isinstance(message, int) else message
         return cls(

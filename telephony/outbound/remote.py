@@ -32,7 +32,7 @@ _TIMEOUT_S = 15.0
 
 
 class RemoteServer:
-    """A server at the URL `address`. `token` is the server's TELEPHONY_API_TOKEN."""
+    """A client of the running server at the URL `address`. `token` is the server's TELEPHONY_API_TOKEN."""
 
     def __init__(self, address: str, token: str | None) -> None:
         self._address = address.rstrip("/")
@@ -48,8 +48,9 @@ class RemoteServer:
         on_status: Callable[[str], None] = lambda status: None,
         **options: Any,
     ) -> CallResult[Any]:
-        """Places a call and waits until the call is over. If the task is cancelled, the server hangs up the call.
-        Raises `ServerFailed`, and `UserError` for arguments that cannot be sent to a server.
+        """Places a call to the number `to` through the server, and waits until the call is over. `on_status` is called
+        with each new status of the call. If the task is cancelled, the server hangs up the call. Raises `ServerFailed`,
+        and `UserError` for arguments that cannot be sent to a server.
         """
         fields = {"to": to, **options, "agent": _name(agent)}
         if result is not None:

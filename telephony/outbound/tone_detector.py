@@ -43,8 +43,8 @@ _WINDOW = np.hanning(FRAME)
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A recognised sound. The kind `SPEECH` means that an utterance has begun. The kind `PAUSE` means that an utterance
-    has ended, and `seconds` is its length. The other kinds are tones.
+    """A sound that was recognised in the audio of the callee. The kind `SPEECH` means that an utterance has begun. The
+    kind `PAUSE` means that an utterance has ended, and `seconds` is its length. The other kinds are tones.
     """
 
     kind: SoundKind

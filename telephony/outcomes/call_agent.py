@@ -17,10 +17,10 @@ __all__ = ["agent_for_call"]
 def agent_for_call(
     source: AgentSource, facts: Mapping[str, Any], tools: Sequence[FunctionTool], *, notes: Sequence[str] = ()
 ) -> AgentSource:
-    """Returns a copy of the agent (or of the function that selects the agent) with `facts` and `notes` in its
-    instructions, and with `tools` in addition to its own tools. A `{name}` in the instructions is replaced by the fact
-    with this name. Other facts are added at the end. The agents to which this agent can hand over get the same
-    additions. A tool of the agent replaces an added tool with the same name.
+    """Returns a copy of the agent `source` (or of the function that selects the agent) with `facts` (values by name)
+    and `notes` (sentences) in its instructions, and with `tools` in addition to its own tools. A `{name}` in the
+    instructions is replaced by the fact with this name. Other facts are added at the end. The agents to which this
+    agent can hand over get the same additions. A tool of the agent replaces an added tool with the same name.
     """
     if isinstance(source, RealtimeAgent):
         return _CallAgents(facts, tools, notes).agent(source)

@@ -60,7 +60,7 @@ class OnEnd:
             await asyncio.wait(late, timeout=1.0)
 
     def call(self, ended: EndedCall[Any]) -> None:
-        """Calls the callback in a new task. Returns immediately."""
+        """Calls the callback `on_end` with `ended` in a new task. Returns immediately."""
         if self._callback is None:
             return
         if len(self._running) >= _MAX_WAITING:

@@ -20,8 +20,8 @@ _EXTRACTION_S = 20.0
 
 
 async def fill_from_transcript(form: ResultForm, transcript: Sequence[Line], model_config: RealtimeModelConfig) -> None:
-    """Asks the model, in a new text session, to fill in the missing fields from the transcript. Fields that are not in
-    the transcript stay missing.
+    """Asks the model, in a new text session, to fill in the missing fields of the result `form` from the transcript.
+    Fields that are not in the transcript stay missing.
     """
     agent: RealtimeAgent[None] = RealtimeAgent(
         name="Clerk",

@@ -54,15 +54,15 @@ class ResultType:
         self.check = _by_type(adapter, wanted.__name__)
 
     def plain(self, output: Any) -> Any:
-        """Converts an output of this type to JSON values."""
+        """Converts a result of this type to JSON values."""
         if output is None or isinstance(self.wanted, Mapping):
             return output
         return TypeAdapter(self.wanted).dump_python(output, mode="json")
 
 
 class ResultForm:
-    """Collects the fields that the agent records. `output` is the result when all fields are valid: an instance of the
-    type, or the object of the schema.
+    """Collects the fields of a result, which the agent records in a call. `output` is the result when all fields are
+    valid: an instance of the type, or the object of the schema.
     """
 
     def __init__(self, wanted: Any) -> None:
@@ -72,11 +72,13 @@ class ResultForm:
 
     @property
     def missing(self) -> list[str]:
-        """The fields that are missing or invalid, each with the reason."""
+        """The fields of the result that are missing or invalid, each with the reason."""
         return self.validate()
 
     def validate(self) -> list[str]:
-        """Sets `output` if the fields are valid. Returns the fields that are missing or invalid."""
+        """Checks the recorded fields, and sets `output` if they are all valid. Returns the fields that are missing or
+        invalid.
+        """
         output, problems = self.type.check(self._given)
         if not problems:
             self.output = output
@@ -84,11 +86,13 @@ class ResultForm:
 
     @property
     def unknown(self) -> list[str]:
-        """The fields of the type that have no value yet."""
+        """The fields of the result that have no value yet."""
         return [name for name in self.type.schema.get("properties", {}) if name not in self._given]
 
     def take(self, arguments: str) -> str:
-        """Handles the arguments of a tool call: adds the fields to the form. Returns the tool result for the agent."""
+        """Handles a call of the tool `record_result`. `arguments` is JSON text with fields, which are added to the
+        result. Returns the text that the model gets.
+        """
         try:
             given = json.loads(arguments or "{}")
         except (ValueError, RecursionError):
@@ -100,11 +104,11 @@ class ResultForm:
         return f"Noted. Still missing: {'; '.join(missing)}." if missing else "Noted. Nothing is missing."
 
     def add(self, given: Mapping[str, Any]) -> None:
-        """Adds fields. None is not a value and means that the field is unknown."""
+        """Adds fields to the result. A field whose value is None counts as unknown."""
         self._given.update({name: value for name, value in given.items() if value is not None})
 
     def add_valid(self, given: Mapping[str, Any]) -> None:
-        """Adds the fields whose values are valid, and ignores the other fields."""
+        """Adds the fields whose values are valid to the result, and ignores the other fields."""
         before = dict(self._given)
         self.add(given)
         wrong = {problem.partition(":")[0].partition(".")[0] for problem in self.validate()} & given.keys()
@@ -113,7 +117,9 @@ class ResultForm:
             self.validate()
 
     def tool(self) -> FunctionTool:
-        """Returns the tool `record_result`. Its parameters are the fields of the result."""
+        """Returns the tool `record_result`, with which the agent records fields of the result. Its parameters are the
+        fields.
+        """
 
         async def invoke(context: ToolContext[Any], arguments: str) -> str:
             return self.take(arguments)

@@ -44,8 +44,8 @@ class TextModel:
         self.summarises = summarises
 
     async def read(self, form: ResultForm | None, transcript: Sequence[Line]) -> str:
-        """Fills in the unknown fields of `form`. Returns the summary, or an empty text. If this fails, logs the failure
-        and does not change the form.
+        """Fills in the unknown fields of the result `form` from the transcript, and writes a summary. Returns the
+        summary, or an empty text. If this fails, logs the failure and does not change the form.
         """
         wanted = {} if form is None else _schemas(form)
         if not transcript or not (wanted or self.summarises):
@@ -87,7 +87,9 @@ class TextModel:
 
 
 def supported(fields: Mapping[str, Any], transcript: Sequence[Line]) -> dict[str, Any]:
-    """Returns the values whose quotes occur in one line of the heard words."""
+    """Returns the values that the transcript supports. Each of `fields` has a value and the quote for it, which must
+    occur in one line of the words that were heard.
+    """
     heard = [_words(line.text if line.heard is None else line.heard) for line in transcript]
     found = {}
     for name, field in fields.items():

@@ -26,7 +26,7 @@ class Line:
 
 
 def as_text(transcript: Iterable[Line]) -> str:
-    """Returns the heard words, one line of text for each line of the conversation."""
+    """Returns the transcript as text with the heard words: one line of text for each line of the conversation."""
     return "\n".join(f"{line.who}: {line.text if line.heard is None else line.heard}" for line in transcript)
 
 

@@ -57,7 +57,7 @@ class Records(Protocol):
 
     @property
     def access(self) -> AccessStore:
-        """The store of the console's tokens and of the audit log."""
+        """The store of the console's tokens and of the audit log (the list of actions in the console)."""
 
     @property
     def opt_outs(self) -> OptOuts:
@@ -74,8 +74,8 @@ class Records(Protocol):
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
     ) -> Claimed:
-        """Claims a key for `ttl_s` seconds. While a claim is valid, every other claim of the same (kind, key) fails in
-        all processes.
+        """Claims a key for `ttl_s` seconds, so that something is done only once. Returns whether the claim succeeded.
+        While a claim is valid, every other claim of the same (kind, key) fails in all processes.
 
         The store keeps a hash of the key, and keeps `value` in plain text. If the claim succeeds, the update `call` is
         applied in the same transaction.
@@ -88,10 +88,12 @@ class Records(Protocol):
         """
 
     def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:
-        """Removes a claim. With `call_id`, also removes the call record that was created with the claim."""
+        """Removes the claim of this kind on the key. With `call_id`, also removes the call record that was created with
+        the claim.
+        """
 
     def note(self, news: Sequence[CallUpdate]) -> None:
-        """Applies updates to call records, in this order."""
+        """Applies updates to call records, in the order of `news`."""
 
     def call(self, key: str) -> CallRecord | None:
         """Returns the record of a call, by its id or its `CallSid`. Returns None if there is no such call or if the
@@ -99,7 +101,7 @@ class Records(Protocol):
         """
 
     def calls(self, query: CallQuery) -> list[CallRecord]:
-        """Returns the calls that match, the newest first. Returns at most `query.limit` + 1 calls."""
+        """Returns the calls that match the query, the newest first. Returns at most `query.limit` + 1 calls."""
 
     def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
         """Returns the start and the id of the last call that a page searches. A page searches at most `query.scan`

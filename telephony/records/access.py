@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 OPERATOR = "operator"
-"""The value of `parent` for sessions that began with TELEPHONY_API_TOKEN."""
+"""The value of `parent` for login sessions that began with TELEPHONY_API_TOKEN."""
 THIS_MACHINE = "this machine"
 """The name in the audit log for a client on this machine that needs no token."""
 SINGLE_SIGN_ON = "single sign-on"
-"""The value of `parent` for sessions that began with OpenID Connect."""
+"""The value of `parent` for login sessions that began with single sign-on (OpenID Connect)."""
 _PREFIX = "tel_"
 
 
@@ -75,7 +75,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A token or a session in the records. Dates are in UTC."""
+    """A token of the console, or a login session, in the records. Dates are in UTC."""
 
     id: str
     name: str
@@ -97,11 +97,11 @@ class StoredToken:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One entry of the audit log."""
+    """One entry of the audit log: who did which action in the console, and when."""
 
     at: datetime
     who: str
-    """The name of the token, or of the person."""
+    """The name of the token or of the person who did the action."""
     action: Action
     call: str = ""
     """The `CallSid` of the call, or an empty text if the action concerns no call."""
@@ -130,7 +130,9 @@ class AuditQuery:
     """The end of the period. An entry matches if its time is `start` or later, and before `end`."""
 
     def matches(self, entry: AuditEntry) -> bool:
-        """Returns whether this entry matches, for an audit log in memory. The database uses the same conditions."""
+        """Returns whether this entry matches the filters, for an audit log in memory. The database uses the same
+        conditions.
+        """
         return (
             (self.before is None or entry.id < self.before)
             and self.call in ("", entry.call)
@@ -145,23 +147,23 @@ class AccessStore(Protocol):
     """A store of tokens and of the audit log. The methods may block, and raise the same exceptions as `Records`."""
 
     def add_token(self, token: StoredToken) -> None:
-        """Stores a new token, and deletes expired sessions."""
+        """Stores a new token of the console, and deletes expired sessions."""
 
     def token(self, token_id: str) -> StoredToken | None: ...
 
     def tokens(self) -> list[StoredToken]:
-        """Returns the tokens without the sessions, the oldest first."""
+        """Returns the tokens of the console without the login sessions, the oldest first."""
 
     def revoke_token(self, token_id: str, now: datetime) -> bool:
-        """Revokes a token and its sessions. Returns False if there is no such token or if the token was already
-        revoked.
+        """Revokes a token of the console and the login sessions that began with it. Returns False if there is no such
+        token or if it was already revoked.
         """
 
     def add_entry(self, entry: AuditEntry) -> None:
         """Appends an entry to the audit log. Entries cannot be changed or deleted."""
 
     def entries(self, query: AuditQuery) -> Sequence[AuditEntry]:
-        """Returns the newest entries that match, at most `query.limit` entries."""
+        """Returns the newest entries of the audit log that match the query, at most `query.limit` entries."""
 
 
 def token_text(token_id: str, secret: str) -> str:
@@ -169,15 +171,15 @@ def token_text(token_id: str, secret: str) -> str:
 
 
 def split_token(text: str) -> tuple[str, str] | None:
-    """Returns the id and the secret of a token, or None if the text is not a token."""
+    """Splits a token of the console into its id and its secret. Returns None if the text is not a token."""
     token_id, dot, secret = text.removeprefix(_PREFIX).partition(".")
     is_token = text.startswith(_PREFIX) and bool(dot and token_id and secret) and len(text) <= 200 and text.isascii()
     return (token_id, secret) if is_token else None
 
 
 def hash_secret(secret: str, *, bound_to: str = "") -> str:
-    """Returns the hash of a secret for the records. `bound_to` is a second secret. The same hash results only from the
-    same two secrets.
+    """Returns the hash of a secret, which is stored in place of the secret. `bound_to` is a second secret. The same
+    hash results only from the same two secrets.
     """
     if bound_to:
         return hmac.new(bound_to.encode(), secret.encode(), sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""The used part of a day's budget of minutes and cost. Pure."""
+"""The budget of minutes and cost of a day, and how much of it is used. Pure."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class SharedLimits:
 
 
 def day_of(now: datetime) -> datetime:
-    """Returns the time at which this day began (UTC). A call belongs to the day on which the call began."""
+    """Returns the start of the day of `now`, in UTC. A call belongs to the day on which the call began."""
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def spent_of(rows: Iterable[CallRecord], now: datetime) -> Spent:
-    """Returns the sum of the minutes and costs of these calls until now."""
+    """Returns the sum of the minutes and costs of these calls until the time `now`."""
     seconds = cost = 0.0
     for row in rows:
         seconds += _seconds(row, now)

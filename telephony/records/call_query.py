@@ -49,7 +49,7 @@ class CallQuery:
     agent: str = ""
     """The name of one of the agents that spoke."""
     status: str = ""
-    """The status of the call, or the code of its ending."""
+    """The status of the call, or the code of its ending (`CallRecord.ending_code`)."""
     endings: tuple[str, ...] = ()
     """Codes of endings (`CallRecord.ending_code`). The call must have one of these codes. An empty tuple matches all
     calls.
@@ -67,13 +67,13 @@ class CallQuery:
     """The end of the period. A call matches if the call started at `start` or later, and before `end`."""
     limit: int = DEFAULT_LIMIT
     after: tuple[datetime, str] | None = None
-    """The start and the id of the last call of the previous page."""
+    """The start time and the id of the last call of the previous page. The page begins after this call."""
     scan: int = 0
     """The maximum number of calls that a page searches. A page may then be short or empty and still have a next page. 0
     means no limit.
     """
     until: tuple[datetime, str] | None = None
-    """The start and the id of the last call that the page searches."""
+    """The start time and the id of the last call that the page searches."""
 
     @property
     def number_text(self) -> str:
@@ -85,11 +85,13 @@ class CallQuery:
 
     @property
     def is_start_of_call_id(self) -> bool:
-        """Whether `text` begins like a call id."""
+        """Whether `text` begins like the id of a call."""
         return _CALL_ID_START.fullmatch(self.text) is not None
 
     def matches(self, row: CallRecord) -> bool:
-        """Returns whether this call matches, for records in memory. The database uses the same conditions."""
+        """Returns whether this call matches the filters, for records in memory. The database uses the same
+        conditions.
+        """
         started = row.started_at
         return (
             started is not None
@@ -131,11 +133,11 @@ def _has_text(row: CallRecord, query: CallQuery) -> bool:
 class CallPage:
     calls: list[CallRecord]
     cursor: str
-    """The cursor of the next page. The text is empty for the last page."""
+    """The text with which the next page is requested. The text is empty for the last page."""
 
 
 def page_of(rows: list[CallRecord], query: CallQuery) -> CallPage:
-    """Returns a page of at most `query.limit` of these rows. There is a next page if there are more rows, or if the
+    """Returns a page with at most `query.limit` of these calls. There is a next page if there are more calls, or if the
     page did not search all calls.
     """
     shown = rows[: query.limit]
@@ -146,11 +148,13 @@ def page_of(rows: list[CallRecord], query: CallQuery) -> CallPage:
 
 
 def query_of(given: Mapping[str, str], *, now: datetime, subject_of: Callable[[str], str]) -> CallQuery:
-    """Reads the filters `from`, `to`, `number`, `agent`, `status` and `since`, and the values `limit` and `cursor`.
+    """Converts the parameters of a request or command to a `CallQuery`. Reads the filters `from`, `to`, `number`,
+    `agent`, `status` and `since`, and the values `limit` and `cursor`.
 
-    `number` is a phone number. `from` and `to` are the calling and the called number (`+14155550123`), or the start and
-    the end of a period (`2026-01-31`, `2026-01-31T08:00`). `since` is a time or an age (`90m`, `24h`, `7d`). Times
-    without a time zone are in UTC. A date as the end includes the whole day.
+    `subject_of` returns the hash of a phone number. `number` is a phone number. `from` and `to` are the calling and the
+    called number (`+14155550123`), or the start and the end of a period (`2026-01-31`, `2026-01-31T08:00`). `since` is
+    a time or an age (`90m`, `24h`, `7d`). Times without a time zone are in UTC. A date as the end includes the whole
+    day.
 
     Raises:
         UserError: a filter is invalid. The message contains the valid forms.

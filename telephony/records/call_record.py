@@ -80,7 +80,7 @@ class CallRecord:
     """The id of the process that handles the call (of its lease in the records). Empty in records of older releases."""
     status: str = ""
     """Twilio's status (`queued`, `ringing`, `in-progress`, `completed`, `busy`, `no-answer`, `failed` or `canceled`),
-    or `interrupted`.
+    or `interrupted` if the process of the call has died.
     """
     reason: str = ""
     """The reason why this application ended the call. The text is empty before the end."""
@@ -92,15 +92,15 @@ class CallRecord:
     The text is empty before the first stream.
     """
     reattached: int = 0
-    """The number of new media streams that replaced a lost stream."""
+    """How often a new media stream replaced a lost stream of the call."""
     offered: int = 0
-    """The number of times that Twilio got TwiML for a new media stream since the last stream started."""
+    """How often Twilio got TwiML for a new media stream since the last stream of the call started."""
     document: str = ""
     """The TwiML that continues the call. Removed when Twilio has requested the TwiML."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     updated_at: datetime | None = None
-    """The time of the last update."""
+    """The time of the last update of this record."""
     duration_s: int | None = None
     cost: float | None = None
     """The price of the call at Twilio, in `currency`, or None if the price is unknown."""
@@ -185,8 +185,9 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class CallUpdate:
-    """New values for fields of a `CallRecord`, known at the time `at`. `key` is an id or a `CallSid`. If the call is
-    not known and `begins` is True, a new record with the id `key` is created.
+    """A change of a call record: new values for some fields of a `CallRecord`, known at the time `at`. `key` is the id
+    or the `CallSid` of the call. If the call is not known and `begins` is True, a new record with the id `key` is
+    created.
     """
 
     key: str
@@ -194,8 +195,8 @@ class CallUpdate:
     begins: bool = True
     changes: Mapping[str, Any] = field(default_factory=dict)
     announce_s: float | None = None
-    """The delay in seconds of the message about the call. If the value is set and the call is over after the update, a
-    message is put into the outbox.
+    """The delay in seconds of the webhook message about the ended call. If the value is set and the call is over after
+    the update, a message is put into the outbox.
     """
     shows_numbers: bool = False
     """Whether the message contains the full phone number of the other party."""

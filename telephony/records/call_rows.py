@@ -59,8 +59,8 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
 
 
 def period(query: CallQuery) -> Iterator[ColumnElement[bool]]:
-    """Yields the SQL conditions for the start time of the calls: the period from `query.start` to `query.end`, and only
-    calls after the previous page (`query.after`). An index contains the columns of these conditions.
+    """Yields the SQL conditions for the start time of calls in a list: the period from `query.start` to `query.end`,
+    and only calls after the previous page (`query.after`). An index contains the columns of these conditions.
     """
     c = calls.c
     if query.start is not None:

@@ -153,14 +153,14 @@ class RecordsClient:
 
     @property
     def waiting(self) -> int:
-        """The number of updates that have not been written."""
+        """The number of updates that have not been written to the database."""
         return len(self._waiting) + len(self._in_progress)
 
     # --- claims --------------------------------------------------------------------------------------------------
 
     async def claim(self, kind: str, key: str, ttl_s: float) -> bool:
-        """Claims a key. Returns True once for each (kind, key) in all processes together. While the database cannot be
-        reached, returns True once in this process.
+        """Claims a key for `ttl_s` seconds. Returns True once for each (kind, key) in all processes together. While the
+        database cannot be reached, returns True once in this process.
         """
         now = self._sources.now()
         if not self._memory.claim(kind, key, ttl_s=ttl_s, now=now).first:
@@ -173,8 +173,8 @@ class RecordsClient:
             return True
 
     async def reserve(self, kind: str, key: str, ttl_s: float, value: str, call: CallUpdate) -> Claimed:
-        """Claims a key, stores `value` for later claims of the key, and applies the update `call` in the same
-        transaction. Returns whether the claim succeeded, with the stored value (see `Claimed`).
+        """Claims a key for `ttl_s` seconds, stores `value` for later claims of the key, and applies the update `call`
+        in the same transaction. Returns whether the claim succeeded, with the stored value (see `Claimed`).
 
         Raises:
             RecordsUnavailable: the database cannot be reached.
@@ -206,7 +206,7 @@ class RecordsClient:
         return admitted
 
     async def release(self, kind: str, key: str, call_id: str) -> None:
-        """Releases a claimed key, because the call for which the key was claimed was not made."""
+        """Releases the claim of this kind on the key, because the call for which the key was claimed was not made."""
         self._memory.release(kind, key, call_id=call_id)
         try:
             await self._run(lambda records: records.release(kind, key, call_id=call_id))
@@ -224,8 +224,8 @@ class RecordsClient:
         announce_s: float | None = None,
         **changes: Any,
     ) -> None:
-        """Updates the record of a call (see `CallUpdate`). Returns immediately. Only a client with `announces` writes
-        messages about ended calls.
+        """Changes fields of the record of the call with this id or `CallSid` (see `CallUpdate`). Returns immediately.
+        Only a client with `announces` writes messages about ended calls.
         """
         if not is_key(key):
             log.warning("An update of a call record is dropped: %.100r is not the id of a call.", key)
@@ -275,7 +275,7 @@ class RecordsClient:
         return known if self._database is None or is_new else None
 
     async def calls(self, query: CallQuery) -> CallPage:
-        """Returns the calls that match, the newest first.
+        """Returns the calls that match the query, the newest first.
 
         Raises:
             RecordsUnavailable: the database cannot be reached.
@@ -352,26 +352,26 @@ class RecordsClient:
     # --- the outbox ----------------------------------------------------------------------------------------------
 
     async def outbox(self, query: Callable[[Outbox], _T]) -> _T:
-        """Runs a query of the outbox. Raises `RecordsUnavailable` if the database cannot be reached. Returns the result
-        of the query.
+        """Runs `query` with the outbox (the messages for webhooks) in a worker thread, and returns the result of the
+        query. Raises `RecordsUnavailable` if the database cannot be reached.
         """
         return await self._run(lambda records: query(records.outbox))
 
     async def query(self, query: Callable[[Records], _T]) -> _T:
-        """Runs a short query of the records, for which a caller waits, and returns the result of the query. Raises
-        `RecordsUnavailable` and `RecordRefused`.
+        """Runs `query` with the records in a worker thread, for a short query for which a caller waits. Returns the
+        result of the query. Raises `RecordsUnavailable` and `RecordRefused`.
         """
         return await self._run(query, _CLAIM_S)
 
     async def access(self, query: Callable[[AccessStore], _T]) -> _T:
-        """Runs a query of the tokens or of the audit log. Raises `RecordsUnavailable` if the database cannot be
-        reached. Returns the result of the query.
+        """Runs `query` with the store of the tokens and the audit log in a worker thread, and returns the result of the
+        query. Raises `RecordsUnavailable` if the database cannot be reached.
         """
         return await self._run(lambda records: query(records.access), _CLAIM_S)
 
     async def ask(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:
-        """Runs a query of the records. Raises `RecordsUnavailable`, or `RecordRefused` for a value that the database
-        refuses. Returns the result of the query.
+        """Runs `query` with the records in a worker thread, and returns the result of the query. `within_s` is the time
+        limit in seconds. Raises `RecordsUnavailable`, or `RecordRefused` for a value that the database refuses.
         """
         return await self._run(query, within_s)
 

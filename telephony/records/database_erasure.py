@@ -48,8 +48,8 @@ class DatabaseErasure:
             return [record_of(row) for row in rows]
 
     def erase(self, ids: Sequence[str]) -> int:
-        """Deletes these calls and the messages about them. The idempotency keys of the calls stay used, but the digests
-        of their requests are deleted. Returns the number of deleted messages.
+        """Deletes the records of the calls with these ids, and the messages about them. The idempotency keys of the
+        calls stay used, but the digests of their requests are deleted. Returns the number of deleted messages.
         """
         messages = 0
         for start in range(0, len(ids), _BATCH):

@@ -96,8 +96,8 @@ class DatabaseNumberClaims:
 
 
 def hold(connection: Connection, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
-    """Claims a number in the transaction of `connection`. Returns whether `holder` has the claim now (see
-    `NumberClaims.hold`).
+    """Claims a number for a call, so that no other call to it begins, in the transaction of `connection`. `subject` is
+    the hash of the number. Returns whether `holder` has the claim now (see `NumberClaims.hold`).
     """
     claims, until = number_claims, now + timedelta(seconds=ttl_s)
     leases = select(processes.c.id).where(processes.c.expires_at > now)
@@ -116,13 +116,15 @@ def hold(connection: Connection, subject: str, holder: str, *, process: str, ttl
 
 
 def opt_out(connection: Connection, entry: OptOut) -> None:
-    """Adds an entry to the do-not-call list, in the transaction of `connection`."""
+    """Adds an entry to the do-not-call list in the database, in the transaction of `connection`."""
     values = {**asdict(entry), "source": entry.source.value}
     connection.execute(_INSERT[connection.dialect.name](opt_outs).values(values).on_conflict_do_nothing())
 
 
 def is_opted_out(connection: Connection, subject: str) -> bool:
-    """Returns whether this person is on the do-not-call list, in the transaction of `connection`."""
+    """Returns whether the person with this hash of the number (`subject`) is on the do-not-call list, in the
+    transaction of `connection`.
+    """
     return connection.execute(select(opt_outs.c.subject).where(opt_outs.c.subject == subject)).first() is not None
 
 

@@ -1,4 +1,4 @@
-"""The outbox in the database."""
+"""The outbox (the messages about ended calls and campaigns, for webhooks) in the database."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ _DATES = ("created_at", "due_at", "give_up_at")
 
 
 def put(connection: Connection, message: Message) -> None:
-    """Writes a message in the transaction of `connection`. If a message with this id exists and no process has tried to
-    deliver the message, its payload is replaced, and its due time becomes the earlier of the two times.
+    """Puts a message into the outbox (the messages for webhooks), in the transaction of `connection`. If a message with
+    this id exists and no process has tried to deliver the message, its payload is replaced, and its due time becomes
+    the earlier of the two times.
     """
     values = {**asdict(message), "state": message.state.value, "payload": clean_text(message.payload)}
     insert = _INSERT[connection.dialect.name](webhooks).values(values)

@@ -18,7 +18,7 @@ __all__ = ["READS", "WITHIN_S", "create_file", "engine_of", "parse_url"]
 WITHIN_S = 2
 """The time limit in seconds of one SQL statement, and of one attempt to connect."""
 READS = "telephony_reads"
-"""The name of an execution option of SQLAlchemy. Its value is True for a connection that only reads."""
+"""The name of an execution option of SQLAlchemy, which marks a connection that only reads."""
 _FROZEN_S = 10
 _creating = threading.Lock()
 
@@ -29,7 +29,7 @@ def parse_url(url: str) -> URL:
 
 
 def engine_of(url: URL) -> Engine:
-    """Returns the engine of a database.
+    """Returns the SQLAlchemy engine for a database.
 
     Raises:
         SettingsError: PostgreSQL's driver is not installed.
@@ -90,9 +90,9 @@ def _begin_postgresql(connection: Connection) -> None:
 
 
 def create_file(path: str) -> None:
-    """Creates the file with mode 0600, like the files of journals. SQLite gives its other files the same mode. An
-    existing file is not opened, because closing the file would release all POSIX locks of this process on the file
-    (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    """Creates the SQLite file at `path` with mode 0600, like the files of journals. SQLite gives its other files the
+    same mode. An existing file is not opened, because closing the file would release all POSIX locks of this process on
+    the file (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
     with _creating, contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

@@ -12,7 +12,7 @@ EXPORTS_FILE = "exports.txt"
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A file with one or several exported calls. `str()` returns the export as one line of text."""
+    """A file to which one or several calls were exported. `str()` returns the export as one line of text."""
 
     path: Path
     call_id: str = ""
@@ -28,8 +28,8 @@ class Export:
 
 
 def note_export(folder: Path | None, path: Path, call_id: str = "") -> None:
-    """Stores an export in the data directory: its path, and the id of the call if the export contains one call. Does
-    nothing without a data directory.
+    """Adds an export to the list of exports in the data directory `folder`: its path, and the id of the call if the
+    export contains one call. Does nothing without a data directory.
 
     Raises:
         OSError: the data directory is not writable.
@@ -42,7 +42,7 @@ def note_export(folder: Path | None, path: Path, call_id: str = "") -> None:
 
 
 def noted_exports(folder: Path | None) -> list[Export]:
-    """Returns the stored exports, including exports that do not exist any more."""
+    """Returns the list of exports in the data directory `folder`, including files that do not exist any more."""
     if folder is None or not (folder / EXPORTS_FILE).exists():
         return []
     text = (folder / EXPORTS_FILE).read_text("utf-8", "surrogateescape")
@@ -50,6 +50,6 @@ def noted_exports(folder: Path | None) -> list[Export]:
 
 
 def rewrite_exports(folder: Path, exports: list[Export]) -> None:
-    """Replaces the stored list of exports by `exports`."""
+    """Replaces the list of exports in the data directory `folder` by `exports`."""
     text = "".join(f"{export}\n" for export in exports)
     (folder / EXPORTS_FILE).write_text(text, encoding="utf-8", errors="surrogateescape")

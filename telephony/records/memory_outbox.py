@@ -1,4 +1,4 @@
-"""The outbox in the memory of this process."""
+"""The outbox (the messages about ended calls, for webhooks) in the memory of this process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MemoryOutbox:
             self._messages[message.id] = replace(known, payload=message.payload, due_at=due)
 
     def forget(self, call_id: str) -> None:
-        """Removes the messages about a call."""
+        """Removes the messages about the call with this id."""
         for message in [each for each in self._messages.values() if each.call_id == call_id]:
             del self._messages[message.id]
 

@@ -30,7 +30,7 @@ class OptOutSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OptOut:
-    """An entry of the do-not-call list: a number that must never be called."""
+    """An entry of the do-not-call list: a phone number that must never be called."""
 
     subject: str
     """The keyed hash of the number (`SubjectKey.of`)."""
@@ -53,22 +53,26 @@ class OptOuts(Protocol):
     """A do-not-call list. The methods may block, and raise the same exceptions as `Records`."""
 
     def add(self, entries: Sequence[OptOut]) -> int:
-        """Adds entries to the list. Returns the number of new entries. An existing entry is not changed."""
+        """Adds entries to the do-not-call list. Returns the number of new entries. An existing entry is not changed."""
 
     def remove(self, subject: str) -> bool:
-        """Removes an entry. Returns False if the number was not on the list."""
+        """Removes the number with the hash `subject` from the do-not-call list. Returns False if the number was not on
+        the list.
+        """
 
     def among(self, subjects: Collection[str]) -> set[str]:
-        """Returns those of `subjects` that are on the list."""
+        """Returns the hashes among `subjects` whose numbers are on the do-not-call list."""
 
     def version(self) -> str:
-        """Returns a text that changes when an entry is added or removed."""
+        """Returns a text that changes when an entry is added to or removed from the do-not-call list."""
 
     def subjects(self) -> set[str]:
-        """Returns all subjects that are on the list."""
+        """Returns the hashes of all numbers on the do-not-call list."""
 
     def listed(self, *, limit: int = 100, before: datetime | None = None) -> list[OptOut]:
-        """Returns the newest `limit` entries that were added before the time `before`, the newest first."""
+        """Returns the newest `limit` entries of the do-not-call list that were added before the time `before`, the
+        newest first.
+        """
 
 
 class NumberClaims(Protocol):
@@ -77,10 +81,12 @@ class NumberClaims(Protocol):
     """
 
     def hold(self, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
-        """Claims a number for `holder`, the token of a call. Returns whether the holder has the claim now. A claim ends
-        after `ttl_s` seconds, or when the lease of its `process` ends. If `process` is empty, the claim ends only after
-        `ttl_s` seconds.
+        """Claims a number for the call with the token `holder`, so that no other call to it begins. `subject` is the
+        hash of the number. Returns whether the holder has the claim now. A claim ends after `ttl_s` seconds, or when
+        the lease of its `process` ends. If `process` is empty, the claim ends only after `ttl_s` seconds.
         """
 
     def let_go(self, subject: str, holder: str) -> None:
-        """Releases the claim that `holder` has on the number `subject`."""
+        """Releases the claim that the call with the token `holder` has on a number. `subject` is the hash of the
+        number.
+        """

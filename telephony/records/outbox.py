@@ -30,7 +30,7 @@ _LARGE = ("turns", "tools", "transfers", "result")
 
 
 class MessageState(StrEnum):
-    """The states of a message."""
+    """The states of a message for a webhook."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -49,13 +49,13 @@ class Message:
     call_id: str
     kind: str
     payload: str
-    """The body of the message: JSON text."""
+    """The body of the webhook request: JSON text."""
     created_at: datetime
     due_at: datetime
     give_up_at: datetime
     state: MessageState = MessageState.PENDING
     attempts: int = 0
-    """The number of times that the message was claimed."""
+    """How often a process has claimed the message in order to deliver it."""
     error: str = ""
     """The reason why the last attempt failed."""
 
@@ -89,23 +89,25 @@ class Outbox(Protocol):
         """
 
     def messages(self, *, state: MessageState | None = None, limit: int = 100) -> list[Message]:
-        """Returns the newest messages."""
+        """Returns the newest messages, at most `limit`. With `state`, returns only messages in this state."""
 
     def redeliver(self, ids: Sequence[str] | None, now: datetime) -> int:
-        """Makes these messages due. None selects all dead messages. Returns the number of messages."""
+        """Makes the messages with these ids due, so they are delivered again. With None, makes all dead messages due.
+        Returns the number of messages.
+        """
 
     def waiting(self) -> Waiting:
         """Returns the number and the age of the messages that have not been delivered."""
 
 
 def contact_key(campaign_id: str, contact_id: str) -> str:
-    """Returns the key of a message about a contact of a campaign. The key takes the place of the id of a call."""
+    """Returns the key that a message about a contact of a campaign has in place of the id of a call."""
     return sha256(f"{campaign_id}\0{contact_id}".encode()).hexdigest()
 
 
 def message_of(row: CallRecord, now: datetime, *, hold_s: float = 0.0, shows_numbers: bool = False) -> Message:
-    """Returns the message about an ended call, due after `hold_s` seconds. The number of the other party is masked,
-    unless `shows_numbers` is True. A call that was `interrupted` and ends later has a second message.
+    """Returns the webhook message about an ended call, due after `hold_s` seconds. The number of the other party is
+    masked, unless `shows_numbers` is True. A call that was `interrupted` and ends later has a second message.
     """
     kind = INTERRUPTED if row.status == INTERRUPTED else "ended"
     message_id = "msg_" + sha256(f"{row.id}\0{kind}".encode()).hexdigest()[:32]

@@ -16,7 +16,9 @@ ROLLED_BACK, RUNNING = "rolled back", "running"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The decision about the canary (the new agent version) of one number, or of all numbers (`*`)."""
+    """The decision about the canary (the new agent version) of one number, or of all numbers (`*`): for example, that
+    it was rolled back.
+    """
 
     place: str
     state: str
@@ -39,7 +41,8 @@ class Releases(Protocol):
 
     def count(self, place: str, version: str, *, failed: bool, keep: int) -> tuple[int, int]:
         """Counts a call of the canary (the new agent version) `version` at `place`. The store keeps the last `keep`
-        calls of all processes. Returns the number of failures among the kept calls, and the number of kept calls.
+        calls of all processes. `failed` says whether the call failed. Returns the number of failures among the kept
+        calls, and the number of kept calls.
         """
 
 

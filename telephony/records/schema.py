@@ -323,14 +323,14 @@ attempts = Table(
 
 
 def version_of(connection: Connection) -> int:
-    """Returns the version of the schema, or 0 if there are no tables."""
+    """Returns the version of the database schema, or 0 if there are no tables."""
     if not inspect(connection).has_table(schema.name):
         return 0
     return int(connection.execute(select(schema.c.version)).scalar_one())
 
 
 def upgrade(connection: Connection) -> None:
-    """Creates or upgrades the tables, in the transaction of `connection`.
+    """Creates or upgrades the database tables, in the transaction of `connection`.
 
     Raises:
         RecordsUnavailable: the schema is newer than this release.

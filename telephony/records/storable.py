@@ -25,7 +25,9 @@ def clean_text(text: str, max_chars: int | None = None) -> str:
 
 
 def clean_number(value: int | float) -> int | float | None:
-    """Returns `value`, or None if the value is not finite or does not fit an INTEGER column (32 bits)."""
+    """Returns `value`, or None if a database cannot store it, because it is not finite or does not fit an INTEGER
+    column (32 bits).
+    """
     if isinstance(value, int):
         return value if abs(value) <= _MAX_INT else None
     return value if math.isfinite(value) else None
@@ -45,5 +47,5 @@ def clean_json(value: Any) -> Any:
 
 
 def is_key(key: str) -> bool:
-    """Returns whether this can be the id or the `CallSid` of a call."""
+    """Returns whether this text can be the id or the `CallSid` of a call."""
     return 0 < len(key) <= MAX_KEY_CHARS and _REFUSED.search(key) is None

@@ -70,8 +70,8 @@ def check_key(records: Records, key: SubjectKey, now: datetime) -> bool:
 
 
 def subject_key(settings: Settings, sources: Sources = SYSTEM) -> SubjectKey:
-    """Returns the key of the settings. Without a key in the settings, creates a key in the data directory on first use.
-    Without a data directory, the key is random and exists only in this process.
+    """Returns the key for the hashes of phone numbers. Without a key in the settings, creates a key in the data
+    directory on first use. Without a data directory, the key is random and exists only in this process.
 
     Raises:
         SettingsError: the file of the key cannot be read or written.

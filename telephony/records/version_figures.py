@@ -14,21 +14,21 @@ __all__ = ["VersionFigures", "figures_of"]
 
 @dataclass(frozen=True, slots=True)
 class VersionFigures:
-    """The figures of the calls of one version. Times are in milliseconds."""
+    """The figures of the calls with one version of an agent. Times are in milliseconds."""
 
     version: str
     calls: int
     """The number of calls that are over."""
     live: int
     failed: int
-    """The number of calls in which a tool failed or that the agent could not continue."""
+    """The number of calls in which a tool failed, or which the agent could not continue."""
     transferred: int
     latency_ms: float | None
     """The median time in milliseconds from the end of the caller's speech until the caller heard the answer, or None if
     no answer was measured.
     """
     slow_ms: float | None
-    """The time in milliseconds that 95 of 100 answers do not exceed."""
+    """The time in milliseconds that 95 of 100 answers do not exceed (the 95th percentile)."""
     answers: int
     """The number of measured answers."""
     endings: dict[str, int]
@@ -38,7 +38,9 @@ class VersionFigures:
 
 
 def figures_of(rows: Iterable[CallRecord]) -> list[VersionFigures]:
-    """Returns the figures of each version, sorted by version. Calls without a version are left out."""
+    """Returns the figures of each version of an agent from the records of calls, sorted by version. Calls without a
+    version are left out.
+    """
     by_version: defaultdict[str, list[CallRecord]] = defaultdict(list)
     for row in rows:
         if row.variant:

@@ -22,7 +22,7 @@ MIX: Mapping[str, float] = {
     "failed": 2,
     "menu": 5,
 }
-"""The percentage of each kind of callee."""
+"""The percentage of each kind of callee in a rehearsal."""
 
 _PATIENCE_S = 30.0
 
@@ -64,8 +64,8 @@ async def _menu(phone: Handset) -> None:
 
 
 class CalleeMix:
-    """Draws callees. The draws for one number do not depend on the draws for other numbers, so the order of calls does
-    not matter.
+    """Draws the simulated callees of a rehearsal at random. The draws for one number do not depend on the draws for
+    other numbers, so the order of calls does not matter.
     """
 
     def __init__(self, seed: int, mix: Mapping[str, float] = MIX) -> None:
@@ -74,7 +74,7 @@ class CalleeMix:
         self._drawn: dict[str, int] = {}
 
     def draw(self, number: str) -> Callee:
-        """Returns the callee of the next call to this number."""
+        """Returns the simulated callee that the next call to this number reaches."""
         count = self._drawn[number] = self._drawn.get(number, 0) + 1
         source = random.Random(f"{self._seed}:{number}:{count}")
         kind = source.choices(list(self._mix), list(self._mix.values()))[0]

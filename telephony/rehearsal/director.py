@@ -1,5 +1,5 @@
-"""The words and actions of the agent in a rehearsal. Pure. A script decides, and not an AI model: the agent greets, and
-then calls each of its tools once.
+"""Decides what the agent says and does in a rehearsal, without an AI model. Pure. The agent follows a script: the agent
+greets, and then calls each of its tools once.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ __all__ = ["RehearsalDirector"]
 
 
 class RehearsalDirector:
-    """A director like the improviser. The first words are always a greeting, even if the callee has said hello.
-    Therefore a callee who hangs up during the greeting gives no result.
+    """Decides what the embedded model says in a rehearsal, like the improviser does in a demo. The first words are
+    always a greeting, even if the callee has said hello. Therefore a callee who hangs up during the greeting gives no
+    result.
     """
 
     def __init__(self) -> None:

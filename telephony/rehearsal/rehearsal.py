@@ -34,7 +34,7 @@ START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
 
 class SkippingClock:
-    """The wall clock of a rehearsal, in virtual time. The clock can be moved forward."""
+    """The wall clock of a rehearsal, in virtual time. The clock can be moved forward, so waiting times are skipped."""
 
     def __init__(self, start: datetime) -> None:
         self._start = start
@@ -43,7 +43,7 @@ class SkippingClock:
         return self._start + timedelta(seconds=asyncio.get_running_loop().time())
 
     def skip_to(self, at: datetime) -> None:
-        """Moves the clock to `at`, if `at` is in the future."""
+        """Moves the clock to the time `at`, if this time is in the future."""
         self._start += max(at - self.now(), timedelta(0))
 
 
@@ -61,7 +61,9 @@ def rehearse(
     fast: bool = True,
     store: MemoryStore | None = None,
 ) -> MemoryStore:
-    """Runs the campaign to its end, and returns its store. `rules` apply as to real calls. A number that opts out is
+    """Runs a rehearsal of the campaign to its end, and returns the store of the campaign. `speech` has its agent,
+    `seed` is the random seed of the callees, and the rehearsal begins at `start`. `check` is the check before dialing.
+    `on_change` is called after each change of a contact. `rules` apply as to real calls. A number that opts out is
     stored only in the rehearsal. Without `fast`, the calls take real time, over sockets. The first Ctrl-C drains the
     campaign, the second Ctrl-C hangs up the calls.
     """

@@ -85,7 +85,7 @@ def write_page(call: ReplayedCall, path: Path, sounds: Path) -> None:
 
 
 def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns a summary of many replays of one call: the number of calls of each tool, and the smallest, median and
+    """Returns a summary of many replays of one call: how often each tool was called, and the smallest, median and
     largest figures.
     """
     tools: dict[str, int] = {}
@@ -126,8 +126,8 @@ def spread_text(spread: dict[str, Any]) -> str:
 
 
 def summary_text(results: Sequence[dict[str, Any]]) -> str:
-    """Returns the last lines about several replays: the number of replays that differ, the changes since the
-    recordings, and the meaning of the mode.
+    """Returns the last lines of the output about several replays: the number of replays that differ, the changes since
+    the recordings, and the meaning of the mode.
     """
     diverged, failed = (sum(bool(result.get(key)) for result in results) for key in ("diverged", "error"))
     same = len(results) - diverged - failed
@@ -145,8 +145,8 @@ def summary_text(results: Sequence[dict[str, Any]]) -> str:
 
 
 def junit_of(results: Sequence[dict[str, Any]]) -> str:
-    """Returns JUnit XML with one test case for each result of `run`. A divergence is a failure. An `error` is an
-    error.
+    """Returns the results of replays as JUnit XML with one test case for each result of `run`. A divergence is a
+    failure. An `error` is an error.
     """
     failed, broken = (sum(bool(result.get(key)) for result in results) for key in ("diverged", "error"))
     suite = ElementTree.Element(

@@ -25,8 +25,8 @@ _ACCIDENTAL = frozenset(("id", "action", "tool", "ours", "ms"))
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One action of the agent. The actions of two calls are aligned by `what`. `data` has the details, and `index` is
-    the number of the journal record.
+    """One action of the agent: an effect on the caller, the model or the outside world. The actions of two calls are
+    aligned by `what`. `data` has the details, and `index` is the number of the journal record.
     """
 
     lane: Lane
@@ -42,8 +42,8 @@ class Action:
 
 @dataclass(slots=True)
 class SpokenPart:
-    """The pieces of one audio part that were sent, each as (offset, length, checksum of the samples, time in
-    seconds).
+    """The pieces of one audio part of an answer that were sent, each as (offset, length, checksum of the samples, time
+    in seconds).
     """
 
     item_id: str
@@ -56,20 +56,23 @@ class SpokenPart:
 
 @dataclass(slots=True)
 class Behaviour:
-    """The behaviour of an agent in one call. `caller` has the messages with the caller's audio to the model, each as
-    (bytes, checksum, time in seconds, index).
+    """The behaviour of an agent in one call: its actions and its speech. `caller` has the messages with the caller's
+    audio to the model, each as (bytes, checksum, time in seconds, index).
     """
 
     actions: list[Action] = field(default_factory=list)
     spoken: dict[tuple[str, int], SpokenPart] = field(default_factory=dict)
     caller: list[tuple[int, int | None, float, int]] = field(default_factory=list)
     cut: set[str] = field(default_factory=set)
-    """The ids of the interrupted items. The amount of sent audio of such an item varies by milliseconds."""
+    """The ids of the conversation items whose audio was interrupted. The amount of sent audio of such an item varies by
+    milliseconds.
+    """
 
 
 def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) -> Behaviour:
-    """Returns the behaviour in the records of a journal. Incoming messages are ignored. `schema` is the journal schema.
-    Details that journals with this schema do not contain are left out.
+    """Returns the behaviour of the agent in a call, from the records of its journal. Each record has its index.
+    Incoming messages are ignored. `schema` is the journal schema. Details that journals with this schema do not contain
+    are left out.
     """
     reader = BehaviourReader(schema)
     for index, record in records:
@@ -78,7 +81,7 @@ def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) ->
 
 
 class BehaviourReader:
-    """Reads a behaviour record by record. The function `behaviour_of` reads a whole journal."""
+    """Reads the behaviour of an agent, record by record. The function `behaviour_of` reads a whole journal."""
 
     def __init__(self, schema: int = SCHEMA) -> None:
         self.behaviour = Behaviour()

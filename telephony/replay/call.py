@@ -140,8 +140,8 @@ class HeardCall:
 
     @property
     def answered_by(self) -> str:
-        """The result of answer detection for an outgoing call, such as `human`, `machine` or `screening`. The text is
-        empty if there was no detection.
+        """Who answered an outgoing call: such as `human`, `machine` or `screening`. The text is empty if there was no
+        detection.
         """
         found = [record for record in self.records if record.kind == "answered"]
         return str(found[-1].data.get("by", "")) if found else ""
@@ -150,7 +150,7 @@ class HeardCall:
 
     @cached_property
     def tools(self) -> list[ToolCall]:
-        """All tool calls, in order."""
+        """All tool calls of the call, in order."""
         ms = self.recorded.ms
         return [
             ToolCall(
@@ -212,7 +212,9 @@ class HeardCall:
 
     @property
     def longest_silence_ms(self) -> float:
-        """The longest time in milliseconds without speech between the first and the last speech."""
+        """The longest time in milliseconds in which neither side spoke, between the first and the last speech of the
+        call.
+        """
         speech = np.flatnonzero(self._voiced[0] | self._voiced[1])
         return float((np.diff(speech) - 1).max() * _FRAME_MS) if len(speech) > 1 else 0.0
 
@@ -223,12 +225,12 @@ class HeardCall:
 
     @property
     def underruns(self) -> int:
-        """The number of gaps within answers."""
+        """The number of gaps within the agent's answers, when no audio was ready."""
         return len(self.figures.underruns)
 
     @property
     def silence_prompts(self) -> int:
-        """The number of times that the agent spoke because the caller was silent."""
+        """How often the agent spoke because the caller was silent."""
         return sum(record.kind == "timer" and record.data.get("name") == "silence" for record in self.records)
 
     @cached_property
@@ -245,8 +247,8 @@ class HeardCall:
         return Usage(tokens)
 
     def write_wav(self, path: Path) -> None:
-        """Writes both sides as a stereo WAV file. The left channel has the caller. The right channel has the agent as
-        the caller heard the agent.
+        """Writes both sides of the call as a stereo WAV file. The left channel has the caller. The right channel has
+        the agent as the caller heard the agent.
         """
         write_stereo(path, self.audio)
 
@@ -317,7 +319,7 @@ class ReplayedCall(HeardCall):
 
     @property
     def unjudged(self) -> list[Change]:
-        """The changes that this replay cannot evaluate, because the recorded model answered."""
+        """The changes since the recording that this replay cannot evaluate, because the recorded model answered."""
         return self.changes if self.has_recorded_model else []
 
     def assert_same(self) -> None:

@@ -1,5 +1,5 @@
 """Plays both sides of a recording. The messages of the phone come at their recorded times. The messages of the model
-come after their triggers.
+come after the events that caused them in the recording (their triggers).
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ class CallPlayer(ModelPlayer):
         self.changed()
 
     def changed(self) -> None:
-        """Computes the next message of the phone again, because the message or its time may have changed."""
+        """Computes again when the next message of the phone is due, because the message or its time may have
+        changed.
+        """
         self._set_timer()
 
     def _block(self, seconds: float, reads_first: bool) -> None:

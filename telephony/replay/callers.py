@@ -51,25 +51,25 @@ _MAX_GAP_S = 4.0
 
 
 class Cue(Enum):
-    """The event for which the caller's next turn waits."""
+    """The kind of event for which the caller's next turn waits in a replay."""
 
     INTO = "into"
-    """The agent has spoken for `wait_s` seconds since its start, or since the caller's previous turn. The turn is an
-    interruption.
+    """The turn begins when the agent has spoken for `wait_s` seconds since its start, or since the caller's previous
+    turn. The turn is an interruption.
     """
     AFTER = "after"
-    """The agent has been silent for `wait_s` seconds."""
+    """The turn begins when the agent has been silent for `wait_s` seconds."""
     FOLLOWS = "follows"
-    """The turn follows `wait_s` seconds after the caller's previous turn, or after the start of the call. The agent did
+    """The turn begins `wait_s` seconds after the caller's previous turn, or after the start of the call. The agent did
     not speak in between.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The caller's next turn (audio or a key), and the event for which the turn waits. `anew` is True if the agent
-    began to speak after the caller's previous turn. `interrupted` is True if the previous turn began during the agent's
-    speech.
+    """One turn of the recorded caller (audio or a key), and the event for which the turn waits. `anew` is True if the
+    agent began to speak after the caller's previous turn. `interrupted` is True if the previous turn began during the
+    agent's speech.
     """
 
     voice: bytes = b""
@@ -81,8 +81,8 @@ class Turn:
 
 
 def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
-    """Returns a caller that plays the whole recording at its recorded times. With `hangs_up=False`, the caller waits up
-    to a minute for the agent to hang up.
+    """Returns a simulated caller that plays the whole audio of the recorded caller at its recorded times. With
+    `hangs_up=False`, the caller waits up to a minute for the agent to hang up.
     """
     keys = [(call.ms(key.t) / 1000, _key(key.digit)) for key in call.keys]
 
@@ -101,7 +101,9 @@ def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
 
 
 def retimed(turns: list[Turn]) -> Caller:
-    """Returns a caller that speaks turn by turn. Before each turn, the caller waits at most 20 s for the agent."""
+    """Returns a simulated caller that speaks these turns one after the other. Before each turn, the caller waits at
+    most 20 s for the agent.
+    """
 
     async def caller(phone: Handset) -> None:
         speeches = 0
@@ -119,10 +121,10 @@ def retimed(turns: list[Turn]) -> Caller:
 
 
 async def wait_for(phone: Handset, turn: Turn, speeches: int) -> None:
-    """Waits until the caller's next turn begins. The caller does not speak at the same time as the agent, unless the
-    caller did this in the recording. If the agent says less than in the recording, an interruption begins after the
-    agent's speech. `speeches` is the value of `Handset.speeches` at the start of the previous turn: the agent may have
-    stopped and begun to speak again during that turn.
+    """Waits until `turn`, the caller's next turn, must begin on the simulated phone. The caller does not speak at the
+    same time as the agent, unless the caller did this in the recording. If the agent says less than in the recording,
+    an interruption begins after the agent's speech. `speeches` is the value of `Handset.speeches` at the start of the
+    previous turn: the agent may have stopped and begun to speak again during that turn.
     """
     with contextlib.suppress(CallerTimeout):
         if turn.anew and phone.speeches == speeches:
@@ -147,15 +149,15 @@ async def _stops(phone: Handset) -> bool:
 
 
 async def last_words(phone: Handset) -> None:
-    """Waits until the agent has answered the caller's last turn."""
+    """Waits on the simulated phone until the agent has answered the caller's last turn."""
     with contextlib.suppress(CallerTimeout):
         await phone.agent_speaks(within_s=_PATIENCE_S)
         await phone.agent_silent(_LAST_GAP_S, within_s=_TALKS_S)
 
 
 def turns_of(call: RecordedCall, audio: CallAudio) -> list[Turn]:
-    """Returns the caller's turns. The time of each turn is relative to the agent's speech and to the caller's turn
-    before it.
+    """Returns the turns of the recorded caller. The time of each turn is relative to the agent's speech and to the
+    caller's turn before it.
 
     In a call without a model, the agent's speech is detected in the agent's audio. In a call without an agent, each
     turn waits until the agent speaks.

@@ -1,4 +1,6 @@
-"""Describes in plain words what a difference between two calls means for the caller, the model and the tools. Pure."""
+"""Describes in plain words what a difference between a recording and its replay means for the caller, the model and the
+tools. Pure.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ command.
 
 
 def cause_of(divergence: Divergence, texts: Mapping[str, str]) -> str:
-    """Returns the cause of a difference in one sentence, or an empty text if no sentence is known for this difference.
+    """Returns in one sentence what a difference means, or an empty text if no sentence is known for this difference.
     `texts` has the spoken words by the id of the item.
     """
     match divergence.lane:

@@ -1,4 +1,4 @@
-"""Compares two behaviours and finds the first difference. Pure.
+"""Compares the behaviour of an agent in a recording and in a replay, and finds the first difference. Pure.
 
 Each lane (the phone, the model, the tools, the call itself) is compared in its own order. Between lanes only times are
 compared, so independent lanes may interleave in any order.
@@ -24,7 +24,7 @@ Kind = Literal["missing", "extra", "changed", "late", "early", "audio", "schema"
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """The differences, in milliseconds, that are tolerated.
+    """The differences between a recording and its replay, in milliseconds, that are tolerated.
 
     `late_ms` and `early_ms` apply to actions. `audio_ms` applies to the start of an answer, whose audio is sent in
     steps of 80 ms. `lead_ms` applies to the rest of an answer: the amount of audio that is sent in advance grows in
@@ -68,9 +68,9 @@ class Tolerances:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Divergence:
-    """One difference at the time `t` (seconds of the call) and at the record `index`. `what` describes the difference
-    in the terms of the protocols. `cause` describes in plain words what the difference means for the caller, if this is
-    known.
+    """One difference between a recording and its replay, at the time `t` (seconds of the call) and at the record
+    `index`. `what` describes the difference in the terms of the protocols. `cause` describes in plain words what the
+    difference means for the caller, if this is known.
     """
 
     kind: Kind
@@ -86,7 +86,9 @@ class Divergence:
 
     @property
     def sentence(self) -> str:
-        """The cause. If the cause is not known, the difference in the terms of the protocols."""
+        """The difference in plain words (`cause`). If the cause is not known, the difference in the terms of the
+        protocols (`what`).
+        """
         return self.cause or f"{self.what}."
 
     @property

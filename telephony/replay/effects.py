@@ -34,8 +34,8 @@ class ReplayRequest:
 
 
 def check_effects(request: ReplayRequest) -> None:
-    """Raises `ReplayError` if an option cannot have an effect. The message contains the mode in which the option has an
-    effect.
+    """Raises `ReplayError` if an option of the replay cannot have an effect. The message contains the mode in which the
+    option has an effect.
     """
     if problems := list(_without_effect(request)):
         raise ReplayError(" ".join(problems))

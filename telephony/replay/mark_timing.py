@@ -20,7 +20,7 @@ __all__ = ["AFTER_ALL", "MarkTiming", "StreamPosition"]
 
 _FRAME = 160
 AFTER_ALL = float(2**62)
-"""The order value of a mark that is not in the recording. Such a mark comes after all other messages."""
+"""The value that orders a mark which is not in the recording. Such a mark comes after all other messages."""
 
 
 @dataclass(slots=True)
@@ -52,14 +52,14 @@ class _Mark:
 
 @dataclass(slots=True)
 class MarkTiming:
-    """Computes when marks are returned. First `frame`, `sent` and `returned` are called with the messages of a
-    recording, in order. Then `settle` is called. The replay calls `due`.
+    """Computes when marks are returned in a replay. First `frame`, `sent` and `returned` are called with the messages
+    of the recording, in order. Then `settle` is called. The replay calls `due` for each mark that it sends.
     """
 
     turnaround_s: float = 0.0
-    """The shortest time in seconds between a mark and its return."""
+    """The shortest time in seconds between sending a mark and its return in the recording."""
     lost: bool = False
-    """Whether the stream broke. In this case no mark is returned after the last frame."""
+    """Whether the stream broke in the recording. In this case no mark is returned after the last frame."""
     _frames: list[tuple[float, int]] = field(default_factory=list)
     _position: StreamPosition = field(default_factory=StreamPosition)
     _out: dict[str, _Mark] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class MarkTiming:
             mark.returned, mark.order, mark.frames = t, float(index), len(self._frames)
 
     def settle(self) -> None:
-        """Ends the input. Marks that were never returned are dropped."""
+        """Ends the input of recorded messages. Marks that were never returned are dropped."""
         self._n_sent.clear()
         kept = {
             position: [mark for mark in marks if mark.returned is not None] for position, marks in self._marks.items()

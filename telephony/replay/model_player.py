@@ -1,4 +1,5 @@
-"""Plays the model's side of a recording. Each message is sent after its triggers have happened.
+"""Plays the model's side of a recording. Each message is sent after the events that caused it in the recording (its
+triggers) have happened.
 
 There is one timer. Due messages are sent in order of time and then in the order of the recording. Each message takes
 one turn of the event loop.
@@ -80,8 +81,8 @@ class ReplayedConnection(DeliveringConnection):
 
 
 class ModelPlayer:
-    """Plays the model's side. `transport` opens the connections. The object must be created in the running event loop
-    when the call starts.
+    """Plays the model's side of a recording. `transport` opens the connections. The object must be created in the
+    running event loop when the call starts.
     """
 
     def __init__(self, recording: Recording, perturbation: Perturbation | None = None) -> None:
@@ -210,8 +211,8 @@ def _refusal(data: Mapping[str, Any]) -> Exception:
 
 
 def close_in(text: str) -> Close:
-    """Parses the JSON text of a recorded `close` message. Returns the end of the connection. If the code is missing,
-    the code is 1006. An end by any side but the peer counts as an end by the network.
+    """Parses `text`, the JSON text of a `close` record. Returns the end of the connection. If the code is missing, the
+    code is 1006. An end by any side but the peer counts as an end by the network.
     """
     data: dict[str, Any] = orjson.loads(text)
     by = data.get("by")

@@ -1,5 +1,5 @@
-"""Decides when the model's next recorded message is due, from the sent messages and their times. Times are in seconds
-of the call. Pure.
+"""Decides when the next recorded message of the model is due in a replay, from the messages that the code has sent and
+their times. Times are in seconds of the call. Pure.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .triggers import AUDIO, Trigger, our_ids
 __all__ = ["ModelSchedule"]
 
 PATIENCE_S = 3.0
-"""The time in seconds for which a message waits for a trigger that does not happen. After this time the message is
-skipped.
+"""The time in seconds for which a message waits for a trigger (an event that caused it in the recording) that does not
+happen. After this time the message is skipped.
 """
 _QUOTED = re.compile(r'"([A-Za-z0-9_\-]+)"')
 _DUE_LATER = 1e-9
@@ -53,33 +53,37 @@ class ModelSchedule:
         return self._queue[0] if self._queue else None
 
     def attempt(self) -> Record | None:
-        """Returns the recorded result of the next attempt to connect, or None if the recording has no further
-        attempt.
+        """Returns the recorded result of the next attempt to connect to the model, or None if the recording has no
+        further attempt.
         """
         return self._attempts.popleft() if self._attempts else None
 
     def opened(self, now: float) -> int:
-        """Registers that a connection to the model was opened at `now`. Returns the number of the connection,
-        from 0.
+        """Registers that the replayed code has opened a connection to the model at `now`. Returns the number of the
+        connection, from 0.
         """
         self._met["open"].append(now)
         return len(self._met["open"]) - 1
 
     def stream_began(self) -> None:
-        """Registers that the caller's audio now comes from a new media stream."""
+        """Registers that the caller's audio now comes from a new media stream, whose bytes are counted from 0."""
         self._stream += 1
         self._audio_bytes.clear()
         self._audio_t.clear()
 
     def appended(self, n_bytes: int, now: float) -> bool:
-        """Registers that audio of the caller was sent. Returns whether `due` may have changed."""
+        """Registers that `n_bytes` bytes of the caller's audio were sent to the model at `now`. Returns whether the
+        result of `due` may have changed.
+        """
         total = (self._audio_bytes[-1] if self._audio_bytes else 0) + n_bytes
         self._audio_bytes.append(total)
         self._audio_t.append(now)
         return self._awaited_bytes is not None and total >= self._awaited_bytes
 
     def sent(self, type: str, message: Mapping[str, Any], now: float) -> None:
-        """Registers that a command was sent. Commands with audio are passed to `appended`."""
+        """Registers that the replayed code sent a command of this type to the model at `now`. Audio is passed to
+        `appended` instead.
+        """
         self._met[type].append(now)
         if recorded := self._recorded_ids[type]:
             for then, today in zip(recorded.popleft(), our_ids(message), strict=False):
@@ -87,8 +91,8 @@ class ModelSchedule:
                     self._renames[then] = today
 
     def due(self) -> float | None:
-        """Returns when the next message is due or may be skipped. Returns None if another message must be sent
-        first.
+        """Returns the time at which the next recorded message of the model is due or may be skipped. Returns None if
+        the code must first send another message.
         """
         self._awaited_bytes = None
         head = self.head
@@ -114,8 +118,8 @@ class ModelSchedule:
         return max(due, self._head_since) + PATIENCE_S if waits else due
 
     def take(self, now: float) -> Incoming | None:
-        """Returns the next message if it is due. Returns None if the message is not due, or was skipped because a
-        trigger did not happen.
+        """Returns the next recorded message of the model if it is due at `now`. Returns None if the message is not due,
+        or was skipped because an event that caused it in the recording did not happen.
         """
         due = self.due()
         if due is None or due > now + _DUE_LATER:

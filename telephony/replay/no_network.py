@@ -17,7 +17,7 @@ _METHODS = ("connect", "connect_ex", "sendto")
 @contextmanager
 def no_network(*, unless: bool = False) -> Iterator[None]:
     """Blocks the network during this block: connecting, sending and name lookups raise `ReplayError`. Unix domain
-    sockets work. If `unless` is True, the network is not blocked.
+    sockets work. If `unless` is True, does nothing.
     """
     if unless:
         yield

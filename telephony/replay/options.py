@@ -33,7 +33,9 @@ __all__ = ["call_info", "options_of", "replay_opening"]
 
 
 def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallOptions:
-    """Returns the options of the recorded call. Options that are not in the journal's header have their defaults."""
+    """Returns the options with which the recorded call is replayed. `journal` gets the records of the replay, and
+    `seed` is its random seed. Options that are not in the journal's header have their defaults.
+    """
     config = recording.config
     model_config = RealtimeModelConfig(url="ws://recorded", api_key="recorded")
     if settings := _known((config.get("model_config") or {}).get("initial_model_settings") or {}):
@@ -70,14 +72,16 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
 
 
 def call_info(recording: Recording, start: media_stream.Start) -> CallInfo:
-    """Returns the data of the call to which a media stream belongs. Only the journal's header contains the
-    direction.
+    """Returns the data of the recorded call, such as its numbers, from `start`, the first message of its media stream.
+    The direction of the call comes from the journal's header.
     """
     return replace(CallInfo.of(start), direction=str(recording.header.get("direction") or "inbound"))
 
 
 def replay_opening(recording: Recording, options: CallOptions) -> None:
-    """Runs the start of an outgoing call again, with the recorded results of Twilio's machine detection."""
+    """Changes the options so that the start of an outgoing call runs again: the code detects who answers, with the
+    recorded results of Twilio's machine detection.
+    """
     placed = recording.config.get("placed")
     if not isinstance(placed, dict):
         return

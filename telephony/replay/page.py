@@ -96,15 +96,15 @@ for (const row of document.querySelectorAll("tr[data-s]"))
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, and the audio files of the page by name."""
+    """The HTML page about a replay, and its audio files by name."""
 
     html: str
     audio: Mapping[str, bytes]
 
 
 def page_of(call: ReplayedCall, name: str, folder: str = "") -> Page:
-    """Returns the page about a replay. The names of its audio files begin with `name`. `folder` is the folder of the
-    audio files, relative to the page.
+    """Returns the HTML page about a replay. The names of its audio files begin with `name`. `folder` is the folder of
+    the audio files, relative to the page.
     """
     sounds = {f"{name}.recorded.wav": _wav(call.original.audio), f"{name}.now.wav": _wav(call.audio)}
     places = [f"{folder}/{each}" if folder else each for each in sounds]
@@ -135,8 +135,8 @@ def page_of(call: ReplayedCall, name: str, folder: str = "") -> Page:
 
 
 def index_of(results: Sequence[Mapping[str, Any]], summary: str) -> str:
-    """Returns the index page of these results (see `batch.run`). The results with a difference come first. `summary` is
-    a text.
+    """Returns an HTML page with a list of these replays. `results` are the results of `batch.run`. The results with a
+    difference come first. `summary` is a text at the end of the page.
     """
     rows = []
     for result in sorted(results, key=lambda each: not (each.get("error") or each.get("diverged"))):

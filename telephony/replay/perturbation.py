@@ -35,12 +35,12 @@ class Perturbations(TypedDict, total=False):
     slow_tools_ms: float
     """The additional duration of each tool in milliseconds."""
     late_marks_ms: float
-    """The delay of returned marks in milliseconds."""
+    """The additional delay of marks that the phone returns, in milliseconds."""
     doubled_marks: float
-    """The probability that a mark is returned twice."""
+    """The probability that a mark is returned twice by the phone."""
     late_clears_ms: float
-    """The delay in milliseconds of a `clear`, and of all messages after it, on the way to the phone. The old answer
-    continues until the clear arrives.
+    """The delay in milliseconds of a `clear` message (which stops playback), and of all messages after it, on the way
+    to the phone. The old answer continues until the clear arrives.
     """
     clear_races: float
     """The probability that a `clear` races with other messages. Such a clear arrives when all audio has just been
@@ -51,8 +51,9 @@ class Perturbations(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ClearRace:
-    """The fault of one `clear`. The clear is delayed by `late_s` seconds. With `when_dry`, the delay ends when all
-    audio has been played. With `scattered`, the marks that the clear flushes are returned out of order.
+    """The fault of one `clear` message (which stops playback). The message is delayed by `late_s` seconds. With
+    `when_dry`, the delay ends when all audio has been played. With `scattered`, the marks that the clear flushes are
+    returned out of order.
     """
 
     late_s: float = 0.0
@@ -108,7 +109,9 @@ class Perturbation:
         return bool(self.loss) or self.noise_dbfs is not None
 
     def voice(self, ulaw: bytes) -> bytes | None:
-        """Returns the frame that arrives when the caller sends the frame `ulaw`, or None if the frame is lost."""
+        """Returns the frame of audio that arrives when the phone sends the frame `ulaw`, or None if the frame is
+        lost.
+        """
         if self._happens("loss", self.loss):
             return None
         if self.noise_dbfs is None:
@@ -117,11 +120,15 @@ class Perturbation:
         return g711.mix(ulaw, g711.encode(np.clip(noise, -32768, 32767).astype(np.int16).tobytes()))
 
     def arrival(self, now: float) -> float:
-        """Returns when a message arrives that the phone sends at `now`."""
+        """Returns the time at which a message of the phone arrives that is sent at `now`, with the faults of the
+        line.
+        """
         return now + self._random_of("jitter").uniform(0.0, self.jitter_s) if self.jitter_s else now
 
     def mark(self, now: float, *, scattered: bool = False) -> list[float]:
-        """Returns when a mark arrives that the phone returns at `now`: one time, or two times for a doubled mark."""
+        """Returns the times at which a mark arrives that the phone returns at `now`: one time, or two times for a
+        doubled mark. `scattered` is True if a `clear` with the fault `scattered` has flushed the mark.
+        """
         due = now + self.late_marks_s + (self._random_of("scatter").uniform(0.0, _SCATTER_S) if scattered else 0.0)
         return [due, due + 0.02] if self._happens("doubled", self.doubled_marks) else [due]
 

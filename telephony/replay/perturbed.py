@@ -17,13 +17,15 @@ __all__ = ["PerturbedStream", "perturbed"]
 
 
 def perturbed(phone: Connection, perturbation: Perturbation) -> Connection:
-    """Returns a connection with faults. If there are no faults, returns the original connection."""
+    """Returns the connection `phone` with the faults of `perturbation`. If there are no faults, returns `phone`
+    unchanged.
+    """
     return PerturbedStream(phone, perturbation) if perturbation.touches_phone else phone
 
 
 class PerturbedStream(ConnectionWrapper):
-    """Delays, drops, doubles and changes messages between the call and the phone. The order in each direction is kept,
-    except for marks, which the phone may delay.
+    """A connection that delays, drops, doubles and changes messages between the call and the phone. The order in each
+    direction is kept, except for marks, which the phone may delay.
     """
 
     def __init__(self, phone: Connection, perturbation: Perturbation) -> None:

@@ -51,7 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def replay(request: pytest.FixtureRequest) -> Callable[..., ReplayedCall]:
-    """Replays a recording in the folder of the test, or in a folder above. The module describes the fixture."""
+    """Returns a function that replays a recording: `replay(name, ...)`. The recording is searched for in the folder of
+    the test and in the folders above. The module describes the fixture.
+    """
     beside = request.path.parent
     for folder in (str(beside), str(request.config.rootpath)):
         if folder not in sys.path:
@@ -138,7 +140,7 @@ def _pages(item: pytest.Item, replays: list[ReplayedCall]) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Prints the changes since the recordings, and writes the index of the pages."""
+    """Prints what changed since the recordings, and writes the index of the HTML pages about replays."""
     results = [
         result
         for reports in terminalreporter.stats.values()

@@ -24,8 +24,8 @@ A request with any other name lasts until the call has executed it.
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """A request that was made at `t` and ended at `ended_t` with `outcome`. `ended_t` is None if the request never
-    ended.
+    """A request of users' code to the call (such as `say`) that was made at `t` and ended at `ended_t` with `outcome`.
+    `ended_t` is None if the request never ended.
 
     `tool` is the `call_id` of the tool call that made the request, or None if other code made the request.
     """
@@ -48,8 +48,8 @@ class RecordedRequest:
 
     @property
     def ends_by_itself(self) -> bool:
-        """Whether users' code waited until the request was executed. False if users' code ended or cancelled the
-        request.
+        """Whether users' code waited until the request was executed. False if users' code cancelled the request or
+        ended its state.
         """
         return self.action not in STATES and not self.outcome.get("cancelled")
 
@@ -60,7 +60,7 @@ def decided_tools(requests: Iterable[RecordedRequest]) -> frozenset[str]:
 
 
 class RequestLog:
-    """Collects the requests in a journal.
+    """Collects the requests of users' code in a journal.
 
     `complete` is True if the journal contains the ends of requests and only the requests of users' code (schema 3).
     """
@@ -78,8 +78,8 @@ class RequestLog:
         self.requests.append(RecordedRequest("supervisor.voice", record.t, arguments, order=order, end_is_known=False))
 
     def take(self, record: Record, *, inside: str | None) -> None:
-        """Adds the request of a `control` record, or the end of the request of a `control.end` record. `inside` is the
-        running tool, for records that do not name a tool.
+        """Handles a journal record: adds the request of a `control` record, or the end of the request of a
+        `control.end` record. `inside` is the running tool, for records that do not name a tool.
         """
         data, order = record.data, next(self._order)
         if record.kind == "control.end":

@@ -41,14 +41,16 @@ just after the other events of that time.
 
 @dataclass(slots=True)
 class ReplayRun:
-    """The result of a replay: the journal of the replayed call."""
+    """The result of a replay: the journal of the replayed call, and the tool calls that are not in the recording."""
 
     journal: MemoryJournal
     unrecorded: list[tuple[str, str]] = field(default_factory=list)
     """The tool calls without a recorded answer, each as (name, arguments)."""
 
     def ours(self) -> Iterator[tuple[int, Record]]:
-        """Yields all records with their numbers, except incoming messages."""
+        """Yields the records that the replayed code itself wrote, with their numbers: all records except incoming
+        messages.
+        """
         return self.journal.numbered(lambda kind: kind not in ("twilio.in", "model.in"))
 
 
@@ -61,8 +63,9 @@ def run_recorded(
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
 ) -> ReplayRun:
-    """Replays a recording. Tools answer from the recording. With `run_tools=True`, the agent's own tools run, with
-    their effects.
+    """Replays a recorded call with `agent` (default: the recorded agent), and returns the result. `perturbation` has
+    faults of the line, `configure` changes the options of the call, and `seed` is the random seed. Tools answer from
+    the recording. With `run_tools=True`, the agent's own tools run, with their effects.
     """
     perturbation = perturbation or Perturbation(seed=seed)
 

@@ -38,8 +38,9 @@ class RecordedTools:
         slower_s: float = 0.0,
         decided: frozenset[str] = frozenset(),
     ) -> None:
-        """Prepares the answers. `decided` has the ids of the tool calls whose recorded approval or rejection is
-        repeated. These tool calls wait for the decision.
+        """Prepares the recorded answers `tools`. `clips` are the recorded clips by digest. `slower_s` is an additional
+        duration of each tool in seconds. `decided` has the ids of the tool calls whose recorded approval or rejection
+        is repeated. These tool calls wait for the decision.
         """
         self._clips = clips or {}
         self._left = list(tools)
@@ -84,7 +85,9 @@ class RecordedTools:
         return SilentResult(tool.output) if tool.silent else tool.output
 
     def replace_in(self, source: AgentSource) -> AgentSource:
-        """Returns the agent (or the function that selects the agent) with recorded tools and without hooks."""
+        """Returns the agent `source` (or the function that selects the agent) with tools that answer from the
+        recording, and without hooks.
+        """
         if isinstance(source, RealtimeAgent):
             return self._copy(source, {})
 
@@ -148,7 +151,9 @@ def agent_for_replay(
 
 
 def recorded_agent(recording: Recording, tools: RecordedTools) -> RealtimeAgent[Any]:
-    """Returns the agent as the recorded session configuration describes it."""
+    """Returns the agent of the recorded call, made from the recorded session configuration, with tools that answer from
+    the recording.
+    """
     return RealtimeAgent(
         name=recording.header.get("agent") or "Recorded agent",
         instructions=recording.session.get("instructions"),
@@ -157,7 +162,7 @@ def recorded_agent(recording: Recording, tools: RecordedTools) -> RealtimeAgent[
 
 
 def declared_tools(recording: Recording, tools: RecordedTools) -> list[FunctionTool]:
-    """Returns the tools in the recorded session configuration."""
+    """Returns the tools in the recorded session configuration. They answer from the recording."""
     return [
         FunctionTool(tool["name"], tool.get("description", ""), tool.get("parameters", {}), _answering(tools, tool))
         for tool in recording.session.get("tools", ())

@@ -34,9 +34,9 @@ _FRAME_S = 0.02
 
 @dataclass(slots=True)
 class Incoming:
-    """An incoming message. `index` is the number of the message among all records, without the records of the caller's
-    audio to the model. `session` is the number of the connection to the model. The class is not frozen, because
-    creating a frozen object takes twice as long.
+    """A recorded message of the phone or of the model. `index` is the number of the message among all records, without
+    the records of the caller's audio to the model. `session` is the number of the connection to the model. The class is
+    not frozen, because creating a frozen object takes twice as long.
     """
 
     index: int
@@ -72,7 +72,9 @@ class RecordedStream:
     t: float
     index: int
     phone: list[Incoming] = field(default_factory=list)
-    """Twilio's messages after `start`, without marks. The end of the stream is a `close` message."""
+    """Twilio's messages on this media stream after `start`, without marks. The end of the stream is a `close`
+    message.
+    """
     marks: MarkTiming = field(default_factory=MarkTiming)
     ended_t: float | None = None
     """The time at which the connection of the stream ended."""
@@ -80,7 +82,9 @@ class RecordedStream:
 
 @dataclass(slots=True)
 class Recording:
-    """The input of a recorded call, and the behaviour of the recorded code. `name` is for reports."""
+    """A recorded call as the input of a replay, together with the behaviour of the recorded code. `name` is for
+    reports.
+    """
 
     name: str
     header: Mapping[str, Any] = field(default_factory=dict)
@@ -89,13 +93,13 @@ class Recording:
     model: list[Incoming] = field(default_factory=list)
     """The messages of the model. The end of a connection is a `close` message."""
     attempts: list[Record] = field(default_factory=list)
-    """The `open` records: the attempts to connect to the model."""
+    """The journal records with the attempts to connect to the model (`open`)."""
     model_class: Mapping[str, Any] = field(default_factory=dict)
     tools: list[ToolAnswer] = field(default_factory=list)
     requests: list[RecordedRequest] = field(default_factory=list)
     """The commands that users' code outside of tools gave to the call."""
     verdicts: list[tuple[float, str]] = field(default_factory=list)
-    """The results of Twilio's answering machine detection, for an outgoing call: (t, answered by)."""
+    """The results of Twilio's answering machine detection, for an outgoing call: (time in seconds, who answered)."""
     callbacks: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
     """Twilio's webhooks about the call, each with its time."""
     rest: list[Record] = field(default_factory=list)
@@ -118,7 +122,7 @@ class Recording:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The options of the call. An old journal contains only the greeting."""
+        """The recorded options of the call. An old journal contains only the greeting."""
         if "config" in self.header:
             config: Mapping[str, Any] = self.header["config"]
             return config
@@ -130,7 +134,7 @@ class Recording:
 
     @property
     def masks_audio(self) -> bool:
-        """Whether the voices are masked. Their checksums are then not compared."""
+        """Whether the voices in the recording are masked. If True, their checksums are not compared."""
         return bool(self.header.get("redaction", {}).get("audio"))
 
     def _first_greeting(self) -> str | None:

@@ -39,8 +39,8 @@ def find(name: str, beside: Path) -> Path:
 
 
 def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
-    """Copies the journal of a call, masked, to the place where tests find the recording. Raises `ReplayError` if the
-    name exists.
+    """Copies the journal of a call, masked by `redaction`, to the folder `folder` of tests, where tests find it as a
+    recording with this name. Returns the new file. Raises `ReplayError` if the name exists.
     """
     path = folder / FOLDER / f"{name}.jsonl.gz"
     if path.exists():
@@ -134,7 +134,9 @@ def _stating(record: Record, redaction: Redaction) -> Record:
 
 
 def renew(path: Path, call: ReplayedCall) -> None:
-    """Writes the current behaviour into a recording. The incoming messages are kept."""
+    """Writes the current behaviour of the code, from the replay `call`, into the recording at `path`. The incoming
+    messages are kept.
+    """
     header = next(record for record in read_journal(path) if record.kind == "header")
     records = (
         Record(record.t, "header", {**header.data, "config": record.data.get("config")})

@@ -1,4 +1,4 @@
-"""Replays a journal with `replay_call`. The pytest fixture and the command use this function."""
+"""Replays journals with the function `replay_call`, which the pytest fixture and the command use."""
 
 from __future__ import annotations
 

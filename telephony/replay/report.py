@@ -51,8 +51,8 @@ _SAME_STEP_S = 0.002
 
 
 def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, ...]:
-    """Returns the last relevant records of a recording before a divergence, as lines of text. For a divergence of the
-    phone, the last mark is included.
+    """Returns the last relevant records of a recording before a difference from its replay (a divergence), as lines of
+    text. For a divergence of the phone, the last mark is included.
     """
     found, mark = deque[Record](maxlen=_BEFORE), None
     for index, record in enumerate(records):
@@ -67,8 +67,9 @@ def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, 
 
 
 def explained(original: HeardCall, replayed: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
-    """Returns the divergences with the most probable cause as the first element. This element has a sentence that
-    explains the divergence (`cause`) and the last records before the divergence (`context`).
+    """Returns the differences between a recording and its replay (divergences), with the most probable cause as the
+    first element. This element has a sentence that explains the divergence (`cause`) and the last records before the
+    divergence (`context`).
 
     The most probable cause is the earliest divergence. If the action of a tool also diverges within 2 ms of the
     earliest divergence, the action of the tool counts as the cause, because a tool can cause a message. The other
@@ -100,7 +101,7 @@ def _moved(first: Divergence, rest: Sequence[Divergence]) -> Divergence:
 
 
 def data_of(call: ReplayedCall) -> dict[str, Any]:
-    """Returns the result as a JSON object."""
+    """Returns the result of a replay as a JSON object."""
     return {
         "name": call.name,
         "mode": call.mode,
@@ -126,8 +127,8 @@ def data_of(call: ReplayedCall) -> dict[str, Any]:
 
 
 def text_of(call: ReplayedCall, *, brief: bool = False) -> str:
-    """Returns the result as text: one line, or the first divergence with both calls around it side by side. With
-    `brief`, the changes since the recording are left out.
+    """Returns the result of a replay as text: one line, or the first divergence with both calls around it side by side.
+    With `brief`, the changes since the recording are left out.
     """
     divergence = call.divergence
     result = f"no divergence, {call.ended}" if divergence is None else f"DIVERGED. {divergence.sentence}"
@@ -147,7 +148,9 @@ def text_of(call: ReplayedCall, *, brief: bool = False) -> str:
 
 
 def timeline_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) -> list[str]:
-    """Returns the recorded call and the replayed call side by side, as lines. Rows that differ are marked."""
+    """Returns the recorded call `then` and the replayed call `now` side by side, as lines of text. With `around_ms`,
+    returns only lines near this time in milliseconds. Rows that differ are marked.
+    """
     lines = [f"{'':9}  {'recorded':{_LANE}} | now"]
     for at_s, one, other in rows_of(then, now, around_ms=around_ms):
         lines.append(f"{at_s:9.1f}  {_cut(one):{_LANE}} {'|' if one == other else '≠'} {_cut(other)}")
@@ -155,7 +158,10 @@ def timeline_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = No
 
 
 def rows_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) -> list[tuple[float, str, str]]:
-    """Returns rows of (seconds, recorded, now). Two equal lines that are at most 0.3 s apart become one row."""
+    """Returns the turns and events of the recorded call `then` and the replayed call `now`, as rows of (seconds,
+    recorded, now). With `around_ms`, returns only rows near this time in milliseconds. Two equal lines that are at most
+    0.3 s apart become one row.
+    """
     rows = [(event.start_ms / 1000, _line(event), "") for event in _near(then.events, around_ms)]
     for event in _near(now.events, around_ms):
         at_s, text = event.start_ms / 1000, _line(event)

@@ -27,7 +27,9 @@ _AFTER_END_S = 0.001
 """The delay in seconds of a repeated cancellation, because the end of the call cancels open requests itself."""
 _LIMITS = ("max_digits", "terminator", "first_s", "between_s")
 SOME_NUMBER = "+15550100000"
-"""The target of replayed transfers, because journals contain no phone numbers. No real call is made."""
+"""The phone number to which transfers go in a replay, because journals contain no phone numbers. No real call is
+made.
+"""
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class RequestPlayer:
         self._moments = sorted(moments, key=lambda moment: moment[0])
 
     async def run(self, call: Call, clock: ReplayClock) -> None:
-        """Makes the requests to `call`. Sets `clock` to the time of the last request."""
+        """Makes the recorded requests to `call`. Sets `clock` to the time of the last request."""
         tasks, states = dict[int, asyncio.Task[None]](), dict[int, AsyncExitStack]()
         async with AsyncExitStack() as leaving, asyncio.TaskGroup() as group:
             for at, (_, t, begins, n, request) in enumerate(self._moments):

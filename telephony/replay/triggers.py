@@ -31,8 +31,8 @@ class Trigger:
 
 
 def our_ids(message: Mapping[str, Any]) -> list[str]:
-    """Returns the ids in a command that the client generated: the id of the event, and the id of the item that the
-    command creates.
+    """Returns the ids that the client has generated in a command to the model: the id of the event, and the id of the
+    item that the command creates.
     """
     item = message.get("item")
     ids = [message.get("event_id"), item.get("id") if isinstance(item, dict) else None]
@@ -56,7 +56,9 @@ class Triggers:
         self._cancels: dict[str, Trigger] = {}
 
     def sent(self, record: Record, type: str) -> None:
-        """Registers that a command of this type was sent. The type `open` means that a connection was opened."""
+        """Registers that a command of this type, with its `record`, was sent to the model. The type `open` means that a
+        connection was opened.
+        """
         message = record.message
         if type == "open":
             self._counts["open"] += 1
@@ -83,12 +85,12 @@ class Triggers:
         self._audio = None
 
     def stream_ended(self) -> None:
-        """Registers that the media stream ended. From now on, audio of the caller is not a trigger."""
+        """Registers that the media stream ended. From now on, audio of the caller causes no message of the model."""
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:
-        """Returns the triggers of a received message: the commands that the message answers, and the last sent audio or
-        the opening of the connection. `event` is the type of the message.
+        """Returns the triggers (causes) of a received message of the model: the commands that the message answers, and
+        the last sent audio or the opening of the connection. `event` is the type of the message.
         """
         triggers = self._answered(event, message)
         clock = self._audio or self._open

@@ -88,7 +88,7 @@ class RecordedTwilio:
     # --- webhooks
 
     def send(self, registry: Registry, call_sid: str, callback: Mapping[str, Any]) -> None:
-        """Sends a recorded callback to the registry."""
+        """Sends a recorded webhook of Twilio to the calls of `registry`, for the call with this CallSid."""
         match callback:
             case {"what": "call status", "status": str(status)}:
                 registry.call_status(CallStatus(call_sid, status))

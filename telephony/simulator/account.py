@@ -46,7 +46,8 @@ class SimulatedAccount:
         numbers: The numbers of the account. Calls may come from these numbers and go to these numbers.
         calls_per_second: The maximum rate of outbound calls. Further calls wait in a queue. At Twilio, 1 is usual.
         max_concurrent_calls: The maximum number of calls at the same time. Further calls are refused (10004).
-        reach: The local addresses of public addresses, `{"https://phone.example.com": "http://127.0.0.1:1"}`.
+        reach: The local addresses that are used in place of public addresses, `{"https://phone.example.com":
+            "http://127.0.0.1:1"}`.
         line: The line of the media streams.
         test_credentials: Whether the API behaves as with an account's test credentials: no call is made.
         port: The port of the REST API. 0 selects a free port.
@@ -137,7 +138,7 @@ class SimulatedAccount:
     async def ring(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """Makes a call from `from_` to `to`, a number of the simulated account. The number requests its voice webhook,
+        """Makes a simulated call from `from_` to `to`, a number of the account. The number requests its voice webhook,
         and `caller` decides what the caller says. Returns when the call is over. Raises all exceptions of `caller`.
 
         `fields` has further fields of Twilio's requests, such as `StirVerstat`.
@@ -152,7 +153,7 @@ class SimulatedAccount:
     def start_ringing(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """Calls one of the account's numbers, as `ring` does, but returns immediately."""
+        """Makes a simulated call to a number of the account, as `ring` does, but returns immediately."""
         number = self.numbers[to]
         options = {"StatusCallback": number.status_callback, "StatusCallbackMethod": number.status_callback_method}
         call = SimulatedCall(self, to=to, from_=from_, direction="inbound", options=options)
@@ -169,8 +170,8 @@ class SimulatedAccount:
         return self.callees.get(number, self.default_callee)
 
     def place(self, options: Mapping[str, Any], document: Document | Fetch) -> SimulatedCall:
-        """Starts an outbound call with the options of a `POST Calls` request. `document` is the TwiML for the call.
-        Returns the call, which runs in a task.
+        """Starts a simulated outbound call with the options of a `POST Calls` request. `document` is the TwiML for the
+        call. Returns the call, which runs in a task.
         """
         call = self.unplaced(options)
         self.calls[call.sid] = call
@@ -192,13 +193,17 @@ class SimulatedAccount:
         return bridge(ring, verdict=self.deviations.verdict or machine)
 
     def unplaced(self, options: Mapping[str, Any]) -> SimulatedCall:
-        """Returns the resource of a call that is not made, as with test credentials."""
+        """Returns the call resource (the data in the API) of a call that is not made, as with test credentials.
+        `options` are those of a `POST Calls` request.
+        """
         return SimulatedCall(
             self, to=options["To"], from_=options["From"], direction="outbound-api", options=options
         )  # fmt: skip
 
     async def turn_to_dial(self) -> float:
-        """Waits in the queue for the rate of calls per second. Returns the waiting time in seconds."""
+        """Waits until a further outbound call may begin, because of the limit of calls per second. Returns the waiting
+        time in seconds.
+        """
         now = asyncio.get_running_loop().time()
         turn = max(now, self._next_dial)
         self._next_dial = turn + 1 / self._calls_per_second
@@ -206,7 +211,7 @@ class SimulatedAccount:
         return turn - now
 
     def placed_to(self, number: str) -> list[SimulatedCall]:
-        """Returns the calls to a number."""
+        """Returns the simulated calls that were placed to a number."""
         return [call for call in self.calls.values() if call.to == number and call.direction != "inbound"]
 
     # --- for calls -------------------------------------------------------------------------------------------------
@@ -236,7 +241,7 @@ class SimulatedAccount:
         return leg
 
     async def close(self) -> None:
-        """Ends all calls, and sends the callbacks that are due."""
+        """Ends all calls of the account, and sends the callbacks that are due."""
         self._closing.set()
         for call in self.calls.values():
             call.end("completed" if call.status == "in-progress" else "canceled")
@@ -249,7 +254,9 @@ class SimulatedAccount:
         return self.faults_at.get(to, self.faults)
 
     def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
-        """Sends a callback, unless a fault prevents or changes this."""
+        """Sends a callback about a call to the application, unless a fault prevents or changes this. `form` has its
+        fields, `method` is the HTTP method, and `event` is its name for faults.
+        """
         faults = self.faults_of(call.to)
         if event in faults.lost:
             return
@@ -287,7 +294,7 @@ class SimulatedAccount:
         )
 
     async def hang(self, seconds: float) -> None:
-        """Waits for `seconds` seconds, or until the account closes."""
+        """Waits for `seconds` seconds, or until the account is closed. Simulates a request that gets no answer."""
         try:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()

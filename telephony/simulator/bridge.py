@@ -1,4 +1,6 @@
-"""Connects a placed call to a number of the same account. Each side hears the words of the other side."""
+"""Connects a placed call to another number of the same simulated account. Each side hears the words of the other
+side.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ _ANSWER_S = 30.0
 
 
 def bridge(ring: Callable[[Caller], None], *, verdict: str) -> Callee:
-    """Returns the callee at a number of this account. `ring` starts the incoming call with the person at its other end.
-    `verdict` is the result of machine detection.
+    """Returns a simulated callee for a number of the same account. `ring` starts the incoming call with the person at
+    its other end. `verdict` is the result of machine detection.
     """
     answered: asyncio.Future[Handset] = asyncio.get_running_loop().create_future()
     over = asyncio.Event()

@@ -56,8 +56,8 @@ class CallVerbs:
     # --- recordings --------------------------------------------------------------------------------------------------
 
     async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """Executes `<Record>`: plays a beep, and records until a pause, a key or the maximum length. Returns the fields
-        for the request to the verb's `action`, or an empty mapping if there was no speech.
+        """Executes the TwiML verb `<Record>`: plays a beep, and records until a pause, a key or the maximum length.
+        Returns the fields for the request to the verb's `action`, or an empty mapping if there was no speech.
         """
         call = self._call
         if verb.flag("playBeep", True):
@@ -90,8 +90,8 @@ class CallVerbs:
     # --- media streams -----------------------------------------------------------------------------------------------
 
     async def stream(self, noun: Verb, base: str) -> None:
-        """Connects a media stream until the server closes the WebSocket. If the call is redirected or hung up, the
-        server gets a `stop` message.
+        """Executes the TwiML noun `<Stream>`: connects a media stream, and returns when the server closes the
+        WebSocket. If the call is redirected or hung up, the server gets a `stop` message.
         """
         call = self._call
         url = urlsplit(absolute(base, noun.get("url")))._replace(query="", fragment="").geturl()

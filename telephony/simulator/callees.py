@@ -72,8 +72,8 @@ async def _silent(phone: Handset) -> None:
 
 
 def person(behaviour: Caller = _listens, *, after_s: float = 0.5, verdict_after_s: float = 2.5) -> Callee:
-    """Returns a callee that is a person. The person answers after `after_s` seconds and then behaves as `behaviour`
-    does. Twilio's result of answering machine detection comes `verdict_after_s` seconds later.
+    """Returns a simulated callee that is a person. The person answers after `after_s` seconds and then behaves as
+    `behaviour` does. Twilio's result of answering machine detection comes `verdict_after_s` seconds later.
     """
     return Callee(behaviour, after_s=after_s, verdict_after_s=verdict_after_s)
 
@@ -144,8 +144,8 @@ def no_answer(*, after_s: float = 600.0) -> Callee:
 
 
 def failed(*, after_s: float = 0.1) -> Callee:
-    """Returns a callee for a number that does not exist. The call ends with the status `failed` after `after_s`
-    seconds.
+    """Returns a simulated callee for a number that does not exist. A call to it ends with the status `failed` after
+    `after_s` seconds.
     """
     return Callee(_silent, "failed", after_s)
 

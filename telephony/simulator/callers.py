@@ -43,7 +43,7 @@ _PATIENCE_S = 12.0
 
 
 async def demo(phone: Handset) -> None:
-    """A caller that books a table, interrupts the long answer, presses a key, and says goodbye.
+    """A simulated caller that books a table, interrupts the long answer, presses a key, and says goodbye.
 
     The caller waits for the sounds that it hears, and not for fixed times.
     """
@@ -55,15 +55,15 @@ async def demo(phone: Handset) -> None:
 
 
 async def visitor(phone: Handset) -> None:
-    """A caller that behaves like `demo`, but for any agent: the caller speaks three times, interrupts an answer,
-    presses a key, and says goodbye. Each wait has a time limit, because the agent may say nothing.
+    """A simulated caller that behaves like `demo`, but for any agent: the caller speaks three times, interrupts an
+    answer, presses a key, and says goodbye. Each wait has a time limit, because the agent may say nothing.
     """
     await _visit(phone, 3)
 
 
 def visitor_of(turns: int) -> Caller:
-    """Returns a visitor that speaks `turns` times before the goodbye, and at least three times. Its name is for example
-    `visitor-12`.
+    """Returns a simulated caller like `visitor` that speaks `turns` times before the goodbye, and at least three times.
+    Its name is for example `visitor-12`.
     """
 
     async def caller(phone: Handset) -> None:
@@ -95,7 +95,7 @@ async def _break_in_and_leave(phone: Handset, hear_out: Callable[[Handset], Awai
 
 
 async def patient(phone: Handset) -> None:
-    """A caller that answers each turn of the agent with another sentence, until the call ends."""
+    """A simulated caller that answers each turn of the agent with another sentence, until the call ends."""
     while True:
         for clip in ("busy", "next_in_line", "no_service", "echo"):
             await _hear_out(phone)
@@ -119,8 +119,8 @@ NAMED: dict[str, Caller] = {"demo": demo, "patient": patient, "visitor": visitor
 
 
 def find(name: str) -> Caller:
-    """Finds a caller by its name in this module, by TOML file, or by import string (`module:function`). Raises
-    `CallerError` for an unknown caller.
+    """Finds a simulated caller by its name in this module, by TOML file, or by import string (`module:function`).
+    Raises `CallerError` for an unknown caller.
     """
     if name in NAMED:
         return NAMED[name]
@@ -140,7 +140,7 @@ def find(name: str) -> Caller:
 
 
 def load(path: str | Path) -> Caller:
-    """Loads a caller from a TOML file and checks every step. Raises `CallerError` for an invalid file."""
+    """Loads a simulated caller from a TOML file and checks every step. Raises `CallerError` for an invalid file."""
     document = read(path)
     if document.keys() - {"steps"}:
         raise CallerError(f"{path}: a caller has only `steps = [...]`.")
@@ -148,7 +148,7 @@ def load(path: str | Path) -> Caller:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Reads a TOML file. Raises `CallerError` for an invalid file."""
+    """Reads the TOML file of a simulated caller or callee. Raises `CallerError` for an invalid file."""
     try:
         return tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
@@ -158,7 +158,9 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def follow(document: Mapping[str, Any], path: str | Path) -> Caller:
-    """Returns a caller that does the `steps` of a document. Raises `CallerError` for an invalid step."""
+    """Returns a simulated caller that does the `steps` of `document`, which was read from the TOML file at `path`.
+    Raises `CallerError` for an invalid step.
+    """
     steps = document.get("steps")
     if not isinstance(steps, list):
         raise CallerError(f"{path}: `steps = [...]` is missing.")

@@ -32,7 +32,7 @@ _SIP = {"completed": 200, "busy": 486, "failed": 404, "no-answer": 487, "cancele
 
 
 class SimulatedCall:
-    """One simulated call. `status` is the status of the call resource."""
+    """One simulated call. `status` is its status in Twilio's API, such as `ringing`."""
 
     def __init__(
         self,
@@ -107,13 +107,17 @@ class SimulatedCall:
         await self._over.wait()
 
     async def finished(self) -> None:
-        """Waits for the end of the call. Raises the exception of the person on the phone, if there is one."""
+        """Waits for the end of the call. Raises the exception of the function that plays the person on the phone, if
+        there is one.
+        """
         await self.ends()
         if self.failure is not None:
             raise self.failure
 
     async def joins(self) -> bool:
-        """Waits until the call enters its `room`. Returns False if the call ended before."""
+        """Waits until the call enters its `room` (the conference of a `<Dial>`). Returns False if the call ended
+        before.
+        """
         over, joined = asyncio.create_task(self._over.wait()), asyncio.create_task(self._joined.wait())
         try:
             await asyncio.wait({over, joined}, return_when=asyncio.FIRST_COMPLETED)
@@ -128,7 +132,9 @@ class SimulatedCall:
             self._end.set_result(status)
 
     def redirect(self, to: Document | Fetch) -> None:
-        """Continues the call with other TwiML. Stops the call's media stream."""
+        """Continues the call with other TwiML: a document, or a request that returns one. Stops the call's media
+        stream.
+        """
         if not self._redirect.done():
             self._redirect.set_result(to)
 
@@ -201,14 +207,16 @@ class SimulatedCall:
             self.record("OutboundAPI", given)
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> Recording:
-        """Starts a recording. The recording ends at the latest with the call. Returns the recording."""
+        """Starts a recording of the call. `source` says who started it, and `options` has its options. The recording
+        ends at the latest with the call. Returns the recording.
+        """
         recording = Recording(self, source, options)
         self.recordings.append(recording)
         return recording
 
     async def converse(self, behaviour: Caller, document: Document | Fetch, callee: Callee | None) -> str:
-        """Runs the part of the call after the answer: the person talks, and the TwiML is executed. Returns the final
-        status `completed`.
+        """Runs the part of the call after the answer: `behaviour` plays the person, and the TwiML of `document` is
+        executed. `callee` is None for an inbound call. Returns the final status `completed`.
         """
         if digits := self.options.get("SendDigits"):
             self.phone.tones += "".join(key for key in str(digits) if key not in "wW")
@@ -262,12 +270,14 @@ class SimulatedCall:
         return following
 
     async def while_silent(self, work: asyncio.Future[Any]) -> None:
-        """Plays silence until `work` is done."""
+        """Plays silence to the person on the phone until `work` is done."""
         while not work.done():
             await self.phone.play(SILENCE * FRAME)
 
     def continue_in_background(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
-        """Sends the request for the `action` of a verb even though the caller has hung up."""
+        """Sends the request to the `action` URL of a verb in the background, because the caller has hung up and the
+        call does not wait. `base` is the URL of the document, and `fields` are fields of the request.
+        """
         if action := verb.get("action"):
             form = self.form() | {"CallStatus": "completed"} | dict(fields)
             self.twilio.notify(self, absolute(base, action), form, verb.get("method") or "POST", event="action")

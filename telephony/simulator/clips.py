@@ -32,7 +32,7 @@ def names() -> list[str]:
 
 @functools.cache
 def load(name: str) -> bytes:
-    """Loads a clip as mu-law. Raises `CallerError` if no clip has this name."""
+    """Returns the clip with this name as mu-law. Raises `CallerError` if no clip has this name."""
     if name not in names():
         raise CallerError(f"There is no clip {name!r}. Choose {', '.join(names())}.")
     return read_ulaw((_VOICE / f"{name}.wav").read_bytes())

@@ -28,7 +28,9 @@ def detects_aside(options: Mapping[str, Any]) -> bool:
 
 
 async def detect(call: Leg, callee: Callee | None) -> None:
-    """Sets `answered_by` and sends the callback, if the call has answering machine detection."""
+    """Simulates machine detection: sets `answered_by` of the call and sends the callback, if the call has answering
+    machine detection.
+    """
     options = call.options
     mode = options.get("MachineDetection")
     if mode is None or callee is None:

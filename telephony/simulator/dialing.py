@@ -23,12 +23,14 @@ class Rooms:
         self.all: dict[str, Room] = {}
 
     def live(self, name: str) -> Room | None:
-        """Returns the running conference with this SID or name, or None."""
+        """Returns the running conference with this SID or name, or None if there is no such conference."""
         rooms = (room for room in self.all.values() if not room.over and name in (room.sid, room.name))
         return next(rooms, None)
 
     async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
-        """Keeps the call in the conference of `<Conference>` until the call leaves the conference."""
+        """Executes `<Conference>`: keeps the call in the conference until the call leaves it. `noun` is the TwiML
+        element, and `base` is the URL of its document.
+        """
         room = self.live(noun.text) or self._open(noun, base)
         member = Member(
             call,
@@ -92,7 +94,8 @@ class Rooms:
 
 
 async def dial_numbers(call: Leg, verb: Verb, numbers: list[Verb], *, base: str) -> tuple[str, str, int]:
-    """Calls numbers, and joins `call` with the first leg that answers and has finished its `<Number url>` document.
+    """Executes a `<Dial>` with numbers: calls the numbers, and joins `call` with the first leg that answers and has
+    finished its `<Number url>` document.
 
     The two legs stay joined until one of them leaves. Returns `DialCallStatus`, the SID of the leg, and its duration in
     seconds.

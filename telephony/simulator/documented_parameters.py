@@ -113,8 +113,8 @@ _NUMBER = re.compile(r"\d{1,9}")
 
 
 def undocumented(form: Form, known: Collection[str]) -> list[str]:
-    """Returns the parameters that the documentation does not allow. Twilio ignores many of these parameters, but a
-    request should not contain them.
+    """Returns the parameters of a request that Twilio's documentation does not allow. `known` has the documented names.
+    Twilio ignores many of these parameters, but a request should not contain them.
     """
     found = []
     for name, values in form.items():

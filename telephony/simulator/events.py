@@ -1,4 +1,4 @@
-"""The events of the simulated phone.
+"""The events of the simulated phone, such as audio that arrives.
 
 `at_s` is the time in seconds from the start of the stream, on the phone's clock. Positions are in samples (8 kHz) of
 the audio that the caller heard. `as_dict` returns the form that `python -m telephony.simulator --json` prints.
@@ -38,7 +38,9 @@ class AudioReceived:
 
 @dataclass(frozen=True, slots=True)
 class MarkReturned:
-    """A mark was returned, because its audio was played up to `position`, or because a clear flushed the mark."""
+    """The simulated phone returned a mark, because its audio was played up to `position`, or because a clear flushed
+    the mark.
+    """
 
     kind: ClassVar[str] = "mark_returned"
     at_s: float
@@ -49,8 +51,8 @@ class MarkReturned:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """A clear took effect: no buffered audio was played from `position` on. `received` is the number of samples since
-    the start of the stream. The last `flushed` of these samples were never played.
+    """A `clear` message took effect: from `position` on, the audio that was buffered is not played. `received` is the
+    number of samples since the start of the stream. The last `flushed` of these samples were never played.
     """
 
     kind: ClassVar[str] = "cleared"
@@ -63,7 +65,9 @@ class Cleared:
 
 @dataclass(frozen=True, slots=True)
 class RanDry:
-    """Playback reached the end of the buffered audio: the end of an answer, or a gap in an answer."""
+    """The simulated phone had no more buffered audio to play, at the end of an answer or because of a gap in an
+    answer.
+    """
 
     kind: ClassVar[str] = "ran_dry"
     at_s: float
@@ -111,7 +115,7 @@ class HungUp:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The connection has ended (see `realtime_core.connection.Close`)."""
+    """The connection of the media stream has ended (see `realtime_core.connection.Close`)."""
 
     kind: ClassVar[str] = "closed"
     at_s: float

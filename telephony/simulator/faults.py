@@ -10,8 +10,8 @@ from typing import Literal
 __all__ = ["CreateFault", "Faults"]
 
 CreateFault = Literal["", "429", "500", "500-after", "time-out", "time-out-after"]
-"""A fault of a `POST Calls` request. With `...-after`, the call is created although the request fails. An empty text
-means no fault.
+"""A fault of the simulated Twilio at a `POST Calls` request (which creates a call). With `...-after`, the call is
+created although the request fails. An empty text means no fault.
 """
 
 

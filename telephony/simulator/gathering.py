@@ -21,8 +21,9 @@ _AUTO_S = 1.0
 
 
 async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> dict[str, str]:
-    """Collects keys or speech, and returns them as fields for the `action`. Returns an empty mapping if there were no
-    keys and no speech.
+    """Executes `<Gather>`: collects keys or speech of the caller, and returns them as fields for the request to the
+    `action` URL. `prompt` plays the verbs within the `<Gather>`. Returns an empty mapping if there were no keys and no
+    speech.
 
     The first key or word ends the prompt. The time-out starts when the prompt has ended or was interrupted.
     """
@@ -43,8 +44,8 @@ async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> di
 async def message(
     call: Leg, *, pause_s: float, max_s: float, finish: str, into: bytearray | None = None
 ) -> tuple[str, bool]:
-    """Listens to the caller until `pause_s` seconds of silence, a key of `finish`, or the end of the call, at most
-    `max_s` seconds. With `into`, appends the audio (mu-law) to this array.
+    """Executes `<Record>`: listens to the caller until `pause_s` seconds of silence, a key of `finish`, or the end of
+    the call, at most `max_s` seconds. With `into`, appends the audio (mu-law) to this array.
 
     Returns the key, and whether there was speech.
     """

@@ -93,8 +93,8 @@ class Handset:
 
     @property
     def now(self) -> float:
-        """The seconds on the handset's clock. The clock starts with the media stream. For a handset without a media
-        stream, the clock starts when the handset is picked up.
+        """The time in seconds on the handset's clock. The clock starts with the media stream. For a handset without a
+        media stream, the clock starts when the handset is picked up.
         """
         return self._now()
 
@@ -118,13 +118,13 @@ class Handset:
         return said
 
     def press(self, digit: str) -> None:
-        """Presses one key. Raises `ValueError` for any other character."""
+        """Presses one key (0-9, *, #, A-D). Raises `ValueError` for any other character."""
         if digit not in KEYS:
             raise ValueError(f"{digit!r} is not a key; the keys are 0-9, *, # and A-D.")
         self._on_press(digit)
 
     def hang_up(self) -> None:
-        """Ends the call."""
+        """Ends the call, as the person on the phone."""
         self._on_hang_up()
 
     async def beep(self) -> None:
@@ -177,7 +177,7 @@ class Handset:
     # --- for the line --------------------------------------------------------------------------------------------
 
     def speak(self) -> bytes:
-        """Returns the next 20 ms of the caller's speech."""
+        """Returns the next 20 ms of the caller's speech (mu-law), or silence."""
         if self._other is not None and not self._words:
             return self._from_other.popleft() if self._from_other else SILENCE * FRAME
         if not self._words:
@@ -195,7 +195,7 @@ class Handset:
         return frame.ljust(FRAME, SILENCE)
 
     def hear(self, frame: bytes) -> None:
-        """Handles the next 20 ms of audio that the line plays."""
+        """Handles the next 20 ms of audio that the line plays to the person (mu-law)."""
         if len(self.received) < _MAX_RECEIVED:
             self.received += frame
         self._frames += 1
@@ -225,7 +225,7 @@ class Handset:
             self._other.beeped.set()
 
     async def play(self, ulaw: bytes) -> None:
-        """Plays audio to the handset in real time. Speech of the person during this time is dropped, as during
+        """Plays audio (mu-law) to the handset in real time. Speech of the person during this time is dropped, as during
         `<Say>`.
         """
         loop = asyncio.get_running_loop()

@@ -95,8 +95,8 @@ class Host:
         await self._tasks.__aexit__(None, None, None)
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
-        """Makes one HTTP request. If the request is cancelled, the application gets `http.disconnect`. Returns the
-        response.
+        """Makes one HTTP request to the application. If the request is cancelled, the application gets
+        `http.disconnect`. Returns the response.
         """
         answered: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
         scope = self._scope("http", url, headers) | {"method": method}
@@ -104,8 +104,8 @@ class Host:
         return await answered
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> MemoryConnection:
-        """Opens a WebSocket. Raises `ConnectFailed` if the application refuses the WebSocket. Returns the
-        connection.
+        """Opens a WebSocket to the application. Raises `ConnectFailed` if the application refuses the WebSocket.
+        Returns the connection.
         """
         near, far = memory_pair(max_message_bytes=self._max_message_bytes)
         socket = _Socket(far, url)

@@ -14,13 +14,15 @@ from .twiml import Document, Fetch, Verb
 __all__ = ["RAN_OUT", "Following", "LeaveDocument", "Verbs", "interpret"]
 
 Following = Document | Fetch | None
-"""The next document, or None if the call is hung up."""
+"""The TwiML that follows after a document: a document or a request that returns one. None means that the call is hung
+up.
+"""
 RAN_OUT = Document(())
-"""The next document after the last verb of a document: a document without verbs."""
+"""The value that says that a document has no further verbs."""
 
 
 class Verbs(Protocol):
-    """Executes verbs on one call. `base` is the address of the document, from which relative addresses start.
+    """Executes TwiML verbs on one simulated call. `base` is the URL of the document, to which relative URLs refer.
 
     The returned mappings are the fields of the request for the verb's `action`.
     """
@@ -62,7 +64,7 @@ class Verbs(Protocol):
 
 
 class LeaveDocument(Exception):
-    """Raised by a verb to skip the rest of the document. The call continues with `following`."""
+    """Raised by the execution of a verb to skip the rest of the TwiML document. The call continues with `following`."""
 
     def __init__(self, following: Following) -> None:
         super().__init__()
@@ -70,7 +72,9 @@ class LeaveDocument(Exception):
 
 
 async def interpret(verbs: Verbs, what: Document | Fetch) -> Following:
-    """Executes one document. Returns the next document, None to hang up, or `RAN_OUT` after the last verb."""
+    """Executes one TwiML document with `verbs`. Returns the next document, None to hang up, or `RAN_OUT` after the last
+    verb.
+    """
     document = await verbs.read(what)
     interpreter = _Interpreter(verbs, document.base)
     try:

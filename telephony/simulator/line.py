@@ -14,7 +14,7 @@ from realtime_core.sources import SYSTEM
 __all__ = ["DrawnLine", "Line", "Range", "Way"]
 
 Range = float | tuple[float, float]
-"""A fixed value, or the lower and upper bound of a drawn value."""
+"""A fixed value, or the lower and upper bound between which a value is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Line:
 
 
 class Way:
-    """One direction of a simulated line. Computes when each message arrives."""
+    """One direction of a simulated line, from or to the phone. Computes when each message arrives."""
 
     def __init__(self, line: Line, delay_s: float, random: Random) -> None:
         self.delay_s = delay_s
@@ -82,8 +82,8 @@ class Way:
         self._stall = (math.inf, math.inf) if not self._stalls_per_s else (0.0, 0.0)
 
     def arrival(self, now: float) -> float:
-        """Returns the arrival time of a message that is sent at `now`. Times count from the start of the call, and
-        never decrease.
+        """Returns the arrival time of a message that is sent at `now` in this direction. Times count from the start of
+        the call, and never decrease.
         """
         at = now + self.delay_s
         if self._jitter_s:

@@ -53,13 +53,15 @@ class Links(Protocol):
         """
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Opens a WebSocket. Raises `ConnectFailed` if the server refuses the WebSocket. Returns the connection."""
+        """Opens a WebSocket to `url`. Raises `ConnectFailed` if the server refuses the WebSocket. Returns the
+        connection.
+        """
 
     def http_client(self, timeout_s: float) -> TwilioHttpClient:
         """Returns an HTTP client for the official Twilio client, for the running event loop."""
 
     def close(self) -> None:
-        """Stops the threads. No request may be made after this."""
+        """Stops the threads of the links. No request may be made after this."""
 
 
 def links(in_memory: bool | None) -> Links:

@@ -31,7 +31,7 @@ _TEST_TO = {"+15005550001": 21217, "+15005550002": 21214, "+15005550003": 21215,
 
 
 class Refused(Exception):
-    """Raised for a refused request. Contains the HTTP status and the error code."""
+    """Raised for a request that the simulated REST API refuses. Contains the HTTP status and Twilio's error code."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,9 @@ class Refused(Exception):
 
 
 def check_create(form: Form, *, owned: Collection[str]) -> None:
-    """Checks the parameters of a `POST Calls` request. Raises `Refused` for an invalid parameter."""
+    """Checks the parameters of a `POST Calls` request (which creates a call). `owned` are the numbers of the account.
+    Raises `Refused` for an invalid parameter.
+    """
     to, from_ = _one(form, "To"), _one(form, "From")
     if not to:
         raise Refused(400, 21201, "No 'To' number is specified")

@@ -38,7 +38,7 @@ from .wire import Clear, Mark, Play, Rejected, Sender, decode
 __all__ = ["Caller", "MediaPeer"]
 
 Caller = Callable[[Handset], Awaitable[None]]
-"""A function for the person on the phone. The call is hung up when the function returns."""
+"""A coroutine function that plays the person on a simulated phone. The call is hung up when the function returns."""
 
 _NO_PARAMETERS: Mapping[str, str] = {}
 
@@ -255,13 +255,13 @@ class MediaPeer:
         self._log(SaidSomething(self.now, what, samples))
 
     def press(self, digit: str) -> None:
-        """Presses a key as the caller."""
+        """Presses a key of the simulated phone."""
         if self._live:
             self._log(Pressed(self.now, digit))
             self._up.push(self._sender.dtmf(digit))
 
     def hang_up(self) -> None:
-        """Hangs up as the caller."""
+        """Hangs up the simulated phone."""
         if self._live:
             self._stop()
             self._log(HungUp(self.now))

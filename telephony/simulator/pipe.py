@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 
 class Pipe(Generic[T]):
-    """Delays items, such as messages, and passes each item to the function `deliver` at its time of arrival. Without a
-    delay, `push` calls `deliver` directly.
+    """Delays items, such as messages, keeps their order, and passes each item to the function `deliver` at its time of
+    arrival. Without a delay, `push` calls `deliver` directly.
     """
 
     def __init__(self, way: Way, deliver: Callable[[T], None]) -> None:

@@ -1,4 +1,5 @@
-"""Simulates Twilio's audio buffer of a bidirectional stream: playout, marks and clear. Pure.
+"""Simulates Twilio's audio buffer of a bidirectional stream: how audio is played, when marks are returned, and what
+`clear` does. Pure.
 
 Audio is buffered and played in the order of its arrival. A mark is returned when all audio before the mark was played,
 or immediately if no audio is buffered. A clear empties the buffer and returns all pending marks. Source:
@@ -16,12 +17,14 @@ RATE = 8000
 FRAME = 160
 SILENCE = b"\xff"
 CAPACITY = 10 * 60 * RATE
-"""The size of Twilio's buffer in samples: about ten minutes. Twilio discards further audio (31931)."""
+"""The size of Twilio's buffer in samples: about ten minutes. Twilio discards further audio (error 31931)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A mark that must be returned. `position` is the playout position at which the mark was due."""
+    """A mark that must be returned to the application. `position` is the playout position at which the mark was due, in
+    samples.
+    """
 
     name: str
     position: int
@@ -29,8 +32,8 @@ class Returned:
 
 
 class Playout:
-    """The buffer of one stream. Positions and lengths are in samples at 8 kHz. A position counts from the start of the
-    stream, and includes the time in which no audio plays.
+    """Simulates Twilio's audio buffer of one media stream. Positions and lengths are in samples at 8 kHz. A position
+    counts from the start of the stream, and includes the time in which no audio plays.
 
     Audio that arrives in the empty buffer plays after `start_delay` samples, rounded up to a multiple of `grain`.
     """
@@ -64,7 +67,7 @@ class Playout:
         return max(self.position, self._starts_at) + self._marks[0][1] - (self.received - self.buffered)
 
     def advance(self, position: int) -> list[Returned]:
-        """Plays audio up to `position`. Returns the marks that are due."""
+        """Plays audio up to `position`, in samples. Returns the marks that are due."""
         due: list[Returned] = []
         while (n := position - self.position) > 0:
             if self.buffered and self.position >= self._starts_at:
@@ -76,7 +79,7 @@ class Playout:
         return due
 
     def media(self, ulaw: bytes) -> bool:
-        """Queues audio. Returns False if the buffer is full and the audio is discarded."""
+        """Queues audio (mu-law) in the buffer. Returns False if the buffer is full and the audio is discarded."""
         if self.buffered + len(ulaw) > CAPACITY:
             return False
         if not ulaw:
@@ -89,7 +92,7 @@ class Playout:
         return True
 
     def mark(self, name: str) -> list[Returned]:
-        """Queues a mark. If no audio is buffered, returns the mark immediately."""
+        """Queues the mark `name` after the buffered audio. If no audio is buffered, returns the mark immediately."""
         self._marks.append((name, self.received))
         return self._due() if not self.buffered else []
 

@@ -25,14 +25,14 @@ class RunningRecording(Protocol):
     status: Any
 
     def stop(self, *, heard: bool = True) -> None:
-        """Ends the recording. `heard=False` means that there was no speech."""
+        """Ends the recording. With `heard=False`, the recording contains no speech."""
 
     def fields(self) -> dict[str, str]:
-        """Returns the fields of the recording in a request to the application."""
+        """Returns the fields about the recording in a request to the application."""
 
 
 class Leg(Protocol):
-    """The methods of a simulated call that its parts use."""
+    """The methods of a simulated call (leg) that its parts use."""
 
     sid: str
     to: str
@@ -52,7 +52,7 @@ class Leg(Protocol):
     def duration_s(self) -> int: ...
 
     def warn(self, text: str) -> None:
-        """Adds a line to the simulated debugger of Twilio."""
+        """Adds a line to Twilio's debugger, which the simulation imitates."""
 
     async def read(self, what: Document | Fetch) -> Document:
         """Returns a TwiML document. A `Document` is returned unchanged. For a `Fetch`, sends the request to the
@@ -60,24 +60,32 @@ class Leg(Protocol):
         """
 
     async def while_silent(self, work: asyncio.Future[Any]) -> None:
-        """Plays silence until `work` is done."""
+        """Plays silence to the person on the phone until `work` is done."""
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> RunningRecording:
-        """Starts a recording. The recording ends at the latest with the call. Returns the recording."""
+        """Starts a recording of the call. `source` says who started it, and `options` has its options. The recording
+        ends at the latest with the call. Returns the recording.
+        """
 
     def end(self, status: str = "completed") -> None:
-        """Ends the call. Only the first status has an effect."""
+        """Ends the call with `status`. Only the first call of this method has an effect."""
 
     def continue_in_background(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
-        """Sends the request for the `action` of a verb even though the caller has hung up."""
+        """Sends the request to the `action` URL of a verb in the background, because the caller has hung up and the
+        call does not wait. `base` is the URL of the document, and `fields` are fields of the request.
+        """
 
     async def joins(self) -> bool:
-        """Waits until the leg is joined to the call that dialled the leg. Returns False if the leg ended before."""
+        """Waits until this call is joined with the call whose `<Dial>` has made it. Returns False if this call ended
+        before.
+        """
 
 
 class Conferences(Protocol):
     async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
-        """Keeps the call in the conference of `<Conference>` until the call leaves the conference."""
+        """Executes `<Conference>`: keeps the call in the conference until the call leaves it. `noun` is the TwiML
+        element, and `base` is the URL of its document.
+        """
 
 
 class Account(Protocol):
@@ -95,7 +103,9 @@ class Account(Protocol):
     def caller_ids(self) -> Collection[str]: ...
 
     async def turn_to_dial(self) -> float:
-        """Waits in the queue for the rate of calls per second. Returns the waiting time in seconds."""
+        """Waits until a further outbound call may begin, because of the limit of calls per second. Returns the waiting
+        time in seconds.
+        """
 
     async def open_stream(self, call: Leg, url: str, noun: Verb) -> MediaPeer:
         """Connects a media stream from the simulated Twilio to the server at `url`. Returns the stream. Raises
@@ -105,12 +115,12 @@ class Account(Protocol):
     def call_leg(
         self, parent: Leg, room: Any, *, to: str, from_: str, options: Mapping[str, Any], first: Document | Fetch
     ) -> Leg:
-        """Starts a call to the number of a `<Dial>`, and returns the new leg. The leg executes the document `first`,
-        and then enters the conference `room`.
+        """Starts the call of a `<Dial>` to the number `to`, for the call `parent`, and returns the new call. The new
+        call executes the document `first`, and then enters the conference `room`.
         """
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs `work` in a task until the account closes."""
+        """Runs `work` in a task, which is cancelled when the account is closed."""
 
     def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
         """Sends a callback about the event `event` of a call to `url`, with the fields of `form`. Does not wait for the

@@ -1,4 +1,4 @@
-"""A synthetic call that shows whether a server answers, can be heard, and hears the caller."""
+"""Makes a synthetic call to a server, to find out whether the server answers, can be heard, and hears the caller."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ async def probe(
 
 
 def write_metrics(result: ProbeResult, path: Path, *, now: float) -> None:
-    """Writes the result to a file for the textfile collector of Prometheus's node_exporter. The file is replaced
-    atomically.
+    """Writes the result of a synthetic call as metrics to the file `path`, for the textfile collector of Prometheus's
+    node_exporter. `now` is Unix time in seconds. The file is replaced atomically.
     """
     values = {
         "success": float(result.succeeded),

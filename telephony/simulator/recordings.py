@@ -18,7 +18,7 @@ Status = Literal["in-progress", "paused", "stopped", "completed", "absent"]
 
 
 class Recording:
-    """One recording, which starts when the object is created.
+    """One Twilio recording of a simulated call. It starts when the object is created.
 
     `options` has the attributes of TwiML: `recordingStatusCallback`, `...Method`, `...Event`, `recordingChannels` and
     `recordingTrack`.
@@ -75,7 +75,7 @@ class Recording:
             self.status = "in-progress"
 
     def stop(self, *, heard: bool = True) -> None:
-        """Ends the recording. `heard=False` means that there was no speech."""
+        """Ends the recording. With `heard=False`, the recording contains no speech."""
         if not self.is_over:
             self.pause()
             self.status = "completed" if heard else "absent"

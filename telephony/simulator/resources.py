@@ -55,7 +55,7 @@ class OwnedNumber:
 
 
 def region(it: OwnedNumber, account_sid: str) -> dict[str, Any]:
-    """Returns the region of a number in the form of Twilio's Routes API."""
+    """Returns the region of the number `it` in the form of Twilio's Routes API."""
     return {
         "phone_number": it.phone_number,
         "url": f"https://routes.twilio.com/v2/PhoneNumbers/{it.phone_number}",
@@ -78,7 +78,9 @@ def error(status: int, code: int, message: str) -> dict[str, Any]:
 
 
 def page(name: str, items: list[dict[str, Any]], path: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """Returns one page of a listing, as selected by the query of the request."""
+    """Returns one page of the resources `items` as the JSON of a listing with the key `name` and the URL `path`, as
+    selected by the query of the request.
+    """
     number, size = (int(query.get(key, default)) for key, default in (("Page", 0), ("PageSize", 50)))
     shown = items[number * size : (number + 1) * size]
 

@@ -26,7 +26,7 @@ REGIONS = ("us1", "ie1", "au1")
 
 
 def check_reach(twilio: SimulatedAccount, to: str) -> None:
-    """Checks that the account may call this number. Raises `Refused` if the call is not allowed."""
+    """Checks that the simulated account may call the number `to`. Raises `Refused` if the call is not allowed."""
     if twilio.trial and to not in twilio.verified_numbers:
         raise Refused(400, 21219, f"The number {to} is unverified. Trial accounts may only call verified numbers.")
     if to.startswith("+") and phonenumbers.region_code_for_number(phonenumbers.parse(to)) in twilio.barred_countries:

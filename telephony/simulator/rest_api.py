@@ -38,7 +38,7 @@ _Do = Callable[[Request, Form], Awaitable[Response]]
 
 
 def rest_api(twilio: SimulatedAccount) -> Starlette:
-    """Returns the REST API as an ASGI application."""
+    """Returns the REST API of the simulated account as an ASGI application."""
     api, account, rooms, kept = _Api(twilio), AccountApi(twilio), Conferences(twilio), Recordings(twilio)
     calls, conferences = "/{account}/Calls", "/{account}/Conferences"
     recordings = f"{calls}/{{sid}}/Recordings"

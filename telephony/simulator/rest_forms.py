@@ -15,13 +15,15 @@ __all__ = ["flag", "not_found", "one", "page", "plain"]
 
 
 def page(request: Request, name: str, items: list[dict[str, Any]]) -> Response:
-    """Returns the response with the requested page of a listing."""
+    """Returns the response with one page of the resources `items`, as the query of the request selects it. `name` is
+    the key of the list in the JSON.
+    """
     return JSONResponse(resources.page(name, items, request.url.path, request.query_params))
 
 
 def plain(form: Form) -> dict[str, Any]:
-    """Returns the form with one value for each name. `StatusCallbackEvent` is a list. The values of other lists are
-    joined with blanks, as in TwiML.
+    """Converts the form of a request to a mapping with one value for each name. `StatusCallbackEvent` is a list. The
+    values of other lists are joined with blanks, as in TwiML.
     """
     return {name: list(values) if name == "StatusCallbackEvent" else " ".join(values) for name, values in form.items()}
 

@@ -25,7 +25,7 @@ class Recordings:
         self._twilio = twilio
 
     async def list_recordings(self, request: Request, form: Form) -> Response:
-        """Returns all recordings of the account, or the recordings of the call in the path."""
+        """Returns a list of all recordings of the account, or the recordings of the call in the path."""
         wanted = request.path_params.get("sid") or one(form, "CallSid")
         found = [
             resources.recording(it)
@@ -65,7 +65,7 @@ class Recordings:
         return JSONResponse(resources.recording(recording))
 
     async def audio(self, request: Request, form: Form) -> Response:
-        """Returns the audio of a completed recording."""
+        """Returns the audio of a completed recording. `form` is not used."""
         for call in self._twilio.calls.values():
             for it in call.recordings:
                 if it.sid == request.path_params["recording"] and it.is_over and it.audio:

@@ -1,4 +1,4 @@
-"""Mixes the audio of legs in a conference or between the two ends of a `<Dial>`.
+"""Mixes the audio of the simulated calls in a conference, or of the two calls of a `<Dial>`.
 
 https://www.twilio.com/docs/voice/twiml/conference
 """
@@ -44,12 +44,12 @@ class Member:
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def announced(self) -> bytes | None:
-        """Returns the next frame of an announcement, or None if there is no announcement."""
+        """Returns the next frame of the announcement that the member hears, or None if there is no announcement."""
         frame, self.announcement = self.announcement[:FRAME], self.announcement[FRAME:]
         return frame.ljust(FRAME, SILENCE) if frame else None
 
     def again(self, music: bytes) -> bytes:
-        """Returns the next frame of audio that plays in a loop."""
+        """Returns the next frame of `music`, which plays in a loop for the member."""
         if not music:
             return _SILENT_FRAME
         self._at = 0 if self._at >= len(music) else self._at

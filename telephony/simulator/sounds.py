@@ -19,8 +19,8 @@ __all__ = ["announcement", "sound"]
 
 
 async def sound(call: Leg, verb: Verb, base: str) -> bytes:
-    """Returns the audio of `<Say>`, `<Play>` or `<Pause>`, played once. The attribute `loop` is not applied. If audio
-    cannot be loaded, adds a warning and returns no audio.
+    """Returns the audio of a `<Say>`, `<Play>` or `<Pause>`, as mu-law. The attribute `loop` is not applied. `base` is
+    the URL of the document. If audio cannot be loaded, adds a warning and returns no audio.
     """
     match verb.name:
         case "Say":
@@ -38,8 +38,8 @@ async def sound(call: Leg, verb: Verb, base: str) -> bytes:
 
 
 async def announcement(call: Leg, url: str, method: str) -> bytes:
-    """Returns the audio of a document that contains only `<Say>` and `<Play>`, used for `AnnounceUrl`, `HoldUrl` and
-    `waitUrl`.
+    """Requests the TwiML document at `url` with the HTTP method `method`, and returns the audio of the document as
+    mu-law. The document may contain only `<Say>` and `<Play>`. Used for `AnnounceUrl`, `HoldUrl` and `waitUrl`.
     """
     document = await call.read(Fetch(url, method or "POST"))
     return b"".join([await sound(call, verb, document.base) for verb in document.verbs])

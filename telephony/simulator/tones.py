@@ -21,8 +21,8 @@ def beep() -> bytes:
 
 
 def digits(keys: str) -> bytes:
-    """Returns the tones of keys (ITU-T Q.23): 120 ms of tone and 120 ms of silence for each key. `w` is a pause of 0.5
-    s, `W` is a pause of 1 s.
+    """Returns the tones of telephone keys (ITU-T Q.23): 120 ms of tone and 120 ms of silence for each key. `w` is a
+    pause of 0.5 s, `W` is a pause of 1 s.
     """
     out = b""
     for key in keys:

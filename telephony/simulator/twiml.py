@@ -95,15 +95,15 @@ class Verb:
 class Document:
     verbs: tuple[Verb, ...]
     warnings: tuple[str, ...] = ()
-    """The skipped elements, with Twilio's warning codes."""
+    """The elements of the document that were skipped, with Twilio's warning codes."""
     base: str = ""
     """The address of the document. Relative addresses in the document start from this address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """The URL and the parameters of an HTTP request for a TwiML document. `extra` has further form fields.
-    `fallback_url` gets a request if the request to `url` fails.
+    """An HTTP request for a TwiML document: its URL and parameters. `extra` has further form fields. `fallback_url`
+    gets a request if the request to `url` fails.
     """
 
     url: str
@@ -113,7 +113,9 @@ class Fetch:
 
 
 def parse(text: bytes | str, base: str = "") -> Document:
-    """Parses a TwiML document. Raises `DocumentRefused` for a document that Twilio refuses."""
+    """Parses the text of a TwiML document. `base` is its URL. Raises `DocumentRefused` for a document that Twilio
+    refuses.
+    """
     raw = text.encode() if isinstance(text, str) else text
     if len(raw) > MAX_BYTES:
         raise DocumentRefused(11750, f"the TwiML has {len(raw)} bytes, and {MAX_BYTES} are taken")

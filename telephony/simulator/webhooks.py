@@ -46,7 +46,9 @@ class Webhooks:
         self._timeout_s = timeout_s
 
     async def ask(self, url: str, form: Mapping[str, str], method: str = "POST") -> HttpAnswer:
-        """Makes a webhook request. Raises `WebhookFailed` if the request fails. Returns the response."""
+        """Sends a webhook request with the fields `form` to the application. Raises `WebhookFailed` if the request
+        fails. Returns the response.
+        """
         url = urlsplit(url)._replace(fragment="").geturl()  # connection overrides, no part of the request
         posts = method.upper() != "GET"
         if not posts:
@@ -57,7 +59,9 @@ class Webhooks:
         return await self._request(url, urlencode(form).encode() if posts else None, MAX_BYTES + 1, signature)
 
     async def sound(self, url: str) -> bytes:
-        """Returns the audio file of a `<Play>`. Raises `WebhookFailed` if the request fails."""
+        """Requests the audio file of a `<Play>` from the application, and returns its bytes. Raises `WebhookFailed` if
+        the request fails.
+        """
         return (await self._request(url, None, _MAX_SOUND_BYTES)).body
 
     def signature(self, url: str, form: Mapping[str, str]) -> str:
@@ -66,7 +70,9 @@ class Webhooks:
         return str(self._validator.compute_signature(url, form))
 
     def address(self, url: str) -> str:
-        """Returns the local address of a URL. Raises `WebhookFailed` for an address outside this machine."""
+        """Returns the local address that is used in place of a public URL. Raises `WebhookFailed` for an address
+        outside of this machine.
+        """
         for public, local in self.reach.items():
             url = rebased(url, public, local) or url
         parts = urlsplit(url)
@@ -91,5 +97,7 @@ class Webhooks:
 
 
 def absolute(base: str, url: str) -> str:
-    """Returns the absolute form of an address in a document at `base`."""
+    """Returns the absolute form of `url`, which may be relative to `base`, the URL of the document in which it
+    stands.
+    """
     return urljoin(base, url)

@@ -55,8 +55,8 @@ _FIELDS = {
 
 
 def decode(message: str | bytes, stream_sid: str) -> Command:
-    """Decodes a message of the server. Raises `Rejected` with 31950 for a binary message, and with 31951 for any other
-    error.
+    """Decodes a message of the server on the media stream `stream_sid`. Raises `Rejected` with 31950 for a binary
+    message, and with 31951 for any other error.
     """
     if not isinstance(message, str):
         raise Rejected(31950, "a binary message")
@@ -103,7 +103,9 @@ def _audio(payload: Any) -> bytes:
 
 
 class Sender:
-    """Encodes the messages of one stream. Counts `sequenceNumber` and `chunk`, which are strings in the messages."""
+    """Encodes the messages that the simulated Twilio sends on one media stream. Counts `sequenceNumber` and `chunk`,
+    which are strings in the messages.
+    """
 
     def __init__(self, stream_sid: str, call_sid: str, account_sid: str, parameters: Mapping[str, str]) -> None:
         self._stream_sid = stream_sid

@@ -22,7 +22,7 @@ from ..replay.recording_files import make_test
 __all__ = ["AGENT", "new_project"]
 
 AGENT = "desk:agent"
-"""The import string of the new agent."""
+"""The import string of the agent of a new project."""
 _GREETING = "Greet the caller and ask how you can help."
 _RENAMED = {"dotenv": ".env", "gitignore": ".gitignore", "project.toml": "pyproject.toml"}
 """The file names in the package and in the new project. The names differ for files that build tools would read or leave

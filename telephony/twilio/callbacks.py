@@ -69,7 +69,9 @@ class VoiceRequest:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """Returns the two parties of the call, for the choice of a caller id. `own` is TWILIO_PHONE_NUMBER."""
+        """Returns the numbers of the two parties of the call, from which the caller id of a further call is chosen.
+        `own` is TWILIO_PHONE_NUMBER.
+        """
         return Parties.of(self.caller, self.called, inbound=not self.direction.startswith("outbound"), own=own)
 
     @property
@@ -80,7 +82,9 @@ class VoiceRequest:
 
 @dataclass(frozen=True, slots=True)
 class CallStatus:
-    """The status of a call. Callbacks arrive in any order and more than once (see `CallProgress`)."""
+    """A status of a call that Twilio reported. The reports (callbacks) arrive in any order and more than once (see
+    `CallProgress`).
+    """
 
     call_sid: str
     status: str
@@ -92,9 +96,9 @@ class CallStatus:
     answered_by: str = ""
     sip_response_code: int | None = None
     timestamp: str = ""
-    """The time in the format of RFC 2822."""
+    """The time of the status, in the format of RFC 2822."""
     parent_call_sid: str = ""
-    """The CallSid of the call for which this leg was dialled."""
+    """The CallSid of the call for which this call was dialled, if there is one."""
 
     @classmethod
     def parse(cls, form: Form) -> CallStatus:
@@ -116,12 +120,12 @@ class CallStatus:
 
 @dataclass(slots=True)
 class CallProgress:
-    """The statuses of one call, without repeats, in the order of their sequence numbers."""
+    """The statuses of one call, without repeats, ordered by the sequence numbers of Twilio."""
 
     states: list[CallStatus] = field(default_factory=list)
 
     def add(self, status: CallStatus) -> bool:
-        """Adds a callback. Returns False if the callback is a repeat."""
+        """Adds a status that Twilio reported. Returns False if it is a repeat of an earlier report."""
         key = (status.sequence_number, status.status)
         if any((known.sequence_number, known.status) == key for known in self.states):
             return False
@@ -131,20 +135,20 @@ class CallProgress:
 
     @property
     def now(self) -> CallStatus | None:
-        """The newest status, or None. A final status is not replaced."""
+        """The newest status of the call, or None. A final status is not replaced."""
         return next((known for known in self.states if known.ended), self.states[-1] if self.states else None)
 
 
 class ProgressBook:
-    """The progress of many calls. Only the calls with the most recent callbacks are stored."""
+    """The statuses of many calls. Only the calls with the most recent reports are stored."""
 
     def __init__(self, max_calls: int = 1000) -> None:
         self._max_calls = max_calls
         self._calls: OrderedDict[str, CallProgress] = OrderedDict()
 
     def add(self, status: CallStatus) -> bool:
-        """Adds a status callback to the progress of its call. Returns True if the callback is new (see
-        `CallProgress.add`).
+        """Adds a status that Twilio reported to the statuses of its call. Returns False if it is a repeat of an earlier
+        report.
         """
         progress = self._calls.setdefault(status.call_sid, CallProgress())
         self._calls.move_to_end(status.call_sid)
@@ -166,7 +170,7 @@ class StreamStatus:
     """The kind of the event: `stream-started`, `stream-stopped` or `stream-error`."""
     error: str = ""
     timestamp: str = ""
-    """The time in the format of ISO 8601."""
+    """The time of the event, in the format of ISO 8601."""
 
     @classmethod
     def parse(cls, form: Form) -> StreamStatus:
@@ -214,11 +218,11 @@ class MachineDetection:
 
 @dataclass(frozen=True, slots=True)
 class DialResult:
-    """The result of a `<Dial>`. The caller is still connected unless `VoiceRequest.ended` is True."""
+    """The result of a `<Dial>` verb. The caller is still connected unless `VoiceRequest.ended` is True."""
 
     call_sid: str
     status: str
-    """`completed`, `answered`, `busy`, `no-answer`, `failed` or `canceled`."""
+    """The result of the dialled call: `completed`, `answered`, `busy`, `no-answer`, `failed` or `canceled`."""
     dial_call_sid: str = ""
     duration_s: int | None = None
 

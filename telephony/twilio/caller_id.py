@@ -39,7 +39,7 @@ def is_number(address: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The destination of a `<Dial>`."""
+    """The destination of a `<Dial>` verb: what to dial, and the caller id."""
 
     to: str
     """A number, or a `sip:` address."""
@@ -49,14 +49,14 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """The two phone numbers of a call, and the application's own number. The class selects the caller id for a
-    `<Dial>`.
+    """The addresses of the two parties of a call, and the application's own number. The class selects the caller id for
+    a `<Dial>`.
     """
 
     theirs: str
-    """The address of the other party."""
+    """The number or address of the other party."""
     ours: str
-    """The address of this application in this call."""
+    """The number or address of this application in this call."""
     own: str | None = None
     """The application's phone number from the settings (TWILIO_PHONE_NUMBER), or None."""
 
@@ -74,7 +74,8 @@ class Parties:
         return next((address for address in found if address and is_number(address)), None)
 
     def reach(self, to: str) -> Destination:
-        """Returns the destination for a `<Dial>` that connects the other party to `to`.
+        """Returns the destination for a `<Dial>` that connects the other party to `to`, with a caller id that Twilio
+        accepts.
 
         Raises:
             NoCallerId: Twilio would refuse the `<Dial>`.

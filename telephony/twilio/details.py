@@ -30,8 +30,8 @@ _TWILIOS = re.compile(
 
 
 def pack(details: Mapping[str, str], room: int) -> tuple[dict[str, str], list[str]]:
-    """Returns the parameters for these details, with at most `room` characters of XML, and the names of the details
-    that do not fit.
+    """Converts the details of a call to stream parameters with at most `room` characters of XML. Returns the
+    parameters, and the names of the details that do not fit.
     """
     parameters: dict[str, str] = {}
     left_out: list[str] = []
@@ -55,7 +55,7 @@ def _pieces(name: str, value: str) -> dict[str, str]:
 
 
 def unpack(parameters: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Returns the details in the parameters of a stream, and the other parameters."""
+    """Splits the parameters of a media stream. Returns the details of the call in them, and the other parameters."""
     pieces: dict[str, dict[int, str]] = {}
     others: dict[str, str] = {}
     for name, value in parameters.items():
@@ -67,14 +67,14 @@ def unpack(parameters: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str
 
 
 def sip_headers(form: Mapping[str, str]) -> dict[str, str]:
-    """Returns the headers of a SIP call. For example, the field `SipHeader_X-Account` becomes the header
-    `X-Account`.
+    """Returns the headers of a SIP call from the fields of Twilio's request. For example, the field
+    `SipHeader_X-Account` becomes the header `X-Account`.
     """
     return {name.removeprefix(_SIP_HEADER): value for name, value in form.items() if name.startswith(_SIP_HEADER)}
 
 
 def own_query(query: Mapping[str, str], *, is_form: bool) -> dict[str, str]:
-    """Returns the query parameters of the webhook's URL. `is_form` is True if the query also contains Twilio's fields
-    (a GET request).
+    """Returns the query parameters of the webhook's URL that are the user's own. `is_form` is True if the query also
+    contains Twilio's fields (a GET request).
     """
     return {name: value for name, value in query.items() if not (is_form and _TWILIOS.fullmatch(name))}

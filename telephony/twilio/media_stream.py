@@ -59,7 +59,7 @@ streams.
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The first message of a connection. The message has no stream and no sequence number."""
+    """The first message of a connection. It belongs to no stream and has no sequence number."""
 
     protocol: str
     version: str
@@ -67,8 +67,9 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The start of a stream. `encoding`, `sample_rate` and `channels` are documented as `audio/x-mulaw`, 8000 and 1,
-    and must be checked. `parameters` are the `<Parameter>` elements of the TwiML. `raw` is the whole message.
+    """The first message of a media stream. `encoding`, `sample_rate` and `channels` are documented as `audio/x-mulaw`,
+    8000 and 1, and must be checked. `parameters` are the `<Parameter>` elements of the TwiML. `raw` is the whole
+    message.
     """
 
     stream_sid: str
@@ -84,8 +85,9 @@ class Start:
 
 
 class Media(NamedTuple):
-    """A piece of one track's audio: 160 bytes, 20 ms, 50 times a second. The track `inbound` has the caller's audio,
-    and `outbound` has the audio that the caller hears. The class is a tuple, because many objects are created.
+    """A message with a piece of one track's audio: 160 bytes, 20 ms, 50 times a second. The track `inbound` has the
+    caller's audio, and `outbound` has the audio that the caller hears. The class is a tuple, because many objects are
+    created.
 
     `payload` is mu-law at 8 kHz. `timestamp_ms` is the time from the start of the stream in milliseconds. `chunk`
     counts from 1.
@@ -131,7 +133,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """An event that this codec does not know."""
+    """A message with an event that this codec does not know."""
 
     event: str
     raw: Mapping[str, Any]

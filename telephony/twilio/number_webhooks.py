@@ -22,7 +22,7 @@ __all__ = ["NumberWebhooks", "SavedWebhook", "VoiceWebhook", "default_path"]
 
 @dataclass(frozen=True, slots=True)
 class VoiceWebhook:
-    """The voice webhook of a number."""
+    """The settings for the voice webhook of a phone number at Twilio."""
 
     url: str
     method: str = "POST"
@@ -60,7 +60,7 @@ class SavedWebhook:
     before: VoiceWebhook
     ours: VoiceWebhook
     account: str = ""
-    """The name of the account in the file of numbers. Empty: that of the settings."""
+    """The name of the Twilio account in the file of numbers. The text is empty for the account of the settings."""
     region: str = ""
     """The region of the number before the first change. The text is empty if the region was not changed."""
 
@@ -85,9 +85,10 @@ class NumberWebhooks:
     async def set(
         self, number: str, webhook: VoiceWebhook, *, account: str | None = None, region: str = ""
     ) -> SavedWebhook:
-        """Sets the webhook of the number, and saves the webhook from before the first change. `account` is the name of
-        the number's account in the file of numbers. Without `account`, the status callback of the number is not
-        changed. `region` is the region of the number, if the caller of this method changes the region.
+        """Sets the webhook of the number at Twilio, and saves the webhook that the number had before the first change.
+        `account` is the name of the number's account in the file of numbers. Without `account`, the status callback of
+        the number is not changed. `region` is the region of the number, if the caller of this method changes the
+        region.
 
         Raises:
             NumberError: the account has no such number, or the number cannot receive calls.

@@ -27,8 +27,8 @@ _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff
 
 
 def tidy(text: str) -> str:
-    """Returns the text without surrounding blanks and line breaks, and without zero-width characters (from a copied
-    page).
+    """Returns the text of a phone number without surrounding blanks and line breaks, and without zero-width characters
+    (from a copied page).
     """
     return text.strip() if text.isascii() else "".join(c for c in text if unicodedata.category(c) != "Cf").strip()
 
@@ -42,7 +42,7 @@ def legible(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Returns the digits of one complete number, with the `+` if the number has one.
+    """Returns the digits of the phone number in the text, with the `+` if the number has one.
 
     Raises:
         ValueError: the text contains more than a number, or no number. The message says what to do.
@@ -74,8 +74,8 @@ def plain(text: str) -> str:
 
 
 def split_extension(text: str) -> tuple[str, str]:
-    """Returns a number in any usual notation, and the digits of its extension. The digits are empty if there is no
-    extension.
+    """Splits the text of a phone number in any usual notation. Returns the number and the digits of its extension. The
+    digits are empty if there is no extension.
 
     Raises:
         ValueError: the number has a subaddress, which cannot be pressed as keys.
@@ -90,8 +90,8 @@ def split_extension(text: str) -> tuple[str, str]:
 
 
 def e164(text: str) -> str:
-    """Returns a number with a country code in E.164. Raises `ValueError` as `plain` does, and for a number without a
-    country code.
+    """Returns the phone number in the text in E.164. The number must have a country code. Raises `ValueError` as
+    `plain` does, and for a number without a country code.
     """
     number = plain(text)
     if not _E164.fullmatch(number):

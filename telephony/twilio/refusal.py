@@ -20,8 +20,9 @@ class Refusal:
 
 
 def parse_refusal(text: str) -> Refusal:
-    """Parses `busy` (the call is not answered and not billed), `queue:NAME`, `https://...` (other TwiML),
-    `+14155550100` (a number to dial), or `say:TEXT`. Raises `ValueError` for any other text.
+    """Parses the setting for the response to a refused call: `busy` (the call is not answered and not billed),
+    `queue:NAME`, `https://...` (other TwiML), `+14155550100` (a number to dial), or `say:TEXT`. Raises `ValueError` for
+    any other text.
     """
     text = tidy(text)
     kind, colon, value = text.partition(":")

@@ -1,4 +1,6 @@
-"""Says whether a request to Twilio belongs to a call. The journal and the trace of that call then have the request."""
+"""Registers whether a request to Twilio belongs to a call. The journal and the trace of the call then contain the
+request.
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ _EDGES = {"ie1": "dublin", "au1": "sydney"}
 https://www.twilio.com/docs/global-infrastructure/regional-product-and-feature-availability
 """
 MAX_TWIML_CHARS = 4000
-"""The maximum length of TwiML in a request (32018)."""
+"""The maximum length of TwiML in a request, in characters. Twilio refuses longer TwiML (error 32018)."""
 
 
 class Credentials(Protocol):
@@ -117,7 +117,7 @@ class TwilioRest:
         raise TwilioNotConfigured("Twilio's REST API is needed but not configured.")
 
     def close(self) -> None:
-        """Closes the open connections."""
+        """Closes the open connections to Twilio."""
         if self._http.session is not None:
             self._http.session.close()
 
@@ -191,7 +191,7 @@ class TwilioRest:
         return str((await self._ask("call_status", lambda: self._client.calls(call_sid).fetch())).status)
 
     async def call(self, call_sid: str) -> CallResource:
-        """Returns one call. Its status may be older than the last callback."""
+        """Returns the call with this CallSid. Its status may be older than the last callback."""
         return CallResource.of(await self._ask("call", lambda: self._client.calls(call_sid).fetch()))
 
     async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallResource]:
@@ -230,7 +230,7 @@ class TwilioRest:
         return str(found.sid)
 
     async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Continues a paused recording. Returns False if the recording has ended."""
+        """Continues a paused recording of a call. Returns False if the recording has ended."""
         recording = self._client.calls(call_sid).recordings(recording_sid)
         try:
             await self._ask("resume_recording", lambda: recording.update(status="in-progress"))
@@ -239,7 +239,7 @@ class TwilioRest:
         return True
 
     async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
-        """Stops a recording and deletes the recording. Returns False if the recording does not exist."""
+        """Stops a recording of a call and deletes it. Returns False if the recording does not exist."""
         recording = self._client.calls(call_sid).recordings(recording_sid)
         try:
             try:
@@ -289,7 +289,7 @@ class TwilioRest:
     ) -> str:
         """Calls the number `to` from the number `from_`, and adds the callee to a conference (given by its SID or
         name). `label` is a name for the participant. With `end_on_exit`, the conference ends when the participant
-        leaves. Returns the CallSid of the new leg.
+        leaves. Returns the CallSid of the new call.
         """
         options: dict[str, Any] = {"to": to, "from_": from_, "end_conference_on_exit": end_on_exit, "beep": "false"}
         if label is not None:
@@ -300,13 +300,15 @@ class TwilioRest:
     async def update_participant(
         self, conference_sid: str, call_sid: str, *, hold: bool | None = None, muted: bool | None = None
     ) -> None:
-        """Holds, unholds, mutes or unmutes a participant of a conference."""
+        """Puts a participant of a conference on hold or ends the hold (`hold`), and mutes or unmutes the participant
+        (`muted`). None changes nothing.
+        """
         options = {name: value for name, value in (("hold", hold), ("muted", muted)) if value is not None}
         participant = self._client.conferences(conference_sid).participants(call_sid)
         await self._ask("update_participant", lambda: participant.update(**options))
 
     async def remove_participant(self, conference_sid: str, call_sid: str) -> bool:
-        """Removes a participant from a conference, which ends the leg of the participant. Returns False if the
+        """Removes a participant from a conference, which ends the call of the participant. Returns False if the
         participant had already left.
         """
         try:
@@ -349,12 +351,12 @@ class TwilioRest:
         await self._ask("set_region", lambda: context.update(voice_region=region))
 
     async def application(self, sid: str) -> Application:
-        """Returns a TwiML application."""
+        """Returns the TwiML application with this SID."""
         found = await self._ask("application", lambda: self._client.applications(sid).fetch())
         return Application(str(found.sid), found.friendly_name or "", found.voice_url or "")
 
     async def verified_numbers(self) -> list[str]:
-        """Returns the verified numbers. A trial account may call only verified numbers."""
+        """Returns the verified numbers of the account. A trial account may call only verified numbers."""
         listing = self._client.outgoing_caller_ids
         return [str(it.phone_number) for it in await self._ask("verified_numbers", lambda: listing.list(limit=1000))]
 

@@ -1,4 +1,4 @@
-"""Converts exceptions of Twilio's library to `TwilioError`, with advice. Pure."""
+"""Converts exceptions of Twilio's library to `TwilioError`, with advice for the user. Pure."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ Fault = Literal["unsigned", "no key", "unknown algorithm", "mismatch"]
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """The secrets with which Twilio may sign requests."""
+    """The secrets with which Twilio may sign requests of one account."""
 
     auth_token: str | None = None
     shared_key_secret: str | None = None
@@ -73,8 +73,8 @@ def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]
 
 
 def check_header(keys: SigningKeys, signature: str | None, settings: str | None = None) -> Fault | None:
-    """Returns the fault of the signature headers, which can be found without the form. Returns None if the signature
-    must be checked with the form.
+    """Checks the headers of a signed request as far as this is possible without the form. Returns the fault, for
+    example that there is no signature. Returns None if the signature must be checked with the form.
     """
     if not signature:
         return "unsigned"
@@ -87,7 +87,9 @@ def check_header(keys: SigningKeys, signature: str | None, settings: str | None 
 def check(
     keys: SigningKeys, url: str, form: Mapping[str, Any], signature: str | None, settings: str | None = None
 ) -> Fault | None:
-    """Returns the fault of the signature, or None. `settings` is the header `X-Twilio-Webhooks-Signature-Settings`."""
+    """Checks the signature of a request to `url` with the fields `form`. Returns the fault, or None if the signature is
+    valid. `settings` is the header `X-Twilio-Webhooks-Signature-Settings`.
+    """
     if (fault := check_header(keys, signature, settings)) is not None:
         return fault
     algorithm = get_signature_algorithm(settings).upper()
@@ -103,7 +105,8 @@ def _secret(keys: SigningKeys, algorithm: str) -> str | None:
 
 
 def explain(fault: Fault, url: str, settings: str | None = None, other: str | None = None) -> str:
-    """Returns a log line with the failed check and the remedy. The line never contains a secret or a signature.
+    """Returns a line for the log about an invalid signature: the failed check and the remedy. The line never contains a
+    secret or a signature.
 
     `other` is the URL to which the signature belongs, if such a URL was found (see `signed_for`).
     """
@@ -135,8 +138,8 @@ def signed_for(
     *,
     requested: str = "",
 ) -> str | None:
-    """Returns another URL to which the signature belongs, or None. A sender with such a signature has the secret. The
-    search needs up to four checks.
+    """Returns the URL for which the sender of a request with an invalid signature has signed it, or None if no such URL
+    is found. A sender with such a signature has the secret. The search needs up to four checks.
 
     `requested` is the URL that the request itself names (from its Host header). The result may only be used for a hint.
     """

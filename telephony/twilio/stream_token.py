@@ -23,7 +23,9 @@ class TokenRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StreamToken:
-    """The content of a token: its CallSid, its expiry (Unix time in seconds), and its nonce."""
+    """The content of a stream token: the CallSid, the time of expiry (Unix time in seconds), and a random text that
+    identifies the token (nonce).
+    """
 
     call_sid: str
     expires_at: int
@@ -31,13 +33,16 @@ class StreamToken:
 
 
 def mint(key: bytes, token: StreamToken) -> str:
-    """Returns the token as text. For Twilio's SIDs the text has less than 200 characters."""
+    """Creates the text of a stream token, signed with `key`. For Twilio's SIDs the text has less than 200
+    characters.
+    """
     body = f"{_VERSION}.{token.call_sid}.{token.expires_at}.{token.nonce}"
     return f"{body}.{_sign(key, body)}"
 
 
 def verify(key: bytes, text: str, *, call_sid: str, now: float) -> StreamToken:
-    """Checks a token for this call, and returns its content.
+    """Checks the stream token `text` for the call with this CallSid, and returns its content. `now` is Unix time in
+    seconds.
 
     Raises:
         TokenRefused: the token has no valid signature, belongs to another call, or has expired.

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 MAX_PARAMETER_CHARS = 499
-"""The maximum number of characters of a name and value together. Source:
+"""The maximum number of characters of the name and the value of a stream parameter together. Source:
 https://www.twilio.com/docs/voice/twiml/stream
 """
 _MAX_SAY_CHARS = 4096
@@ -69,7 +69,7 @@ DEFAULT_VOICE = Voice()
 
 @dataclass(frozen=True, slots=True)
 class StreamTarget:
-    """The URLs and parameters of a media stream."""
+    """The target of a media stream in TwiML: its URL, its parameters, and the webhook after it."""
 
     url: str
     """A `wss:` URL without a query, because Twilio drops the query."""
@@ -199,10 +199,10 @@ def dial(
     say: str = "",
     voice: Voice = DEFAULT_VOICE,
 ) -> str:
-    """Returns TwiML that says a text and then dials (a cold transfer).
+    """Returns TwiML that says a text and then connects the caller with `whom` (a cold transfer).
 
     Twilio requests `action` after the transfer has ended or failed. Without an `action`, the call ends.
-    `status_callback` gets the answer and the end of the dialled leg.
+    `status_callback` gets the answer and the end of the dialled call.
     """
     response = VoiceResponse()
     if say:
@@ -297,18 +297,19 @@ def choose_language(offers: Sequence[tuple[str, Voice]], *, action: str, otherwi
 
 
 def is_shown(caller: str) -> bool:
-    """Returns whether the caller id `caller` is a number that can be read aloud digit by digit, and is not withheld."""
+    """Returns whether the caller id is a phone number that can be read aloud digit by digit, and not withheld."""
     return re.fullmatch(r"\+?[0-9]+", caller) is not None and not is_withheld(caller)
 
 
 def briefing(
     summary: str, action: str, *, intros: Sequence[str], ask: str, key_s: int = 6, voice: Voice = DEFAULT_VOICE
 ) -> str:
-    """Returns TwiML for the second leg of a warm transfer: it says the reason of the call, `summary`, and asks for a
-    key with the words `ask`. Twilio waits `key_s` seconds for the key, and sends the key to `action`.
+    """Returns TwiML for the call to the person who takes over in a warm transfer: it says the reason of the call,
+    `summary`, and asks for a key with the words `ask`. Twilio waits `key_s` seconds for the key, and sends the key to
+    `action`.
 
     Without a key, Twilio continues after `<Gather>` (https://www.twilio.com/docs/voice/twiml/gather), so the document
-    asks once for each text of `intros`. Then the leg is hung up.
+    asks once for each text of `intros`. Then the call is hung up.
     """
     response = VoiceResponse()
     for intro in intros:

@@ -36,7 +36,7 @@ _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-for
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
-    """A refused webhook.
+    """The refusal of a webhook without a valid signature.
 
     The two URLs are set if the signature was made with the configured auth token but for another URL than the URL from
     PUBLIC_URL. Twilio's debugger shows these URLs, and `telephony doctor` reads them.
@@ -47,7 +47,9 @@ class Unsigned:
 
 
 class AccountKeys(Protocol):
-    """The keys for checking the signatures of webhooks from Twilio accounts other than the account of the settings."""
+    """Finds the keys for checking the signatures of webhooks from Twilio accounts other than the account of the
+    settings.
+    """
 
     def keys_of(self, account_sid: str) -> Sequence[SigningKeys]: ...
 
@@ -83,8 +85,8 @@ class Authenticator:
         return fault is None
 
     def choose(self, request: HTTPConnection, forms: Sequence[Form]) -> Form | Unsigned:
-        """Returns the reading of the form whose signature is valid, or the refusal. `admits_headers` must be called
-        first.
+        """Checks the signature of a webhook. `forms` are the possible readings of its body (see `forms.read_forms`).
+        Returns the reading to which the signature belongs, or the refusal. `admits_headers` must be called first.
         """
         if not self._checks:
             return forms[0]
@@ -94,7 +96,8 @@ class Authenticator:
         return self._reject("a webhook", "mismatch", request, _signed_part(request, forms[0]), websocket=False)
 
     def is_signed(self, request: HTTPConnection, form: Form) -> bool:
-        """Returns whether the request has a valid signature. Returns False if no auth token is configured.
+        """Returns whether the request with the fields `form` has a valid signature. Returns False if no auth token is
+        configured.
 
         The query parameters of a GET request are a part of the signed URL.
         """

@@ -16,9 +16,9 @@ _AGAIN_AFTER_S = 60.0
 
 
 async def keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs a task of the server until the task returns or is cancelled. If the task raises an exception, the log has
-    the traceback, and the task begins again after a minute. So a fault in one task does not end the server and its
-    calls.
+    """Runs the coroutine function `work` as a task of the server, until it returns or is cancelled. If the task raises
+    an exception, the log has the traceback, and the task begins again after a minute. So a fault in one task does not
+    end the server and its calls.
     """
     while True:
         try:

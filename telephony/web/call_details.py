@@ -40,7 +40,7 @@ class CallDetails:
         self._written = 0.0
 
     def begin(self, now: float) -> None:
-        """Starts the call. The times of the turns count from `now`."""
+        """Starts the collection at the start of the call. The times of the turns count from `now`, in seconds."""
         self._began = self._written = now
 
     def on_event(self, event: RealtimeAnyEvent, now: float) -> None:
@@ -63,7 +63,9 @@ class CallDetails:
                 self._changed = True
 
     def on_response(self, seconds: float) -> None:
-        """Stores the latency of the last turn whose audio has arrived. The caller begins to hear this turn."""
+        """Stores the latency in seconds of the last turn whose audio has arrived. The caller begins to hear this
+        turn.
+        """
         if self.turns and self._is_counted and self.turns[-1]["latency_ms"] is None:
             self.turns[-1]["latency_ms"] = round(seconds * 1000)
             self._changed = True
@@ -71,7 +73,7 @@ class CallDetails:
     def is_due(self, now: float) -> bool:
         """Returns whether the details have changed and must be written. Changes are written at most every ten seconds.
         The first words of the agent must be written immediately, so the record of a killed process shows whether the
-        agent has spoken. Returns True only once for each change.
+        agent has spoken. `now` is the time of the loop in seconds. Returns True only once for each change.
         """
         begins = bool(self.turns) and not self._has_spoken
         if not self._changed or (now < self._written + _EVERY_S and not begins):
@@ -80,7 +82,7 @@ class CallDetails:
         return True
 
     def changes(self) -> dict[str, Any]:
-        """Returns the fields of the call record. Each list is a copy."""
+        """Returns the details as fields of the call record. Each list is a copy."""
         return {
             "agents": list(self.agents),
             "turns": [dict(turn) for turn in self.turns],

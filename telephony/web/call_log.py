@@ -1,4 +1,4 @@
-"""Returns the two log lines of each call: one for the start and one for the end. Phone numbers are masked. Pure."""
+"""Creates the two log lines of each call: one for the start and one for the end. Phone numbers are masked. Pure."""
 
 from __future__ import annotations
 

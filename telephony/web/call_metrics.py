@@ -13,7 +13,7 @@ __all__ = ["CallMetrics"]
 
 
 class CallMetrics:
-    """Counts the events of one session in metrics. `on_event` must be called with each event."""
+    """Counts the events of one session of the model in metrics. `on_event` must be called with each event."""
 
     def __init__(self, metrics: Metrics, model: str = "") -> None:
         self._metrics = metrics

@@ -51,7 +51,7 @@ class ModelNames:
 
 @dataclass(slots=True)
 class Transcribed:
-    """The usage of the transcription model in one call."""
+    """The usage of the transcription model in one call, in tokens or in seconds of audio."""
 
     usage: Usage = field(default_factory=Usage)
     seconds: float | None = None
@@ -112,7 +112,7 @@ class CallOutcomes:
         """By `CallSid`: the conversations of placed calls that Twilio has not reported as ended."""
 
     async def close(self) -> None:
-        """Waits until the text model and then the callbacks have finished."""
+        """Waits until the text model has read the transcripts, and then until the callbacks have finished."""
         if self._reading:
             await asyncio.wait(self._reading, timeout=READING_S)
 
@@ -126,18 +126,24 @@ class CallOutcomes:
 
     @property
     def hold_s(self) -> float:
-        """The maximum time in seconds for which the webhook about an inbound call waits for the outcome."""
+        """The maximum time in seconds for which the webhook about an inbound call waits for the outcome (the result and
+        the summary).
+        """
         return READING_S if self._text_model is not None else 0.0
 
     def changes(self, call: Call, form: ResultForm | None, cost: float | None) -> dict[str, Any]:
-        """Returns the outcome as fields of the call record. Contains the values that are known when the call ends."""
+        """Returns the outcome of an ended call as fields of the call record. `form` has the recorded result, and `cost`
+        is the cost of the models in US dollars. Contains the values that are known when the call ends.
+        """
         if form is not None:
             form.validate()
         output = None if form is None else form.type.plain(form.output)
         return {"result": call.masked(output), "model_cost": cost}
 
     def cost(self, usage: Usage, transcribed: Transcribed) -> float | None:
-        """Returns the cost of the models of a call in US dollars, or None if a price is not known."""
+        """Returns the cost of the models of a call in US dollars, from the usage of the speech model and of the
+        transcription model, or None if a price is not known.
+        """
         speech = self._prices.cost(self.models.speech, usage)
         if speech is None or not transcribed.used:
             return speech
@@ -147,8 +153,9 @@ class CallOutcomes:
     def ended(
         self, call: Call, form: ResultForm | None, details: CallDetails, duration_s: float, cost: float | None
     ) -> EndedCall[Any]:
-        """Handles the end of a call that this process served. Returns the data of the call for the callback `on_end`.
-        The summary is not known yet. The text model and the callbacks run later in tasks.
+        """Handles the end of a call that this process served. `form` has the recorded result, `duration_s` is the
+        length of the call in seconds, and `cost` is the cost of the models in US dollars. Returns the data of the call
+        for the callback `on_end`. The summary is not known yet. The text model and the callbacks run later in tasks.
         """
         ended = self._snapshot(call, details, duration_s, cost)
         if call.info.direction == OUTBOUND:
@@ -235,7 +242,9 @@ def with_form(source: AgentSource, form: ResultForm | None) -> AgentSource:
 
 
 def model_names(config: RealtimeModelConfig, run_config: RealtimeRunConfig, *, is_openai: bool) -> ModelNames:
-    """Returns the names of the models that a call with this configuration uses."""
+    """Returns the names of the models that a call with this configuration uses. `is_openai` is True if the speech model
+    is OpenAI's.
+    """
     if not is_openai:
         return ModelNames()
     settings = {**run_config.get("model_settings", {}), **config.get("initial_model_settings", {})}

@@ -60,7 +60,7 @@ process. The process of the call has more details, and usually writes them earli
 
 
 class LadderCall(Protocol):
-    """A call that follows the ladder (the list of steps) of its number, as in `live_numbers.RoutedCall`."""
+    """A call whose caller is led through the steps of its number (the ladder), as in `live_numbers.RoutedCall`."""
 
     taken: list[dict[str, Any]]
     began: datetime
@@ -70,7 +70,9 @@ class LadderCall(Protocol):
 
 
 class CallRecords:
-    """The call records of one application. Methods that write return immediately. Methods that read are coroutines."""
+    """Writes and reads the call records of one application. Methods that write return immediately. Methods that read
+    are coroutines.
+    """
 
     def __init__(
         self,
@@ -129,8 +131,8 @@ class CallRecords:
         self.client.note(sid, begins=False, held_by=self.client.process, announce_s=_ELSEWHERE_S, **how)
 
     def on_ladder(self, sid: str, caller: str, call: LadderCall, *, within_s: float) -> None:
-        """Registers that a step of the number's ladder (the list of steps) has the call. The call counts as ended after
-        `within_s` seconds at the latest.
+        """Registers that the caller is now at a step of the number's ladder (the list of steps) that is not an agent.
+        The call counts as ended after `within_s` seconds at the latest.
         """
         self._arrived(sid)
         now: dict[str, Any] = {
@@ -209,8 +211,8 @@ class CallRecords:
             timer.cancel()
 
     def stream(self, call: Call, end: StreamEnd | None) -> None:
-        """Registers a change of the call's media stream. With `end` None, the call got a media stream and now belongs
-        to this process. Otherwise `end` is the reason why the stream ended.
+        """Writes a change of the call's media stream to the record. With `end` None, the call got a media stream and
+        now belongs to this process. Otherwise `end` is the reason why the stream ended.
         """
         now: dict[str, Any] = {"stream": OPEN, "document": "", "offered": 0, "sid": call.sid, **self._here()}
         now |= {"status": "in-progress", "reason": "", "ending": "", "answered_at": self._now()}
@@ -293,7 +295,9 @@ class CallRecords:
         self.client.note(call_id, begins=False, announce_s=0.0, **changes)
 
     def placing(self, call_id: str, to: str, from_: str) -> CallUpdate:
-        """Returns the first values of an outgoing call, before Twilio is asked to make the call."""
+        """Returns the first values of the record of an outgoing call, which are written before Twilio is asked to make
+        the call.
+        """
         begun: dict[str, Any] = {"direction": OUTBOUND, "caller": from_, "called": to, **self._here(), "stream": ""}
         begun["subject"] = self.subjects.of(to)
         return CallUpdate(call_id, self._now(), True, {**begun, "status": "queued", "started_at": self._now()})
@@ -348,7 +352,9 @@ class CallRecords:
     # --- calls of any process ----------------------------------------------------------------------------------------
 
     def status(self, key: str, status: CallStatus) -> None:
-        """Writes the status from a status callback. Legs of unknown calls are ignored."""
+        """Writes the status that Twilio reported for a call. `key` is the CallSid or the id of the call. Calls without
+        a record are ignored.
+        """
         changes: dict[str, Any] = {"status": status.status}
         if status.ended:
             self._arrived(key)
@@ -366,7 +372,9 @@ class CallRecords:
         self.client.note(key, begins=False, cost=cost, currency=currency)
 
     def found(self, row: CallRecord, record: CallResource) -> CallRecord:
-        """Writes the status that Twilio reports for a call whose process has ended. Returns the new row."""
+        """Writes the status that Twilio reports (`record`) for a call whose process has ended. `row` is the record of
+        the call. Returns the new record.
+        """
         changes: dict[str, Any] = {"status": record.status}
         if record.status in ENDED:
             changes |= {"ended_at": self._now(), "duration_s": record.duration_s, "cost": record.cost}

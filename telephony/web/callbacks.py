@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @for_twilio
 def call_status(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The status callback of a call. Twilio may send the callback twice, late, and in any order."""
+    """The endpoint for the status callback of a call. Twilio may send the callback twice, late, and in any order."""
     status = CallStatus.parse(form)
     if phone.progress.add(status):
         log.debug("The call is %s.", status.status)
@@ -33,7 +33,9 @@ def call_status(request: Request, phone: PhoneServer, form: Form) -> Response:
 
 @for_twilio
 def stream_status(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The status callback of a media stream. Twilio reports that the stream has started, stopped or failed."""
+    """The endpoint for the status callback of a media stream. Twilio reports that the stream has started, stopped or
+    failed.
+    """
     status = StreamStatus.parse(form)
     if status.failed:
         log.warning("Twilio reports an error of the media stream: %r (31900 to 31954).", status.error[:500])
@@ -43,6 +45,6 @@ def stream_status(request: Request, phone: PhoneServer, form: Form) -> Response:
 
 @for_twilio
 def amd_status(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The callback with the result of answering machine detection."""
+    """The endpoint for the callback with the result of answering machine detection."""
     phone.hooks.machine_detected(MachineDetection.parse(form))
     return Response(status_code=204)

@@ -58,11 +58,11 @@ class CallsElsewhere:
         self._own_number = settings.twilio_phone_number
 
     async def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Returns why the media stream of a call in another process ended. Returns None if the reason is unknown or if
-        that process has ended.
+        """Returns a description of why the media stream of a call in another process ended. Returns None if the reason
+        is unknown or if that process has ended.
 
-        Waits up to a second until the other process has written the reason. Does not wait if there is no database or
-        if the database cannot be reached.
+        Waits up to a second until the other process has written the reason. Does not wait if there is no database or if
+        the database cannot be reached.
         """
         row = None
         for pause_s in _WRITING_S:
@@ -98,13 +98,13 @@ class CallsElsewhere:
         return Followed.OFFERED if row.offered else Followed.NO
 
     async def is_taken(self, sid: str, call_id: str) -> bool:
-        """Returns whether another call has this `CallSid`."""
+        """Returns whether a call other than `call_id` has the `CallSid` `sid`."""
         row = await self._client.call(sid)
         return row is not None and row.id != call_id
 
     async def is_orphan(self, row: CallRecord) -> bool:
-        """Returns whether the process of a call has ended. Must be used only for calls that this process does not
-        have.
+        """Returns whether the process of the call with this record has ended, so no process handles the call. Must be
+        used only for calls that this process does not have.
         """
         if row.over:
             return row.status == INTERRUPTED

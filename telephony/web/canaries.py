@@ -99,7 +99,7 @@ class Canaries:
         return pick
 
     def noted(self, agent: AgentSource) -> AgentSource:
-        """Returns a function that selects the agent of a call as `agent` does, and stores the version of this agent for
+        """Returns a source of agents that selects the same agents as `agent`, and stores the version of this agent for
         the call. Used for agents without a canary.
         """
 

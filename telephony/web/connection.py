@@ -1,5 +1,5 @@
-"""Accepts a WebSocket upgrade and returns a `Connection`. If the server supports it, the connection uses the socket
-directly. Otherwise the connection uses Starlette.
+"""Accepts a WebSocket upgrade and returns a `Connection`. If the server permits it, the connection uses the socket
+directly. Otherwise each message passes through Starlette.
 """
 
 from __future__ import annotations

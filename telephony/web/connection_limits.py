@@ -44,8 +44,8 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 
 
 
 def connections_within(descriptors: int, max_calls: int) -> int:
-    """Returns the number of connections that a process accepts. The number leaves enough file descriptors for the
-    calls.
+    """Returns the number of connections that a process accepts if it may open `descriptors` files. The number leaves
+    enough file descriptors for the calls.
     """
     left = descriptors - _OWN_DESCRIPTORS - _DESCRIPTORS_PER_CALL * max_calls
     return max(16, min(left, MAX_CONNECTIONS + max_calls))
@@ -68,9 +68,10 @@ class ConnectionLimits:
         self.ws: Any = partial[Any](ServerWebSocket, repeats=self.repeats)
 
     def make_room(self, newcomer: _HttpConnection, count: int) -> None:
-        """Closes one connection if `count`, the number of connections with `newcomer`, is greater than the maximum. The
-        connection that has waited for a request for the longest time is closed. If this is `newcomer`, it first gets a
-        response that the server is full. Connections of Twilio are not closed, because they have a request.
+        """Closes one connection if there are too many. `newcomer` is the newest connection, and `count` is the number
+        of all connections. The connection that has waited for a request for the longest time is closed. If this is
+        `newcomer`, it first gets a response that the server is full. Connections of Twilio are not closed, because they
+        have a request.
         """
         if count <= self.max_connections:
             return

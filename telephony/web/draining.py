@@ -30,7 +30,7 @@ __all__ = ["DRAINS_ITSELF", "drain", "drain_calls", "drained_by_signals"]
 log = logging.getLogger(__name__)
 
 DRAINS_ITSELF: ContextVar[bool] = ContextVar("telephony_drains_itself", default=False)
-"""Whether the server of this lifespan handles stop signals itself."""
+"""Whether the server that runs the application handles stop signals itself (drains the calls)."""
 Handler = Callable[[int, FrameType | None], object]
 OnPoll = Callable[[], Awaitable[object]]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -42,8 +42,9 @@ _LAST_CALLBACKS_S = 1.0
 
 
 async def drain(phone: PhoneServer, *, stop_now: Callable[[], bool], on_poll: OnPoll | None = None) -> None:
-    """Drains the calls of a phone server as its settings say. Then accepts the last status callbacks of Twilio for a
-    short time.
+    """Lets the live calls of a phone server end (drains the server) as its settings say, before the process stops.
+    Returns early if `stop_now()` returns True. `on_poll` is called ten times a second. Then accepts the last status
+    callbacks of Twilio for a short time.
     """
     settings = phone.settings
     drained = await drain_calls(

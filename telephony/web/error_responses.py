@@ -55,7 +55,7 @@ class NotStartedAnswer:
 
 
 async def no_such_address(request: Request, error: Exception) -> Response:
-    """Returns the response to a request for an unknown path (404) or with a method that the path does not allow
+    """Returns the response to a request for an unknown path (404), or with an HTTP method that the path does not allow
     (405).
     """
     assert isinstance(error, HTTPException)

@@ -14,10 +14,10 @@ from starlette.requests import ClientDisconnect, Request
 __all__ = ["BODY_S", "MAX_FIELDS", "MAX_FORM_BYTES", "BadForm", "Form", "discard_body", "read_body", "read_forms"]
 
 MAX_FORM_BYTES = 16 * 1024
-"""The maximum size of a form in bytes. Twilio's webhooks have 1 to 3 kB."""
+"""The maximum size of a form in a request, in bytes. Twilio's webhooks have 1 to 3 kB."""
 MAX_FIELDS = 100
 BODY_S = 15.0
-"""The maximum time in seconds to receive a body."""
+"""The maximum time in seconds for receiving the body of a request."""
 
 
 class BadForm(Exception):
@@ -29,11 +29,11 @@ class BadForm(Exception):
 
 
 class Form(ImmutableMultiDict[str, str]):
-    """The fields of a form, and the representation that Twilio signs."""
+    """The fields of a form in the body or query of a request, and the representation that Twilio signs."""
 
     @cached_property
     def signed(self) -> Mapping[str, str]:
-        """The fields as one field without a name: each name with its values, in alphabetical order.
+        """The fields of the form as one field without a name: each name with its values, in alphabetical order.
 
         This field has the same signature as the form. The value is computed once, because a request may need several
         checks. Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security
@@ -69,7 +69,7 @@ def _parse(text: str, encoding: str, errors: str) -> Form:
 
 
 async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) -> bytes:
-    """Returns the body of a request.
+    """Returns the body of a request, which must arrive within `within_s` seconds.
 
     Raises:
         BadForm: the body is longer than `max_bytes`, the body did not arrive within `within_s` seconds, or the peer has
@@ -94,7 +94,8 @@ async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) 
 
 
 async def discard_body(request: Request, max_bytes: int, within_s: float = BODY_S) -> None:
-    """Reads and drops the rest of a request body. The peer can then receive the response.
+    """Reads and drops the rest of a request body, at most `max_bytes` bytes within `within_s` seconds. The peer can
+    then receive the response.
 
     A peer that is still sending when the connection is closed gets a connection error and no response.
     """

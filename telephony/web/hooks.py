@@ -1,5 +1,5 @@
-"""The callbacks for Twilio's webhooks. By default the callbacks are methods of the call registry. Other code may wrap
-these callbacks.
+"""The callbacks that Twilio's webhooks call. By default the callbacks are methods of the registry of calls. Other code
+may wrap these callbacks.
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ __all__ = ["Hooks"]
 
 @dataclass(slots=True)
 class Hooks:
-    """The callbacks for Twilio's webhooks. The callbacks return immediately and raise no exception."""
+    """The callbacks that Twilio's webhooks call. The callbacks return immediately and raise no exception."""
 
     stream_end: Callable[[str], StreamEnd | None]
-    """Returns why the media stream of this CallSid ended (see `StreamEnds`)."""
+    """A function that returns why the media stream of the call with this CallSid ended (see `StreamEnds`)."""
     knows: Callable[[str], bool]
     stream_offered: Callable[[str], None]
-    """Called when Twilio got TwiML for a new media stream of this CallSid."""
+    """A function that is called with the CallSid when Twilio got TwiML for a new media stream of the call."""
     call_status: Callable[[CallStatus], None]
-    """Called once with each call status, in the order of arrival. This order may differ from the order of
-    `sequence_number`.
+    """A function that is called once with each status of a call, in the order of arrival. This order may differ from
+    the order of `sequence_number`.
     """
     machine_detected: Callable[[MachineDetection], None]
     dial_ended: Callable[[DialResult], None]
-    """Called when a cold transfer has ended or failed. After a failed transfer the call gets a new media stream."""
+    """A function that is called when a cold transfer has ended or failed. After a failed transfer the call gets a new
+    media stream.
+    """
     leg_key: Callable[[str, str], str]
-    """Called with the id of the second leg of a warm transfer, and the key that was pressed on this leg. Returns the
-    next TwiML of the leg.
+    """A function that is called when a key was pressed in the second call of a warm transfer, with the id of that call
+    and the key. Returns the next TwiML of that call.
     """
     stream_status: Callable[[StreamStatus], None] = lambda status: None
 

@@ -24,8 +24,8 @@ __all__ = ["chosen_language", "ladder_step", "voicemail_callback"]
 
 @for_twilio
 async def chosen_language(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The webhook after the caller was asked for a language. If the caller pressed no key, the call gets the
-    language of the number.
+    """The endpoint for the webhook after the caller was asked for a language. If the caller pressed no key, the call
+    gets the language of the number.
     """
     voice = VoiceRequest.parse(form)
     if (call := _call(request, phone, voice)) is None:
@@ -38,8 +38,8 @@ async def chosen_language(request: Request, phone: PhoneServer, form: Form) -> R
 
 @for_twilio
 async def ladder_step(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The webhook for a step of the ladder (the list of steps for a caller) and after a step. `what` is empty,
-    `dialled` or `recorded`.
+    """The endpoint for the webhooks of a step in the ladder (the list of steps for a caller). In the path, `what` is
+    empty for the step itself, and `dialled` or `recorded` after it.
     """
     voice = VoiceRequest.parse(form)
     call, what = _call(request, phone, voice), request.path_params.get("what", "")
@@ -68,7 +68,9 @@ def _call(request: Request, phone: PhoneServer, voice: VoiceRequest) -> RoutedCa
 
 @for_twilio
 async def voicemail_callback(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The callbacks about a voicemail message: the recording is complete, or the transcript is available."""
+    """The endpoint for the callbacks about a voicemail message: the recording is complete, or the transcript is
+    available.
+    """
     voice = VoiceRequest.parse(form)
     if request.path_params["what"] == "transcript":
         phone.voicemails.transcript(voice.call_sid, form)

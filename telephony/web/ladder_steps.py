@@ -30,7 +30,9 @@ _NOT_CLOSED = "nobody_available"
 
 
 async def answer_number(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
-    """Returns the TwiML for a new call to a configured number."""
+    """Returns the TwiML for a new call to a configured number. `voice` has the data of the request, and `call` has the
+    steps for the caller.
+    """
     why, info = "", call_info(request, voice, call.token)
     if call.step.kind is StepKind.AGENT:
         refused = await phone.refuse_call(voice.call_sid, voice.caller)
@@ -80,7 +82,9 @@ def next_step(request: Request, phone: PhoneServer, voice: VoiceRequest, call: R
 
 
 def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
-    """Returns the TwiML of the current step of the call, or of the next step that is possible."""
+    """Returns the TwiML of the current step for the caller, or of the next step that is possible. `voice` has the data
+    of the request.
+    """
     step, addresses = call.step, phone.addresses(request)
     locale = call.book.locale(call.language)
     speaks = voice_of(locale)
@@ -129,7 +133,9 @@ def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: 
 
 
 def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> str:
-    """Returns the TwiML after the caller left a message. Twilio reports the recording with a separate callback."""
+    """Returns the TwiML after the caller left a voicemail message. `form` has the fields of Twilio's request. Twilio
+    reports the recording with a separate callback.
+    """
     locale = call.book.locale(call.language)
     took(call, f"voicemail: {form.get('RecordingDuration', '0')} s")
     ladder_over(phone, voice, call, "voicemail")
@@ -140,7 +146,9 @@ def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, for
 
 
 def took(call: RoutedCall, what: str) -> None:
-    """Adds the result of a step to the call. A later result of the same step replaces the earlier result."""
+    """Adds `what`, the result of the current step for the caller, to the call. A later result of the same step replaces
+    the earlier result.
+    """
     step, _, result = what.partition(": ")
     if call.taken and call.taken[-1]["step"] == step:
         call.taken.pop()
@@ -148,6 +156,6 @@ def took(call: RoutedCall, what: str) -> None:
 
 
 def ladder_over(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, how: str) -> None:
-    """Registers that the last step for the caller has ended the call. `how` is the reason."""
+    """Registers that the last step for the caller has ended the call. `how` is the code of the reason."""
     why = "closed" if call.route.ladder is Ladder.CLOSED else "fallback"
     phone.call_records.ladder_ended(voice.call_sid, voice.caller, call, f"{why}-{how}")

@@ -1,4 +1,5 @@
-"""Limits the number of calls: calls at the same time, calls from one caller in an hour, and minutes per day. Pure.
+"""Limits the calls of this process: calls at the same time, calls from one caller in an hour, and minutes per day.
+Pure.
 
 Callers with a withheld number cannot be distinguished. These callers share one limit per hour and have no limit for
 each caller.
@@ -27,7 +28,7 @@ _MAX_CALLERS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The limits for calls. 0 means no limit."""
+    """The limits for the calls of this process. 0 means no limit."""
 
     calls: int
     """The maximum number of calls at the same time."""
@@ -108,7 +109,9 @@ class Limits:
 
     @property
     def taken(self) -> int:
-        """The number of calls that count now: live calls, and admitted calls without a media stream."""
+        """The number of calls that count towards the limit now: live calls, and admitted calls without a media
+        stream.
+        """
         return len(self._live) + len(self._expected)
 
     def _begin_day(self, now: float) -> None:

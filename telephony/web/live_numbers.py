@@ -37,15 +37,13 @@ MakeRest = Callable[[Account], TwilioRest | None]
 
 @dataclass(slots=True)
 class RoutedCall:
-    """One call, the steps that are configured for the call, and the configuration that was current when the
-    call began.
-    """
+    """One call to a configured number: its steps, and the configuration that was current when the call began."""
 
     book: NumberBook
     route: Route
     began: datetime
     at: int = 0
-    """The number of the current step of the call, from 0."""
+    """The number of the step at which the call is, from 0."""
     taken: list[dict[str, Any]] = field(default_factory=list)
     """The results of the steps, for the call record."""
 
@@ -63,7 +61,9 @@ class RoutedCall:
 
     @property
     def token(self) -> str:
-        """The position of the call in its ladder (the list of steps), as text for URLs and stream parameters."""
+        """The position of the call in its ladder (the list of steps for the caller), as text for URLs and stream
+        parameters.
+        """
         return f"{self.route.ladder}.{self.at}.{self.route.language}"
 
     def speak(self, language: str) -> None:
@@ -118,8 +118,8 @@ class LiveNumbers:
         return self._calls.get(sid)
 
     def resumed(self, sid: str, called: str, caller: str, token: str, now: datetime) -> RoutedCall | None:
-        """Returns the call at the step that `token` names. A call that began in another process gets the current
-        configuration.
+        """Returns the call of a webhook at the step that `token` names (`RoutedCall.token`). A call that began in
+        another process gets the current configuration.
         """
         call = self._calls.get(sid)
         ladder, _, rest = token.partition(".")
@@ -145,8 +145,8 @@ class LiveNumbers:
     # --- limits ----------------------------------------------------------------------------------------------------
 
     def over_limit(self, sid: str, call: RoutedCall, caller: str, now: float) -> bool:
-        """Returns whether the number has reached one of its limits. If no limit is reached, the call is counted from
-        now on.
+        """Returns whether the number that was called has reached one of its limits. `now` is Unix time in seconds. If
+        no limit is reached, the call is counted from now on.
         """
         limits = self._limits_of(call)
         day, spent = self._costs.get(call.route.key, (0, 0.0))

@@ -15,7 +15,8 @@ _LAG_DECAY = 0.8
 
 
 class LoopLag:
-    """Measures the delay of the event loop. `seconds` is the recent maximum, which decays over time.
+    """Measures the delay of the event loop. `seconds` is the greatest recent delay in seconds. Its value decreases over
+    time.
 
     A large delay means that the process has more calls than it can serve.
     """

@@ -22,8 +22,8 @@ headers.
 """
 
 ROOT = "telephony.root_path"
-"""The key in the ASGI scope for the path under which the application is mounted. The routes of the application change
-`root_path`.
+"""The key in the ASGI scope for the path under which the application is mounted. `root_path` cannot be used, because
+the routes of the application change it.
 """
 
 

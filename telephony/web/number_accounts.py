@@ -1,4 +1,6 @@
-"""Helpers for the configuration of numbers: load agents by import string, create REST clients, and handle SIGHUP."""
+"""Helpers for the configuration of numbers: load agents by import string, create clients for Twilio accounts, and
+handle SIGHUP.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ __all__ = ["load_agent", "reloaded_by_signal", "rest_of"]
 
 
 def load_agent(name: str) -> AgentSource:
-    """Returns the agent at `module:attribute`. Raises `UserError`."""
+    """Returns the agent of the import string `name` (`module:attribute`). Raises `UserError` if there is no such
+    agent.
+    """
     try:
         return import_strings.load_agent(name)
     except ImportStringError as error:
@@ -29,8 +33,8 @@ def load_agent(name: str) -> AgentSource:
 
 
 def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
-    """Returns the REST client of an account for the region of the account, or None if the environment variables of the
-    account are not set.
+    """Returns the client for Twilio's REST API of an account, in the region of the account, or None if the environment
+    variables of the account are not set.
     """
     key, secret = os.environ.get(account.api_key_env or "", ""), os.environ.get(account.api_secret_env or "", "")
     if key and secret:
@@ -41,8 +45,8 @@ def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
 
 
 def routes_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
-    """Returns the REST client of an account in `us1`, which sets the regions of numbers, or None if the environment
-    variable of the account is not set.
+    """Returns the client for Twilio's REST API of an account in the region `us1`, which sets the regions of numbers, or
+    None if the environment variable of the account is not set.
     """
     token = os.environ.get(account.us1_auth_token_env or account.auth_token_env, "")
     return TwilioRest(account.sid, account.sid, token, base_url=base_url) if token else None

@@ -30,7 +30,9 @@ LoadAgent = Callable[[str], AgentSource]
 
 @dataclass(frozen=True, slots=True)
 class NumberBook:
-    """One checked version of the configuration. A `NumberBook` never changes. A reload creates a new `NumberBook`."""
+    """One checked version of the configuration of numbers. A `NumberBook` never changes. A reload creates a new
+    `NumberBook`.
+    """
 
     config: NumbersConfig
     locales: Locales

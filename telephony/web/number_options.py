@@ -41,7 +41,9 @@ _FIRST_SESSION_S = 8.0
 def number_options(
     numbers: LiveNumbers, call: RoutedCall, base: CallOptions, addresses: Addresses
 ) -> tuple[AgentSource, CallOptions]:
-    """Returns the agent and the options of a call. `base` has the options of the application."""
+    """Returns the agent and the options of a call to a configured number. `base` has the options of the application,
+    which the number may change.
+    """
     number, book = call.number, call.book
     locale = book.locale(call.language)
     on_start, on_end, on_event = [base.on_start], [base.on_end], list(base.on_event)

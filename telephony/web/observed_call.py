@@ -21,13 +21,13 @@ _MAX_LATENCIES = 1000
 
 
 class Display(Protocol):
-    """Shows one live call to operators. `now` is a time of the event loop in seconds."""
+    """Shows one live call to operators, for example in the console. `now` is a time of the event loop in seconds."""
 
     def start(self, call: Call, now: float) -> None:
         """Handles the start of the call."""
 
     def on_event(self, event: RealtimeAnyEvent, now: float) -> None:
-        """Handles an event of the session."""
+        """Handles an event of the model session of the call."""
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
         """Handles a journal record of the kind `kind`: an action of the call, or a report of Twilio. `fields` are the
@@ -48,8 +48,8 @@ class Display(Protocol):
 
 class ObservedCall:
     """One call whose events are collected. `form` is the result form that the agent fills in, and `display` shows the
-    call. `on_start` and `on_end` are called with the call. `on_progress` is called from time to time if the details
-    have changed.
+    call. `on_start` and `on_end` are called with the call at its start and end. `on_progress` is called from time to
+    time if the details have changed.
     """
 
     def __init__(

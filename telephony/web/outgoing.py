@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 @for_twilio
 def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The voice webhook of an outgoing call that was answered. The model connects while Twilio starts the media
-    stream.
+    """The endpoint for the voice webhook of an outgoing call that was answered. It returns the TwiML for a media
+    stream. The model connects while Twilio starts the media stream.
     """
     voice, dialer = VoiceRequest.parse(form), _dialer(request)
     call = None if dialer is None else dialer.answered(request.path_params["token"], voice.call_sid)
@@ -57,7 +57,9 @@ def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
 
 @for_twilio
 def outgoing_status(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The status callback of an outgoing call. Twilio may send the callback twice, late, and in any order."""
+    """The endpoint for the status callback of an outgoing call. Twilio may send the callback twice, late, and in any
+    order.
+    """
     status, token = CallStatus.parse(form), request.path_params["token"]
     if (dialer := _dialer(request)) is not None and token in dialer.calls:
         dialer.status(token, status)
@@ -69,7 +71,7 @@ def outgoing_status(request: Request, phone: PhoneServer, form: Form) -> Respons
 
 @for_twilio
 def outgoing_machine(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The callback with the result of answering machine detection for an outgoing call."""
+    """The endpoint for the callback with the result of answering machine detection for an outgoing call."""
     if (dialer := _dialer(request)) is not None:
         dialer.machine(request.path_params["token"], MachineDetection.parse(form))
     return Response(status_code=204)

@@ -9,7 +9,7 @@ __all__ = ["HTTP_LIMITS_S", "WEBSOCKET_LIMITS_S", "Phase", "PhaseTimeouts"]
 
 
 class Phase(Enum):
-    """The phases of a connection. The value is the event for which the connection waits."""
+    """The phases of a connection. The value is the name of the event for which the connection waits."""
 
     HEAD = "the head of a request"
     BODY = "the body of a request"

@@ -64,7 +64,9 @@ __all__ = ["BROWSER", "PhoneServer", "phone_of"]
 log = logging.getLogger(__name__)
 
 BROWSER = "telephony.browser"
-"""The key in the ASGI scope for the stream parameters of a softphone. A softphone connects in place of Twilio."""
+"""The key in the ASGI scope for the stream parameters of a softphone. A softphone (a phone in the browser) connects in
+place of Twilio.
+"""
 _NO_TLS = (
     "Twilio gets addresses under {base!r}, but it opens media streams over TLS only (31922). Set PUBLIC_URL to the "
     "https address that Twilio calls, or let the proxy that ends TLS send `X-Forwarded-Proto: https`."
@@ -101,7 +103,7 @@ class PhoneServer:
     defaults: CallOptions
     """The options that are the same for all calls."""
     display: Callable[[], Display]
-    """A function that returns the display of one live call."""
+    """A function that returns an object that shows one live call in the console."""
     simulation: Simulation = field(default_factory=Simulation)
     """The simulation to which softphone calls belong. With a simulated Twilio, all calls belong to this simulation."""
     outgoing: Mapping[str, AgentSource] = field(default_factory=dict)
@@ -109,7 +111,9 @@ class PhoneServer:
     progress: ProgressBook = field(default_factory=ProgressBook)
     repeats: Repeats = field(default_factory=lambda: Repeats(log))
     root_path: str = ""
-    """The path of the mount in the last request. Used for URLs that are created without a request."""
+    """The path under which the application was mounted in the last request. Used for URLs that are created without a
+    request.
+    """
     refusals: Repeats = field(default_factory=lambda: Repeats(log))
     """Logs refused calls with a rate limit."""
     tracing: Tracing | None = None
@@ -137,7 +141,9 @@ class PhoneServer:
         return self.ready and self.registry.has_room and self.lag.seconds <= self.settings.telephony_max_loop_lag_s
 
     def addresses(self, connection: HTTPConnection) -> Addresses:
-        """Returns the URLs for Twilio. The base is PUBLIC_URL, or the URL of this request."""
+        """Returns the URLs of this process for Twilio. The base is PUBLIC_URL, or the URL of the request
+        `connection`.
+        """
         base = base_of(connection, self.settings.public_url)
         parts = urlsplit(base)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
@@ -145,8 +151,8 @@ class PhoneServer:
         return Addresses(base, self.instance, self.stream_admission.parameters)
 
     def answer(self, connection: HTTPConnection, info: CallInfo | None = None) -> tuple[AgentSource, CallOptions]:
-        """Returns the agent and the options for an inbound call. `info` has the data of the call if the data is
-        known.
+        """Returns the agent and the options for an inbound call. `info` has the data of the call, or None if it is not
+        known yet.
         """
         form = self.outcomes.form()
         options = self.options(connection, form)
@@ -218,7 +224,9 @@ class PhoneServer:
         return own or self._own_rest
 
     def warm(self, connection: HTTPConnection, info: CallInfo) -> None:
-        """Connects the model while Twilio opens the media stream."""
+        """Begins the call of `info` before its media stream starts, and connects the model, while Twilio opens the
+        media stream.
+        """
         if self.settings.telephony_warm:
             self.registry.begin_warm(info, *self.answer(connection, info))
 
@@ -304,7 +312,9 @@ class PhoneServer:
         return self.control if isinstance(self.control, TwilioRest) else None
 
     def placed_call_changed(self, call: PlacedCall) -> None:
-        """Handles a possible change of a placed call. After the last change the call is over."""
+        """Handles a possible change of a placed call: writes its record, and passes the result on when the call is
+        over.
+        """
         self.call_records.placed(call)
         self.outcomes.placed(call)
         if (result := call.result) is not None:
@@ -315,7 +325,7 @@ class PhoneServer:
                 self.prices.ended(call.token, call.sid, rest)
 
     def sample(self) -> None:
-        """Sets the metrics that are read from the parts of the application when Prometheus reads the metrics."""
+        """Sets the metrics that are computed only when Prometheus reads the metrics."""
         client = self.call_records.client
         self.metrics.capacity(self.registry.max_calls, draining=self.registry.draining)
         self.metrics.journal_queue(self.journals.waiting)

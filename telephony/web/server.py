@@ -79,8 +79,8 @@ class _BackgroundServer(uvicorn.Server):
 
 
 class Startup:
-    """An application, and the error if the application did not start. The error is reported in one line, without a
-    traceback.
+    """Runs the start of an application, and keeps the error if the application did not start. The error is reported in
+    one line, without a traceback.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -136,8 +136,8 @@ def _descriptors() -> int:
 
 
 def raise_descriptor_limit(max_calls: int) -> None:
-    """Raises the limit of file descriptors to the number that calls and connections need, if the operating system
-    permits this.
+    """Raises this process's limit of open files (file descriptors) to the number that calls and connections need, if
+    the operating system permits this.
     """
     if sys.platform == "win32":
         return

@@ -51,7 +51,7 @@ _RESTART = 1012
 
 
 class FloodLimits:
-    """The limits of one WebSocket for pings and for fragments. `cut` ends the connection."""
+    """The limits of one WebSocket for pings and for fragments. The function `cut` ends the connection."""
 
     def __init__(self, repeats: Repeats, cut: Callable[[], None]) -> None:
         self._repeats = repeats
@@ -59,7 +59,7 @@ class FloodLimits:
         self._pings = Allowance(per_s=PINGS_PER_S, burst=PINGS_AT_ONCE)
 
     def admits_ping(self, now: float) -> bool:
-        """Returns whether the connection may answer a ping at `now`. If the peer sends too many pings, cuts off the
+        """Returns whether the connection may answer a ping at `now`. If the peer sends too many pings, ends the
         connection and returns False.
         """
         if self._pings.spend(now):
@@ -68,8 +68,8 @@ class FloodLimits:
         return False
 
     def fragments(self, count: int) -> None:
-        """Registers that the message in progress has `count` frames so far. Cuts off the connection if these are too
-        many.
+        """Registers that the message that is being received has `count` frames so far. If these are too many, ends the
+        connection.
         """
         if count > MAX_FRAGMENTS:
             self._flooded("fragments", "cuts a message into too many frames")

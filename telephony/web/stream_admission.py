@@ -53,14 +53,14 @@ class StreamAdmission:
         self._client = client or RecordsClient(sources=sources)
 
     def parameters(self, call_sid: str) -> dict[str, str]:
-        """Returns the parameters that the media stream of this call must have."""
+        """Returns the parameters that the media stream of this call must have, with a new stream token."""
         if self._key is None:
             return {}
         expires_at = int(self._now()) + _LIFETIME_S
         return {TOKEN_PARAMETER: mint(self._key, StreamToken(call_sid, expires_at, self._sources.token(8)))}
 
     async def admit(self, start: Start) -> CallInfo:
-        """Checks the `start` message of a media stream and returns the data of its call.
+        """Checks the token in the `start` message of a media stream, and returns the data of its call.
 
         Raises:
             StreamRefused: the token is invalid, or no more calls are allowed.

@@ -27,7 +27,8 @@ _TICK_S = 5.0
 
 
 class TwilioPrices:
-    """Writes the prices of ended calls to `records`. `on_price` is called with each price and its currency.
+    """Requests the prices of ended calls from Twilio, and writes them to `records`. `on_price` is called with each
+    price and its currency.
 
     The requests are made one after the other. The longest-waiting calls are left out when more than 10,000 wait.
     """
@@ -38,7 +39,9 @@ class TwilioPrices:
         self._waiting: OrderedDict[str, tuple[float, int, str, TwilioRest]] = OrderedDict()
 
     def ended(self, key: str, sid: str, rest: TwilioRest) -> None:
-        """Notes that a call has ended. `key` is the id of its record."""
+        """Registers that a call has ended, so its price is requested later. `key` is the id of its record, `sid` is its
+        CallSid, and `rest` is the client for its Twilio account.
+        """
         self._wait(key, 0, sid, rest)
         if len(self._waiting) > _MAX_WAITING:
             self._waiting.popitem(last=False)

@@ -28,8 +28,8 @@ _MAX_DETAILS_CHARS = 16_000
 
 
 def apologise(phone: PhoneServer, voice: VoiceRequest | None, request: Request | None = None) -> str:
-    """Returns TwiML with an apology in the language of the call. If Twilio can call the fallback number for this
-    caller, the TwiML also dials this number.
+    """Returns TwiML with an apology in the language of the call. `voice` has the data of Twilio's request, or None if
+    it cannot be read. If Twilio can call the fallback number for this caller, the TwiML also dials this number.
     """
     settings = phone.settings
     voice = voice or VoiceRequest("")
@@ -43,14 +43,17 @@ def apologise(phone: PhoneServer, voice: VoiceRequest | None, request: Request |
 
 
 def new_stream(request: Request, phone: PhoneServer, info: CallInfo, *, instance: str = "") -> str:
-    """Returns TwiML for a media stream to this process, or to `instance`, the process of the call."""
+    """Returns TwiML that opens a media stream to this process, or to the process `instance`, which has the call. `info`
+    has the data of the call.
+    """
     addresses = phone.addresses(request)
     addresses = replace(addresses, instance=instance or addresses.instance, details_chars=_MAX_DETAILS_CHARS)
     return twiml.connect_stream(addresses.stream(info))
 
 
 def call_info(request: Request, voice: VoiceRequest, route: str = "") -> CallInfo:
-    """Returns the data of a call: the two parties, and the parameters of a softphone.
+    """Returns the data of the call of a webhook: the two parties, and the parameters of a softphone. `route` is the
+    position in the steps for the caller.
 
     A URL that is too long for a stream parameter is left out.
     """

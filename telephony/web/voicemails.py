@@ -76,12 +76,16 @@ class Voicemails:
             task.cancel()
 
     def message(self, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> None:
-        """Registers that a caller has left a message. The recording is not complete yet."""
+        """Registers that a caller has left a message. `form` has the fields of Twilio's request. The recording is not
+        complete yet.
+        """
         hold_s = _TRANSCRIPT_S if call.step.transcribe else _HOLD_S
         self._write(voice.call_sid, hold_s=hold_s, **self._about(voice, call, form))
 
     def recording(self, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> None:
-        """Fetches and stores the recording of a message. Called when the recording is complete."""
+        """Fetches the recording of a message from Twilio and stores it. `form` has the fields of Twilio's request.
+        Called when the recording is complete.
+        """
         if self._tasks.get(voice.call_sid, {}).get("stored"):
             return  # Twilio sent the callback twice
         self._write(voice.call_sid, hold_s=_HOLD_S, **self._about(voice, call, form))
@@ -90,7 +94,7 @@ class Voicemails:
         task.add_done_callback(self._fetching.discard)
 
     def transcript(self, call_sid: str, form: Mapping[str, str]) -> None:
-        """Handles the result of Twilio's transcription of a message."""
+        """Handles the result of Twilio's transcription of a message. `form` has the fields of Twilio's request."""
         text = form.get("TranscriptionText", "") if form.get("TranscriptionStatus") == "completed" else ""
         self._write(call_sid, hold_s=0.0, transcript=text)
 

@@ -72,8 +72,8 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
 @for_twilio
 async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The voice webhook for an incoming call. The response connects the call to a media stream, or refuses the
-    call.
+    """The endpoint for the voice webhook of an incoming call. The response connects the call to a media stream, or
+    refuses the call.
     """
     voice = VoiceRequest.parse(form)
     if phone.numbers is not None:
@@ -128,8 +128,8 @@ def _turned_away(phone: PhoneServer, voice: VoiceRequest, why: str, *, is_busy: 
 
 @for_twilio
 async def after_stream(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The webhook after a media stream. The response is a new stream, a transfer, an apology, or the end of the
-    call.
+    """The endpoint for the webhook after a media stream. The response is a new stream, a transfer, an apology, or the
+    end of the call.
 
     If the stream was in another process, the database contains why the stream ended.
     """
@@ -144,7 +144,7 @@ async def after_stream(request: Request, phone: PhoneServer, form: Form) -> Resp
 
 @for_twilio
 async def after_dial(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The webhook after a cold transfer that has ended or failed."""
+    """The endpoint for the webhook after a cold transfer that has ended or failed."""
     voice, result = VoiceRequest.parse(form), DialResult.parse(form)
     if AFTER_FALLBACK in request.query_params:
         return twiml_response(_after_fallback(phone, voice, result))
@@ -177,7 +177,7 @@ async def _stream_end(phone: PhoneServer, voice: VoiceRequest) -> StreamEnd | No
 
 @for_twilio
 def leg_key(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The webhook for a key that was pressed on the second leg of a warm transfer."""
+    """The endpoint for the webhook after a key was pressed in the second call of a warm transfer."""
     return twiml_response(phone.hooks.leg_key(request.path_params["leg"], form.get("Digits", "")))
 
 
@@ -231,7 +231,9 @@ def _forbidden(signed_for: str | None, expected: str | None) -> Response:
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """Returns the response after an endpoint raised an exception. The server logs the exception."""
+    """Returns the response after an endpoint raised an exception: TwiML with an apology for a webhook. The server logs
+    the exception.
+    """
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
     phone, voice = phone_of(request), getattr(request.state, "voice", None)

@@ -27,8 +27,8 @@ _GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to an attempt. `status` is the HTTP status, or 0 if there was no response. In this case `error`
-    contains the reason.
+    """The response of the receiver to an attempt to deliver a webhook message. `status` is the HTTP status, or 0 if
+    there was no response. In this case `error` contains the reason.
     """
 
     status: int = 0
@@ -49,7 +49,9 @@ class Answer:
 
 
 def after(message: Message, answer: Answer, now: datetime, random: Random) -> Message:
-    """Returns the message with its new state after this attempt. `message.attempts` includes this attempt."""
+    """Returns the message with its new state after an attempt with this response. `random` gives the jitter of the
+    waiting time. `message.attempts` includes this attempt.
+    """
     if answer.is_success:
         return replace(message, state=MessageState.DELIVERED, due_at=now, error="")
     if answer.status == _GONE:

@@ -31,7 +31,9 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 15.0
 LEASE_S = 60.0
-"""The time in seconds for which a claim is valid. The time is longer than an attempt can take."""
+"""The time in seconds for which a process may try to deliver a message that it has claimed. An attempt takes less
+time.
+"""
 _AT_ONCE = 8
 _CLOSE_S = 5.0
 _POLL_S = 5.0
@@ -39,8 +41,8 @@ _POLL_S = 5.0
 
 
 class WebhookSender:
-    """Sends the messages of the outbox. The object is an async context manager. At the end of the context it delivers
-    the messages that are due, for at most five seconds.
+    """Sends the messages of the outbox (messages about ended calls and campaigns) as webhooks. The object is an async
+    context manager. At the end of the context it delivers the messages that are due, for at most five seconds.
 
     `on_attempt` is called with `delivered`, `failed` or `dead` after each attempt. `on_waiting` is called with the
     messages that wait in the outbox.

@@ -1,4 +1,6 @@
-"""The caller's leg at Twilio: its media stream, redirects, the wait for the next media stream, and hanging up."""
+"""The caller's leg (the connection between Twilio and the caller): its media stream, redirects to other TwiML, the wait
+for the next media stream, and hanging up.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ def _no_rescue(info: CallInfo, apologises: bool) -> str | None:
 
 
 class CallerLeg:
-    """The caller's leg: the media stream that carries the leg, or the reason why no media stream carries the leg.
+    """The connection between Twilio and the caller (the caller's leg): the media stream that carries its audio, or the
+    reason why there is no media stream.
 
     `away` is set while a redirect has moved the caller to other TwiML. A `stop` message then does not end the call.
     `report` is called at each change: with None for a new media stream, and with a `StreamEnd` for the end of a media
@@ -75,27 +78,27 @@ class CallerLeg:
         return self.info.parties(self._own_number)
 
     def rescue(self, *, apologises: bool = False) -> str | None:
-        """Returns the TwiML for a caller whose call cannot continue, or None if there is no such TwiML. `apologises` is
-        True if the caller has heard no apology yet.
+        """Returns the TwiML that continues a call which the agent cannot continue, or None if there is no such TwiML.
+        `apologises` is True if the TwiML must contain an apology, because the caller has not heard one yet.
         """
         return self._rescue(self.info, apologises)
 
     def offer(self) -> None:
-        """Registers that Twilio gets TwiML that opens a new media stream. Twilio requests TwiML only after a media
-        stream has ended.
-        """
+        """Registers that Twilio gets TwiML that opens a new media stream."""
         self.offered += 1
         self._offered_at = asyncio.get_running_loop().time()
 
     def is_stale(self, stream: MediaStream) -> bool:
-        """Returns whether this media stream started before the last offer of a new stream. Such a stream has already
-        ended at Twilio.
+        """Returns whether this media stream started before the last time that Twilio got TwiML for a new stream. Twilio
+        requests TwiML only after a stream has ended, so such a stream has already ended at Twilio.
         """
         return self._offered_at is not None and stream.opened_at < self._offered_at
 
     @property
     def is_lost(self) -> bool:
-        """Whether the next media stream replaces a lost stream. The connection of the lost stream may still be open."""
+        """Whether the last media stream broke, so the next media stream will replace it. The connection of the lost
+        stream may still be open.
+        """
         return self.stream is not None or (self.away is not None and self.away.why in ("lost", "stalled"))
 
     def attach(self, stream: MediaStream) -> MediaStream | None:
@@ -113,8 +116,8 @@ class CallerLeg:
         return before
 
     def stream_end(self, ending: Ending | None) -> StreamEnd:
-        """Returns why the last media stream ended. `ending` is the end of the call, or None if the call has not
-        ended.
+        """Returns a description of why the last media stream ended. `ending` is the end of the call, or None if the
+        call has not ended.
         """
         if self.away is not None:
             return replace(self.away, offered=self.offered)
@@ -123,7 +126,9 @@ class CallerLeg:
         return self.end_of_call(ending)
 
     def end_of_call(self, ending: Ending) -> StreamEnd:
-        """Returns why the last media stream ended, for a media stream that ended because the call ended."""
+        """Returns the description of a media stream that ended because the call ended. `ending` says how the call
+        ended.
+        """
         return end_of_call(ending, reattached=self.reattached, document=self.rescue())
 
     def detach(self) -> None:
@@ -137,8 +142,8 @@ class CallerLeg:
         self._report(self.away)
 
     async def send_away(self, why: Why, twiml: str) -> str | None:
-        """Continues the caller's leg with `twiml`. Returns None when the media stream has ended, or the reason why the
-        redirect failed.
+        """Ends the media stream for the reason `why`, and continues the call with `twiml`. Returns None when the media
+        stream has ended, or the reason why the redirect failed.
         """
         self.leave(why, twiml)
         failure = await self._leave(twiml)
@@ -206,6 +211,6 @@ class CallerLeg:
         self.let_go()
 
     def let_go(self) -> None:
-        """Closes the media stream. Twilio then requests the next TwiML."""
+        """Closes the media stream and does not hang up. Twilio then requests the next TwiML."""
         if self.stream is not None:
             self.stream.connection.close(1000)

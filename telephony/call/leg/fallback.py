@@ -13,19 +13,19 @@ log = logging.getLogger(__name__)
 
 
 AFTER_FALLBACK = "fallback"
-"""The query parameter in the `action` URL of a `<Dial>` to the fallback number."""
+"""The query parameter that marks the `action` URL of a `<Dial>` to the fallback number."""
 
 
 def after_fallback(after_dial: str) -> str:
-    """Returns the URL that Twilio requests after the call to the fallback number has ended. If the fallback number did
-    not answer, the response is a spoken apology.
+    """Returns the URL that Twilio requests after the call to the fallback number has ended. `after_dial` is the URL for
+    other `<Dial>` verbs. If the fallback number did not answer, the response is a spoken apology.
     """
     return f"{after_dial}?{AFTER_FALLBACK}=1"
 
 
 def fallback_for(parties: Parties, number: str | None) -> Destination | None:
-    """Returns the destination TELEPHONY_FALLBACK_NUMBER for this caller. Returns None if the setting is empty, or if
-    Twilio would refuse the destination.
+    """Returns `number` (the setting TELEPHONY_FALLBACK_NUMBER) as the destination of a `<Dial>` for the caller of
+    `parties`. Returns None if the setting is empty, or if Twilio would refuse the destination.
     """
     if number is None:
         return None

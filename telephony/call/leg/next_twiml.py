@@ -16,8 +16,8 @@ from ..ending import Ending, EndReason
 __all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "Why", "after_dial", "after_stream", "end_of_call"]
 
 MAX_REATTACHED = 2
-"""The maximum number of lost media streams of one call that are replaced by a new stream. After this number of offers
-of a new stream (TwiML to which Twilio opened no stream), the call is also given up.
+"""The maximum number of lost media streams of one call that are replaced by a new stream. The call is also given up if
+Twilio got TwiML for a new stream this number of times and opened no stream.
 """
 
 Why = Literal["goodbye", "lost", "stalled", "failed", "refused", "transfer", "digits", "conference"]
@@ -37,9 +37,7 @@ class StreamEnd:
     twiml: str | None = None
     """The TwiML for the next request of Twilio."""
     offered: int = 0
-    """The number of times that Twilio got TwiML for a new media stream since this stream ended. No new stream has
-    started.
-    """
+    """How often Twilio got TwiML for a new media stream since this stream ended, without opening a stream."""
     instance: str = ""
     """The name of the process that has the call, if another process has the call. A new media stream must connect to
     that process.
@@ -47,8 +45,9 @@ class StreamEnd:
 
 
 def end_of_call(ending: Ending | None, *, reattached: int = 0, document: str | None = None) -> StreamEnd:
-    """Returns the reason why the media stream of an ended call ended. `document` is the TwiML for a call that
-    failed.
+    """Returns a description of the end of a media stream that ended because its call ended. `ending` says how the call
+    ended. `reattached` is the number of lost streams of the call that were replaced. `document` is the TwiML for a call
+    that failed.
     """
     reason = None if ending is None else ending.reason
     if reason is EndReason.REFUSED:
@@ -59,7 +58,9 @@ def end_of_call(ending: Ending | None, *, reattached: int = 0, document: str | N
 
 
 class StreamEnds(Protocol):
-    """Tells why the media streams of the calls of this process ended. The answer decides the next TwiML of a call."""
+    """Returns why the media streams of the calls of this process ended, from which the next TwiML of a call is
+    decided.
+    """
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
         """Returns why the last media stream of this call ended, or None if this process had no stream of the call. A
@@ -67,8 +68,8 @@ class StreamEnds(Protocol):
         """
 
     def knows(self, call_sid: str) -> bool:
-        """Returns whether the call is or recently was a call of this process. A call without a media stream counts,
-        too.
+        """Returns whether this process has or recently had the call with this `CallSid`, with or without a media
+        stream.
         """
 
 
@@ -76,8 +77,8 @@ Next = Literal["hang up", "new stream", "apologise", "document"]
 
 
 def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
-    """Returns what Twilio does after a media stream has ended, as a `Next`. The reason in `end` decides. `call_ended`
-    is True if Twilio reports that the call is over.
+    """Returns what Twilio must do after a media stream has ended, as a `Next`. `end` says why the stream ended (None if
+    this is not known). `call_ended` is True if Twilio reports that the call is over.
     """
     if call_ended:
         return "hang up"  # the caller is gone
@@ -97,10 +98,10 @@ def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
 
 
 def after_dial(*, connected: bool, call_ended: bool, known: bool, offered: int = 0) -> Next:
-    """Returns what the caller's leg does after a cold transfer, as a `Next`. If the transfer has connected the parties,
-    or the call has ended, the leg hangs up. Otherwise the caller gets a new media stream to the agent. The caller hears
-    an apology in place of the stream if this process does not know the call (`known`), or if the call has already got
-    the maximum number of new streams (`offered`).
+    """Returns what Twilio must do with the caller after a cold transfer, as a `Next`. If the transfer has connected the
+    parties (`connected`), or the call has ended, Twilio hangs up. Otherwise the caller gets a new media stream to the
+    agent. The caller hears an apology in place of the stream if this process does not know the call (`known`), or if
+    the call has already got the maximum number of new streams (`offered`).
     """
     if connected or call_ended:
         return "hang up"

@@ -36,7 +36,7 @@ _REDIRECT_S = 2.0
 
 
 class Followed(Enum):
-    """The state of a call that lost its media stream in this process and that another process may have continued."""
+    """The state of a call that lost its media stream in this process. Another process may have continued the call."""
 
     NO = "no"
     OFFERED = "offered"
@@ -78,14 +78,14 @@ class Reattach:
         self._timer.set(asyncio.get_running_loop().time() + within_s)
 
     def close(self) -> None:
-        """Stops the time limit that `expect` has set."""
+        """Stops the time limit that `expect` has set, because the call has ended."""
         self._timer.cancel()
 
     def _on_time(self, now: float) -> None:
         self._lifetime.end(self._reason)
 
     def attached(self) -> None:
-        """Stops the wait for a media stream. Called when a media stream was attached."""
+        """Stops the wait for a media stream, because a media stream was attached."""
         self.close()
         self._requested.set()
 

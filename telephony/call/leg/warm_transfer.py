@@ -1,4 +1,5 @@
-"""The state machine of the second leg in a warm transfer: called, briefed, accepted by key, joined. Pure.
+"""The state machine of the second call in a warm transfer: the person was called, got the summary, accepted by pressing
+a key, and was joined with the caller. Pure.
 
 The caller and the second leg are joined only after the called person has pressed the accepting key. A voicemail presses
 no key. The caller stays on the media stream until then.
@@ -30,7 +31,8 @@ class LegState(Enum):
 
 
 class WarmTransfer:
-    """The state of one warm transfer. Late and repeated inputs do not change the state.
+    """The state of one warm transfer: of the second call, to the person who takes over. Late and repeated inputs do not
+    change the state.
 
     `failure` is the reason why the transfer failed, as text for the model.
     """
@@ -46,7 +48,7 @@ class WarmTransfer:
         return self.state not in (LegState.CALLING, LegState.BRIEFING)
 
     def status(self, status: str, now: float) -> None:
-        """Handles a status of the second leg that Twilio reported."""
+        """Handles a status of the second call that Twilio reported, such as `ringing` or `busy`."""
         if status == "in-progress" and self.state is LegState.CALLING:
             self.state = LegState.BRIEFING
             self.deadline = now + self._brief_s
@@ -54,8 +56,8 @@ class WarmTransfer:
             self.fail(_FAILURES[status])
 
     def key(self, key: str) -> bool:
-        """Handles a key that was pressed on the second leg. An empty `key` means that no key was pressed in time.
-        Returns whether the two legs must be joined.
+        """Handles the key that the called person pressed. An empty `key` means that no key was pressed in time. Returns
+        whether the caller and the person must be joined now.
         """
         if self.decided:
             return self.state is LegState.ACCEPTED and key == ACCEPT

@@ -1,8 +1,8 @@
 """Measures latencies as the caller hears them. Pure.
 
-All times are in seconds on the clock of the caller's frames (`media.timestamp`). `Playhead` computes on the same clock
-when the caller hears a sample. Loud frames show the start and the end of the caller's voice. The speech events of the
-model come later, because the model waits for silence before it reports the end of speech.
+All times are in seconds on the clock of the caller's frames (the `timestamp` in Twilio's media messages). `Playhead`
+computes on the same clock when the caller hears a sample. Loud frames show the start and the end of the caller's voice.
+The speech events of the model come later, because the model waits for silence before it reports the end of speech.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class LatencyKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Latency:
     """A measured latency. `kind` says between which two events the time was measured. `seconds` is the time between the
-    two events. `at_s` is the time of the second event, in seconds of the timestamps of the caller's media messages.
+    two events. `at_s` is the time of the second event, in seconds on the clock of the caller's media messages (their
+    `timestamp`).
     """
 
     kind: LatencyKind
@@ -63,8 +64,8 @@ class LatencyMeter:
         self._voice_ended = None
 
     def frame(self, stamp_s: float, level: int) -> None:
-        """Handles a frame of the caller. `stamp_s` is the time of the first sample in seconds, `level` is the root mean
-        square of the samples.
+        """Handles a frame (20 ms) of the caller's audio. `stamp_s` is the time of the first sample in seconds, `level`
+        is the root mean square of the samples.
         """
         self._levels.append((stamp_s, level))
 

@@ -48,7 +48,7 @@ class Listener:
         self._filled.set()
 
     def end(self) -> None:
-        """Ends the iteration, because the call has ended."""
+        """Ends the iteration of the listener, because the call has ended."""
         self._ended = True
         self._filled.set()
 
@@ -56,7 +56,7 @@ class Listener:
         return self
 
     async def __anext__(self) -> bytes:
-        """Returns all pieces that wait, joined into one piece."""
+        """Returns all pieces of audio that wait for the listener, joined into one piece."""
         while not self._waiting:
             if self._ended:
                 raise StopAsyncIteration

@@ -179,7 +179,7 @@ class LinePlayer:
             self._pump()
 
     def mark(self, name: str) -> None:
-        """Handles a mark that Twilio returned."""
+        """Handles the mark `name` that Twilio returned, because the caller has heard the audio before the mark."""
         self.playout.mark(name, self._loop.time())
         while self._first_samples and self._first_samples[0][0] < self.playout.proved:
             position, is_clip = self._first_samples.popleft()
@@ -215,7 +215,9 @@ class LinePlayer:
 
     @property
     def unheard(self) -> int:
-        """The number of samples that are queued, or that were sent and not heard."""
+        """The number of samples that the caller has not heard yet: queued samples, and samples that were sent to
+        Twilio.
+        """
         playout = self.playout
         return playout.queued + playout.sent - playout.heard_position(self._loop.time())
 

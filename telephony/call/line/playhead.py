@@ -1,4 +1,4 @@
-"""Estimates on Twilio's clock how much of the audio the caller has heard (the playhead).
+"""Estimates how much of the audio the caller has heard (the playhead), on the clock of the caller's frames.
 
 Pure. All messages to Twilio take the same path. The module estimates when a message that is sent now takes effect, on
 the clock of the caller's frames (`media.timestamp`). Two measurements connect that clock (time X) to the local clock:
@@ -9,8 +9,8 @@ the clock of the caller's frames (`media.timestamp`). Two measurements connect t
   round trip minus `up` is the delay to Twilio.
 
 A *run* is playback without a gap. Its origin S is the time X at which its first sample plays. The caller hears the
-position p at `S + (p - base)`. Before the first mark, S is predicted: send time + delay to Twilio + the start delay of
-earlier runs. Then the marks correct S:
+position p at `S + (p - base)`, where `base` is the first position of the run. Before the first mark, S is predicted:
+send time + delay to Twilio + the start delay of earlier runs. Then the marks correct S:
 
 - a mark that Twilio sent at time X proves `S <= X - (p - base)`. The smallest value of the last seconds is used,
   because jitter only adds delay.
@@ -102,8 +102,8 @@ class LineClock:
         return (self._total + newest.total) / count - self.up if count else 0.0
 
     def date(self, now: float) -> tuple[float, float]:
-        """Returns the earliest and the latest time at which Twilio can have sent a message that arrived at `now`. Both
-        times are in seconds on the clock of the caller's frames.
+        """Computes when Twilio sent a message that arrived at `now`. Returns the earliest and the latest possible time.
+        Both times are in seconds on the clock of the caller's frames.
         """
         latest = now - self.up
         if self.last_frame is None:
@@ -149,8 +149,8 @@ class LineClock:
 
 
 class Playhead:
-    """Estimates which sample the caller hears at which time, during one run. A run is playback without a gap. The marks
-    that Twilio returns correct the estimate. Positions are samples on the stream, and times are in seconds.
+    """Estimates which sample the caller hears at which time, during one run of playback (playback without a gap). The
+    marks that Twilio returns correct the estimate. Positions are samples on the stream, and times are in seconds.
     """
 
     def __init__(self, line: LineClock, base: int, rate: int, sent_at: float, start_delay: float) -> None:
@@ -181,8 +181,8 @@ class Playhead:
 
     @property
     def start_delay(self) -> float | None:
-        """The time in seconds from the arrival of the run's audio to its first sample, or None if this time is not
-        known.
+        """The time in seconds from the arrival of the run's audio at Twilio until its first sample plays, or None if
+        this time is not known.
         """
         if self._arrived is None or not self._evidence or self.shifts:
             return None

@@ -43,7 +43,7 @@ _BED_LEAD = int(0.120 * RATE)
 """The lead of the ambience sound alone, in samples. An answer has to wait until this audio has played."""
 
 Source = tuple[str, int]
-"""A source of audio: (item id, content index). Clips and ambience have ids of their own."""
+"""The key of the audio that is played: (item id, content index). Clips and ambience have keys of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ Command = Media | Mark | Clear
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of the stream timeline, from `start` to `end`, in samples. The segment plays `source`, beginning at the
-    sample `offset` of the source. `source` is None for padding and silence.
+    """A piece of the stream timeline, from the position `start` to the position `end`, in samples. In this piece, the
+    audio of `source` plays, beginning at the sample `offset` of that audio. `source` is None for padding and silence.
     """
 
     start: int
@@ -85,10 +85,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The amount of a source that the caller had heard when playback stopped.
+    """How much of the audio `source` the caller had heard when playback stopped.
 
-    `samples` is the number of heard samples. `finished` is True if the source was complete and the caller heard all of
-    the source.
+    `samples` is the number of heard samples. `finished` is True if the audio was complete and the caller heard all of
+    it.
     """
 
     source: Source
@@ -170,14 +170,16 @@ class Playout:
         return [self._mark(now, probe=True)]
 
     def enqueue(self, source: Source, payload: bytes) -> None:
-        """Queues mu-law audio of a source after all queued audio."""
+        """Queues mu-law audio after all queued audio. `source` is the key of the answer or clip to which the audio
+        belongs.
+        """
         if payload:
             track = self._tracks.setdefault(source, _Track())
             self._push(_Chunk(source, track.received, payload))
             track.received += len(payload)
 
     def end(self, source: Source) -> None:
-        """Marks the source as complete, and fills its last frame with silence."""
+        """Registers that the audio of `source` is complete, and fills its last frame with silence."""
         if (track := self._tracks.get(source)) is None:
             return
         track.ended = True
@@ -199,7 +201,9 @@ class Playout:
                     break
 
     def mark(self, name: str, now: float) -> None:
-        """Handles a mark that Twilio returned. Marks that a clear has flushed and unknown marks are ignored."""
+        """Handles the mark `name` that Twilio returned at `now`. Unknown marks, and marks of audio that was removed by
+        a `clear` message, are ignored.
+        """
         if all(pending.name != name for pending in self._marks):
             return
         while (pending := self._marks.popleft()).name != name:
@@ -318,8 +322,9 @@ class Playout:
     # --- heard audio ---------------------------------------------------------------------------------------------
 
     def heard_position(self, now: float) -> int:
-        """Returns the position that the caller hears when a clear that is sent at `now` takes effect. The position is
-        at most the end of the sent audio, and at least the position that marks have proved.
+        """Returns the position on the stream timeline, in samples, that the caller hears when a `clear` message that is
+        sent at `now` takes effect. The position is at most the end of the sent audio, and at least the position that
+        marks have proved.
         """
         if self._playhead is None:
             return self.sent
@@ -334,23 +339,28 @@ class Playout:
         return bytes(audio)
 
     def plays_at(self, position: int) -> float | None:
-        """Returns the time at which the caller hears the sample at this position, in seconds on the clock of the
-        caller's frames. Returns None if nothing plays, or if the position is before the last gap in playback.
+        """Returns the time at which the caller hears the sample at this position of the stream timeline, in seconds on
+        the clock of the caller's frames. Returns None if nothing plays, or if the position is before the last gap in
+        playback.
         """
         run = self._playhead
         return None if run is None or position < run.base else run.origin + (position - run.base) / RATE
 
     @property
     def proved(self) -> int:
-        """The position that the caller has certainly heard, as proved by marks."""
+        """The position on the stream timeline, in samples, that the caller has certainly heard, as proved by marks."""
         return self._proved
 
     def silent_at(self, now: float) -> float:
-        """Returns when a clear that is sent at `now` takes effect, on the clock of the caller's frames."""
+        """Returns the time at which playback stops if a `clear` message is sent at `now`, in seconds on the clock of
+        the caller's frames.
+        """
         return self.line.expected_effect(now)
 
     def cuts(self, now: float) -> list[Cut]:
-        """Returns a `Cut` for each source that is queued, playing or incomplete, in playing order."""
+        """Returns how much was heard at `now`, as a `Cut`, of each answer or clip that is queued, playing or
+        incomplete, in playing order.
+        """
         heard = self.heard_position(now)
         samples = {source: track.received for source, track in self._tracks.items()}
         for chunk in reversed(self._queue):
@@ -366,8 +376,8 @@ class Playout:
         ]
 
     def stop(self, now: float) -> tuple[list[Command], list[Cut]]:
-        """Stops playback: drops the queue, clears the audio at Twilio, and returns how much of each source was heard.
-        Sends no clear if the caller has heard all audio.
+        """Stops playback: drops the queue, clears the audio at Twilio, and returns the commands for Twilio, and how
+        much was heard of each answer or clip. Sends no clear if the caller has heard all audio.
         """
         cuts = [cut for cut in self.cuts(now) if not cut.finished]
         commands = self._clear(now)
@@ -434,7 +444,7 @@ class Playout:
         return self._rewind(now) if ducked else []
 
     def finish(self) -> None:
-        """Ends the last run, because the media stream is over."""
+        """Ends the last run of playback, because the media stream has ended."""
         if self._playhead is not None:
             self._end_run(self._playhead)
             self._playhead = None
@@ -450,8 +460,8 @@ class Playout:
         return self._queued
 
     def speech_left(self, now: float) -> int:
-        """Returns the number of samples that the caller will still hear, up to the last sample of a source. The
-        ambience sound is not counted.
+        """Returns the number of samples that the caller will still hear at `now`, up to the last sample of an answer or
+        clip. The ambience sound is not counted.
         """
         heard = self.heard_position(now)
         if self._queued:
@@ -460,7 +470,9 @@ class Playout:
         return max(0, last - heard)
 
     def set_bed(self, bed: Callable[[int], bytes] | None) -> None:
-        """Sets the ambience sound. None removes the ambience sound. Audio that was already sent plays to its end."""
+        """Sets the ambience sound, a function that returns the next samples. None removes the ambience sound. Audio
+        that was already sent plays to its end.
+        """
         self._bed = bed
 
     def _clear(self, now: float) -> list[Command]:

@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S = 5.0
 MAX_GAP_S = 10.0
 GAP_PER_S = 1.5
-"""The limits of the silence that replaces lost frames: for one gap of the media timestamps, and per second over a
-longer time. A real gap is as long as the time in which no frame arrived.
+"""The limit of the silence that replaces lost frames of the caller: at most `MAX_GAP_S` seconds for one gap in the
+media timestamps, and on average at most this number of seconds of silence per second. Larger gaps are errors of the
+sender, because a real gap is as long as the time in which no frame arrived.
 """
 _MAX_EARLY = 100
 """The maximum number of keys that wait until `listen` is called. Such keys arrive together with the `start` message, or

@@ -20,9 +20,9 @@ such as "hello, can you hear me".
 
 class LengthAction(Enum):
     WARN = auto()
-    """Warn the caller that the call will end soon."""
+    """Warn the caller that the call will end soon, because it has nearly reached its maximum length."""
     END = auto()
-    """Say goodbye and hang up."""
+    """Say goodbye and hang up, because the call has reached its maximum length."""
 
 
 class CallLength:
@@ -58,8 +58,9 @@ class CallLength:
 
 
 class MachineLimit:
-    """Limits the length of a call with a machine. The limit of `limit_s` seconds begins with `found`, or when the other
-    party has said the same sentence `repetitions` times. `on_time` returns True once when the limit is reached.
+    """Limits the length of a call with a machine. The limit of `limit_s` seconds begins when `found` is called, or when
+    the other party has said the same sentence `repetitions` times. `on_time` returns True once when the limit is
+    reached.
     """
 
     def __init__(self, limit_s: float = 60.0, *, repetitions: int = 3) -> None:
@@ -84,7 +85,9 @@ class MachineLimit:
         self._said.clear()
 
     def heard(self, transcript: str, now: float) -> None:
-        """Handles a sentence of the other party. A transcript in brackets is a note and not speech."""
+        """Handles a sentence of the other party, to recognise a repeated sentence. A transcript in brackets is a note
+        and not speech.
+        """
         if "[" in transcript:
             return
         words = "".join(c if c.isalnum() else " " for c in transcript.casefold()).split()

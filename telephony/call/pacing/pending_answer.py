@@ -20,7 +20,7 @@ class Fill(Enum):
     """What the caller hears in place of silence while an answer is pending."""
 
     LINE = auto()
-    """Say that the answer takes a moment."""
+    """Say a sentence, such as that the answer takes a moment."""
     SOUND = auto()
     """Play the waiting sound until the model speaks."""
     GIVE_UP = auto()
@@ -95,7 +95,9 @@ class PendingAnswer:
             self._restart(now)
 
     def fill_now(self, now: float) -> bool:
-        """Makes the next fill due immediately. Returns whether an answer is pending and the time is not paused."""
+        """Makes the next fill (a sentence or the waiting sound) due immediately. Returns whether an answer is pending
+        and the time is not paused.
+        """
         if not self._causes or self._pauses:
             return False
         if self._line_s < math.inf:
@@ -114,8 +116,8 @@ class PendingAnswer:
         return sounding
 
     def on_time(self, now: float, *, mid_sentence: bool = False) -> Fill | None:
-        """Returns the next fill if a fill is due, or None. `mid_sentence` is True if the model stopped within a
-        sentence. A spoken fill would then confuse the caller.
+        """Returns what the caller must hear now because the answer is late, or None if nothing is due. `mid_sentence`
+        is True if the model stopped within a sentence. Then no sentence is said, because it would confuse the caller.
         """
         if self.deadline is None or now < self.deadline:
             return None

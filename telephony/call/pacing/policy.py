@@ -21,8 +21,8 @@ class CallPolicy:
     """The time in seconds after which the caller hears a sentence while an answer is pending. Later the caller hears a
     waiting sound.
 
-    The caller also waits 0.5 s for the end of the turn, and for the first sample of the sentence. The sum of these
-    times is less than three seconds.
+    Before this time, the caller waits 0.5 s until the server detects the end of the turn. After this time, the caller
+    waits for the first sample of the sentence. The sum is less than three seconds.
     """
     answer_limit_s: float = 20.0
     """The maximum time in seconds for which an answer may be pending. After this time the caller hears an apology, and
@@ -36,7 +36,7 @@ class CallPolicy:
     warning: str = "Tell the caller in one short sentence that this call has to end within a minute."
     farewell: str = "The call has to end now. Say goodbye in one short sentence."
     machine_s: float | None = 60.0
-    """The maximum length in seconds of a call with a machine."""
+    """The maximum length in seconds of a call with a machine, such as a voicemail. None means no limit."""
     stalled_s: float | None = 1.6
     """The time in seconds after which a media stream without a frame counts as dead and is replaced. Time in which this
     process was blocked is not counted. TCP can repeat a lost packet once or twice in this time. With the request to

@@ -17,7 +17,7 @@ class PauseReason(Enum):
     CALLER = auto()
     """The caller speaks."""
     AWAY = auto()
-    """The call has no media stream."""
+    """The call has no media stream, for example during a transfer."""
     LISTENING = auto()
     """The agent only listens (`Call.listening`)."""
     HOLD = auto()
@@ -42,6 +42,6 @@ class PendingCause(Enum):
     TURN = auto()
     """A response was requested and has not begun."""
     RESPONSE = auto()
-    """The model produces a response."""
+    """The model produces a response. The caller may not hear it yet."""
     TOOL = auto()
     """A tool runs."""

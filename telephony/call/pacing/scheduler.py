@@ -102,8 +102,8 @@ class Scheduler:
     # --- the caller's side ---------------------------------------------------------------------------------------
 
     def begin(self, *, again: bool = False) -> None:
-        """Starts the pacing for a media stream. If `again` is True, the stream replaces a lost stream: the caller has
-        heard nothing for a time, and the model has not heard the caller.
+        """Starts the time limits for a media stream that was attached. If `again` is True, the stream replaces a lost
+        stream: the caller has heard nothing for a time, and the model has not heard the caller.
         """
         now = self._loop.time()
         self._length.begin(now)
@@ -115,7 +115,7 @@ class Scheduler:
         self._set()
 
     def away(self) -> None:
-        """Pauses the pacing, because the call has no media stream."""
+        """Pauses the time limits, because the call has no media stream."""
         self._watchdog.end()
         self._answer.pause(PauseReason.AWAY)
         self._silence.pause(PauseReason.AWAY)
@@ -126,7 +126,9 @@ class Scheduler:
         self._add(PendingCause.MODEL)
 
     def go_live(self, capabilities: ModelCapabilities) -> None:
-        """Starts to measure silence and the length of the call. Called when the model is connected."""
+        """Starts to measure silence and the length of the call, because the model is connected. `capabilities` are
+        those of the model.
+        """
         self._full_duplex = capabilities.full_duplex
         self._silence.begin(self._loop.time())
         if self._greets:
@@ -134,7 +136,7 @@ class Scheduler:
         self._remove(PendingCause.MODEL)
 
     def caller_acted(self) -> None:
-        """Registers that the caller has pressed a key."""
+        """Registers that the caller has pressed a key, so the caller is not silent."""
         self._silence.caller_acted(self._loop.time())
 
     def machine_found(self) -> None:

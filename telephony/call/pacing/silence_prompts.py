@@ -92,7 +92,9 @@ class SilencePrompts:
             self.heard_until(now)
 
     def on_time(self, now: float) -> Prompt | Goodbye | None:
-        """Returns the instructions that are due at `now`, or None if no instructions are due."""
+        """Returns the action that is due at `now`, with instructions for the model: a prompt or a goodbye. Returns None
+        if no action is due.
+        """
         if self.deadline is None or now < self.deadline:
             return None
         self._since = now

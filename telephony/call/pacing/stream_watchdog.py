@@ -60,7 +60,9 @@ class StreamWatchdog:
         return False
 
     def sent(self, buffered_bytes: int) -> bool:
-        """Handles the number of bytes that wait to be sent. Returns True once when the media stream is stalled."""
+        """Handles the number of bytes that wait to be sent to Twilio. Returns True once when the media stream is
+        stalled, because too many bytes wait.
+        """
         if self._last is None or buffered_bytes <= self._max_bytes:
             return False
         self._last = None

@@ -26,14 +26,17 @@ def cutting(cause: CutCause) -> Iterator[None]:
 
 
 class CutCauses:
-    """Determines the causes of interruptions. `of` must be called with each event of a session, in order."""
+    """Determines the causes of interruptions of the agent. `of` must be called with each event of a session, in
+    order.
+    """
 
     def __init__(self) -> None:
         self._tripped = False
 
     def of(self, event: RealtimeAnyEvent) -> CutCause | None:
-        """Returns the cause of an `audio_interrupted` event, or None for any other event. A guardrail interrupts the
-        agent in the step in which the guardrail trips, so its `audio_interrupted` is the next event.
+        """Returns the cause of the interruption if `event` is `audio_interrupted`, or None for any other event. A
+        guardrail interrupts the agent in the step in which the guardrail trips, so its `audio_interrupted` is the next
+        event.
         """
         if event.type == "raw_model_event":
             return None

@@ -42,7 +42,7 @@ def pressed(key: str) -> str:
 
 
 def typed(keys: str) -> str:
-    """Returns the message that tells the model about collected digits."""
+    """Returns the message that tells the model which digits the caller typed. `keys` has one bullet for each digit."""
     return f"{TYPED}{keys}"
 
 
@@ -61,7 +61,7 @@ class DigitMasker:
             self._named[secret] = mask_spelled(secret)
 
     def press(self, key: str) -> None:
-        """Stores a key that the caller pressed. `anywhere` masks stored keys."""
+        """Stores a key that the caller pressed. `anywhere` then masks it in records."""
         self._pressed = (self._pressed + key)[-_MAX_PRESSED:]
 
     @property
@@ -70,7 +70,9 @@ class DigitMasker:
         return bool(self._named)
 
     def message(self, text: str) -> str:
-        """Masks a message of the model or of the media stream: the JSON text of an object (see `parse_object`)."""
+        """Returns a message of the model or of the media stream with masked digits. `text` is the JSON text of an
+        object (see `parse_object`).
+        """
         if _is_audio(text):
             return text
         if "function_call" in text:
@@ -119,7 +121,9 @@ class DigitMasker:
         return mask_keys(text)
 
     def arguments(self, tool: str, arguments: str) -> str:
-        """Masks the arguments of a tool call, given as JSON text."""
+        """Returns the arguments of a tool call with masked digits. `arguments` is JSON text, and `tool` is the name of
+        the tool.
+        """
         return mask_key_characters(arguments) if tool in _DIGIT_TOOLS else arguments
 
     # -----------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ OURS = ""
 
 
 def cut_cause() -> CutCause:
-    """Returns the cause of an interruption by the code that is running now: a tool, the call, or the application."""
+    """Returns the cause of an interruption that the running code makes: a tool, the call itself, or the application."""
     tool = current_tool.get()
     return CutCause.API if tool is None else CutCause.CALL if tool is OURS else CutCause.TOOL
 

@@ -65,7 +65,9 @@ class CallRecorder:
         return "records were lost" if getattr(journal, "lost", 0) else ""
 
     def close_seal(self, reason: SealReason) -> None:
-        """Removes the conversation from all records until `open_seal` is called with the same reason."""
+        """Begins a part of the call that must not be recorded: removes the conversation from all records until
+        `open_seal` is called with the same reason.
+        """
         self.write("seal", reason=reason.name.lower(), closed=True)
         self.seal.close(reason)
 
@@ -100,7 +102,9 @@ class CallRecorder:
         return self._secrets.anywhere(value)
 
     def callback(self, what: str, **fields: Any) -> None:
-        """Records an event from outside of the call: a webhook of Twilio, or a decision of this process."""
+        """Records an event from outside of the call: a webhook of Twilio, or a decision of this process. `what` names
+        the event, and `fields` has its details.
+        """
         self.write("callback", what=what, **fields)
 
     def tool_started(self, call_id: str, name: str, arguments: str) -> None:
@@ -109,7 +113,8 @@ class CallRecorder:
         self.write("tool.start", call_id=call_id, name=name, arguments=arguments)
 
     def message(self, kind: str, message: str | bytes, *, decoded: bool = False) -> None:
-        """Records a message that was sent or received. `decoded` is True if the message is known to be a JSON object.
+        """Records a message that was sent or received, as a record of this kind. `decoded` is True if the message is
+        known to be a JSON object.
 
         If the message is not a JSON object, the start of the message is recorded as text. In this text all digits are
         replaced by bullets, because any digit may be a key that the caller pressed.
@@ -127,23 +132,25 @@ class CallRecorder:
             self.write(kind, text=shown, chars=len(message))
 
     def verbatim(self, kind: str, message: str) -> None:
-        """Records a message without masking. The message must be a JSON object without words of people: audio, a mark
-        or a clear. Most records of a journal are of this kind.
+        """Records a message without masking. The message must be a JSON object that contains no words of people: audio,
+        a mark or a clear. Most records of a journal are of this kind. `kind` is the kind of the record.
         """
         if self.is_on:
             self._journal.write_raw(kind, self._clock() - self._start, message)
 
     def caller_frame(self, message: str, stamp_ms: int) -> None:
-        """Records a message with audio of the caller, in the step of the event loop in which the message arrived."""
+        """Records a media message with audio of the caller, which has the timestamp `stamp_ms` in milliseconds, in the
+        step of the event loop in which the message arrived.
+        """
         if self.seal.frame(stamp_ms, self._clock()):
             message = self.seal.message("twilio.in", message)
         if self.is_on:
             self._journal.write_raw("twilio.in", self._clock() - self._start, message)
 
     def clip(self, ulaw: bytes, *, is_ours: bool = False) -> str:
-        """Returns the digest of a clip (mu-law, 8 kHz). Records the samples when the clip is used for the first time.
-        In a part of the call that must not be recorded, the digest is that of silence of the same length, except for
-        clips of this package (`is_ours`).
+        """Returns the digest of a clip (mu-law, 8 kHz), by which records name the clip. Writes the samples of the clip
+        to the journal when the clip is used for the first time. In a part of the call that must not be recorded, the
+        digest is that of silence of the same length, except for clips of this package (`is_ours`).
         """
         if self.seal.is_closed and not is_ours:
             ulaw = b"\xff" * len(ulaw)

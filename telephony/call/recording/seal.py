@@ -58,10 +58,12 @@ _AUDIO = ("response.output_audio.delta", "response.audio.delta")
 
 
 class SealReason(Enum):
-    """The reasons why a call is sealed. A sealed call must not be recorded."""
+    """The reasons why a call is sealed, which means that its conversation must not be recorded."""
 
     NOTICE = auto()
-    """The caller has not heard the notice about the recording, or has not answered its question."""
+    """The caller has not heard the notice about the recording to its end, or has not answered the question of the
+    notice.
+    """
     REFUSED = auto()
     """The caller has refused a recording."""
     SECRET = auto()
@@ -69,8 +71,8 @@ class SealReason(Enum):
 
 
 class Seal:
-    """The seal of one call. While a call is sealed, its conversation must not be recorded. All times are in seconds on
-    one clock. Stamps are media timestamps in milliseconds.
+    """Decides which parts of one call must not be recorded (are sealed), and hides their content in the records. All
+    times are in seconds on one clock. `stamp` means a media timestamp in milliseconds.
     """
 
     def __init__(self) -> None:
@@ -100,7 +102,7 @@ class Seal:
 
     @property
     def is_secret(self) -> bool:
-        """Whether the call is in a secret part, or has been in a part that must not be recorded."""
+        """Whether the call is in a secret part (`Call.secret`), or was in any part that must not be recorded."""
         return SealReason.SECRET in self._reasons or SealReason.REFUSED in self._reasons
 
     @property
@@ -111,9 +113,9 @@ class Seal:
         return bool(self._reasons or self._ids)
 
     def close(self, reason: SealReason) -> None:
-        """Seals the call for this reason, so its conversation is not recorded. If the call is sealed twice for the same
-        reason, `open` must be called twice. An item that is being spoken becomes sealed, because the rest of the item
-        is spoken in the sealed part.
+        """Begins a part of the call that must not be recorded (seals the call), for this reason. If `close` is called
+        twice with the same reason, `open` must be called twice. An item that is being spoken becomes sealed, because
+        the rest of the item is spoken in the sealed part.
         """
         for item_id in self._unfinished:
             self.add(item_id)
@@ -121,7 +123,9 @@ class Seal:
         self._is_frame_hidden = True
 
     def open(self, reason: SealReason, now: float) -> None:
-        """Removes one seal with this reason. The call stays sealed (not recorded) until the last seal is removed."""
+        """Removes one reason that `close` has set. When no reason is left, the conversation is recorded again from the
+        time `now` on.
+        """
         left = self._reasons.get(reason, 0) - 1
         if left > 0:
             self._reasons[reason] = left
@@ -145,7 +149,9 @@ class Seal:
         self._lag_s, self._from_ms = None, 0.0
 
     def frame(self, stamp_ms: int, now: float) -> bool:
-        """Handles a frame of the caller. Returns whether the frame must be hidden."""
+        """Handles a frame of the caller's audio with the media timestamp `stamp_ms`. Returns whether the frame must be
+        hidden in the records.
+        """
         lag_s = now - stamp_ms / 1000
         if self._lag_s is None or lag_s < self._lag_s:
             self._lag_s = lag_s
@@ -166,7 +172,9 @@ class Seal:
         self._is_fresh = False
 
     def connected(self) -> None:
-        """Registers a new connection to the model. The new connection gets a copy of the conversation."""
+        """Registers a new connection to the model. The conversation is sent again over the new connection, and its
+        hidden items stay hidden.
+        """
         self._connections += 1
         self._appended_bytes, self._spoken_ms = 0, 0.0
         self._is_fresh = self._connections > 1
@@ -174,18 +182,20 @@ class Seal:
     # --- items -------------------------------------------------------------------------------------------------------
 
     def add(self, item_id: str) -> None:
-        """Seals an item: records of the item are hidden until the end of the call."""
+        """Marks an item as not to be recorded: records of the item are hidden until the end of the call."""
         if item_id and len(self._ids) < _MAX_IDS:
             self._ids[item_id] = None
 
     def hides(self, item_id: str) -> bool:
-        """Returns whether this item, response or tool call belongs to a sealed part, which must not be recorded."""
+        """Returns whether this item, response or tool call belongs to a part of the call that must not be recorded."""
         return item_id in self._ids
 
     # --- messages and records ----------------------------------------------------------------------------------------
 
     def record(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Returns a journal record without the content that must not be recorded."""
+        """Returns a journal record without the content that must not be recorded. `kind` and `fields` are the kind and
+        the fields of the record.
+        """
         if not self.watches or kind in _PLAIN_KINDS or (kind == "twilio.in" and "message" in fields):
             return fields
         if kind in ("tool.start", "tool.end"):
@@ -212,9 +222,9 @@ class Seal:
         return hidden
 
     def message(self, kind: str, text: str) -> str:
-        """Returns a message of the media stream or of the model's connection, as JSON text, without the content that
-        must not be recorded. This method must be called for each message, because the messages show which items are
-        sealed.
+        """Returns `text`, a JSON message of the media stream or of the model's connection, without the content that
+        must not be recorded. `kind` is the kind of its record. This method must be called for each message, because the
+        messages show which items are sealed.
         """
         if not self.watches:
             self._notice(text)

@@ -1,4 +1,6 @@
-"""Runs the migrations on the connection of the caller, in the caller's transaction. alembic executes this file."""
+"""Runs the migrations of the database on the connection of the code that upgrades the schema, in its transaction.
+alembic executes this file.
+"""
 
 from __future__ import annotations
 

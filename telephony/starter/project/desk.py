@@ -1,4 +1,4 @@
-"""The agent. README.md says how to run it."""
+"""The agent of the project. README.md says how to run it."""
 
 from __future__ import annotations
 
