@@ -7,8 +7,9 @@ another project.
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .errors import SettingsError
@@ -26,7 +27,8 @@ def env_file() -> Path | None:
     there is no file, or if `TELEPHONY_ENV_FILE` is `off`.
 
     Raises:
-        SettingsError: the file `TELEPHONY_ENV_FILE` does not exist, or the file cannot be read.
+        SettingsError: the file `TELEPHONY_ENV_FILE` does not exist, or the file cannot be read, or a line is not a
+            setting.
     """
     named = os.environ.get(VARIABLE, "").strip()
     if named.lower() == "off":
@@ -35,12 +37,31 @@ def env_file() -> Path | None:
     if not path.exists() and str(path) == _DEFAULT:
         return None
     try:
-        path.read_text(ENCODING)
+        text = path.read_text(ENCODING)
     except OSError as error:
         raise SettingsError([f"{path} cannot be read: {error.strerror}. {_CURE}"]) from None
     except UnicodeDecodeError:
         raise SettingsError([f"{path} is not UTF-8 text. Save it as UTF-8. {_CURE}"]) from None
+    if problems := list(_unusable_lines(path, text)):
+        raise SettingsError(problems)
     return path
+
+
+def _unusable_lines(path: Path, text: str) -> Iterator[str]:
+    """Yields a problem for each line that is not a setting. The parser of `.env` files ignores such lines. The problems
+    do not contain the lines, which may be secret.
+    """
+    from dotenv.parser import parse_stream  # each command imports this module, and few have a file
+
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            line = binding.original.line + _lines_before(binding.original.string)
+            yield f"{path}, line {line}: this is not a setting. Write NAME=value, with both quotes or none"
+
+
+def _lines_before(part: str) -> int:
+    """Returns the number of line breaks before the first visible character."""
+    return part[: len(part) - len(part.lstrip())].count("\n")
 
 
 def environment() -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Mapping
@@ -44,15 +45,24 @@ def load_object(name: str, form: str = _FORM, what: str = "agent") -> Any:
     """Returns the object of the import string `name`. In error messages, `what` says what the object should be, and
     `form` shows the form of the import string. Raises `ImportStringError` if there is no such object.
     """
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not module_name or not attribute:
+    module_name, colon, attribute = (part.strip() for part in name.partition(":"))
+    path = module_name.replace("\\", "/")
+    if colon and attribute and (path.endswith(".py") or "/" in path):
+        raise ImportStringError(f"{module_name!r} is a path.", _of_path(path.removesuffix(".py"), attribute))
+    if not colon or not module_name or not attribute or module_name.startswith("."):
         raise ImportStringError(f"{name!r} names no {what}.", form)
-    if module_name.endswith(".py") or "/" in module_name:
-        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
-        raise ImportStringError(f"{module_name!r} is a path.", f"Write {dotted}:{attribute}.")
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
     return _attribute(_module(module_name, form), attribute, module_name, form)
+
+
+def _of_path(path: str, attribute: str) -> str:
+    """Returns a hint with the import string for a path. A module is named from the current directory."""
+    path = os.path.relpath(path)
+    if path.startswith(".."):
+        folder, module = os.path.split(os.path.abspath(path))
+        return f"Change to {folder} and write {module}:{attribute}."
+    return f"Write {path.replace(os.sep, '.')}:{attribute}."
 
 
 def _module(name: str, form: str) -> Any:
@@ -88,4 +98,16 @@ def _agent(value: Any, name: str) -> AgentSource:
     if not isinstance(value, RealtimeAgent) and (not callable(value) or isinstance(value, type)):
         message = f"{name} is a {type(value).__name__}, not a RealtimeAgent or a function that returns one."
         raise ImportStringError(message)
+    if not isinstance(value, RealtimeAgent) and not _takes_one_argument(value):
+        raise ImportStringError(f"{name} cannot pick an agent. It must take one argument, the CallInfo of the call.")
     return value
+
+
+def _takes_one_argument(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # a function of a C extension may have no signature
+        return True
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import time
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +15,22 @@ from .cost import ModelPrice
 from .env_file import ENCODING, env_file
 from .errors import SettingsError
 from .masking import Patterns
+from .setting_values import (
+    check_countries,
+    check_database_url,
+    check_host,
+    check_one_word,
+    check_public_url,
+    is_loopback,
+    quiet_hours,
+    with_home,
+)  # fmt: skip
 from .twilio.numbers import e164, tidy
 from .twilio.refusal import parse_refusal
 from .twilio.signature import SigningKeys
 from .webhook_target import check_secrets, check_url
 
-__all__ = ["Settings", "is_loopback", "load_settings", "read_settings"]
+__all__ = ["Settings", "load_settings", "read_settings"]
 
 
 _ONE_WORD = (
@@ -31,6 +40,11 @@ _ONE_WORD = (
     "telephony_voice_key",
 )  # fmt: skip
 """The settings whose values never contain a blank."""
+
+_PATHS = (
+    "telephony_script", "telephony_numbers", "telephony_data_dir", "telephony_journal_dir", "telephony_do_not_call",
+)  # fmt: skip
+"""The settings that name a file or a folder."""
 
 
 RECORDS_FILE = "records.db"
@@ -246,9 +260,7 @@ class Settings(BaseSettings):
     """The key with which the other party of a call adds their number to the do-not-call list and ends the call. The
     greeting should mention the key. Default: no key.
     """
-    telephony_call_countries: str | None = Field(
-        default=None, pattern=r"^[A-Za-z]{2}(,[A-Za-z]{2})*$", examples=["US,CA"]
-    )
+    telephony_call_countries: str | None = Field(default=None, examples=["US,CA"])
     """The countries that may be called. Default: the country of the application's phone number."""
 
     telephony_when_full: str = "busy"
@@ -292,12 +304,28 @@ class Settings(BaseSettings):
     @field_validator(*_ONE_WORD)
     @classmethod
     def _check_one_word(cls, value: str | SecretStr | None) -> str | SecretStr | None:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
-        if any(c.isspace() or not c.isprintable() for c in text):
-            raise ValueError("it contains a blank or a line break: remove it")
-        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-            raise ValueError("it is in quotes, which are a part of the value here: remove them")
+        check_one_word(value.get_secret_value() if isinstance(value, SecretStr) else value or "")
         return value
+
+    @field_validator("telephony_model", "log_level", "log_format", mode="before")
+    @classmethod
+    def _in_lower_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator(*_PATHS)
+    @classmethod
+    def _expand_home(cls, value: Path | None) -> Path | None:
+        return None if value is None else with_home(value)
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        return check_host(value)
+
+    @field_validator("telephony_call_countries")
+    @classmethod
+    def _check_countries(cls, value: str | None) -> str | None:
+        return check_countries(value) if value else None
 
     @field_validator("telephony_redact_patterns")
     @classmethod
@@ -311,27 +339,14 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _check_public_url(cls, value: str | None) -> str | None:
-        if value is not None:
-            parts = urlsplit(value)
-            if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
-                raise ValueError("write the address that Twilio calls, like https://phone.example.com")
-            if "@" in parts.netloc:
-                raise ValueError("remove the user and the password: Twilio's requests are signed")
-            if parts.scheme == "http" and not is_loopback(parts.hostname):
-                raise ValueError("Twilio opens media streams over TLS only: write https://...")
-        return value.rstrip("/") if value else None
+        return check_public_url(value) if value else None
 
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not (url := value.get_secret_value()):
             return None
-        scheme, _, rest = url.partition("://")
-        if scheme not in ("sqlite", "postgresql", "postgresql+psycopg", "postgres") or not rest.strip("/"):
-            raise ValueError("write sqlite:///file.db or postgresql://user:password@host/name")
-        if scheme == "sqlite" and not rest.startswith("/"):
-            raise ValueError("write sqlite:/// and a file; with a fourth slash its path is absolute")
-        return value
+        return SecretStr(check_database_url(url))
 
     @field_validator("openai_base_url", "telephony_text_model_url")
     @classmethod
@@ -378,7 +393,7 @@ class Settings(BaseSettings):
     @field_validator("telephony_quiet_hours")
     @classmethod
     def _check_quiet_hours(cls, value: str) -> str:
-        _hours(value)
+        quiet_hours(value)
         return value
 
     @property
@@ -396,7 +411,7 @@ class Settings(BaseSettings):
     @property
     def quiet_hours(self) -> tuple[time, time]:
         """The start and the end of the quiet hours. If both are equal, there are no quiet hours."""
-        return _hours(self.telephony_quiet_hours)
+        return quiet_hours(self.telephony_quiet_hours)
 
     @property
     def can_be_rung(self) -> bool:
@@ -520,29 +535,6 @@ def _contradictions(settings: Settings) -> list[str]:
             "or let the embedded model answer with --model scripted (TELEPHONY_MODEL=scripted)"
         )
     return problems
-
-
-def is_loopback(host: str) -> bool:
-    """Returns whether this host name or address is this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _hours(text: str) -> tuple[time, time]:
-    if text.lower() == "off":
-        return time(0), time(0)
-    begin, _, end = text.partition("-")
-    try:
-        return (
-            time.fromisoformat(begin.strip()).replace(tzinfo=None),
-            time.fromisoformat(end.strip()).replace(tzinfo=None),
-        )
-    except ValueError:
-        raise ValueError("write the start and the end, like 21:00-08:00, or off") from None
 
 
 def _tidied(value: Any) -> Any:

@@ -8,9 +8,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from realtime_core import RealtimeAgent, user_code
+from realtime_core import RealtimeAgent
 from realtime_core.sources import Sources
 
+from ..agent_choice import chosen_agent
 from ..call.call import Call
 from ..call.call_info import CallInfo
 from ..call.options import AgentSource
@@ -43,9 +44,9 @@ class RingBack(TaskOwner):
         """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
-            agent = source if isinstance(source, RealtimeAgent) else await user_code.call(source, info)
+            agent = await chosen_agent(source, info)
             found = await self._contacts(info.caller) if info.direction == "inbound" else []
-            if not found or not isinstance(agent, RealtimeAgent):
+            if not found:
                 return agent
             known = agent_for_call(agent, _facts(found), ())
             assert isinstance(known, RealtimeAgent)

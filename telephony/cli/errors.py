@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -66,6 +67,13 @@ def _reported(verbose: bool) -> Iterator[None]:
         if isinstance(error, CliError | ImportStringError) and error.hint:
             typer.echo(f"  hint: {error.hint}", file=sys.stderr)
         raise typer.Exit(_exit_code(error)) from None
+    except OSError as error:
+        if verbose:
+            traceback.print_exc()
+        where = f"{os.fspath(error.filename)!r} " if isinstance(error.filename, str | os.PathLike) else ""
+        typer.echo(f"telephony: {where}cannot be used: {error.strerror or error}.", file=sys.stderr)
+        typer.echo("  hint: -v shows where.", file=sys.stderr)
+        raise typer.Exit(FAILED) from None
 
 
 def _exit_code(error: Exception) -> int:

@@ -15,6 +15,7 @@ from telephony.application.app import create_app
 from telephony.demo.stubs import stubbed
 from telephony.logs import configure_logs
 from telephony.masking import Masker
+from telephony.setting_values import misspelt
 from telephony.settings import Settings, load_settings
 from telephony.urls import websocket_address
 from telephony.web.number_accounts import load_agent as load_numbers_agent
@@ -26,6 +27,8 @@ from .reload import run_reloading
 from .temporary_webhook import TemporaryWebhook, temporary_webhook
 
 __all__ = ["run_server"]
+
+log = logging.getLogger(__name__)
 
 DEMO_AGENT = "telephony.demo.agent:agent"
 
@@ -90,6 +93,8 @@ def _serve(
     if verbose:
         for name in ("telephony", "realtime_core"):
             logging.getLogger(name).setLevel(logging.DEBUG)
+    for name, cure in misspelt(os.environ, Settings.model_fields):
+        log.warning("%s is not a setting. %s", name, cure)
     has_agent = agent is not None or settings.telephony_numbers is None
     agents = load_agents(agent or DEMO_AGENT)
     if stub_tools:

@@ -24,7 +24,8 @@ from starlette.routing import BaseRoute, Route
 
 from ..errors import AccessRefused, ConsoleError, SettingsError
 from ..records.access import Scope
-from ..settings import Settings, is_loopback
+from ..setting_values import is_loopback
+from ..settings import Settings
 from ..web.middleware import base_of, root_of
 from ..web.phone_server import phone_of
 from .console import console_of

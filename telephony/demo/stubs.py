@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from realtime_core import FunctionTool, RealtimeAgent, user_code
+from realtime_core import FunctionTool, RealtimeAgent
+
+from ..agent_choice import chosen_agent
 
 __all__ = ["STUB_RESULT", "stubbed"]
 
@@ -22,7 +24,7 @@ def stubbed(source: AgentSource, *, keeps: Callable[[FunctionTool], bool] = lamb
         return _stubbed_agent(source, keeps, {})
 
     async def pick(info: Any) -> RealtimeAgent[Any]:
-        return _stubbed_agent(await user_code.call(source, info), keeps, {})
+        return _stubbed_agent(await chosen_agent(source, info), keeps, {})
 
     return pick
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import math
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ..errors import SettingsError, StorageError
 from ..journal.daemon import in_daemon
 from ..journal.disk import Files
 from ..journal.object_storage import ObjectStorage
+from ..setting_values import misspelt
 from ..settings import Settings, load_settings
 from .check_result import CheckResult, ok, skipped, warning, wrong
 
@@ -26,12 +26,11 @@ _TONE_S = 1.0
 _MAX_DB = 0.1
 _DISK_S = 5.0
 _STORAGE_S = 15.0
-_NOT_SETTINGS = {"TELEPHONY_SIMULATE"}
 
 
 def check_settings(environment: Mapping[str, str]) -> tuple[Settings | None, list[CheckResult]]:
     """Returns the settings if they are valid, and the results of their check."""
-    results = list(_misspelt(environment))
+    results = [warning(name, "is not a setting", cure) for name, cure in misspelt(environment, Settings.model_fields)]
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -39,17 +38,6 @@ def check_settings(environment: Mapping[str, str]) -> tuple[Settings | None, lis
         return None, [*results, *(wrong(name, "is invalid", advice) for name, _, advice in problems)]
     given = sum(bool(environment.get(name.upper())) for name in Settings.model_fields)
     return settings, [*results, ok("settings", f"{given} are set and valid; the others have their defaults")]
-
-
-def _misspelt(environment: Mapping[str, str]) -> Iterator[CheckResult]:
-    known = {name.upper() for name in Settings.model_fields}
-    ours = sorted(name for name in environment if name.startswith("TELEPHONY_"))
-    for name in ours:
-        if name not in known | _NOT_SETTINGS:
-            close = difflib.get_close_matches(name, known, 1)
-            yield warning(
-                name, "is not a setting", f"Did you mean {close[0]}?" if close else "See deploy/.env.example."
-            )
 
 
 def check_model(settings: Settings) -> CheckResult:

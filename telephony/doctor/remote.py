@@ -19,7 +19,8 @@ from realtime_core.connection.websocket import connect
 from realtime_core.errors import ConnectFailed
 from realtime_core.openai_realtime.defaults import DEFAULT_MODEL, DEFAULT_TRANSCRIPTION_MODEL
 
-from ..settings import Settings, is_loopback
+from ..setting_values import is_loopback
+from ..settings import Settings
 from ..twilio.signature import sign
 from ..urls import as_http, public_address, websocket_address
 from .check_result import CheckResult, ok, skipped, warning, wrong

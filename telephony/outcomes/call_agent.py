@@ -9,6 +9,7 @@ from typing import Any
 from realtime_core import FunctionTool, RealtimeAgent, user_code
 from realtime_core.agent import Instructions
 
+from ..agent_choice import chosen_agent
 from ..call.options import AgentSource
 
 __all__ = ["agent_for_call"]
@@ -26,7 +27,7 @@ def agent_for_call(
         return _CallAgents(facts, tools, notes).agent(source)
 
     async def pick(info: Any) -> RealtimeAgent[Any]:
-        return _CallAgents(facts, tools, notes).agent(await user_code.call(source, info))
+        return _CallAgents(facts, tools, notes).agent(await chosen_agent(source, info))
 
     return pick
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
-from realtime_core import FunctionTool, RealtimeAgent, SilentResult, user_code
+from realtime_core import FunctionTool, RealtimeAgent, SilentResult
 
+from ..agent_choice import chosen_agent
 from ..call.options import AgentSource
 from ..outcomes.call_agent import agent_for_call
 from .recording import Recording, ToolAnswer
@@ -92,7 +93,7 @@ class RecordedTools:
             return self._copy(source, {})
 
         async def pick(info: Any) -> RealtimeAgent[Any]:
-            return self._copy(await user_code.call(source, info), {})
+            return self._copy(await chosen_agent(source, info), {})
 
         return pick
 

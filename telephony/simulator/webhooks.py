@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from twilio.request_validator import RequestValidator
 
-from ..settings import is_loopback
+from ..setting_values import is_loopback
 from ..urls import rebased
 from .links import HttpAnswer, Links
 

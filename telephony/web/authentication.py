@@ -16,7 +16,8 @@ from starlette.requests import HTTPConnection
 
 from ..allowance import Allowance
 from ..logs import Repeats
-from ..settings import Settings, is_loopback
+from ..setting_values import is_loopback
+from ..settings import Settings
 from ..twilio.signature import Fault, SigningKeys, check, check_header, explain, other_slash, signed_for
 from .forms import Form
 from .middleware import signed_url

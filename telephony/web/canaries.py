@@ -7,9 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from realtime_core import RealtimeAgent, user_code
+from realtime_core import RealtimeAgent
 from realtime_core.sources import Sources
 
+from ..agent_choice import chosen_agent
 from ..call.call_info import OUTBOUND, CallInfo
 from ..call.options import AgentSource
 from ..errors import RecordRefused, RecordsUnavailable
@@ -87,11 +88,11 @@ class Canaries:
             ours, theirs = (info.caller, info.called) if info.direction == OUTBOUND else (info.called, info.caller)
             place, chosen = (ours, canary) if canary is not None else self._canary(ours)
             if chosen is not None and await self._takes_part(place, chosen, theirs):
-                picked = await _picked(prepared(chosen.agent), info)
+                picked = await chosen_agent(prepared(chosen.agent), info)
                 self._note(info.sid, chosen.agent, picked, is_canary=True)
                 self._taking_part[info.sid] = place, chosen
             else:
-                picked = await _picked(agent, info)
+                picked = await chosen_agent(agent, info)
                 self._note(info.sid, agent, picked)
             return picked
 
@@ -104,7 +105,7 @@ class Canaries:
         """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
-            picked = await _picked(agent, info)
+            picked = await chosen_agent(agent, info)
             self._note(info.sid, agent, picked)
             return picked
 
@@ -173,10 +174,3 @@ class Canaries:
         if len(self._versions) > _MAX_CALLS:
             gone, _ = self._versions.popitem(last=False)
             self._taking_part.pop(gone, None)
-
-
-async def _picked(source: AgentSource, info: CallInfo) -> RealtimeAgent[Any]:
-    if isinstance(source, RealtimeAgent):
-        return source
-    picked: RealtimeAgent[Any] = await user_code.call(source, info)
-    return picked

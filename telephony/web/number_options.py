@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from realtime_core import RealtimeAgent, RealtimeModelConfig, RealtimeRunConfig, user_code
+from realtime_core import RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.events import RealtimeAnyEvent
 from realtime_core.openai_realtime.model import OpenAIRealtimeWebSocketModel
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
 from realtime_core.openai_realtime.websocket import TransportConfig
 
+from ..agent_choice import chosen_agent
 from ..call.call import Call, CallInfo
 from ..call.ending import Ending, EndReason
 from ..call.options import AgentSource, CallOptions
@@ -211,5 +212,5 @@ class _LanguageSwitch:
             routed = self._routed
             routed.speak(language)
             source = _agent(routed, routed.step.agent, language)
-            agent = source if isinstance(source, RealtimeAgent) else await user_code.call(source, call.info)
+            agent = await chosen_agent(source, call.info)
             await call.change_language(routed.book.locale(language), agent)

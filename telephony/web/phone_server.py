@@ -28,7 +28,8 @@ from ..outbound.dialing_rules import DialingRules
 from ..outbound.keypad_opt_out import KeypadOptOut
 from ..outbound.opt_out_list import OptOutList
 from ..outcomes.result_form import RECORD_RESULT, ResultForm
-from ..settings import Settings, is_loopback
+from ..setting_values import is_loopback
+from ..settings import Settings
 from ..tracing import Tracing, traced
 from ..twilio.callbacks import ProgressBook
 from ..twilio.refusal import Refusal, parse_refusal

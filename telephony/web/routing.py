@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from realtime_core import RealtimeAgent, user_code
+from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
 
+from ..agent_choice import chosen_agent
 from ..call.call import CallInfo
 from ..call.session import AgentSource
 from ..twilio.numbers import e164, legible, tidy
@@ -51,11 +52,7 @@ class Routing:
 
     async def _pick(self, info: CallInfo) -> RealtimeAgent[Any]:
         assert self._by_number is not None
-        source = self._by_number[_plain(info.called)]  # the webhook has checked it
-        if isinstance(source, RealtimeAgent):
-            return source
-        picked: RealtimeAgent[Any] = await user_code.call(source, info)
-        return picked
+        return await chosen_agent(self._by_number[_plain(info.called)], info)  # the webhook has checked the number
 
 
 def name_of(source: AgentSource) -> str:

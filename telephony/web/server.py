@@ -209,9 +209,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises `ServerFailed` if no server can listen on `port` at the address `host`. Port 0 is always free."""
-    if not port:
-        return
+    """Raises `ServerFailed` if no server can listen on `port` at the address `host`. Port 0 is any free port."""
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
+import re
 import signal
 import subprocess
 import sys
 import urllib.request
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from realtime_core import RealtimeAgent
+from realtime_core.errors import UserError
+from telephony.agent_choice import chosen_agent
+from telephony.call.call_info import CallInfo
+from telephony.cli import _print_in_any_encoding, main
 from telephony.cli.app import app
+from telephony.cli.errors import reporting
+from telephony.demo.stubs import stubbed
 from telephony.errors import ImportStringError
 from telephony.import_strings import load_agent, load_agents
+from telephony.outcomes.call_agent import agent_for_call
 
 AGENTS = """
 from realtime_core import RealtimeAgent
@@ -25,6 +37,8 @@ agent = RealtimeAgent(name="Desk")
 class Shop:
     desk = agent
 def pick(call):
+    return agent
+def no_argument():
     return agent
 app = Starlette()
 number = 5
@@ -76,6 +90,10 @@ def test_agents_by_called_number(project: Path) -> None:
         ("shopdesk.py:agent", "is a path", "Write shopdesk:agent.", 2),
         ("./shop/desk.py:agent", "is a path", "Write shop.desk:agent.", 2),
         ("nothere:agent", "There is no module 'nothere'.", "looked in", 2),
+        ("..shopdesk:agent", "'..shopdesk:agent' names no agent.", "module:attribute", 2),
+        ("shop\\desk.py:agent", "is a path", "Write shop.desk:agent.", 2),
+        ("/srv/other/desk.py:agent", "is a path", "Change to /srv/other and write desk:agent.", 2),
+        ("shopdesk:no_argument", "cannot pick an agent", "", 2),
         ("shopdesk:agnet", "shopdesk has no 'agnet'.", "Did you mean 'agent'?", 2),
         ("shopdesk:number", "is a int, not a RealtimeAgent", "", 2),
         ("shopdesk:Shop", "is a type, not a RealtimeAgent", "", 2),
@@ -98,6 +116,42 @@ def test_what_cannot_be_loaded(project: Path, name: str, complaint: str, hint: s
         assert "Traceback" not in result.stderr
         assert len(result.stderr.splitlines()) <= 2
         assert not result.stdout
+
+
+def test_blanks_around_an_import_string_do_not_count(project: Path) -> None:
+    assert load_agent(" shopdesk:agent ") is load_agent("shopdesk:agent")
+
+
+@pytest.mark.parametrize("source", [lambda info: 5, lambda info: None])
+@pytest.mark.parametrize("wrap", [stubbed, lambda source: agent_for_call(source, {"name": "Ada"}, ()), lambda it: it])
+def test_a_function_that_picks_no_agent_is_named(source: Any, wrap: Any) -> None:
+    with pytest.raises(UserError, match=rf"The function {re.escape(source.__name__)}, .* must return a RealtimeAgent"):
+        asyncio.run(chosen_agent(wrap(source), CallInfo("CA1")))
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "/srv/list"), OSError(28, "No space left")])
+def test_a_file_that_cannot_be_used_is_one_line_and_a_hint(error: OSError, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), reporting(verbose=False):
+        raise error
+    message, hint = capsys.readouterr().err.splitlines()
+    assert error.strerror in message and hint.startswith("  hint: ")
+
+
+def test_a_command_in_a_deleted_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "deleted"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(SystemExit, match="telephony: the current folder does not exist any more"):
+        main()
+
+
+def test_a_terminal_without_a_character_shows_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "ascii"))
+    _print_in_any_encoding()
+    print("J\u00fcrgen", flush=True)
+    assert printed.getvalue() == b"J?rgen\n"
 
 
 def test_the_traceback_is_shown_with_v(project: Path) -> None:

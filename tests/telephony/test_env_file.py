@@ -44,6 +44,21 @@ def test_a_file_as_people_write_it(text: str, folder: Path) -> None:
     assert load_settings().port == 8001
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("PORT: 8001\nLOG_LEVEL=info\n", [1]), ("PORT=8001\n\n# a note\nTWILIO_AUTH_TOKEN\n", [4]),
+     ('PORT=8001\nTWILIO_AUTH_TOKEN="pass-word\nLOG_LEVEL=info\n', [2]), ("\ufeffPORT 8001\n\nexport HOST\n", [1, 3]),
+     ("twilio api:explorer --pass-word", [1])],
+)  # fmt: skip
+def test_a_line_that_is_not_a_setting_is_refused_with_its_number(text: str, lines: list[int], folder: Path) -> None:
+    (folder / ".env").write_text(text, "utf-8")
+    for read in (load_settings, environment):
+        with pytest.raises(SettingsError) as caught:
+            read()
+        assert [problem.split(":")[0] for problem in caught.value.problems] == [f".env, line {n}" for n in lines]
+        assert "pass-word" not in str(caught.value)
+
+
 def test_an_empty_variable_counts_as_not_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / ".env").write_text("PORT=8001\nLOG_LEVEL=\n")
     monkeypatch.setenv("PORT", "")

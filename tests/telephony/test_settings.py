@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from telephony.errors import SettingsError
-from telephony.settings import load_settings
+from telephony.setting_values import misspelt
+from telephony.settings import Settings, load_settings
 
 NAMES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "PUBLIC_URL", "TWILIO_AUTH_TOKEN", "HOST", "PORT", "TELEPHONY_MODEL")
 
@@ -99,8 +102,52 @@ def test_a_shared_key_alone_checks_signatures() -> None:
         ("database_url", "mysql://host/records", "postgresql://"),
         ("database_url", "sqlite://records.db", "sqlite:///"),
         ("database_url", "sqlite:///", "sqlite:///file.db"),
+        ("database_url", "postgresql://ada:pass@word@host/name", "encode the characters of the password: @ is %40"),
+        ("database_url", "postgresql://ada:pass-word@host:port/name", "postgresql://user:password@host/name"),
+        ("public_url", "https://<your-domain>", "its host is not a host name"),
+        ("public_url", "https://my_phone.example.com", "underscore"),
+        ("public_url", "https://phone.example.com:84430", "like https://phone.example.com"),
+        ("public_url", "https://phone.example.com/incoming-call", "leave /incoming-call out"),
+        ("public_url", "https://b\u00fccher.example", "not ASCII"),
+        ("twilio_auth_token", "\u201cpass-word\u201d", "a curly quote: remove it"),
+        ("openai_api_key", "sk-pass-word\u2026", "not ASCII"),
+        ("host", "http://0.0.0.0", "without a scheme and a port"),
+        ("host", "0.0.0.0:8000", "without a scheme and a port"),
+        ("telephony_call_countries", "US,UK", "'UK' is not a country: write GB"),
+        ("telephony_call_countries", "+1", "two letters of ISO 3166"),
+        ("telephony_quiet_hours", "21:00Z-08:00+02:00", "leave the time zone out"),
     ],
 )
 def test_what_does_not_fit_names_its_cure(name: str, value: str, cure: str) -> None:
     (problem,) = problems(**{name: value})
     assert problem.startswith(name.upper()) and cure in problem
+    assert "pass" not in problem.replace("password", ""), "a part of a secret is shown"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("telephony_call_countries", "us, Ca", "US,CA"),
+        ("telephony_call_countries", "us;ca", "US,CA"),
+        ("log_level", "INFO", "info"),
+        ("log_format", "JSON", "json"),
+        ("host", "[::1]", "::1"),
+        ("telephony_journal_dir", "~/calls", Path.home() / "calls"),
+        ("telephony_do_not_call", "~/list.txt", Path.home() / "list.txt"),
+    ],
+)
+def test_usual_notations_are_normalised(name: str, value: str, expected: object) -> None:
+    assert getattr(load_settings(**{name: value}), name) == expected
+
+
+def test_a_password_of_a_database_may_have_any_encoded_character() -> None:
+    url = "postgresql://ada:p%40ss:w%20rd%2F%23@host:5432/name?sslmode=require"
+    assert load_settings(database_url=url).records_url == url
+
+
+def test_names_that_look_like_settings_get_advice() -> None:
+    given = ["TELEPHONY_JOURNAL_DIRR", "TELEPHONY_SIMULATE", "telephony_model", "TELEPHONY_XYZZY", "TWILIO_REGION"]
+    assert list(misspelt(given, Settings.model_fields)) == [
+        ("TELEPHONY_JOURNAL_DIRR", "Did you mean TELEPHONY_JOURNAL_DIR?"),
+        ("TELEPHONY_XYZZY", "See deploy/.env.example."),
+    ]

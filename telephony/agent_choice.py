@@ -1,0 +1,27 @@
+"""Asks the function of an application for the agent of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from realtime_core import RealtimeAgent, user_code
+from realtime_core.errors import UserError
+
+__all__ = ["chosen_agent"]
+
+
+async def chosen_agent(source: RealtimeAgent[Any] | Callable[[Any], Any], info: Any) -> RealtimeAgent[Any]:
+    """Returns `source` if it is an agent. Otherwise calls it with `info`, and returns the agent that it selects.
+
+    Raises:
+        UserError: the function returned something else than an agent.
+        Exception: the function raised this exception.
+    """
+    chosen = source if isinstance(source, RealtimeAgent) else await user_code.call(source, info)
+    if not isinstance(chosen, RealtimeAgent):
+        name = getattr(source, "__name__", type(source).__name__)
+        raise UserError(
+            f"The function {name}, which picks the agent, must return a RealtimeAgent, not {type(chosen).__name__}."
+        )
+    return chosen
