@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_used_is_one_line_and_a_hint(error: OSError, capsy
     with pytest.raises(typer.Exit), reporting(verbose=False):
         raise error
     message, hint = capsys.readouterr().err.splitlines()
-    assert error.strerror in message and hint.startswith("  hint: ")
+    assert str(error.strerror) in message and hint.startswith("  hint: ")
 
 
 def test_a_command_in_a_deleted_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
