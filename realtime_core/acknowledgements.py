@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 __all__ = ["Acknowledge", "Acknowledgements"]
 
 Acknowledge = Callable[[Exception | None], None]
-"""Gets the server's answer: None, or the refusal."""
+"""A function that gets the server's answer to a request: None if the server has accepted it, or the exception with the
+refusal.
+"""
 
 
 class Acknowledgements:
-    """The requests that wait for the server's answer."""
+    """The requests of a session that the server has not answered yet."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[Exception | None]] = set()
@@ -41,7 +43,7 @@ class Acknowledgements:
             self._waiting.discard(answer)
 
     def end(self, error: Exception) -> None:
-        """Ends all waiting with this error, because no more answers arrive."""
+        """Ends the wait for all requests with this error, because no more answers arrive."""
         for answer in self._waiting:
             if not answer.done():
                 answer.set_result(error)

@@ -43,10 +43,10 @@ async def activate(
 ) -> ActiveAgent:
     """Computes the session settings for `agent`: the instructions, tools and handoffs.
 
-    Settings come from three sources, from low to high precedence: `base` (the settings of `run_config`, then the
-    initial settings of the session), the agent itself, and `overrides` (for the starting agent, the initial settings
-    again). `voice_of` has the settings with which audio was generated, or None. Their voice is kept, because the server
-    accepts no other voice after the first audio. `context` is passed to users' functions.
+    A setting is taken from the last of these sources that has it: the settings of `run_config`, the initial settings of
+    the session (both in `base`), the agent itself, and `overrides`. For the starting agent, `overrides` has the initial
+    settings again. `voice_of` has the settings with which audio was generated, or None. Their voice is kept, because
+    the server accepts no other voice after the first audio. `context` is passed to users' functions.
 
     Raises `UserError` for an invalid tool or guardrail, and for two enabled tools or handoffs with the same name.
     Exceptions of users' functions are not caught.

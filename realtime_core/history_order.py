@@ -32,7 +32,9 @@ Items = tuple[Entry, ...]
 
 
 def listed(items: Items) -> list[RealtimeItem]:
-    """Returns the entries that belong to the history for users, without the entries of type `OtherItem`."""
+    """Returns the items that users see in the history, without the entries of type `OtherItem`, which only keep their
+    place.
+    """
     return [item for item in items if not isinstance(item, OtherItem)]
 
 

@@ -1,8 +1,9 @@
 """Runs users' guardrails on the agent's and the caller's speech, and stops the agent if a guardrail trips.
 
-Output guardrails get the whole text of a response so far, after every `debounce_text_length` more characters and at the
-end of the response. The guardrails of one pass run at the same time. For one response, at most one pass runs, and only
-the newest pass waits. The last pass does not wait. A response trips at most once.
+Output guardrails get the whole text of a response so far: each time the text has grown by `debounce_text_length`
+characters, and at the end of the response. All guardrails for one text run at the same time. For one response, only one
+text is checked at a time, except that the check of the complete text begins immediately. Of the texts that wait for
+their check, only the newest is checked. A response can be stopped only once.
 """
 
 from __future__ import annotations

@@ -46,7 +46,9 @@ class Player(Protocol):
     """Plays the agent's audio. All methods are synchronous and take effect immediately."""
 
     def play(self, item_id: str, content_index: int, audio: bytes) -> None:
-        """Queues audio of one part, in the session's output format, after the queued audio."""
+        """Queues a piece of audio after the queued audio. The audio is in the session's output format, and belongs to
+        the content part `content_index` of the item.
+        """
 
     def end(self, item_id: str, content_index: int) -> None:
         """Registers that no more audio of the part will arrive. The part is the content part `content_index` of the
@@ -62,8 +64,8 @@ class Player(Protocol):
         """
 
     def hold(self) -> None:
-        """Becomes silent and keeps the audio. `release` continues after the last heard sample. A player that cannot
-        hold does nothing.
+        """Pauses playback and keeps the audio. `release` continues after the last heard sample. A player that cannot
+        pause does nothing.
         """
 
     def duck(self, by_db: float) -> None:
@@ -75,7 +77,7 @@ class Player(Protocol):
         """Continues after `hold` or `duck` from the last heard sample. Has no effect without `hold` or `duck`."""
 
     def heard(self) -> Sequence[HeardItem]:
-        """Returns the heard positions of the parts that are queued or playing. Changes nothing."""
+        """Returns how much the caller has heard of each audio part that is queued or playing. Changes nothing."""
 
 
 @dataclass(slots=True)
@@ -111,7 +113,9 @@ class PlaybackLedger:
         part.n_bytes += n_bytes
 
     def done(self, item_id: str, content_index: int) -> None:
-        """Registers that no more audio of the part will arrive."""
+        """Registers that no more audio of the part will arrive. The part is the content part `content_index` of the
+        item.
+        """
         if (part := self._parts.get((item_id, content_index))) is not None:
             part.done = True
 

@@ -1,4 +1,4 @@
-"""The effects that `Responses` returns and that its caller must execute. Pure."""
+"""The actions that `Responses` returns and that its caller must execute (effects). Pure."""
 
 from __future__ import annotations
 

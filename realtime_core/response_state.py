@@ -28,7 +28,7 @@ class StateEvent(Enum):
     CREATED_BY_SERVER = auto()
     """The server created a response that the client did not request."""
     REFUSED = auto()
-    """The server refused the client's `response.create`, or the request was given up."""
+    """The server refused the client's `response.create`, or no longer answers it."""
     DONE = auto()
     """The response in progress has ended."""
 

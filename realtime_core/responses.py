@@ -75,11 +75,16 @@ class Responses:
     Methods that return effects return the actions that the caller must execute now, in order.
 
     `ids` returns event ids. `audio` is True if responses should be spoken. `server_responds` is True if the server
-    answers turns itself. A request waits until `answer_gate` is open. A `response.create` without a reaction is sent
-    again after `request_limit_s`. If a response was cancelled in the meantime, that response counts as the answer after
-    `cancelled_limit_s`. A `response.create` that was refused because of an unknown response is sent again after
-    `collision_delay_s`. After `request_limit_s` of such refusals the unknown response is cancelled. Times are in
-    seconds.
+    answers turns itself. A request waits until `answer_gate` permits a response. Times are in seconds:
+
+    - `request_limit_s`: if the server does not react to a `response.create` in this time, it is sent again.
+    - `cancelled_limit_s`: if a response was cancelled after a `response.create`, and the server does not react in this
+      time,
+      the cancelled response counts as the answer.
+    - `collision_delay_s`: if the server refuses a `response.create` because of a response that it has not announced,
+      the
+      `response.create` is sent again after this time. After `request_limit_s` of such refusals that response is
+      cancelled.
     """
 
     def __init__(

@@ -136,7 +136,7 @@ class RealtimeSession(RealtimeModelListener):
 
     @property
     def context(self) -> RunContextWrapper[Any]:
-        """The run context: the object of the user, and the token usage."""
+        """The context of the session: the user's object from `RealtimeRunner.run(context=...)`, and the token usage."""
         return self._core.context
 
     @property

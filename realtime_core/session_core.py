@@ -1,4 +1,4 @@
-"""The shared state of the parts of a session: context, events, inputs to the model, and tasks for users' code."""
+"""The objects that the parts of a session share: context, events, inputs to the model, and tasks for users' code."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Receipt:
     contacts: int = 0
     """The number of erased contacts of campaigns. Each contact was erased with its attempts and results."""
     messages: int = 0
-    """The number of erased messages in the webhook outbox."""
+    """The number of erased messages in the outbox (the messages for webhooks)."""
     exports: list[str] = field(default_factory=list)
     recordings: int | None = None
     """The number of erased recordings at Twilio. None if no account is configured, so no request was sent to Twilio."""

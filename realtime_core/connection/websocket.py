@@ -283,8 +283,8 @@ def serve(
     `server.close()`.
 
     `handler` is awaited with each connection and its request. When `handler` returns, the connection is closed with
-    code 1000. If `handler` fails, the code is 1011, and the error goes to the loop's exception handler.
-    `process_request` may return an HTTP response in place of the upgrade.
+    code 1000. If `handler` fails, the code is 1011, and the error goes to the loop's exception handler. The function
+    `process_request` may return an HTTP response, which refuses the WebSocket.
     """
 
     async def start(server: WebSocketServer) -> asyncio.Server:

@@ -15,8 +15,8 @@ __all__ = ["HangUp", "Outbox"]
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """An entry of the output that closes the connection with `code`. The code 1006 drops the connection without a
-    closing handshake.
+    """A command at the end of a session's output: close the connection with `code`. The code 1006 drops the connection
+    without a closing handshake.
     """
 
     code: int

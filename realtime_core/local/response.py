@@ -21,7 +21,9 @@ from .voice.speech import BURST_MS
 __all__ = ["Host", "Response", "Waits"]
 
 Waits = Generator[float | None, None, None]
-"""A generator of waiting times in seconds. None means to wait until the requested speech is ready."""
+"""A generator of waiting times in seconds, with which a response says when it continues. None means to wait until the
+requested speech is ready.
+"""
 
 _BURST_S = BURST_MS / 1000
 _ARGUMENT_STEP = 24
@@ -108,8 +110,8 @@ class Response:
         self._finish("completed")
 
     def cancel(self, reason: Literal["turn_detected", "client_cancelled"]) -> None:
-        """Ends the response immediately. Open parts are closed as incomplete. The caller of this method has closed the
-        generator.
+        """Ends the response immediately. Parts of it that have begun are closed as incomplete. Before this call, the
+        generator of `perform` must be closed.
         """
         self._finish("cancelled", reason=reason)
 

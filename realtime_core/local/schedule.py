@@ -55,7 +55,9 @@ class Schedule:
         return max(self._heap[0].due, self._stalled_until) if self._heap else None
 
     def run(self, now: float) -> None:
-        """Performs all due actions in order, including actions that become due during `run`."""
+        """Performs all actions that are due at the time `now`, in order, including actions that become due during
+        `run`.
+        """
         while self._heap and self._heap[0].due <= now and not self.stalls(now):
             deadline = heapq.heappop(self._heap)
             act, deadline._act = deadline._act, None

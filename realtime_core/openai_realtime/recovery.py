@@ -40,13 +40,13 @@ _MAX_ITEM_ID = 32
 class ReconnectPolicy:
     """The policy for connecting again and for replacing a session. With `attempts=0`, no connection is repeated.
 
-    Before attempt n (from 0) the transport waits `min(max_delay_s, first_delay_s * 2**n)` seconds, of which half is
-    random. The attempts for the first session may take `first_session_s` seconds, because the caller hears nothing
-    during this time. A session that is lost within `settled_after_s` seconds counts as a failed attempt, so a server
-    that drops every session is given up. `memory` selects whether the conversation is sent as one system message of at
-    most `max_chars` characters, or item by item. The last `gap_audio_s` seconds of the caller's audio are stored until
-    there is a session. A session is replaced in the first pause of the conversation within `rollover_margin_s` seconds
-    before its announced end.
+    Before the n-th attempt (n counts from 0) the transport waits `min(max_delay_s, first_delay_s * 2**n)` seconds, of
+    which half is random. The attempts for the first session may take `first_session_s` seconds, because the caller
+    hears nothing during this time. A session that is lost within `settled_after_s` seconds counts as a failed attempt,
+    so a server that drops every session is given up. `memory` selects whether a new session gets the conversation as
+    one system message of at most `max_chars` characters, or item by item. The last `gap_audio_s` seconds of the
+    caller's audio are stored until there is a session. A session is replaced in the first pause of the conversation
+    within `rollover_margin_s` seconds before its announced end.
     """
 
     attempts: int = 8

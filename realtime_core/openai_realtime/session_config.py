@@ -39,7 +39,7 @@ class ServerWait(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """The session settings that are in effect on the server, as reported in `session.updated`."""
+    """The session settings that the server uses now, as it has reported them in `session.updated`."""
 
     input_format: Mapping[str, Any]
     output_format: Mapping[str, Any]
@@ -225,7 +225,9 @@ class SessionConfig:
         return self._ledger.on_time(now)
 
     def renewed(self) -> SessionConfig:
-        """Returns the configuration of a new server session: all settings in effect, with the voice that was heard."""
+        """Returns the configuration of a new server session: all settings that the server has accepted, with the voice
+        that the caller has heard.
+        """
         renewed = SessionConfig({}, turns=self._turns, defaults=False)
         renewed._ledger = self._ledger.renewed()
         renewed.effective = self.effective

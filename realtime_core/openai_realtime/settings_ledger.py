@@ -103,7 +103,7 @@ class SettingsLedger:
     """
 
     granted: Fields = field(default_factory=dict)
-    """The settings that the server has accepted. These settings are in effect."""
+    """The settings that the server has accepted, so they are in effect."""
     override: Fields = field(default_factory=dict)
     """Values that temporarily replace accepted settings on the server, for example while a tool runs."""
     _waiting: deque[Change] = field(default_factory=deque)

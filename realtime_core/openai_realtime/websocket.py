@@ -56,7 +56,7 @@ def websocket_transport(config: TransportConfig) -> Transport:
 
 
 class OpeningSession(Protocol):
-    """The parts of a session that `open_link` uses."""
+    """The parts of a server session that the function `open_link` uses while the session is opened."""
 
     created: bool
     """Whether `session.created` has arrived."""

@@ -42,11 +42,13 @@ class CallAddresses(Protocol):
     """The URLs of this process that Twilio gets for one call."""
 
     def stream(self, info: CallInfo) -> StreamTarget:
-        """Returns the target of a new media stream for this call, with a new token."""
+        """Returns the URL and the parameters of a new media stream for this call, with a new stream token."""
 
     @property
     def after_dial(self) -> str:
-        """The URL that Twilio requests when a cold transfer is over."""
+        """The URL that Twilio requests when a cold transfer (a transfer without a briefing of the called person) is
+        over.
+        """
 
     @property
     def call_status(self) -> str:

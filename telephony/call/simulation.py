@@ -1,4 +1,4 @@
-"""The effects of simulated calls. A simulated call changes no file of the user. Pure."""
+"""The effects of simulated calls, which change no file of the user. Pure."""
 
 from __future__ import annotations
 

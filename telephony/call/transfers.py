@@ -279,7 +279,9 @@ class Transfers:
         return True
 
     async def close(self) -> None:
-        """Hangs up the second call of a warm transfer, if it was not joined with the caller. Idempotent."""
+        """Hangs up the call to the person in a warm transfer, if this person was not joined with the caller.
+        Idempotent.
+        """
         second, self._second = self._second, None
         control = self._control
         if second is None or not second.call_sid or second.transfer.state is LegState.JOINED or control is None:

@@ -30,7 +30,9 @@ class PauseReason(Enum):
     USER = "user"
     """A person paused the campaign."""
     FAILURES = "failures"
-    """The circuit breaker paused the campaign, because too many attempts failed in succession."""
+    """The circuit breaker (a limit for failures) paused the campaign, because too many attempts failed in
+    succession.
+    """
     MINUTES = "minutes"
     """The budget of minutes is used up."""
     COST = "cost"
@@ -52,8 +54,8 @@ class Campaign:
     status: CampaignStatus = CampaignStatus.CREATED
     pause_reason: PauseReason | None = None
     resumed_at: datetime | None = None
-    """The time at which the campaign was last resumed. The circuit breaker counts only attempts that ended after this
-    time.
+    """The time at which the campaign was last resumed. Only attempts that ended after this time count as failures that
+    pause the campaign.
     """
 
 

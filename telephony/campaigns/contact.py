@@ -60,7 +60,7 @@ FINAL = {Outcome.REACHED, Outcome.OPTED_OUT, Outcome.FAX, Outcome.REFUSED, Outco
 """The outcomes after which no attempt is made, whatever the retry rules say."""
 
 FAILURES = {Outcome.FAILED, Outcome.ABANDONED}
-"""The outcomes that the circuit breaker counts as failures."""
+"""The outcomes that count as failures. Too many failures pause the campaign."""
 
 
 class DoneReason(Enum):

@@ -58,8 +58,8 @@ class HoldStatus:
 
 
 def hold_status(store: CampaignStore, campaign: Campaign, now: datetime, rules: DialingRules) -> HoldStatus | None:
-    """Returns why the campaign starts no call now, or None if it may start calls or has ended. The result does not
-    contain the limits `at_once` and `per_second`, which apply while a campaign makes calls.
+    """Returns why the campaign starts no call now, or None if it may start calls or has ended. The limits `at_once` and
+    `per_second` are not a reason, because they only slow down a campaign that makes calls.
     """
     if campaign.status is CampaignStatus.PAUSED:
         return _paused(campaign.pause_reason or PauseReason.USER)

@@ -39,7 +39,7 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether the remaining lease of this process is long enough to ask Twilio for a call."""
+        """Whether the lease of this process is valid for long enough to ask Twilio for a call."""
         return asyncio.get_running_loop().time() < self._held_until - _SAFE_S
 
     async def renew(self) -> None:

@@ -133,7 +133,7 @@ def status(
     name: Annotated[str | None, typer.Argument(help="A campaign. [all]", show_default=False)] = None,
     json: Json = False,
 ) -> None:
-    """Show a campaign: its state, its funnel and its next attempt."""
+    """Show a campaign: its state, its counts and its next attempt."""
     from .campaign_store import status
 
     with reporting(verbose=False):

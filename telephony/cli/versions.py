@@ -30,7 +30,9 @@ def list_versions(
     since: Annotated[str, typer.Option(help="An age (24h, 7d) or a time.")] = "7d",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the calls, failures and latencies of each version, and the decisions about canaries."""
+    """Show the calls, failures and latencies of each version, and the decisions about canaries (new versions for a part
+    of the callers).
+    """
     with reporting(verbose=False):
         figures, decisions = _figures(since)
         if json:
@@ -49,13 +51,15 @@ def list_versions(
 
 @app.command("rollback")
 def rollback(place: Place, reason: Annotated[str, typer.Option(help="Why, for the records.")] = "by command") -> None:
-    """Roll back a canary. Each process applies the rollback at its next call. Calls in progress keep their agent."""
+    """Roll back a canary (a new version of an agent for a part of the callers). Each process applies the rollback at
+    its next call. Calls in progress keep their agent.
+    """
     _decide(place, "rolled back", reason)
 
 
 @app.command("resume")
 def resume(place: Place) -> None:
-    """Resume a canary that was rolled back."""
+    """Resume a canary (a new version of an agent for a part of the callers) that was rolled back."""
     _decide(place, "running", "by command")
 
 

@@ -1,4 +1,6 @@
-"""Implements `telephony webhooks`: lists the messages of the outbox, and sends messages again."""
+"""Implements `telephony webhooks`: lists the messages that wait for delivery or were delivered (the outbox), and sends
+messages again.
+"""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ class Board:
 
 
 def last_part(words: str) -> str:
-    """Returns the end of a text for one line of a list. A part begins with a whole word, after `…`."""
+    """Returns the end of a text that fits into one line of a list. It begins with `…` and a whole word."""
     if len(words) <= _MAX_LINE:
         return words
     _, blank, rest = words[-_MAX_LINE:].partition(" ")

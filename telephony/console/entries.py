@@ -44,8 +44,8 @@ class Entries:
     _next_id: int = 0
 
     def touch(self) -> None:
-        """Increases `version`, to show that the state of the call has changed although no entry was added or
-        changed.
+        """Increases `version` without a new entry, to show that the state of the call has changed although no entry was
+        added or changed.
         """
         self.version += 1
 

@@ -1,4 +1,4 @@
-"""The route of the figures of each version of the agents: `GET /console/api/versions?since=7d`."""
+"""The route of the figures of each version of an agent: `GET /console/api/versions?since=7d`."""
 
 from __future__ import annotations
 

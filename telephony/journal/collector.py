@@ -1,4 +1,4 @@
-"""Collects a recorded call from the records of its journal, in one pass. Pure."""
+"""Collects the data of a recorded call from the records of its journal, in one pass. Pure."""
 
 from __future__ import annotations
 

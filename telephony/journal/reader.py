@@ -69,7 +69,9 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 
 def parse_lines(lines: Iterable[bytes], name: str = "journal") -> Iterator[Record]:
-    """Yields the records in lines from any source, as `read_journal` does for a file."""
+    """Yields the journal records in lines from any source, such as lines of a file. Lines that are not records are
+    ignored, as by `read_journal`. `name` names the source in messages.
+    """
     checked = _Checked(name)
     for line in lines:
         if (record := checked.record(line)) is not None:

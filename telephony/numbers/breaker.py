@@ -1,4 +1,6 @@
-"""A circuit breaker. Decides when a failing endpoint is no longer tried, and when it is tried again. Pure."""
+"""A circuit breaker for a model endpoint: decides when a failing endpoint is no longer used, and when it is tried
+again. Pure.
+"""
 
 from __future__ import annotations
 

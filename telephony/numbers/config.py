@@ -50,8 +50,8 @@ class Region(StrEnum):
 
 
 class StepKind(StrEnum):
-    """What a step does with the caller: connect the caller to an agent, call another number, record a message, or say a
-    text.
+    """What a step of a number's answering plan does with the caller: connect the caller to an agent, call another
+    number, record a message, or say a text.
     """
 
     AGENT = "agent"
@@ -89,8 +89,8 @@ class Step(Part):
     agent: Any = None
     """Another agent, as an import string. In a Python configuration, the value can also be the agent object."""
     dial: str | None = None
-    """The name of a transfer target, a number, or a `sip:` address. If the call is not answered, the next step
-    begins.
+    """The number to call in this step: the name of a transfer target, a number, or a `sip:` address. If the call is not
+    answered, the next step begins.
     """
     voicemail: bool | Text | None = None
     """Records a message of the caller after a greeting. With `true`, the greeting is the default greeting in the
@@ -180,8 +180,8 @@ class Account(Part):
 
 
 class ModelEndpoint(Part):
-    """An endpoint of a model. The endpoint `main` is the model of the settings, unless the configuration has an entry
-    `main`.
+    """A server of a speech model: its URL, key and model. The endpoint `main` is the model of the settings, unless the
+    configuration has an entry `main`.
     """
 
     base_url: str = ""
@@ -261,7 +261,7 @@ class NumberConfig(Part):
     """The names of the model endpoints, in the order in which they are tried."""
     transfer_targets: dict[str, Annotated[str, AfterValidator(_check_target)]] = Field(default_factory=dict)
     warm: bool = False
-    """Whether transfers are warm."""
+    """Whether transfers are warm: the called person first hears a summary, and accepts or declines."""
     fallback: tuple[Step, ...] = ()
     """The steps for callers whom no agent can help, and for callers who are refused because a limit is reached. By
     default the number `TELEPHONY_FALLBACK_NUMBER` is called, or the caller hears an apology.

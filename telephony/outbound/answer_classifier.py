@@ -187,7 +187,9 @@ class AnswerClassifier:
     # --- time and our own speech -------------------------------------------------------------------------------------
 
     def on_time(self, now: float) -> Move | None:
-        """Returns the next move if `deadline` has passed. Returns None if the agent does nothing new."""
+        """Returns what the agent does next if `deadline` has passed at the time `now`. Returns None if the agent does
+        nothing new.
+        """
         if now < self.deadline:
             return None
         self.deadline = math.inf

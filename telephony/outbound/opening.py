@@ -56,7 +56,9 @@ class Opening:
 
     @property
     def answered_by(self) -> AnsweredBy:
-        """The result of the answer detection. If the call ended before a decision, the result is Twilio's verdict."""
+        """Who answered the call, as detected in its first seconds. If the call ended before a decision, the result of
+        Twilio's detection.
+        """
         if self._classifier is None:
             return ""
         return self._classifier.answered_by or ("human" if self._verdict == "human" else "unknown")
@@ -93,7 +95,9 @@ class Opening:
     # --- sounds and words --------------------------------------------------------------------------------------------
 
     def verdict(self, answered_by: str) -> None:
-        """Handles Twilio's verdict, which may arrive before the stream and after the end of the call."""
+        """Handles the result of Twilio's detection of who answered. It may arrive before the media stream and after the
+        end of the call.
+        """
         self._verdict = answered_by
         if self._call is not None:
             self._call.note("verdict", answered_by=answered_by)

@@ -152,7 +152,7 @@ class PlacedCall(LiveControls):
     # --- for the dialer and the webhooks ----------------------------------------------------------------------------
 
     async def wait_for_news(self) -> None:
-        """Waits for an event, or until the next step of the call state is due."""
+        """Waits until an event of the call happens, or until the next step of its `CallState` is due."""
         self._changed.clear()
         delay = self.state.deadline - self.now
         try:
@@ -182,7 +182,9 @@ class PlacedCall(LiveControls):
             self._opening.verdict(answered_by)
 
     def prepare(self, options: CallOptions) -> None:
-        """Changes the options of the call session. Called when the call was answered."""
+        """Adds to the options of the call session what this placed call needs, such as the detection of who answered.
+        Called when the call was answered.
+        """
         self.state.stream_started(self.now)
         self._changed.set()
         self._model_config = options.model_config

@@ -117,19 +117,23 @@ class Records(Protocol):
         """Returns the time of the last update of a call, or None if there is no call."""
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
-        """Renews the lease of a process until `now + ttl_s`. Returns False if the lease is new or had expired."""
+        """Renews the lease of a process (which shows that it is alive) until `now + ttl_s`. Returns False if the lease
+        is new or had expired.
+        """
 
     def is_alive(self, process: str, *, now: datetime) -> bool:
-        """Returns whether the process with this name holds a valid lease, so its calls may still be in progress."""
+        """Returns whether the process with this name is alive (has a valid lease), so its calls may still be in
+        progress.
+        """
 
     def interrupt(self, now: datetime, *, announce: bool = False, shows_numbers: bool = False) -> int:
-        """Removes expired leases, and sets the status of the open calls of processes without a lease to `interrupted`.
-        With `announce`, messages about these calls are put into the outbox. With `shows_numbers`, the messages contain
-        the full phone numbers. Returns the number of these calls.
+        """Registers that processes have died: removes expired leases, and sets the status of the open calls of
+        processes without a lease to `interrupted`. With `announce`, webhook messages about these calls are written.
+        With `shows_numbers`, the messages contain the full phone numbers. Returns the number of these calls.
         """
 
     def leave(self, process: str) -> None:
-        """Removes the lease of a process that is about to end."""
+        """Removes the lease of a process (which shows that it is alive), because the process is about to end."""
 
     def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
         """Removes the calls that were last updated before `before`, and expired claims. With `dry_run`, removes

@@ -32,7 +32,9 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A phone number to find: the number, and its subject id. The subject id also finds masked numbers."""
+    """A phone number for which calls are searched: the number, and its hash, which also finds calls with masked
+    numbers.
+    """
 
     number: str
     subject: str

@@ -1,4 +1,4 @@
-"""Reads call records from rows of the database, and finds the rows."""
+"""Reads call records from rows of the database, and makes the SQL conditions for searching rows."""
 
 from __future__ import annotations
 

@@ -206,7 +206,9 @@ class RecordsClient:
         return admitted
 
     async def release(self, kind: str, key: str, call_id: str) -> None:
-        """Releases the claim of this kind on the key, because the call for which the key was claimed was not made."""
+        """Removes the claim of this kind on the key, so it can be claimed again, because the call for which the key was
+        claimed was not made.
+        """
         self._memory.release(kind, key, call_id=call_id)
         try:
             await self._run(lambda records: records.release(kind, key, call_id=call_id))
@@ -325,8 +327,8 @@ class RecordsClient:
                       "do not find all calls: give all processes the same key.")  # fmt: skip
 
     async def is_alive(self, process: str) -> bool:
-        """Returns whether this process holds a lease. Also returns True if the database cannot be reached, because the
-        answer is unknown.
+        """Returns whether this process is alive (has a valid lease). Also returns True if the database cannot be
+        reached, because the answer is unknown.
         """
         now = self._sources.now()
         try:

@@ -1,4 +1,4 @@
-"""The do-not-call list and the claims of numbers in the database."""
+"""The do-not-call list, and the claims of numbers that are being called, in the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The do-not-call list and the claims of numbers in the memory of this process."""
+"""The do-not-call list, and the claims of numbers that are being called, in the memory of this process."""
 
 from __future__ import annotations
 

@@ -80,7 +80,9 @@ processes = Table(
     Column("id", String(64), primary_key=True),
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
-"""The leases of processes. A process that stops renewing its lease has ended or is suspended."""
+"""The leases of processes, which show that a process is alive. A process that stops renewing its lease has ended or is
+suspended.
+"""
 
 _is_open = text("ended_at IS NULL")
 _json = JSON(none_as_null=True)

@@ -38,8 +38,8 @@ class SubjectKey:
         """Whether other processes, and this one after a restart, have the same key."""
 
     def of(self, number: str) -> str:
-        """Returns the subject id of a number or a `sip:` address, as 64 hexadecimal digits. Returns an empty text for a
-        withheld number.
+        """Returns the keyed hash of a phone number or a `sip:` address, as 64 hexadecimal digits. Returns an empty text
+        for a withheld number.
         """
         if is_withheld(number):
             return ""

@@ -33,7 +33,8 @@ class Tolerances:
 
     With `timing=False`, times and positions are not compared, because the line is different. `samples` compares the
     checksums of the agent's audio. `voice` compares the checksums of the caller's audio. With `config=True`,
-    differences of the configuration are counted. `lanes` are the compared lanes.
+    differences of the configuration also make a replay fail. `lanes` are the kinds of actions that are compared, such
+    as those on the phone and those of tools.
     """
 
     late_ms: float = 40.0
@@ -93,7 +94,9 @@ class Divergence:
 
     @property
     def details(self) -> list[str]:
-        """Lines with the place of the difference, the difference, the expected value, and the events before."""
+        """Lines about the difference: its place, the difference itself, the expected value, and the events before
+        it.
+        """
         at = f"At {self.t:.3f} s, {self.lane}"
         lines = [f"{at}: {self.what}" if self.cause != self.what else f"{at}:"]
         if self.expected:

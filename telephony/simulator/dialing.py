@@ -1,4 +1,4 @@
-"""Simulates `<Dial>`: calls other legs and joins calls in rooms."""
+"""Simulates `<Dial>`: calls other numbers, and joins calls in conferences."""
 
 from __future__ import annotations
 

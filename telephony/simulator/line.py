@@ -19,8 +19,8 @@ Range = float | tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The qualities of a line. Times are in seconds. `Line()` is a perfect line. `Line.rough()` has all the faults of a
-    real line.
+    """The qualities of a simulated phone line. Times are in seconds. `Line()` is a perfect line. `Line.rough()` has all
+    the faults of a real line.
 
     - `round_trip_s`: the network delay for both directions together. Each direction has half of the delay.
     - `jitter_s`: the maximum additional delay of each message in each direction. The delay is uniform between 0 and
@@ -46,8 +46,8 @@ class Line:
 
     @classmethod
     def rough(cls, *, seed: int | None = None) -> Line:
-        """Returns a line with a round trip of 20 to 200 ms, 30 ms of jitter, three stalls a minute, a late start, ticks
-        and drift.
+        """Returns a line with many faults: a round trip of 20 to 200 ms, 30 ms of jitter, three stalls a minute, a late
+        start of playback, playback in steps of 20 ms (`ticks`), and clock drift.
         """
         line = cls(
             round_trip_s=(0.02, 0.2),

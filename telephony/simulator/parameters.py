@@ -74,7 +74,7 @@ def check_caller_id(
 
     `from_` and `to` are the numbers of the call that dials. `valid` has the numbers of the account and the verified
     numbers. Source: https://www.twilio.com/docs/api/errors/13214. The caller id must be the calling number, the called
-    number or a validated outgoing number. A client must give a validated number.
+    number or a validated outgoing number. A call from a `client:` address must have a validated number.
     """
     caller = from_ if inbound else to
     is_client = caller.startswith("client:")

@@ -22,8 +22,8 @@ CAPACITY = 10 * 60 * RATE
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A mark that must be returned to the application. `position` is the playout position at which the mark was due, in
-    samples.
+    """A mark that Twilio must return to the application now. `position` is the position of playback at which the mark
+    was due, in samples.
     """
 
     name: str

@@ -34,7 +34,7 @@ class Addresses:
     """
 
     def stream(self, info: CallInfo) -> StreamTarget:
-        """Returns the target of a media stream to this process, with a new token."""
+        """Returns the URL and the parameters of a media stream to this process, with a new stream token."""
         return StreamTarget(
             websocket_address(self.base, self._path("media-stream")),
             action=self._address("after-stream"),

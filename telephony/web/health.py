@@ -18,8 +18,8 @@ async def healthz(request: Request) -> JSONResponse:
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Readiness: returns 200 if the process accepts calls. Returns 503 if the process is full or draining, if the event
-    loop is late, or if journals are required and cannot be written.
+    """Readiness: returns 200 if the process accepts calls. Returns 503 if the process is full or about to stop
+    (draining), if the event loop is late, or if journals are required and cannot be written.
 
     Calls are accepted even if the database cannot be used. The body contains whether the database can be used. With a
     database, the body also contains the number of waiting writes and the number of dropped writes. If the process makes

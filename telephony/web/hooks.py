@@ -29,8 +29,8 @@ class Hooks:
     """
     machine_detected: Callable[[MachineDetection], None]
     dial_ended: Callable[[DialResult], None]
-    """A function that is called when a cold transfer has ended or failed. After a failed transfer the call gets a new
-    media stream.
+    """A function that is called when a cold transfer (the caller was connected without a briefing) has ended or failed.
+    After a failed transfer the call gets a new media stream.
     """
     leg_key: Callable[[str, str], str]
     """A function that is called when a key was pressed in the second call of a warm transfer, with the id of that call

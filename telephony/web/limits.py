@@ -71,7 +71,7 @@ class Limits:
         return None
 
     def expects(self, call_sid: str) -> bool:
-        """Returns whether the call was admitted and its media stream has not started."""
+        """Returns whether the call was admitted (counted at its webhook) and its media stream has not started."""
         return call_sid in self._expected
 
     def expected(self, since: float) -> int:

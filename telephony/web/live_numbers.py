@@ -71,7 +71,7 @@ class RoutedCall:
 
 
 class LiveNumbers:
-    """The current configuration of numbers, and the calls that use the configuration."""
+    """The current configuration of the phone numbers, and the calls that use the configuration."""
 
     def __init__(
         self,
@@ -102,8 +102,8 @@ class LiveNumbers:
     # --- calls -----------------------------------------------------------------------------------------------------
 
     def begin(self, sid: str, called: str, caller: str, now: datetime) -> RoutedCall | None:
-        """Returns the route of a new call, or None if the called number is not configured. A repeated webhook gets the
-        same route again.
+        """Returns the configured steps for a new call as a `RoutedCall`, or None if the called number is not
+        configured. A repeated webhook gets the same object again.
         """
         if (call := self._calls.get(sid)) is not None:
             return call

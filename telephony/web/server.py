@@ -304,7 +304,7 @@ def serve(
     on_listening: Callable[[str], None] | None = None,
     on_draining: Callable[[], None] | None = None,
 ) -> None:
-    """Serves the application until SIGINT or SIGTERM, then drains the calls, and returns.
+    """Serves the application until SIGINT or SIGTERM. Then lets live calls end (drains them), and returns.
 
     `on_listening` is called with the URL when the server listens. `on_draining` is called in a thread before the drain.
     Log messages go to the logging of the program (`telephony.logs`). The number of connections depends on the limit of

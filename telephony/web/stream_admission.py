@@ -1,4 +1,6 @@
-"""Admits media streams that have a valid one-time token in their `start` message."""
+"""Checks the one-time token in the `start` message of each media stream, and admits the stream if the token is
+valid.
+"""
 
 from __future__ import annotations
 

@@ -144,7 +144,9 @@ async def after_stream(request: Request, phone: PhoneServer, form: Form) -> Resp
 
 @for_twilio
 async def after_dial(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The endpoint for the webhook after a cold transfer that has ended or failed."""
+    """The endpoint for the webhook after a cold transfer (the caller was connected without a briefing) has ended or
+    failed.
+    """
     voice, result = VoiceRequest.parse(form), DialResult.parse(form)
     if AFTER_FALLBACK in request.query_params:
         return twiml_response(_after_fallback(phone, voice, result))

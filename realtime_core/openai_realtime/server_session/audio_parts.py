@@ -136,7 +136,7 @@ class AudioParts:
             self._player.duck(duck_db)
 
     def release(self) -> None:
-        """Continues the audio after `hold`, at full volume."""
+        """Continues the agent's audio at full volume after `hold` has paused it or made it quieter."""
         self._player.release()
 
     def interrupt(self, active_id: str | None) -> RealtimeModelAudioInterruptedEvent | None:

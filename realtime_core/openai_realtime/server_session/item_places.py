@@ -29,12 +29,13 @@ class ItemPlaces:
         self._requested[item_id] = "" if previous_item_id == "root" else previous_item_id
 
     def previous(self, event: type[ServerEvent], item_id: str, named: str | None) -> str | None:
-        """Returns the id of the item before `item_id`. Returns "" if the item is the first of the conversation, and
-        None if the order is unknown. In the last case the items are ordered by their arrival.
+        """Returns the id of the item that precedes the item `item_id` in the conversation. Returns "" if the item is
+        the first, and None if its place is not known. The history then orders it by its arrival.
 
-        `event` is the type of the event that reports the item. `named` is the predecessor in that event: "" for null,
-        or None if the event does not have the field. Null means the first item in two cases: if the server sends
-        predecessors in other events of this kind, and for the first item of all.
+        `event` is the type of the server event that reports the item. `named` is the predecessor that the event names:
+        "" if it is null, or None if the event does not have the field. Null means that the item is the first, but some
+        servers always send null. Therefore null counts only for the very first item, and for servers that have sent
+        other predecessors in events of this type.
         """
         self._first_item_id = self._first_item_id or item_id
         if named:

@@ -81,7 +81,7 @@ class ConversationItems:
         return item_id
 
     def create_note(self, text: str) -> str:
-        """Adds a message for the model that is not part of the history. Returns the id of its item."""
+        """Adds a message for the model that is not part of the users' history. Returns the id of its item."""
         content = [{"type": "input_text", "text": text}]
         return self.create({"type": "message", "role": "system", "content": content}, hidden=True)
 

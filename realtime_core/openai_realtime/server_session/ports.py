@@ -1,4 +1,4 @@
-"""The parts that a server session uses and does not own."""
+"""The objects that a server session uses and that other code creates, such as the player and the log."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class ResponseRequests:
         return self._audio.interrupt(self.responses.active_id)
 
     def perform(self, effects: Sequence[Effect]) -> None:
-        """Executes effects of `Responses`, in order."""
+        """Executes the actions that the state machine `Responses` has returned, in order."""
         for effect in effects:
             match effect:
                 case CreateResponse(event_id, options):

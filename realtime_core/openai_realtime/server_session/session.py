@@ -37,7 +37,7 @@ __all__ = ["ServerSession"]
 
 
 class ServerSession:
-    """The state of one session, which exists as long as its connection.
+    """One session with the model's server. It exists as long as its connection.
 
     The methods take inputs, each with the time `now` (seconds on any steady clock). An input is one step. A step
     changes the state, and requests effects in the order of their causes: client events through `send`, and audio, model

@@ -1,4 +1,4 @@
-"""Runs the steps of a server session. A step is one input with all its effects."""
+"""Runs the steps of a server session one after the other. A step is one input with all its effects."""
 
 from __future__ import annotations
 

@@ -102,8 +102,8 @@ class CallerLeg:
         return self.stream is not None or (self.away is not None and self.away.why in ("lost", "stalled"))
 
     def attach(self, stream: MediaStream) -> MediaStream | None:
-        """Sets the media stream that carries the caller's leg. Returns the previous media stream if its connection is
-        still open.
+        """Sets the media stream that connects Twilio with this call. Returns the previous media stream if its
+        connection is still open.
         """
         self.reattached += self.is_lost
         before, self.stream = self.stream, stream

@@ -26,7 +26,7 @@ _PAUSE_S = 0.3
 
 
 class LatencyKind(StrEnum):
-    """The kinds of latency. The values are the names in metrics and spans."""
+    """The kinds of latency that are measured in a call. The values are the names in metrics and spans."""
 
     FIRST_WORD = "first_word"
     """The time from the start of the media stream until the caller hears the first sound of the agent."""

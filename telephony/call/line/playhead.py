@@ -125,7 +125,7 @@ class LineClock:
 
     @property
     def known(self) -> bool:
-        """Whether the delay of the line has been measured, because Twilio has returned a probe mark."""
+        """Whether the delay of the line is known, because Twilio has returned a probe mark."""
         return bool(self._trips)
 
     def effect(self, now: float) -> float:

@@ -164,8 +164,8 @@ class Playout:
     # --- input ---------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        """Returns the first command for the stream: a probe mark. The returned probe shows the delay of the line before
-        the first audio.
+        """Returns the first command for the media stream: a mark without audio before it (a probe). Twilio returns it
+        immediately, which shows the delay of the line.
         """
         return [self._mark(now, probe=True)]
 
@@ -437,14 +437,14 @@ class Playout:
         return commands
 
     def release(self, now: float) -> list[Command]:
-        """Continues playback after `hold` or `duck`, from the last heard sample on. Returns the commands that must be
-        sent to Twilio.
+        """Continues playback at the normal volume after `hold` or `duck`, from the last heard sample on. Returns the
+        commands that must be sent to Twilio.
         """
         ducked, self._held, self._level = self._level is not None, False, None
         return self._rewind(now) if ducked else []
 
     def finish(self) -> None:
-        """Ends the last run of playback, because the media stream has ended."""
+        """Registers that the media stream has ended, so the audio that was sent is no longer playing."""
         if self._playhead is not None:
             self._end_run(self._playhead)
             self._playhead = None

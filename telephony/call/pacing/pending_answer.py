@@ -17,7 +17,7 @@ __all__ = ["Fill", "PendingAnswer"]
 
 
 class Fill(Enum):
-    """What the caller hears in place of silence while an answer is pending."""
+    """What the caller hears in place of silence while the answer of the agent is late."""
 
     LINE = auto()
     """Say a sentence, such as that the answer takes a moment."""
@@ -30,9 +30,9 @@ class Fill(Enum):
 class PendingAnswer:
     """Decides how to fill the silence while the caller waits for an answer.
 
-    An answer is pending from `add` to `remove`. Each pending answer has a cause. After `line_s` seconds the caller
-    hears a sentence. After `limit_s` seconds the call ends. `limit_s` does not apply while a tool runs, because tools
-    have time limits of their own. A pause stops both times.
+    An answer is pending from `add` to `remove`, for a cause such as a running tool. `line_s` seconds after the
+    beginning of the silence the caller hears a sentence. After `limit_s` seconds the call ends. `limit_s` does not
+    apply while a tool runs, because tools have time limits of their own. A pause stops both times.
     """
 
     def __init__(self, *, line_s: float = 2.0, limit_s: float = 20.0) -> None:

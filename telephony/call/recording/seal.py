@@ -58,7 +58,7 @@ _AUDIO = ("response.output_audio.delta", "response.audio.delta")
 
 
 class SealReason(Enum):
-    """The reasons why a call is sealed, which means that its conversation must not be recorded."""
+    """The reasons why the conversation of a call must not be recorded at the moment (why the call is sealed)."""
 
     NOTICE = auto()
     """The caller has not heard the notice about the recording to its end, or has not answered the question of the
@@ -107,8 +107,8 @@ class Seal:
 
     @property
     def watches(self) -> bool:
-        """Whether messages must be searched for content that must not be recorded, because the call is or was
-        sealed.
+        """Whether messages must be searched for content that must not be recorded, because a part of the call is or was
+        not to be recorded.
         """
         return bool(self._reasons or self._ids)
 

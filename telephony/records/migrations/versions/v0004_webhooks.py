@@ -1,4 +1,4 @@
-"""Adds the outbox of webhooks."""
+"""Adds the table of the messages for webhooks (the outbox)."""
 
 from __future__ import annotations
 
