@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import pybase64
+
+from .logged_messages import messages_in
 
 __all__ = ["LoggedAudio", "LoggedStream", "read_log"]
 
@@ -77,8 +78,14 @@ class _Log:
 
     def take(self, number: int, line: str) -> None:
         try:
-            message = _message(line)
-            if message is not None and message.get("event") in _OF_A_STREAM:
+            for message in messages_in(line):
+                self._take(number, message)
+        except ValueError as error:
+            self._problems.append(f"line {number}: {error}")
+
+    def _take(self, number: int, message: Mapping[str, Any]) -> None:
+        try:
+            if message["event"] in _OF_A_STREAM:
                 self._message(number, message)
         except ValueError as error:
             self._problems.append(f"line {number}: {error}")
@@ -153,29 +160,6 @@ class _Log:
         except ValueError:
             raise ValueError("its payload is not base64") from None
         lane.append(LoggedAudio(stamp_ms, ulaw))
-
-
-def _message(line: str) -> dict[str, Any] | None:
-    """Returns the message in a line. The line may have other text around the message, or the message may be the field
-    `message` of a JSON log line. Returns None if there is no message.
-
-    Raises:
-        ValueError: the line contains a message that cannot be read.
-    """
-    begin = line.find("{")
-    looks_like_one = "event" in line and ("streamSid" in line or '"media' in line or "media\\" in line)
-    if begin < 0:
-        return None
-    try:
-        found = orjson.loads(line[begin : line.rfind("}") + 1])
-        while isinstance(found, dict) and "event" not in found and isinstance(found.get("message"), dict | str):
-            inner = found["message"]
-            found = orjson.loads(inner) if isinstance(inner, str) and inner.startswith("{") else inner
-    except orjson.JSONDecodeError:
-        if looks_like_one:
-            raise ValueError("the message is truncated, or not JSON") from None
-        return None
-    return found if isinstance(found, dict) and isinstance(found.get("event"), str) else None
 
 
 def _stamp(value: Any) -> int:

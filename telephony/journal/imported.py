@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
+import gzip
+import io
 import re
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 from realtime_core.audio import g711
 
-from ..audio.containers import RAW_SUFFIXES, RawAudio, container_of
+from ..audio.containers import GZIP, RAW_SUFFIXES, RawAudio, container_of
 from ..audio.files import read_pcm16_channels, ulaw_of
 from ..errors import JournalError
 from .disk import Disk
@@ -25,6 +29,8 @@ from .store import JOURNALS
 from .writer import JournalWriter
 
 __all__ = ["Imported", "import_audio", "import_call", "import_twilio"]
+
+T = TypeVar("T")
 
 _FRAME = 160
 _RATE = 8000
@@ -64,9 +70,11 @@ def import_call(
     """
     with source.open("rb") as file:
         container = container_of(file.read(_SNIFFED))
-    if container is None and _raw_coding(source, raw) is None:
+    if container in (None, GZIP) and _raw_coding(source, raw) is None:
         if agent_side is not None or caller_only:
             raise JournalError(f"{source} is no recording of one side: it is text, or of an unknown kind.")
+        if container is GZIP and (inner := _compressed_kind(source)) is not None:
+            raise JournalError(f"{source} is {inner} in a gzip file. Unpack it first: gunzip {source}.")
         return import_twilio(source, folder)
     return Imported([import_audio(source, folder, agent_side=agent_side, caller_only=caller_only, raw=raw)], [])
 
@@ -81,10 +89,10 @@ def import_twilio(source: Path, folder: Path) -> Imported:
     Raises:
         JournalError: no stream with audio starts in the file.
     """
-    with source.open("rb") as file:
-        encoding = "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
-    with source.open(encoding=encoding, errors="replace", newline="\n") as lines:
-        streams, problems = read_log(lines)
+    streams, problems = _read(source)
+    if not streams:  # perhaps one JSON value over many lines
+        streams, more = _read(source, whole=True)
+        problems = more if streams else problems
     if not streams:
         first = f" ({problems[0]})" if problems else ""
         raise JournalError(f"{source}: no `start` of a media stream is in it{first}.")
@@ -94,6 +102,40 @@ def import_twilio(source: Path, folder: Path) -> Imported:
     if not calls:
         raise JournalError(f"{source}: no audio of a caller is in it ({problems[0]}).")
     return Imported([_write_call(call, source, folder) for call in calls], problems)
+
+
+def _read(source: Path, *, whole: bool = False) -> tuple[list[LoggedStream], list[str]]:
+    """Reads a log by lines, or as one text. The log may be compressed with gzip."""
+    with source.open("rb") as file:
+        opened: Callable[..., IO[Any]] = gzip.open if file.read(2) == b"\x1f\x8b" else open
+    broken: list[str] = []
+    with opened(source, "rb") as file:
+        lines = _until_broken(io.TextIOWrapper(file, _encoding(file), errors="replace", newline="\n"), broken)
+        streams, problems = read_log(["".join(lines)] if whole else lines)
+    return streams, problems + broken
+
+
+def _compressed_kind(source: Path) -> str | None:
+    """Returns the type of the file in a gzip file, or None if it is text."""
+    with gzip.open(source) as file:
+        first = next(_until_broken(iter(lambda: file.read(_SNIFFED), b""), []), b"")
+    return None if (container := container_of(first)) is None else container.kind
+
+
+def _encoding(file: IO[bytes]) -> str:
+    first = next(_until_broken(iter(lambda: file.read(4), b""), []), b"")
+    file.seek(0)
+    if first in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
+    return "utf-16" if first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _until_broken(parts: Iterable[T], broken: list[str]) -> Iterator[T]:
+    """Yields the parts of a file up to the place where its compression is damaged. Adds this problem to `broken`."""
+    try:
+        yield from parts
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        broken.append("the gzip file is truncated or damaged")
 
 
 def import_audio(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
+import random
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from realtime_core.audio import g711
-from telephony.audio.files import load_ulaw
+from telephony.audio.files import load_ulaw, wav_header
 from telephony.cli.app import app
 from telephony.errors import JournalError, ReplayError
 from telephony.journal.audio import rebuild
@@ -152,6 +156,70 @@ def test_a_log_of_windows_in_utf_16(tmp_path: Path) -> None:
     text = "\r\n".join(map(json.dumps, [start("CA1", "MZ1"), media("MZ1", "0", A)]))
     (tmp_path / "a.log").write_text(text, "utf-16")
     assert voices(import_twilio(tmp_path / "a.log", tmp_path / "calls").journals[0])[0] == {0x11}
+
+
+def as_csv(lines: list[str]) -> str:
+    return "time,message\n" + "\n".join('1,"' + line.replace('"', '""') + '"' for line in lines)
+
+
+FORMS: dict[str, Callable[[list[str]], str | bytes]] = {
+    "a list": lambda lines: f"[{','.join(lines)}]",
+    "a list over many lines": lambda lines: json.dumps([json.loads(line) for line in lines], indent=1),
+    "objects over many lines": lambda lines: "\n".join(json.dumps(json.loads(line), indent=1) for line in lines),
+    "several in a line": " ".join,
+    "line ends of old machines": "\r".join,
+    "words before, with a brace": lambda lines: "\n".join(f"{{app}} INFO got {line} [2]" for line in lines),
+    "a string after words": lambda lines: "\n".join(json.dumps({"message": f"got {line}"}) for line in lines),
+    "another name": lambda lines: "\n".join(json.dumps({"log": line + "\n", "stream": "stdout"}) for line in lines),
+    "an inner object": lambda lines: "\n".join(json.dumps({"data": {"ws": json.loads(line)}}) for line in lines),
+    "a browser's archive": lambda lines: json.dumps(
+        {"log": {"entries": [{"_webSocketMessages": [{"type": "receive", "data": line} for line in lines]}]}}, indent=1
+    ),
+    "CSV": as_csv,
+    "printed by Python": lambda lines: "\n".join(f"got {json.loads(line)!r}" for line in lines),
+    "half of a surrogate pair": lambda lines: "\n".join(line.replace('"Ada"', '"\\ud83d"') for line in lines),
+    "UTF-16": lambda lines: "\n".join(lines).encode("utf-16"),
+    "UTF-32": lambda lines: "\n".join(lines).encode("utf-32"),
+    "UTF-8 with a mark": lambda lines: "\n".join(lines).encode("utf-8-sig"),
+    "gzip": lambda lines: gzip.compress("\n".join(lines).encode()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_messages_are_found_in_the_forms_in_which_servers_log_them(form: str, tmp_path: Path) -> None:
+    """Two calls at the same time, so that a form that loses the stream of a message mixes voices."""
+    messages = [start("CA1", "MZ1", customParameters={"name": "Ada"}), start("CA2", "MZ2")]
+    for n in range(10):
+        messages += [media("MZ1", 20 * n, A), media("MZ2", 20 * n, B), media("MZ1", 20 * n, AGENT, "outbound")]
+    text = FORMS[form]([json.dumps(message) for message in messages])
+    source = tmp_path / "calls.log"
+    source.write_bytes(text if isinstance(text, bytes) else text.encode())
+    made = import_call(source, tmp_path / "calls")
+    assert made.problems == []
+    assert [voices(journal) for journal in made.journals] == [({0x11}, {0x33}), ({0x22}, set())]
+
+
+def test_a_gzip_file_that_is_cut_off_is_read_to_its_end(tmp_path: Path) -> None:
+    # Random audio is not compressed much, so the messages before the cut are complete.
+    noise = [random.Random(n).randbytes(160) for n in range(200)]
+    messages = [start("CA1", "MZ1"), *(media("MZ1", 20 * n, it) for n, it in enumerate(noise))]
+    lines = [json.dumps(each) for each in messages]
+    (tmp_path / "a.log").write_bytes(gzip.compress("\n".join(lines).encode())[:-5000])
+    made = import_call(tmp_path / "a.log", tmp_path / "calls")
+    assert len(made.journals) == 1 and made.problems[-1] == "the gzip file is truncated or damaged"
+
+
+def test_a_compressed_recording_is_named(tmp_path: Path) -> None:
+    (tmp_path / "call.wav.gz").write_bytes(gzip.compress(wav_header(1, 1, 8000, 16, 320) + bytes(320)))
+    with pytest.raises(JournalError, match=r"is a WAV file in a gzip file\. Unpack it first: gunzip"):
+        import_call(tmp_path / "call.wav.gz", tmp_path / "calls")
+
+
+@pytest.mark.parametrize("text", ['{"event":' * 50_000, "{" * 500_000, '[{"event":"media",' * 50_000])
+def test_a_line_of_any_shape_is_read_in_a_bounded_time(text: str) -> None:
+    began_s = time.process_time()
+    assert read_log([text + "streamSid"])[0] == []
+    assert time.process_time() - began_s < 5, "without a bound it takes minutes"
 
 
 def test_a_log_without_audio_is_refused(tmp_path: Path) -> None:
