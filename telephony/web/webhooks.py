@@ -76,6 +76,13 @@ async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Res
     refuses the call.
     """
     voice = VoiceRequest.parse(form)
+    if voice.ended:
+        phone.authenticator.refuse(
+            "an ended call",
+            f"A status callback ({voice.status}) came to {request.url.path!r}, which answers calls. Set the status "
+            "callback of the number to /call-status, or remove it.",
+        )
+        return twiml_response(twiml.hang_up())
     if phone.numbers is not None:
         routed = phone.numbers.begin(voice.call_sid, voice.called, voice.caller, phone.sources.now())
         if routed is not None and _is_of_account(phone, voice, routed.book.account_sid(routed.number)):

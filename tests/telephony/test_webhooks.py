@@ -71,6 +71,19 @@ def test_a_call_too_many(setting: str, verb: str) -> None:
         assert verbs(post(twilio, "/incoming-call", CallSid="CA2"))[0] == verb
 
 
+@pytest.mark.parametrize("status", ["completed", "busy", "failed", "no-answer", "canceled"])
+def test_a_status_callback_at_the_voice_webhook_begins_no_call(status: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An account whose numbers have the same address for the voice webhook and for the status callback."""
+    with client(telephony_max_calls=1) as twilio:
+        for sid in ("CA1", "CA2"):
+            assert verbs(post(twilio, "/incoming-call", CallSid=sid, CallStatus=status)) == ["Hangup"]
+        assert verbs(post(twilio, "/incoming-call", CallSid="CA3"))[0] == "Connect", "the only place is taken"
+    assert [r.getMessage() for r in caplog.records if "status callback" in r.getMessage()] == [
+        f"A status callback ({status}) came to '/incoming-call', which answers calls. Set the status callback of the "
+        "number to /call-status, or remove it."
+    ]
+
+
 def test_a_caller_too_often() -> None:
     with client(telephony_calls_per_caller_hour=2, telephony_when_limited="say:Later.") as twilio:
         answers = [verbs(post(twilio, "/incoming-call", CallSid=f"CA{n}"))[0] for n in range(3)]
