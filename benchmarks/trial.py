@@ -152,7 +152,7 @@ async def phones(twilio: SimulatedTwilio, number: str, after_s: float) -> None:
         try:
             await twilio.ring(to=OURS, from_=number, caller=talks_on)
         except CallerTimeout:
-            pass  # the caller waited in vain, because a supervisor speaks
+            pass  # the caller waited too long, because a supervisor speaks
         await asyncio.sleep(3.0)
 
 

@@ -92,7 +92,9 @@ class Outbox:
             return
         if not self._waiting.put((event, sending, sent)):
             withdraw(sending)
-            raise RealtimeCoreError(f"The model takes no input: {len(self._waiting)} inputs wait for it already.")
+            raise RealtimeCoreError(
+                f"The model accepts no more input: {len(self._waiting)} inputs wait for it already."
+            )
         if not self._pumping:
             self._pumping = self._start(self._pump(), "outbox") is not None
             if not self._pumping:

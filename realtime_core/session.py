@@ -168,7 +168,7 @@ class RealtimeSession(RealtimeModelListener):
         the model (`ConnectFailed`, `ServerRejected`).
         """
         if self._status != "new":
-            raise UserError("A RealtimeSession is entered once; make another with RealtimeRunner.run().")
+            raise UserError("A RealtimeSession can be entered only once: create another one with RealtimeRunner.run().")
         self._status = "connecting"
         if not self._events.has_handlers:
             self._stream = self._events.open_stream()

@@ -22,6 +22,6 @@ async def chosen_agent(source: RealtimeAgent[Any] | Callable[[Any], Any], info: 
     if not isinstance(chosen, RealtimeAgent):
         name = getattr(source, "__name__", type(source).__name__)
         raise UserError(
-            f"The function {name}, which picks the agent, must return a RealtimeAgent, not {type(chosen).__name__}."
+            f"The function {name}, which selects the agent, must return a RealtimeAgent, not {type(chosen).__name__}."
         )
     return chosen

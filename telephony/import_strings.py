@@ -99,7 +99,7 @@ def _agent(value: Any, name: str) -> AgentSource:
         message = f"{name} is a {type(value).__name__}, not a RealtimeAgent or a function that returns one."
         raise ImportStringError(message)
     if not isinstance(value, RealtimeAgent) and not _takes_one_argument(value):
-        raise ImportStringError(f"{name} cannot pick an agent. It must take one argument, the CallInfo of the call.")
+        raise ImportStringError(f"{name} cannot select an agent. It must take one argument, the CallInfo of the call.")
     return value
 
 

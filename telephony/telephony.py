@@ -359,4 +359,4 @@ class Telephony:
                 await asyncio.gather(*(call.hang_up() for call in live))
                 await asyncio.gather(*(call.finished() for call in live))
         except TimeoutError:
-            log.error("%d calls may still be going on.", len(self._dialer.live))
+            log.error("%d calls may still be in progress.", len(self._dialer.live))

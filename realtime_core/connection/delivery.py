@@ -57,7 +57,7 @@ class DeliveringConnection(Connection):
 
     async def run(self, on_message: MessageHandler) -> Close:
         if self._waiter is not None:
-            raise RuntimeError("A connection is run once.")
+            raise RuntimeError("`run` of a connection can be called only once.")
         self._waiter = asyncio.get_running_loop().create_future()
         self._on_message = on_message
         self._flush()

@@ -63,7 +63,7 @@ async def resolve_endpoint(
     """
     url, call_id = options.get("url"), options.get("call_id")
     if call_id and model_name:
-        raise UserError("Give either call_id or model_name: a call that is attached to has its model already.")
+        raise UserError("Give either call_id or model_name, because a SIP call already has its model.")
     if not url:
         query = (
             f"call_id={quote(call_id, safe='')}" if call_id else f"model={quote(model_name or default_model, safe='')}"

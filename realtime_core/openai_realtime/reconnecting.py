@@ -186,7 +186,9 @@ class ReconnectingTransport:
     def _keep(self, event: sent.RealtimeModelSendEvent) -> None:
         """Stores an input for the next session."""
         if not self._outbox.put(event):
-            _logger.warning("A %s is dropped, because the model has been away for too long.", type(event).__name__)
+            _logger.warning(
+                "A %s is dropped, because there was no connection to the model for too long.", type(event).__name__
+            )
 
     def close(self) -> None:
         self._closing = True

@@ -134,7 +134,7 @@ async def open_link(
             link.connection.close()
             link.run.cancel()
         if isinstance(error, TimeoutError):
-            raise ConnectFailed(f"The server did not take the session within {timeout_s:g} s.") from error
+            raise ConnectFailed(f"The server did not accept the session within {timeout_s:g} s.") from error
         raise
 
 

@@ -103,7 +103,9 @@ def load_words(given: str | Clip, what: str) -> str | bytes:
     if not isinstance(given, str):
         return load_ulaw(given, what)
     if given.lower().endswith(_SUFFIXES) and not any(map(str.isspace, given.strip())):
-        raise AudioFileError(f"{what} {given!r} would be words for the model. Give a file as pathlib.Path({given!r}).")
+        raise AudioFileError(
+            f"{what} {given!r} would be used as words for the model. Give a file as pathlib.Path({given!r})."
+        )
     return given
 
 

@@ -242,7 +242,7 @@ class Controls:
                 raise CallError(f"Digits could not be sent: {failure}.")
             if not await self._leg.back(_REATTACH_S + _DIGIT_S * len(digits)):
                 self._lifetime.end(EndReason.STREAM_LOST)
-                raise CallError("The call did not come back after its digits.")
+                raise CallError("The call got no new media stream after its digits.")
         finally:
             self._pacing.resume(PauseReason.SENDING_DIGITS)
 

@@ -186,7 +186,7 @@ class Registry:
 
     def _begin(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> CallSession:
         if self._group is None:
-            raise StreamRefused("the switchboard is closed")
+            raise StreamRefused("the server is stopping")
         session = self._sessions[info.sid] = CallSession(info, agent, options)
         self.add(session.call)
         self._group.create_task(self._run(session), name=f"call {info.sid}")

@@ -191,6 +191,6 @@ class AttemptWork:
             return await check(contact)
         except Exception:  # the user's code
             log.exception(
-                "The check before dialing of campaign %s failed. It is asked again in 5 minutes.", campaign.id
+                "The check before dialing of campaign %s failed. The check is repeated in 5 minutes.", campaign.id
             )
             return None

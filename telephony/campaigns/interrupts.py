@@ -35,7 +35,7 @@ def drained_by_ctrl_c(drain: Callable[[], None], hang_up: Callable[[], Awaitable
         nonlocal count
         count += 1
         if count == 1:
-            log.warning("The live calls go on, and no further call begins. Ctrl-C again hangs up.")
+            log.warning("The live calls continue, and no further call begins. Ctrl-C again hangs up.")
             drain()
         else:
             log.warning("The live calls are hung up.")

@@ -183,5 +183,7 @@ class CampaignRunner:
         try:
             return await self._check(contact)
         except Exception:  # the user's code
-            log.exception("The check before dialing failed for contact %s. It is asked again in 5 minutes.", contact.id)
+            log.exception(
+                "The check before dialing failed for contact %s. The check is repeated in 5 minutes.", contact.id
+            )
             return None

@@ -187,7 +187,8 @@ def simulate(
     account_sid: Annotated[str | None, typer.Option(envvar="TWILIO_ACCOUNT_SID", show_default=False)] = None,
     auth_token: Annotated[str | None, typer.Option(envvar="TWILIO_AUTH_TOKEN", show_default=False)] = None,
     voice_url: Annotated[
-        str | None, typer.Option(help="The voice webhook of our number, on this machine.", show_default=False)
+        str | None,
+        typer.Option(help="The voice webhook of the application's number, on this machine.", show_default=False),
     ] = None,
     callee: Annotated[
         list[str] | None,
@@ -195,7 +196,8 @@ def simulate(
                      "+14155550123=voicemail for one number.", show_default=False),
     ] = None,
     ring: Annotated[
-        str | None, typer.Option(help="Let this caller call our number once, then stop.", show_default=False)
+        str | None,
+        typer.Option(help="Make one call from this caller to the application's number, then stop.", show_default=False),
     ] = None,
     calls_per_second: Annotated[float, typer.Option(help="The maximum rate of outgoing calls.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
@@ -274,7 +276,7 @@ def replay(
     clear_races: Annotated[
         float, typer.Option(help="The probability that a `clear` meets an empty buffer, or marks in the wrong order.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="The seed of all of these.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of the random faults.")] = 0,
     run_tools: Annotated[
         bool, typer.Option("--run-tools", help="Run the agent's own tools, with their side effects.")
     ] = False,
@@ -360,15 +362,19 @@ def bench(
         str | None, typer.Option(help="Also measure these numbers of calls: 10,25,50,100,200.", show_default=False)
     ] = None,
     search: Annotated[bool, typer.Option("--search", help="Also search for the most calls on one core.")] = False,
-    prove: Annotated[bool, typer.Option("--prove", help="First prove that the load sustains 500 calls.")] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="First check that the load generator can make 500 calls.")
+    ] = False,
     beside: Annotated[
-        Path | None, typer.Option(help="Also measure the version of this repository there.", show_default=False)
+        Path | None,
+        typer.Option(help="Also measure the version of this repository in this folder.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write load.json and load.svg into this folder.", show_default=False)
     ] = None,
     limit: Annotated[
-        float | None, typer.Option(help="Fail if the CPU ratio to the bare bridge is over this.", show_default=False)
+        float | None,
+        typer.Option(help="Fail if the CPU ratio to the bare bridge is greater than this.", show_default=False),
     ] = None,
     short: Annotated[bool, typer.Option("--short", help="5 calls for 4 s, once.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,

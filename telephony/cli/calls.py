@@ -84,7 +84,8 @@ def play_call(name: str, folder: Path | None) -> None:
         if player is None:
             names = ", ".join(each[0] for each in _PLAYERS)
             raise CliError(
-                f"There is no player here: {names}.", f"Write a file: telephony calls export {name} --output call.wav"
+                f"There is no audio player on this machine: {names}.",
+                f"Write a file: telephony calls export {name} --output call.wav",
             )
         file = Path(temporary) / "call.wav"
         heard.write_wav(file)
@@ -230,7 +231,7 @@ def import_calls(
             typer.echo(f"{error} Skipped.", err=True)
             failed = error
     if failed is not None:
-        raise CliError("Not every file was imported.", _IMPORTED)
+        raise CliError("Some files were not imported.", _IMPORTED)
 
 
 def _import(source: Path, folder: Path, agent_side: Path | None, caller_only: bool, raw: RawAudio | None) -> None:

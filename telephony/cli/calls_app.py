@@ -47,7 +47,9 @@ def list_calls(
     agent: OfAgent = None,
     status: Status = None,
     since: Since = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many calls; the newest ones.")] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1000, help="The maximum number of calls. The newest calls are listed.")
+    ] = 50,
     folder: Folder = None,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:

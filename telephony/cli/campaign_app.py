@@ -14,8 +14,10 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Call the people of a list.", no_args_is_help=True, rich_markup_mode=None)
 
-Agent = Annotated[str | None, typer.Option(help="Who calls: module:attribute.", show_default=False)]
-Result = Annotated[str | None, typer.Option(help="What to find out: module:Model.", show_default=False)]
+Agent = Annotated[
+    str | None, typer.Option(help="The agent that makes the calls: module:attribute.", show_default=False)
+]
+Result = Annotated[str | None, typer.Option(help="The type of the result: module:Model.", show_default=False)]
 Message = Annotated[str | None, typer.Option(help="The message for a voicemail.", show_default=False)]
 Windows = Annotated[
     str | None,
@@ -23,13 +25,15 @@ Windows = Annotated[
 ]
 Retry = Annotated[str | None, typer.Option(help="Retries by outcome: 'busy=3/30m,no-answer=2/4h'.", show_default=False)]
 AtOnce = Annotated[int | None, typer.Option(help="Calls at once. [2]", show_default=False)]
-PerSecond = Annotated[float | None, typer.Option(help="Calls begun in a second. [1]", show_default=False)]
+PerSecond = Annotated[
+    float | None, typer.Option(help="The maximum number of calls that begin in a second. [1]", show_default=False)
+]
 Config = Annotated[Path | None, typer.Option(help="A TOML file with the configuration.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Another setting: max_minutes=100. Can be repeated.")]
 Group = Annotated[bool, typer.Option("--group", help="One call for all lines with the same number.")]
 Name = Annotated[str, typer.Option(help="The name of the campaign. [the name of the file]", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Call nobody; show what would happen when.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Make no calls; show when each contact would be called.")]
 Start = Annotated[
     str | None,
     typer.Option(help="With --simulate or --dry-run: when it begins, like 2026-12-01T09:00Z.", show_default=False),
@@ -187,7 +191,7 @@ def retry(
     name: Campaign,
     reason: Annotated[
         list[str] | None,
-        typer.Option(help="Only contacts that ended so: busy, no-answer, machine, ... [all that were not reached]",
+        typer.Option(help="Only contacts with this outcome: busy, no-answer, machine, ... [all that were not reached]",
                      show_default=False),
     ] = None,
 ) -> None:  # fmt: skip

@@ -69,7 +69,7 @@ def _stored(source: str, config: CampaignConfig, settings: Settings, *, name: st
                 raise CliError("These options belong to the file of a new campaign.", "Leave them out.", code=USAGE)
             return named(store, source)
         if (known := store.campaign(name or people.stem)) is not None:
-            typer.echo(f"The campaign {known.id} exists and goes on. --name makes another one.", err=True)
+            typer.echo(f"The campaign {known.id} exists and is continued. --name makes another one.", err=True)
             return known
         return create(store, settings, people, config, name=name, group=group)
 
@@ -91,7 +91,7 @@ class _Run:
         async with phone:
             campaigns = phone.campaigns
             if campaigns is None:
-                raise CliError("A campaign of real calls needs a database.", "For simulated calls say --simulate.")
+                raise CliError("A campaign of real calls needs a database.", "For simulated calls use --simulate.")
             if (dialer := campaigns.dialer) is None:
                 raise CliError(_NO_ENGINE, "pip install 'telephony-agent[campaigns]'")
 

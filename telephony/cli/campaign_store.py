@@ -40,7 +40,7 @@ def opened_store(settings: Settings) -> Iterator[DatabaseStore]:
     """Yields the campaigns in the records. Raises `CliError` if the records are in memory."""
     records = open_records(settings)
     if not isinstance(records, DatabaseRecords):
-        raise CliError("Campaigns need a database.", "Set DATABASE_URL or TELEPHONY_DATA_DIR, or say --simulate.")
+        raise CliError("Campaigns need a database.", "Set DATABASE_URL or TELEPHONY_DATA_DIR, or use --simulate.")
     with closing(records):
         yield DatabaseStore(
             records.transaction,

@@ -22,10 +22,14 @@ __all__ = ["certify"]
 
 
 def certify(
-    from_: Annotated[str | None, typer.Option("--from", help="A number of yours, which calls.")] = None,
-    to: Annotated[str | None, typer.Option(help="Another number of yours, which is called.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the report here (.html), and beside it as .json.")] = None,
-    silence: Annotated[float, typer.Option(min=1, max=120, help="Seconds of the call in which nobody speaks.")] = 20.0,
+    from_: Annotated[str | None, typer.Option("--from", help="Your number that makes the calls.")] = None,
+    to: Annotated[str | None, typer.Option(help="Your number that is called.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the report to this .html file, and to a .json file next to it.")
+    ] = None,
+    silence: Annotated[
+        float, typer.Option(min=1, max=120, help="The time in seconds for which both sides of a call are silent.")
+    ] = 20.0,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the calls.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -70,9 +74,7 @@ def _real(from_: str | None, to: str | None, silence_s: float, *, yes: bool, jso
         if not variables.get(name):
             raise CliError(f"certify needs {name}.", "TELEPHONY_SIMULATE=1 tries it on this machine.")
     if not from_ or not to:
-        raise CliError(
-            "certify needs two numbers of yours.", "Write --from +14155550100 --to +14155550101.", code=USAGE
-        )
+        raise CliError("certify needs two of your numbers.", "Write --from +14155550100 --to +14155550101.", code=USAGE)
     try:
         from_, to = e164(from_), e164(to)
     except ValueError as error:

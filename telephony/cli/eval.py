@@ -214,7 +214,7 @@ def _announce(
         )
     if options.model == LIVE and not options.yes:
         if not sys.stdin.isatty():
-            raise CliError("--model live costs money.", "Say --yes to make the calls without a question.")
+            raise CliError("--model live costs money.", "Use --yes to make the calls without a question.")
         typer.confirm("Make these calls?", abort=True, err=True)
 
 

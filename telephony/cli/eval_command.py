@@ -32,7 +32,8 @@ def evaluate(
         typer.Option(help="A function that changes the options of the new agent's calls.", show_default=False),
     ] = None,
     baseline_configure: Annotated[
-        str | None, typer.Option(help="The same for the baseline.", show_default=False)
+        str | None,
+        typer.Option(help="A function that changes the options of the baseline's calls.", show_default=False),
     ] = None,
     baseline_folder: Annotated[
         Path | None,
@@ -48,13 +49,13 @@ def evaluate(
     voice_url: Annotated[
         str | None, typer.Option(help="With http: the address that ends in /v1.", show_default=False)
     ] = None,
-    voice_model: Annotated[str, typer.Option(help="With http: the model of speech.")] = "gpt-4o-mini-tts",
+    voice_model: Annotated[str, typer.Option(help="With http: the name of the speech model.")] = "gpt-4o-mini-tts",
     voice_name: Annotated[str, typer.Option(help="With http: the name of the voice.")] = "alloy",
     seed: Annotated[int, typer.Option(help="The seed of callers, lines and the embedded model.")] = 0,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Calls at the same time. [one for each core; live: 4]", show_default=False)
     ] = None,
-    save: Annotated[Path | None, typer.Option(help="Keep the run in this folder.", show_default=False)] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the results in this folder.", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.", show_default=False)] = None,
     html: Annotated[Path | None, typer.Option(help="Write an HTML page to this file.", show_default=False)] = None,

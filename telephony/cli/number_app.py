@@ -44,7 +44,9 @@ def restore_number(
     number: Annotated[
         str | None, typer.Argument(help="A number. Default: all numbers that were set.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Restore it even if it was changed elsewhere.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Restore the webhook even if it was changed elsewhere.")
+    ] = False,
 ) -> None:
     """Restore the webhooks that `set` and `serve --phone` have saved."""
     from . import number as commands

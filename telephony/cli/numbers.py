@@ -56,7 +56,7 @@ def diff(file: File = Path("numbers.toml"), json: Json = False) -> None:
         if any(each.is_change or each.problem for each in plans):
             raise typer.Exit(DIFFERS)
         if not json:
-            typer.echo("Twilio has what the file says.")
+            typer.echo("The numbers at Twilio are as in the file.")
 
 
 @app.command()

@@ -25,17 +25,19 @@ app = typer.Typer(help="Manage the tokens of the console.", no_args_is_help=True
 
 @app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Who will use it, like a person or a screen on the wall.")],
+    name: Annotated[str, typer.Argument(help="The user of the token, such as a person or a wall screen.")],
     scope: Annotated[
         list[Scope] | None,
-        typer.Option(help="What it permits. Can be repeated.", show_default="view"),
+        typer.Option(help="What the token permits. Can be repeated.", show_default="view"),
     ] = None,
     number: Annotated[
         list[str] | None,
-        typer.Option(help="Only calls of this number of ours, like +14155550100. Can be repeated.",
+        typer.Option(help="Only calls of this number of the application, like +14155550100. Can be repeated.",
                      show_default="all"),
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="It ends after so many days.", show_default="never")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, help="The token expires after this number of days.", show_default="never")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
     """Create a token and print it. The token is printed only once, because the records contain only its hash."""

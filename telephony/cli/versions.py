@@ -50,7 +50,9 @@ def list_versions(
 
 
 @app.command("rollback")
-def rollback(place: Place, reason: Annotated[str, typer.Option(help="Why, for the records.")] = "by command") -> None:
+def rollback(
+    place: Place, reason: Annotated[str, typer.Option(help="The reason, for the records.")] = "by command"
+) -> None:
     """Roll back a canary (a new version of an agent for a part of the callers). Each process applies the rollback at
     its next call. Calls in progress keep their agent.
     """

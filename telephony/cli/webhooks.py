@@ -57,14 +57,16 @@ def list_webhooks(
 @app.command("redeliver")
 def redeliver(
     ids: Annotated[list[str] | None, typer.Argument(help="The ids of webhooks.", show_default=False)] = None,
-    dead: Annotated[bool, typer.Option("--dead", help="All that were given up.")] = False,
+    dead: Annotated[bool, typer.Option("--dead", help="All webhooks that were given up.")] = False,
 ) -> None:
     """Send webhooks again, with the same id. A running `telephony serve` delivers them."""
     from realtime_core.sources import SYSTEM
 
     with reporting(verbose=False):
         if bool(ids) == dead:
-            raise CliError("Name webhooks, or say --dead.", "`telephony webhooks list` shows them.", code=USAGE)
+            raise CliError(
+                "Give the ids of webhooks, or use --dead.", "`telephony webhooks list` shows them.", code=USAGE
+            )
         with _records() as records:
             count = records.outbox.redeliver(None if dead else ids, SYSTEM.now())
         if ids and count < len(set(ids)):

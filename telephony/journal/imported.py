@@ -165,7 +165,7 @@ def import_audio(
     if len(sides) != 2:
         raise JournalError(
             f"{source}: two channels are needed, the caller's and the agent's, and it has {len(sides)}. "
-            "Twilio records two with recordingChannels=dual. If it is one side, say --agent-side FILE or --caller-only."
+            "Twilio records two with recordingChannels=dual. If it is one side, use --agent-side FILE or --caller-only."
         )
     if not any(sides):
         raise JournalError(f"{source} has no audio in it.")

@@ -276,7 +276,7 @@ class Dialer(TaskOwner):
         if call.identified(status.call_sid):
             call.on_status(status)
         elif not status.ended:
-            log.warning("A call to %s exists after we gave it up. Hanging it up.", call.to)
+            log.warning("A call to %s exists although the search for it was given up. It is hung up.", call.to)
             self.start_task(self._hang_up(status.call_sid))
 
     def machine(self, token: str, found: MachineDetection) -> None:

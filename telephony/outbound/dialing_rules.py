@@ -97,7 +97,7 @@ class DialingRules:
                 f"{e164} lies in {region}, and calls go to {where}; say DialingRules(countries=...) for more."
             )
         if e164 in self.do_not_call:
-            raise CallRefused(f"{e164} does not want to be called.")
+            raise CallRefused(f"{e164} is on the do-not-call list.")
         zone = tidy(timezone or self.timezone or "") or None
         if zone is not None:
             _zone(zone)  # an invalid time zone is an error at any hour
@@ -111,7 +111,7 @@ class DialingRules:
         """
         for name in [zone] if zone else zones.time_zones_for_number(number):
             if name == zones.UNKNOWN_TIMEZONE:
-                raise CallRefused(f"The time zone of {e164} is not known: say its time zone.")
+                raise CallRefused(f"The time zone of {e164} is not known: give its time zone.")
             there = now.astimezone(_zone(name))
             if is_quiet(there.time(), self.quiet_from, self.quiet_until):
                 hours = f"{self.quiet_from:%H:%M} to {self.quiet_until:%H:%M}"

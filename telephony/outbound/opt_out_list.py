@@ -62,7 +62,7 @@ class OptOutList:
             if self._copy is None:
                 return f"the do-not-call list cannot be read, so no number is called: {error}"
             found = self._subjects.of(number) in self._copy
-        return f"{number} does not want to be called" if found else ""
+        return f"{number} is on the do-not-call list" if found else ""
 
     async def has(self, number: str) -> bool:
         """Returns whether this number is on the list.

@@ -434,7 +434,7 @@ class RecordsClient:
             try:
                 await self._write_waiting()
             except Exception as error:
-                log.exception("The records' writer failed. This is a defect; the writer goes on.")
+                log.exception("The records' writer failed. This is a defect. The writer continues.")
                 self.fault = self.fault or f"the writer failed: {type(error).__name__}"
                 self._wake_up.set()
 

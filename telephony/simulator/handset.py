@@ -248,7 +248,7 @@ class Handset:
         if condition():
             future.set_result(None)
         elif self._frames >= last:
-            future.set_exception(CallerTimeout(f"The caller waited in vain for {what}."))
+            future.set_exception(CallerTimeout(f"The caller waited too long for {what}."))
         return future.done()
 
 

@@ -49,10 +49,10 @@ def verify(key: bytes, text: str, *, call_sid: str, now: float) -> StreamToken:
     """
     body, _, signature = text.rpartition(".")
     if not hmac.compare_digest(_sign(key, body).encode(), signature.encode("utf-8", "replace")):
-        raise TokenRefused("the stream token is missing or not ours")
+        raise TokenRefused("the stream token is missing or was not made by this application")
     _, token_sid, expires_at, nonce = body.split(".")
     if token_sid != call_sid:
-        raise TokenRefused("the stream token is another call's")
+        raise TokenRefused("the stream token belongs to another call")
     if now >= int(expires_at):
         raise TokenRefused("the stream token has expired")
     return StreamToken(token_sid, int(expires_at), nonce)

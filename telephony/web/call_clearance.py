@@ -55,4 +55,4 @@ class CallClearance:
         try:
             await self._client.ask(lambda records: records.number_claims.let_go(subject, call.token))
         except (RecordsUnavailable, RecordRefused) as error:
-            log.warning("The claim of the number of a call stays until it runs out: %s", error)
+            log.warning("The claim of the number of a call stays until it expires: %s", error)

@@ -149,7 +149,7 @@ async def _place(phone: PhoneServer, dialer: Dialer, wanted: CallRequest, call_i
         phone.journals.refused()
         return _problem(503, "Journals cannot be written, and TELEPHONY_JOURNAL_REQUIRED is set.", again=True)
     if not phone.registry.has_room:
-        return _problem(503, "There is no room for another call.", again=True)
+        return _problem(503, "The maximum number of calls is reached.", again=True)
     if phone.limits.is_spent(phone.now):
         return _problem(429, "The minutes of this day are used up (TELEPHONY_MINUTES_PER_DAY).")
     if problem := await phone.budgets.problem(e164(wanted.to, dialer.from_)):

@@ -97,7 +97,7 @@ class MissedCalls:
                     missed += 1
         self._since = oldest_open - _MARGIN
         if missed:
-            log.warning("%d calls came while this server did not answer. They are in the records now.", missed)
+            log.warning("%d calls arrived while this server did not answer. They are in the records now.", missed)
         return missed
 
     async def _is_missed(self, call: CallResource) -> bool:

@@ -50,7 +50,7 @@ def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
         given, default = call.plan.agent, phone.routing.source
         source = phone.canaries.source(default) if given is None else phone.canaries.noted(given)
         if not phone.registry.begin_warm(info, call.agent(source), options):
-            log.error("An outgoing call was answered, but there is no room for it. It is hung up.")
+            log.error("An outgoing call was answered, but the maximum number of calls is reached. The call is hung up.")
             return Response(twiml.hang_up(), media_type="text/xml")
     return Response(twiml.connect_stream(phone.addresses(request).stream(info)), media_type="text/xml")
 

@@ -124,7 +124,7 @@ async def test_a_cancelled_connect_leaves_nothing_behind() -> None:
 
 async def test_a_session_is_entered_once() -> None:
     async with opened() as kit:
-        with pytest.raises(UserError, match="entered once"):
+        with pytest.raises(UserError, match="entered only once"):
             await kit.session.enter()
 
 
@@ -526,7 +526,7 @@ async def test_inputs_for_a_model_that_takes_none_are_bounded() -> None:
         refused = [task for task in sending if task.done()]
         assert 0 < len(refused) < 600
         for task in refused:
-            with pytest.raises(RealtimeCoreError, match="takes no input"):
+            with pytest.raises(RealtimeCoreError, match="accepts no more input"):
                 task.result()
         gate.set()
         await asyncio.gather(*(task for task in sending if task not in refused))

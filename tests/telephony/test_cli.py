@@ -93,7 +93,7 @@ def test_agents_by_called_number(project: Path) -> None:
         ("..shopdesk:agent", "'..shopdesk:agent' names no agent.", "module:attribute", 2),
         ("shop\\desk.py:agent", "is a path", "Write shop.desk:agent.", 2),
         ("/srv/other/desk.py:agent", "is a path", "Change to /srv/other and write desk:agent.", 2),
-        ("shopdesk:no_argument", "cannot pick an agent", "", 2),
+        ("shopdesk:no_argument", "cannot select an agent", "", 2),
         ("shopdesk:agnet", "shopdesk has no 'agnet'.", "Did you mean 'agent'?", 2),
         ("shopdesk:number", "is a int, not a RealtimeAgent", "", 2),
         ("shopdesk:Shop", "is a type, not a RealtimeAgent", "", 2),

@@ -97,7 +97,7 @@ def test_the_settings_rules_count_and_any_hour_lifts_the_hours_alone(tmp_path: P
         twilio.send_signal(signal.SIGINT)
         twilio.communicate(timeout=30)
     assert (asleep[0], "no calls from" in asleep[2]) == (1, True)
-    assert (unwanted[0], "does not want to be called" in unwanted[2]) == (1, True)
+    assert (unwanted[0], "is on the do-not-call list" in unwanted[2]) == (1, True)
     assert json.loads(awake[1])["status"] == "busy"
 
 

@@ -95,7 +95,7 @@ async def test_an_opt_out_counts_at_once_in_every_process(tmp_path: Path) -> Non
         here, there = (OptOutList(client, KEY, Sources(0)) for client in (a, b))
         assert await there.problem(ADA) == ""
         assert await here.add(ADA, OptOutSource.PHONE) and not await there.add(ADA, OptOutSource.API)
-        assert "does not want to be called" in await there.problem(ADA)
+        assert "is on the do-not-call list" in await there.problem(ADA)
         assert [each.source for each in await there.listed()] == [OptOutSource.PHONE]
         assert await there.remove(ADA) and await here.problem(ADA) == ""
 
@@ -135,7 +135,7 @@ async def test_while_the_database_is_down_the_copy_of_the_list_counts(monkeypatc
             await asyncio.sleep(0.01)
         watching.cancel()
         database.is_down = True
-        assert "does not want" in await listed.problem(ADA) and await listed.problem(BEN) == ""
+        assert "do-not-call list" in await listed.problem(ADA) and await listed.problem(BEN) == ""
         assert "cannot be read" in await without.problem(BEN)
 
 
@@ -146,4 +146,4 @@ async def test_an_opt_out_in_a_simulated_call_stays_in_the_simulation(tmp_path: 
         assert await real.add(ADA, OptOutSource.PHONE, simulation=simulation)
         assert await real.problem(ADA) == "" and not (tmp_path / "no.txt").exists()
         simulated = OptOutList(client, KEY, Sources(0), simulation=simulation)
-        assert "does not want" in await simulated.problem(ADA)
+        assert "do-not-call list" in await simulated.problem(ADA)

@@ -50,7 +50,7 @@ async def test_who_opts_out_on_the_phone_is_not_called_again(tmp_path: Path) -> 
         assert any("will not be called again" in line.text for line in result.transcript)
         again = await phone.run_call("(415) 555-0123", agent=AGENT)
         assert (again.status, len(phone.twilio.placed_to(TO))) == ("refused", 1)
-        assert "does not want to be called" in again.error
+        assert "is on the do-not-call list" in again.error
 
 
 def test_a_server_keeps_to_its_settings(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_server_keeps_to_its_settings(tmp_path: Path) -> None:
 
     async def main() -> None:
         free = await ask(telephony_quiet_hours="off", telephony_do_not_call=path)
-        assert free == [f"{TO} does not want to be called.", "busy"]
+        assert free == [f"{TO} is on the do-not-call list.", "busy"]
         night = await ask(telephony_quiet_hours="00:00-23:59:59.999")
         assert all("no calls from" in outcome for outcome in night)
 

@@ -159,7 +159,7 @@ def test_an_upgrade_signed_for_another_address(desk: Desk, caplog: pytest.LogCap
 
 def test_a_stream_without_a_token(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.refused({})
-    check_refused(desk, caplog, "the stream token is missing or not ours")
+    check_refused(desk, caplog, "the stream token is missing or was not made by this application")
 
 
 def test_a_used_token(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
@@ -172,14 +172,14 @@ def test_a_used_token(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_token_of_another_call(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.refused(desk.ticket(), call_sid="CA2")
-    check_refused(desk, caplog, "the stream token is another call's")
+    check_refused(desk, caplog, "the stream token belongs to another call")
 
 
 def test_a_token_whose_call_was_changed(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     ticket = desk.ticket()
     forged = ticket | {"token": ticket["token"].replace(".CA1.", ".CA2.")}
     desk.refused(forged, call_sid="CA2")
-    check_refused(desk, caplog, "the stream token is missing or not ours")
+    check_refused(desk, caplog, "the stream token is missing or was not made by this application")
 
 
 def test_an_expired_token(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

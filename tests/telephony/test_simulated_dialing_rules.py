@@ -57,7 +57,7 @@ async def test_who_is_on_the_list_is_not_called_in_simulation(tmp_path: Path, mo
     monkeypatch.setenv("TELEPHONY_SIMULATE", "busy")
     for phone in (Telephony.from_env(), Telephony(simulate="busy"), Telephony(read_settings(), simulate="busy")):
         result = await ring(phone)
-        assert result.status == "refused" and "does not want to be called" in result.error
+        assert result.status == "refused" and "is on the do-not-call list" in result.error
     assert (await ring(Telephony.from_env(), "+14155550124")).status == "busy"
 
 
@@ -194,7 +194,7 @@ async def test_a_server_on_a_simulated_twilio_writes_no_list(person: Caller, beg
             await begin(twilio, app, person)
             assert path.read_text() == "+14155550999\n"
             for refused in (TO, "+14155550999"):
-                with pytest.raises(CallRefused, match="does not want to be called"):
+                with pytest.raises(CallRefused, match="is on the do-not-call list"):
                     app.state.dialer.place(CallPlan(refused, agent))
 
 

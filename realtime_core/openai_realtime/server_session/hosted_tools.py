@@ -280,7 +280,9 @@ class HostedTools:
     def _no_tools(self, item_id: str) -> None:
         if not self._known.add(True, _Fact.NO_TOOLS, item_id):
             return
-        message = f"The server could not list the tools of an MCP server (item {item_id}): the agent goes without them."
+        message = (
+            f"The server could not list the tools of an MCP server (item {item_id}): the agent works without them."
+        )
         self._emit(emitted.RealtimeModelErrorEvent(ServerRejected(message, code="mcp_list_tools_failed")))
 
 

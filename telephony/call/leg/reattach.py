@@ -103,7 +103,7 @@ class Reattach:
 
     def lost(self) -> None:
         """Starts the wait for a new media stream after the last stream broke. The broken stream must be detached."""
-        log.warning("Call %s lost its stream; it waits for another.", self._leg.info.sid)
+        log.warning("Call %s lost its media stream and waits for a new one.", self._leg.info.sid)
         self._leg.leave("lost")
         self._lifetime.start(self._replace(None))
 
