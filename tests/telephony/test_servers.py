@@ -151,7 +151,7 @@ async def test_only_a_stop_is_a_hang_up(name: str, tmp_path: Path) -> None:
             sid = f"CA{number}"
             phone, action = await call(server, sid)
             await end(phone)  # type: ignore[misc]
-            await server.says(f"Call {sid} lost its stream")
+            await server.says(f"Call {sid} lost its media stream")
             answer = await server.post(action, CallSid=sid, CallStatus="in-progress")
             assert "<Stream" in answer, f"{name}, {end.__name__}"
             await server.post(f"{server.base}/call-status", CallSid=sid, CallStatus="completed")
