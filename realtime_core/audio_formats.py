@@ -10,12 +10,14 @@ from typing import Any
 
 from .errors import UserError
 from .openai_realtime.session_object import wire_format
+from .openai_realtime.sip import SessionPayload
 
 __all__ = ["to_realtime_audio_format"]
 
 
-def to_realtime_audio_format(input_audio_format: Any) -> dict[str, Any] | None:
-    """Converts an audio format to the protocol's object. `"g711_ulaw"` becomes `{"type": "audio/pcmu"}`.
+def to_realtime_audio_format(input_audio_format: Any) -> SessionPayload | None:
+    """Converts an audio format to the protocol's object. `"g711_ulaw"` becomes `{"type": "audio/pcmu"}`. The values of
+    the object can also be read as attributes: `format.type`.
 
     The format is a name, a protocol object or an object of the `openai` package. PCM gets the rate 24,000 Hz. None and
     unknown names give None. In session settings, an unknown name raises `UserError`.
@@ -25,6 +27,6 @@ def to_realtime_audio_format(input_audio_format: Any) -> dict[str, Any] | None:
     if not isinstance(name, str):
         return None
     try:
-        return wire_format(name)
+        return SessionPayload(wire_format(name))
     except UserError:
         return None

@@ -43,6 +43,7 @@ from .model_events import (
     RealtimeModelToolCallEvent,
     RealtimeModelTranscriptDeltaEvent,
     RealtimeModelTranscriptDoneEvent,
+    RealtimeModelTurnEndedEvent,
 )
 
 __all__ = ["Added", "Change", "Deleted", "Items", "ToolOutputSent", "Updated", "reduce"]
@@ -104,6 +105,8 @@ def reduce(items: Items, event: RealtimeModelEvent | ToolOutputSent, *, bytes_pe
             return _transcribed(items, event.item_id, event.content_index, grown, "in_progress")
         case RealtimeModelInputAudioTranscriptionFailedEvent():
             return _update(items, event.item_id, UserMessageItem, lambda item: replace(item, status="incomplete"))
+        case RealtimeModelTurnEndedEvent():
+            return _ended(items, "completed" if event.status == "completed" else "incomplete")
         case RealtimeModelAudioInterruptedEvent():
             return _interrupted(items, event)
         case RealtimeModelItemTruncatedEvent():
@@ -251,6 +254,18 @@ def _received(items: Items, event: RealtimeModelAudioEvent, ms: float) -> Reduce
         return replace(item, content=content)
 
     return _update(items, event.item_id, AssistantMessageItem, change)[0], ()
+
+
+def _ended(items: Items, status: ItemStatus) -> Reduced:
+    """Ends the agent's messages that the server did not end before their response. The server makes one response at a
+    time, so all open messages belong to the response that ended.
+    """
+    changed = {
+        item.item_id: replace(item, status=status)
+        for item in items
+        if isinstance(item, AssistantMessageItem) and item.status == "in_progress"
+    }
+    return tuple(changed.get(item.item_id, item) for item in items), tuple(Updated(item) for item in changed.values())
 
 
 # The heard position

@@ -30,7 +30,7 @@ from .history_order import listed
 from .hooks import Hooks
 from .items import RealtimeItem
 from .model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener, player_of
-from .model_events import RealtimeModelEvent
+from .model_events import RealtimeModelEvent, RealtimeModelTurnEndedEvent
 from .model_inputs import (
     RealtimeModelSendAudio,
     RealtimeModelSendInterrupt,
@@ -255,6 +255,7 @@ class RealtimeSession(RealtimeModelListener):
         if not self._ended:
             self._status = "disconnected"
             self._failure = error
+            self._reduce(RealtimeModelTurnEndedEvent(status="failed"))
             self._turns.end()
             self._tools.end()
             self._core.emit(RealtimeSessionEnded(self._core.info, exception=error))
@@ -332,6 +333,9 @@ class RealtimeSession(RealtimeModelListener):
                 self._status = event.status
                 if event.status == "reconnecting":
                     self._lost = frozenset(item.item_id for item in self.history)
+                self._turns.handle(event)
+            case "turn_ended":
+                self._reduce(event)
                 self._turns.handle(event)
             case "end_of_stream":
                 self._finish(None)
@@ -447,11 +451,14 @@ class RealtimeSession(RealtimeModelListener):
         for message in edits:
             await self._deliver(RealtimeModelSendRawMessage(message))
 
-    async def _deliver(self, event: Any) -> None:
+    def _check_open(self) -> None:
         if self._status == "new":
             raise UserError("The session is not open: use `async with await runner.run() as session`.")
         if self._ended:
             raise UserError("The session has ended.") from self._failure
+
+    async def _deliver(self, event: Any) -> None:
+        self._check_open()
         await self._core.deliver(event)
 
     # Agents
@@ -461,6 +468,7 @@ class RealtimeSession(RealtimeModelListener):
         If the server refuses the settings, an `error` event names the setting, and the current agent stays. The current
         agent also stays if the dynamic instructions of the new agent raise an exception. This exception is not caught.
         """
+        self._check_open()
         async with self._switching:
             await self._switch_to(await self._activate(agent))
 

@@ -9,7 +9,7 @@ import copy
 from typing import Any
 
 from .checks import Check, anything, boolean, choice, either, integer, items, number, obj, or_null, text
-from .rejection import Rejected, invalid_value
+from .rejection import Rejected, invalid_value, missing
 
 __all__ = ["SERVER_VAD", "SessionConfig", "check_response_options", "check_transcription_update", "merge"]
 
@@ -51,6 +51,8 @@ def _turn_detection(value: Any, path: str) -> None:
 
 def _format(value: Any, path: str) -> None:
     obj({"type": choice("audio/pcm", "audio/pcmu", "audio/pcma"), "rate": integer(8000, 24000)}, "type")(value, path)
+    if value["type"] == "audio/pcm" and "rate" not in value:
+        raise missing(f"{path}.rate")
     rate = 24000 if value["type"] == "audio/pcm" else 8000
     if value.get("rate", rate) != rate:
         raise invalid_value(f"{path}.rate", value["rate"], str(rate))

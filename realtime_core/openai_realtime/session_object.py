@@ -6,7 +6,7 @@ Pure. Source: https://platform.openai.com/docs/api-reference/realtime-client-eve
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import UserError
@@ -66,12 +66,19 @@ IDLE_TIMEOUT = "idle_timeout_ms"
 def wire_format(name: Any) -> dict[str, Any]:
     """Returns the protocol's object for an audio format. The format is a name, a protocol object, or an object of the
     `openai` package. Raises `UserError` for an unknown name.
+
+    PCM always has a rate and G.711 has none, because the server refuses other objects. An object of an unknown type is
+    returned unchanged.
     """
     if hasattr(name, "model_dump"):
         name = name.model_dump()
     if isinstance(name, Mapping):
-        return dict(without_nones(name))
-    if name not in _FORMATS:
+        given = dict(without_nones(name))
+        known = _FORMATS.get(str(given.get("type")))
+        if known is None:
+            return given
+        return {**known, **{key: given[key] for key in known if key != "type" and key in given}}
+    if not isinstance(name, str) or name not in _FORMATS:
         raise UserError(f"Unknown audio format {name!r}: use 'pcm16', 'g711_ulaw' or 'g711_alaw'.")
     return dict(_FORMATS[name])
 
@@ -90,8 +97,7 @@ def session_object(
     """
     fields = session_object(DEFAULT_MODEL_SETTINGS, defaults=False, turns=turns) if defaults else {}
     fields |= {(key,): without_nones(settings[key]) for key in _PLAIN_KEYS if settings.get(key) is not None}
-    modalities = settings.get("output_modalities") or settings.get("modalities")
-    if modalities:
+    if modalities := settings.get("output_modalities") or _modalities(settings.get("modalities")):
         fields["output_modalities",] = list(modalities)
     if "tracing" in settings:
         fields["tracing",] = without_nones(settings["tracing"])
@@ -128,6 +134,13 @@ def _audio(settings: Mapping[str, Any], turns: Callable[[Mapping[str, Any]], dic
             value = without_nones(value)
         fields["audio", side, name] = value
     return fields
+
+
+def _modalities(beta: Sequence[str] | None) -> Sequence[str] | None:
+    """Converts the beta's modalities. In the beta, speech with its transcript was text and audio. Now audio alone has
+    the transcript, and the server refuses both.
+    """
+    return ["audio"] if beta and {*beta} == {"text", "audio"} else beta
 
 
 def _turn_detection(given: Mapping[str, Any]) -> dict[str, Any]:

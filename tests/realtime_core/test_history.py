@@ -38,6 +38,7 @@ from realtime_core.model_events import (
     RealtimeModelOutputTextDeltaEvent,
     RealtimeModelOutputTextDoneEvent,
     RealtimeModelTranscriptDoneEvent,
+    RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
 )
 from realtime_core.playback import Truncation
@@ -58,6 +59,25 @@ def ids(items: Items) -> list[str]:
 
 def shown(items: Items) -> list[str]:
     return [item.item_id for item in listed(items)]
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [("completed", "completed"), ("cancelled", "incomplete"), ("failed", "incomplete"), ("incomplete", "incomplete")],
+)
+def test_the_end_of_a_response_ends_its_open_messages(ended: str, status: str) -> None:
+    items, _ = play(
+        RealtimeModelItemUpdatedEvent(AssistantMessageItem(item_id="a", content=[], status="completed")),
+        RealtimeModelItemUpdatedEvent(UserMessageItem(item_id="u", content=[InputAudio()], status="in_progress")),
+        RealtimeModelItemUpdatedEvent(AssistantMessageItem(item_id="b", content=[], status="in_progress")),
+    )
+    items, changes = play(RealtimeModelTurnEndedEvent(response_id="r", status=ended), items=items)
+    assert [(i.item_id, i.status) for i in listed(items)] == [("a", "completed"), ("u", "in_progress"), ("b", status)]
+    assert [type(change) for change in changes] == [Updated]
+    late = AssistantMessageItem(item_id="b", content=[], status="completed")
+    items, _ = play(RealtimeModelItemUpdatedEvent(late), items=items)
+    assert listed(items)[-1].status == "completed", "what the server tells later counts"
+    assert play(RealtimeModelTurnEndedEvent(response_id="r", status=ended), items=items)[1] == []
 
 
 def user(item_id: str, *content: Any, **fields: Any) -> UserMessageItem:

@@ -102,6 +102,8 @@ async def test_turn_detection_changes_its_kind_and_is_turned_off_and_on() -> Non
          "session.audio.input.turn_detection.threshold"),
         ({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}}, "invalid_value",
          "session.audio.input.format.rate"),
+        ({"audio": {"output": {"format": {"type": "audio/pcm"}}}}, "missing_required_parameter",
+         "session.audio.output.format.rate"),
         ({"audio": {"input": {"format": {}}}}, "missing_required_parameter", "session.audio.input.format.type"),
         ({"audio": {"output": {"voice": "fred"}}}, "invalid_value", "session.audio.output.voice"),
         ({"audio": {"output": {"speed": 2}}}, "decimal_above_max_value", "session.audio.output.speed"),

@@ -114,6 +114,49 @@ async def test_who_iterates_gets_the_ends_before_the_end() -> None:
         assert types == ["history_updated", "agent_start", "audio", "audio_end", "agent_end", "error"]
 
 
+@pytest.mark.parametrize("asked", ["message", "speech", "request", "nothing"])
+async def test_a_session_that_ends_before_an_expected_answer_says_why(asked: str) -> None:
+    peer = Peer()
+    async with await RealtimeRunner(RealtimeAgent(name="Desk")).run(model_config=peer.config) as session:
+        match asked:
+            case "message":
+                await session.send_message("Are you there?")
+            case "request":
+                await session.request_response("Greet.")
+            case "speech":
+                peer.emit("input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
+                peer.emit("input_audio_buffer.speech_stopped", item_id="u1", audio_end_ms=600)
+                peer.emit("input_audio_buffer.committed", item_id="u1", previous_item_id=None)
+        await settle(0.1)
+        end(peer, "1000")
+        errors = [event.error async for event in session if event.type == "error"]
+        assert [type(error) for error in errors] == ([] if asked == "nothing" else [ConnectionLost])
+
+
+@pytest.mark.parametrize("how", ["1000", "1011", "response.done"])
+async def test_a_message_that_was_cut_off_is_not_in_progress_for_ever(how: str) -> None:
+    peer = Peer()
+    async with opened(peer, RealtimeAgent(name="Desk")) as (session, _):
+        peer.respond()
+        peer.audio(100)
+        item = {"id": "item_a", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+        peer.emit("conversation.item.added", item=item, previous_item_id=None)
+        await settle(0.1)
+        seen = {}
+
+        def ended(event: Any) -> None:
+            if event.type == "agent_end":
+                seen["status"] = [item.status for item in session.history if item.item_id == "item_a"]
+
+        session.add_handler(ended)
+        if how == "response.done":
+            peer.emit("response.done", response={"id": "resp_1", "status": "cancelled", "output": []})
+        else:
+            end(peer, how)
+        await settle(1.0)
+        assert seen["status"] == ["incomplete"], "right when the end is told"
+
+
 async def test_a_model_that_ends_no_response_has_it_ended_by_the_session() -> None:
     model = ScriptedRealtimeModel(strict=False)
     session = await RealtimeRunner(RealtimeAgent(name="Desk"), model=model).run()

@@ -276,6 +276,33 @@ async def test_a_message_may_be_given_as_elsewhere() -> None:
             talk.send(RealtimeModelSendUserInput(5))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("role", "part"),
+    [
+        ("user", {"type": "input_audio", "audio": "AAAA"}),
+        ("assistant", {"type": "output_text", "text": "We are open."}),
+        ("user", {"type": "input_text", "text": ""}),
+    ],
+)
+async def test_every_part_that_the_protocol_takes_is_sent(role: str, part: dict[str, Any]) -> None:
+    async with Talk() as talk:
+        given: Any = {"type": "message", "role": role, "content": [part]}
+        talk.send(RealtimeModelSendUserInput(given, respond=False))
+        await settle()
+        (item,) = talk.peer.commands()
+        assert item["item"]["role"] == role and item["item"]["content"] == [part]
+
+
+@pytest.mark.parametrize("content", [[], [{"type": "input_video", "url": "x"}], [{"type": "input_text"}], [3]])
+async def test_a_message_of_which_nothing_can_be_sent_is_refused(content: Any) -> None:
+    async with Talk() as talk:
+        given: Any = {"type": "message", "role": "user", "content": content}
+        with pytest.raises(UserError, match="input_text"):
+            talk.send(RealtimeModelSendUserInput(given))
+        await settle()
+        assert talk.peer.commands() == [], "the agent is not asked to answer nothing"
+
+
 async def test_audio_goes_out_at_once() -> None:
     async with Talk() as talk:
         talk.send(RealtimeModelSendAudio(b"\x01\x02", commit=True))

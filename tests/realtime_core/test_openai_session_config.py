@@ -105,6 +105,35 @@ def test_tools_by_their_shape() -> None:
         session({"tools": [3]})
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"type": "audio/pcm"}, PCM),  # the server refuses PCM without a rate
+        ({"type": "pcm16"}, PCM),
+        ({"type": "audio/pcm", "rate": 16000}, {"type": "audio/pcm", "rate": 16000}),  # the server says what it takes
+        ({"type": "audio/pcmu", "rate": 8000}, {"type": "audio/pcmu"}),
+        ({"type": "g711_alaw"}, {"type": "audio/pcma"}),
+        ({"type": "audio/new", "x": 1}, {"type": "audio/new", "x": 1}),
+    ],
+)
+def test_a_format_object_becomes_one_that_the_server_takes(given: dict[str, Any], sent: dict[str, Any]) -> None:
+    assert session({"audio": {"output": {"format": given}}})["audio"]["output"]["format"] == sent
+
+
+@pytest.mark.parametrize(
+    ("settings", "sent"),
+    [
+        ({"modalities": ["text", "audio"]}, ["audio"]),  # the beta's name for speech with its transcript
+        ({"modalities": ["audio", "text"]}, ["audio"]),
+        ({"modalities": ["text"]}, ["text"]),
+        ({"modalities": ["text", "audio"], "output_modalities": ["text"]}, ["text"]),
+        ({"output_modalities": ["audio", "text"]}, ["audio", "text"]),
+    ],
+)
+def test_the_modalities_of_the_beta(settings: dict[str, Any], sent: list[str]) -> None:
+    assert session(settings)["output_modalities"] == sent
+
+
 def test_unknown_formats_are_refused_with_the_cure() -> None:
     with pytest.raises(UserError, match="g711_ulaw"):
         session({"input_audio_format": "opus"})

@@ -251,7 +251,8 @@ def test_a_session_without_settings_has_the_default_settings() -> None:
     ],
 )
 def test_audio_formats(given: Any, made: Any) -> None:
-    assert to_realtime_audio_format(given) == made
+    format = to_realtime_audio_format(given)
+    assert format == made and (format is None or format.type == made["type"])
     if made is not None and not isinstance(given, dict):
         settings = {"audio": {"output": {"format": given}}}
         assert session_object(settings, defaults=False, turns=dict)["audio", "output", "format"] == made

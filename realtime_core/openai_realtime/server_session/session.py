@@ -263,8 +263,8 @@ class ServerSession:
                 emitted.RealtimeModelTurnEndedEvent(response_id=active_id, status="failed", reason="connection_lost")
             )
             self._emit(emitted.RealtimeModelResponseFailedEvent(active_id, "failed", "connection_lost", retrying=again))
-        is_cut = active_id is not None and not continues
-        if close is not None and (is_cut or self._turns.commits):  # the user waits for an answer that does not come
+        is_lost = not continues and (active_id is not None or bool(self.responses.unanswered(self._steps.now)))
+        if close is not None and (is_lost or self._turns.commits):  # the user waits for an answer that does not come
             self._emit(emitted.RealtimeModelErrorEvent(ConnectionLost(close)))
 
     def _succeed(

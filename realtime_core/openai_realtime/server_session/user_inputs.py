@@ -181,19 +181,25 @@ class UserInputs:
             self._gate.call_over(str(item.get("call_id")))
 
 
+_VALUE_OF_PART = {"input_text": "text", "output_text": "text", "input_image": "image_url", "input_audio": "audio"}
+
+
 def _message(given: Any) -> dict[str, Any]:
-    """Returns a message from text, or from a dict whose content is text or parts. Objects that are not parts are left
-    out.
+    """Returns a message from text, or from a dict whose content is text or parts. Parts that the protocol does not have
+    are left out. Raises `UserError` if no part remains, because the agent would answer an empty message.
     """
     message = {"content": given} if isinstance(given, str) else given
     if not isinstance(message, Mapping):
         raise UserError(f"A message is text or a dict with role and content, not {given!r}.")
-    content = message.get("content") or ()
+    content = message.get("content", ())
     parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
-    return {"role": message.get("role", "user"), "content": [dict(part) for part in parts if _is_sendable(part)]}
+    sent = [dict(part) for part in parts or () if _is_sendable(part)]
+    if not sent:
+        raise UserError(f"A message needs a part of one of these types, with its value: {', '.join(_VALUE_OF_PART)}.")
+    return {"role": message.get("role", "user"), "content": sent}
 
 
 def _is_sendable(part: Any) -> bool:
     if not isinstance(part, Mapping):
         return False
-    return isinstance(part.get("text") if part.get("type") == "input_text" else part.get("image_url"), str)
+    return isinstance(part.get(_VALUE_OF_PART.get(str(part.get("type")), "")), str)
