@@ -67,11 +67,6 @@ class BoundedQueue(Generic[T]):
         self.size = 0
         return items
 
-    def keep_last(self, size: int) -> None:
-        """Removes the oldest items while the remaining items still have a total size of at least `size`."""
-        while self._items and self.size - self._size_of(self._items[0]) >= size:
-            self.popleft()
-
     def _drop_one(self) -> bool:
         if self._may_drop is None:
             return False

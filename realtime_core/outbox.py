@@ -59,7 +59,7 @@ class Outbox:
     def post_audio(self, audio: bytes) -> None:
         """Sends a piece of the caller's audio, as `post` does. Called 50 times a second in a call."""
         event = RealtimeModelSendAudio(audio)
-        if self._closed or self._waiting or self._pumping:
+        if self._closed or self._pumping:  # inputs wait only while the task sends them
             self.post(event)
             return
         try:

@@ -96,7 +96,7 @@ def call_now(function: Callable[..., Any], *args: Any) -> Any:
     """
     try:
         value = function(*args)
-        if inspect.iscoroutine(value):
+        if value is not None and inspect.iscoroutine(value):
             value.close()
             raise UserCodeError(f"{name_of(function)} must be a plain function, not `async def`.")
     except BaseException as error:  # noqa: BLE001

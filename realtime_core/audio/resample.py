@@ -117,19 +117,19 @@ class _Fir:
         self._new, self._last = self._window[history : history + n], self._window[n : n + history]
         self._views = self._rows[late][:count], self._copy[:count], self._product[:count], self._samples[:count]
 
-    def push(self, samples: NDArray[np.int16], late: int = 0) -> NDArray[np.int16]:
+    def push(self, pcm16: bytes, late: int = 0) -> NDArray[np.int16]:
         """Filters up to `capacity` samples from the sample `late` on. Only whole rows are computed, so the end of the
         result may be meaningless. The result is valid until the next call.
         """
-        n = len(samples)
+        n = len(pcm16) // 2
         if self._fits != (n, late):
             self._fit(n, late)
         rows, copy, product, filtered = self._views
-        self._new[...] = samples
+        self._new[...] = np.frombuffer(pcm16, _INT16)
         copy[...] = rows
         copy.dot(self._matrix, product)  # half of np.dot's time for 20 ms
-        np.rint(product, out=product)
-        if g711.peak(samples.data) > self._quiet:
+        np.rint(product, product)
+        if g711.peak(pcm16) > self._quiet:
             self._loud = n + self._history
         if self._loud > 0:
             self._loud -= n
@@ -156,11 +156,9 @@ class Upsampler3:
         half.
         """
         data, self._odd = _whole_samples(self._odd, pcm16_8k)
-        samples, capacity = np.frombuffer(data, _INT16), self._fir.capacity
-        if len(samples) == capacity:
-            return self._fir.push(samples).tobytes()
-        pieces = (samples[at : at + capacity] for at in range(0, len(samples), capacity))
-        return b"".join(self._fir.push(piece).tobytes()[: 6 * len(piece)] for piece in pieces)
+        piece_bytes = 2 * self._fir.capacity
+        pieces = (data[at : at + piece_bytes] for at in range(0, len(data), piece_bytes))
+        return b"".join([self._fir.push(piece).tobytes()[: 3 * len(piece)] for piece in pieces])
 
     def push_ulaw(self, ulaw: bytes) -> bytes:
         """Does the same as `push` for mu-law input: returns PCM16 at 24 kHz. The usual input is 20 ms, 50 times a
@@ -168,7 +166,7 @@ class Upsampler3:
         """
         if len(ulaw) != self._fir.capacity or self._odd:
             return self.push(g711.decode(ulaw))
-        return self._fir.push(np.frombuffer(g711.decode(ulaw), _INT16)).tobytes()
+        return self._fir.push(g711.decode(ulaw)).tobytes()
 
     def reset(self) -> None:
         """Starts a new stream, preceded by silence. For a lost frame of audio, push silence instead of calling this
@@ -218,10 +216,10 @@ class Downsampler3:
     def _pieces(self, pcm16_24k: bytes) -> Iterator[NDArray[np.int16]]:
         """Yields the filtered samples. Each piece is valid until the next piece is requested."""
         data, self._odd = _whole_samples(self._odd, pcm16_24k)
-        samples, capacity = np.frombuffer(data, _INT16), self._fir.capacity
-        for at in range(0, len(samples), capacity):
-            piece, late = samples[at : at + capacity], self._late
-            n = len(piece)
+        piece_bytes = 2 * self._fir.capacity
+        for at in range(0, len(data), piece_bytes):
+            piece, late = data[at : at + piece_bytes], self._late
+            n = len(piece) // 2
             self._late = (late - n) % 3
             yield self._fir.push(piece, late).reshape(-1)[: max(0, -(-(n - late) // 3))]
 

@@ -59,6 +59,8 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         self._masks = Masks(secrets.token_bytes) if is_client else None
         self._is_open = protocol.state is State.OPEN
         """Whether the handshake is done, so that frames follow."""
+        self._may_send = self._is_open
+        """Whether the protocol is in the state OPEN. `websockets` computes the state in a function."""
         self._head = b""
         """The last bytes of the peer's handshake so far."""
         self._fate: Close | None = None
@@ -84,7 +86,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
             self._transport.write(b"".join(map(self._encode, texts)))
 
     def _can_send(self) -> bool:
-        if self._protocol.state is not State.OPEN:
+        if not self._may_send:
             return False
         if self._transport.get_write_buffer_size() > self._max_buffered_bytes:
             self._break("the peer does not read")
@@ -163,6 +165,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         """Handles all received data that is not a whole text message."""
         protocol = self._protocol
         protocol.receive_data(data)
+        self._may_send = protocol.state is State.OPEN
         for event in protocol.events_received():
             if isinstance(event, Frame):
                 self._frame_received(event)
@@ -180,6 +183,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._protocol.receive_eof()
+        self._may_send = False
         for timer in (self._ping_timer, self._close_timer):
             if timer is not None:
                 timer.cancel()
@@ -243,6 +247,8 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
             return None
 
     def _write(self) -> None:
+        """Writes the bytes of the protocol. Called after each change of its state."""
+        self._may_send = self._protocol.state is State.OPEN
         for data in self._protocol.data_to_send():
             if data:
                 self._transport.write(data)

@@ -17,7 +17,7 @@ from ..model_events import (
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
 )
-from .recovery import ReconnectPolicy, audio_backlog, is_recoverable, is_worth_retrying, replayed, summary
+from .recovery import RecentAudio, ReconnectPolicy, is_recoverable, is_worth_retrying, replayed, summary
 from .server_session import ServerSession, SessionPorts
 from .session_config import SessionConfig
 from .session_object import bytes_per_ms
@@ -35,7 +35,9 @@ _OUTBOX = 256
 _POLL_S = 0.25
 _ROLLOVER_AGAIN_S = 10.0
 _BEFORE_SPEECH_S = 1.0
-"""The length in seconds of the audio before the reported start of speech that belongs to a turn."""
+"""The least length in seconds of the audio before the reported start of speech that belongs to a turn."""
+_TRIM_S = 0.2
+"""The audio of no turn is removed in steps of this length in seconds, because a check of each frame would cost more."""
 
 _AT_ONCE = (
     sent.RealtimeModelSendInterrupt,
@@ -80,10 +82,12 @@ class ReconnectingTransport:
         self._attempt = 0
         self._since = 0.0
         self._outbox: BoundedQueue[sent.RealtimeModelSendEvent] = BoundedQueue(_OUTBOX)
-        self._bytes_per_s = 1000 * bytes_per_ms(config.effective.input_format)
-        self._backlog = audio_backlog(int(policy.gap_audio_s * self._bytes_per_s))
+        bytes_per_s = 1000 * bytes_per_ms(config.effective.input_format)
+        self._before_speech_bytes = int(_BEFORE_SPEECH_S * bytes_per_s)
+        self._trim_above_bytes = int((_BEFORE_SPEECH_S + _TRIM_S) * bytes_per_s)
+        self._backlog = RecentAudio(int(policy.gap_audio_s * bytes_per_s))
         """Audio that waits for a session."""
-        self._sent_audio = audio_backlog(int(policy.gap_audio_s * self._bytes_per_s))
+        self._sent_audio = RecentAudio(int(policy.gap_audio_s * bytes_per_s))
         """Audio of a turn without an answer: sent again to the next session if this one is lost."""
         self._timer = DeadlineTimer(self._on_time)
         """For everything that is due in the session."""
@@ -164,7 +168,7 @@ class ReconnectingTransport:
             if event.commit:
                 self._keep(sent.RealtimeModelSendAudio(b"", commit=True))
             return
-        if self._backlog:
+        if self._backlog.size:
             for audio in self._backlog.take():
                 link.session.append(audio)
         if event.commit:
@@ -173,8 +177,8 @@ class ReconnectingTransport:
             link.session.append(event.audio)
         if not self._is_attached:
             self._sent_audio.put(event.audio)
-            if not link.session.turn_is_open(self._now()):
-                self._sent_audio.keep_last(int(_BEFORE_SPEECH_S * self._bytes_per_s))
+            if self._sent_audio.size > self._trim_above_bytes and not link.session.turn_is_open(self._now()):
+                self._sent_audio.keep_last(self._before_speech_bytes)
 
     def _send_other(self, session: ServerSession, event: sent.RealtimeModelSendEvent) -> None:
         if self._ready or isinstance(event, _AT_ONCE):

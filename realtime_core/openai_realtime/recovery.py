@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
-from ..bounded_queue import BoundedQueue
 from ..connection import Close
 from ..errors import ConnectFailed, RealtimeCoreError, ServerRejected, TransportError
 from ..history_edits import wire_items
 from ..items import AssistantMessageItem, RealtimeItem, RealtimeToolCallItem, SystemMessageItem, UserMessageItem
 
 __all__ = [
+    "RecentAudio",
     "ReconnectPolicy",
-    "audio_backlog",
     "is_recoverable",
     "is_worth_retrying",
     "refused_output_note",
@@ -81,11 +80,39 @@ def is_worth_retrying(error: RealtimeCoreError) -> bool:
     return isinstance(error, TransportError)
 
 
-def audio_backlog(limit_bytes: int) -> BoundedQueue[bytes]:
-    """Returns an empty queue for audio of the caller that waits to be sent. The queue keeps the last `limit_bytes`
-    bytes.
+class RecentAudio:
+    """The last pieces of the caller's audio: at most `limit_bytes` bytes, and at least one piece. A piece is added 50
+    times a second.
     """
-    return BoundedQueue(limit_bytes, len, may_drop=lambda audio: True)
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._pieces: deque[bytes] = deque()
+        self.size = 0
+        """The number of bytes that are kept."""
+        self.dropped = 0
+        """The number of bytes that were dropped, because there were more than `limit_bytes` bytes."""
+
+    def put(self, audio: bytes) -> None:
+        """Adds a piece. Drops the oldest pieces if there are too many bytes."""
+        self._pieces.append(audio)
+        self.size += len(audio)
+        while self.size > self._limit and len(self._pieces) > 1:
+            size = len(self._pieces.popleft())
+            self.size -= size
+            self.dropped += size
+
+    def keep_last(self, size: int) -> None:
+        """Removes the oldest pieces while the other pieces have at least `size` bytes."""
+        while self._pieces and self.size - len(self._pieces[0]) >= size:
+            self.size -= len(self._pieces.popleft())
+
+    def take(self) -> list[bytes]:
+        """Removes and returns all pieces, in order."""
+        pieces = list(self._pieces)
+        self._pieces.clear()
+        self.size = 0
+        return pieces
 
 
 _HEAD = (

@@ -49,11 +49,11 @@ written to the journal.
 
 _NUMBER = "([0-9]{1,19})"
 _SID = '"streamSid":"([A-Za-z0-9]*)"'
-_BODY = f'"media":\\{{"track":"([a-z]*)","chunk":"{_NUMBER}","timestamp":"{_NUMBER}","payload":"([A-Za-z0-9+/=]*)"}}'
+_BODY = f'"media":\\{{"track":"([a-z]*)","chunk":"{_NUMBER}","timestamp":"{_NUMBER}","payload":"([^"]*)"}}'
 _FRAME = re.compile(f'\\{{"event":"media","sequenceNumber":"{_NUMBER}",{_SID},{_BODY}}}')
 _FRAME_SID_LAST = re.compile(f'\\{{"event":"media","sequenceNumber":"{_NUMBER}",{_BODY},{_SID}}}')
 """The two orders of the fields in a `media` message: the order in Twilio's documentation, and the order on real
-streams.
+streams. The decoder of base64 checks the characters of the payload.
 """
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core.bounded_queue import BoundedQueue
+from realtime_core.openai_realtime.recovery import RecentAudio
 
 pieces = st.lists(st.binary(max_size=50), max_size=60)
 
@@ -44,15 +45,29 @@ def test_only_items_that_may_be_dropped_are(given: list[int], limit: int) -> Non
 
 
 @given(pieces, st.integers(0, 200))
-def test_the_last_of_it_can_be_kept(given: list[bytes], size: int) -> None:
-    queue = BoundedQueue[bytes](10_000, len, may_drop=lambda item: True)
+def test_the_last_of_the_audio_can_be_kept(given: list[bytes], size: int) -> None:
+    audio = RecentAudio(10_000)
     for piece in given:
-        queue.put(piece)
-    queue.keep_last(size)
-    left = list(queue)
-    assert left == given[len(given) - len(left) :] and queue.dropped == 0
-    assert queue.size >= min(size, sum(map(len, given)))
-    assert not left or queue.size - len(left[0]) < size
+        audio.put(piece)
+    audio.keep_last(size)
+    kept, left = audio.size, audio.take()
+    assert left == given[len(given) - len(left) :] and audio.dropped == 0
+    assert kept == sum(map(len, left)) >= min(size, sum(map(len, given)))
+    assert not left or kept - len(left[0]) < size
+    assert audio.size == 0 and not audio.take()
+
+
+@given(pieces, st.integers(0, 100))
+def test_the_oldest_audio_beyond_the_limit_is_dropped_and_counted(given: list[bytes], limit: int) -> None:
+    audio = RecentAudio(limit)
+    for piece in given:
+        audio.put(piece)
+    left = audio.take()
+    assert left == given[len(given) - len(left) :]
+    assert audio.dropped == sum(map(len, given)) - sum(map(len, left))
+    assert sum(map(len, left)) <= limit or len(left) == 1
+    if len(left) < len(given):  # no piece was dropped without need
+        assert sum(map(len, given[len(given) - len(left) - 1 :])) > limit
 
 
 def test_items_come_out_in_order() -> None:

@@ -174,6 +174,12 @@ class MediaStream:
         self._listener.on_frame(stamp_ms, audio)
 
     def _on_other(self, text: str | bytes, event: media_stream.Message) -> None:
+        if type(event) is media_stream.Mark and event.stream_sid == self._sid and isinstance(text, str):
+            # About ten times a second while the agent speaks.
+            if self._record is not None and self._listener is not None:
+                self._record.verbatim("twilio.in", text)
+                self._listener.on_mark(event.name)
+            return
         if isinstance(event, media_stream.Start):
             self._on_start(text, event)
             return
@@ -185,16 +191,11 @@ class MediaStream:
                 self._early.append((text, event))
             return
         if self._record is not None:
-            if isinstance(event, media_stream.Mark) and isinstance(text, str):
-                self._record.verbatim("twilio.in", text)
-            else:
-                self._record.message("twilio.in", text, decoded=True)
+            self._record.message("twilio.in", text, decoded=True)
         if isinstance(event, media_stream.Unknown):
             self._skip(text, "an event that is not known")
         elif self._listener is not None:
-            if isinstance(event, media_stream.Mark):
-                self._listener.on_mark(event.name)
-            elif isinstance(event, media_stream.Dtmf):
+            if isinstance(event, media_stream.Dtmf):
                 self._listener.on_digit(event.digit)
             elif isinstance(event, media_stream.Stop):
                 self._end(stopped=True)

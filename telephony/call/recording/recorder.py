@@ -184,12 +184,13 @@ class RecordedConnection(ConnectionWrapper):
 
     def __init__(self, connection: Connection, record: CallRecorder) -> None:
         super().__init__(connection)
+        self._send = connection.send
         self._record = record
         record.seal.connected()
         record.write("open", peer="model")
 
     def send(self, text: str) -> None:
-        self.inner.send(text)
+        self._send(text)
         if text.startswith(_APPEND):
             self._record.appended(text)
         else:

@@ -12,6 +12,7 @@ the conversation for a new connection. Therefore the ids of the items of a seale
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
 from typing import Any
@@ -51,8 +52,9 @@ _BEGINNINGS = (".speech_started", ".speech_stopped", ".committed", ".item.added"
                ".output_item.added")  # fmt: skip
 _SPOKEN = (".speech_started", ".output_item.added")
 _ENDINGS = (".speech_stopped", ".output_item.done", "response.done")
-_ANNOUNCING = (".added", ".created", "item.create", "speech_started", "speech_stopped", "output_item.done",
-               "response.done")  # fmt: skip
+_ANNOUNCING = re.compile(
+    r"\.added|\.created|item\.create|speech_started|speech_stopped|output_item\.done|response\.done"
+)
 """Parts of the types of messages that show when an item begins or ends."""
 _AUDIO = ("response.output_audio.delta", "response.audio.delta")
 
@@ -256,7 +258,7 @@ class Seal:
         head = text[:120]
         if "session.updated" in head:
             self._is_pcmu = '"audio/pcmu"' in text
-        elif any(name in head for name in _ANNOUNCING):
+        elif _ANNOUNCING.search(head) is not None:
             message = parse_object(text)
             if message is not None:
                 self._learn(str(message.get("type", "")), message)
