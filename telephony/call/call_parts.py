@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_core.sources import SYSTEM, Sources
 
 from ..journal.cuts import CutCause
 from ..records.opt_outs import OptOutSource
 from .digits import DigitCollector, Digits
+from .hand_back import Line
 from .leg.caller_leg import CallerLeg
 from .lifetime import Lifetime
 from .line.player import Heard, LinePlayer
@@ -74,6 +75,9 @@ class SupervisorCommands(Protocol):
     @property
     def is_away(self) -> bool: ...
 
+    @property
+    def transcribes(self) -> bool: ...
+
     async def hang_up(self) -> None: ...
 
     async def transfer(self, target: str, number: str, *, warm: bool) -> str: ...
@@ -94,7 +98,9 @@ class SupervisorCommands(Protocol):
 
     async def back(self) -> None: ...
 
-    async def hand_back(self, said: str = "") -> None: ...
+    def words(self, item_id: str, text: str, *, usage: Mapping[str, Any] | None = None) -> None: ...
+
+    async def hand_back(self, said: str = "", dialogue: Sequence[Line] | None = None) -> None: ...
 
 
 class TransferAttempt(Protocol):

@@ -95,6 +95,8 @@ class CallOptions:
     """The consent policy of the call, or a function or mapping that has the policy of each call."""
     screening: Screening | None = None
     """The rules about callers who say nothing, and about emergencies."""
+    transcribes_supervisors: bool = True
+    """Whether the words of a supervisor who takes over the call are transcribed, if the model offers this."""
     on_consent: Callable[[Call, ConsentEvidence], None] = lambda call, evidence: None
     """A function that is called at each change of the evidence about the caller's consent."""
     sources: Sources = SYSTEM

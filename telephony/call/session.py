@@ -160,6 +160,7 @@ class CallSession:
             pacing=pacing,
             controls=controls,
             transfers=transfers,
+            transcribes=options.transcribes_supervisors,
         )
         self.guard = None
         if options.screening is not None:

@@ -4,16 +4,19 @@ agent.
 A take-over has a fixed order. First the agent is interrupted, and its answer is truncated at the position that the
 caller has heard. Then the responses are paused, and the server must confirm the pause. After that the audio of the
 supervisor is played. This audio is never queued after an answer of the agent, and its marks belong to no item of the
-model. The model hears the caller during the whole take-over. At the end a message tells the model what the supervisor
-has said. Then the responses are resumed, and the model continues.
+model. The model hears the caller during the whole take-over. If the model offers a transcription session, this session
+transcribes the supervisor. At the end a message tells the model what the supervisor and the caller have said. Then the
+responses are resumed, and the model continues.
 
-The journal has each command as a `control` record, and the audio of the supervisor, so a replay repeats both.
+The journal has each command as a `control` record, and the audio and the words of the supervisor, so a replay repeats
+all of them. A replay opens no transcription session.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -28,6 +31,7 @@ from . import clips
 from .controls import Controls
 from .conversation import Conversation
 from .ending import EndReason
+from .hand_back import Dialogue, Line, note_of
 from .leg.caller_leg import CallerLeg
 from .lifetime import Lifetime
 from .line.live_voice import LiveVoice
@@ -37,6 +41,7 @@ from .pacing.scheduler import Scheduler
 from .recording.recorded_commands import RecordedCommands
 from .recording.recorder import CallRecorder
 from .transfers import Transfers
+from .voice_transcription import SpokenWords, VoiceTranscription
 
 __all__ = ["Supervision", "TakeOver"]
 
@@ -45,13 +50,8 @@ log = logging.getLogger(__name__)
 _AGREE_S = 3.0
 """The maximum time in seconds until the server must confirm the pause of the responses."""
 _LAST_WORDS_S = 1.0
-_NOTE = (
-    "A member of staff took over your voice for a while and spoke with the caller. You heard the caller, and not the "
-    "member of staff.{said} The member of staff has handed the call back to you. Continue from here in one or two "
-    "short sentences. Do not greet again, and do not repeat what was settled."
-)
-_SAID = " The member of staff said: “{said}”."
-_MAX_SAID = 4000
+_WORDS_S = 1.5
+"""The maximum time in seconds for which a hand-back waits for the transcripts of the supervisor's last words."""
 _NOT_TRANSFERRED = "A member of staff tried to transfer the caller. {result}"
 _WORDS = "Say this to the caller now, in these words: {words}"
 
@@ -84,8 +84,13 @@ class Supervision:
         pacing: Scheduler,
         controls: Controls,
         transfers: Transfers,
+        transcribes: bool = True,
     ) -> None:
+        """Creates the commands of one call. With `transcribes=False` no transcription session is opened."""
         self.state = TakeOver.NONE
+        self._may_transcribe = transcribes
+        self._transcription: VoiceTranscription | None = None
+        self._dialogue: Dialogue | None = None
         self._commands = commands
         self._lifetime = lifetime
         self._recorder = recorder
@@ -99,6 +104,8 @@ class Supervision:
         self._voice = LiveVoice()
         self._part = ""
         self._parts = 0
+        self._next_part = False
+        """Whether the next piece of the voice begins a part, because the supervisor begins to speak."""
         self._filled = False
         self._loop = asyncio.get_running_loop()
         conversation.handlers.append(self._on_event)
@@ -112,6 +119,11 @@ class Supervision:
     def is_away(self) -> bool:
         """Whether the connection of the supervisor was lost."""
         return self.state is TakeOver.AWAY
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether the words of the supervisor are transcribed now."""
+        return self._transcription is not None and self._transcription.is_available
 
     # --- single commands -----------------------------------------------------------------------------------------
 
@@ -208,6 +220,13 @@ class Supervision:
             await self._resume()
             raise
         self.state = TakeOver.LIVE
+        self._dialogue = Dialogue()
+        model = conversation.session.model
+        if self._may_transcribe and model.capabilities.transcribes:
+            self._transcription = transcription = VoiceTranscription(
+                model.transcription_session, self._on_words, name=f"Call {self._leg.info.sid}"
+            )
+            self._lifetime.start(transcription.run())
 
     def hear(self, ulaw: bytes) -> None:
         """Plays a piece of the supervisor's voice to the caller (mu-law, 8 kHz, any length). Audio that the caller
@@ -215,14 +234,39 @@ class Supervision:
         """
         if self.state is not TakeOver.LIVE or self._leg.stream is None or self._transferring:
             return
+        if self._transcribe(ulaw):
+            self._next_part = True
         unheard = self._player.unheard
         if not (piece := self._voice.push(ulaw, unheard)):
             return
-        if not self._part or unheard <= 0:
+        if not self._part or unheard <= 0 or self._next_part:
             self._parts += 1
-            self.voice(piece, f"supervisor:{self._parts}")
-        else:
-            self.voice(piece, self._part)
+            self._next_part = False
+        self.voice(piece, f"supervisor:{self._parts}")
+
+    def _transcribe(self, ulaw: bytes) -> bool:
+        """Passes a piece of the supervisor's voice to the transcription, except in a part of the call that must not be
+        recorded. Returns whether the supervisor begins to speak with this piece.
+        """
+        if self._transcription is None:
+            return False
+        if self._recorder.seal.is_closed:
+            self._transcription.cut()
+            return False
+        return self._transcription.hear(ulaw, f"supervisor:{self._parts + 1}", self._loop.time())
+
+    def _on_words(self, words: SpokenWords) -> None:
+        if self._dialogue is not None:
+            self._dialogue.supervisor_said(words.began, words.text)
+        if words.text:
+            self.words(words.part, words.text, usage=words.usage)
+
+    def words(self, item_id: str, text: str, *, usage: Mapping[str, Any] | None = None) -> None:
+        """Writes words of the supervisor to the journal. `item_id` is the part of the supervisor's voice in which the
+        words begin. `usage` is the usage of the transcription model.
+        """
+        used = {} if usage is None else {"usage": usage}
+        self._recorder.write("supervisor.words", item_id=item_id, text=text, **used)
 
     def voice(self, ulaw: bytes, part: str) -> None:
         """Plays audio of the supervisor (mu-law, 8 kHz) immediately after the earlier samples of the same `part`, and
@@ -244,6 +288,8 @@ class Supervision:
         if self.state is TakeOver.LIVE:
             self.state = TakeOver.AWAY
             self._commands.done("supervisor.away")
+            if self._transcription is not None:
+                self._transcription.cut()
             self._end_part()
             self._player.play_clip("clip:one moment", clips.one_moment())
             self._fill()
@@ -255,18 +301,26 @@ class Supervision:
             self._commands.done("supervisor.back")
             self._stop_filling()
 
-    async def hand_back(self, said: str = "") -> None:
-        """Gives the call back to the agent, which continues. `said` has the words that the supervisor said to the
-        caller.
+    async def hand_back(self, said: str = "", dialogue: Sequence[Line] | None = None) -> None:
+        """Gives the call back to the agent, which continues. `said` is the text that the supervisor typed for the
+        agent. `dialogue` has the words of the supervisor and the caller, in order. By default, these are the
+        transcripts. The last transcripts may delay the hand-back by at most 1.5 s.
         """
-        if self.state in (TakeOver.LIVE, TakeOver.AWAY):
-            await self._commands.run("supervisor.hand_back", self._hand_back(said), said=said)
+        if self.state not in (TakeOver.LIVE, TakeOver.AWAY):
+            return
+        if self._transcription is not None:
+            self.state = TakeOver.ENDING
+            await self._transcription.finish(_WORDS_S)
+            self._transcription = None
+        if dialogue is None:
+            dialogue = [] if self._dialogue is None else self._dialogue.lines(self._recorder.seal.hides)
+        told = {"dialogue": dialogue} if dialogue else {}
+        await self._commands.run("supervisor.hand_back", self._hand_back(said, dialogue), said=said, **told)
 
-    async def _hand_back(self, said: str) -> None:
+    async def _hand_back(self, said: str, dialogue: Sequence[Line]) -> None:
         self.state = TakeOver.ENDING
         self._end_part()
-        said = " ".join(said.split())[:_MAX_SAID]
-        await self._send_note(_NOTE.format(said=_SAID.format(said=said) if said else ""))
+        await self._send_note(note_of(dialogue, said))
         await self._resume()
 
     async def _send_note(self, note: str) -> None:
@@ -281,6 +335,7 @@ class Supervision:
     async def _resume(self) -> None:
         """Lets the agent speak again."""
         self.state = TakeOver.NONE
+        self._dialogue = None
         self._conversation.taken_over = False
         self._player.latency_meter.handed_back()
         self._pacing.resume(PauseReason.TAKEN_OVER)
@@ -311,3 +366,9 @@ class Supervision:
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
         if self._filled and event.type == "audio":
             self._stop_filling()
+        if self._dialogue is None:
+            return
+        if event.type == "speech_started":
+            self._dialogue.caller_began(event.item_id, self._loop.time())
+        elif event.type == "raw_model_event" and event.data.type == "input_audio_transcription_completed":
+            self._dialogue.caller_said(event.data.item_id, event.data.transcript)

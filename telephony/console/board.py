@@ -127,6 +127,7 @@ class Board:
             "latency_ms": state.latency_ms,
             "warnings": [] if row.ended_at is not None else state.warnings(now),
             "taken_over": row.ended_at is None and call.supervision.is_active,
+            "transcribes": row.ended_at is None and call.supervision.transcribes,
             "over": row.ended_at is not None,
         }
         masked: dict[str, Any] = call.masked(described)

@@ -165,7 +165,10 @@ class LiveCall:
                 entry = self._add("turn", now, speaker="agent", said=said, clip=True, interrupted=False, heard_share=0)
                 self._parts[key] = _Part(entry, complete=True)
             case "supervisor":
-                self._supervisor(now)
+                self._supervisor(str(fields.get("item_id")), now)
+            case "supervisor.words":
+                entry = self._supervisor_turn(str(fields.get("item_id")), now)
+                self._say(entry, "", f"{entry.fields['said']} {fields.get('text', '')}".strip())
             case "control" if not fields.get("ours"):
                 said = f"(said={fields['said']})" if fields.get("said") else ""
                 self._add("control", now, text=_cut(f"{fields.get('action', '')}{said}"))
@@ -282,14 +285,24 @@ class LiveCall:
     def _audio(self, item_id: str, content_index: int, n_bytes: int, now: float) -> None:
         self._part(item_id, content_index, now).n_bytes += n_bytes
 
-    def _supervisor(self, now: float) -> None:
-        """Updates the entry of a supervisor's turn for a piece of the supervisor's voice."""
+    def _supervisor(self, item_id: str, now: float) -> None:
+        """Updates the entry of a supervisor's turn for a piece of the part `item_id` of the supervisor's voice."""
         self._quiet_since = now
-        last = self._entries.last
-        if last is None or last.fields.get("speaker") != "supervisor":
-            last = self._add("turn", now, speaker="supervisor", said="")
-        if last.end_ms is None or self._ms(now) >= last.end_ms + _STEP_MS:
-            self._entries.change(last, end_ms=self._ms(now) + _STEP_MS)
+        entry = self._supervisor_turn(item_id, now)
+        if entry.end_ms is None or self._ms(now) >= entry.end_ms + _STEP_MS:
+            self._entries.change(entry, end_ms=self._ms(now) + _STEP_MS)
+
+    def _supervisor_turn(self, item_id: str, now: float) -> Entry:
+        """Returns the entry of the turn to which a part of the supervisor's voice belongs. If the supervisor pauses
+        during a turn, the turn has several parts.
+        """
+        entry = self._of_item.get(item_id)
+        if entry is None:
+            last = self._entries.last
+            is_same_turn = last is not None and last.fields.get("speaker") == "supervisor"
+            entry = last if last is not None and is_same_turn else self._add("turn", now, speaker="supervisor", said="")
+            self._keep(item_id, entry)
+        return entry
 
     def _agent_text(self, item_id: str, content_index: int, delta: str, now: float) -> None:
         entry = self._part(item_id, content_index, now).entry

@@ -174,6 +174,7 @@ def _elsewhere(row: CallRecord) -> dict[str, Any]:
         "last": {"who": "", "text": ""},
         "latency_ms": latencies[-1] if latencies else None,
         "taken_over": False,
+        "transcribes": False,
         "warnings": ["Ringing"] if row.status in ("queued", "ringing") else [],
         "over": False,
         "instance": row.instance,

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from ..errors import JournalError
 from ..journal.audio import CallAudio, pcm_of
-from ..journal.collector import SUPERVISOR_SPEAKS
 from ..journal.encoding import dump
 from ..journal.reader import read_journal
 from ..journal.recorded import RecordedCall
@@ -53,7 +52,7 @@ def _entries(call: HeardCall) -> list[dict[str, Any]]:
     events = [it for it in call.events if not (isinstance(it, Event) and it.kind == "tool")]
     entries = [*to_json(events), *_tools(call.recorded)]
     entries.sort(key=lambda entry: entry["start_ms"])
-    entries = _with_supervisor(entries)
+    entries = _with_joined_supervisor(entries)
     latencies = list(call.figures.latencies)
     for n, entry in enumerate(entries):
         entry["id"] = n
@@ -65,17 +64,18 @@ def _entries(call: HeardCall) -> list[dict[str, Any]]:
     return entries
 
 
-def _with_supervisor(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the entries together with the turns of supervisors. If a supervisor pauses during a turn, the journal has
-    several parts of the turn. These parts become one entry.
+def _with_joined_supervisor(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the entries with one entry for each turn of a supervisor. If a supervisor pauses during a turn, the
+    journal has several parts of the turn.
     """
     joined: list[dict[str, Any]] = []
     for entry in entries:
-        if entry["type"] == "turn" and entry["said"] == SUPERVISOR_SPEAKS:
+        if entry.get("speaker") == "supervisor":
             if joined and joined[-1].get("speaker") == "supervisor":
-                joined[-1]["end_ms"] = entry["end_ms"]
+                said = f"{joined[-1]['said']} {entry['said']}".strip()
+                joined[-1].update(end_ms=entry["end_ms"], said=said, heard=said)
                 continue
-            entry = {**entry, "speaker": "supervisor", "said": "", "heard": ""}
+            entry = dict(entry)
         joined.append(entry)
     return joined
 

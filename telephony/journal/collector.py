@@ -13,11 +13,10 @@ from .detected_speech import detected_speech
 from .format import MALFORMED, Record, segments_of
 from .recorded import Interruption, Key, Mark, Media, Note, Part, RecordedCall, Speech, Stream, ToolCall
 
-__all__ = ["SUPERVISOR_SPEAKS", "collect"]
+__all__ = ["collect"]
 
-SUPERVISOR_SPEAKS = "(a supervisor speaks)"
-"""The text of a turn of a supervisor."""
-
+_NOT_SHOWN = frozenset({"id", "action", "tool", "dialogue"})
+"""The fields of a `control` record that its text leaves out. The turns have the words of a dialogue."""
 FRAME_MS = 20
 RATE = 8000
 _MAX_EARLY_S = 60.0
@@ -69,6 +68,7 @@ class _Collector:
             ("clip", ""): self._clip,
             ("play", ""): self._play,
             ("supervisor", ""): self._supervisor,
+            ("supervisor.words", ""): self._supervisor_words,
             ("interruption", ""): self._interruption,
             ("tool.start", ""): self._tool_start,
             ("tool.end", ""): self._tool_end,
@@ -248,9 +248,14 @@ class _Collector:
         item_id = str(record.data["item_id"])
         part = self.call.parts.get((item_id, 0))
         if part is None:
-            part = Part(item_id, 0, transcript=SUPERVISOR_SPEAKS, complete=True, is_clip=True)
+            part = Part(item_id, 0, complete=True, is_clip=True, is_supervisor=True)
             self.call.parts[item_id, 0] = part
         part.chunks.append(pybase64.b64decode(record.data["payload"]))
+
+    def _supervisor_words(self, record: Record) -> None:
+        part = self.call.parts.get((str(record.data["item_id"]), 0))
+        if part is not None:
+            part.transcript = f"{part.transcript} {record.data['text']}".strip()
 
     def _interruption(self, record: Record) -> None:
         data = record.data
@@ -267,7 +272,8 @@ class _Collector:
             case "timer":
                 self.call.notes.append(Note(record.t, "timer", str(data["name"])))
             case "control":
-                arguments = [f"{k}={v}" for k, v in data.items() if k not in ("id", "action", "tool") and v is not None]
+                shown = [(k, v) for k, v in data.items() if k not in _NOT_SHOWN and v is not None]
+                arguments = [f"{k}={v}" for k, v in shown]
                 self.call.notes.append(Note(record.t, "control", f"{data['action']}({', '.join(arguments)})"))
             case "rest":
                 status = data.get("error") or data.get("status")

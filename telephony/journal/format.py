@@ -15,6 +15,8 @@ and `bed`: `[digest, sample]` if a clip is mixed under it, from that sample of i
 | `play` | `item_id`, `clip` (its digest), `text` if known: a clip was queued, as a part with this id |
 | `supervisor` | `item_id`, `payload` (mu-law, 8 kHz, base64): a supervisor's voice was queued, as the next samples of
 the part with this id |
+| `supervisor.words` | `item_id`, `text`, and `usage` of the transcription: words of a supervisor, which begin in this
+part of the supervisor's voice |
 | `model.in` | `message`: as received. If it is no JSON object, `text`: its first 1,000 characters without digits, and
 `chars`: its length |
 | `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}`: the length of the audio,

@@ -23,8 +23,8 @@ PartId = tuple[str, int]
 
 @dataclass(slots=True)
 class Part:
-    """One audio part of the agent's speech, as the model sent it. `chunks` are the pieces of audio in the session's
-    output format.
+    """One audio part of the agent, as the model sent it, or a part of a supervisor's voice. `chunks` are in the
+    session's output format.
     """
 
     item_id: str
@@ -35,6 +35,8 @@ class Part:
     complete: bool = False
     is_clip: bool = False
     """Whether the part is a clip or the voice of a supervisor, and not audio of the model. Such a part is mu-law."""
+    is_supervisor: bool = False
+    """Whether the part is the voice of a supervisor. The transcript is empty if the words are not known."""
 
 
 @dataclass(frozen=True, slots=True)

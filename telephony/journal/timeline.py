@@ -66,7 +66,7 @@ def _shapes(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event
         *_wave(audio.agent, AGENT_Y, AGENT, axis),
         *_marks(call, axis),
         *_texts(axis, [turn for turn in turns if turn.speaker == "caller"], CALLER_Y - LANE - 10, CALLER, upwards=True),
-        *_texts(axis, [turn for turn in turns if turn.speaker == "agent"], AGENT_Y + LANE + 22, AGENT, upwards=False),
+        *_texts(axis, [turn for turn in turns if turn.speaker != "caller"], AGENT_Y + LANE + 22, AGENT, upwards=False),
         *_answers(axis, figures.latencies),
         *_tools_and_keys(axis, events),
         *_notes(axis, events),
@@ -98,7 +98,7 @@ def _unheard(call: RecordedCall, turns: Sequence[Turn]) -> bytes:
     turn.
     """
     lane = bytearray(b"\xff" * len(call.caller))
-    spoken = [turn for turn in turns if turn.speaker == "agent"]
+    spoken = [turn for turn in turns if turn.speaker != "caller"]
     for turn, following in itertools.zip_longest(spoken, spoken[1:]):
         part = call.parts.get((turn.item_id, turn.content_index))
         if part is not None and turn.interrupted and turn.heard_ms > 0:

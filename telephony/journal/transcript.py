@@ -11,6 +11,7 @@ import numpy as np
 
 from .audio import CallAudio, HeardSpan, pcm_of, voice_of
 from .cuts import CutCause
+from .detected_speech import detected_speech
 from .recorded import Interruption, Part, PartId, RecordedCall
 
 __all__ = ["Event", "Turn", "events_of", "to_json", "to_text"]
@@ -23,12 +24,13 @@ class Turn:
 
     `heard` is the part of an agent's text that the caller heard. The part is estimated from the length of the heard
     audio, on the assumption that the speed of speech is constant. The length of the heard audio is exact: `heard_ms` of
-    `received_ms`. For turns of the caller, both texts are complete.
+    `received_ms`. For turns of the caller and of a supervisor, both texts are complete. They are empty if the words are
+    not known.
     """
 
     start_ms: float
     end_ms: float
-    speaker: Literal["agent", "caller"]
+    speaker: Literal["agent", "caller", "supervisor"]
     item_id: str
     said: str
     heard: str
@@ -54,7 +56,7 @@ class Event:
 
 def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
     """Returns the turns and events of a recorded call, in order of their start."""
-    entries: list[Turn | Event] = [*_caller_turns(call), *_agent_turns(call, audio)]
+    entries: list[Turn | Event] = [*_caller_turns(call), *_played_turns(call, audio)]
     entries += [Event(call.ms(key.t), call.ms(key.t), "key", _key(key.digit)) for key in call.keys]
     for tool in call.tools:
         failed = f" failed ({tool.error})" if tool.error else ""
@@ -90,6 +92,8 @@ def line_of(entry: Turn | Event) -> str:
     match entry:
         case Turn(speaker="caller"):
             return f"Caller  {entry.said or '(speech)'}"
+        case Turn(speaker="supervisor"):
+            return f"Supervisor  {entry.said or '(speaks to the caller)'}"
         case Turn():
             unheard = entry.said[len(entry.heard) :].strip()
             return "Agent   " + " ".join(filter(None, [entry.heard, f"[not heard: {unheard}]" if unheard else ""]))
@@ -117,7 +121,8 @@ def _caller_turns(call: RecordedCall) -> list[Turn]:
     return turns
 
 
-def _agent_turns(call: RecordedCall, audio: CallAudio) -> list[Turn]:
+def _played_turns(call: RecordedCall, audio: CallAudio) -> list[Turn]:
+    """Returns the turns that were played to the caller: those of the agent and of a supervisor."""
     spans: dict[PartId, list[HeardSpan]] = {}
     for span in audio.spans:
         spans.setdefault(span.part, []).append(span)
@@ -132,9 +137,13 @@ def _agent_turns(call: RecordedCall, audio: CallAudio) -> list[Turn]:
         else:
             continue
         voice = voice_of(part, call.output_format)
+        if part.is_supervisor and not part.transcript and not detected_speech(voice):
+            continue  # the microphone of a supervisor who was silent
         samples = min(max((span.offset + span.length for span in heard or ()), default=0), len(voice))
+        said = part.transcript.strip()
         turns.append(
-            Turn(start_ms, end_ms, "agent", part.item_id, part.transcript.strip(), _heard_text(part, voice, samples),
+            Turn(start_ms, end_ms, "supervisor" if part.is_supervisor else "agent", part.item_id, said,
+                 said if part.is_supervisor else _heard_text(part, voice, samples),
                  samples / 8, len(voice) / 8, part.content_index, interrupted=part_id in cut)
         )  # fmt: skip
     return turns

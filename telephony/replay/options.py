@@ -49,6 +49,7 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
         admit=lambda start: call_info(recording, start),
         sources=RecordedSources(seed, str(recording.header.get("started_at", ""))),
         simulation=Simulation(),
+        transcribes_supervisors=False,
     )
     for name in ("digits_to_model", "noise_suppression", "reattach_s"):
         if name in config:

@@ -77,6 +77,12 @@ class RequestLog:
         order = next(self._order)
         self.requests.append(RecordedRequest("supervisor.voice", record.t, arguments, order=order, end_is_known=False))
 
+    def take_words(self, record: Record) -> None:
+        """Handles a `supervisor.words` record, which has words of a supervisor."""
+        arguments = {name: record.data[name] for name in ("item_id", "text", "usage") if name in record.data}
+        order = next(self._order)
+        self.requests.append(RecordedRequest("supervisor.words", record.t, arguments, order=order, end_is_known=False))
+
     def take(self, record: Record, *, inside: str | None) -> None:
         """Handles a journal record: adds the request of a `control` record, or the end of the request of a
         `control.end` record. `inside` is the running tool, for records that do not name a tool.

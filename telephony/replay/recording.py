@@ -299,6 +299,8 @@ class _Loader:
                 self._close(self._place, record)
             case "supervisor":
                 self._log.take_voice(record)
+            case "supervisor.words":
+                self._log.take_words(record)
             case "verdict":
                 recording.verdicts.append((record.t, str(record.data.get("answered_by"))))
             case "tool.start" | "tool.end":

@@ -150,6 +150,8 @@ class RequestPlayer:
                 call.refuse_recording()
             case "supervisor.voice":
                 call.supervision.voice(given["ulaw"], given["part"])
+            case "supervisor.words":
+                call.supervision.words(**given)
             case "supervisor.transfer":
                 await call.supervision.transfer(str(given["target"]), SOME_NUMBER, warm=bool(given.get("warm")))
             case _ if action.startswith("supervisor."):

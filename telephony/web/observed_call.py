@@ -102,6 +102,8 @@ class ObservedCall:
 
     def on_record(self, kind: str, at_s: float, fields: Mapping[str, Any]) -> None:
         self._display.on_record(kind, fields, self._clock())
+        if kind == "supervisor.words":
+            self.transcribed.add(fields.get("usage"))
 
     def on_digit(self) -> None:
         self._display.on_key(self._clock())

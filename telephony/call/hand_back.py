@@ -1,0 +1,88 @@
+"""The words of a take-over: what the supervisor and the caller said, in order, and the note for the model. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["Dialogue", "Line", "note_of"]
+
+Line = Sequence[str]
+"""A speaker (`SUPERVISOR` or `CALLER`) and words. The words are empty if they are not known."""
+
+SUPERVISOR, CALLER = "supervisor", "caller"
+_MAX_LINES = 100
+_MAX_CHARS = 8000
+_MAX_SAID = 4000
+
+_TAKEN_OVER = (
+    "A member of staff took over your voice for a while and spoke with the caller. You heard the caller, and not the "
+    "member of staff."
+)
+_HANDED_BACK = (
+    "The member of staff has handed the call back to you. Continue from here in one or two short sentences. Do not "
+    "greet again, and do not repeat what was settled."
+)
+_UNKNOWN = {CALLER: "(you heard it)", SUPERVISOR: "(not understood)"}
+
+
+@dataclass(slots=True)
+class _Words:
+    speaker: str
+    began: float
+    item_id: str = ""
+    text: str = ""
+
+
+class Dialogue:
+    """What was said during one take-over. Times are in seconds on one clock."""
+
+    def __init__(self) -> None:
+        self._words: list[_Words] = []
+
+    def caller_began(self, item_id: str, now: float) -> None:
+        """Registers that the caller began to speak. `item_id` is the item of the caller's turn."""
+        self._words.append(_Words(CALLER, now, item_id))
+
+    def caller_said(self, item_id: str, text: str) -> None:
+        """Adds the transcript of a turn of the caller. A turn that began before the take-over is left out."""
+        for words in self._words:
+            if words.item_id == item_id:
+                words.text = text
+
+    def supervisor_said(self, began: float, text: str) -> None:
+        """Adds words of the supervisor, who began to say them at `began`. Empty words were not understood."""
+        self._words.append(_Words(SUPERVISOR, began, text=text))
+
+    def lines(self, hides: Callable[[str], bool] = lambda item_id: False) -> list[list[str]]:
+        """Returns the lines in the order in which they began. `hides` returns whether an item of the caller belongs to
+        a secret part of the call, whose words are left out. Of a long dialogue only the end is returned. The list is
+        empty if no words of the supervisor are known.
+        """
+        words = sorted(self._words, key=lambda each: each.began)
+        lines = [[each.speaker, " ".join(each.text.split())[:_MAX_CHARS]] for each in words if not hides(each.item_id)]
+        if not any(speaker == SUPERVISOR and text for speaker, text in lines):
+            return []
+        kept, chars = list[list[str]](), 0
+        for line in reversed(lines[-_MAX_LINES:]):
+            chars += len(line[1])
+            if chars > _MAX_CHARS:
+                break
+            kept.append(line)
+        return kept[::-1]
+
+
+def note_of(lines: Sequence[Line], said: str) -> str:
+    """Returns the note for the model at the end of a take-over. `said` is the text that the supervisor typed."""
+    said = " ".join(said.split())[:_MAX_SAID]
+    if not lines:
+        told = f" The member of staff said: “{said}”." if said else ""
+        return f"{_TAKEN_OVER}{told} {_HANDED_BACK}"
+    told = "".join(f"\n{_line(speaker, text)}" for speaker, text in lines)
+    added = f"\nThe member of staff adds: “{said}”." if said else ""
+    return f"{_TAKEN_OVER} This was said, in order:{told}{added}\n{_HANDED_BACK}"
+
+
+def _line(speaker: str, text: str) -> str:
+    name = "Caller" if speaker == CALLER else "Member of staff"
+    return f"{name}: “{text}”" if text else f"{name}: {_UNKNOWN.get(speaker, '(not understood)')}"
