@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from .capabilities import ModelCapabilities
 from .done import DONE, Done, is_done, withdraw
 from .errors import UserError
-from .playback_tracker import RealtimePlaybackState, RealtimePlaybackTracker
+from .playback_tracker import ForeignTracker, RealtimePlaybackState, RealtimePlaybackTracker
 
 if TYPE_CHECKING:
     from .config import RealtimeSessionModelSettings
@@ -77,9 +77,14 @@ class RealtimeModelConfig(TypedDict, total=False):
 
 def player_of(options: RealtimeModelConfig) -> Player | None:
     """Returns the player of a model configuration, from the key `player` or `playback_tracker`. Returns None if neither
-    key is set.
+    key is set. A tracker of another class becomes a player. Raises `UserError` for an object that is neither.
     """
-    return options.get("player") or options.get("playback_tracker")
+    player: Any = options.get("player") or options.get("playback_tracker")
+    if player is None or hasattr(player, "heard"):
+        return cast("Player | None", player)
+    if not hasattr(player, "get_state"):
+        raise UserError(f"{player!r} is no player: give a RealtimePlaybackTracker as playback_tracker.")
+    return ForeignTracker(player)
 
 
 class RealtimeModelListener(ABC):

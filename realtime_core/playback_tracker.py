@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from .playback import HeardItem
 
-__all__ = ["RealtimePlaybackState", "RealtimePlaybackTracker"]
+__all__ = ["ForeignTracker", "RealtimePlaybackState", "RealtimePlaybackTracker"]
 
+logger = logging.getLogger(__name__)
 _REMEMBERED_PARTS = 64
 
 
@@ -29,6 +31,9 @@ class RealtimePlaybackTracker:
     `audio_interrupted`.
 
     Audio that was not reported counts as not heard. Late reports for interrupted audio are ignored.
+
+    A subclass may override `get_state` to return the position from another source, and `on_interrupted` to learn of
+    interruptions.
     """
 
     def __init__(self) -> None:
@@ -51,8 +56,15 @@ class RealtimePlaybackTracker:
             self._played[part] = self._played.get(part, 0.0) + ms
 
     def on_interrupted(self) -> None:
-        """Reports that the program has stopped its playback."""
-        self.stop()
+        """Forgets the received audio, because playback has stopped. Called by the session at an interruption, and by a
+        program that has stopped its playback itself.
+        """
+        for part in list(self._received):
+            self._stopped[part] = None
+            self._forget(part)
+        while len(self._stopped) > _REMEMBERED_PARTS:
+            self._stopped.popitem(last=False)
+        self._current = None
 
     def set_audio_format(self, format: str | Mapping[str, Any] | None) -> None:
         """Sets the format of the reported bytes. Called by the session."""
@@ -82,12 +94,12 @@ class RealtimePlaybackTracker:
 
     def stop(self) -> Sequence[HeardItem]:
         cut = [heard for heard in self.heard() if not heard.finished]
-        for part in list(self._received):
-            self._stopped[part] = None
-            self._forget(part)
-        while len(self._stopped) > _REMEMBERED_PARTS:
-            self._stopped.popitem(last=False)
-        self._current = None
+        RealtimePlaybackTracker.on_interrupted(self)
+        if type(self).on_interrupted is not RealtimePlaybackTracker.on_interrupted:
+            try:
+                self.on_interrupted()
+            except Exception:  # the subclass is users' code
+                logger.exception("The method on_interrupted of the playback tracker failed.")
         return cut
 
     def hold(self) -> None:
@@ -101,19 +113,62 @@ class RealtimePlaybackTracker:
 
     def heard(self) -> Sequence[HeardItem]:
         parts = list(self._received)
+        current, current_ms = self._position()
         # The parts before the playing part have been played, even if the sum of their reports is too small.
-        at = parts.index(self._current) if self._current in parts else 0
+        at = parts.index(current) if current in parts else 0
         return [
-            HeardItem(*part, self._received[part], finished=True) if index < at else self._heard_part(part)
+            HeardItem(*part, self._received[part], finished=True)
+            if index < at
+            else self._heard_part(part, current_ms if part == current else self._played.get(part, 0.0))
             for index, part in enumerate(parts)
         ]
 
-    def _heard_part(self, part: tuple[str, int]) -> HeardItem:
+    def _position(self) -> tuple[tuple[str, int] | None, float]:
+        """Returns the playing part and its played milliseconds."""
+        try:
+            return _position_of(self.get_state())
+        except Exception:  # a subclass is users' code
+            logger.exception("The method get_state of the playback tracker failed.")
+            return _position_of(RealtimePlaybackTracker.get_state(self))
+
+    def _heard_part(self, part: tuple[str, int], played_ms: float) -> HeardItem:
         received = self._received[part]
-        played = min(self._played.get(part, 0.0), received)
+        played = min(played_ms, received)
         return HeardItem(*part, played, finished=part in self._complete and played >= received)
 
     def _forget(self, part: tuple[str, int]) -> None:
         del self._received[part]
         self._played.pop(part, None)
         self._complete.discard(part)
+
+
+def _position_of(state: RealtimePlaybackState) -> tuple[tuple[str, int] | None, float]:
+    """Returns the playing part and its played milliseconds. Raises `KeyError`, `TypeError` or `ValueError` for values
+    that are no state.
+    """
+    item_id, played_ms = state["current_item_id"], max(float(state["elapsed_ms"] or 0.0), 0.0)
+    return None if item_id is None else (item_id, state["current_item_content_index"] or 0), played_ms
+
+
+class ForeignTracker(RealtimePlaybackTracker):
+    """A player that gets the heard position from a tracker of another class, such as the tracker of the OpenAI Agents
+    SDK. `tracker` has the methods `get_state`, `set_audio_format` and `on_interrupted`. Only `get_state` is required.
+    """
+
+    def __init__(self, tracker: Any) -> None:
+        super().__init__()
+        self._tracker = tracker
+
+    def set_audio_format(self, format: str | Mapping[str, Any] | None) -> None:
+        super().set_audio_format(format)
+        if (set_format := getattr(self._tracker, "set_audio_format", None)) is not None:
+            set_format(format)
+
+    def get_state(self) -> RealtimePlaybackState:
+        state: RealtimePlaybackState = self._tracker.get_state()
+        return state
+
+    def on_interrupted(self) -> None:
+        super().on_interrupted()
+        if (stopped := getattr(self._tracker, "on_interrupted", None)) is not None:
+            stopped()

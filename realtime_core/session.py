@@ -42,7 +42,7 @@ from .model_inputs import (
     RealtimeModelSendUserInput,
 )
 from .output_checks import InputChecks, OutputChecks
-from .playback_tracker import RealtimePlaybackTracker
+from .playback_tracker import ForeignTracker, RealtimePlaybackTracker
 from .run_context import RunContextWrapper
 from .session_core import SessionCore
 from .session_turns import SessionTurns
@@ -97,7 +97,9 @@ class RealtimeSession(RealtimeModelListener):
         run_config: RealtimeRunConfig | None = None,
     ) -> None:
         self._model = model
-        self._model_config: RealtimeModelConfig = model_config or {}
+        self._model_config: RealtimeModelConfig = {**(model_config or {})}
+        if isinstance(player := player_of(self._model_config), ForeignTracker):
+            self._model_config["playback_tracker"] = player
         self._run_config: RealtimeRunConfig = run_config or {}
         self._overrides: RealtimeSessionModelSettings = self._model_config.get("initial_model_settings") or {}
         self._base: RealtimeSessionModelSettings = (self._run_config.get("model_settings") or {}) | self._overrides
@@ -113,7 +115,7 @@ class RealtimeSession(RealtimeModelListener):
         self._checks = OutputChecks(self._core, lambda: self.current_agent)
         self._tools = ToolCalls(self._core, self._hooks, lambda: self._active, self._hand_off, self._reduce)
         input_checks = InputChecks(self._core, lambda: self.current_agent)
-        player = None if model.capabilities.drives_player else player_of(self._model_config)
+        player = None if model.capabilities.drives_player else player
         self._turns = SessionTurns(
             self._core, self._hooks, self._checks, input_checks, lambda: self.current_agent, player
         )

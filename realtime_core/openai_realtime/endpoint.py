@@ -95,7 +95,7 @@ async def _with_key(url: str, options: RealtimeModelConfig, environ: Mapping[str
     if headers is not None:
         return Endpoint(url, {**headers, **extra})
     own_transport = options.get("transport") is not None
-    key = await _key(options) or ("" if own_transport else environ.get(_KEY_VARIABLE, "")).strip()
+    key = (await _key(options)).strip() or ("" if own_transport else environ.get(_KEY_VARIABLE, "")).strip()
     if not key and not own_transport:
         raise UserError("No API key: set OPENAI_API_KEY, or give api_key or headers in the model's configuration.")
     return Endpoint(url, {**(_authorization(url, key) if key else {}), **extra})
@@ -138,5 +138,8 @@ async def _key(options: RealtimeModelConfig) -> str:
 
 
 def _authorization(url: str, key: str) -> dict[str, str]:
+    """Returns the header with the key. Raises `UserError`, without the key, for a key that no header can hold."""
+    if not (key.isascii() and key.isprintable()):
+        raise UserError("The API key has characters that no key has, such as a line break or a typographic quote.")
     host = urlsplit(url).hostname or ""
     return {"api-key": key} if host.endswith(_AZURE_HOSTS) else {"Authorization": f"Bearer {key}"}

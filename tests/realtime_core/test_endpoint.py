@@ -80,6 +80,19 @@ def test_keys_from_functions() -> None:
     assert resolve({"url": "ws://x", "api_key": fetch}).headers == BEARER
 
 
+@pytest.mark.parametrize("key", ["sk-1\n", " sk-1", "sk-1\r\n"])
+def test_blanks_around_a_key_are_not_sent(key: str) -> None:
+    assert resolve({"url": "ws://x", "api_key": key}).headers == BEARER
+    assert resolve({"url": "ws://x", "api_key": lambda: key}).headers == BEARER
+
+
+@pytest.mark.parametrize("key", ["sk-1\nsk-2", "“sk-1”", "sk-\x00"])
+def test_a_key_that_no_header_can_hold_is_refused_without_the_key(key: str) -> None:
+    with pytest.raises(UserError, match="API key") as refused:
+        resolve({"url": "ws://x", "api_key": key})
+    assert "sk-" not in str(refused.value)
+
+
 def test_a_function_that_fails_may_be_tried_again() -> None:
     def fails() -> str:
         raise OSError("the vault is closed")

@@ -738,6 +738,21 @@ async def test_raw_messages() -> None:
         assert talk.peer.types().count("session.update") == 2, "what was set by hand is known"
 
 
+async def test_the_fields_of_a_raw_message_may_stand_beside_its_type() -> None:
+    async with Talk() as talk:
+        message: Any = {"type": "conversation.item.delete", "item_id": "x", "event_id": "mine"}
+        talk.send(RealtimeModelSendRawMessage(message))
+        await settle()
+        assert talk.peer.sent[-1] == message
+
+
+@pytest.mark.parametrize("message", [None, "response.create", {}, {"type": None}, {"other_data": {}}])
+async def test_a_raw_message_without_a_type_is_refused(message: Any) -> None:
+    async with Talk() as talk:
+        with pytest.raises(UserError, match="`type`"):
+            talk.send(RealtimeModelSendRawMessage(message))
+
+
 async def test_our_turns() -> None:
     options = {"initial_model_settings": {"turn_detection": {"type": "server_vad"}}}
     async with Talk(turn_policy=OurTurns(0.3, silence_s=0.5), options=options) as talk:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_core import HeardItem, Player, RealtimePlaybackTracker
+from realtime_core import (
+    HeardItem,
+    Player,
+    RealtimeAgent,
+    RealtimeModelConfig,
+    RealtimePlaybackState,
+    RealtimePlaybackTracker,
+    RealtimeRunner,
+    UserError,
+)
+from realtime_core.model import player_of
+from tests.support.realtime_peer import Peer, settle
 from tests.support.session_kit import opened
 
 
@@ -86,3 +97,73 @@ async def test_the_session_tells_it_the_format() -> None:
         tracker.play("a", 0, bytes(8 * 100))
         tracker.on_play_bytes("a", 0, bytes(80))
         assert heard(tracker) == [("a", 10.0, False)]
+
+
+class OwnPosition(RealtimePlaybackTracker):
+    """A tracker that gets the position from elsewhere, for example from a browser."""
+
+    elapsed_ms: object = 250.0
+    interruptions = 0
+
+    def get_state(self) -> RealtimePlaybackState:
+        return {"current_item_id": "a", "current_item_content_index": 0, "elapsed_ms": self.elapsed_ms}  # type: ignore[typeddict-item]
+
+    def on_interrupted(self) -> None:
+        self.interruptions += 1
+        raise LookupError("the browser has gone")
+
+
+def foreign(tracker: object) -> Player:
+    player = player_of({"playback_tracker": tracker})  # type: ignore[typeddict-item]
+    assert player is not None
+    return player
+
+
+class Shaped:
+    """A tracker of another class, as that of the SDK."""
+
+    interruptions = 0
+
+    def get_state(self) -> dict[str, object]:
+        return {"current_item_id": "a", "current_item_content_index": 0, "elapsed_ms": 250.0}
+
+    def on_interrupted(self) -> None:
+        self.interruptions += 1
+
+
+@pytest.mark.parametrize("kind", [OwnPosition, Shaped])
+def test_the_position_that_a_users_tracker_returns_counts(kind: type[OwnPosition | Shaped]) -> None:
+    tracker = kind()
+    player = foreign(tracker)
+    player.play("a", 0, bytes(48 * 1000))
+    player.play("b", 0, bytes(48 * 1000))
+    assert list(player.stop()) == [HeardItem("a", 0, 250.0), HeardItem("b", 0, 0.0)]
+    assert tracker.interruptions == 1 and list(player.heard()) == []
+
+
+@pytest.mark.parametrize("elapsed_ms", [-5, None, "much", [], 10**12])
+def test_no_position_of_a_users_tracker_stops_the_session(elapsed_ms: object) -> None:
+    tracker = OwnPosition()
+    tracker.elapsed_ms = elapsed_ms
+    tracker.play("a", 0, bytes(48 * 1000))
+    (heard,) = tracker.stop()
+    assert heard.heard_ms == (1000.0 if elapsed_ms == 10**12 else 0.0)
+
+
+def test_an_object_that_is_no_tracker_is_refused() -> None:
+    with pytest.raises(UserError, match="playback_tracker"):
+        foreign(object())
+
+
+@pytest.mark.virtual_time
+async def test_a_session_truncates_at_the_position_of_a_users_tracker() -> None:
+    peer, tracker = Peer(), Shaped()
+    config: RealtimeModelConfig = {**peer.config, "playback_tracker": tracker}  # type: ignore[typeddict-item]
+    async with await RealtimeRunner(RealtimeAgent(name="Desk")).run(model_config=config) as session:
+        peer.respond()
+        peer.audio(1000, "a")
+        await settle(0.1)
+        await session.interrupt()
+        await settle(0.1)
+        (cut,) = [each for each in peer.sent if each["type"] == "conversation.item.truncate"]
+        assert cut["audio_end_ms"] == 250 and tracker.interruptions == 1

@@ -154,8 +154,15 @@ class UserInputs:
         self._pause.set(event.paused, event.answered)
 
     def _raw(self, event: sent.RealtimeModelSendRawMessage) -> None:
-        """Sends a client event unchanged, and registers its effects on responses, settings, turns and items."""
-        type, fields = event.message["type"], dict(event.message.get("other_data") or {})
+        """Sends a client event unchanged, and registers its effects on responses, settings, turns and items. The fields
+        of the event are in `other_data` or beside `type`.
+        """
+        message: Any = event.message
+        if not isinstance(message, Mapping) or not isinstance(message.get("type"), str):
+            raise UserError(f"A raw message is a dict with the text `type`, not {message!r}.")
+        type, fields = message["type"], {**message, **(message.get("other_data") or {})}
+        del fields["type"]
+        fields.pop("other_data", None)
         event_id = str(fields.pop("event_id", None) or self._client.ids())
         if type == "response.create":
             self._requests.request(fields.get("response") or {})
