@@ -25,7 +25,7 @@ def keep_lines_from_the_root() -> None:
 
 
 def show_all_of_the_package() -> None:
-    """As `-v` does. The logger of the package is not one of a module."""
+    """Shows the log of the package, as `-v` does. The logger of the package is not that of a module."""
     logging.getLogger("telephony").setLevel(logging.DEBUG)
 
 

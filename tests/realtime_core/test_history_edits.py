@@ -30,7 +30,7 @@ def user(item_id: str, text: str = "x") -> UserMessageItem:
 
 
 def apply(edits: list[Any], conversation: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What the server makes of the edits; of each item its id and text."""
+    """Returns the conversation that the server has after the edits, as (id, text) of each item."""
     for edit in edits:
         data = edit["other_data"]
         if edit["type"] == "conversation.item.delete":

@@ -1,5 +1,6 @@
-"""The history mirrors items of every type: tool calls that are put in by hand, outputs, hosted tools, and what is not
-listed. Against the embedded server, and against servers that tell less."""
+"""The history has items of every type: tool calls that users add, outputs, hosted tools, and items that are not listed.
+The tests use the embedded server, and servers that report less.
+"""
 
 from __future__ import annotations
 
@@ -184,7 +185,7 @@ ITEMS = st.lists(st.sampled_from("abcd"), unique=True).flatmap(
 
 
 def kept_by_server(items: list[RealtimeItem]) -> Items:
-    """What the history knows of a conversation that has these items."""
+    """Returns the items that the history has for a conversation with these items."""
     known: Items = ()
     for edit in history_edits((), items):
         known = confirmed(known, edit)
@@ -265,7 +266,7 @@ def test_items_that_are_not_listed_keep_the_order(order: list[str], arrival: lis
 
 
 class ReportedConversation:
-    """A session with a server that says what the test has it say."""
+    """A session with a server that sends the events which the test gives it."""
 
     def __init__(self, session: RealtimeSession, peer: Peer) -> None:
         self.session, self.peer = session, peer

@@ -37,7 +37,7 @@ INSTRUCTIONS = "You answer for Trattoria Blu. Short sentences."
 
 
 async def turn(client: Client, n: int) -> list[dict[str, Any]]:
-    """Speak; the output of the n-th response."""
+    """Speaks. Returns the output of the n-th response."""
     await client.say(human() + silence(1))
     output: list[dict[str, Any]] = (await client.answer(n))["output"]
     return output

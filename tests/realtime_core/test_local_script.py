@@ -26,7 +26,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 def said(response: dict[str, object]) -> str:
-    """What a response says."""
+    """Returns the text of a response."""
     output = response["output"]
     assert isinstance(output, list)
     text: str = output[0]["content"][0]["transcript"]

@@ -1,4 +1,6 @@
-"""The embedded server over real sockets, by a client that is not ours; its command line; and ten minutes of a call."""
+"""The embedded server over real sockets, with a client of another project; its command line; and a call of ten
+minutes.
+"""
 
 from __future__ import annotations
 

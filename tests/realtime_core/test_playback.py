@@ -1,4 +1,4 @@
-"""What was heard, what was received, and what is truncated."""
+"""The heard audio, the received audio, and the truncations."""
 
 from __future__ import annotations
 
@@ -189,7 +189,9 @@ def test_what_ends_when_it_was_heard_is_gone() -> None:
 
 
 class PlaybackMachine(RuleBasedStateMachine):
-    """A model that sends and a listener who hears, in any order; what the server would refuse must never be sent."""
+    """A model that sends and a listener who hears, in any order. A message that the server would refuse must never be
+    sent.
+    """
 
     def __init__(self) -> None:
         super().__init__()

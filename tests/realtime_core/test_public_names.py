@@ -23,7 +23,7 @@ MODULES = (
 
 
 def type_checkers_names() -> set[str]:
-    """What a type checker sees in the package: the imports under TYPE_CHECKING."""
+    """Returns the names that a type checker finds in the package: the imports under TYPE_CHECKING."""
     tree = ast.parse((ROOT / "__init__.py").read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
     return {

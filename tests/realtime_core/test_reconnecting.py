@@ -279,7 +279,7 @@ def turn(peer: Peer) -> None:
 
 
 def server_responds(peer: Peer) -> bool:
-    """What the peer was last told about who answers turns."""
+    """Returns whether the peer should answer turns, according to the last settings that it got."""
     updates = [each["session"].get("audio", {}) for each in peer.sent if each["type"] == "session.update"]
     result = [audio["input"]["turn_detection"] for audio in updates if "turn_detection" in audio.get("input", {})]
     return bool(result[-1]["create_response"])
@@ -542,7 +542,7 @@ async def test_an_attached_call_keeps_its_conversation() -> None:
 
 
 async def test_an_attached_call_without_a_transcription_gets_the_default_one() -> None:
-    """Else the history would not say what the caller said. A transcription that is switched off stays off."""
+    """Without it, the history would not contain the caller's words. A transcription that is switched off stays off."""
     async with Talk(options={"call_id": "rtc_1"}) as talk:
         (update,) = talk.peer.sent
         default = DEFAULT_MODEL_SETTINGS["input_audio_transcription"]

@@ -1,8 +1,9 @@
-"""Events are idempotent, for actions as for data: each event of a whole conversation repeated, delayed and left out.
+"""Events are idempotent, for actions and for data: each event of a whole conversation is repeated, delayed and left
+out.
 
-The server of this test holds one conversation that has every event of the protocol in it. Each run spoils one event.
-What the session does and knows in the end has to be what it is without that, but for what only the lost event told.
-`make test` spoils two events of a type, `make proof` all of them.
+The server of this test holds one conversation that has every event of the protocol in it. Each run spoils one event. At
+the end, the actions and the data of the session must be the same as without the fault, except for data that only the
+lost event contained. `make test` spoils two events of a type, `make proof` all of them.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ Event = dict[str, Any]
 
 @dataclass
 class Spoilt:
-    """What is done to the event with this number."""
+    """The fault of the event with this number."""
 
     how: str = "nothing"
     number: int = -1

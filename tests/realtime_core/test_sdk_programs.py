@@ -113,7 +113,7 @@ async def test_a_text_client() -> None:
 
 
 def agents_name(module: str) -> str:
-    """Where the SDK has a module of ours."""
+    """Returns the name of the SDK's module for a module of this package."""
     name = module.removeprefix("realtime_core").lstrip(".")
     return f"agents.realtime.{name}".rstrip(".") if name in sdk_difference.REALTIME else f"agents.{name}"
 

@@ -1,4 +1,4 @@
-"""Names and calls that users of the OpenAI Agents SDK know: each is there and does what it does there."""
+"""The names and calls that users of the OpenAI Agents SDK know exist here and do the same."""
 
 from __future__ import annotations
 

@@ -481,7 +481,9 @@ EVENTS: st.SearchStrategy[RealtimeAnyEvent] = st.one_of(
 
 @given(st.lists(EVENTS, max_size=200), st.data())
 def test_any_order_of_events_and_takes(given_events: list[RealtimeAnyEvent], data: st.DataObject) -> None:
-    """Control events all come, in order; what is dropped is the oldest of its kind; bounds hold at every moment."""
+    """Control events are all delivered, in order. The oldest events of a kind are dropped first. The limits hold at
+    every moment.
+    """
 
     async def main() -> None:
         events = stream()

@@ -307,7 +307,7 @@ async def test_a_disconnect_alone_does_not_end_iteration_but_the_end_of_the_stre
 
 
 async def test_what_was_queued_comes_before_the_exception() -> None:
-    """Deliberate difference: the reference raises first, and loses what was queued."""
+    """A deliberate difference: the reference raises the exception first, and loses the queued events."""
     failure = ConnectionLost(Close(1011, "server error", "peer"))
     session = await RealtimeSession(model := ScriptedRealtimeModel(), AGENT).enter()
     model.emit_now(started(), *[audio()] * 20, RealtimeModelExceptionEvent(failure), audio())

@@ -40,7 +40,7 @@ async def talking(
 
 
 async def until(events: list[Any], type: str, count: int = 1) -> Any:
-    """Wait until so many events of a type have come; the last of them."""
+    """Waits until this number of events of a type have arrived. Returns the last of them."""
     async with asyncio.timeout(60):
         while len(found := [event for event in events if event.type == type]) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

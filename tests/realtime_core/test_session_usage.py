@@ -83,7 +83,7 @@ def test_tokens_without_details_count_as_text() -> None:
     ("model", "known"), [("gpt-realtime", True), ("gpt-realtime-mini-2025-10-06", True), ("gpt-realtime-x", False)]
 )
 def test_which_models_have_a_price(model: str, known: bool) -> None:
-    """A dated snapshot has its model's price; another model has none, rather than a wrong one."""
+    """A dated snapshot has the price of its model. Another model has no price, and not a wrong price."""
     prices = {"gpt-realtime": Prices(1, 1, 1, 1), "gpt-realtime-mini": Prices(1, 1, 1, 1)}
     assert Usage().cost(model, prices).known is known
     assert Usage().cost(model).known is False, "no price is built in: it would be somebody's guess"

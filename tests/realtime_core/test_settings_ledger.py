@@ -15,7 +15,7 @@ A: Fields = {("instructions",): "A", ("voice",): "ash"}
 
 
 class Log:
-    """A ledger, and what it said to those who asked."""
+    """A ledger, and the answers that it gave to requests."""
 
     def __init__(self, granted: Fields = A) -> None:
         self.ledger = SettingsLedger()
@@ -40,7 +40,7 @@ class Log:
             change.settle(None)
 
     def refused(self, event_id: str, param: str = "") -> str | None:
-        """The refused setting; "" where none can be told, None where nothing is refused."""
+        """Returns the refused setting: "" if it is not known, and None if nothing is refused."""
         refusal = self.ledger.refused(event_id, path_of(param))
         if refusal is None:
             return None
@@ -227,7 +227,9 @@ changes = st.dictionaries(st.sampled_from([("instructions",), ("voice",), ("tool
 
 @given(st.lists(st.one_of(changes, st.sampled_from(["take", "refuse", "refuse without id", "volunteer"])), max_size=30))
 def test_ledger_and_server_agree_whatever_is_taken_and_refused(steps: list[Any]) -> None:
-    """A server that takes all of an update or nothing: what is granted is what it has, after every answer."""
+    """The server accepts an update completely or not at all. After every answer, the granted settings are those of the
+    server.
+    """
     log = Log(A | {("tool_choice",): "auto"})
     server = dict(log.ledger.granted)
     under_way: list[tuple[str, str, Fields]] = []

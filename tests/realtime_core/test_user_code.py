@@ -149,7 +149,7 @@ class Records(logging.Handler):
 
 @pytest.fixture
 def failures() -> Iterator[list[logging.LogRecord]]:
-    """What was logged of failures of users' code. That the log can print them is part of the test."""
+    """Yields the log records of failures of users' code. The test also checks that the log can print them."""
     handler = Records()
     logger = logging.getLogger("realtime_core.user_code")
     logger.addHandler(handler)

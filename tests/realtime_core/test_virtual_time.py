@@ -103,7 +103,7 @@ def in_thread(request: pytest.FixtureRequest) -> InThread:
 
 
 def six_tools(in_thread: InThread, compute: Callable[[int], None]) -> list[tuple[float, str]]:
-    """What happens, with its time, while six tools run in threads beside a ticking loop."""
+    """Runs six tools in threads beside a ticking loop. Returns the events with their times."""
 
     async def main() -> list[tuple[float, str]]:
         happened: list[tuple[float, str]] = []

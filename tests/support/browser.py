@@ -191,8 +191,9 @@ class Sound:
 
 
 def sound(watched: Watched, name: str) -> Sound:
-    """What a page `played` or `captured`. A busy page reads a piece late, and never early. So the earliest of all
-    readings has the time of the audio."""
+    """Returns the sound that a page `played` or `captured`. A busy page reads a piece late, and never early. Therefore
+    the earliest of all readings has the time of the audio.
+    """
     sizes, times, rate = watched.page.evaluate(
         "name => [window[name].map(it => it.length), window[`${name}At`], window[`${name}Rate`]]", name
     )
@@ -218,7 +219,7 @@ def delays(spoken: Sound, heard: Sound, *, piece_s: float = 0.5, within_s: float
 
 
 def screenshot(page: Any, name: str) -> None:
-    """Kept where SCREENSHOTS says, for somebody to look at."""
+    """Saves a screenshot in the folder SCREENSHOTS, for people."""
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
@@ -236,10 +237,11 @@ def screenshots(page: Any, name: str) -> None:
 
 
 def accessibility_problems(page: Any) -> list[str]:
-    """What axe-core finds on the page: all rules in the light theme, and the contrast in the dark one.
+    """Returns the problems that axe-core finds on the page: all rules in the light theme, and the contrast in the dark
+    one.
 
-    It looks at a copy of the page without scripts. The check takes a second of the CPU, and a call of the page would
-    lose its audio meanwhile.
+    The check reads a copy of the page without scripts. It takes a second of the CPU, and a call of the page would lose
+    its audio during this time.
     """
     from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 

@@ -1,4 +1,4 @@
-"""Servers that place calls by `POST /calls`, with a simulated Twilio; several may share a database."""
+"""Servers that place calls by `POST /calls`, with a simulated Twilio. Several servers may share a database."""
 
 from __future__ import annotations
 

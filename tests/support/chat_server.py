@@ -105,7 +105,9 @@ def _refused_speech(body: dict[str, Any]) -> Reply | None:
 
 @contextmanager
 def chat_service(answer: Answer, *, key: str | None = None) -> Iterator[ChatService]:
-    """Serve in the block. `key` is the only key that is accepted; None means that each request is accepted."""
+    """Serves a text model during the block. `key` is the only accepted key. None means that each request is
+    accepted.
+    """
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):

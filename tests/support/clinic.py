@@ -124,8 +124,9 @@ async def clinic(
     sources: Sources | None = None,
     **options: Any,
 ) -> AsyncIterator[Clinic]:
-    """`accounts` is the SIDs of further accounts by their names in the file. `models` means that scripts of the
-    endpoints by name; `main` is that of the settings. `given`: more settings.
+    """Serves a clinic with configured numbers. `accounts` has the SIDs of further accounts by their names in the file.
+    `models` has the scripts of the endpoints by name, and `main` is the endpoint of the settings. `given` has more
+    settings.
     """
     sources = sources or Sources(5)
     apps: list[Starlette] = []

@@ -54,7 +54,9 @@ def main(number: int) -> None:
 
 
 def _fork_again(requests: socket.socket, request: dict[str, Any], streams: list[int]) -> None:
-    """The process between ends at once, so that its child becomes a child of the process that asked."""
+    """Forks again. The process between ends immediately, so its child becomes a child of the process that sent the
+    request.
+    """
     between = os.getpid()
     if child := os.fork():
         requests.send(str(child).encode())

@@ -58,7 +58,7 @@ class Peer(ABC):
 
 @dataclass
 class Link:
-    """One connection under test and its peer. `run` is to be used in place of `connection.run`."""
+    """One connection under test and its peer. `run` must be used in place of `connection.run`."""
 
     connection: Connection
     peer: Peer

@@ -32,7 +32,7 @@ def wait_for_slow_databases() -> None:
 
 
 def postgresql_tools() -> Path | None:
-    """Where initdb and pg_ctl are; Debian does not put them on PATH."""
+    """Returns the folder of initdb and pg_ctl, which Debian does not put on PATH."""
     found = shutil.which("initdb")
     folders = (
         [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -42,7 +42,7 @@ def postgresql_tools() -> Path | None:
 
 @dataclass
 class Cluster:
-    """One that runs; `stop` and `start` it at will."""
+    """A running database cluster. `stop` and `start` can be called at any time."""
 
     folder: Path
     tools: Path

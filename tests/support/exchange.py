@@ -62,7 +62,7 @@ REST_S = 0.3
 WEBHOOK_S = 0.15
 """How long Twilio takes to ask us what comes next."""
 RING_S = 8.0
-"""How long whoever is dialled lets it ring."""
+"""The time in seconds for which a dialled person lets the phone ring."""
 SET_UP_S = 0.4
 """From the TwiML to the stream's `start`: name, TCP, TLS, the upgrade."""
 CALLER = "+14155550100"
@@ -72,7 +72,9 @@ Human = Callable[["SecondLeg"], Coroutine[Any, Any, None]]
 
 
 class CallerPhone(Handset):
-    """A phone that remembers what it heard and said, frame by frame, from the first stream's start to the end."""
+    """A phone that stores the audio that it heard and said, frame by frame, from the start of the first stream to the
+    end.
+    """
 
     def __init__(self, on_press: Callable[[str], None], on_hang_up: Callable[[], None]) -> None:
         self.loop = asyncio.get_running_loop()
@@ -102,7 +104,9 @@ class CallerPhone(Handset):
         self.heard_frames.append(frame)
 
     def elsewhere(self) -> None:
-        """The caller was on no stream until now; what was heard there is none of ours."""
+        """Registers that the caller had no media stream until now, so the audio that was heard in this time does not
+        count.
+        """
         self._fill(b"")
 
     def dead_air(self) -> None:
@@ -117,7 +121,7 @@ class CallerPhone(Handset):
 
 @dataclass
 class SecondLeg:
-    """The second leg of a warm transfer, as whoever is called has it."""
+    """The second leg of a warm transfer, at the phone of the called person."""
 
     exchange: Exchange
     to: str
@@ -377,7 +381,7 @@ def _answer(what: str) -> str:
 
 @dataclass
 class Story:
-    """What a call left behind."""
+    """The results of a call: its audio, records and events."""
 
     ear: CallerPhone
     exchange: Exchange
@@ -387,7 +391,7 @@ class Story:
 
     @property
     def heard(self) -> bytes:
-        """What the ear got, stream after stream, without the times between them."""
+        """The audio that the caller heard, stream after stream, without the times between the streams."""
         return b"".join(self.ear.heard_frames)
 
     @property
@@ -396,7 +400,7 @@ class Story:
         return str(self.records.of("end")[-1][1]["reason"])
 
     def spoken(self) -> dict[str, bytes]:
-        """What the model said, item by item, as the phone has to hear it: mu-law 8 kHz."""
+        """Returns the audio of the model by item, as the phone must hear it: mu-law at 8 kHz."""
         pcm: dict[str, bytes] = {}
         for _, message in self.records.of("model.in", "response.output_audio.delta"):
             pcm[message["item_id"]] = pcm.get(message["item_id"], b"") + base64.b64decode(message["delta"])
@@ -411,9 +415,10 @@ class Story:
         return list(self.spoken().values())[item] in self.heard
 
     def silences(self, longer_than_s: float = 3.0) -> list[tuple[float, float]]:
-        """Stretches (begin, end, seconds) in which nobody was heard and which nobody decided: it was not the caller's
-        turn. It is the caller's turn when an answer of the model was heard to its last sample (or we asked the caller
-        to say it again), and the caller has done nothing since."""
+        """Returns stretches (begin, end, seconds) in which neither side was heard and which the caller did not cause.
+        The caller is responsible for a silence after an answer of the model was heard to its last sample (or the caller
+        was asked to repeat the words), until the caller does something.
+        """
         ends = [answer.rstrip(b"\xff")[-1600:] for answer in (*self.spoken().values(), clips.repeat()) if answer]
         acted = {int(at / FRAME_S) for at in self.ear.acted}
         found: list[tuple[float, float]] = []

@@ -136,7 +136,7 @@ async def session(script: Script | str | None = None, *, query: str = "", **opti
 
 
 def human() -> bytes:
-    """A human voice, "I'm sorry", 16-bit at 24 kHz; its first and last 60 ms or so are silence."""
+    """Returns a human voice, "I'm sorry", 16-bit at 24 kHz. About the first and last 60 ms are silence."""
     return at_24k(*read_wav((DATA / "im-sorry.wav").read_bytes()))
 
 

@@ -21,7 +21,7 @@ class Own(BaseException):
 
 
 class Hostile:
-    """A result that can be neither printed nor compared."""
+    """A result that can neither be printed nor compared."""
 
     def _refuse(self, *args: Any) -> Any:
         raise Mute

@@ -25,7 +25,7 @@ PUBLIC = "https://phone.example.com"
 async def office(
     script: Script, *, agent: Any = None, given: dict[str, Any] | None = None, **options: Any
 ) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
-    """`given`: more settings; `options`: arguments of `create_app`."""
+    """Serves an office. `given` has more settings, and `options` has arguments of `create_app`."""
     sources = Sources(5)
     async with (
         LocalRealtimeServer(script, in_memory=True, sources=sources) as model,

@@ -43,7 +43,7 @@ class Records:
 
 @dataclass
 class PhoneCall:
-    """What a call left behind."""
+    """The results of a call: its audio, records and events."""
 
     peer: MediaPeer
     outcome: CallOutcome

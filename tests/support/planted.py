@@ -57,7 +57,7 @@ async def delivered(url: str) -> list[bytes]:
 
 
 def words_in(things: Iterable[tuple[str, bytes]], words: Iterable[str]) -> list[tuple[str, str]]:
-    """Where one of the words is: as it stands, in UTF-16, in base64, and with escapes of JSON."""
+    """Returns the places that contain one of the words: unchanged, in UTF-16, in base64, or with escapes of JSON."""
     found = []
     for name, data in things:
         lower = data.lower()

@@ -1,4 +1,6 @@
-"""The smallest server of the Realtime protocol: it sends what a test gives it, and keeps what the client sent."""
+"""The smallest server of the Realtime protocol: it sends the messages that a test gives it, and stores the client's
+messages.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from realtime_core.sources import Sources
 
 
 class Recorder(RealtimeModelListener):
-    """Keeps what the model emits; raw events apart."""
+    """Stores the events of the model, raw events separately."""
 
     def __init__(self) -> None:
         self.events: list[RealtimeModelEvent] = []
@@ -42,7 +44,9 @@ class Recorder(RealtimeModelListener):
 
 
 class Peer:
-    """One session after another; `on_client` may answer each client event, by default it accepts the session."""
+    """Serves one session after another. `on_client` may answer each client event. By default the peer accepts the
+    session.
+    """
 
     def __init__(self, *, created: Mapping[str, Any] | None = None, accepts: bool = True) -> None:
         self.created = {"id": "sess", **(created or {})}
@@ -103,7 +107,7 @@ class Peer:
         self.emit("response.done", response={"id": response_id, "status": status, **fields})
 
     def commands(self, *but: str) -> list[dict[str, Any]]:
-        """What the client sent, without the first configuration and without event ids."""
+        """Returns the client's events, without the first configuration and without event ids."""
         return [
             {key: value for key, value in each.items() if key != "event_id"}
             for each in self.sent
@@ -119,7 +123,7 @@ class Peer:
 
 
 class Talk:
-    """A model that is connected to a peer, and what it emits."""
+    """A model that is connected to a peer, and the events that the model emitted."""
 
     def __init__(self, peer: Peer | None = None, *, options: Mapping[str, Any] | None = None, **model: Any) -> None:
         self.peer = peer or Peer()
@@ -141,5 +145,5 @@ class Talk:
 
 
 async def settle(seconds: float = 0.001) -> None:
-    """Let what is on the way arrive."""
+    """Lets the messages that were sent arrive."""
     await asyncio.sleep(seconds)

@@ -28,7 +28,7 @@ LONG = (
     "tagliatelle with mushrooms, or sea bass from the oven with lemon and potatoes."
 )
 tools_run: list[str] = []
-"""What the agents' own tools did; a replay leaves it alone."""
+"""The calls of the agents' own tools. A replay adds no call."""
 
 
 @function_tool
@@ -104,7 +104,7 @@ _KINDS: dict[str, tuple[Callable[[], Script | str], Caller, Line]] = {
 
 @cache
 def recorded(kind: str) -> Path:
-    """The journal of such a call; each is made once."""
+    """Returns the journal of a call of this kind. Each journal is made once."""
     path = Path(mkdtemp()) / kind / "journal.jsonl"
     script, caller, line = _KINDS[kind]
 

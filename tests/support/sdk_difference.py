@@ -1,4 +1,4 @@
-"""The differences from the OpenAI Agents SDK's realtime API: what is missing or different here."""
+"""The differences from the OpenAI Agents SDK's realtime API: names that are missing or different here."""
 
 from __future__ import annotations
 

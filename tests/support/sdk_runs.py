@@ -65,7 +65,7 @@ class Program:
             self._changed.notify_all()
 
     async def until(self, pattern: str, within_s: float = 30.0) -> re.Match[str]:
-        """Wait for a line; fails with the whole output."""
+        """Waits for a line that matches. Fails with the whole output."""
 
         def found() -> re.Match[str] | None:
             return next((match for line in self.lines if (match := re.search(pattern, line))), None)
@@ -174,7 +174,7 @@ class Browser:
             await self.send(type="audio", data=audio[at : at + 4800].tolist())
 
     async def until(self, condition: Callable[[dict[str, Any]], Any]) -> Any:
-        """Read on until an event gives something; what it gives."""
+        """Reads events until `condition` returns a value for one of them, and returns the value."""
         async with asyncio.timeout(30):
             while True:
                 event = json.loads(await self._socket.recv())
@@ -204,9 +204,9 @@ def _said(event: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 async def browse(program: Program) -> None:
-    """A conversation with a web app like the SDK's: speech, a tool, a handoff, an approval, an image.
+    """Has a conversation with a web app like the SDK's: speech, a tool, a handoff, an approval, an image.
 
-    What the program says of a page that leaves in the middle of an answer is not looked at.
+    The output of the program about a page that leaves in the middle of an answer is ignored.
     """
     async with connect(f"ws://127.0.0.1:{await program.port()}/ws/session_1", max_size=None) as socket:
         browser = Browser(socket)
@@ -276,7 +276,9 @@ say = "One thing first. {result}"
 
 
 async def call_up(url: str, server: RecordingServer) -> None:
-    """A call over a media stream: the caller speaks, hears the answer, interrupts, and hears what a tool found."""
+    """Makes a call over a media stream: the caller speaks, hears the answer, interrupts, and hears the result of a
+    tool.
+    """
 
     async def caller(phone: Handset) -> None:
         await phone.say("hello")
@@ -336,7 +338,7 @@ async def call_by_sip(calls: SipCalls, webhook: str) -> SipCall:
 
 
 class RecordingServer(LocalRealtimeServer):
-    """The embedded server, which keeps what crosses its sockets: `said` by the server, `told` by the program."""
+    """The embedded server, which stores the messages of its sockets: `said` by the server, `told` by the program."""
 
     def __init__(self, script: str) -> None:
         super().__init__(parse_script(script), in_memory=False)
@@ -350,7 +352,7 @@ class RecordingServer(LocalRealtimeServer):
         await super().serve_connection(tapped, model=model, transcribes=transcribes)
 
     def transcripts(self) -> list[str]:
-        """What was said, by either side, in the order of its end."""
+        """Returns the texts of both sides, in the order of their end."""
         return [event["transcript"] for event in self.said if event["type"].endswith((".completed", "transcript.done"))]
 
 

@@ -34,7 +34,9 @@ SECRET = "whsec_" + base64.b64encode(b"a secret of the tests").decode()
 
 
 class SipCall:
-    """One call. `events` is all that the model's server said, `heard` what the caller heard: PCM16 at 24 kHz."""
+    """One call. `events` has all events of the model's server, and `heard` has the audio that the caller heard: PCM16
+    at 24 kHz.
+    """
 
     def __init__(self, server: LocalRealtimeServer, call_id: str) -> None:
         self.call_id = call_id
@@ -48,7 +50,7 @@ class SipCall:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def accept(self, body: dict[str, Any]) -> dict[str, Any] | None:
-        """Begin the session of the call; returns the server's complaint, if any."""
+        """Begins the session of the call. Returns the server's error, or None."""
         self._near, far = memory_pair()
         model = body.pop("model", None)
         self._tasks = {
@@ -136,7 +138,7 @@ class SipCalls:
         return call
 
     async def announce(self, call: SipCall, url: str, *, secret: str = SECRET) -> int:
-        """The signed webhook `realtime.call.incoming`; returns the status of the answer."""
+        """Sends the signed webhook `realtime.call.incoming`. Returns the status of the answer."""
         event = {
             "id": "evt_1",
             "object": "event",

@@ -1,4 +1,4 @@
-"""Calls made up for the tests of the journal's tools: the records, and the truth about what was heard, made apart."""
+"""Synthetic calls for the tests of the journal's tools: the records, and separately the audio that was really heard."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SyntheticCall:
         self.add(at_ms, "twilio.out" if event in ("clear",) else "twilio.in", message={"event": event, **fields})
 
     def caller_says(self, at_ms: int, text: str, item_id: str) -> int:
-        """The caller speaks; returns when they are done."""
+        """Lets the caller speak. Returns the time at which the speech ends."""
         voice = self._render(text)[0]
         self.caller[at_ms * 8 : at_ms * 8 + len(voice)] = voice
         end_ms = at_ms + len(voice) // 8
@@ -55,8 +55,9 @@ class SyntheticCall:
     def agent_says(
         self, at_ms: int, text: str, item_id: str, *, cut_ms: int | None = None, hiccup: tuple[int, int] | None = None
     ) -> int:
-        """The agent is heard from `at_ms` on, up to `cut_ms` (of the call) if given; after `hiccup[0]` ms of it nothing
-        comes for `hiccup[1]` ms. Returns when its voice ends at the ear."""
+        """Lets the caller hear the agent from `at_ms` on, up to `cut_ms` (of the call) if given. After `hiccup[0]` ms
+        of it the audio pauses for `hiccup[1]` ms. Returns the time at which the caller hears the end of the voice.
+        """
         voice, chunks = self._render(text)
         for n, chunk in enumerate(chunks):
             delta = base64.b64encode(chunk).decode()

@@ -28,7 +28,7 @@ OURS, THEIRS, OTHER = "+14155550199", "+14155550123", "+14155550177"
 
 
 class App:
-    """Answers each path with its TwiML (or with what a function says), and remembers every request."""
+    """Answers each path with its TwiML (or with the result of a function), and stores every request."""
 
     def __init__(self) -> None:
         self.twiml: dict[str, str | Callable[[dict[str, str]], str]] = {}

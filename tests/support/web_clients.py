@@ -56,7 +56,7 @@ def signed(path: str, form: Mapping[str, str], *, base: str = PUBLIC, secret: st
 
 
 def post(test_client: TestClient, path: str, **more: str) -> Any:
-    """A webhook as Twilio sends it; fields beside `FORM` by name."""
+    """Sends a webhook as Twilio does. `more` has the fields in addition to `FORM`."""
     form = {**FORM, **more}
     return test_client.post(path, data=form, headers=signed(path, form))
 

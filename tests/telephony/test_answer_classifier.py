@@ -1,4 +1,4 @@
-"""Who answered, as stories: what is heard, the verdicts of Twilio, and the moves that follow, with their times."""
+"""Who answered, as stories: the sounds, the verdicts of Twilio, and the moves that follow, with their times."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ async def deaf_to_cancellation(*args: Any) -> Any:
 
 
 class Counted:
-    """What is counted of failures."""
+    """The counts of failures."""
 
     def __init__(self) -> None:
         self.kinds: list[UserCode] = []

@@ -35,7 +35,7 @@ def test_a_system_is_measured_by_calls_over_real_sockets(name: str) -> None:
 
 
 def run(calls: int, *, late_s: float = 0.001, cpu_ms: float = 4.0) -> dict[str, Any]:
-    """What a load of this size measures."""
+    """Returns the measurements of a load of this size."""
     figures = {name: [late_s] * 100 for name in ("up", "up_oldest", "out", "barge", "heard_error", "late")}
     counts = {"underruns": 0, "underrun_s": 0.0, "answers": 1, "frames_sent": 100, "frames_received": 100}
     return {

@@ -1,4 +1,4 @@
-"""What a call's conversation adds to the figures."""
+"""The figures that the conversation of a call adds to the metrics."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ async def test_connections_that_are_made_anew() -> None:
 
 @pytest.mark.virtual_time
 async def test_metrics_of_whole_calls() -> None:
-    """Endings by reason, agent and direction; outcomes of placed calls; tools; latencies at the ear; capacity."""
+    """Endings by reason, agent and direction; outcomes of placed calls; tools; latencies as the caller hears them;
+    capacity.
+    """
 
     @function_tool
     async def look_up(name: str) -> str:

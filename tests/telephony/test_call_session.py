@@ -1,4 +1,6 @@
-"""The bridge: bad input, gaps, stalls, interruptions, a model that is not there. What the caller's ear got decides."""
+"""The call session: bad input, gaps, stalls, interruptions, a model that is not there. The audio that the caller heard
+decides.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ async def listen(phone: Handset) -> None:
 
 
 def spoken(call: PhoneCall) -> dict[str, bytes]:
-    """What the model said, item by item, as the phone has to hear it: mu-law 8 kHz."""
+    """Returns the audio of the model by item, as the phone must hear it: mu-law at 8 kHz."""
     pcm: dict[str, bytes] = {}
     for _, message in call.records.of("model.in", "response.output_audio.delta"):
         pcm[message["item_id"]] = pcm.get(message["item_id"], b"") + base64.b64decode(message["delta"])
@@ -227,7 +229,7 @@ RUBBISH = [
 
 
 def with_rubbish(connection: MemoryConnection) -> None:
-    """After each hundredth message something that nobody can use."""
+    """Adds an unusable message after each hundredth message."""
     send, count = connection.send, iter(range(10**6))
 
     def rubbish(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Twilio's requests as values: tolerant of what is missing, sure about order and repetition."""
+"""Twilio's requests as values: missing fields are allowed, and order and repetition are handled."""
 
 from __future__ import annotations
 

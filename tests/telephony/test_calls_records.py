@@ -79,8 +79,9 @@ async def test_a_refused_call_uses_up_no_key(database_url: str) -> None:
 
 
 async def died_in_mid_create(it: World, key: str, *, made: bool, instance: str, lease_s: float = 0.0) -> str:
-    """What is left of a process that was killed while it asked Twilio: claim, record, the call if `made`, and for
-    `lease_s` its lease."""
+    """Makes the remains of a process that was killed while it sent a request to Twilio: the claim, the record, the call
+    if `made`, and for `lease_s` its lease.
+    """
     phone = it.phone("b")
     begun = phone.call_records.placing("of-the-dead", TO, OWN)
     begun.changes.update(instance=instance, process=f"of {instance}")  # type: ignore[attr-defined]
@@ -137,7 +138,7 @@ async def test_a_call_that_was_never_made_is_not_made_later(database_url: str, m
 
 
 async def test_whoever_only_asks_for_an_orphan_does_not_speak_for_it(shared_database_url: str) -> None:
-    """Without the request nobody knows what there was to say: who answers is hung up on."""
+    """Without the request the words for the callee are not known, so the call is ended after the answer."""
     async with world(shared_database_url, "b") as it:
         it.twilio.default_callee = callees.Callee(patient, after_s=2.0)
         call_id = await died_in_mid_create(it, "k", made=True, instance="a")
@@ -246,7 +247,7 @@ async def test_a_call_that_came_in_to_a_process_that_died(tmp_path: Path, monkey
 async def test_after_another_processs_goodbye_the_call_ends(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, shared: bool
 ) -> None:
-    """Our side closes the stream, and Twilio asks somebody else what comes next."""
+    """Our side closes the stream, and Twilio requests the next TwiML from another process."""
     caplog.set_level(logging.INFO, "telephony.web.webhooks")
     async with world(f"sqlite:///{tmp_path}/a.db", "a") as it:
         it.url = it.url if shared else f"sqlite:///{tmp_path}/b.db"

@@ -1,4 +1,4 @@
-"""The configuration of a campaign: durations, counts, windows, and what is refused."""
+"""The configuration of a campaign: durations, counts, windows, and refused values."""
 
 from __future__ import annotations
 

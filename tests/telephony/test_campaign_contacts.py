@@ -1,4 +1,4 @@
-"""Contacts from files and from programs: what is kept, merged and refused."""
+"""Contacts from files and from programs: which are kept, merged and refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of an attempt whose process has ended: what the call record says becomes the outcome."""
+"""The end of an attempt whose process has ended: the call record decides the outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The pages of campaigns in a real browser, at 1280 and 390 px: what they show, and that pause takes effect at once."""
+"""The pages of campaigns in a real browser, at 1280 and 390 px: their content, and that a pause takes effect
+immediately.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One campaign in one process: outcomes that depend on what was said, and the end of a run."""
+"""One campaign in one process: outcomes that depend on the conversation, and the end of a run."""
 
 from __future__ import annotations
 

@@ -334,7 +334,7 @@ def test_a_number_that_another_call_of_ours_holds_is_not_called(records: Databas
 
 
 def test_the_status_of_a_large_campaign_answers_quickly(tmp_path: Path) -> None:
-    """100,000 contacts: under 100 ms, and so does the search for what is due."""
+    """100,000 contacts: less than 100 ms, also for the search for due contacts."""
     with closing(DatabaseRecords(f"sqlite:///{tmp_path}/records.db")) as database:
         store = store_of(database)
         people = [Contact(f"c{n}", "+14155550123", state=list(ContactState)[n % 4]) for n in range(20_000)]

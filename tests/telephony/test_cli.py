@@ -1,4 +1,4 @@
-"""The command line: what it loads, what it says when it cannot, and its exit codes."""
+"""The command line: the objects that it loads, its errors, and its exit codes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ number = 5
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's project: the current directory, on nobody's path."""
+    """Yields a user's project: the current directory, which is not on the path of Python."""
     (tmp_path / "shopdesk.py").write_text(AGENTS)
     (tmp_path / "raising.py").write_text("1 / 0\n")
     (tmp_path / "needing.py").write_text("import a_package_that_is_not_there\n")

@@ -1,4 +1,4 @@
-"""`telephony call` and `telephony simulate`, as processes; one long call in virtual time."""
+"""`telephony call` and `telephony simulate`, as processes, and one long call in virtual time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the console shows of a live call: its turns, what was heard of them, who speaks, warnings, and its loudness."""
+"""The console's data about a live call: its turns, the heard words, who speaks, warnings, and its loudness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console with many calls: it answers at once with 200 live calls and, in the long form, 100,000 past ones."""
+"""The console with many calls: it answers quickly with 200 live calls and, in the long form, 100,000 past ones."""
 
 from __future__ import annotations
 

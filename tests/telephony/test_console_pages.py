@@ -40,7 +40,7 @@ from tests.support.browser import (
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 
 CLIP = ("sorry_hours", "booking")[extent(0, 1)]
-"""What the caller says, and then the supervisor: both have the browser's one microphone."""
+"""The clip for the caller, and then for the supervisor: both use the browser's one microphone."""
 SILENCE_S = 2.0
 """After each repetition of the clip."""
 SCRIPT = f"""
@@ -87,12 +87,12 @@ DRAWN = """names => {
 
 @dataclass
 class Story:
-    """What was seen and heard."""
+    """The observations of the story."""
 
     address: str
     journal: RecordedCall
     listened: tuple[NDArray[Any], NDArray[Any]]
-    """What the supervisor heard: the caller, the agent."""
+    """The audio that the supervisor heard: the caller, the agent."""
     callers_ear: NDArray[Any]
     delays_s: list[float] = field(default_factory=list)
     """After how many seconds the caller heard the pieces of the supervisor's voice."""

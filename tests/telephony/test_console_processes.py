@@ -1,8 +1,9 @@
 """The console on two processes behind Caddy, one of which is killed in the middle, in a real browser.
 
 Two callers speak, one with each process, and the console finds both calls. Then the process of one call is killed. The
-page of its call says so, the other call goes on, and the history shows the call of the killed process as interrupted.
-`make proof` runs this story. `make test` leaves it out, because it needs two servers, Caddy and four pages at once.
+page of its call shows this, the other call continues, and the history shows the call of the killed process as
+interrupted. `make proof` runs this story. `make test` leaves it out, because it needs two servers, Caddy and four pages
+at the same time.
 """
 
 from __future__ import annotations
@@ -79,14 +80,14 @@ def proxy(folder: Path, port: int, inner: int) -> Iterator[str]:
 
 @dataclass
 class Story:
-    """What was seen."""
+    """The observations of the story."""
 
     pages: list[Watched] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     hrefs: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     complaints_before: list[str] = field(default_factory=list)
-    """What the browser complained about before the process was killed."""
+    """The errors that the browser reported before the process was killed."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What a model costs: by modality, by the minute, by own prices; and None where it is not known."""
+"""The cost of a model: by modality, by the minute, by own prices; and None if it is not known."""
 
 from __future__ import annotations
 

@@ -36,7 +36,9 @@ pytestmark = pytest.mark.real_time
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 CLOSING_S = 10
-"""What the server takes to close its last connections (uvicorn's own time-out is 5 s), and some."""
+"""The time in seconds that the server needs to close its last connections (uvicorn's own time-out is 5 s), and some
+more.
+"""
 TOKEN = "a-token"
 PROGRAM = ("-m", "telephony")
 """What Python runs as the server."""
@@ -129,7 +131,7 @@ exec "$@"
 
 
 def sealed() -> list[str]:
-    """What starts a program where every file system is read-only; or skip."""
+    """Returns the command that starts a program in which every file system is read-only, or skips the test."""
     own = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     seal = [*own, "sh", "-ec", READ_ONLY, "sh"]
     if shutil.which("unshare") is None or subprocess.run([*seal, "true"], capture_output=True).returncode:
@@ -247,7 +249,7 @@ class Site:
     port: int
 
     async def ring(self, heard_s: float = 0.5) -> SimulatedCall:
-        """A call whose stream breaks once in its middle: it goes on in the process that has it, or nowhere."""
+        """Makes a call whose stream breaks once in its middle. The call can continue only in its own process."""
 
         async def caller(phone: Handset) -> None:
             await came_back.wait()
@@ -390,7 +392,9 @@ async def speaks(call: SimulatedCall, *, stream: int) -> None:
 
 
 def check(call: SimulatedCall) -> None:
-    """It was answered, heard on both its streams, and ended by its caller; nothing was sent wrongly on the way."""
+    """Checks that the call was answered, heard on both its streams, and ended by its caller, and that no invalid
+    message was sent.
+    """
     assert (call.status, call.failure) == ("completed", None)
     assert [("31903" in warning) for warning in call.warnings] == [True], call.warnings
     assert len(call.streams) == 2

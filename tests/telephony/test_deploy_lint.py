@@ -1,4 +1,6 @@
-"""deploy/lint.py finds nothing in deploy/, and it finds each kind of fault. What is not installed is skipped."""
+"""deploy/lint.py finds nothing in deploy/, and it finds each kind of fault. Tools that are not installed are
+skipped.
+"""
 
 from __future__ import annotations
 

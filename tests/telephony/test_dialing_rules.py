@@ -1,4 +1,4 @@
-"""Whom we may call, and when; who never wants to be called; what a call has found out."""
+"""Which numbers may be called, and when; the do-not-call list; the results of calls."""
 
 from __future__ import annotations
 

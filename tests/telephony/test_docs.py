@@ -1,4 +1,4 @@
-"""The documentation is true: its code runs, its commands parse, and what it names exists."""
+"""The documentation is true: its code runs, its commands parse, and the names in it exist."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def files(page: str) -> dict[str, str]:
 
 
 def headings(page: str) -> list[str]:
-    """What stands behind the names of the files."""
+    """Returns the headings behind the names of the files."""
     return [found[2] for block in blocks("python", page) if (found := NAMED.match(block)) and found[2]]
 
 

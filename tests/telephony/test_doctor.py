@@ -130,7 +130,9 @@ def check_results(
     date: str = NOON,
     **environment: str,
 ) -> list[CheckResult]:
-    """What is found where everything is well but for what `change` does at Twilio, and for these answers of the web."""
+    """Returns the results of a good installation with the change `change` at Twilio, and with these answers of the
+    web.
+    """
 
     async def main() -> list[CheckResult]:
         async with SimulatedTwilio(auth_token="token-of-the-doctor", numbers=()) as twilio:
@@ -228,7 +230,7 @@ def test_whom_a_trial_account_and_its_geo_permissions_let_be_called(monkeypatch:
 
 
 def test_what_the_doctor_says_of_calling_is_so() -> None:
-    """The simulated API refuses what the doctor warned of, with the codes that it names."""
+    """The simulated API refuses the requests that the doctor has warned of, with the same codes."""
 
     async def code(twilio: SimulatedTwilio, to: str) -> int | None:
         rest = TwilioRest(twilio.account_sid, twilio.account_sid, twilio.auth_token, base_url=twilio.base_url)
@@ -313,7 +315,7 @@ def test_no_key_is_used_that_nobody_asked_to_use(monkeypatch: pytest.MonkeyPatch
 def test_a_real_server_is_asked_with_real_signatures(
     monkeypatch: pytest.MonkeyPatch, theirs: str, token: str, signature: str, stream: str
 ) -> None:
-    """The server has this PUBLIC_URL and token; the doctor is at the same machine, with the right ones."""
+    """The server has this PUBLIC_URL and token. The doctor runs on the same machine, with the right ones."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])

@@ -111,7 +111,9 @@ def frame(chunk: int) -> str:
 
 
 def talk(phone: ClientConnection, seconds: float) -> list[str]:
-    """Send silence as a telephone does, for so long or until the stream is closed; the events that came."""
+    """Sends silence as a telephone does, for this number of seconds or until the stream is closed. Returns the received
+    events.
+    """
     events: list[str] = []
     first = time.monotonic()
     chunk = 0

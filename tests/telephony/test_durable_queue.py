@@ -1,4 +1,4 @@
-"""The durable queue: what it leaves open."""
+"""The durable queue: the files and threads that it leaves open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file `.env`: what it sets, what has priority over it, and where it is not read."""
+"""The file `.env`: its settings, their precedence, and the cases in which it is not read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judges: what a text model sees, which votes count, and how a judge is calibrated."""
+"""Judges: the data that a text model gets, the votes that count, and the calibration."""
 
 from __future__ import annotations
 

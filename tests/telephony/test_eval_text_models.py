@@ -1,5 +1,6 @@
-"""The text model of personas and judges, against a service that is as strict as OpenAI's: what it gets, and each way in
-which it can fail."""
+"""The text model of personas and judges, against a service that is as strict as OpenAI's: its requests, and each kind
+of failure.
+"""
 
 from __future__ import annotations
 

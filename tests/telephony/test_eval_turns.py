@@ -63,7 +63,7 @@ def test_noise_suppression_keeps_silence_and_the_length() -> None:
 
 
 def test_noise_suppression_costs_little() -> None:
-    """The limit is for an idle machine; process time also grows when caches are shared."""
+    """The limit is for an idle machine. Process time also grows when caches are shared."""
     assert min(suppression_ms_per_s(4) for _ in range(3)) < 3 * SUPPRESSION_LIMIT_MS
 
 

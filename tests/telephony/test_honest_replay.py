@@ -1,4 +1,4 @@
-"""A replay says what it shows and what it cannot show. What could not have an effect is refused."""
+"""A replay says what it shows and what it cannot show. An option that cannot have an effect is refused."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def failure(output: str, test: str) -> str:
-    """What is shown of one failed test."""
+    """Returns the output about one failed test."""
     return re.split(r"\n_{3,} |\n={3,} ", output.split(f"_ {test} _", 1)[1], maxsplit=1)[0]
 
 

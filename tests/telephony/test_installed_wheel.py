@@ -58,7 +58,7 @@ class Project:
 
     @contextmanager
     def serving(self, *command: str, **environment: str) -> Iterator[str]:
-        """A server; its address."""
+        """Runs a server. Yields its address."""
         program, *arguments = command
         process = subprocess.Popen(
             [str(self.bin / program), *arguments], cwd=self.folder, env=self.environment(**environment),
@@ -115,7 +115,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def readme_commands() -> set[str]:
-    """What stands in backquotes and begins with one of our programs, variables before it left out."""
+    """Returns the texts in backquotes that begin with one of our programs, without variables in front."""
     found = re.findall(r"`((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^`]+)`", PAGES)
     found += re.findall(r"(?:# \w+\.py|\|)\s+((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^|`\n]+)", PAGES)
     return {re.sub(r"^(?:[A-Z_]+=\S+ )+", "", command).strip() for command in found}

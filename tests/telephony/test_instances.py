@@ -36,7 +36,9 @@ class World:
         return phone
 
     def route(self, **paths: str) -> None:
-        """The proxy: each address by its name in the path, but for these: `{path: application}`; the rest goes to a."""
+        """The proxy: each address goes to the process with the name in its path, except for these: `{path:
+        application}`. The rest goes to a.
+        """
         special = {
             f"{PUBLIC}/{path.replace('__', '/').replace('_', '-')}": self.addresses[to] for path, to in paths.items()
         }

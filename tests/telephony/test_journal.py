@@ -1,4 +1,4 @@
-"""The journal on disk: a reader gets what was written, after every fault of the disk and every crash."""
+"""The journal on disk: a reader gets the written records, after every fault of the disk and every crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The masking of journals, and what a reader still finds in them."""
+"""The masking of journals, and the data that a reader still finds in them."""
 
 from __future__ import annotations
 

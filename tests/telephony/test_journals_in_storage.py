@@ -50,7 +50,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(*arguments: object) -> str:
-    """What a command that fails prints."""
+    """Returns the output of a command that fails."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 1, result.output
     return result.output

@@ -1,5 +1,6 @@
-"""Calls of a process that has ended do not stay `in-progress` for ever: each process renews a lease, the others close
-what it leaves behind, and a process that was only frozen gets its calls back."""
+"""Calls of a process that has ended do not stay `in-progress` for ever: each process renews a lease, the other
+processes close its calls, and a process that was only frozen gets its calls back.
+"""
 
 from __future__ import annotations
 
@@ -212,7 +213,9 @@ async def test_a_killed_process_s_calls_are_closed_and_a_frozen_one_s_come_back(
 async def test_after_an_outage_all_can_renew_before_any_is_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The leases ran out while the database was down: whoever is back first does not close the others' calls."""
+    """The leases expired while the database was down. The first process that reconnects does not close the calls of the
+    others.
+    """
     monkeypatch.setattr(records_client, "RENEW_S", 0.05)
     database = DatabaseRecords(f"sqlite:///{tmp_path}/records.db")
     done: list[str] = []

@@ -1,5 +1,6 @@
-"""The application under a path: mounted in another one, or behind a proxy that takes a prefix away; with PUBLIC_URL
-with and without that path. Every address that Twilio gets is one that comes back, and one that is signed as asked."""
+"""The application under a path: mounted in another one, or behind a proxy that removes a prefix; with PUBLIC_URL with
+and without that path. Every address that Twilio gets works, and its signature is checked for that address.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`telephony init`: a new project is complete, and everything in it works at once."""
+"""`telephony init`: a new project is complete, and everything in it works immediately."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ async def desk(folder: Path) -> AsyncIterator[Desk]:
 
 
 async def stderr_until(process: asyncio.subprocess.Process, text: str) -> str:
-    """What it says on standard error, until it says this."""
+    """Returns the output on standard error up to this text."""
     assert process.stderr is not None
     said = ""
     async with asyncio.timeout(30):

@@ -65,7 +65,7 @@ def file() -> str:
 
 
 def expected(number: str, at: datetime) -> str:
-    """What the file says, worked out in another way: the ending of the call."""
+    """Returns the ending of the call according to the file, computed in another way."""
     index, language = list(numbers()).index(number), numbers()[number]
     local = at.astimezone(ZoneInfo(CITIES[language][0]))
     holiday = {"de": ("12-25", "12-26"), "fr": ("12-25",), "en": ("12-25",)}[language]
@@ -134,16 +134,14 @@ def test_a_mistake_in_the_file_of_forty_numbers_has_its_line(tmp_path: Path, mon
 
 
 class Listening:
-    """The longest silence that a caller heard while nobody spoke."""
+    """The longest silence of both sides that a caller heard."""
 
     def __init__(self) -> None:
         self.longest_s = 0.0
         self.where = ""
 
     async def watch(self, phone: Handset, decided: Callable[[], str]) -> None:
-        """`decided` says why silence is meant now, such as the tone of a phone that rings. An empty value means that it
-        is not.
-        """
+        """`decided` returns why silence is intended now, such as the tone of a ringing phone, or an empty text."""
         since = phone.now
         while True:
             await asyncio.sleep(0.1)

@@ -1,5 +1,6 @@
 """`telephony call`, the examples and the call list, run as users run them, on the simulator with the embedded model: a
-person, a voicemail, a call screening, a busy line, nobody at home, and somebody who hangs up in mid-sentence."""
+person, a voicemail, a call screening, a busy line, no answer, and a person who hangs up in mid-sentence.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ Run = Callable[[str], "Ran"]
 
 
 class Ran:
-    """What a program printed, its exit code, and the simulated Twilio that it ran on."""
+    """The output of a program, its exit code, and the simulated Twilio that it used."""
 
     def __init__(self, out: str, code: int, twilio: SimulatedTwilio) -> None:
         self.out, self.code, self.twilio = out, code, twilio
@@ -95,7 +96,7 @@ def seconds_of_sound(ulaw: bytes) -> float:
 
 
 def check_ear(who: str, ran: Ran) -> None:
-    """Who picked up has heard something, and nobody else."""
+    """Checks that the person who answered has heard something, and that no other phone has."""
     sound = seconds_of_sound(ran.call.heard)
     if who in ("busy", "no-answer"):
         assert sound == 0

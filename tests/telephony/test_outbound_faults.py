@@ -33,7 +33,7 @@ async def brief(phone: Handset) -> None:
 
 
 async def taken_for_a_machine(phone: Handset) -> None:
-    """Twilio believes to have heard a beep while somebody says hello."""
+    """Twilio reports a beep while a person says hello."""
     phone.beeped.set()
     await brief(phone)
 

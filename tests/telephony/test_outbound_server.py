@@ -70,7 +70,7 @@ async def test_an_agent_is_named_and_a_result_comes_back_as_its_model() -> None:
 
 
 async def test_only_the_agents_of_the_server_can_be_named() -> None:
-    """Nothing is imported because a request says so."""
+    """A request does not cause an import."""
     async with server() as (phone, twilio):
         for name in ("os:system", "examples.verify:agent", "examples.remind:main"):
             with pytest.raises(ServerFailed, match=r"400: agent: there is no .*examples\.remind:agent"):

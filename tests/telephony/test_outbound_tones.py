@@ -1,4 +1,4 @@
-"""What a callee hears: whole calls in virtual time, checked by the sample."""
+"""The audio that a callee hears: whole calls in virtual time, checked by the sample."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def call(
 
 
 def sounds(ulaw: bytes) -> list[tuple[float, float]]:
-    """(begin, end) in seconds of what was heard, across gaps of less than half a second."""
+    """Returns (begin, end) in seconds of the heard sounds. Gaps of less than half a second do not count."""
     found: list[tuple[float, float]] = []
     for at in range(0, len(ulaw), 160):
         if any(byte not in SILENT for byte in ulaw[at : at + 160]):

@@ -1,4 +1,6 @@
-"""Results have what was said and heard, and nothing else: one labelled call of each kind of `benchmarks.outcomes`."""
+"""Results contain the words that were said and heard, and nothing else: one labelled call of each kind of
+`benchmarks.outcomes`.
+"""
 
 from __future__ import annotations
 

@@ -208,7 +208,9 @@ def test_a_caller_who_has_heard_nothing_for_long_enough_hears_a_line_at_once() -
 def passing(
     watch: StreamWatchdog, now: float, until: float, *, held_up: Sequence[tuple[float, float]] = ()
 ) -> float | None:
-    """Ask at each deadline, late where the loop is held up (from, to); returns when the stream was found stalled."""
+    """Calls the watchdog at each deadline, late while the loop is blocked (from, to). Returns when the stream was found
+    stalled.
+    """
     while watch.deadline is not None and watch.deadline <= until:
         now = watch.deadline
         for begin, end in held_up:

@@ -45,7 +45,7 @@ async def test_before_the_answer_each_member_says_what_to_wait_for(name: str) ->
 
 
 class Live:
-    """In place of a live call: notes what is used of it."""
+    """Replaces a live call, and stores its uses."""
 
     def __init__(self) -> None:
         self.used: list[str] = []

@@ -1,4 +1,4 @@
-"""The estimate of the far playhead, by itself: what each observation proves, and what it must not move."""
+"""The estimate of the playhead alone: what each observation proves, and what it must not change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def steady(seconds: float = 2.0, *, offset: float = 3.0, drift_ppm: float = 0.0,
 
 
 def far(now: float, offset: float = 3.0) -> float:
-    """What the far clock says."""
+    """Returns the time on the far clock."""
     return now - offset
 
 

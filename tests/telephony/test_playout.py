@@ -1,4 +1,6 @@
-"""Playout and the heard position: what goes out, what is counted as heard, and that neither ever breaks its rules."""
+"""Playout and the heard position: the sent audio, the audio that counts as heard, and that both always keep their
+rules.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`telephony probe` succeeds only if the agent is heard and answers what the caller says."""
+"""`telephony probe` succeeds only if the agent is heard and answers the caller's words."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_a_turn_keeps_its_place(recorded: Spoken, agent: Spoken, new: Spoken, ex
 
 
 def test_an_agent_that_begins_again_during_the_callers_turn_is_not_waited_for() -> None:
-    """The agent stops for a long "mhm", goes on, and has said all when the caller is silent."""
+    """The agent stops for a long "mhm", continues, and has said everything when the caller is silent."""
     mhm = Turn(b"\x90" * 12_000, cue=Cue.INTO, wait_s=1.0)
     then = Turn(WORD, cue=Cue.AFTER, wait_s=0.8, anew=True, interrupted=True)
     assert begins([mhm, then], [(0, 1.3), (1.9, 2.4)]) == pytest.approx([1.0, 3.2], abs=0.07)

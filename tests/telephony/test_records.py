@@ -100,7 +100,7 @@ def _race(url: str, barrier: Any, won: Any) -> None:
 
 
 def test_of_many_processes_one_wins_each_claim(database_url: str) -> None:
-    """Two processes of three threads, which also create the tables at once."""
+    """Two processes with three threads each, which also create the tables at the same time."""
     spawn = multiprocessing.get_context("spawn")
     barrier, won = spawn.Barrier(2), spawn.Queue()
     processes = [spawn.Process(target=_race, args=(database_url, barrier, won)) for _ in range(2)]

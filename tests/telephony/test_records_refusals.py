@@ -99,7 +99,7 @@ async def test_an_odd_key_is_dropped_by_the_recorder(database_url: str, caplog: 
 
 
 async def check_goes_on(client: RecordsClient, key: str) -> None:
-    """Notes are written, tokens and keys are claimed, and the readiness says so."""
+    """Checks that notes are written, that tokens and keys are claimed, and that the readiness reports this."""
     client.note(key, status="completed")
     await until(lambda: not client.waiting)
     assert client.state == "ok"
@@ -125,7 +125,7 @@ NOT_CLEANED: list[dict[str, Any]] = [
 async def test_a_record_that_the_database_refuses_is_dropped_alone(
     database_url: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As if nothing were cleaned at the border."""
+    """Behaves as if values were not cleaned before they reach the database."""
     async with RecordsClient(DatabaseRecords(database_url), retry_s=0.05) as client:
         monkeypatch.setattr(call_record, "_fitting", lambda name, value: value)
         monkeypatch.setattr(client._memory, "note", lambda news: None)

@@ -186,8 +186,9 @@ def test_the_next_process_closes_what_a_killed_one_left(database_url: str, tmp_p
 
 
 def freeze(pid: int, url: str) -> None:
-    """Stop a process while it writes nothing to SQLite: a process that is frozen in a transaction keeps the lock of the
-    file. PostgreSQL takes the locks of such a process away."""
+    """Stops a process while it writes nothing to SQLite. A process that is frozen in a transaction keeps the lock of
+    the file. PostgreSQL takes the locks of such a process away.
+    """
     if not url.startswith("sqlite"):
         os.kill(pid, signal.SIGSTOP)
         return
@@ -198,7 +199,9 @@ def freeze(pid: int, url: str) -> None:
 
 
 def test_one_process_of_three_is_frozen_and_wakes(shared_database_url: str, tmp_path: Path) -> None:
-    """Meanwhile the others close its calls. One caller hangs up in that time, and another one goes on afterwards."""
+    """The other processes close its calls. One caller hangs up in that time, and another caller continues
+    afterwards.
+    """
 
     async def main() -> None:
         port = free_port()

@@ -26,7 +26,7 @@ ACCOUNT = "AC1"
 
 
 class Clock(Sources):
-    """The date, and what was added to it."""
+    """The date, and the time that was added to it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Desk:
             yield socket
 
     def let_in(self, parameters: dict[str, str]) -> None:
-        """Until the model is dialled; then Twilio ends the stream."""
+        """Admits a call until the model is dialled. Then Twilio ends the stream."""
         with self.started(parameters, "CA1", ACCOUNT) as socket:
             for _ in range(1000):
                 if self.dialled:

@@ -1,4 +1,4 @@
-"""`.ci/release` names what is missing before a release, and passes where nothing is missing."""
+"""`.ci/release` names the things that are missing before a release, and passes if nothing is missing."""
 
 from __future__ import annotations
 

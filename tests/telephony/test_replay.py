@@ -1,4 +1,4 @@
-"""Replaying recorded calls: what is the same, how differences are reported, and what never happens."""
+"""Replaying recorded calls: what stays the same, how differences are reported, and what never happens."""
 
 from __future__ import annotations
 

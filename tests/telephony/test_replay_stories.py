@@ -1,4 +1,4 @@
-"""Calls with more to them than one stream and one model: they replay without a divergence, and nobody's code runs."""
+"""Calls with more than one stream or model connection: they replay without a divergence, and no users' code runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LINE = "We are open every day from noon until eleven in the evening."
 
 
 def told_and_replayed(path: Path, caller: Any, **options: Any) -> tuple[Story, ReplayedCall]:
-    """A story, and its replay without the agent that it was made with: what it did is in the recording."""
+    """Returns a story, and its replay without the agent of the story. The effects of the agent are in the recording."""
 
     async def tell() -> Story:
         return await story(caller, **options)

@@ -54,7 +54,7 @@ class Commands:
     "run", [asyncio.run, pytest.param(on_uvloop, marks=pytest.mark.skipif(not HAS_UVLOOP, reason="uvloop is an extra"))]
 )
 def test_what_is_due_already_is_done_once(run: Any) -> None:
-    """uvloop's handle of a timer that is due at once does not tell when it is due."""
+    """uvloop's handle of a timer that is already due does not have its due time."""
 
     async def main() -> None:
         records = Records()

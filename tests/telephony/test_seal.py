@@ -1,4 +1,4 @@
-"""What a seal hides of single messages, also of those that come late."""
+"""What a seal hides in single messages, also in late messages."""
 
 from __future__ import annotations
 

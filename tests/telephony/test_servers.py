@@ -1,4 +1,4 @@
-"""ASGI servers report the end of a WebSocket in different ways; a call goes on, or ends, in the same way on all."""
+"""ASGI servers report the end of a WebSocket in different ways. A call continues or ends in the same way on all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: every problem at once, each with its remedy. No secret is ever printed."""
+"""Settings: every problem together, each with its remedy. No secret is ever printed."""
 
 from __future__ import annotations
 

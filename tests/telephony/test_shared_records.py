@@ -106,7 +106,7 @@ def process(here: Site, number: int) -> Server:
 
 
 async def race(here: Site) -> None:
-    """The same key at both processes at once, five times over."""
+    """Sends the same key to both processes at the same time, five times."""
     here.twilio.default_callee = callees.busy(after_s=0.5)
     numbers = [f"+1415555013{number}" for number in range(5)]
     for to in numbers:

@@ -1,6 +1,7 @@
-"""The webhook of a call came to one process, its stream to another, and Twilio asks the first what comes next. It
-answers by what the records say, and where they say nothing the caller still hears something. Never a restarted call,
-never a live one that is hung up on, never stream after stream in silence."""
+"""The webhook of a call was sent to one process, its stream to another, and Twilio requests the next TwiML from the
+first. This process answers from the records. If the records contain nothing, the caller still hears something. A call
+is never restarted, a live call is never hung up, and a caller never gets stream after stream in silence.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +45,8 @@ async def hangs_up(phone: Handset) -> None:
 
 @asynccontextmanager
 async def two(url: str | None, *, to_a: bool = True, **settings: Any) -> AsyncIterator[World]:
-    """Webhooks come to a, streams to b; what comes next is asked of a, unless not `to_a`. None means that each has its
-    memory.
+    """Webhooks go to a, and streams to b. The request for the next TwiML goes to a, or to b if not `to_a`. With `url`
+    None, each process has its own memory.
     """
     async with world(url or "sqlite://", **settings) as it:
         it.url = url  # type: ignore[assignment]
@@ -373,7 +374,9 @@ async def test_a_second_stream_that_is_refused_changes_nothing_for_a_call_that_g
 async def test_a_call_whose_stream_went_elsewhere_is_left_to_that_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """b has lost the stream and waits; the new one came to c. b tells Twilio nothing about the live call."""
+    """Process b has lost the stream and waits. The new stream was opened to c. Process b sends Twilio nothing about the
+    live call.
+    """
     async with two(f"sqlite:///{tmp_path}/records.db") as it:
         result: list[str] = []
         call = it.twilio.start_ringing(caller=patient)
@@ -406,7 +409,7 @@ def calling(name: str, **arguments: str) -> Script:
 
 
 class Ends:
-    """What a call tells of its streams."""
+    """Stores what a call reports about its streams."""
 
     def __init__(self) -> None:
         self.result: list[StreamEnd | None] = []

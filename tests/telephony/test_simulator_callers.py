@@ -1,4 +1,4 @@
-"""Callers from TOML files, by name and by import string; the clips they say."""
+"""Callers from TOML files, by name and by import string, and their clips."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ VOICE = b"\x10\x90" * 4000
 
 
 def call(caller: Caller) -> list[Event]:
-    """A call to an agent that greets, answers each word with ten seconds, and falls silent when talked over."""
+    """Makes a call to an agent that greets, answers each word with ten seconds of speech, and becomes silent when
+    interrupted.
+    """
 
     async def main() -> list[Event]:
         ours, theirs = memory_pair()

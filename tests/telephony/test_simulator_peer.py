@@ -58,7 +58,7 @@ Script = Callable[[Server], Awaitable[None]]
 
 
 def call(caller: Caller | float, *scripts: Script, line: Line | None = None) -> tuple[MediaPeer, Server]:
-    """A call in virtual time. A number for `caller` is somebody who listens for so many seconds."""
+    """Makes a call in virtual time. A number for `caller` is a person who listens for this number of seconds."""
 
     async def listen(phone: Handset) -> None:
         assert isinstance(caller, float)

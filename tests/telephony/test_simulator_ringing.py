@@ -1,4 +1,4 @@
-"""Ringing a real server over loopback sockets: webhook, signatures, TwiML, stream; and as a process of its own."""
+"""Ringing a real server over loopback sockets: webhook, signatures, TwiML, stream; also as a separate process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TOKEN = "12345"
 
 @dataclass
 class Twin:
-    """A server that plays 200 ms and a mark, and keeps what it was sent."""
+    """A server that plays 200 ms and a mark, and stores the received messages."""
 
     twiml: str = TWIML
     content_type: str = "text/xml"

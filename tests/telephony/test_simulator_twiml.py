@@ -16,7 +16,7 @@ from tests.support.twilio_world import OTHER, OURS, THEIRS, App, World, answers_
 
 
 async def ring(it: World, twiml: str, caller: Any = quiet) -> Any:
-    """Somebody calls, and this is done."""
+    """Makes a call with this TwiML."""
     it.twilio.add_number(OURS, voice_url=f"{it.app.url}/incoming")
     it.app.twiml["/incoming"] = twiml
     call = await it.twilio.ring(to=OURS, caller=caller)

@@ -38,7 +38,7 @@ def signing_key(name: str) -> RSAKey:
 
 
 class Provider:
-    """An OpenID Connect provider. `claims` and `key` are what it puts into the ID token."""
+    """An OpenID Connect provider. `claims` and `key` are used for the ID token."""
 
     def __init__(self) -> None:
         self.base = ""

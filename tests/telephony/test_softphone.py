@@ -57,7 +57,7 @@ class Rung:
     bytes_loaded: int
 
     def voice(self, begins: str) -> NDArray[Any]:
-        """What the model made of the answer that begins so, at 8 kHz."""
+        """Returns the model's audio of the answer that begins with this text, at 8 kHz."""
         part = next(p for p in self.journal.parts.values() if p.transcript.startswith(begins))
         return pcm_of(voice_of(part, self.journal.output_format)).astype(np.float64) / 32768
 
@@ -77,7 +77,7 @@ def launch() -> Iterator[Launch]:
 
 @pytest.fixture(scope="module")
 def rung(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rung]:
-    """A whole call. The microphone says one sentence again and again; the mute button decides when it is heard."""
+    """Makes a whole call. The microphone repeats one sentence, and the mute button decides when it is heard."""
     folder = tmp_path_factory.mktemp("softphone")
     voice = microphone(folder / "voice.wav", "booking", silence_s=2.0)
     environment = {"TELEPHONY_SCRIPT": str(TRATTORIA), "TELEPHONY_JOURNAL_DIR": str(folder)}
@@ -127,7 +127,7 @@ def rung(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 
 def ring(watched: Watched) -> None:
-    """Press Call; and again where the line is busy, as it is while this machine has too much to do."""
+    """Presses Call, and presses it again if the line is busy, which happens while this machine has too much work."""
     for _ in range(10):
         watched.page.focus("#call")
         watched.page.keyboard.press("Enter")

@@ -1,4 +1,4 @@
-"""The softphone does what the TwiML says: transfers, digits, lost streams, refusals; agents by name, parameters."""
+"""The softphone executes the TwiML: transfers, digits, lost streams, refusals; agents by name, parameters."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watched, Wire]]:
-    """The page, its microphone muted; several calls are made on it."""
+    """Yields the page with a muted microphone. Several calls are made on it."""
     executable = chromium()
     from playwright.sync_api import sync_playwright
 

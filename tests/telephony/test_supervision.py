@@ -306,7 +306,7 @@ def test_the_voice_is_masked_where_audio_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("late_s", [0.0, 0.1, 0.5])
 def test_a_voice_that_comes_late_does_not_fall_behind(late_s: float) -> None:
-    """The pieces of a network stall come at once, and what would be heard too late is dropped."""
+    """The pieces of a network stall arrive together, and audio that would be heard too late is dropped."""
     voice, ahead, played = LiveVoice(), 0, 0
     for n in range(200):
         stalled = 50 <= n < 50 + late_s * 50

@@ -1,4 +1,4 @@
-"""Our own detector: tones by their spectrum, voices by their level, and neither taken for the other."""
+"""The tone detector: tones by their spectrum, voices by their level, and neither is mistaken for the other."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Twilio's price of a call comes after its end, and then it is on the record. What Twilio does not report stays
-unknown."""
+"""Twilio's price of a call becomes known after its end, and is then written to the record. A price that Twilio does not
+report stays unknown.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ agent = RealtimeAgent(name="Assistant", instructions="Short sentences.", tools=[
 
 
 class Loudspeaker:
-    """Plays what it is given in order, and reports what was played."""
+    """Plays the given audio in order, and reports the played audio."""
 
     def __init__(self, tracker: RealtimePlaybackTracker) -> None:
         self._tracker = tracker

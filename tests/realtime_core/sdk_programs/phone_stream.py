@@ -26,7 +26,7 @@ agent = RealtimeAgent(name="Phone", instructions="Short sentences, this is a pho
 
 
 class MediaStream:
-    """One call. Marks come back when the audio before them has been played."""
+    """One call. Marks are returned when the audio before them was played."""
 
     def __init__(self, twilio: WebSocket) -> None:
         self._twilio = twilio

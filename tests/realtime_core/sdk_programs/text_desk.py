@@ -1,4 +1,6 @@
-"""A written conversation with what a text client uses: context, dynamic instructions, guardrails, rejections, usage."""
+"""A written conversation with the features that a text client uses: context, dynamic instructions, guardrails,
+rejections, usage.
+"""
 
 from __future__ import annotations
 

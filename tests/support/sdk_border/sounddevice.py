@@ -1,8 +1,8 @@
-"""The border of the library `sounddevice` for programs under test: PortAudio and sound cards are not everywhere.
+"""Replaces the library `sounddevice` for programs under test, because not every machine has PortAudio and a sound card.
 
-The microphone gives, in real time, silence and then what a file `microphone.raw` of the working directory holds, as
-soon as the file is there. The loudspeaker calls the program's callback in a thread, as PortAudio does, and keeps what
-is played in `loudspeaker.raw`. PCM16, mono.
+The microphone yields, in real time, silence, and then the content of the file `microphone.raw` in the working directory
+as soon as the file exists. The loudspeaker calls the program's callback in a thread, as PortAudio does, and stores the
+played audio in `loudspeaker.raw`. PCM16, mono.
 """
 
 from __future__ import annotations

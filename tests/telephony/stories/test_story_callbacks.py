@@ -41,7 +41,7 @@ async def test_late_and_doubled_status_callbacks_change_nothing() -> None:
 
 
 async def test_a_call_that_is_over_by_its_status_ends_once() -> None:
-    """The socket says nothing, the status callback does; then `stop` and the close come after all."""
+    """The socket sends nothing, and the status callback reports the end. `stop` and the close arrive later."""
     exchanges: list[Exchange] = []
 
     async def caller(phone: CallerPhone) -> None:

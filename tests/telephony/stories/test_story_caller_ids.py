@@ -128,7 +128,7 @@ async def test_the_number_that_takes_calls_of_a_full_house_is_called_with_ours(c
 
 @numberless
 async def test_the_fallback_is_called_with_our_number(caller: str) -> None:
-    """The stream breaks three times; then the caller gets an apology and the fallback."""
+    """The stream breaks three times. Then the caller gets an apology and the fallback."""
 
     async with desk(telephony_fallback_number=KITCHEN) as (twilio, _):
         call = twilio.start_ringing(caller=listens, from_=caller)

@@ -191,7 +191,7 @@ async def test_a_pending_answer_on_a_dead_line_is_held_up_with_a_line() -> None:
 
 
 async def test_a_loop_that_stands_still_costs_no_stream() -> None:
-    """Whatever holds this process up holds up its own watch, too: the frames are there when it goes on."""
+    """A blocked process also blocks its watchdog. When the process continues, the frames are there."""
     loop: Any = asyncio.get_running_loop()
 
     def held_up(connection: MemoryConnection) -> None:

@@ -1,4 +1,4 @@
-"""The model's connection is lost in the middle of a sentence, and comes back: the agent goes on."""
+"""The model's connection is lost in the middle of a sentence and replaced, and the agent continues."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ async def test_a_model_that_stalls_before_its_answer() -> None:
 
 
 async def test_without_the_policy_the_same_call_is_found_silent() -> None:
-    """The check of these stories does find a silence that nobody decided."""
+    """The check of these stories finds a silence that was not intended."""
     result = await story(
         asks, script=STALLS, policy=CallPolicy(answer_line_s=None, max_call_s=60.0), may_be_silent=True
     )

@@ -69,7 +69,7 @@ async def test_a_cold_transfer_of_which_no_callback_tells_is_known_when_nobody_r
 
 
 async def test_a_caller_who_hangs_up_while_it_rings_is_known_to_be_gone() -> None:
-    """Nobody asks what comes next: the leg that rang is told to be cancelled, and no stream comes."""
+    """Twilio does not ask for the next TwiML. The ringing leg is cancelled, and no stream starts."""
     exchanges: list[Exchange] = []
 
     async def caller(phone: CallerPhone) -> None:
