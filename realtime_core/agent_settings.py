@@ -89,8 +89,8 @@ async def _enabled_tools(
 def _by_name(
     tools: list[Any], handoffs: list[Handoff[Any, Any]]
 ) -> tuple[dict[str, Tool], dict[str, Handoff[Any, Any]]]:
-    """Returns the tools and handoffs that run in this process, by name. Tools that the server runs (plain dicts) are
-    left out.
+    """Returns the tools and handoffs that run in this process, by name. Tools that the model's server runs (plain
+    dicts) are left out.
     """
     local = [tool for tool in tools if not isinstance(tool, Mapping)]
     names = [*(tool.name for tool in local), *(handoff.tool_name for handoff in handoffs)]

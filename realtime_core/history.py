@@ -163,7 +163,9 @@ def _other(items: Items, event: RealtimeModelOtherItemEvent) -> Reduced:
 
 
 def _put(items: Items, at: int, entry: Entry) -> Items:
-    """Replaces an item. If the new item has a new place, the item and its followers are moved to this place."""
+    """Replaces the item at the index `at`. If the new item has a new place, the item and its followers are moved to
+    this place.
+    """
     if entry.previous_item_id == items[at].previous_item_id:
         return (*items[:at], entry, *items[at + 1 :])
     end = chain_end(items, at)

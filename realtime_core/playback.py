@@ -208,7 +208,7 @@ class ClockPlayer:
         return [HeardItem(*part, playing.heard_ms) for part, playing in self._parts.items()]
 
     def _advance(self) -> None:
-        """Moves the playhead to the current time."""
+        """Moves the playhead to the current time of the clock."""
         now = self._now()
         elapsed_ms = 0.0 if self._held else max(0.0, (now - self._at) * 1000)
         self._at = now

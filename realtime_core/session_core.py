@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Stop(Exception):
-    """Ends the task scope from inside."""
+    """Raised in the task scope to end it from inside."""
 
 
 class TaskScope:

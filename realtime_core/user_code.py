@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 _MAX_THREADS = 64
 _MAX_VALUES = 10_000
-"""The maximum number of values that are taken from a generator."""
+"""The maximum number of values that are taken from a users' generator."""
 _MAX_LAYERS = 8
 """The maximum number of times that the result of an awaitable may be another awaitable."""
 _GRACE_S = 0.3
@@ -190,7 +190,7 @@ async def _report(work: Coroutine[Any, Any, Any], outcome: asyncio.Future[tuple[
 
 
 def _expire(task: asyncio.Task[None], outcome: asyncio.Future[tuple[Any, Exception | None]]) -> None:
-    """Handles the end of the time limit."""
+    """Handles the end of the time limit of `task`: sets the outcome to a time-out."""
     if not outcome.done():
         outcome.set_result((None, TimeLimit()))
         _cancel(task)

@@ -96,7 +96,7 @@ class DeliveringConnection(Connection):
 
     @abstractmethod
     def _listening_changed(self) -> None:
-        """Called when `_listening` may have changed. The subclass then starts or stops reading from the socket."""
+        """Called when `_listening` may have changed. A subclass then starts or stops reading from its socket."""
 
     @property
     def _listening(self) -> bool:

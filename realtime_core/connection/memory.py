@@ -18,7 +18,7 @@ from .delivery import DeliveringConnection, check_close, size_bytes
 __all__ = ["Faults", "MemoryConnection", "memory_pair"]
 
 _ANSWER = Close(1000, "", "us")
-"""The marker for the CLOSE frame with which the peer answers."""
+"""The value that marks the CLOSE frame with which the peer answers."""
 
 
 @dataclass(frozen=True, slots=True)

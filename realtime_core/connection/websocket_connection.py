@@ -162,7 +162,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         return rest
 
     def _receive(self, data: bytes) -> None:
-        """Handles all received data that is not a whole text message."""
+        """Handles all received data that is not a whole text message, with the protocol of `websockets`."""
         protocol = self._protocol
         protocol.receive_data(data)
         self._may_send = protocol.state is State.OPEN

@@ -87,7 +87,7 @@ class Listeners:
 
 
 async def _deliver(listener: RealtimeModelListener, event: RealtimeModelEvent, handling: Any) -> None:
-    """Awaits the listener. If the listener was already called, `handling` is its result."""
+    """Awaits the listener for `event`. If the listener was already called, `handling` is its result."""
     try:
         await user_code.call(listener.on_event if handling is None else lambda event: handling, event)
     except Exception as error:  # noqa: BLE001 - the listener is the user's

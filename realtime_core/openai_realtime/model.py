@@ -279,7 +279,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Returns the first failure. The other failures are mostly consequences of the first."""
+    """Returns the first failure in a group. The other failures are mostly consequences of the first."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -83,8 +83,8 @@ def _text_or_empty(data: Object, name: str) -> str:
 
 
 def _count(data: Object, name: str) -> int:
-    """Returns a whole number. Returns 0 if the field is missing or null. Compatible servers omit `content_index` or
-    send milliseconds as floats.
+    """Returns the whole number in the field `name`. Returns 0 if the field is missing or null. Compatible servers omit
+    `content_index` or send milliseconds as floats.
     """
     value = data.get(name)
     if value is None:
@@ -95,7 +95,7 @@ def _count(data: Object, name: str) -> int:
 
 
 def _index(data: Object, name: str) -> int:
-    """Returns the index of a part of an item. An item has one or two parts."""
+    """Returns the index of a content part, from the field `name`. An item has one or two parts."""
     value = _count(data, name)
     if not 0 <= value < _MAX_PARTS:
         raise _Bad(f"{name!r} is out of range")

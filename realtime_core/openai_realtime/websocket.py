@@ -139,7 +139,7 @@ async def open_link(
 
 
 async def _first(link: Link[_S], step: asyncio.Future[None]) -> None:
-    """Waits for the step, or for the end of the connection."""
+    """Waits for the `step`, or for the end of the connection, whichever is first."""
     await asyncio.wait((step, link.run), return_when=asyncio.FIRST_COMPLETED)
     if not step.done():
         close = link.run.result()

@@ -355,7 +355,7 @@ def _missed_calls(phone: PhoneServer, numbers: LiveNumbers, control: TwilioRest)
 
 
 def _observe(observers: Sequence[Callable[[str, str, float], None]], rest: TwilioRest) -> None:
-    """Tells the observers, also later ones, of each request of this client."""
+    """Calls each observer, also an observer that is added later, for each request of this client."""
 
     def on_request(action: str, code: str, seconds: float) -> None:
         for observer in observers:

@@ -119,8 +119,8 @@ def is_text(data: bytes) -> bool:
 
 
 def _chained(data: bytes, frame_bytes: Callable[[bytes], int], frames: int = 3) -> bool:
-    """Returns whether the data begins with this number of frames. A single header can be a coincidence in audio
-    samples.
+    """Returns whether the data begins with `frames` frames of audio, one after the other. A single header can be a
+    coincidence in audio samples.
     """
     at = 0
     for _ in range(frames):

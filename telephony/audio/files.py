@@ -171,7 +171,7 @@ def _ulaw(wave: _Wave) -> bytes:
 
 
 def _parse(source: _Source, name: str = "", container: Container | None = None, max_s: float | None = None) -> _Wave:
-    """Returns any audio file as the content of a WAV file."""
+    """Reads any audio file. Returns its content in the form of a WAV file. `name` is the name in error messages."""
     raw = source if isinstance(source, bytes) else Path(source).read_bytes()
     name = name or ("This" if isinstance(source, bytes) else os.fspath(source))
     container = container or container_of(raw)
@@ -270,7 +270,7 @@ def _pcm16(samples: NDArray[np.float32], from_rate: int, rate: int) -> bytes:
 
 
 def _samples(wave: _Wave) -> NDArray[np.float32]:
-    """Returns all samples, channels interleaved, on the scale of 16-bit PCM."""
+    """Returns all samples of a WAV file, channels interleaved, on the scale of 16-bit PCM."""
     import numpy as np
 
     data, bits = wave.data, wave.bits

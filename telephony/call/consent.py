@@ -235,7 +235,7 @@ class ConsentEvidence:
 
 
 def _in(given: Any, language: str) -> Any:
-    """Returns the value for this language. A value that is not a mapping is valid for every language."""
+    """Returns the value of a setting for this language. A value that is not a mapping is valid for every language."""
     if not isinstance(given, Mapping):
         return given
     for tag in (language, language_of(language), "en"):

@@ -221,8 +221,8 @@ class Conversation:
         return await self._call_application(self._agent, call, RealtimeAgent, "The function that picks the agent")
 
     async def _call_application(self, function: Callable[[CallInfo], Any], call: Call, kind: type[T], name: str) -> T:
-        """Calls a function of the application for this call, and returns the result of the function. Exceptions of the
-        function are raised.
+        """Calls a function of the application with the data of this call, checks that it returns a `kind`, and returns
+        the result of the function. Exceptions of the function are raised.
         """
         try:
             value = await user_code.within(user_code.called(function, call.info))

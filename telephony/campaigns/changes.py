@@ -22,7 +22,9 @@ from .rows import AT_ONCE, contact_of, utc
 __all__ = ["Changes", "count_end", "person_of", "put_contact"]
 
 _CLAIM_S = 2 * 86_400.0
-"""The claim of a number ends with its attempt, or after the longest call."""
+"""The maximum time in seconds for which the claim of a number is valid, if the claim is not released at the end of the
+attempt. It is longer than any call.
+"""
 
 
 def put_contact(

@@ -34,7 +34,7 @@ def duration_of(text: str) -> timedelta:
 
 
 def _written(duration: timedelta) -> str:
-    """Returns the duration as text that `duration_of` can parse."""
+    """Returns the duration as text, such as `30m`, that `duration_of` can parse."""
     seconds = duration.total_seconds()
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= size and seconds % size == 0:

@@ -124,12 +124,12 @@ def _row(line: int, cells: list[str] | str, columns: Sequence[str]) -> _Row:
 
 @dataclass(slots=True)
 class _Found:
-    """The contacts that were found so far."""
+    """The contacts that were found so far in a list."""
 
     contacts: dict[str, Contact] = field(default_factory=dict)
     merged: list[tuple[int, int]] = field(default_factory=list)
     same_number: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """The ids that were made from a number."""
+    """The ids that were made from a number, by the number."""
 
 
 def _checked(rows: Iterable[_Row], own_number: str, rules: DialingRules, *, group: bool) -> ContactList:

@@ -32,8 +32,9 @@ __all__ = ["DatabaseStore"]
 
 _BATCH = 1000
 _HOLD_S = 2.0
-"""After this time a contact is tried again, if a limit of its campaign forbade the call and no time is known for the
-limit."""
+"""The time in seconds after which a contact is tried again, if a limit of its campaign forbade the call and it is not
+known when the limit permits a call.
+"""
 _NEVER = (DoneReason.OPTED_OUT, DoneReason.DO_NOT_CALL)
 _CALLING = ContactState.CALLING.value
 

@@ -147,7 +147,7 @@ async def _transfer(placed: Placed) -> list[Check]:
 
 
 async def _machine(placed: Placed) -> list[Check]:
-    """A voicemail answers at the far end."""
+    """Checks a call in which a voicemail answers at the far end."""
     async with asyncio.timeout(45):
         while not placed.call.verdict:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
@@ -191,7 +191,9 @@ async def _stops(leg: Leg, began: float, name: str) -> Check:
 
 
 async def _both_speak(placed: Placed) -> list[Check]:
-    """Checks a call in which both ends speak at the same time. Each end must hear only the other end."""
+    """Checks a call in which both ends speak at the same time. Each end must hear only the other end. Returns the
+    results.
+    """
     await asyncio.gather(placed.near.play(test_sound(1.0)), placed.far.play(test_sound(1.0, first=5)))
     await asyncio.sleep(2.0)
     heard = [heard_times(leg.trace) is not None for leg in (placed.near, placed.far)]

@@ -82,7 +82,7 @@ def _counts(settings: Settings, campaign_id: str) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class _Run:
-    """One run of a campaign in the terminal."""
+    """One run of a campaign in the terminal, with its progress and its results."""
 
     campaign_id: str
     drained: bool = False

@@ -35,7 +35,7 @@ process every second.
 
 
 class _Process:
-    """One server process. If the process ends, it is started again, until `stop` is called."""
+    """One server process of several. If the process ends, it is started again, until `stop` is called."""
 
     def __init__(self, number: int, port: int, arguments: Sequence[str]) -> None:
         self.name = f"phone-{number}"

@@ -136,7 +136,7 @@ class TemporaryWebhook:
         typer.echo(qr_code(f"tel:{self._number}"), err=True)
 
     def _check_reach(self) -> None:
-        """Send a signed request to our public address."""
+        """Sends a signed request to our public address, and checks that it is accepted."""
         url = public_address(self._settings.public_url or "", "/stream-status")
         form = {"CallSid": "CA" + "0" * 32, "StreamSid": "MZ" + "0" * 32, "StreamEvent": "stream-stopped"}
         signed = sign(self._settings.signing_keys, url, form)

@@ -98,7 +98,7 @@ class Cut:
 
 @dataclass(slots=True)
 class _Chunk:
-    """Audio that has not been sent."""
+    """A piece of audio that was queued and not sent."""
 
     source: Source | None
     offset: int

@@ -269,7 +269,7 @@ class Scheduler:
             self._replace_stream()
 
     def _set(self) -> None:
-        """Sets the timer to the next deadline."""
+        """Sets the timer of the pacing to the next deadline of its state machines."""
         if self._answer.pending:
             self._silence.pause(PauseReason.ANSWER)
         else:
