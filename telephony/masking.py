@@ -44,7 +44,7 @@ _FORMS = (
 
 _CARD = re.compile(r"\d{13,19}")
 _NAMED = {"card": r"\b(?:\d[ -]?){12,18}\d\b"}
-"""Patterns with a name."""
+"""The patterns that settings can name in place of a regular expression, by name."""
 
 
 def bullets(text: str) -> str:
@@ -230,7 +230,9 @@ def _compiled(pattern: str, *, boundaries: bool = True) -> Any:
 
 
 def _for_re2(pattern: str, *, boundaries: bool) -> str:
-    """The pattern with the meaning that Python gives it: classes know Unicode, `\\Z` is the text's end."""
+    """Returns the pattern in the syntax of RE2, with the meaning that Python gives it: classes know Unicode, and `\\Z`
+    is the end of the text.
+    """
     written, opened, at = [], "", 0
     while (found := (_PIECE_OF_CLASS if opened else _PIECE).match(pattern, at)) is not None:
         piece, at = found[0], found.end()

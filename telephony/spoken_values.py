@@ -287,7 +287,7 @@ def _alone(word: str) -> str:
 
 
 def _compound(word: str, whole: str) -> str:
-    """`twenty third` as a number; other pairs as they are."""
+    """Returns `23` for `twenty third`. `word` is the ordinal. Returns the `whole` text if it is no ordinal below 10."""
     return str(20 + int(_ORDINALS[word])) if word in _ORDINALS and int(_ORDINALS[word]) < 10 else whole
 
 

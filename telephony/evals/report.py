@@ -59,7 +59,7 @@ def rows_of(result: EvalResult, family: Family) -> Iterator[tuple[str, str, str,
 
 
 def _figures(each: CriterionResult) -> str:
-    """Returns the numbers behind a verdict."""
+    """Returns the numbers behind the verdict on a criterion as text: the counts, the medians and the p value."""
     parts = [counts_text(each)]
     if each.new.median is not None:
         before = each.baseline.median if each.baseline is not None else None

@@ -67,7 +67,7 @@ _TOML_CURES = {
     "Invalid value": ': write a text in quotes, such as "de", and write true or false in lower case',
     "Expected '=' after a key in a key/value pair": ": write `name = value`, and a name with + or * in quotes",
 }
-"""What to do about an error of the parser, whose message does not say it."""
+"""What the user can do about an error in a TOML file, by the error message of the parser."""
 
 
 def _of_toml(name: str, text: str, error: tomllib.TOMLDecodeError) -> str:

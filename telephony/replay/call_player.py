@@ -90,7 +90,7 @@ class _StreamPlayer:
         heapq.heappush(self._marks, (due, order, self._serial, text))
 
     def _flush(self) -> None:
-        """Returns all open marks immediately."""
+        """Makes all open marks due now, as Twilio returns them immediately after a `clear`."""
         at = self._player.now + self._timing.turnaround_s
         self._marks = [(min(due, at), order, serial, text) for due, order, serial, text in self._marks]
         heapq.heapify(self._marks)

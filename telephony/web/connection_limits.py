@@ -200,7 +200,9 @@ _FROM_OUTSIDE = frozenset(
 
 
 class _Quiet(logging.Filter):
-    """A log filter that passes one such line per minute. The next line contains the number of suppressed lines."""
+    """A log filter that passes each message of `_FROM_OUTSIDE` once per minute. The next line contains the number of
+    suppressed lines.
+    """
 
     def __init__(self) -> None:
         super().__init__()
