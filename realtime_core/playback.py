@@ -59,7 +59,7 @@ class Player(Protocol):
         """Drops all audio that was not heard, and becomes silent.
 
         Returns, in playing order, each part that was queued or playing and not heard to its end, with its heard
-        position at the start of the silence. Parts that were heard to their end are left out (or `finished`).
+        position at the start of the silence. A part that was heard to its end is left out, or has `finished=True`.
         Idempotent: a second call returns nothing.
         """
 

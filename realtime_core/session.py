@@ -148,7 +148,9 @@ class RealtimeSession(RealtimeModelListener):
 
     @property
     def current_agent(self) -> RealtimeAgent[Any]:
-        """The current agent."""
+        """The agent that the conversation has now: the first agent, or the agent of the last handoff or
+        `update_agent`.
+        """
         return self._active.agent
 
     @property

@@ -150,8 +150,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         return DONE
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
-        """Sends an input if the condition is true, as the base class does. An input that is stored between two sessions
-        counts as sent. An input after the end does not count as sent.
+        """Sends the input `event` if `send_if()` returns True. Returns whether the input was sent. An input that is
+        stored between two sessions counts as sent. An input after the end does not count as sent.
         """
         return await super().send_event_if(event, send_if) and self._live is not None
 

@@ -168,8 +168,8 @@ class SyntheticCall:
     # The caller's end
 
     async def run(self, url: str, phase: float, over: asyncio.Event) -> None:
-        """Makes the call, and hangs up when `over` is set. `phase` (0 to 1) is the position within 20 ms at which the
-        frames are sent.
+        """Makes the call, and hangs up when `over` is set. The frames of all calls are sent every 20 ms. `phase` (0 to
+        1) moves the frames of this call within the 20 ms.
         """
         self._phone = await connect(url, ping_interval_s=None)
         async with asyncio.TaskGroup() as tasks:

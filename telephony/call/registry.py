@@ -263,7 +263,9 @@ class Registry:
             session.consenting.answered(answer, by)
 
     def emergency(self, call_sid: str) -> None:
-        """Handles an emergency of the call that was read from a journal, during a replay."""
+        """Makes the call react as if the caller had just said an emergency phrase. Called during a replay, because the
+        recorded call had an emergency at this time.
+        """
         if (session := self._sessions.get(call_sid)) is not None and session.guard is not None:
             session.guard.emergency()
 

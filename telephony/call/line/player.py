@@ -45,7 +45,7 @@ class Heard(Enum):
 
     HEARD = auto()
     INTERRUPTED = auto()
-    """The caller spoke."""
+    """The caller spoke, so the rest of the audio was not played."""
     NOT_CONFIRMED = auto()
     """No mark from Twilio confirmed in time that the caller heard the audio."""
     NOT_SAID = auto()
@@ -229,8 +229,8 @@ class LinePlayer:
             yield listener
 
     def sound(self, ulaw: bytes | None) -> None:
-        """Plays this clip in a loop under the speech and between answers. None restores the ambience sound of the
-        call.
+        """Plays the clip `ulaw` (mu-law, 8 kHz) in a loop under the speech and between answers. None restores the
+        ambience sound of the call.
         """
         if ulaw is not self._looped:
             self._looped = ulaw

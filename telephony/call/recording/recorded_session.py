@@ -1,4 +1,6 @@
-"""The session of a call for users' code. Commands are recorded. All other methods are those of the session."""
+"""The session of a call as users' code gets it. Its commands are written to the journal and then passed to the real
+session. All other methods are those of the real session.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def _recorded(command: _Command) -> _Command:
 
 
 class RecordedSession(RealtimeSession):
-    """A view of a session without its own state. The methods are documented in `RealtimeSession`."""
+    """Passes all calls to a session, and writes the commands to the journal. The methods are documented in
+    `RealtimeSession`.
+    """
 
     def __init__(self, session: RealtimeSession, commands: RecordedCommands) -> None:
         self._session = session
