@@ -50,7 +50,7 @@ class AnswerGate:
 
     def answered(self) -> None:
         """Registers that a response was created, so the next response does not have to wait. Has no effect while the
-        caller speaks, because that response answers earlier speech.
+        caller speaks, because the created response then answers earlier speech, and the next response must wait.
         """
         if not self._speaking:
             self._closed_until = _PAST

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 __all__ = ["Dialogue", "Line", "note_of"]
 
 Line = Sequence[str]
-"""A speaker (`SUPERVISOR` or `CALLER`) and words. The words are empty if they are not known."""
+"""What one person said at a time: two texts, the speaker (`SUPERVISOR` or `CALLER`) and the words. The words are empty
+if they are not known.
+"""
 
 SUPERVISOR, CALLER = "supervisor", "caller"
 _MAX_LINES = 100
@@ -35,7 +37,9 @@ class _Words:
 
 
 class Dialogue:
-    """What was said during one take-over. Times are in seconds on one clock."""
+    """Collects what was said during one take-over (the time in which a supervisor speaks in place of the agent). Times
+    are in seconds on one clock.
+    """
 
     def __init__(self) -> None:
         self._words: list[_Words] = []

@@ -151,8 +151,8 @@ class Handset:
         await self._until(lambda: self._speech_frames >= target, within_s, f"{seconds} s of the agent's speech")
 
     async def heard_or_silent(self, seconds: float, silent_s: float, *, within_s: float = 120.0) -> bool:
-        """Waits as `heard` does, or until no voice was audible for `silent_s` seconds. Returns whether the speech was
-        heard. Raises `CallerTimeout` after `within_s` seconds.
+        """Waits until `seconds` more seconds of the agent's speech were heard, or until no voice was audible for
+        `silent_s` seconds. Returns whether the speech was heard. Raises `CallerTimeout` after `within_s` seconds.
         """
         target = self._speech_frames + round(seconds / FRAME_S)
         silent = max(1, round(silent_s / FRAME_S))

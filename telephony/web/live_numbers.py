@@ -263,7 +263,7 @@ class LiveNumbers:
 
 
 def shared_limits(number: NumberConfig) -> SharedLimits:
-    """Returns the limits of a number for all processes together."""
+    """Returns the limits of a number that all processes share: the calls at the same time, and the budget of a day."""
     given = number.limits
     return SharedLimits(given.max_calls, Budget(given.minutes_per_day, given.cost_per_day))
 

@@ -32,7 +32,7 @@ class Piece:
 
 
 class SpeechTurns:
-    """The turns of one voice."""
+    """Divides the audio of one voice into turns. `push` takes the audio and returns the parts that are speech."""
 
     def __init__(self) -> None:
         self._detector = SpeechDetector(threshold=_THRESHOLD, silence_ms=_SILENCE_MS)
