@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import codecs
 import gzip
 import io
 import re
@@ -22,6 +21,7 @@ from realtime_core.audio import g711
 from ..audio.containers import GZIP, RAW_SUFFIXES, RawAudio, container_of
 from ..audio.files import read_pcm16_channels, ulaw_of
 from ..errors import JournalError
+from ..text_encoding import encoding_of
 from .disk import Disk
 from .foreign_log import LoggedAudio, LoggedStream, read_log
 from .format import SCHEMA
@@ -109,8 +109,8 @@ def _read(source: Path, *, whole: bool = False) -> tuple[list[LoggedStream], lis
     with source.open("rb") as file:
         opened: Callable[..., IO[Any]] = gzip.open if file.read(2) == b"\x1f\x8b" else open
     broken: list[str] = []
-    with opened(source, "rb") as file:
-        lines = _until_broken(io.TextIOWrapper(file, _encoding(file), errors="replace", newline="\n"), broken)
+    with opened(source, "rb") as file, io.TextIOWrapper(file, _encoding(file), errors="replace", newline="\n") as text:
+        lines = _until_broken(text, broken)
         streams, problems = read_log(["".join(lines)] if whole else lines)
     return streams, problems + broken
 
@@ -125,9 +125,7 @@ def _compressed_kind(source: Path) -> str | None:
 def _encoding(file: IO[bytes]) -> str:
     first = next(_until_broken(iter(lambda: file.read(4), b""), []), b"")
     file.seek(0)
-    if first in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
-        return "utf-32"
-    return "utf-16" if first[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    return encoding_of(first)
 
 
 def _until_broken(parts: Iterable[T], broken: list[str]) -> Iterator[T]:

@@ -24,6 +24,7 @@ from ..errors import CallRefused, RecordRefused, RecordsUnavailable
 from ..records.opt_outs import OptOutSource
 from ..records.subjects import SubjectKey, subject_key
 from ..settings import Settings, read_settings
+from ..text_encoding import encoding_of
 from ..twilio.caller_id import is_withheld
 from ..twilio.numbers import legible
 from .dialing_rules import DialingRules
@@ -35,8 +36,10 @@ log = logging.getLogger(__name__)
 _E164 = re.compile(r"\+\d{7,15}(?!\S)")
 _AS_WRITTEN = re.compile(r"\s*(?:[a-z]+:|[\"'])?\s*([\d\s().\-/]+(?:(?<=[\d\-])[A-Z]{3,}[A-Z\d\-]*)?)", re.IGNORECASE)
 _INTERNATIONAL = re.compile(r"\+[\d\s().\-/]+")
-_BETWEEN = re.compile(r"\s*(?:[,;|&]|\b(?:or|and|oder|und)\b)")
+_BETWEEN = re.compile(r"\s*(?:[,;|&{}\[\]\"]|\b(?:or|and|oder|und)\b)")
 _SHORTEST_DIGITS = 7
+_FROM_AMERICA = re.compile(r"0?11(?=\d{10})")
+"""Matches the digits that are dialled before the country code in the United States and Canada."""
 _SUBJECT = "subject:"
 
 
@@ -134,7 +137,7 @@ class DoNotCall:
         if number not in self or not self.path.exists():
             return False
         digits, kept = number.lstrip("+"), []
-        for line in self.path.read_text("utf-8", "replace").splitlines():
+        for line in self._text().splitlines():
             exact, loose = _numbers_of(legible(line))
             if digits not in exact and not any(digits.endswith(each) for each in loose):
                 kept.append(line)
@@ -176,9 +179,21 @@ class DoNotCall:
         if seen == self._seen:
             return
         self._digits, self._loose, self._subjects = set(), [], set()
-        for number, line in enumerate(self.path.read_text("utf-8", "replace").splitlines(), 1):
+        for number, line in enumerate(self._text().splitlines(), 1):
             self._take(legible(line), number)
         self._seen = seen
+
+    def _text(self) -> str:
+        """Returns the text of the file: UTF-8, or UTF-16 or UTF-32 with a byte order mark, which Excel writes.
+
+        Raises:
+            CallRefused: the file is not text. Its numbers are unknown, so no number may be called.
+        """
+        data = self.path.read_bytes()
+        text = data.decode(encoding_of(data), "replace")
+        if "\0" in text:
+            raise CallRefused(f"{self.path} is not text in UTF-8, so no number is called: save it as UTF-8.")
+        return text
 
     def _take(self, line: str, number: int) -> None:
         if not line or line.startswith("#"):
@@ -209,9 +224,11 @@ def _numbers_of(line: str) -> tuple[set[str], list[str]]:
         line = line[exact.end() :]
         if "+" not in line and not _BETWEEN.match(line):
             return found, []
+    line = line.replace("(0)", "")  # dialled within the country only
     whole = {re.sub(r"\D", "", each) for each in _INTERNATIONAL.findall(line)}
     # A number without a country code, which may begin with the 0 of national numbers.
     loose = {_digits(part).lstrip("0") for part in _BETWEEN.split(_INTERNATIONAL.sub(" ", line))}
+    loose |= {_FROM_AMERICA.sub("", digits, count=1) for digits in loose}
     found |= {digits for digits in whole if len(digits) >= _SHORTEST_DIGITS}
     return found, [digits for digits in loose if len(digits) >= _SHORTEST_DIGITS]
 

@@ -38,7 +38,10 @@ def legible(text: str) -> str:
     fonts.
     """
     text = tidy(text)
-    return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_DASHES)
+    if text.isascii():
+        return text
+    plain_signs = unicodedata.normalize("NFKC", text).translate(_DASHES)
+    return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in plain_signs)
 
 
 def plain(text: str) -> str:

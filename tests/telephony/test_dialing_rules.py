@@ -236,12 +236,37 @@ def test_a_number_that_lies_nowhere_needs_a_time_zone() -> None:
         ("\u202a+1\u00a0(415)\u2011555\u20110123\u202c", False),
         ("\uff0b\uff11\uff14155550123", False),
         ("+14155550999 2026-11-20 x42", True),
+        ("011 1 415 555 0123", False),
+        ("00 1 415 555 0123", False),
+        ("+1 (0)415 555 0123", False),
+        ("+1(0)4155550123", False),
+        ("001 (0)415 555 0123", False),
+        ("+\u0661\u0664\u0661\u0665\u0665\u0665\u0665\u0660\u0661\u0662\u0663", False),
+        ('{"name": "Ada", "phone": "415 555 0123"}', False),
+        ('["+14155550999", "(415) 555-0123"]', False),
+        ('{"name": "Ada", "phone": "415 555 0124"}', True),
     ],
 )
 def test_a_list_is_understood_as_people_write_it(tmp_path: Path, written: str, called: bool) -> None:
     path = tmp_path / "no.txt"
     path.write_text(f"+14155550999\r\n{written}", encoding="utf-8")
     assert (ADA not in DoNotCall(path)) == called
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_list_in_the_encodings_of_excel_is_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "no.csv"
+    path.write_bytes(f"Name;Number\r\nAda;{ADA}\r\n".encode(encoding))
+    assert ADA in DoNotCall(path) and "+14155550124" not in DoNotCall(path)
+
+
+@pytest.mark.parametrize("data", [f"{ADA}\r\n".encode("utf-16-le"), b"PK\x03\x04\x00\x00 an Excel workbook"])
+def test_a_list_that_is_not_text_stops_the_calls(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "no.csv"
+    path.write_bytes(data)
+    for _ in range(2):  # the refusal is not forgotten
+        with pytest.raises(CallRefused, match=r"is not text in UTF-8, so no number is called: save it as UTF-8"):
+            DoNotCall(path).__contains__(ADA)
 
 
 def test_a_number_of_letters_keeps_its_digits_from_being_called(tmp_path: Path) -> None:
