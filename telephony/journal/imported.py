@@ -106,8 +106,8 @@ def import_twilio(source: Path, folder: Path) -> Imported:
 
 def _read(source: Path, *, whole: bool = False) -> tuple[list[LoggedStream], list[str]]:
     """Reads a log by lines, or as one text. The log may be compressed with gzip."""
-    with source.open("rb") as file:
-        opened: Callable[..., IO[Any]] = gzip.open if file.read(2) == b"\x1f\x8b" else open
+    with source.open("rb") as head:
+        opened: Callable[..., IO[Any]] = gzip.open if head.read(2) == b"\x1f\x8b" else open
     broken: list[str] = []
     with opened(source, "rb") as file, io.TextIOWrapper(file, _encoding(file), errors="replace", newline="\n") as text:
         lines = _until_broken(text, broken)
