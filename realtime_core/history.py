@@ -99,7 +99,8 @@ def reduce(items: Items, event: RealtimeModelEvent | ToolOutputSent, *, bytes_pe
             turn = UserMessageItem(item_id=event.item_id, content=[InputAudio()], status="in_progress")
             return _upsert(items, turn, event.previous_item_id)
         case RealtimeModelInputAudioTranscriptionCompletedEvent():
-            return _transcribed(items, event.item_id, event.content_index, lambda _: event.transcript, "completed")
+            final: Callable[[str], str] = lambda known: event.transcript or known  # noqa: E731
+            return _transcribed(items, event.item_id, event.content_index, final, "completed")
         case RealtimeModelInputAudioTranscriptionDeltaEvent():
             grown: Callable[[str], str] = lambda known: known + event.delta  # noqa: E731
             return _transcribed(items, event.item_id, event.content_index, grown, "in_progress")

@@ -31,6 +31,7 @@ __all__ = [
     "UserContent",
     "UserMessageItem",
     "item_from_dict",
+    "item_of",
 ]
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
@@ -225,6 +226,21 @@ _ASSISTANT_PARTS: dict[str, type[AssistantContent]] = {
     "audio": AssistantAudio,
     "output_audio": AssistantAudio,
 }
+
+
+def item_of(given: Any) -> RealtimeItem:
+    """Returns an item of the history from an item, a dict as for `item_from_dict`, or an object with `model_dump`, such
+    as an item of the OpenAI Agents SDK. Raises `UserError` for other objects, and for an item without an id.
+    """
+    item = given
+    if not isinstance(item, RealtimeItem):
+        data = given.model_dump() if hasattr(given, "model_dump") else given
+        if not isinstance(data, Mapping):
+            raise UserError(f"An item of a conversation cannot be {given!r}.")
+        item = item_from_dict(data)
+    if not item.item_id:
+        raise UserError(f"An item of a conversation needs an item_id: {given!r}.")
+    return item
 
 
 def item_from_dict(data: Mapping[str, Any]) -> RealtimeItem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .acknowledgements import Acknowledge, Acknowledgements
@@ -28,7 +28,7 @@ from .history import Added, Items, ToolOutputSent, reduce
 from .history_edits import history_edits
 from .history_order import listed
 from .hooks import Hooks
-from .items import RealtimeItem
+from .items import RealtimeItem, item_of
 from .model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener, player_of
 from .model_events import RealtimeModelEvent, RealtimeModelTurnEndedEvent
 from .model_inputs import (
@@ -443,13 +443,15 @@ class RealtimeSession(RealtimeModelListener):
         self, history: Sequence[RealtimeItem] | Callable[[list[RealtimeItem]], Sequence[RealtimeItem]]
     ) -> None:
         """Changes the conversation to `history` by deleting and creating items. `history` can also be a function that
-        gets the current history and returns the new history.
+        gets the current history and returns the new history. Items can also be dicts, as `model_dump` returns them.
 
         Speech is sent as text, because the protocol does not accept audio of the agent. The history changes when the
         server confirms the change.
         """
         wanted = history(self.history) if callable(history) else history
-        edits = history_edits(self._history, wanted, lost=self._lost)
+        if not isinstance(wanted, Iterable):
+            raise UserError(f"update_history needs the items of the new history, not {wanted!r}.")
+        edits = history_edits(self._history, [item_of(each) for each in wanted], lost=self._lost)
         if edits:
             self._lost = frozenset()
         for message in edits:

@@ -45,6 +45,7 @@ from .tools import (
     SilentResult,
     Tool,
     ToolTimeoutError,
+    default_tool_error_function,
     invoke_tool,
     is_enabled,
     tool_output_text,
@@ -241,7 +242,7 @@ class ToolCalls:
     @contextmanager
     def _deciding(self, kind: UserCode, name: str) -> Iterator[None]:
         """Runs users' code that decides about a call. If the code fails, the call is not run and the model is
-        informed.
+        informed. The model also learns the reason if its own arguments are wrong, so that it can call again.
         """
         try:
             yield
@@ -249,7 +250,9 @@ class ToolCalls:
             raise
         except Exception as error:
             self._core.failed(kind, name, error)
-            raise _Refused(FAILED, error) from error
+            is_models = isinstance(error, ModelBehaviorError)
+            words = default_tool_error_function(self._core.context, error) if is_models else FAILED
+            raise _Refused(words, error) from error
 
     async def _dispatch(self, call: ToolCall) -> None:
         agent, name = call.active.agent, call.event.name

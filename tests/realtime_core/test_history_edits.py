@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_core import UserError
 from realtime_core.history_edits import history_edits, wire_items
 from realtime_core.items import (
     AssistantAudio,
@@ -104,3 +105,37 @@ async def test_a_session_can_be_seeded_and_edited() -> None:
         await kit.session.update_history(lambda history: history[1:])
         kinds = [(e.message["type"]) for e in kit.sent if isinstance(e, RealtimeModelSendRawMessage)]
         assert kinds == ["conversation.item.create"] * 2 + ["conversation.item.delete"]
+
+
+class SdkItem:
+    """An item with pydantic's method, such as that of the SDK."""
+
+    def model_dump(self) -> dict[str, Any]:
+        return user("a").model_dump()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(
+    "given",
+    [
+        user("a"),
+        user("a").model_dump(),
+        {"id": "a", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]},
+        SdkItem(),
+    ],
+)
+async def test_a_history_may_be_given_as_items_or_as_stored_items(given: Any) -> None:
+    async with opened() as kit:
+        await kit.session.update_history([given])
+        (sent,) = [each.message for each in kit.sent if isinstance(each, RealtimeModelSendRawMessage)]
+        assert sent["other_data"]["item"] == next(wire_items(user("a")))
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("given", [None, 5, [5], [None], ["text"], [user("")], [{"role": "user", "content": []}]])
+async def test_what_is_no_history_is_refused_and_changes_nothing(given: Any) -> None:
+    async with opened() as kit:
+        for history in (given, lambda _: given):
+            with pytest.raises(UserError):
+                await kit.session.update_history(history)
+        assert not [each for each in kit.sent if isinstance(each, RealtimeModelSendRawMessage)]

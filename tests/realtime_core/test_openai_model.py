@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from realtime_core import RealtimeAgent, RealtimeRunner
 from realtime_core.connection import Close
 from realtime_core.errors import ConnectFailed, ConnectionLost, ServerRejected, UserError
 from realtime_core.model import DONE, Done, RealtimeModelListener
@@ -778,6 +779,20 @@ async def test_our_turns() -> None:
         await settle()
         assert talk.peer.commands()[-1]["type"] == "response.create"
         assert talk.heard.types().index("audio_interrupted") > talk.heard.types().index("speech_started")
+
+
+@pytest.mark.parametrize("empty", ["", None])
+async def test_an_empty_transcript_does_not_erase_a_known_one(empty: str | None) -> None:
+    peer = Peer()
+    async with await RealtimeRunner(RealtimeAgent(name="Desk")).run(model_config=peer.config) as session:
+        for kind, text in (("delta", "Hel"), ("completed", "Hello."), ("delta", " Hello."), ("completed", empty)):
+            field = "delta" if kind == "delta" else "transcript"
+            name = f"conversation.item.input_audio_transcription.{kind}"
+            peer.emit(name, item_id="u", content_index=0, **{field: text})
+        peer.emit("conversation.item.input_audio_transcription.delta", item_id="v", content_index=0, delta="Yes")
+        peer.emit("conversation.item.input_audio_transcription.completed", item_id="v", transcript=empty)
+        await settle(0.1)
+        assert [item.text for item in session.history] == ["Hello.", "Yes"]
 
 
 async def test_what_else_the_server_says() -> None:

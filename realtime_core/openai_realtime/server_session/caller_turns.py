@@ -189,7 +189,9 @@ class CallerTurns:
 
     def _transcription_completed(self, event: wire.TranscriptionCompleted) -> None:
         key = wire.TranscriptionCompleted, event.item_id, event.content_index
-        if self._items.is_deleted(event.item_id) or not self._known.add(event.transcript, *key):
+        if self._items.is_deleted(event.item_id) or (not event.transcript and self._known.value(*key)):
+            return
+        if not self._known.add(event.transcript, *key):
             return
         self._emit(
             emitted.RealtimeModelInputAudioTranscriptionCompletedEvent(
