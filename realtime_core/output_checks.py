@@ -186,7 +186,7 @@ class OutputChecks:
             )
         elif response.has_audio:
             self._core.send(RealtimeModelSendInterrupt(response_id=response_id, playback_only=True))
-        if newest:  # otherwise a newer response has begun
+        if newest:  # otherwise a newer response has begun, which needs no feedback
             self._feedback.send(result.guardrail.get_name())
 
 

@@ -112,7 +112,7 @@ def configure_logs(
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter((_Json if form == "json" else _Text)(masker or Masker()))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=force)
-    if level != "debug":  # it logs a dozen lines for each request; we log failures ourselves
+    if level != "debug":  # the library logs a dozen lines for each request; we log failures ourselves
         logging.getLogger("twilio.http_client").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # a dozen lines when the records are made
 

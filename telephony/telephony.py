@@ -230,7 +230,7 @@ class Telephony:
         try:
             return await call.finished()
         except asyncio.CancelledError:
-            call.cancelled = True  # closing hangs it up
+            call.cancelled = True  # closing hangs up the call
             raise
 
     async def run_campaign(

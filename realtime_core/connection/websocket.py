@@ -38,7 +38,7 @@ _logger.setLevel(logging.WARNING)
 
 @functools.cache
 def _default_tls() -> tls.SSLContext:
-    return tls.create_default_context()  # some 20 ms: once for the process
+    return tls.create_default_context()  # takes some 20 ms, so one context serves the whole process
 
 
 async def connect(
@@ -117,7 +117,7 @@ async def connect(
     except OSError as error:
         raise ConnectFailed(f"{url} cannot be reached: {error}. Check the address and the network.") from error
     finally:
-        if connection is not None and not is_open:  # also where the task is cancelled when the answer has just come
+        if connection is not None and not is_open:  # also if the task is cancelled just after the answer
             connection._drop()
     if not is_open:
         raise _handshake_failure(url, protocol.handshake_exc)

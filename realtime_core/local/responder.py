@@ -146,7 +146,7 @@ class Responder:
         instructions, requested = self._config.object["instructions"], options.get("instructions", "")
         tools = [] if effective["tool_choice"] == "none" else effective["tools"]
         if "input" in options or options.get("conversation") == "none":
-            # Out of band, or with its own input. The earlier inputs still wait for their answer.
+            # The response is out of band or has its own input. The earlier inputs still wait for their answer.
             texts = [text for wire in options.get("input", ()) if isinstance(wire, dict) for text in texts_of(wire)]
             return Situation(instructions, tools, texts=texts, request_instructions=requested)
         news, self.news = self.news, NewInputs()

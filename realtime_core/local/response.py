@@ -175,7 +175,7 @@ class Response:
         self._begin()
         words, trouble = self.reply.say.split(), self.reply.trouble
         if trouble is not None and trouble.at_s is None and trouble.kind != "incomplete":
-            trouble = None  # It has happened.
+            trouble = None  # This fault has already happened.
         for i, word in enumerate(words):
             if trouble is not None and i == len(words) // 2:
                 yield from self._apply_trouble(trouble)

@@ -121,7 +121,7 @@ class Turns:
     # The idle time-out.
 
     def _wait_for_speech(self, audio_s: float) -> None:
-        # The reference says: it runs from `response.done` plus the length of the answer's audio.
+        # The reference says that the time-out runs from `response.done` plus the length of the answer's audio.
         turns = self._input.turns
         self._stop_waiting()
         if turns is not None and turns.idle_timeout_s is not None and not self._input.speaking:

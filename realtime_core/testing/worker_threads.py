@@ -133,7 +133,7 @@ class Worker:
             return _Finished(self.executor.submit(self._call).result())
         except _Abandoned:
             raise
-        except StopIteration as error:  # a future cannot hold it
+        except StopIteration as error:  # a future cannot hold this exception
             failure = RuntimeError("the job raised StopIteration")
             failure.__cause__ = error
             return _Finished(error=failure)

@@ -203,7 +203,7 @@ class Registry:
         finally:
             del self._sessions[sid]
             self.remove(session.call)
-            if session.leg.had_stream or _is_refused(session):  # else another process knows how it ended
+            if session.leg.had_stream or _is_refused(session):  # else another process knows how the call ended
                 self._remember(sid, end)
 
     # --- webhooks of Twilio --------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class Registry:
         """
         if (session := self._sessions.get(call_sid)) is not None:
             if not session.leg.had_stream and not _is_refused(session):
-                if call_sid in self._arriving:  # it broke before it was admitted
+                if call_sid in self._arriving:  # the stream broke before it was admitted
                     session.reattach.expect(_WARM_S, EndReason.NO_STREAM)
                     return session.stream_end()
                 # This process only answered the webhook.

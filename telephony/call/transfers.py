@@ -200,7 +200,7 @@ class Transfers:
                 if transfer.state is LegState.ACCEPTED:
                     await self._join(second)
         finally:
-            if not self._lifetime.over:  # after the end, the call session closes it
+            if not self._lifetime.over:  # after the end, the call session closes the transfer
                 await self.close()
         if transfer.state is LegState.JOINED:
             self.attempts[-1].succeeded = True

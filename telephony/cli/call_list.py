@@ -143,7 +143,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, dict | list):
         return jsonlib.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") and any(map(str.isalpha, value)):
-        return f"'{value}"  # a spreadsheet would run it as a formula
+        return f"'{value}"  # a spreadsheet would run the text as a formula
     return value
 
 

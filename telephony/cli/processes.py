@@ -66,7 +66,7 @@ class _Process:
                 code = await process.wait()
             finally:
                 self.ready.clear()
-                if process.returncode is None:  # this program fails: no process may stay without it
+                if process.returncode is None:  # this program fails, and no process may run without it
                     process.kill()
             if not (self._stopping or self._restarting):
                 log.error("%s ended with %d. It is started again.", self.name, code)
@@ -122,7 +122,7 @@ class Processes:
             all_ready.cancel()
             await asyncio.wait(running)
             if proxy is not None:
-                proxy.cancel()  # last: calls that drain go through it
+                proxy.cancel()  # the proxy ends last, because calls that drain go through it
             if self._rolling is not None:
                 self._rolling.cancel()
 

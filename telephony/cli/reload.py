@@ -98,7 +98,7 @@ def watched_files(folder: Path) -> _Files:
     for path in _files(folder):
         try:
             state = path.stat()
-        except OSError:  # it was just removed
+        except OSError:  # the file was just removed
             continue
         found[path] = (state.st_mtime_ns, state.st_size)
         if len(found) > _MAX_FILES:

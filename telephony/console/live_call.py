@@ -202,7 +202,7 @@ class LiveCall:
                 continue
             if item is None:
                 if part.n_bytes and not part.complete:
-                    continue  # more of it will come
+                    continue  # more of the part will come
                 if part.n_bytes or part.entry.fields.get("clip"):
                     self._heard(part, 1.0, now)
                     self._close(part, self._end_of(part, now))

@@ -70,7 +70,7 @@ async def begin(request: Request) -> Response:
         path=_path(request),
         secure=_redirect_uri(request).startswith("https"),
         httponly=True,
-        samesite="lax",  # the browser comes from the provider
+        samesite="lax",  # the browser comes from the page of the login provider
     )
     return response
 

@@ -72,7 +72,7 @@ class Child:
 
     async def stop(self) -> None:
         """Ends the process with SIGTERM, and then with SIGKILL."""
-        # By its id: `Popen.send_signal` polls the child first, and the loop then misses its exit code.
+        # Sent by the id, because `Popen.send_signal` polls the child first, and the loop then misses its exit code.
         for end in (signal.SIGTERM, signal.SIGKILL):
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

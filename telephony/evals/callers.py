@@ -118,7 +118,7 @@ class PersonaCaller:
             return False
         if (agrees or interrupts) and await self._talks_for(phone, after_s):
             if interrupts:
-                return True  # the next words come over the agent's
+                return True  # the next words are said while the agent speaks
             await self._utter(phone, "Mhm.", ActKind.BACKCHANNEL)
             gap_s = _AFTER_MHM_S
         with contextlib.suppress(CallerTimeout):

@@ -117,7 +117,7 @@ def make_calls(
     _plan.cache_clear()  # an agent of the same name may be another one since the last run
     workers = workers or (LIVE_AT_ONCE if model == LIVE else os.cpu_count() or 1)
     found: dict[str, list[CallResult]] = {side.name: [] for side in sides}
-    # A side in another folder works there, so no path is relative.
+    # The processes of a side in another folder run in this folder, so no path is relative.
     cases = [replace(case, path=case.path.resolve()) for case in cases]
     journals = None if journals is None else journals.resolve()
     jobs = [

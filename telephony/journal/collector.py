@@ -119,7 +119,7 @@ class _Collector:
     def _caller_frame(self, record: Record) -> None:
         media = record.message["media"]
         if media.get("track", "inbound") != "inbound":
-            return  # not the caller
+            return  # not the audio of the caller
         payload = pybase64.b64decode(media["payload"])
         stamp_ms = int(media["timestamp"])
         if not 0 <= stamp_ms <= (record.t + _MAX_EARLY_S) * 1000:

@@ -97,7 +97,7 @@ class _Log:
             return
         inner = message.get(message["event"])
         if message["event"] == "media" and isinstance(inner, dict) and "timestamp" not in inner:
-            return  # ours, to Twilio: it says neither when it was sent nor what was heard
+            return  # a message to Twilio shows neither when it was sent nor what was heard
         stream = self._stream(message)
         if stream is None:
             self._unknown[str(message.get("streamSid", ""))] += 1
@@ -109,7 +109,7 @@ class _Log:
             self._media(stream, inner)
         elif message["event"] == "dtmf":
             self._key(stream, inner)
-        if message["event"] != "stop":  # it may come after the next stream has begun
+        if message["event"] != "stop":  # `stop` may come after the next stream has begun
             stream.last_line = number
 
     def _start(self, number: int, message: Mapping[str, Any]) -> None:

@@ -80,5 +80,5 @@ def purge(folder: Path, *, days: float, now: datetime, dry_run: bool = False) ->
     old = [call for call in stored_calls(folder) if call.written < now - timedelta(days=days)]
     if not dry_run:
         for call in old:
-            shutil.rmtree(call.journal.parent, ignore_errors=True)  # another process may delete it, too
+            shutil.rmtree(call.journal.parent, ignore_errors=True)  # another process may also delete the file
     return old

@@ -141,7 +141,7 @@ class JournalUploads:
             self._failed(sid, waiting, error)
         else:
             del self._waiting[sid]
-            if done:  # else a process writes it or copies it, and the next scan looks at it again
+            if done:  # else a process writes or copies the journal, and the next scan checks it again
                 self._on_attempt(Upload.SENT)
         finally:
             self._running.discard(sid)

@@ -129,7 +129,7 @@ class Dialer(TaskOwner):
             call.state.uncertain("The process that was to place this call has ended.", call.now)
         else:
             call.state.created(sid, call.now)
-            call.state.stream_ended(call.now)  # it is fetched soon
+            call.state.stream_ended(call.now)  # so the status of the call is requested soon
         self._begin(call, self._follow(call))
         return call
 

@@ -42,7 +42,7 @@ def transcript_of(call: Call, *, other: Literal["caller", "callee"]) -> tuple[Li
     lines = []
     for item in history:
         if call.hides(item.item_id):
-            continue  # of a part that is not recorded
+            continue  # an item of a part that is not recorded
         if isinstance(item, AssistantMessageItem):
             said = " ".join(map(_words, item.content)).strip()
             parts = enumerate(item.content)

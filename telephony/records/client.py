@@ -133,7 +133,7 @@ class RecordsClient:
             await self._run(lambda records: records.leave(self.process), _CLAIM_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._jobs:
-            await asyncio.wait(tuple(self._jobs), timeout=_CLOSE_S)  # each of them returns its connection
+            await asyncio.wait(tuple(self._jobs), timeout=_CLOSE_S)  # each job returns its database connection
         self._database.close()
 
     @property

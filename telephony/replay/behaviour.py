@@ -121,7 +121,7 @@ class BehaviourReader:
                 self._add("call", index, record, str(data.get("action")))
         elif record.kind == "timer" and schema >= 2:
             what, colon, fill = str(data.get("name")).partition(": ")
-            if colon:  # a fill of a silence; earlier versions had other words before the colon
+            if colon:  # audio in place of a silence; earlier versions had other words before the colon
                 what = f"pending answer: {fill}"
             self._add("call", index, record, f"time is up: {what}")
         elif schema >= 3:

@@ -84,7 +84,7 @@ class MarkTiming:
 
     def returned(self, t: float, name: str, index: int) -> None:
         mark = self._out.pop(name, None)
-        if mark is not None and mark.clears == self._position.clears:  # else a clear may have flushed it
+        if mark is not None and mark.clears == self._position.clears:  # else a clear may have flushed the mark
             mark.returned, mark.order, mark.frames = t, float(index), len(self._frames)
 
     def settle(self) -> None:
@@ -113,7 +113,7 @@ class MarkTiming:
             mark, first = marks[nth], marks[0]
             assert mark.returned is not None and first.returned is not None
             if position.samples == 0 or (nth and first.returned <= mark.sent):
-                return now + mark.returned - mark.sent, mark.order  # nothing was queued before it
+                return now + mark.returned - mark.sent, mark.order  # nothing was queued before the mark
             return max((mark.returned, mark.order), soonest)
         if marks and marks[-1].returned is not None and marks[-1].returned <= now:
             return soonest

@@ -97,7 +97,7 @@ class RequestLog:
         arguments = {name: value for name, value in data.items() if name not in ("id", "action", "tool")}
         tool = data.get("tool") if self.complete else inside
         if data.get("ours"):
-            return  # the replayed call makes it itself
+            return  # the replayed call makes this request itself
         action = str(data.get("action"))
         request = RecordedRequest(action, record.t, arguments, tool, order=order, end_is_known="id" in data)
         self.requests.append(request)

@@ -22,7 +22,7 @@ def detects_aside(options: Mapping[str, Any]) -> bool:
     """
     return (
         options.get("AsyncAmd") == "true"
-        or "AmdStatusCallback" in options  # of a participant, and of a <Number>
+        or "AmdStatusCallback" in options  # a parameter of participants and of <Number>
         or "MachineDetection" not in options
     )
 

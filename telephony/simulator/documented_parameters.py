@@ -135,7 +135,7 @@ def _is_allowed(name: str, value: str) -> bool:
     if name.endswith("Method"):
         return value in ("GET", "POST")
     if name.endswith(("Url", "Callback")):
-        return not value or is_url(value)  # empty: taken away
+        return not value or is_url(value)  # an empty text removes the URL
     return len(value) <= _LENGTHS.get(name, 2**20)
 
 

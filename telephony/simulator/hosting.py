@@ -143,7 +143,7 @@ class Host:
     async def _live(self, started: asyncio.Future[None]) -> None:
         requested = False
 
-        DRAINS_ITSELF.set(True)  # it gets no signals
+        DRAINS_ITSELF.set(True)  # the server gets no signals
 
         async def receive() -> Message:
             nonlocal requested
@@ -223,7 +223,7 @@ class _Socket:
         finally:
             self._refuse(500)
             if not self._over:
-                reading.cancel()  # which breaks the connection
+                reading.cancel()  # the cancellation breaks the connection
             await asyncio.wait({reading})
 
     def shut_down(self) -> None:

@@ -241,7 +241,7 @@ class MediaPeer:
 
     def _await_mark(self) -> None:
         """Sets the timer for the next mark. Without ticks, a mark is returned exactly at its sample."""
-        self._mark_timer.cancel()  # a new timer: what is due at one instant keeps the order that stored journals have
+        self._mark_timer.cancel()  # a new timer keeps the order of stored journals at equal times
         due = self._playout.next_mark
         self._mark_timer.set(None if due is None else self._time_of(due))
 

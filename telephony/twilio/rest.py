@@ -176,7 +176,7 @@ class TwilioRest:
         if machine_detection is not None:
             options["machine_detection"] = machine_detection
             if amd_callback is not None:
-                options["async_amd"] = "true"  # a string: the library would write True
+                options["async_amd"] = "true"  # a text, because the library would write `True`
                 options["async_amd_status_callback"] = amd_callback
         if max_s is not None:
             options["time_limit"] = max_s
@@ -244,7 +244,7 @@ class TwilioRest:
         try:
             try:
                 await self._ask("stop_recording", lambda: recording.update(status="stopped"))
-            except TwilioInvalidState:  # it has ended already
+            except TwilioInvalidState:  # the recording has already ended
                 pass
             await self._ask("stop_recording", self._client.recordings(recording_sid).delete)
         except TwilioNotFound:

@@ -75,7 +75,7 @@ class CallsElsewhere:
     async def _end_of(self, row: CallRecord) -> StreamEnd | None:
         if row.stream in _ENDS:
             return StreamEnd(_ENDS[row.stream], row.reattached, row.document or None, row.offered)
-        if row.reason and not row.process:  # of an older release
+        if row.reason and not row.process:  # a record of an older release
             parties = Parties.of(row.caller, row.called, inbound=row.direction != OUTBOUND, own=self._own_number)
             fallback = fallback_for(parties, self._fallback)
             document = None if fallback is None else twiml.dial(fallback)

@@ -122,7 +122,7 @@ class StarletteConnection(DeliveringConnection):
             await self._outbox_filled.wait()
             self._outbox_filled.clear()
             while self._outbox:
-                message = next(iter(self._outbox))  # it counts until the server has accepted it
+                message = next(iter(self._outbox))  # a message counts until the server has accepted it
                 try:
                     if isinstance(message, Close):
                         await self._websocket.close(message.code, message.reason)

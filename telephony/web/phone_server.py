@@ -302,7 +302,7 @@ class PhoneServer:
         """Returns the client of Twilio's REST API that can read the price of a call. Returns None for a call that
         Twilio does not know.
         """
-        if call.simulation is not None and not self.settings.is_simulation:  # a softphone
+        if call.simulation is not None and not self.settings.is_simulation:  # a call from a softphone on this machine
             return None
         routed = None if self.numbers is None else self.numbers.of(call.sid)
         own = None if self.numbers is None or routed is None else self.numbers.rest(routed)

@@ -60,7 +60,7 @@ class _BackgroundServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().startup(sockets)
-        except SystemExit:  # in a task it would end the event loop
+        except SystemExit:  # in a task, SystemExit would end the event loop
             self.should_exit = True
             return
         self.ready.set()
@@ -190,7 +190,7 @@ async def listening(
 
 
 async def _serve(server: _BackgroundServer, bound: socket.socket) -> None:
-    with contextlib.suppress(SystemExit):  # in a task it would end the program
+    with contextlib.suppress(SystemExit):  # in a task, SystemExit would end the program
         await server.serve([bound])
 
 

@@ -106,7 +106,7 @@ class DirectConnection(WebSocketConnection):
 
     def _frame_received(self, frame: Frame) -> None:
         if frame.opcode is Opcode.PING and (not self._floods.admits_ping(self._loop.time()) or self.is_unread):
-            self._protocol.data_to_send()  # the pong. RFC 6455, 5.5.3: not every ping needs one
+            self._protocol.data_to_send()  # drops the pong. RFC 6455, 5.5.3: not every ping needs one
             return
         super()._frame_received(frame)
         self._floods.fragments(len(self._fragments))

@@ -180,5 +180,5 @@ class WebhookSender:
 def _seconds(retry_after: str) -> float | None:
     try:
         return float(retry_after)
-    except ValueError:  # it may also be a date
+    except ValueError:  # the header may also be a date
         return None

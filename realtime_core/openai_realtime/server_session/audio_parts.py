@@ -100,7 +100,7 @@ class AudioParts:
         self._player.play(*part, event.audio)
         self._emit(RealtimeModelAudioEvent(event.audio, event.response_id, *part))
         if event.response_id in self._finished:
-            self.end(*part)  # it came late, and no other event ends it
+            self.end(*part)  # the audio came late, and no other event ends its part
 
     def end(self, item_id: str, content_index: int) -> None:
         """Registers that all audio of a content part has arrived. The part is given by the id of its item and its index

@@ -92,7 +92,7 @@ class ConversationItems:
         item = fields.get("item")
         if type == "conversation.item.create" and isinstance(item, Mapping) and (item_id := str(item.get("id") or "")):
             self._known.forget(ItemDeleted, item_id)
-            self._known.add(True, Committed, item_id)  # it is not a turn that the server has taken
+            self._known.add(True, Committed, item_id)  # the item is not a turn of the caller
             self._hidden.pop(item_id, None)
             self._edited[item_id] = False
             if isinstance(previous := fields.get("previous_item_id"), str):
@@ -144,6 +144,6 @@ class ConversationItems:
 
     def deleted(self, item_id: str) -> None:
         """Registers that the item was removed from the conversation."""
-        if self._edited.get(item_id) is not False:  # else the user has created an item of that id meanwhile
+        if self._edited.get(item_id) is not False:  # else the user has created an item with this id again
             self._known.add(True, ItemDeleted, item_id)
         self._emit(RealtimeModelItemDeletedEvent(item_id))

@@ -106,9 +106,9 @@ class ResponseEvents:
     def _done(self, event: wire.ResponseDone) -> None:
         response_id = event.response_id
         if not self._known.add(True, wire.ResponseDone, response_id):
-            return  # it came before, or the response was given up
+            return  # a repeated event, or the response was given up
         if not self._known.has(wire.ResponseCreated, response_id) and self._responses.active_id is None:
-            self._created(wire.ResponseCreated(response_id, event.response))  # it got lost
+            self._created(wire.ResponseCreated(response_id, event.response))  # the event was lost
             self._known.add(True, wire.ResponseDone, response_id)
             if self._audio.has_spoken(response_id):
                 self._responses.spoke(response_id)

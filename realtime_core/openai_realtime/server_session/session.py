@@ -291,7 +291,7 @@ class ServerSession:
         for audio in (*turn_audio, *later_audio):
             self._write(encode_append(audio))
         now = self._steps.now
-        if turn_audio:  # the server takes it as a turn again and answers it: the requests below wait for that
+        if turn_audio:  # the server answers this turn again, and the requests below wait for the answer
             self.requests.perform(self.responses.speech_stopped(now))
         for options in lost.responses.unanswered(now):
             self.requests.perform(self.responses.request(now, options))

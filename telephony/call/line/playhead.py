@@ -63,7 +63,7 @@ class LineClock:
         self.round_trip = 0.0
         self._newest = _Bucket(-1)
         self._older: deque[_Bucket] = deque()
-        self._smallest, self._total, self._count = math.inf, 0.0, 0  # of the older buckets
+        self._smallest, self._total, self._count = math.inf, 0.0, 0  # the figures of the older buckets
         self._trips: deque[float] = deque(maxlen=_PROBES)
         self._sorted_trips: list[float] = []
         self._usual_count = 0
@@ -204,7 +204,7 @@ class Playhead:
         self._seen += 1
         bound = latest - offset
         if bound < self._lower - _TOLERANCE_S:
-            self._lower = -math.inf  # what was taken for a shift did not persist
+            self._lower = -math.inf  # the supposed shift did not persist
         while self._evidence and self._evidence[-1][1] >= bound:
             self._evidence.pop()
         self._evidence.append((now, bound))
