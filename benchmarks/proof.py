@@ -34,6 +34,7 @@ from .campaign_faults import REPORTS
 from .campaign_sizes import IMPORT_LIMIT_S, REHEARSAL_LIMIT_S, STATUS_LIMIT_MS, import_s, rehearsal_s, status_ms
 from .consoles import CPU_LIMIT_PERCENT as CONSOLES_PERCENT
 from .consoles import cost
+from .endurance.hours import grown, run_hours
 from .exploration import explore
 from .heard_position import CLASSES, CallResult, Summary, measure, summarise
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying
@@ -176,6 +177,30 @@ def campaign_faults(extent: Extent) -> Result:
     return Result(reports, done.returncode == 0 and len(reports) == 3, summary)
 
 
+def virtual_hours(extent: Extent) -> Result:
+    """Runs ten virtual hours of calls in one process, and compares what it holds after the first and the last hour."""
+    found = run_hours(10, calls_per_hour=60, seed=extent.seed)
+    counts, growing = [each.summary() for each in found.counts], grown(found)
+    figures = {
+        **_versions(), "seed": extent.seed, "calls": found.calls, "kinds": found.kinds, "statuses": found.statuses,
+        "cpu_s": round(found.cpu_s, 1), "hours": counts, "rss_mb": [round(mb, 1) for mb in found.rss_mb],
+        "grown": growing,
+    }  # fmt: skip
+    _write_endurance("hours", figures)
+    first, last = counts[0], counts[-1]
+    flat = all(last[name] <= first[name] for name in ("tasks", "timers", "threads", "descriptors"))
+    summary = f"{found.calls} calls; objects {first['objects']} after hour 1, {last['objects']} after hour 10"
+    return Result(figures, flat and not growing, f"{summary}; grows: {growing or 'nothing'}")
+
+
+def _write_endurance(name: str, figures: Any) -> None:
+    """Writes figures into `endurance.json`, beside those that are there."""
+    path = FIGURES / "endurance.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    FIGURES.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**known, name: figures}, indent=2) + "\n")
+
+
 def _write_campaigns(name: str, figures: Any) -> None:
     """Writes figures into `campaigns.json`, beside those that are there."""
     path = FIGURES / "campaigns.json"
@@ -258,6 +283,7 @@ STEPS: dict[str, Callable[[Extent], Result]] = {
     "campaign_faults": campaign_faults,
     "evals": planted_regressions,
     "consoles": consoles,
+    "virtual_hours": virtual_hours,
     "tests": long_tests,
     "webhooks": webhooks,
     "exploration": exploration,

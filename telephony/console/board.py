@@ -81,14 +81,17 @@ class Board:
         self._rows[call.sid] = LiveRow(call, state, self._sources.now().isoformat())
 
     def end(self, call: Call) -> None:
+        """Notes the end of a call, and removes its row after 8 s. A row holds the whole call, so the removal does not
+        wait for a page that asks.
+        """
         if (row := self._rows.get(call.sid)) is not None and row.call is call:
             row.ended_at = self._clock()
+            asyncio.get_running_loop().call_later(_ENDED_S, self._forget, row)
 
     def get(self, call_sid: str) -> LiveRow | None:
         """Returns the row of a call that is live in this process or that ended in the last 8 s, or None if there is no
         such call.
         """
-        self._forget(self._clock())
         return self._rows.get(call_sid)
 
     def rows(self) -> dict[str, LiveRow]:
@@ -96,7 +99,6 @@ class Board:
         now = self._clock()
         if now >= self._updated + _FRESH_S or not self._updated:
             self._updated = now
-            self._forget(now)
             for row in self._rows.values():
                 self._update(row, now)
         return self._rows
@@ -133,10 +135,9 @@ class Board:
         masked: dict[str, Any] = call.masked(described)
         return {**masked, "sid": call.sid, "caller": call.caller, "called": call.called}
 
-    def _forget(self, now: float) -> None:
-        over = [sid for sid, row in self._rows.items() if row.ended_at is not None and now > row.ended_at + _ENDED_S]
-        for sid in over:
-            del self._rows[sid]
+    def _forget(self, row: LiveRow) -> None:
+        if self._rows.get(row.call.sid) is row:
+            del self._rows[row.call.sid]
 
     # --- pages that follow -------------------------------------------------------------------------------------------
 

@@ -37,7 +37,8 @@ _PAUSE_BEFORE_EXTENSION = "ww"
 """The pause before an extension. Each `w` is half a second. Source:
 https://www.twilio.com/docs/voice/api/call-resource
 """
-_MAX_REMEMBERED = 10_000
+_MAX_ENDED = 20
+"""How many calls that are over are kept. Each holds its whole conversation. The records know all calls."""
 
 
 class Clearance(Protocol):
@@ -291,7 +292,8 @@ class Dialer(TaskOwner):
             log.error("Call %s could not be hung up: %s", sid, error)
 
     def _forget(self) -> None:
-        for token in [token for token, call in self.calls.items() if call.is_over][: len(self.calls) - _MAX_REMEMBERED]:
+        over = [token for token, call in self.calls.items() if call.is_over]
+        for token in over[: max(0, len(over) - _MAX_ENDED)]:
             del self.calls[token]
 
 
