@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from telephony.bench.processes import SYSTEMS, running
 
-__all__ = ["CPU_LIMIT_PERCENT", "cost"]
+__all__ = ["CPU_LIMIT_PERCENT", "cost", "open_consoles"]
 
 CPU_LIMIT_PERCENT = 10.0
 """The limit for the CPU cost of five consoles for each call, in percent."""
@@ -47,7 +47,7 @@ def cost(*, calls: int, seconds: float, rounds: int) -> dict[str, Any]:
         for number in range(rounds):
             for name in ("without", "with") if number % 2 == 0 else ("with", "without"):
                 with ExitStack() as stack:
-                    feeds = stack.enter_context(_consoles(target.address)) if name == "with" else []
+                    feeds = stack.enter_context(open_consoles(target.address)) if name == "with" else []
                     figures = target.measure(calls, seconds)
                     events += sum(feed.events for feed in feeds)
                 cpu[name].append(figures["cpu_ms_per_call_second"])
@@ -65,9 +65,9 @@ def cost(*, calls: int, seconds: float, rounds: int) -> dict[str, Any]:
 class _Feed(threading.Thread):
     """Reads a feed until it is closed. `first_sid` is set when the first call was seen."""
 
-    def __init__(self, address: str, path: str) -> None:
+    def __init__(self, address: str, path: str, token: str) -> None:
         super().__init__(daemon=True)
-        self._socket = _request(address, path)
+        self._socket = _request(address, path, token)
         self.events = 0
         self.first_sid = ""
         self.seen = threading.Event()
@@ -94,17 +94,19 @@ class _Feed(threading.Thread):
 
 
 @contextmanager
-def _consoles(address: str) -> Iterator[list[_Feed]]:
-    """Five open consoles. The one of a single call opens when the first call is live."""
-    lists = [_Feed(address, "/console/api/live") for _ in range(_LISTS)]
+def open_consoles(address: str, *, token: str = "") -> Iterator[list[_Feed]]:
+    """Five open consoles. The one of a single call opens when the first call is live. `token` is the token of the
+    server's API.
+    """
+    lists = [_Feed(address, "/console/api/live", token) for _ in range(_LISTS)]
     feeds = list(lists)
-    deaf = _request(address, "/console/api/live")
+    deaf = _request(address, "/console/api/live", token)
     for feed in lists:
         feed.start()
 
     def open_call() -> None:
         if lists[0].seen.wait(30):
-            feed = _Feed(address, f"/console/api/calls/{lists[0].first_sid}/feed")
+            feed = _Feed(address, f"/console/api/calls/{lists[0].first_sid}/feed", token)
             feed.start()
             feeds.append(feed)
 
@@ -120,13 +122,14 @@ def _consoles(address: str) -> Iterator[list[_Feed]]:
         deaf.close()
 
 
-def _request(address: str, path: str) -> socket.socket:
-    """Sends a request, and read nothing."""
+def _request(address: str, path: str, token: str) -> socket.socket:
+    """Sends a request, and reads nothing."""
     parts = urlsplit(address)
     made = socket.create_connection((parts.hostname or "", parts.port or 80), 10)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     made.settimeout(None)
-    made.sendall(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+    login = f"Authorization: Bearer {token}\r\n" if token else ""
+    made.sendall(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{login}\r\n".encode())
     return made
 
 

@@ -111,6 +111,10 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         self._expect_end()
         self._listening_changed()
 
+    def break_(self) -> None:
+        """Ends the connection at once and without a CLOSE frame, as when a process dies. For simulations."""
+        self._break("the connection was broken here")
+
     def _drop(self) -> None:
         self._transport.abort()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -146,7 +146,7 @@ class SyntheticCall:
         self._figures = figures
         self._number = number
         self._stream_sid = f"MZ{number:032x}"
-        self._call_sid = f"CA{number:032x}"
+        self.call_sid = f"CA{number:032x}"
         self._phone: Connection
         self._model: Connection | None = None
         self.configured = asyncio.Event()
@@ -167,30 +167,39 @@ class SyntheticCall:
 
     # The caller's end
 
-    async def run(self, url: str, phase: float, over: asyncio.Event) -> None:
+    async def run(
+        self,
+        url: str,
+        phase: float,
+        over: asyncio.Event,
+        *,
+        headers: Mapping[str, str] | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
         """Makes the call, and hangs up when `over` is set. The frames of all calls are sent every 20 ms. `phase` (0 to
-        1) moves the frames of this call within the 20 ms.
+        1) moves the frames of this call within the 20 ms. `headers` are those of the upgrade, and `parameters` are
+        those of the `<Stream>` in the TwiML.
         """
-        self._phone = await connect(url, ping_interval_s=None)
+        self._phone = await connect(url, headers=headers or {}, ping_interval_s=None)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._phone.run(self._phone_received))
-            self._begin(phase)
+            self._begin(phase, parameters or {})
             await self.configured.wait()
             answering = tasks.create_task(self._answer_for_ever())
             await over.wait()
             self._next_frame.cancel()
             answering.cancel()
-            self._phone.send(self._message("stop", {"accountSid": _ACCOUNT, "callSid": self._call_sid}))
+            self._phone.send(self._message("stop", {"accountSid": _ACCOUNT, "callSid": self.call_sid}))
             self._phone.close()
 
-    def _begin(self, phase: float) -> None:
+    def _begin(self, phase: float, parameters: Mapping[str, str]) -> None:
         start = {
             "accountSid": _ACCOUNT,
             "streamSid": self._stream_sid,
-            "callSid": self._call_sid,
+            "callSid": self.call_sid,
             "tracks": ["inbound"],
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
-            "customParameters": {},
+            "customParameters": dict(parameters),
         }
         self._phone.send_all([_CONNECTED, self._message("start", start)])
         self._start_at = (monotonic() // FRAME_S + 1 + phase) * FRAME_S

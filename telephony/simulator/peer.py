@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from realtime_core.connection import Close, Connection
 from realtime_core.connection.memory import MemoryConnection
+from realtime_core.connection.websocket import WebSocketConnection
 from realtime_core.deadline_timer import DeadlineTimer
 from realtime_core.sources import SYSTEM, Sources
 
@@ -109,10 +110,12 @@ class MediaPeer:
 
     def lose(self) -> None:
         """Breaks the connection, as if the server had died."""
-        if isinstance(self._connection, MemoryConnection):
+        if isinstance(self._connection, MemoryConnection | WebSocketConnection):
             self._connection.break_()
         else:
-            self._connection.close(1006)
+            raise TypeError(
+                f"{type(self._connection).__name__} cannot break: use a connection over sockets or in memory."
+            )
 
     async def run(self, caller: Caller) -> Close:
         """Starts the stream and runs `caller`. Returns how the connection ended. If `caller` raises an exception,
