@@ -40,7 +40,7 @@ from telephony.twilio.rest import TwilioRest
 
 from .counts import Counts, count, growth
 
-__all__ = ["SCRIPT", "Hours", "book_table", "grown", "inbound_kinds", "run_hours"]
+__all__ = ["PUBLIC", "SCRIPT", "Hours", "book_table", "grown", "inbound_kinds", "office", "run_hours"]
 
 _BOUNDS = (
     "telephony.call.registry._MAX_ENDED",
@@ -150,7 +150,7 @@ async def _run(hours: int, calls_per_hour: int, seed: int, folder: Path, chosen:
     began = time.process_time()
     rng = random.Random(seed)
     kinds = {name: kind for name, kind in _kinds().items() if not chosen or name in chosen}
-    async with _office(folder, Sources(seed), stores=stores) as (twilio, app):
+    async with office(folder, Sources(seed), stores=stores) as (twilio, app):
         phone = app.state.phone
         phone.progress._max_calls = phone.call_records.client._memory._max_calls = _BOUND
         for hour in range(hours):
@@ -287,8 +287,12 @@ def _kinds() -> Mapping[str, Callable[..., Any]]:
 
 
 @asynccontextmanager
-async def _office(folder: Path, sources: Sources, *, stores: bool) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
-    """The whole application on a simulated Twilio, with journals."""
+async def office(
+    folder: Path, sources: Sources, *, stores: bool, transport: Callable[..., Any] | None = None
+) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
+    """The whole application on a simulated Twilio, with journals. `stores` puts the records in SQLite. `transport`
+    replaces the way to the model.
+    """
     async with (
         LocalRealtimeServer(SCRIPT, in_memory=True, sources=sources.fork("model")) as model,
         SimulatedTwilio(sources=sources.fork("twilio")) as twilio,
@@ -304,11 +308,14 @@ async def _office(folder: Path, sources: Sources, *, stores: bool) -> AsyncItera
             database_url=f"sqlite:///{folder}/records.db" if stores else None,
             telephony_quiet_hours="off",
         )
+        config = RealtimeModelConfig(**model.model_config)
+        if transport is not None:
+            config["transport"] = transport(config["transport"])
         app = create_app(
             RealtimeAgent(name="Desk", instructions="Short sentences.", tools=[book_table, hang_up()]),
             greeting="Greet the caller.",
             settings=settings,
-            model_config=RealtimeModelConfig(**model.model_config),
+            model_config=config,
             rest=TwilioRest.of(settings, twilio.http_client()),
             sources=sources,
         )

@@ -43,6 +43,8 @@ ACCOUNT, AUTH_TOKEN, API_TOKEN = "AC" + "0" * 32, "soak-auth-token", "soak-api-t
 TALKED, MEASURED = "+14155550199", "+14155550198"
 _INTERVAL_S = 30.0
 _CONNECT_S = 30.0
+_LAST_S = 10.0
+"""How long the last calls may go on. Then their people hang up."""
 
 
 class Measures:
@@ -89,6 +91,23 @@ class Measures:
             "CallSid": call.call_sid, "AccountSid": ACCOUNT, "From": f"+1415{5600000 + self._made}", "To": MEASURED,
             "CallStatus": "ringing", "Direction": "inbound", "ApiVersion": "2010-04-01",
         }  # fmt: skip
+        async with self._connecting:
+            self._expected.append(call)
+            try:
+                running = await self._connect(call, form, phase, over)
+            except BaseException:
+                with contextlib.suppress(ValueError):
+                    self._expected.remove(call)
+                raise
+        await asyncio.sleep(max(0.0, seconds))
+        over.set()
+        await running
+        await self._webhooks.ask(f"{PUBLIC}/call-status", {**form, "CallStatus": "completed", "CallDuration": "30"})
+
+    async def _connect(
+        self, call: SyntheticCall, form: dict[str, str], phase: float, over: asyncio.Event
+    ) -> asyncio.Task[None]:
+        """Rings the server, whose session with the model begins at the webhook. Returns the task of the call."""
         answer = await self._webhooks.ask(f"{PUBLIC}/incoming-call", form)
         document = parse(answer.body, PUBLIC)
         streams = [noun for verb in document.verbs for noun in verb.nouns if noun.name == "Stream"]
@@ -98,24 +117,17 @@ class Measures:
         url = stream.get("url")
         parameters = {it.get("name"): it.get("value") for it in stream.nouns}
         headers = {"X-Twilio-Signature": self._webhooks.signature(url, {})}
-        async with self._connecting:
-            self._expected.append(call)
-            running = asyncio.create_task(
-                call.run(self._webhooks.address(url), phase, over, headers=headers, parameters=parameters)
-            )
-            ready = asyncio.create_task(call.configured.wait())
-            await asyncio.wait({running, ready}, timeout=_CONNECT_S, return_when=asyncio.FIRST_COMPLETED)
-            if not call.configured.is_set():
-                ready.cancel()
-                running.cancel()
-                with contextlib.suppress(ValueError):
-                    self._expected.remove(call)
-                await asyncio.wait({running})
-                raise TimeoutError("the server did not configure the model")
-        await asyncio.sleep(max(0.0, seconds))
-        over.set()
-        await running
-        await self._webhooks.ask(f"{PUBLIC}/call-status", {**form, "CallStatus": "completed", "CallDuration": "30"})
+        running = asyncio.create_task(
+            call.run(self._webhooks.address(url), phase, over, headers=headers, parameters=parameters)
+        )
+        ready = asyncio.create_task(call.configured.wait())
+        await asyncio.wait({running, ready}, timeout=_CONNECT_S, return_when=asyncio.FIRST_COMPLETED)
+        if not call.configured.is_set():
+            ready.cancel()
+            running.cancel()
+            await asyncio.wait({running})
+            raise TimeoutError("The server did not configure the model.")
+        return running
 
 
 def _summary(figures: Figures) -> dict[str, Any]:
@@ -141,8 +153,13 @@ class Talks:
         until, before = asyncio.get_running_loop().time() + seconds, self._made
         self._statuses.clear()
         async with asyncio.TaskGroup() as group:
-            for number in range(calls):
+            people = [
                 group.create_task(self._one_after_the_other(until, server, random.Random(number)))
+                for number in range(calls)
+            ]
+            await asyncio.wait(people, timeout=seconds + _LAST_S)
+            for call in list(self._twilio.calls.values()):
+                call.end()
         self._twilio.calls.clear()
         return {"calls": self._made - before, "statuses": dict(self._statuses)}
 
