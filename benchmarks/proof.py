@@ -2,7 +2,7 @@
 
 The figures, with versions, are written to `benchmarks/figures/` and `docs/measurements.md`.
 
-Everything runs on this machine, in memory or over loopback. It takes about three quarters of an hour on two idle cores.
+Everything runs on this machine, in memory or over loopback. It takes about five quarters of an hour on two idle cores.
 CPU figures are not reliable while other work runs. `--only NAME` runs some steps and writes no figures, except those of
 `mutation` and of campaigns.
 """
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -35,6 +36,8 @@ from .campaign_sizes import IMPORT_LIMIT_S, REHEARSAL_LIMIT_S, STATUS_LIMIT_MS, 
 from .consoles import CPU_LIMIT_PERCENT as CONSOLES_PERCENT
 from .consoles import cost
 from .endurance.hours import grown, run_hours
+from .endurance.soak import soak
+from .endurance.storm import SILENCE_S, run_storm
 from .exploration import explore
 from .heard_position import CLASSES, CallResult, Summary, measure, summarise
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying
@@ -79,6 +82,8 @@ class Extent:
     kills: int
     replays: int
     rounds: int
+    minutes: float
+    storms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +198,37 @@ def virtual_hours(extent: Extent) -> Result:
     return Result(figures, flat and not growing, f"{summary}; grows: {growing or 'nothing'}")
 
 
+def soaking(extent: Extent) -> Result:
+    """Runs the real server for 30 minutes with calls that come and go, and follows its memory and its objects."""
+    figures = {**_versions(), **soak(extent.minutes, talking=3, measured=5, short=extent.minutes <= 2)}
+    _write_endurance("soak", figures)
+    per_hour, wide = figures["rss_mb_per_hour"]
+    before, after = figures["before"], figures["after"]
+    holds = figures["stopped"]["code"] == 0 and after["tasks"] <= before["tasks"] and not figures["failed"]
+    summary = (
+        f"{figures['calls']}; {per_hour:+.1f} MB an hour (± {wide:.1f}), tasks {before['tasks']}, {after['tasks']}"
+    )
+    return Result(figures, holds, summary)
+
+
+def storms(extent: Extent) -> Result:
+    """Runs calls through storms of faults of the model, Twilio, the disk, the database and the event loop."""
+    found = [run_storm(calls=4, rounds=2, seed=extent.seed + number) for number in range(extent.storms)]
+    figures = {
+        **_versions(), "seed": extent.seed, "storms": len(found), "calls": sum(each.calls for each in found),
+        "injected": dict(sum((each.injected for each in found), Counter())),
+        "endings": dict(sum((each.endings for each in found), Counter())),
+        "faults": [fault for each in found for fault in each.faults],
+        "longest_silence_s": round(max(each.longest_silence_s for each in found), 2), "bound_s": SILENCE_S,
+        "lost_records": sum(each.lost_records for each in found),
+        "grown": {name: n for each in found for name, n in each.grown.items()},
+    }  # fmt: skip
+    _write_endurance("storm", figures)
+    summary = f"{figures['calls']} calls, {sum(figures['injected'].values())} faults: {figures['endings']}"
+    lines = [summary, *(f"        {fault}" for fault in figures["faults"][:5])]
+    return Result(figures, not figures["faults"] and not figures["grown"], "\n".join(lines))
+
+
 def _write_endurance(name: str, figures: Any) -> None:
     """Writes figures into `endurance.json`, beside those that are there."""
     path = FIGURES / "endurance.json"
@@ -284,6 +320,8 @@ STEPS: dict[str, Callable[[Extent], Result]] = {
     "evals": planted_regressions,
     "consoles": consoles,
     "virtual_hours": virtual_hours,
+    "storm": storms,
+    "soak": soaking,
     "tests": long_tests,
     "webhooks": webhooks,
     "exploration": exploration,
@@ -293,7 +331,16 @@ STEPS: dict[str, Callable[[Extent], Result]] = {
 
 def main() -> int:
     options = _parser().parse_args()
-    extent = Extent(options.seed, options.calls, options.runs, options.kills, options.replays, options.rounds)
+    extent = Extent(
+        options.seed,
+        options.calls,
+        options.runs,
+        options.kills,
+        options.replays,
+        options.rounds,
+        options.minutes,
+        options.storms,
+    )
     out = sys.stderr if options.json else sys.stdout
     chosen = options.only or list(STEPS)
     print(f"Seed {extent.seed}", file=out, flush=True)
@@ -329,6 +376,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--replays", type=int, default=100, help="number of recorded minutes to replay")
     parser.add_argument("--rounds", type=int, default=3, help="rounds with and without a journal")
+    parser.add_argument("--minutes", type=float, default=30.0, help="length of the soak; 1 is its short form")
+    parser.add_argument("--storms", type=int, default=10)
     parser.add_argument("--seed", type=int, default=SYSTEM.random.getrandbits(31))
     parser.add_argument("--json", action="store_true")
     return parser

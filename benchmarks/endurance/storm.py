@@ -16,6 +16,7 @@ import errno
 import gc
 import random
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ SILENCE_S = SilencePolicy().after_s + 3.0
 caller who waits for an answer.
 """
 _STEP_S = 0.1
-_QUIET_S = 700.0
+_QUIET_S = 60.0
 
 
 @dataclass
@@ -79,7 +80,8 @@ _OURS = (
     "realtime_core.session",
     "realtime_core.openai_realtime",
 )
-_BOUNDED = frozenset({"telephony.twilio.callbacks.CallProgress"})
+_BOUNDED = frozenset({"telephony.call.leg.next_twiml.StreamEnd", "telephony.call.ending.Ending"})
+"""What bounded registers keep of ended calls."""
 
 
 class FullDisk(Files):
@@ -175,14 +177,22 @@ class Weather:
                 await self._twilio.webhooks.ask(f"{PUBLIC}/incoming-call", call.form())
         self._twilio.faults.doubled = ("initiated", "ringing", "answered", "completed")
         self._twilio.faults.reordered_s = 2.0
-        await asyncio.sleep(10.0)
+        await asyncio.sleep(4.0)
         self._twilio.faults.doubled, self._twilio.faults.reordered_s = (), 0.0
 
     async def disk_full(self) -> None:
+        self._write_journals()
         self.disk.is_full = True
-        await asyncio.sleep(5.0)
-        settle()
+        await asyncio.sleep(3.0)
+        self._write_journals()
         self.disk.is_full = False
+
+    def _write_journals(self) -> None:
+        """Waits until the thread of the journals has tried to write all lines. Virtual time stands still meanwhile."""
+        disk = self._app.state.phone.journals._disk
+        while disk.taken != disk.written:
+            disk.wake()
+            time.sleep(0.001)
 
     async def database_gone(self) -> None:
         client = self._app.state.phone.call_records.client
@@ -259,7 +269,7 @@ async def _run(calls: int, rounds: int, seed: int, every_s: float, folder: Path)
         for call in made:
             await _judge(found, call, app, folder / "journals")
         twilio.calls.clear()
-        del made
+        del made, call
         weather[0].links.clear()
         found.after = count()
     return found
@@ -280,7 +290,7 @@ async def _storm(
     async def one_after_the_other() -> None:
         while not over.is_set():
             found.calls += 1
-            call = twilio.start_ringing(caller=_patient(rng.uniform(25, 60)), from_=f"+1415{5590000 + found.calls}")
+            call = twilio.start_ringing(caller=_patient(rng.uniform(15, 40)), from_=f"+1415{5590000 + found.calls}")
             made.append(call)
             await _watched(found, call)
             await asyncio.sleep(1.0)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks.endurance.hours import grown, run_hours
+from benchmarks.endurance.soak import slope
+from benchmarks.endurance.storm import FAULTS, SILENCE_S, run_storm
 from realtime_core.sources import Sources
 from telephony.console.board import Board
 from telephony.console.live_call import LiveCall
@@ -23,6 +26,24 @@ def test_hours_of_calls_leave_nothing_in_the_process() -> None:
     assert {name: last[name] for name in ("tasks", "timers", "threads", "descriptors")} == {
         name: first[name] for name in ("tasks", "timers", "threads", "descriptors")
     }
+
+
+def test_calls_survive_a_storm_or_end_by_their_policy() -> None:
+    storm = run_storm(calls=2, rounds=1, seed=1, every_s=2.0)
+    assert storm.faults == []
+    assert set(storm.injected) == set(FAULTS)
+    assert storm.calls >= 2 and storm.longest_silence_s <= SILENCE_S
+    assert storm.lost_records > 0, "the disk was full while a call was in progress"
+    assert storm.before is not None and storm.after is not None
+    assert storm.grown == {}
+    names = ("tasks", "timers", "threads", "descriptors")
+    assert [storm.after.summary()[name] for name in names] == [storm.before.summary()[name] for name in names]
+
+
+def test_the_slope_of_a_line_is_found_with_its_confidence() -> None:
+    found, wide = slope([(x / 100, 50 + 3 * x / 100 + (0.1 if x % 2 else -0.1)) for x in range(100)])
+    assert abs(found - 3) <= wide < 0.3
+    assert slope([(0.0, 1.0)])[1] == math.inf
 
 
 @pytest.mark.virtual_time
