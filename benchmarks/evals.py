@@ -36,7 +36,7 @@ from telephony.evals.cases import Case, find_cases
 from telephony.evals.comparison import CallResult, result_of
 from telephony.evals.criteria import Criteria, parse_criteria
 from telephony.evals.judge import StandInJudge
-from telephony.evals.run import Side, VoiceSettings, judge_calls, make_calls
+from telephony.evals.run import ComparedAgent, VoiceSettings, judge_calls, make_calls
 from telephony.evals.statistics import Verdict
 
 RUNS = 20
@@ -234,7 +234,7 @@ def run_once(
     repeats = {each: -(-pairs(each) // len(cases)) for each in planted}
 
     def calls_of(name: str, agent: str, configure: str | None, repeat: int) -> list[CallResult]:
-        side = Side(name, f"benchmarks.evals:{agent}", configure)
+        side = ComparedAgent(name, f"benchmarks.evals:{agent}", configure)
         return make_calls(
             [side], cases, repeat=repeat, model="embedded", seed=seed, run_tools=True, voice=VoiceSettings("stored"),
             workers=workers,

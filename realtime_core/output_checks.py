@@ -102,7 +102,7 @@ class OutputChecks:
         response.length += len(delta)
         self._check_if_due(response)
 
-    def said_in_all(self, response_id: str, item_id: str, content_index: int, text: str) -> None:
+    def complete_text(self, response_id: str, item_id: str, content_index: int, text: str) -> None:
         """Replaces the text of a content part of a response by its complete text, because pieces of the text may have
         been lost. Runs the guardrails if enough new text has arrived.
         """
@@ -165,7 +165,7 @@ class OutputChecks:
         if result is not None and not response.tripped:
             self._trip(response, result, text)
         elif response.over and not response.tripped:
-            self._feedback.went_well()
+            self._feedback.input_passed()
         response.checking = False
         if response.check_again and not response.over:
             self._start(response, response.text)
@@ -234,7 +234,7 @@ class Feedback:
         self._text = (core.run_config.get("guardrails_settings") or {}).get("feedback", default)
         self._in_a_row = 0
 
-    def went_well(self) -> None:
+    def input_passed(self) -> None:
         self._in_a_row = 0
 
     def send(self, names: str) -> None:

@@ -14,6 +14,7 @@ from .config import RealtimeRunConfig, RealtimeSessionModelSettings, RealtimeUse
 from .done import DONE
 from .errors import RealtimeCoreError, UserError
 from .event_streams import EventHandler, EventHub, EventStream
+from .event_translator import EventTranslator
 from .events import (
     RealtimeHandoffEvent,
     RealtimeHistoryAdded,
@@ -45,7 +46,6 @@ from .output_checks import InputChecks, OutputChecks
 from .playback_tracker import ForeignTracker, RealtimePlaybackTracker
 from .run_context import RunContextWrapper
 from .session_core import SessionCore
-from .session_turns import SessionTurns
 from .tool_approvals import REJECTION_MESSAGE, Decision
 from .tool_calls import ToolCall, ToolCalls
 from .tools import within
@@ -116,7 +116,7 @@ class RealtimeSession(RealtimeModelListener):
         self._tools = ToolCalls(self._core, self._hooks, lambda: self._active, self._hand_off, self._reduce)
         input_checks = InputChecks(self._core, lambda: self.current_agent)
         player = None if model.capabilities.drives_player else player
-        self._turns = SessionTurns(
+        self._translator = EventTranslator(
             self._core, self._hooks, self._checks, input_checks, lambda: self.current_agent, player
         )
         self._history: Items = ()
@@ -260,7 +260,7 @@ class RealtimeSession(RealtimeModelListener):
             self._status = "disconnected"
             self._failure = error
             self._reduce(RealtimeModelTurnEndedEvent(status="failed"))
-            self._turns.end()
+            self._translator.end()
             self._tools.end()
             self._core.emit(RealtimeSessionEnded(self._core.info, exception=error))
             self._end(error)
@@ -337,16 +337,16 @@ class RealtimeSession(RealtimeModelListener):
                 self._status = event.status
                 if event.status == "reconnecting":
                     self._lost = frozenset(item.item_id for item in self.history)
-                self._turns.handle(event)
+                self._translator.handle(event)
             case "turn_ended":
                 self._reduce(event)
-                self._turns.handle(event)
+                self._translator.handle(event)
             case "end_of_stream":
                 self._finish(None)
             case "exception":
                 self._finish(event.exception)
             case _:
-                if self._turns.handle(event):
+                if self._translator.handle(event):
                     self._reduce(event)
         return DONE
 
@@ -416,7 +416,7 @@ class RealtimeSession(RealtimeModelListener):
         await self._set_paused(False)
 
     async def _set_paused(self, paused: bool) -> None:
-        self._turns.paused = paused
+        self._translator.paused = paused
         if not self._model.capabilities.pauses_responses:
             return
         error = await self._acknowledgements.wait(
@@ -481,7 +481,7 @@ class RealtimeSession(RealtimeModelListener):
     async def _activate(
         self, agent: RealtimeAgent[Any], overrides: RealtimeSessionModelSettings | None = None
     ) -> ActiveAgent:
-        voice_is_fixed = self._turns.voice_was_heard and not self._model.capabilities.changes_voice
+        voice_is_fixed = self._translator.voice_was_heard and not self._model.capabilities.changes_voice
         speaking = self._active.settings if voice_is_fixed else None
         return await activate(agent, self.context, self._run_config, self._base, overrides=overrides, voice_of=speaking)
 

@@ -79,7 +79,7 @@ class Metrics:
             "Time from the end of the caller's speech, as the model reports it, to the first audio of the answer.",
             _LATENCY_S,
         )
-        self._at_ear = {
+        self._caller_latency = {
             LatencyKind.FIRST_WORD: histogram(
                 "first_word_at_ear_seconds",
                 "Time from the start of the media stream to the first sound that the caller heard.",
@@ -201,9 +201,9 @@ class Metrics:
     def response_latency(self, seconds: float) -> None:
         self._latency.observe(seconds)
 
-    def at_ear(self, latency: Latency, agent: str) -> None:
+    def caller_latency(self, latency: Latency, agent: str) -> None:
         """Counts a latency of an answer by this agent, as the caller experienced the latency."""
-        self._at_ear[latency.kind].labels(self._agents(agent)).observe(latency.seconds)
+        self._caller_latency[latency.kind].labels(self._agents(agent)).observe(latency.seconds)
 
     def barge_in(self) -> None:
         self._barge_ins.inc()

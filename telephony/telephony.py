@@ -31,7 +31,7 @@ from .errors import CallRefused, SettingsError
 from .outbound.dialer import Dialer
 from .outbound.dialing_rules import DialingRules, e164
 from .outbound.do_not_call import simulated, simulated_dialing_rules
-from .outbound.placed import PlacedCall
+from .outbound.placed_call import PlacedCall
 from .outbound.plan import GREETING, CallPlan, CallResult, LeaveMessage
 from .settings import Settings, load_settings, read_settings
 from .twilio.numbers import tidy
@@ -250,14 +250,14 @@ class Telephony:
         from .campaigns.campaign import Campaign
         from .campaigns.config import CampaignConfig
         from .campaigns.contact_list import contacts_from_rows
-        from .campaigns.in_process import in_memory, on_the_records
+        from .campaigns.in_process import in_memory, run_in_process
 
         dialer, sources = self.dialer, self._sources or SYSTEM
         found = contacts_from_rows(contacts, own_number=dialer.from_, rules=dialer.rules, group=group)
         campaign = Campaign(name, CampaignConfig.model_validate(config), sources.now(), name)
         if self._campaigns is None:
             return await in_memory(campaign, found.contacts, dialer, self._outgoing or {}, sources)
-        return await on_the_records(campaign, found.contacts, self._campaigns, sources)
+        return await run_in_process(campaign, found.contacts, self._campaigns, sources)
 
     async def placed_since(self, to: str, since: datetime) -> list[CallResource]:
         """Returns the account's calls from the application's number to `to` that were requested at `since` or later,

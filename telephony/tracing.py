@@ -26,7 +26,7 @@ from .call.ending import Ending
 from .call.line.latency import Latency, LatencyKind
 from .call.options import CallOptions
 from .errors import SettingsError
-from .twilio.request_scope import belongs_to_call
+from .twilio.requests_of_call import is_request_of_call
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -60,7 +60,7 @@ class Tracing:
         """
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
-        if belongs_to_call():
+        if is_request_of_call():
             return
         now = int(self._sources.now().timestamp() * 1e9)
         span = self._tracer.start_span(

@@ -45,7 +45,7 @@ class _Wire:
         self._loop = asyncio.get_running_loop()
         self._faults = faults
         self._to = to
-        self._flight: deque[tuple[float, str | bytes | Close]] = deque()
+        self._in_transit: deque[tuple[float, str | bytes | Close]] = deque()
         self._handle: asyncio.Handle | None = None
         self._made_at = self._loop.time()
         self._last_arrival = 0.0
@@ -62,7 +62,7 @@ class _Wire:
             if start <= at - self._made_at < start + length:
                 at = self._made_at + start + length
         self._last_arrival = at = max(at, self._last_arrival)
-        self._flight.append((at, message))
+        self._in_transit.append((at, message))
         if self._handle is None:
             self._schedule()
 
@@ -70,7 +70,7 @@ class _Wire:
         self._stalled_until = max(self._stalled_until, self._loop.time() + seconds)
 
     def cut(self) -> None:
-        self._flight.clear()
+        self._in_transit.clear()
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -80,12 +80,12 @@ class _Wire:
         """The number of bytes that a stall delays."""
         if self._loop.time() >= self._stalled_until:
             return 0
-        return sum(_size(message) for _, message in self._flight)
+        return sum(_size(message) for _, message in self._in_transit)
 
     def _schedule(self) -> None:
-        if self._handle is not None or not self._flight:
+        if self._handle is not None or not self._in_transit:
             return
-        at = max(self._flight[0][0], self._stalled_until)
+        at = max(self._in_transit[0][0], self._stalled_until)
         if at <= self._loop.time():
             self._handle = self._loop.call_soon(self._arrive)
         else:
@@ -95,10 +95,10 @@ class _Wire:
         self._handle = None
         now = self._loop.time()
         # Only the messages that have not arrived at this moment, so a peer can answer in between.
-        for _ in range(len(self._flight)):
-            if not self._flight or max(self._flight[0][0], self._stalled_until) > now:
+        for _ in range(len(self._in_transit)):
+            if not self._in_transit or max(self._in_transit[0][0], self._stalled_until) > now:
                 break
-            _, message = self._flight.popleft()
+            _, message = self._in_transit.popleft()
             self._to._arrived(message)
         self._schedule()
 

@@ -63,7 +63,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         """Whether the protocol is in the state OPEN. `websockets` computes the state in a function."""
         self._head = b""
         """The last bytes of the peer's handshake so far."""
-        self._fate: Close | None = None
+        self._forced_close: Close | None = None
         self._fragments: list[bytes | bytearray] = []
         self._fragments_opcode = Opcode.TEXT
         self._alive = True
@@ -104,7 +104,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         reason = check_close(code, reason)
         if self._protocol.state is not State.OPEN:
             return
-        self._fate = Close(code, reason, "us")
+        self._forced_close = Close(code, reason, "us")
         self._stop_delivering()
         self._protocol.send_close(code, reason)
         self._write()
@@ -119,7 +119,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         self._transport.abort()
 
     def _break(self, why: str) -> None:
-        self._fate = self._fate or Close(1006, why, "network")
+        self._forced_close = self._forced_close or Close(1006, why, "network")
         self._transport.abort()
 
     def _listening_changed(self) -> None:
@@ -197,8 +197,8 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
 
     def _how_it_ended(self, exc: Exception | None) -> Close:
         protocol = self._protocol
-        if self._fate is not None:
-            return self._fate
+        if self._forced_close is not None:
+            return self._forced_close
         if protocol.close_rcvd is not None and protocol.parser_exc is None:
             return Close(int(protocol.close_rcvd.code), protocol.close_rcvd.reason, "peer")
         if protocol.close_sent is not None:  # because of a message of the peer: 1002, 1007, 1009

@@ -148,13 +148,13 @@ class Conversation:
 
     def _note(self, item: Item) -> None:
         """Stores an item for the next response."""
-        wire, news = item.wire, self._responder.news
+        wire, new_inputs = item.wire, self._responder.new_inputs
         if wire["type"] == "function_call_output":
             call = self._items.call(wire["call_id"])
-            news.outputs.append(ToolOutput(call.wire["name"] if call else "", wire["output"]))
+            new_inputs.outputs.append(ToolOutput(call.wire["name"] if call else "", wire["output"]))
         elif wire["type"] == "message" and wire["role"] == "user":
-            news.texts += texts_of(wire)
-            news.speech_s += any(part["type"] == "input_audio" for part in wire["content"])
+            new_inputs.texts += texts_of(wire)
+            new_inputs.speech_s += any(part["type"] == "input_audio" for part in wire["content"])
 
     def _retrieve_item(self, event: dict[str, Any]) -> None:
         NAME_ITEM(event, "")

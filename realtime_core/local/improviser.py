@@ -17,7 +17,7 @@ from typing import Any
 from .example_arguments import example_arguments
 from .reply import Call, Heard, Reply, Situation
 
-__all__ = ["Improviser", "agent_name", "leaves_alone"]
+__all__ = ["Improviser", "agent_name", "has_side_effects"]
 
 _NAMED = re.compile(
     r"(?:answer(?:ing)?(?: \w+){0,2} for|[Yy]our name is|[Yy]ou are|on behalf of|work(?:ing)? (?:for|at))"
@@ -46,7 +46,7 @@ def agent_name(instructions: str) -> str | None:
     return None if found is None else re.sub(r"( (of|and|&))+$", "", found[1])
 
 
-def leaves_alone(name: str, description: str = "") -> bool:
+def has_side_effects(name: str, description: str = "") -> bool:
     """Returns whether the improviser must not call this tool. Judged by its name and description, the tool ends or
     moves the call, or writes to a do-not-call list.
     """
@@ -70,14 +70,14 @@ class Improviser:
         tools = [tool for tool in situation.tools if tool.get("type") == "function" and not _left_alone(tool)]
         if situation.outputs:
             self._last_result = self._results(situation)
-            return Reply(say=f"{self._last_result} {self._what_next(tools)}")
+            return Reply(say=f"{self._last_result} {self._next_line(tools)}")
         for text in situation.texts:
             if found := _KEY.search(text):
                 return self._pressed(found[1], tools, situation)
         if found := _EXACTLY.search(situation.request_instructions):
             return Reply(say=found[1].strip())
         if situation.idle:
-            return Reply(say=f"Are you still there? {self._what_next(tools)}")
+            return Reply(say=f"Are you still there? {self._next_line(tools)}")
         untried = [tool for tool in tools if tool["name"] not in self._tried]
         if untried and (situation.speech_s or situation.texts):
             return self._call(untried[0])
@@ -93,7 +93,7 @@ class Improviser:
             return self._menu(situation, tools)
         if key.isdecimal() and 1 <= int(key) <= len(tools):
             return self._call(tools[int(key) - 1])
-        return Reply(say=f"You pressed {key}. There is nothing on that key. {self._what_next(tools)}")
+        return Reply(say=f"You pressed {key}. There is nothing on that key. {self._next_line(tools)}")
 
     def _call(self, tool: Mapping[str, Any]) -> Reply:
         name = tool["name"]
@@ -114,9 +114,9 @@ class Improviser:
         if not tools:
             return Reply(say=f"{hello}{script} Your agent has no tools{' that I try' if alone else ''}.{skipped}")
         keys = ", ".join(f"press {i} for {_spoken(tool['name'])}" for i, tool in enumerate(tools[:_MAX_MENU], 1))
-        return Reply(say=f"{hello}{script} I can try your tools, one by one: {keys}.{skipped} {self._what_next(tools)}")
+        return Reply(say=f"{hello}{script} I can try your tools, one by one: {keys}.{skipped} {self._next_line(tools)}")
 
-    def _what_next(self, tools: Sequence[Mapping[str, Any]]) -> str:
+    def _next_line(self, tools: Sequence[Mapping[str, Any]]) -> str:
         if not tools:
             return "To hear this again, press zero."
         if all(tool["name"] in self._tried for tool in tools):
@@ -129,7 +129,7 @@ class Improviser:
 
 
 def _left_alone(tool: Mapping[str, Any]) -> bool:
-    return leaves_alone(str(tool["name"]), str(tool.get("description") or ""))
+    return has_side_effects(str(tool["name"]), str(tool.get("description") or ""))
 
 
 def _spoken(name: str) -> str:

@@ -63,7 +63,7 @@ class Responder:
     ) -> None:
         self.outbox = outbox
         self.items = items
-        self.news = NewInputs()
+        self.new_inputs = NewInputs()
         self.wanted_speech: list[str] = []
         self.when_idle: Callable[[float], None] = lambda audio_s: None
         """Called at the end of the conversation's response with the length of its audio."""
@@ -149,8 +149,10 @@ class Responder:
             # The response is out of band or has its own input. The earlier inputs still wait for their answer.
             texts = [text for wire in options.get("input", ()) if isinstance(wire, dict) for text in texts_of(wire)]
             return Situation(instructions, tools, texts=texts, request_instructions=requested)
-        news, self.news = self.news, NewInputs()
-        return Situation(instructions, tools, news.speech_s, news.texts, news.outputs, requested, idle)
+        new_inputs, self.new_inputs = self.new_inputs, NewInputs()
+        return Situation(
+            instructions, tools, new_inputs.speech_s, new_inputs.texts, new_inputs.outputs, requested, idle
+        )
 
     def _step(self, running: _Running) -> None:
         """Continues a response, and schedules its next step."""
@@ -184,7 +186,7 @@ class Responder:
         self._config.audio_was_sent()
 
     def tool_has_run(self, output: ToolOutput) -> None:
-        self.news.outputs.append(output)
+        self.new_inputs.outputs.append(output)
 
     def begun(self, response: Response) -> None:
         self._director.begun(response.reply)

@@ -103,7 +103,7 @@ class Turns:
         self._speech_item_id = None
         item = self._add(item_id, committed.duration_ms)
         seconds = committed.duration_ms / 1000
-        self._responder.news.speech_s += seconds
+        self._responder.new_inputs.speech_s += seconds
         heard = self._director.heard()
         if self._config.input["transcription"] is not None:
             self._transcripts.expect(item, heard, seconds)

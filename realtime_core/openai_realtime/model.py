@@ -27,7 +27,7 @@ from .listeners import Listeners
 from .reconnecting import ReconnectingTransport
 from .recovery import ReconnectPolicy
 from .server_session import SessionPorts
-from .session_config import Effective, SessionConfig
+from .session_config import EffectiveSettings, SessionConfig
 from .transcription import OpenAITranscriptionSession
 from .websocket import Transport, TransportConfig, websocket_transport
 
@@ -102,7 +102,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             self._transport.ports.emit_raw = value
 
     @property
-    def effective(self) -> Effective | None:
+    def effective(self) -> EffectiveSettings | None:
         """The settings in effect, as the server reports them: the audio formats, and whether the server answers and
         interrupts. None before `connect`.
         """

@@ -67,14 +67,14 @@ _MAX_PARTS = 256
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class _Bad(Exception):
+class _InvalidField(Exception):
     """Raised for a field with a wrong value. This module catches the exception."""
 
 
 def _text(data: Object, name: str) -> str:
     value = data.get(name)
     if not isinstance(value, str):
-        raise _Bad(f"{name!r} is not a string")
+        raise _InvalidField(f"{name!r} is not a string")
     return value
 
 
@@ -90,7 +90,7 @@ def _count(data: Object, name: str) -> int:
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _Bad(f"{name!r} is not a number")
+        raise _InvalidField(f"{name!r} is not a number")
     return int(value)
 
 
@@ -98,14 +98,14 @@ def _index(data: Object, name: str) -> int:
     """Returns the index of a content part, from the field `name`. An item has one or two parts."""
     value = _count(data, name)
     if not 0 <= value < _MAX_PARTS:
-        raise _Bad(f"{name!r} is out of range")
+        raise _InvalidField(f"{name!r} is out of range")
     return value
 
 
 def _object(data: Object, name: str) -> Object:
     value = data.get(name)
     if not isinstance(value, dict):
-        raise _Bad(f"{name!r} is not an object")
+        raise _InvalidField(f"{name!r} is not an object")
     return value
 
 
@@ -131,7 +131,7 @@ def _object_or_empty(data: Object, name: str) -> Object:
 def _objects(data: Object, name: str) -> list[Object]:
     value = data.get(name)
     if not isinstance(value, list):
-        raise _Bad(f"{name!r} is not a list")
+        raise _InvalidField(f"{name!r} is not a list")
     return [each for each in value if isinstance(each, dict)]
 
 
@@ -164,7 +164,7 @@ def _from_base64(text: str) -> bytes:
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError as error:
-        raise _Bad("the audio is not base64") from error
+        raise _InvalidField("the audio is not base64") from error
 
 
 Reader = Callable[[Object, str], Any]
@@ -330,7 +330,7 @@ def decode_object(data: Object) -> ServerEvent:
         return Unknown(data["type"], data)
     try:
         return decode_row(data)
-    except _Bad as error:
+    except _InvalidField as error:
         return Malformed(f"{data['type']}: {error}", data)
 
 
@@ -372,5 +372,5 @@ def decode_audio(message: str | bytes) -> AudioDelta | None:
             _index(data, "content_index"),
             _from_base64(message[start:end]),
         )
-    except _Bad:
+    except _InvalidField:
         return None

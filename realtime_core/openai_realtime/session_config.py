@@ -17,7 +17,7 @@ from .defaults import DEFAULT_MODEL_SETTINGS
 from .session_object import IDLE_TIMEOUT, audio_format, flatten, nest, session_object, without_nones
 from .settings_ledger import Answered, Change, Fields, Path, Refusal, SettingsLedger, path_of
 
-__all__ = ["Effective", "ServerWait", "SessionConfig"]
+__all__ = ["EffectiveSettings", "ServerWait", "SessionConfig"]
 
 _VOICE: Path = ("audio", "output", "voice")
 _PROMPT: Path = ("prompt",)
@@ -38,7 +38,7 @@ class ServerWait(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Effective:
+class EffectiveSettings:
     """The session settings that the server uses now, as it has reported them in `session.updated`."""
 
     input_format: Mapping[str, Any]
@@ -48,7 +48,7 @@ class Effective:
     speaks: bool
 
     @classmethod
-    def of(cls, session: Mapping[str, Any]) -> Effective:
+    def of(cls, session: Mapping[str, Any]) -> EffectiveSettings:
         """Reads the settings from the session object of `session.updated`, GA or beta. Missing settings have the
         server's defaults.
         """
@@ -94,7 +94,7 @@ class SessionConfig:
         """The agent has spoken: its voice cannot change any more."""
         self._request(session_object(settings, defaults=defaults, turns=turns))
         self._echo: Fields = {}
-        self.effective = Effective.of(nest(self._ledger.desired))
+        self.effective = EffectiveSettings.of(nest(self._ledger.desired))
 
     def again(self) -> SessionConfig:
         """Returns the configuration for another attempt to open the session: the same settings, in the state before
@@ -209,7 +209,7 @@ class SessionConfig:
         """
         shown = flatten(session)
         self._echo |= shown
-        self.effective = Effective.of(nest(self._echo))
+        self.effective = EffectiveSettings.of(nest(self._echo))
         return self._ledger.taken(shown)
 
     def refused(self, event_id: str, param: str, code: str) -> Refusal | None:

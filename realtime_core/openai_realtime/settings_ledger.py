@@ -22,7 +22,7 @@ from typing import Any
 
 from ..errors import RealtimeCoreError
 
-__all__ = ["ANSWER_S", "Answered", "Change", "Due", "Fields", "Path", "Refusal", "SettingsLedger", "path_of"]
+__all__ = ["ANSWER_S", "Answered", "Change", "DueUpdates", "Fields", "Path", "Refusal", "SettingsLedger", "path_of"]
 
 ANSWER_S = 10.0
 """The time in seconds to wait for the server's answer to a `session.update`. After this time the update counts as
@@ -79,7 +79,7 @@ class _Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueUpdates:
     """The actions that are due: send each update of `updates`, which are pairs of an event id and fields, and report
     the changes in `settled` as done, because these changes need no update.
     """
@@ -151,11 +151,11 @@ class SettingsLedger:
         """
         self._sent.append(_Update(event_id, dict(change.fields), now, change))
 
-    def due(self, ids: Callable[[], str], now: float) -> Due:
+    def due(self, ids: Callable[[], str], now: float) -> DueUpdates:
         """Returns the updates to send at the time `now`. `ids` returns the event ids. A setting that is in effect, and
         that no pending update changes, is left out.
         """
-        due = Due([], [])
+        due = DueUpdates([], [])
         while self._waiting:
             change = self._waiting.popleft()
             fields = {path: value for path, value in change.fields.items() if not self._holds(path, value)}

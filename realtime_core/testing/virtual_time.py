@@ -173,7 +173,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Handle:
         worker = current_worker()
         if worker is not None and worker is self._threads.current:
-            worker.asked_the_loop = True
+            worker.read_loop_time = True
         elif self._owner not in (None, threading.get_ident()):
             raise RuntimeError(
                 "A thread unknown to virtual time called into the event loop. Its timing is random. Start it "

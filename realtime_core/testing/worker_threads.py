@@ -82,7 +82,7 @@ class Worker:
         self.name = name
         self.executor = executor
         self.future: asyncio.Future[Any] = threads.loop.create_future()
-        self.asked_the_loop = False
+        self.read_loop_time = False
         self.abandoned = False
         self.started = False
         self.waits_for = ""
@@ -298,9 +298,9 @@ def _patch(counts: Callable[[object], bool]) -> Callable[[], None]:
 
 def _result(self: concurrent.futures.Future[Any], timeout: float | None = None) -> Any:
     worker = current_worker()
-    if worker is None or not worker.asked_the_loop or self.done():
+    if worker is None or not worker.read_loop_time or self.done():
         return _original_result(self, timeout)
-    worker.asked_the_loop = False
+    worker.read_loop_time = False
     worker.give_back(_Wait(self, timeout))
     return _original_result(self, 0)
 

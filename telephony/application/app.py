@@ -349,7 +349,7 @@ def _missed_calls(phone: PhoneServer, numbers: LiveNumbers, control: TwilioRest)
         phone.call_records.client,
         phone.call_records,
         phone.sources,
-        rests=lambda: {MAIN: control, **numbers.rests},
+        clients=lambda: {MAIN: control, **numbers.clients},
         serves=numbers.serves,
     )
 

@@ -26,7 +26,7 @@ from ..web.call_records import CallRecords
 from ..web.calls_elsewhere import CallsElsewhere
 from ..web.canaries import Canaries
 from ..web.hooks import Hooks
-from ..web.limits import Caps, Limits
+from ..web.limits import CallLimits, Limits
 from ..web.live_numbers import LiveNumbers
 from ..web.loop_lag import LoopLag
 from ..web.observed_call import Display
@@ -142,13 +142,13 @@ def build_phone_server(
     return phone
 
 
-def _caps(settings: Settings) -> Caps:
+def _caps(settings: Settings) -> CallLimits:
     """Returns the limits for calls. If calls can come only from this machine, only their number is limited, because
     such calls cost nothing.
     """
     if not settings.can_be_rung:
-        return Caps(settings.telephony_max_calls)
-    return Caps(
+        return CallLimits(settings.telephony_max_calls)
+    return CallLimits(
         settings.telephony_max_calls,
         per_caller_hour=settings.telephony_calls_per_caller_hour,
         withheld_hour=settings.telephony_withheld_calls_per_hour,

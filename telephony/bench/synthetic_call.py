@@ -185,7 +185,7 @@ class SyntheticCall:
             tasks.create_task(self._phone.run(self._phone_received))
             self._begin(phase, parameters or {})
             await self.configured.wait()
-            answering = tasks.create_task(self._answer_for_ever())
+            answering = tasks.create_task(self._answer_every_turn())
             await over.wait()
             self._next_frame.cancel()
             answering.cancel()
@@ -310,7 +310,7 @@ class SyntheticCall:
             self._next_up += 1
             self._figures.frames_received += 1
 
-    async def _answer_for_ever(self) -> None:
+    async def _answer_every_turn(self) -> None:
         at = monotonic() + 0.3 + PERIOD_S * (self._number * 0.381966 % 1)
         while True:
             await asyncio.sleep(at - monotonic())

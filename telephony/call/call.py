@@ -367,7 +367,7 @@ class Call:
         if control is None:
             raise CallError("No other number can be called: Twilio's REST API is not configured.")
         try:
-            await control.create_call(to=number, from_=self._parts.leg.parties.ours, twiml=say_code(code))
+            await control.create_call(to=number, from_=self._parts.leg.parties.this_party, twiml=say_code(code))
         except TwilioError as error:
             raise CallError(f"The number on file could not be called: {type(error).__name__}.") from error
 

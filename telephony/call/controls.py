@@ -299,10 +299,10 @@ class Controls:
         if self._leg.stream is not None and not self._lifetime.over:
             self._player.sound(None)
             self._player.stop()
-            rescued = self._leg.rescue() is not None
-            self._player.play_clip("clip:apology", self._wording.clip("hold_the_line" if rescued else "apology"))
+            continues = self._leg.fallback_twiml() is not None
+            self._player.play_clip("clip:apology", self._wording.clip("hold_the_line" if continues else "apology"))
             await self.heard(_APOLOGY_S, to_come=False)
-        release = Release.HANG_UP if self._leg.rescue() is None else Release.CLOSE
+        release = Release.HANG_UP if self._leg.fallback_twiml() is None else Release.CLOSE
         self._lifetime.end(EndReason.FAILED, reason, release=release)
 
     # -------------------------------------------------------------------------------------------------------------

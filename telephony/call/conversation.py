@@ -80,7 +80,7 @@ class Conversation:
         self.handlers: list[SessionHandler] = []
         """Each gets each event of the session, in the step that caused it."""
         self.muted: set[MuteReason] = set()
-        self.deaf_until_ms = 0.0
+        self.muted_until_ms = 0.0
         """The model hears silence before this media timestamp. Infinite: until it is set."""
         self.live = False
         self.taken_over = False
@@ -161,7 +161,7 @@ class Conversation:
         """Sends `ulaw`, audio of the caller (mu-law, 8 kHz), to the model. `stamp_ms` is the media timestamp of the
         audio in milliseconds.
         """
-        is_muted = self.muted or stamp_ms < self.deaf_until_ms
+        is_muted = self.muted or stamp_ms < self.muted_until_ms
         if self._suppress is not None:
             ulaw = self._suppress(ulaw)
         audio = self._up.push_ulaw(g711.SILENCE * len(ulaw) if is_muted else ulaw)

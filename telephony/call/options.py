@@ -20,9 +20,9 @@ from .call import Call
 from .call_info import Admit, CallInfo
 from .call_parts import OptOutWriter
 from .consent import ConsentEvidence, ConsentSource
-from .leg.caller_leg import Rescue
+from .leg.caller_leg import FallbackTwiml
 from .leg.next_twiml import StreamEnd
-from .leg.reattach import Followed
+from .leg.reattach import ContinuedElsewhere
 from .line.latency import Latency
 from .pacing.policy import CallPolicy
 from .ports import CallAddresses, PhoneControl
@@ -38,8 +38,8 @@ ModelConfigSource = Callable[[CallInfo], "RealtimeModelConfig | Awaitable[Realti
 """A function that returns the model configuration for one call."""
 
 
-async def _not_followed(call_sid: str) -> Followed:
-    return Followed.NO
+async def _not_followed(call_sid: str) -> ContinuedElsewhere:
+    return ContinuedElsewhere.NO
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class CallOptions:
     """The phone number of this application (TWILIO_PHONE_NUMBER). The number is the caller id of transfers."""
     fallback: str | None = None
     """The number that takes the call when the agent cannot continue the call."""
-    rescue: Rescue | None = None
+    fallback_twiml: FallbackTwiml | None = None
     """A function that returns the TwiML for a call that the agent cannot continue. By default, the TwiML dials the
     fallback number.
     """
@@ -130,7 +130,7 @@ class CallOptions:
     """The simulation of which this call is a part. None if the call is with a real person."""
     opt_outs: OptOutWriter | None = None
     """The do-not-call list of the application."""
-    followed: Callable[[str], Awaitable[Followed]] = _not_followed
+    followed: Callable[[str], Awaitable[ContinuedElsewhere]] = _not_followed
     """A function that returns whether another process has continued the call with this `CallSid`, after this process
     has lost its media stream.
     """

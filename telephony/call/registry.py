@@ -260,7 +260,7 @@ class Registry:
         which the caller answered.
         """
         if (session := self._sessions.get(call_sid)) is not None:
-            session.consenting.answered(answer, by)
+            session.consent_procedure.answered(answer, by)
 
     def emergency(self, call_sid: str) -> None:
         """Makes the call react as if the caller had just said an emergency phrase. Called during a replay, because the

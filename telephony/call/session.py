@@ -35,7 +35,7 @@ from .call_info import CallInfo
 from .call_parts import CallParts
 from .callbacks import Callbacks
 from .consent import Consent, consent_of
-from .consenting import Consenting
+from .consent_procedure import ConsentProcedure
 from .controls import Controls
 from .conversation import Conversation
 from .ending import Release
@@ -95,7 +95,7 @@ class CallSession:
             self._report,
             control=options.control,
             own_number=options.own_number,
-            rescue=options.rescue or functools.partial(_to_fallback, options),
+            fallback_twiml=options.fallback_twiml or functools.partial(_to_fallback, options),
         )
         self.conversation = conversation = Conversation(info.sid, agent, options, recorder, player)
         greets = isinstance(options.greeting, str)
@@ -134,7 +134,7 @@ class CallSession:
             addresses=options.addresses,
             sources=options.sources,
         )
-        self.consenting = consenting = Consenting(
+        self.consent_procedure = consent_procedure = ConsentProcedure(
             consent,
             options.locale.tag,
             lifetime=lifetime,
@@ -190,7 +190,7 @@ class CallSession:
             wording,
             options.control,
             options.sources,
-            consenting.refuse,
+            consent_procedure.refuse,
         )
         self.call = Call(parts, options.data, options.simulation, options.opt_outs)
         self.callbacks = callbacks = Callbacks(info.sid, options.on_failure)
@@ -206,7 +206,7 @@ class CallSession:
             conversation=conversation,
             pacing=pacing,
             controls=controls,
-            consenting=consenting,
+            consent_procedure=consent_procedure,
             guard=self.guard,
         )
         pacing.call, pacing.replace_stream = controls, reattach.stalled
@@ -248,12 +248,12 @@ class CallSession:
     async def _consent(self) -> None:
         """Applies the consent policy. The greeting begins after the notice."""
         await self.leg.attached.wait()
-        if self.consenting.has_notice:
+        if self.consent_procedure.has_notice:
             self.lifetime.start(self._greet_later())
-        await self.consenting.run()
+        await self.consent_procedure.run()
 
     async def _greet_later(self) -> None:
-        await self.consenting.settled.wait()
+        await self.consent_procedure.settled.wait()
         self.streams.greet()
 
     async def _converse(self) -> None:
@@ -263,10 +263,10 @@ class CallSession:
                 await self.leg.attached.wait()
                 self._open = True
                 self.pacing.go_live(conversation.session.model.capabilities)
-                await conversation.begin(greets=not self.consenting.has_notice)
-                self.consenting.began.set()
-                if self.consenting.has_notice:
-                    await self.consenting.settled.wait()
+                await conversation.begin(greets=not self.consent_procedure.has_notice)
+                self.consent_procedure.began.set()
+                if self.consent_procedure.has_notice:
+                    await self.consent_procedure.settled.wait()
                     await conversation.greet()
                 await self.lifetime.wait()
                 conversation.end()
@@ -355,7 +355,7 @@ def _write_header(
             has_control=options.control is not None,
             placed=options.placed,
             has_way_back=options.addresses is not None,
-            has_fallback=options.fallback is not None or options.rescue is not None,
+            has_fallback=options.fallback is not None or options.fallback_twiml is not None,
             has_own_number=options.own_number is not None,
             **({"noise_suppression": True} if options.noise_suppression else {}),
             **({"added_tools": list(options.added_tools)} if options.added_tools else {}),

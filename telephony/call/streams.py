@@ -15,7 +15,7 @@ from ..twilio import media_stream
 from .call import Call
 from .call_info import TOKEN_PARAMETER, CallInfo
 from .callbacks import Callbacks
-from .consenting import Consenting
+from .consent_procedure import ConsentProcedure
 from .controls import Controls
 from .conversation import Conversation
 from .ending import EndReason
@@ -51,7 +51,7 @@ class CallStreams:
         conversation: Conversation,
         pacing: Scheduler,
         controls: Controls,
-        consenting: Consenting,
+        consent_procedure: ConsentProcedure,
         guard: Guard | None,
     ) -> None:
         self._call = call
@@ -64,7 +64,7 @@ class CallStreams:
         self._conversation = conversation
         self._pacing = pacing
         self._controls = controls
-        self._consenting = consenting
+        self._consent_procedure = consent_procedure
         self._guard = guard
         self._reattach = reattach
         self._now = asyncio.get_running_loop().time
@@ -84,10 +84,10 @@ class CallStreams:
         self._recorder.write("twilio.in", message=_without_token(start.raw))
         self._player.attach(stream.connection, start.stream_sid)
         self._pacing.begin(again=replaces)
-        if self._conversation.deaf_until_ms != math.inf:
-            self._conversation.deaf_until_ms = 0.0  # the timestamps of this stream begin at 0
+        if self._conversation.muted_until_ms != math.inf:
+            self._conversation.muted_until_ms = 0.0  # the timestamps of this stream begin at 0
         if first:
-            if not self._consenting.has_notice:
+            if not self._consent_procedure.has_notice:
                 self.greet()
             if not self._conversation.live:
                 self._pacing.connecting()
@@ -99,12 +99,12 @@ class CallStreams:
             self._player.play_clip("clip:greeting", self._options.greeting)
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        now, stamp_s = self._now(), timestamp_ms / 1000
+        now, timestamp_s = self._now(), timestamp_ms / 1000
         self._pacing.frame(now)
         if self._options.on_frame is not None:
             self._callbacks.call("on_frame", self._options.on_frame, ulaw)
-        self._player.playout.frame(stamp_s, now)
-        self._player.latency_meter.frame(stamp_s, g711.level(ulaw))
+        self._player.playout.frame(timestamp_s, now)
+        self._player.latency_meter.frame(timestamp_s, g711.level(ulaw))
         self._conversation.hear(ulaw, timestamp_ms)
         if self._player.monitor.is_on:
             self._player.monitor.frame(ulaw, hidden=self._recorder.seal.hides_caller)
@@ -117,7 +117,7 @@ class CallStreams:
         self._recorder.press(digit)
         if self._guard is not None:
             self._guard.pressed()
-        if self._consenting.take_digit(digit):
+        if self._consent_procedure.take_digit(digit):
             return
         self._callbacks.call("on_digit", self._options.on_digit, self._call, digit)
         if self._controls.take_digit(digit) or not self._options.digits_to_model:

@@ -136,17 +136,17 @@ class Transfers:
     async def _cold(self, name: str, number: str) -> str:
         leg, addresses = self._leg, self._addresses
         try:
-            whom = leg.parties.reach(number)
+            destination = leg.parties.reach(number)
         except NoCallerId as error:
             log.error("Call %s: %s was not called: %s.", leg.info.sid, name, error)
             return f"{name} was not called: {error}. {_IS_HERE}"
         self._result, self._target = None, name
         try:
             if addresses is None:
-                document = twiml.dial(whom, ring_s=_RING_S)
+                document = twiml.dial(destination, ring_s=_RING_S)
             else:
                 document = twiml.dial(
-                    whom, action=addresses.after_dial, status_callback=addresses.call_status, ring_s=_RING_S
+                    destination, action=addresses.after_dial, status_callback=addresses.call_status, ring_s=_RING_S
                 )
             if (failure := await leg.send_away("transfer", document)) is not None:
                 return f"{name} was not called: {failure}."
@@ -215,7 +215,7 @@ class Transfers:
         agent = self._conversation.session.current_agent.name
         words = self._wording
         document = briefing(
-            summary.strip() or words.introduction(parties.theirs if is_shown(parties.theirs) else "", agent),
+            summary.strip() or words.introduction(parties.other_party if is_shown(parties.other_party) else "", agent),
             addresses.leg_key(second.leg_id),
             intros=(words.text("call_for_you"), words.text("once_more")),
             ask=words.text("take_the_call"),

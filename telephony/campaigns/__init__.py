@@ -1,7 +1,7 @@
 """Campaigns: calls to the contacts of a list. Each call begins within the allowed hours, and no call is made twice.
 
 - `contact`, `config`, `campaign`: the data types. Pure.
-- `windows`, `places`: when a callee may be called, and where the callee may be. Pure.
+- `calling_hours`, `places`: when a callee may be called, and where the callee may be. Pure.
 - `policy`: decides the next action for a contact. Pure.
 - `outcomes`, `callback_tool`: how an attempt ended, and when the callee wants to be called again. Pure.
 - `contact_list`: reads and checks contacts from CSV or from rows. Pure.

@@ -12,7 +12,7 @@ from typing import Any
 from ..call.options import AgentSource
 from ..outbound.dialer import Dialer
 from ..outbound.dialing_rules import DialingRules
-from ..outbound.placed import PlacedCall
+from ..outbound.placed_call import PlacedCall
 from ..outbound.plan import GREETING, CallPlan, LeaveMessage
 from .callback_tool import CallbackTool
 from .campaign import Campaign

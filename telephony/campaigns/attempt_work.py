@@ -12,11 +12,11 @@ from realtime_core.sources import Sources
 from ..errors import CallRefused
 from ..outbound.dialer import Dialer
 from ..outbound.opt_out_list import OptOutList
-from ..outbound.placed import PlacedCall
+from ..outbound.placed_call import PlacedCall
 from ..records.call_record import INTERRUPTED
 from ..records.client import RecordsClient
 from .attempt_call import AttemptCall, Speech
-from .campaign import Campaign, PersonHistory, Standing
+from .campaign import Campaign, CampaignCounts, PersonHistory
 from .contact import Attempt, Contact, DoneReason, Outcome
 from .finished_call import completed, ended_elsewhere
 from .lease import Lease
@@ -177,7 +177,7 @@ class AttemptWork:
             contact,
             [],
             self._sources.now(),
-            standing=Standing(),
+            counts=CampaignCounts(),
             person=PersonHistory(listed=listed),
             hours=calling_hours(contact, campaign.config, self._dialer.rules),
         )

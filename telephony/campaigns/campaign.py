@@ -9,7 +9,7 @@ from enum import Enum
 from .config import CampaignConfig
 from .contact import Outcome
 
-__all__ = ["Campaign", "CampaignStatus", "PauseReason", "PersonHistory", "Standing"]
+__all__ = ["Campaign", "CampaignCounts", "CampaignStatus", "PauseReason", "PersonHistory"]
 
 
 class CampaignStatus(Enum):
@@ -60,7 +60,7 @@ class Campaign:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CampaignCounts:
     """The counts of a campaign so far: the calls, minutes, costs and failures of all processes together. The store
     computes the counts.
     """

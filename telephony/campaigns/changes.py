@@ -121,13 +121,13 @@ class Changes:
             "updated_at": now,
         }
         connection.execute(update(campaigns).where(campaigns.c.id == campaign.id).values(values))
-        theirs = contacts.c.campaign == campaign.id
+        of_campaign = contacts.c.campaign == campaign.id
         if status is CampaignStatus.STOPPED:
             ended = {"state": ContactState.DONE.value, "reason": DoneReason.STOPPED.value, "updated_at": now}
-            connection.execute(update(contacts).where(theirs, queries.PENDING).values(next_at=AT_ONCE, **ended))
+            connection.execute(update(contacts).where(of_campaign, queries.PENDING).values(next_at=AT_ONCE, **ended))
         if status is CampaignStatus.RUNNING:
             held = contacts.c.queued_until.is_not(None)
-            connection.execute(update(contacts).where(theirs, queries.PENDING, held).values(queued_until=None))
+            connection.execute(update(contacts).where(of_campaign, queries.PENDING, held).values(queued_until=None))
         if status in (CampaignStatus.STOPPED, CampaignStatus.FINISHED) and self.announces:
             put(connection, campaign_finished(changed, queries.funnel(connection, campaign.id), now))
         return changed

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from .calling_hours import Window
 from .contact import FINAL, Outcome
-from .windows import Window
 
 __all__ = ["CampaignConfig", "Rate", "RetryRule", "duration_of", "retry_rules"]
 

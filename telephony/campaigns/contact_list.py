@@ -115,15 +115,15 @@ def _row(line: int, cells: list[str] | str, columns: Sequence[str]) -> _Row:
     if isinstance(cells, str):
         return line, {}, cells
     values = {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if name and cell.strip()}
-    surplus = any(cell.strip() for cell in cells[len(columns) :])
-    return line, values, f"{len(cells)} cells, and the header has {len(columns)}" if surplus else ""
+    has_more_cells = any(cell.strip() for cell in cells[len(columns) :])
+    return line, values, f"{len(cells)} cells, and the header has {len(columns)}" if has_more_cells else ""
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class _Found:
+class _PartialList:
     """The contacts that were found so far in a list."""
 
     contacts: dict[str, Contact] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class _Found:
 def _checked(rows: Iterable[_Row], own_number: str, rules: DialingRules, *, group: bool) -> ContactList:
     # Calling hours and the do-not-call list are checked before each attempt.
     at_any_time = replace(rules, quiet_from=time(0), quiet_until=time(0), do_not_call=())
-    found = _Found()
+    found = _PartialList()
     for line, values, problem in rows:
         if not values and not problem:
             continue
@@ -180,7 +180,7 @@ def _consent(value: Any) -> bool | None:
     return None
 
 
-def _add(found: _Found, contact: Contact, line: int, given_id: str) -> None:
+def _add(found: _PartialList, contact: Contact, line: int, given_id: str) -> None:
     """Adds a contact, or merges the contact with an equal contact. Raises `ValueError` if its id belongs to another
     contact.
     """
@@ -205,7 +205,7 @@ def _add(found: _Found, contact: Contact, line: int, given_id: str) -> None:
     found.contacts[new_id] = replace(contact, id=new_id, lines=(line,))
 
 
-def _add_invalid(found: _Found, values: Mapping[str, Any], line: int, given_id: str, problem: str) -> None:
+def _add_invalid(found: _PartialList, values: Mapping[str, Any], line: int, given_id: str, problem: str) -> None:
     new_id = given_id[:_MAX_ID]
     if not new_id or new_id in found.contacts:
         new_id = f"line-{line}"

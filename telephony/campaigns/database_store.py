@@ -21,7 +21,7 @@ from ..records.database_opt_outs import opt_out
 from ..records.opt_outs import OptOut, OptOutSource
 from ..records.schema import attempts, campaigns, contacts, processes
 from . import queries
-from .campaign import Campaign, CampaignStatus, PauseReason, Standing
+from .campaign import Campaign, CampaignCounts, CampaignStatus, PauseReason
 from .changes import Changes, count_end, person_of, put_contact
 from .contact import Attempt, Contact, ContactState, DoneReason, Outcome
 from .policy import Action, Dial, Done, Hold, HoldReason, Pause, Wait, calling_hours, decide, done
@@ -113,9 +113,9 @@ class DatabaseStore:
     def to_hang_up(self, owner: str) -> list[str]:
         """Returns the ids of the attempts of the process `owner` whose campaigns were stopped twice."""
         twice = select(campaigns.c.id).where(campaigns.c.pause_reason == PauseReason.HANG_UP.value)
-        theirs = (attempts.c.owner == owner) & attempts.c.campaign.in_(twice)
+        condition = (attempts.c.owner == owner) & attempts.c.campaign.in_(twice)
         with self._transaction(reads=True) as connection:
-            return list(connection.execute(select(attempts.c.id).where(theirs, queries.IN_PROGRESS)).scalars())
+            return list(connection.execute(select(attempts.c.id).where(condition, queries.IN_PROGRESS)).scalars())
 
     def finish(self, campaign_id: str, now: datetime) -> bool:
         """Sets the status of a running campaign to `FINISHED`, if the campaign has no pending contact and no call in
@@ -123,10 +123,10 @@ class DatabaseStore:
         """
         with self._transaction() as connection:
             row = queries.locked(connection, campaign_id)
-            campaign, theirs = campaign_of(row), contacts.c.campaign == campaign_id
+            campaign, condition = campaign_of(row), contacts.c.campaign == campaign_id
             if campaign.status is not CampaignStatus.RUNNING or row["live"]:
                 return False
-            if connection.execute(select(contacts.c.id).where(theirs, queries.PENDING).limit(1)).first() is not None:
+            if connection.execute(select(contacts.c.id).where(condition, queries.PENDING).limit(1)).first() is not None:
                 return False
             self._changes.set_status(connection, campaign, CampaignStatus.FINISHED, now)
             return True
@@ -205,9 +205,9 @@ class DatabaseStore:
     def contacts_of(self, number: str) -> list[tuple[Campaign, Contact]]:
         live = [CampaignStatus.RUNNING.value, CampaignStatus.PAUSED.value]
         open_states = [ContactState.PENDING.value, _CALLING]
-        theirs = (contacts.c.subject == self._subject_of(number), contacts.c.state.in_(open_states))
+        condition = (contacts.c.subject == self._subject_of(number), contacts.c.state.in_(open_states))
         with self._transaction(reads=True) as connection:
-            rows = connection.execute(select(contacts).where(*theirs)).mappings().all()
+            rows = connection.execute(select(contacts).where(*condition)).mappings().all()
             if not rows:
                 return []
             ids = {row["campaign"] for row in rows}
@@ -249,7 +249,7 @@ class DatabaseStore:
                 contact,
                 queries.attempts_for(connection, campaign_id, contact_id),
                 now,
-                standing=queries.standing_of(connection, campaign_row_, campaign, now),
+                counts=queries.counts_of(connection, campaign_row_, campaign, now),
                 person=person_of(connection, campaign, row["subject"], contact.number, now, rules, attempt_id),
                 hours=calling_hours(contact, campaign.config, rules),
             )
@@ -285,11 +285,11 @@ class DatabaseStore:
         process must not ask Twilio: Twilio was asked `at_most` times, the attempt has ended, or another process has the
         attempt.
         """
-        ours = and_(
+        own_attempt = and_(
             attempts.c.id == attempt_id, attempts.c.owner == owner, queries.IN_PROGRESS, attempts.c.requests < at_most
         )
         with self._transaction() as connection:
-            noting = update(attempts).where(ours).values(requests=attempts.c.requests + 1)
+            noting = update(attempts).where(own_attempt).values(requests=attempts.c.requests + 1)
             return connection.execute(noting).rowcount == 1
 
     def requests(self, attempt_id: str) -> int:
@@ -417,10 +417,10 @@ class DatabaseStore:
 
     # --- counts ------------------------------------------------------------------------------------------------------
 
-    def standing(self, campaign_id: str, now: datetime) -> Standing:
+    def counts(self, campaign_id: str, now: datetime) -> CampaignCounts:
         with self._transaction(reads=True) as connection:
             row = queries.existing(connection, campaign_id)
-            return queries.standing_of(connection, row, campaign_of(row), now)
+            return queries.counts_of(connection, row, campaign_of(row), now)
 
     def funnel(self, campaign_id: str) -> Funnel:
         with self._transaction(reads=True) as connection:

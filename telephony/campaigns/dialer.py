@@ -34,7 +34,7 @@ from .contact import Attempt, Contact
 from .database_store import DatabaseStore
 from .durable_queue import Queue
 from .lease import Lease
-from .policy import Hold, HoldReason, at_once_now
+from .policy import Hold, HoldReason, max_calls_at_once
 from .queue_backoff import QueueBackoff
 from .runner import Check
 from .store_access import StoreAccess
@@ -144,7 +144,7 @@ class CampaignDialer:
         """Stops making new calls, because the process is draining. Calls in progress continue."""
         self._draining = True
 
-    def look_now(self) -> None:
+    def search_now(self) -> None:
         """Searches now for contacts that can be called, because a campaign has changed."""
         self._wake_up.set()
 
@@ -199,8 +199,8 @@ class CampaignDialer:
                     log.warning("Attempt %s is taken over: its process has ended.", attempt.id)
                 self._is_made(attempt.id)
                 finish = self._work.adopt if errors < _MAX_ERRORS else self._work.give_up
-                ours = replace(attempt, owner=self._lease.owner)
-                task = asyncio.create_task(self._worked(attempt.id, finish(campaign, ours)))
+                own_attempt = replace(attempt, owner=self._lease.owner)
+                task = asyncio.create_task(self._worked(attempt.id, finish(campaign, own_attempt)))
                 self._adopting.add(task)
                 task.add_done_callback(self._adopting.discard)
 
@@ -233,14 +233,14 @@ class CampaignDialer:
         await self.queue.open()
         for campaign in running:
             now, id_ = self._sources.now(), campaign.id
-            standing = await self._store.ask(lambda store, id_=id_, now=now: store.standing(id_, now))  # type: ignore[misc]
-            if not standing.live and await self._store.ask(lambda store, id_=id_, now=now: store.finish(id_, now)):  # type: ignore[misc]
+            counts = await self._store.ask(lambda store, id_=id_, now=now: store.counts(id_, now))  # type: ignore[misc]
+            if not counts.live and await self._store.ask(lambda store, id_=id_, now=now: store.finish(id_, now)):  # type: ignore[misc]
                 self.on_change(replace(campaign, status=CampaignStatus.FINISHED), None, None)
                 continue
             if not self._is_able(campaign):
                 continue
             rate = math.ceil(campaign.config.per_second * TICK_S) + 1
-            limit = min(at_once_now(campaign.config, standing) - standing.live, self._room(len(self._live)), rate)
+            limit = min(max_calls_at_once(campaign.config, counts) - counts.live, self._room(len(self._live)), rate)
             if limit <= 0 or not self._lease.is_held:
                 continue
             due = await self._store.ask(

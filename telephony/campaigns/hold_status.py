@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from ..outbound.dialing_rules import DialingRules
-from .campaign import Campaign, CampaignStatus, PauseReason, Standing
+from .calling_hours import ClosedBy
+from .campaign import Campaign, CampaignCounts, CampaignStatus, PauseReason
 from .contact import Contact
 from .policy import Hold, HoldReason, Pause, calling_hours, hold_of
 from .store import CampaignStore
-from .windows import ClosedBy
 
 __all__ = ["HoldStatus", "hold_status", "pause_words"]
 
@@ -67,7 +67,7 @@ def hold_status(store: CampaignStore, campaign: Campaign, now: datetime, rules: 
         return None
     if (starts_at := campaign.config.starts_at) is not None and now < starts_at:
         return HoldStatus("campaign-start", "starts_at is not reached", starts_at)
-    return _of_limits(campaign, store.standing(campaign.id, now), now) or _of_contacts(store, campaign, now, rules)
+    return _of_limits(campaign, store.counts(campaign.id, now), now) or _of_contacts(store, campaign, now, rules)
 
 
 def pause_words(reason: PauseReason) -> str:
@@ -79,8 +79,8 @@ def _paused(reason: PauseReason) -> HoldStatus:
     return HoldStatus("paused", f"paused {_OF_PAUSE[reason]}")
 
 
-def _of_limits(campaign: Campaign, standing: Standing, now: datetime) -> HoldStatus | None:
-    match hold_of(campaign, standing, now):
+def _of_limits(campaign: Campaign, counts: CampaignCounts, now: datetime) -> HoldStatus | None:
+    match hold_of(campaign, counts, now):
         case Pause(reason):  # the next attempt pauses the campaign
             return _paused(reason)
         case Hold(reason, until) if reason in _OF_HOLD:

@@ -18,7 +18,7 @@ from .report import result_rows
 from .runner import CampaignRunner
 from .service import Campaigns, ServerSpeech, check_for
 
-__all__ = ["in_memory", "on_the_records", "until_over"]
+__all__ = ["in_memory", "run_in_process", "until_over"]
 
 _LOOK_S = 0.5
 
@@ -40,7 +40,7 @@ async def in_memory(
     return list(result_rows(store, campaign.id))
 
 
-async def on_the_records(
+async def run_in_process(
     campaign: Campaign, contacts: Sequence[Contact], campaigns: Campaigns, sources: Sources
 ) -> list[dict[str, Any]]:
     """Runs a campaign whose state is in the records, or continues the campaign with the same name. Returns a row for

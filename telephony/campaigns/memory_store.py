@@ -11,7 +11,7 @@ from datetime import datetime
 
 from ..errors import CampaignError
 from ..outbound.dialing_rules import DialingRules
-from .campaign import Campaign, CampaignStatus, PauseReason, PersonHistory, Standing
+from .campaign import Campaign, CampaignCounts, CampaignStatus, PauseReason, PersonHistory
 from .contact import Attempt, Contact, ContactState, DoneReason, Outcome
 from .policy import DAY, Action, Dial, Done, Hold, HoldReason, Pause, Wait, calling_hours, decide, done, settled
 from .store import Funnel
@@ -22,7 +22,7 @@ _TALKED = {Outcome.REACHED, Outcome.INCOMPLETE, Outcome.CALLBACK, Outcome.OPTED_
 
 
 @dataclass(slots=True)
-class _Kept:
+class _StoredCampaign:
     campaign: Campaign
     contacts: dict[str, Contact]
     attempts: dict[str, Attempt] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class MemoryStore:
     """Keeps campaigns in memory. The methods do not block. Only one thread at a time may call a method."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _StoredCampaign] = {}
         self._opted_out: set[str] = set()
 
     # --- campaigns ---------------------------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ class MemoryStore:
     def add(self, campaign: Campaign, contacts: Sequence[Contact]) -> None:
         if campaign.id in self._kept:
             raise CampaignError(f"There is a campaign {campaign.id} already: choose another name.")
-        self._kept[campaign.id] = _Kept(campaign, {contact.id: contact for contact in contacts})
+        self._kept[campaign.id] = _StoredCampaign(campaign, {contact.id: contact for contact in contacts})
 
     def campaign(self, campaign_id: str) -> Campaign | None:
         kept = self._kept.get(campaign_id)
@@ -123,7 +123,7 @@ class MemoryStore:
             contact,
             self.attempts(campaign_id, contact_id),
             now,
-            standing=self.standing(campaign_id, now),
+            counts=self.counts(campaign_id, now),
             person=self._person(kept, contact.number, now, rules),
             hours=calling_hours(contact, kept.campaign.config, rules),
         )
@@ -203,7 +203,7 @@ class MemoryStore:
 
     # --- counts ------------------------------------------------------------------------------------------------------
 
-    def standing(self, campaign_id: str, now: datetime) -> Standing:
+    def counts(self, campaign_id: str, now: datetime) -> CampaignCounts:
         kept = self._of(campaign_id)
         made = [each for each in kept.attempts.values() if not each.inbound]
         ended = [each for each in made if each.ended_at is not None]
@@ -218,7 +218,7 @@ class MemoryStore:
             (each.ended_at, each.id, each.outcome) for each in ended if since is None or _ended(each) > since
         )
         prices = [each.cost for each in ended if each.cost is not None]
-        return Standing(
+        return CampaignCounts(
             live=len(made) - len(ended),
             calls=len(made),
             last_started_at=max((each.started_at for each in made), default=None),
@@ -250,7 +250,7 @@ class MemoryStore:
 
     # -----------------------------------------------------------------------------------------------------------------
 
-    def _of(self, campaign_id: str) -> _Kept:
+    def _of(self, campaign_id: str) -> _StoredCampaign:
         if (kept := self._kept.get(campaign_id)) is None:
             raise CampaignError(f"There is no campaign {campaign_id}.")
         return kept
@@ -258,13 +258,13 @@ class MemoryStore:
     def _pending(self, campaign_id: str) -> Iterator[Contact]:
         return (each for each in self._of(campaign_id).contacts.values() if each.state is ContactState.PENDING)
 
-    def _open(self, attempt_id: str) -> tuple[_Kept | None, Attempt | None]:
+    def _open(self, attempt_id: str) -> tuple[_StoredCampaign | None, Attempt | None]:
         for kept in self._kept.values():
             if (attempt := kept.attempts.get(attempt_id)) is not None and attempt.is_open:
                 return kept, attempt
         return None, None
 
-    def _person(self, kept: _Kept, number: str, now: datetime, rules: DialingRules) -> PersonHistory:
+    def _person(self, kept: _StoredCampaign, number: str, now: datetime, rules: DialingRules) -> PersonHistory:
         config = kept.campaign.config
         calls = [each for each in self._to(number) if not each.inbound]
         here = {each.id for each in kept.attempts.values()}

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from ..outbound.dialing_rules import DialingRules
-from .campaign import Campaign, CampaignStatus, PauseReason, PersonHistory, Standing
+from .calling_hours import CallingHours
+from .campaign import Campaign, CampaignCounts, CampaignStatus, PauseReason, PersonHistory
 from .config import CampaignConfig, Rate
 from .contact import FAILURES, FINAL, Attempt, Contact, ContactState, DoneReason, Outcome
 from .places import country_of, time_zones
-from .windows import CallingHours
 
 __all__ = [
     "Action",
@@ -28,11 +28,11 @@ __all__ = [
     "Pause",
     "Wait",
     "WaitReason",
-    "at_once_now",
     "calling_hours",
     "decide",
     "done",
     "hold_of",
+    "max_calls_at_once",
     "settled",
 ]
 
@@ -112,18 +112,18 @@ def decide(
     attempts: Sequence[Attempt],
     now: datetime,
     *,
-    standing: Standing,
+    counts: CampaignCounts,
     person: PersonHistory,
     hours: CallingHours,
 ) -> Action:
     """Decides the next action for this contact. `attempts` has all earlier attempts for this contact, in any order. No
-    attempt may be in progress. `standing` has the counts of the campaign, `person` has the calls to the contact's
+    attempt may be in progress. `counts` has the counts of the campaign, `person` has the calls to the contact's
     number, and `hours` are the calling hours of the contact.
     """
     return (
         _end_of(campaign, contact, attempts, now, person)
         or _wait_of(campaign, contact, attempts, now, person, hours)
-        or hold_of(campaign, standing, now)
+        or hold_of(campaign, counts, now)
         or Dial()
     )
 
@@ -279,55 +279,55 @@ def _last(attempts: Sequence[Attempt]) -> Attempt | None:
 # --- the campaign -----------------------------------------------------------------------------------------------------
 
 
-def hold_of(campaign: Campaign, standing: Standing, now: datetime) -> Hold | Pause | None:
+def hold_of(campaign: Campaign, counts: CampaignCounts, now: datetime) -> Hold | Pause | None:
     """Returns why the campaign may not start a call now, or None."""
     config = campaign.config
     if campaign.status is not CampaignStatus.RUNNING:
         return Hold(HoldReason.NOT_RUNNING)
-    if sum(outcome in FAILURES for outcome in standing.recent) >= config.failures:
+    if sum(outcome in FAILURES for outcome in counts.recent) >= config.failures:
         return Pause(PauseReason.FAILURES)
-    if config.max_calls is not None and standing.calls >= config.max_calls:
+    if config.max_calls is not None and counts.calls >= config.max_calls:
         return Pause(PauseReason.CALLS)
-    if (held := _budget(config, standing)) is not None:
+    if (held := _budget(config, counts)) is not None:
         return held
-    if standing.abandoned_in_day >= config.max_abandoned_per_day and standing.oldest_abandoned is not None:
-        return Hold(HoldReason.ABANDONED, standing.oldest_abandoned + DAY)
-    if config.max_per_day is not None and standing.calls_in_day >= config.max_per_day:
-        assert standing.oldest_in_day is not None
-        return Hold(HoldReason.PER_DAY, standing.oldest_in_day + DAY)
-    if standing.live >= at_once_now(config, standing):
+    if counts.abandoned_in_day >= config.max_abandoned_per_day and counts.oldest_abandoned is not None:
+        return Hold(HoldReason.ABANDONED, counts.oldest_abandoned + DAY)
+    if config.max_per_day is not None and counts.calls_in_day >= config.max_per_day:
+        assert counts.oldest_in_day is not None
+        return Hold(HoldReason.PER_DAY, counts.oldest_in_day + DAY)
+    if counts.live >= max_calls_at_once(config, counts):
         return Hold(HoldReason.AT_ONCE)
-    if standing.last_started_at is not None:
-        next_at = standing.last_started_at + timedelta(seconds=1 / config.per_second)
+    if counts.last_started_at is not None:
+        next_at = counts.last_started_at + timedelta(seconds=1 / config.per_second)
         if now < next_at:
             return Hold(HoldReason.PER_SECOND, next_at)
     return None
 
 
-def at_once_now(config: CampaignConfig, standing: Standing) -> int:
+def max_calls_at_once(config: CampaignConfig, counts: CampaignCounts) -> int:
     """Returns the maximum number of calls at the same time that the campaign may have now. Each abandoned call of the
     last 24 hours lowers this number. The minimum is 1.
     """
-    left = 1 - standing.abandoned_in_day / config.max_abandoned_per_day
+    left = 1 - counts.abandoned_in_day / config.max_abandoned_per_day
     return max(1, int(config.at_once * left))
 
 
-def _budget(config: CampaignConfig, standing: Standing) -> Hold | Pause | None:
+def _budget(config: CampaignConfig, counts: CampaignCounts) -> Hold | Pause | None:
     """Returns `Hold` or `Pause` if the budget is used up, or None. A call in progress counts with its maximum length,
     and with the average price.
     """
     if config.max_minutes is not None:
-        if standing.minutes >= config.max_minutes or (
-            not standing.live and standing.minutes + config.max_s / 60 > config.max_minutes
+        if counts.minutes >= config.max_minutes or (
+            not counts.live and counts.minutes + config.max_s / 60 > config.max_minutes
         ):
             return Pause(PauseReason.MINUTES)
-        if standing.minutes + (standing.live + 1) * config.max_s / 60 > config.max_minutes:
+        if counts.minutes + (counts.live + 1) * config.max_s / 60 > config.max_minutes:
             return Hold(HoldReason.BUDGET)
     if config.max_cost is not None:
-        average = standing.cost / standing.priced if standing.priced else 0.0
-        known = standing.cost + standing.unpriced * average
+        average = counts.cost / counts.priced if counts.priced else 0.0
+        known = counts.cost + counts.unpriced * average
         if known >= config.max_cost:
             return Pause(PauseReason.COST)
-        if standing.live and known + (standing.live + 1) * average > config.max_cost:
+        if counts.live and known + (counts.live + 1) * average > config.max_cost:
             return Hold(HoldReason.BUDGET)
     return None

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, literal_column, or_,
 
 from ..errors import CampaignError
 from ..records.schema import attempts, campaigns, contacts, number_claims
-from .campaign import Campaign, Standing
+from .campaign import Campaign, CampaignCounts
 from .contact import Attempt, ContactState, DoneReason, Outcome
 from .policy import DAY
 from .rows import attempt_of, utc
@@ -19,6 +19,7 @@ __all__ = [
     "IN_PROGRESS",
     "PENDING",
     "attempts_for",
+    "counts_of",
     "due",
     "existing",
     "find",
@@ -27,7 +28,6 @@ __all__ = [
     "let_go",
     "locked",
     "open_attempt",
-    "standing_of",
 ]
 
 _TALKED = (Outcome.REACHED, Outcome.INCOMPLETE, Outcome.CALLBACK, Outcome.OPTED_OUT, Outcome.ABANDONED)
@@ -103,7 +103,7 @@ def let_go(connection: Connection, attempt_id: str) -> None:
     connection.execute(_LET_GO, {"attempt_id": attempt_id})
 
 
-def standing_of(connection: Connection, row: Any, campaign: Campaign, now: datetime) -> Standing:
+def counts_of(connection: Connection, row: Any, campaign: Campaign, now: datetime) -> CampaignCounts:
     here = attempts.c.campaign == campaign.id
     in_day: tuple[int, datetime | None] = (0, None)
     if campaign.config.max_per_day is not None:
@@ -120,7 +120,7 @@ def standing_of(connection: Connection, row: Any, campaign: Campaign, now: datet
     if campaign.resumed_at is not None:
         ended = ended.where(attempts.c.ended_at > campaign.resumed_at)
     newest = ended.order_by(attempts.c.ended_at.desc()).limit(campaign.config.failures_of)
-    return Standing(
+    return CampaignCounts(
         live=row["live"],
         calls=row["calls"],
         last_started_at=utc(row["last_started_at"]),

@@ -13,7 +13,7 @@ from realtime_core.sources import Sources
 
 from ..errors import CallRefused
 from ..outbound.dialer import Dialer
-from ..outbound.placed import PlacedCall
+from ..outbound.placed_call import PlacedCall
 from .attempt_call import AttemptCall, Speech
 from .campaign import Campaign, CampaignStatus
 from .contact import Attempt, Contact, DoneReason

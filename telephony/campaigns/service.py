@@ -24,12 +24,12 @@ from .attempt_call import Speech
 from .campaign import Campaign, CampaignStatus, PauseReason
 from .contact import ContactState, DoneReason
 from .database_store import DatabaseStore
+from .dial_check import check_of
 from .dialer import CampaignDialer
 from .durable_queue import DurableQueue
 from .hold_status import HoldStatus, hold_status
 from .report import campaign_json, result_row
 from .runner import Check
-from .wanted import check_of
 
 __all__ = ["Campaigns", "ServerSpeech", "campaign_dialer_of", "campaigns_of", "check_for", "engine_url"]
 
@@ -77,7 +77,7 @@ class Campaigns:
         if campaign.status is not CampaignStatus.RUNNING:
             campaign = await self.ask(lambda store: store.set_status(campaign_id, CampaignStatus.RUNNING, now))
         if self.dialer is not None:
-            self.dialer.look_now()
+            self.dialer.search_now()
         return campaign
 
     async def pause(self, campaign_id: str, now: datetime) -> Campaign:
@@ -105,7 +105,7 @@ class Campaigns:
         wanted = [DoneReason(reason) for reason in reasons]
         count = await self.ask(lambda store: store.retry(campaign_id, wanted, now))
         if self.dialer is not None:
-            self.dialer.look_now()
+            self.dialer.search_now()
         return count
 
     async def shown(self, campaign_id: str, now: datetime) -> dict[str, Any]:

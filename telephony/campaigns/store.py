@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ..outbound.dialing_rules import DialingRules
-from .campaign import Campaign, CampaignStatus, PauseReason, Standing
+from .campaign import Campaign, CampaignCounts, CampaignStatus, PauseReason
 from .contact import Attempt, Contact, ContactState, DoneReason, Outcome
 from .policy import Action
 
@@ -125,7 +125,7 @@ class CampaignStore(Protocol):
     def attempts(self, campaign_id: str, contact_id: str) -> list[Attempt]:
         """Returns the attempts for a contact, the oldest first."""
 
-    def standing(self, campaign_id: str, now: datetime) -> Standing: ...
+    def counts(self, campaign_id: str, now: datetime) -> CampaignCounts: ...
 
     def funnel(self, campaign_id: str) -> Funnel: ...
 

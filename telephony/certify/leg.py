@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from .findings import Trace
+from .call_checks import Trace
 
 __all__ = ["Leg"]
 
@@ -97,7 +97,7 @@ class Leg:
         """Waits until at least `seconds` seconds have passed since the sound of the other end was first heard. Returns
         False if this does not happen within `within_s` seconds.
         """
-        from .findings import heard_times
+        from .call_checks import heard_times
 
         async def wait() -> None:
             while True:

@@ -10,9 +10,9 @@ from typing import Any
 
 from ..errors import TwilioError
 from ..twilio.rest import TwilioRest
-from .findings import Check, proposals
+from .call_checks import Check, proposals
 from .leg import Leg
-from .scenarios import SCENARIOS, Placed, Scenario, check_signatures, check_statuses
+from .scenarios import SCENARIOS, Scenario, ScenarioCall, check_signatures, check_statuses
 from .server import CertifiedCall, CertifyServer
 
 __all__ = ["Certificate", "cost_usd", "run_calls"]
@@ -89,7 +89,7 @@ async def run_calls(
         sid = await rest.create_call(
             to=to, from_=from_, url=server.address("near"), status_callback=server.address("near", "status"), **options
         )
-        placed = Placed(call, server, hang_up=rest.hang_up, redirect=rest.redirect, silence_s=silence_s)
+        placed = ScenarioCall(call, server, hang_up=rest.hang_up, redirect=rest.redirect, silence_s=silence_s)
         checks: list[Check] = []
         try:
             if not scenario.detects and not await placed.both():

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from .findings import Check, check_clear, check_frames, check_marks, heard_times, test_sound
+from .call_checks import Check, check_clear, check_frames, check_marks, heard_times, test_sound
 from .leg import Leg
 from .server import CertifiedCall, CertifyServer
 
-__all__ = ["SCENARIOS", "Placed", "Scenario", "names"]
+__all__ = ["SCENARIOS", "Scenario", "ScenarioCall", "names"]
 
 _ANSWER_S = 20.0
 _SETTLE_S = 0.5
@@ -18,7 +18,7 @@ _KEYS_THERE, _KEYS_BACK = "159", "074"
 _EVENTS = ("initiated", "ringing", "in-progress", "completed")
 
 
-class Placed:
+class ScenarioCall:
     """One placed call of a scenario. The methods do what a scenario needs: wait for both ends, hang up one end, or
     redirect one end.
     """
@@ -67,14 +67,14 @@ class Scenario:
     """
 
     name: str
-    run: Callable[[Placed], Awaitable[list[Check]]]
+    run: Callable[[ScenarioCall], Awaitable[list[Check]]]
     near_twiml: str = "{stream}"
     far_twiml: str = "{stream}"
     detects: bool = False
     minutes: int = 1
 
 
-async def _line(placed: Placed) -> list[Check]:
+async def _line(placed: ScenarioCall) -> list[Check]:
     """Checks the codec, the timestamps, the jitter, the start delay and the marks."""
     near, far = placed.near, placed.far
     await near.mark("probe")
@@ -84,7 +84,7 @@ async def _line(placed: Placed) -> list[Check]:
     return [*check_frames(near.trace), *check_marks(near.trace, far.trace)]
 
 
-async def _barge_in(placed: Placed) -> list[Check]:
+async def _barge_in(placed: ScenarioCall) -> list[Check]:
     """Checks a call in which the far end speaks during a long sound. The near end clears the sound."""
     near, far = placed.near, placed.far
     await near.play(test_sound(5.0))
@@ -97,7 +97,7 @@ async def _barge_in(placed: Placed) -> list[Check]:
     return check_clear(near.trace, far.trace, 5.0)
 
 
-async def _digits(placed: Placed) -> list[Check]:
+async def _digits(placed: ScenarioCall) -> list[Check]:
     """Checks a call in which each end sends keys to the other end."""
     await placed.far.until_keys(len(_KEYS_THERE), 5.0)
     placed.call.far_twiml = f"<Play digits='{_KEYS_BACK}'/>{{stream}}"
@@ -111,7 +111,7 @@ async def _digits(placed: Placed) -> list[Check]:
     ]
 
 
-async def _reattach(placed: Placed) -> list[Check]:
+async def _reattach(placed: ScenarioCall) -> list[Check]:
     """Checks a call in which the near end closes its media stream, and gets another stream."""
     near, loop = placed.near, asyncio.get_running_loop()
     dropped = loop.time()
@@ -129,7 +129,7 @@ async def _reattach(placed: Placed) -> list[Check]:
     return [Check("reattach", heard, f"a new stream came after {took:.2f} s", "", {"reattach_s": round(took, 3)})]
 
 
-async def _transfer(placed: Placed) -> list[Check]:
+async def _transfer(placed: ScenarioCall) -> list[Check]:
     """Checks a call in which the near end is redirected, as in a transfer, and returns."""
     near, loop = placed.near, asyncio.get_running_loop()
     began, streams = loop.time(), near.trace.streams
@@ -146,7 +146,7 @@ async def _transfer(placed: Placed) -> list[Check]:
     return [Check("transfer", True, f"the stream stopped {stopped:.2f} s after the redirect, and another one came")]
 
 
-async def _machine(placed: Placed) -> list[Check]:
+async def _machine(placed: ScenarioCall) -> list[Check]:
     """Checks a call in which a voicemail answers at the far end."""
     async with asyncio.timeout(45):
         while not placed.call.verdict:  # noqa: ASYNC110
@@ -156,7 +156,7 @@ async def _machine(placed: Placed) -> list[Check]:
     return [Check("machine detection", right, f"a voicemail was taken for {verdict}", "" if right else "AMD wrong")]
 
 
-async def _silence(placed: Placed) -> list[Check]:
+async def _silence(placed: ScenarioCall) -> list[Check]:
     """Checks a call in which both ends are silent."""
     before = len(placed.near.trace.frames)
     await asyncio.sleep(placed.silence_s)
@@ -166,14 +166,14 @@ async def _silence(placed: Placed) -> list[Check]:
     return [Check("silence", fine, f"{came} frames came in {placed.silence_s:.0f} s; {expected:.0f} are expected")]
 
 
-async def _far_hangs_up(placed: Placed) -> list[Check]:
+async def _far_end_hangs_up(placed: ScenarioCall) -> list[Check]:
     """Checks a call in which the far end hangs up."""
     began = asyncio.get_running_loop().time()
     await placed.hang_up(placed.far)
     return [await _stops(placed.near, began, "hang-up of the other end")]
 
 
-async def _near_hangs_up(placed: Placed) -> list[Check]:
+async def _near_end_hangs_up(placed: ScenarioCall) -> list[Check]:
     """Checks a call in which the near end hangs up by a request to the REST API."""
     began = asyncio.get_running_loop().time()
     await placed.hang_up(placed.near)
@@ -190,7 +190,7 @@ async def _stops(leg: Leg, began: float, name: str) -> Check:
     return Check(name, True, f"the stream stopped after {took:.2f} s", "", {"stop_s": round(took, 3)})
 
 
-async def _both_speak(placed: Placed) -> list[Check]:
+async def _both_speak(placed: ScenarioCall) -> list[Check]:
     """Checks a call in which both ends speak at the same time. Each end must hear only the other end. Returns the
     results.
     """
@@ -217,8 +217,8 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario("transfer", _transfer),
     Scenario("machine", _machine, "{stream}", _MACHINE, detects=True),
     Scenario("silence", _silence),
-    Scenario("far hangs up", _far_hangs_up),
-    Scenario("near hangs up", _near_hangs_up),
+    Scenario("far hangs up", _far_end_hangs_up),
+    Scenario("near hangs up", _near_end_hangs_up),
 )
 
 

@@ -60,8 +60,8 @@ def run_bench(
     result["ratios"] = report.ratios(result["systems"])
     if sweep:
         counts = [int(count) for count in sweep.split(",")]
-        swept = {name: system for name, system in SYSTEMS.items() if name in _SWEPT}
-        result["sweep"] = measuring.sweep(swept, counts=counts, seconds=seconds, say=_say)
+        systems = {name: system for name, system in SYSTEMS.items() if name in _SWEPT}
+        result["sweep"] = measuring.sweep(systems, counts=counts, seconds=seconds, say=_say)
     if search:
         result["most_calls"] = {
             name: measuring.search(

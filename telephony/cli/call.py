@@ -14,7 +14,7 @@ from rich.console import Console
 from telephony.call.options import AgentSource
 from telephony.env_file import environment
 from telephony.errors import CallRefused
-from telephony.outbound.placed import PlacedCall
+from telephony.outbound.placed_call import PlacedCall
 from telephony.outbound.plan import CallResult, LeaveMessage
 from telephony.settings import read_settings
 from telephony.telephony import Telephony

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from telephony.campaigns.attempt_call import Speech
 from telephony.campaigns.config import CampaignConfig
 from telephony.campaigns.contact_list import ContactList, contacts_from_csv
+from telephony.campaigns.dial_check import check_of, is_url
 from telephony.campaigns.runner import Check
-from telephony.campaigns.wanted import check_of, is_url
 from telephony.errors import CampaignError
 from telephony.outbound.dialing_rules import DialingRules
 from telephony.outbound.do_not_call import dialing_rules_of

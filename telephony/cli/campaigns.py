@@ -153,7 +153,7 @@ def _time(text: str | None) -> datetime | None:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-class _Listed:
+class _DoNotCallNumbers:
     """The numbers of the do-not-call file and of the list in the records."""
 
     def __init__(self, file: Any, subjects: set[str], subject_of: Any) -> None:
@@ -173,4 +173,4 @@ def with_listed(rules: DialingRules, settings: Settings) -> DialingRules:
         subjects = set() if records is None else records.opt_outs.subjects()
     if not subjects:
         return rules
-    return replace(rules, do_not_call=_Listed(rules.do_not_call, subjects, subject_key(settings).of))
+    return replace(rules, do_not_call=_DoNotCallNumbers(rules.do_not_call, subjects, subject_key(settings).of))

@@ -15,7 +15,7 @@ from telephony.demo.over_sockets import call_over_sockets
 from telephony.demo.plan import DEMO_AGENT, Plan
 from telephony.demo.report import make_report, show_report
 from telephony.demo.stubs import stubbed
-from telephony.demo.tools_tried import ToolsTried, expected_tools, tools_tried
+from telephony.demo.tool_coverage import ToolCoverage, expected_tools, tool_coverage
 from telephony.demo.view import LiveView, NoView, PlainView, View
 from telephony.env_file import environment
 from telephony.journal.reader import read_journal
@@ -76,7 +76,7 @@ def run_demo(
     finally:
         view.close()
     report = make_report(demo_call, seed=seed)
-    tried = tools_tried(read_journal(demo_call.journal)) if plan.tries_tools else ToolsTried()
+    tried = tool_coverage(read_journal(demo_call.journal)) if plan.tries_tools else ToolCoverage()
     if json:
         tools = {"called_tools": tried.called, "skipped_tools": tried.left_alone, "missed_tools": tried.missed}
         typer.echo(jsonlib.dumps({**report.figures, **tools}, indent=1))
@@ -112,7 +112,7 @@ def _announce(plan: Plan, console: Console, *, fast: bool, json: bool) -> None:
         console.print("The call takes as long as a real one. With --fast it takes about a second.", style="dim")
 
 
-def _show_tools(tried: ToolsTried, console: Console) -> None:
+def _show_tools(tried: ToolCoverage, console: Console) -> None:
     """Prints which tools were called, and why other tools were not called."""
     if tried.called:
         console.print(f"\nCalled: {', '.join(tried.called)}.", highlight=False)

@@ -22,8 +22,8 @@ from ..evals.comparison import CallResult, EvalResult, result_of
 from ..evals.criteria import Criteria, Family, load_criteria
 from ..evals.judge import Judge, StandInJudge, TextJudge
 from ..evals.report import data_of, junit_of, text_of
-from ..evals.run import ChatSettings, Side, VoiceSettings, judge_calls, make_calls
-from ..evals.spent import Spent
+from ..evals.run import ChatSettings, ComparedAgent, VoiceSettings, judge_calls, make_calls
+from ..evals.text_model_usage import TextModelUsage
 from ..import_strings import load_agent, load_object
 from ..settings import load_settings
 from .errors import USAGE, CliError
@@ -91,7 +91,7 @@ def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
         judged = len(criteria.of(Family.JUDGED)) * (len(calls["new"]) + len(baseline))
         progress = _Progress(judged, "judgements", quiet=options.json)
         for each in (calls["new"], baseline):
-            judge_calls(criteria, each, judge, on_ruling=progress.step)
+            judge_calls(criteria, each, judge, on_decision=progress.step)
         notes += _cost_notes(calls, judge, options.model, chat, time.monotonic() - began)
         about = {
             "agent": options.agent, "baseline": options.baseline, "judge": judge.name if judged else None,
@@ -141,7 +141,7 @@ def saved_calls(baseline: str) -> list[CallResult] | None:
     folder = Path(baseline)
     if ":" in baseline or not folder.is_dir():
         return None
-    from ..evals.saved import load_calls
+    from ..evals.saved_runs import load_calls
 
     return load_calls(folder)
 
@@ -165,11 +165,11 @@ def _check(options: EvalOptions, cases: Sequence[Case]) -> None:
         raise CliError("--baseline-folder needs --baseline.", "Name the agent in that folder.", code=USAGE)
 
 
-def _sides(options: EvalOptions, *, with_baseline: bool) -> list[Side]:
-    sides = [Side("new", options.agent, options.configure, options.result)]
+def _sides(options: EvalOptions, *, with_baseline: bool) -> list[ComparedAgent]:
+    sides = [ComparedAgent("new", options.agent, options.configure, options.result)]
     if options.baseline is not None and with_baseline:
         folder = None if options.baseline_folder is None else options.baseline_folder.resolve()
-        sides.append(Side("baseline", options.baseline, options.baseline_configure, options.result, folder))
+        sides.append(ComparedAgent("baseline", options.baseline, options.baseline_configure, options.result, folder))
     return sides
 
 
@@ -199,7 +199,7 @@ def _check_texts(judge: Judge) -> None:
 
 
 def _announce(
-    options: EvalOptions, cases: Sequence[Case], sides: Sequence[Side], criteria: Criteria, chat: ChatSettings,
+    options: EvalOptions, cases: Sequence[Case], sides: Sequence[ComparedAgent], criteria: Criteria, chat: ChatSettings,
     notes: Sequence[str],
 ) -> None:  # fmt: skip
     from ..evals.costs import expected_cost
@@ -226,17 +226,17 @@ def _cost_notes(
     every = [call for each in calls.values() for call in each]
     cpu_s = sum(call.cpu_s for call in every)
     call_s = sum(call.evidence.duration_ms for call in every) / 1000
-    judged = judge.spent if isinstance(judge, TextJudge) else Spent()
+    judged = judge.spent if isinstance(judge, TextJudge) else TextModelUsage()
     cost = actual_cost(every, judged, model, chat)
     notes = [f"{call_s:.0f} s of calls in {took_s:.0f} s, {cpu_s:.0f} s of CPU. {cost}"]
-    unmade = [call for call in every if call.evidence.error]
-    if unmade:
-        notes.append(f"{len(unmade)} of {len(every)} calls could not be made: {unmade[0].evidence.error}")
+    without_call = [call for call in every if call.evidence.error]
+    if without_call:
+        notes.append(f"{len(without_call)} of {len(every)} calls could not be made: {without_call[0].evidence.error}")
     unsure = [
-        ruling
+        decision
         for call in every
-        for ruling in call.rulings.values()
-        if ruling.votes and ruling.outcome is Outcome.UNKNOWN
+        for decision in call.decisions.values()
+        if decision.votes and decision.outcome is Outcome.UNKNOWN
     ]
     if unsure:
         notes.append(f"The judge cannot tell in {len(unsure)} cases, such as: {unsure[0].why}")
@@ -251,7 +251,7 @@ def _write(result: EvalResult, options: EvalOptions) -> None:
 
         options.html.write_text(page_of(result), encoding="utf-8")
     if options.save is not None:
-        from ..evals.saved import save
+        from ..evals.saved_runs import save
 
         save(result, options.save)
 

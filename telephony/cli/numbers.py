@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from telephony.settings import Settings
     from telephony.twilio.rest import TwilioRest
 
-__all__ = ["app", "rests"]
+__all__ = ["app", "clients_of"]
 
 app = typer.Typer(
     help="Compare the numbers at Twilio with a file of numbers, change and restore them.",
@@ -127,7 +127,7 @@ def check(file: File = Path("numbers.toml")) -> None:
         typer.echo(f"{file}: {len(book.config.numbers)} numbers, no problem.")
 
 
-def rests(config: NumbersConfig, settings: Settings, *, routes: bool = False) -> Callable[[str], TwilioRest]:
+def clients_of(config: NumbersConfig, settings: Settings, *, routes: bool = False) -> Callable[[str], TwilioRest]:
     """Returns a function that returns the REST client of an account of the configuration by its name. With `routes`,
     the clients are those in `us1`, which set the regions of numbers. Raises `CliError` for an account without keys.
     """
@@ -165,8 +165,8 @@ def _installation(file: Path) -> Installation:
     if settings.public_url is None:
         raise CliError("No address for the calls is set.", "Set PUBLIC_URL to the address of the server.", code=USAGE)
     config = load_book(file, load_agent).config
-    routes_of = rests(config, settings, routes=True)
-    return Installation(config, rests(config, settings), settings.public_url, routes_of=routes_of)
+    routes_of = clients_of(config, settings, routes=True)
+    return Installation(config, clients_of(config, settings), settings.public_url, routes_of=routes_of)
 
 
 def _numbers(numbers: Iterable[str]) -> str:

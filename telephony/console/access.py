@@ -274,8 +274,8 @@ class Access:
         if origin is None:
             return True
         public = self._settings.public_url
-        ours = {connection.headers.get("host"), None if public is None else urlsplit(public).netloc}
-        return urlsplit(origin).netloc in ours - {None}
+        own_hosts = {connection.headers.get("host"), None if public is None else urlsplit(public).netloc}
+        return urlsplit(origin).netloc in own_hosts - {None}
 
     # --- logins --------------------------------------------------------------------------------------------------
 

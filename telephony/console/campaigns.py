@@ -127,11 +127,11 @@ async def _shown(phone: PhoneServer, id_: str) -> Response:
     campaigns, now = _campaigns(phone), phone.sources.now()
     shown = await campaigns.shown(id_, now)
     since = (now - timedelta(hours=_HOURS - 1)).replace(minute=0, second=0, microsecond=0)
-    standing, by_hour = await campaigns.ask(lambda store: (store.standing(id_, now), store.calls_by_hour(id_, since)))
+    counts, by_hour = await campaigns.ask(lambda store: (store.counts(id_, now), store.calls_by_hour(id_, since)))
     hours: list[dict[str, Any]] = [
         {"at": (at := since + timedelta(hours=n)).isoformat(), "calls": by_hour[at]} for n in range(_HOURS)
     ]
-    about = {**shown, "live": standing.live, "abandoned_in_day": standing.abandoned_in_day, "hours": hours}
+    about = {**shown, "live": counts.live, "abandoned_in_day": counts.abandoned_in_day, "hours": hours}
     return JSONResponse(about, headers=_NO_STORE)
 
 

@@ -52,7 +52,7 @@ from .board import LiveRow
 from .bodies import json_of
 from .console import Console, console_of
 from .endings import CHOICES, words_of
-from .recordings import Prepared, Source
+from .recordings import PreparedFiles, Source
 
 __all__ = ["routes"]
 
@@ -303,7 +303,7 @@ async def _found(request: Request, scope: Scope) -> tuple[CallRecord | None, Liv
     return row, live, await console.access.admit(request, scope, number=number)
 
 
-async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepared, Grant]:
+async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, PreparedFiles, Grant]:
     """Returns the record of the call and its prepared recording. Raises `AccessRefused` if the client is not allowed or
     if there is no recording.
     """

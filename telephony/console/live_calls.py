@@ -44,10 +44,10 @@ async def live_call(connection: HTTPConnection, scope: Scope) -> tuple[Call, Gra
     row = await phone.call_records.client.call(sid)
     if row is None or not grant.allows(scope, own_number(row.direction, row.caller, row.called)):
         raise ConsoleError(404, "There is no such call.")
-    raise await _why_not_here(phone, connection, row)
+    raise await _error_elsewhere(phone, connection, row)
 
 
-async def _why_not_here(phone: PhoneServer, connection: HTTPConnection, row: CallRecord) -> ConsoleError:
+async def _error_elsewhere(phone: PhoneServer, connection: HTTPConnection, row: CallRecord) -> ConsoleError:
     if row.over:
         return ConsoleError(409, "This call is over.")
     asked_for = connection.path_params.get("instance")

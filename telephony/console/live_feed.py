@@ -101,14 +101,14 @@ async def _live(console: Console, grant: Grant) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
     sent: dict[str, int] = {}
     elsewhere: dict[str, str] = {}
-    asked = sent_at = -_HEARTBEAT_S
+    checked_at = sent_at = -_HEARTBEAT_S
     while True:
         now = clock()
         rows = {sid: row for sid, row in console.board.rows().items() if _may_see(grant, row)}
         changed = [row.text for sid, row in rows.items() if sent.get(sid) != row.serial]
         gone = [sid for sid in sent if sid not in rows]
-        if now >= asked + _ELSEWHERE_EVERY_S:
-            asked = now
+        if now >= checked_at + _ELSEWHERE_EVERY_S:
+            checked_at = now
             others = {row.id: dump(_elsewhere(row)) for row in await _of_others(phone, grant) if row.sid not in rows}
             changed += [text for key, text in others.items() if elsewhere.get(key) != text]
             gone += [key for key in elsewhere if key not in others and key not in rows]
@@ -150,11 +150,11 @@ async def _of_others(phone: PhoneServer, grant: Grant) -> list[CallRecord]:
         page = await client.calls(CallQuery(is_open=True, limit=_MAX_ELSEWHERE))
     except (RecordsUnavailable, RecordRefused):
         return []
-    ours = client.process
+    own_process = client.process
     return [
         row
         for row in page.calls
-        if row.process != ours
+        if row.process != own_process
         and not row.over
         and grant.allows(Scope.VIEW, own_number(row.direction, row.caller, row.called))
     ]

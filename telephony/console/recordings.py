@@ -21,7 +21,7 @@ from ..journal.object_storage import ObjectStorage, StoredObject
 from ..journal.stored_journals import journal_of
 from .prepare import AUDIO, TIMELINE
 
-__all__ = ["Prepared", "Recordings", "Source", "existing"]
+__all__ = ["PreparedFiles", "Recordings", "Source", "existing"]
 
 _MAX_KEPT = 20
 _KEPT_S = 600.0
@@ -50,7 +50,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedFiles:
     """The folder with the files that were made from one recorded call for the pages of the console."""
 
     folder: Path
@@ -82,8 +82,8 @@ class Recordings:
 
     def __init__(self, storage: ObjectStorage | None = None) -> None:
         self._storage = storage
-        self._kept: OrderedDict[_Key, Prepared] = OrderedDict()
-        self._preparing: dict[_Key, asyncio.Task[Prepared]] = {}
+        self._kept: OrderedDict[_Key, PreparedFiles] = OrderedDict()
+        self._preparing: dict[_Key, asyncio.Task[PreparedFiles]] = {}
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._root: Path | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -120,7 +120,7 @@ class Recordings:
         self._drop(lambda key: f"/{sid}/" in key[0])
         return None
 
-    async def get(self, source: Source) -> Prepared:
+    async def get(self, source: Source) -> PreparedFiles:
         """Returns the prepared files of the call with this journal.
 
         Raises:
@@ -152,7 +152,7 @@ class Recordings:
         with tempfile.TemporaryDirectory(prefix="telephony-console-") as folder:
             yield await in_daemon(partial(self._storage.get, source.stored, Path(folder)), "copy a journal")
 
-    async def _prepare(self, key: _Key, source: Source) -> Prepared:
+    async def _prepare(self, key: _Key, source: Source) -> PreparedFiles:
         async with self._at_once, self.file(source) as journal:
             if self._root is None:
                 self._root = Path(tempfile.mkdtemp(prefix="telephony-console-"))
@@ -170,7 +170,7 @@ class Recordings:
                 raise
             if process.returncode:
                 raise JournalError(problem.decode(errors="replace").strip()[-300:] or "The recording cannot be read.")
-        prepared = self._kept[key] = Prepared(folder, asyncio.get_running_loop().time(), source.local is not None)
+        prepared = self._kept[key] = PreparedFiles(folder, asyncio.get_running_loop().time(), source.local is not None)
         if len(self._kept) > _MAX_KEPT:
             oldest = next(iter(self._kept))
             self._drop(lambda each: each == oldest)

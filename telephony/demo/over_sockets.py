@@ -83,7 +83,7 @@ async def _server(plan: Plan) -> AsyncIterator[Child]:
     """Runs the real server, and the embedded model to which the server connects, during this block."""
     serve = ["-m", "telephony", "serve", plan.agent or DEMO_AGENT, "--port", "0", "--json"]
     serve += ["--stub-tools"] * plan.stub_tools + ["-v"] * plan.verbose
-    ours = {
+    variables_of_call = {
         "TELEPHONY_JOURNAL_DIR": str(plan.folder.resolve()),
         "TELEPHONY_MAX_LOOP_LAG_S": str(_MAX_LOOP_LAG_S),
         "TELEPHONY_DATA_DIR": "off",
@@ -91,15 +91,15 @@ async def _server(plan: Plan) -> AsyncIterator[Child]:
     }
     async with AsyncExitStack() as stack:
         if plan.live:
-            ours["TELEPHONY_MODEL"] = "openai"
-            variables = child_environment(environment(), ours, keep=_OF_THE_MODEL)
+            variables_of_call["TELEPHONY_MODEL"] = "openai"
+            variables = child_environment(environment(), variables_of_call, keep=_OF_THE_MODEL)
         else:
             script = ["--script", plan.model_script] if plan.model_script else []
             arguments = ["-m", "realtime_core.local", *script]
             model = child("model", arguments, child_environment(environment()), verbose=plan.verbose)
             ready = await (await stack.enter_async_context(model)).ready()
-            ours |= {"OPENAI_BASE_URL": ready["base_url"], "OPENAI_API_KEY": "none"}
-            variables = child_environment(environment(), ours)
+            variables_of_call |= {"OPENAI_BASE_URL": ready["base_url"], "OPENAI_API_KEY": "none"}
+            variables = child_environment(environment(), variables_of_call)
         yield await stack.enter_async_context(child("server", serve, variables, verbose=plan.verbose))
 
 

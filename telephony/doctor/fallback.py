@@ -41,10 +41,10 @@ async def check_fallbacks(settings: Settings, urls: Iterable[str], web: Web) -> 
 
     The request comes from this machine, and not from Twilio's network.
     """
-    ours = urlsplit(settings.public_url or "").hostname
+    own_host = urlsplit(settings.public_url or "").hostname
     results = []
     for url in dict.fromkeys(urls):
-        if ours is not None and urlsplit(url).hostname == ours:
+        if own_host is not None and urlsplit(url).hostname == own_host:
             advice = "Set it to a TwiML Bin or to a server on another machine."
             results.append(wrong(_ABOUT, f"{url} is this server itself, so it is down together with it", advice))
             continue

@@ -257,15 +257,15 @@ def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[Ch
 
 def check_clock(answer: Answer | None, now: datetime) -> CheckResult:
     """Compares the local clock with the Date header of a response. The header has whole seconds."""
-    theirs = None
+    server_time = None
     if answer is not None:
         try:
-            theirs = parsedate_to_datetime({k.lower(): v for k, v in answer.headers.items()}.get("date", ""))
+            server_time = parsedate_to_datetime({k.lower(): v for k, v in answer.headers.items()}.get("date", ""))
         except ValueError:
-            theirs = None
-    if theirs is None or theirs.tzinfo is None:
+            server_time = None
+    if server_time is None or server_time.tzinfo is None:
         return skipped("clock", "there was no server to compare it with")
-    off_s = (now - theirs).total_seconds() - 0.5
+    off_s = (now - server_time).total_seconds() - 0.5
     message = f"it differs by {off_s:+.0f} s from the clock of a server"
     if abs(off_s) > _CLOCK_WRONG_S:
         return wrong("clock", message, "Set it by NTP. Stream tokens are valid for a minute.")

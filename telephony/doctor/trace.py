@@ -197,8 +197,8 @@ def _drift(frames: Sequence[_Frame]) -> float | None:
     first, last = (
         min(part, key=lambda frame: frame.arrived_ms - frame.stamp_ms) for part in (frames[:tenth], frames[-tenth:])
     )
-    ours, theirs = last.arrived_ms - first.arrived_ms, last.stamp_ms - first.stamp_ms
-    return round((theirs / ours - 1) * 1e6, 1) if ours > 0 else None
+    arrival_ms, timestamp_ms = last.arrived_ms - first.arrived_ms, last.stamp_ms - first.stamp_ms
+    return round((timestamp_ms / arrival_ms - 1) * 1e6, 1) if arrival_ms > 0 else None
 
 
 def _runs(stream: _Stream) -> list[dict[str, Any]]:

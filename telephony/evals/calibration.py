@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from .checks import Outcome, Ruling
+from .checks import CriterionDecision, Outcome
 from .criteria import Criterion
 from .evidence import Evidence, Line, ToolUse
 from .judge import Judge, decide
 from .statistics import Interval, wilson
 
-__all__ = ["Calibration", "Labelled", "calibrate", "labelled_calls"]
+__all__ = ["Calibration", "LabelledCall", "calibrate", "labelled_calls"]
 
 _NOT_HEARD = re.compile(r"\[not heard: ([^\]]*)\]")
 _TOOL = re.compile(r"(\w+)\((.*)\) -> (.*)")
@@ -31,7 +31,7 @@ _SECOND_MS = 3000
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledCall:
     """A call with a question about it, the correct answer (True means yes) and the reason."""
 
     name: str
@@ -47,15 +47,15 @@ class Calibration:
 
     judge: str
     is_stand_in: bool
-    answers: Sequence[tuple[Labelled, Ruling]]
+    answers: Sequence[tuple[LabelledCall, CriterionDecision]]
 
     @property
     def right(self) -> int:
-        return sum(_is_right(call, ruling) for call, ruling in self.answers)
+        return sum(_is_right(call, decision) for call, decision in self.answers)
 
     @property
     def unknown(self) -> int:
-        return sum(ruling.outcome is Outcome.UNKNOWN for _, ruling in self.answers)
+        return sum(decision.outcome is Outcome.UNKNOWN for _, decision in self.answers)
 
     @property
     def agreement(self) -> Interval:
@@ -65,8 +65,8 @@ class Calibration:
     @property
     def kappa(self) -> float:
         """Cohen's kappa, computed from the calls with an answer: the agreement beyond chance."""
-        decided = [(call.answer, ruling.outcome is Outcome.PASSED) for call, ruling in self.answers
-                   if ruling.outcome is not Outcome.UNKNOWN]  # fmt: skip
+        decided = [(call.answer, decision.outcome is Outcome.PASSED) for call, decision in self.answers
+                   if decision.outcome is not Outcome.UNKNOWN]  # fmt: skip
         if not decided:
             return 0.0
         n = len(decided)
@@ -88,12 +88,12 @@ class Calibration:
                 {
                     "name": call.name,
                     "label": call.answer,
-                    "outcome": ruling.outcome,
-                    "judge": ruling.why,
+                    "outcome": decision.outcome,
+                    "judge": decision.why,
                     "why": call.why,
                 }
-                for call, ruling in self.answers
-                if not _is_right(call, ruling)
+                for call, decision in self.answers
+                if not _is_right(call, decision)
             ],
         }
 
@@ -101,18 +101,18 @@ class Calibration:
         lines = [f"Judge: {self.judge}"]
         kinds = list(dict.fromkeys(call.question for call, _ in self.answers))
         for question in kinds:
-            group = [(call, ruling) for call, ruling in self.answers if call.question == question]
+            group = [(call, decision) for call, decision in self.answers if call.question == question]
             lines.append(f"  {sum(_is_right(*each) for each in group)} of {len(group)}  {question}")
         low, high = self.agreement.low, self.agreement.high
         lines.append(
             f"{self.right} of {len(self.answers)} answers agree with the labels ({low:.0%} to {high:.0%}), "
             f"{self.unknown} cannot tell, kappa {self.kappa:.2f}."
         )
-        for call, ruling in self.answers:
-            if not _is_right(call, ruling):
+        for call, decision in self.answers:
+            if not _is_right(call, decision):
                 label = "yes" if call.answer else "no"
                 lines.append(
-                    f"  {call.name}: the label is {label}: {call.why} The judge: {ruling.outcome}, {ruling.why}"
+                    f"  {call.name}: the label is {label}: {call.why} The judge: {decision.outcome}, {decision.why}"
                 )
         if self.is_stand_in:
             lines.append("This judge is a stand-in by rules, no AI. Set TELEPHONY_TEXT_MODEL_URL for a text model.")
@@ -125,20 +125,22 @@ def calibrate(judge: Judge, *, votes: int = 3, on_call: Callable[[], None] = lam
     """
     calls = list(labelled_calls())
 
-    def ask(call: Labelled) -> Ruling:
-        ruling = decide(judge, Criterion(name=call.name, judge=call.question, votes=votes), call.evidence)
+    def ask(call: LabelledCall) -> CriterionDecision:
+        decision = decide(judge, Criterion(name=call.name, judge=call.question, votes=votes), call.evidence)
         on_call()
-        return ruling
+        return decision
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return Calibration(judge.name, judge.is_stand_in, list(zip(calls, pool.map(ask, calls), strict=True)))
 
 
-def labelled_calls() -> Iterator[Labelled]:
+def labelled_calls() -> Iterator[LabelledCall]:
     """Yields the labelled calls that come with the package."""
     document = tomllib.loads((files(__package__) / "data" / "calibration.toml").read_text("utf-8"))
     for call in document["call"]:
-        yield Labelled(call["name"], call["question"], call["answer"] == "yes", call["why"], _evidence(call["lines"]))
+        yield LabelledCall(
+            call["name"], call["question"], call["answer"] == "yes", call["why"], _evidence(call["lines"])
+        )
 
 
 def _evidence(texts: Sequence[str]) -> Evidence:
@@ -156,5 +158,5 @@ def _evidence(texts: Sequence[str]) -> Evidence:
     return Evidence(ended="hung up", lines=lines, tools=tools)
 
 
-def _is_right(call: Labelled, ruling: Ruling) -> bool:
-    return ruling.outcome is (Outcome.PASSED if call.answer else Outcome.FAILED)
+def _is_right(call: LabelledCall, decision: CriterionDecision) -> bool:
+    return decision.outcome is (Outcome.PASSED if call.answer else Outcome.FAILED)

@@ -42,8 +42,8 @@ from ..replay.replaying import read
 from ..simulator import Caller, Handset, Line, MediaPeer, clips
 from ..simulator import callers as scripted
 from .acoustics import Acoustics
-from .acts import ActKind
-from .callers import Overheard, PersonaCaller, RecordedCaller
+from .caller_actions import CallerActionKind
+from .callers import CallerLog, PersonaCaller, RecordedCaller
 from .cases import Case, CaseKind
 from .evidence import Evidence, evidence_of
 from .heard_words import HeardWords
@@ -96,7 +96,7 @@ class _Call:
         self._plan = plan
         self._sources = sources
         self._model_sources = model_sources
-        self._ear = Overheard()
+        self._caller_log = CallerLog()
         self._words = HeardWords()
         self._journal = _ObservedJournal(self._words) if case.kind is CaseKind.PERSONA else MemoryJournal()
         self._form = ResultForm(plan.result) if plan.result is not None else None
@@ -124,7 +124,7 @@ class _Call:
         facts = dict(persona.facts) if persona is not None else {}
         tools = [] if recorded is None else [(tool.name, tool.arguments) for tool in recorded.call.tools]
         evidence = evidence_of(
-            heard, self._ear.acts, result=self._result(), facts=facts, recorded_tools=tools,
+            heard, self._caller_log.acts, result=self._result(), facts=facts, recorded_tools=tools,
             cost_usd=self._plan.cost(heard),
         )  # fmt: skip
         # A scripted caller that hears no answer hangs up. The missing answer is a fact about the call, and not an error
@@ -142,7 +142,7 @@ class _Call:
         peers: list[MediaPeer] = []
         handset = _Handset(
             acoustics,
-            self._ear if self._case.kind is CaseKind.SCRIPTED else None,
+            self._caller_log if self._case.kind is CaseKind.SCRIPTED else None,
             now=lambda: peers[0].now,
             on_press=lambda key: peers[0].press(key),
             on_hang_up=lambda: peers[0].hang_up(),
@@ -179,7 +179,7 @@ class _Call:
         return RealtimeModelConfig(**(await stack.enter_async_context(server)).model_config)
 
     def _stand_in(self) -> StandInModel:
-        return StandInModel(self._ear.take, Random(self._model_sources.fork("stand-in").random.getrandbits(64)))
+        return StandInModel(self._caller_log.take, Random(self._model_sources.fork("stand-in").random.getrandbits(64)))
 
     def _agent(self, recording: Recording | None) -> AgentSource:
         plan = self._plan
@@ -187,18 +187,18 @@ class _Call:
             tools = RecordedTools(recording.tools, recording.clips)
             agent = agent_for_replay(recording, plan.agent, tools, run_tools=plan.run_tools)
         else:
-            agent = plan.agent if plan.run_tools else stubbed(plan.agent, keeps=_acts_on_call)
+            agent = plan.agent if plan.run_tools else stubbed(plan.agent, keeps=_is_call_control)
         return agent if self._form is None else agent_for_call(agent, {}, [self._form.tool()])
 
     def _caller(self, persona: Persona | None, recorded: _Recorded | None) -> Caller:
         if recorded is not None:
-            return RecordedCaller(recorded.call.recorded, recorded.call.audio, self._ear)
+            return RecordedCaller(recorded.call.recorded, recorded.call.audio, self._caller_log)
         if persona is None:
             return scripted.load(self._case.path)
         assert self._plan.player is not None and self._plan.voice is not None
         random = Random(self._seed("caller"))
         player = self._plan.player(persona)
-        return PersonaCaller(persona, player, self._plan.voice, self._ear, self._words.new_words, random)
+        return PersonaCaller(persona, player, self._plan.voice, self._caller_log, self._words.new_words, random)
 
     def _result(self) -> Any:
         if self._form is None:
@@ -209,20 +209,20 @@ class _Call:
 
 class _Handset(Handset):
     """A phone handset with the acoustic surroundings of its caller. The words of the clips of the package are passed to
-    `ear`.
+    ``caller_log`.
     """
 
-    def __init__(self, acoustics: Acoustics, ear: Overheard | None, **options: Any) -> None:
+    def __init__(self, acoustics: Acoustics, caller_log: CallerLog | None, **options: Any) -> None:
         super().__init__(**options)
         self._acoustics = acoustics
-        self._ear = ear
+        self._caller_log = caller_log
 
     def say(self, clip: str | Clip) -> asyncio.Future[None]:
-        if self._ear is not None:
+        if self._caller_log is not None:
             text = clips.WORDS.get(clip, "") if isinstance(clip, str) else _words().get(load_ulaw(clip), "")
-            kind = ActKind.INTERRUPTS if self.hears_voice else ActKind.SAYS
-            self._ear.note(self, kind, text)
-            self._ear.said(text)
+            kind = CallerActionKind.INTERRUPTS if self.hears_voice else CallerActionKind.SAYS
+            self._caller_log.note(self, kind, text)
+            self._caller_log.said(text)
         return super().say(clip)
 
     def speak(self) -> bytes:
@@ -272,7 +272,7 @@ def _recorded(path: Path) -> _Recorded:
     return _Recorded(recording, call)
 
 
-def _acts_on_call(tool: FunctionTool) -> bool:
+def _is_call_control(tool: FunctionTool) -> bool:
     """Returns whether a tool only acts on the call, such as `hang_up`. In a simulation such a tool has no outside
     effect.
     """

@@ -1,5 +1,5 @@
 """The callers of evals: a persona, a recorded caller, and a scripted caller. Each caller writes its acts and its words
-to an `Overheard`. The stand-in for the speech model reads the words from there.
+to an `CallerLog`. The stand-in for the speech model reads the words from there.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ..journal.audio import CallAudio
 from ..journal.recorded import RecordedCall
 from ..replay.callers import last_words, turns_of, wait_for
 from ..simulator import Handset
-from .acts import Act, ActKind
+from .caller_actions import CallerAction, CallerActionKind
 from .persona import Persona
 from .players import Player
 from .speech import Voice
 from .word_values import is_backchannel
 
-__all__ = ["Overheard", "PersonaCaller", "RecordedCaller"]
+__all__ = ["CallerLog", "PersonaCaller", "RecordedCaller"]
 
 _GAP_S = 0.8
 """The length in seconds of a silence of the agent after which the agent's turn has ended."""
@@ -33,13 +33,13 @@ _LAST_WORDS_S = 6.0
 _MAX_CALL_S = 300.0
 
 
-class Overheard:
+class CallerLog:
     """Collects what the simulated caller said and did in one call. `take` returns the words that were said since the
     last call of `take`. `acts` has all actions.
     """
 
     def __init__(self) -> None:
-        self.acts: list[Act] = []
+        self.acts: list[CallerAction] = []
         self._words: list[str] = []
 
     def said(self, text: str) -> None:
@@ -50,8 +50,8 @@ class Overheard:
         words, self._words = " ".join(self._words), []
         return words
 
-    def note(self, phone: Handset, kind: ActKind, text: str = "") -> None:
-        self.acts.append(Act(round(phone.now * 1000, 1), kind, text, phone.hears_voice))
+    def note(self, phone: Handset, kind: CallerActionKind, text: str = "") -> None:
+        self.acts.append(CallerAction(round(phone.now * 1000, 1), kind, text, phone.hears_voice))
 
 
 class PersonaCaller:
@@ -65,14 +65,14 @@ class PersonaCaller:
         persona: Persona,
         player: Player,
         voice: Voice,
-        ear: Overheard,
+        caller_log: CallerLog,
         agent_words: Callable[[], str],
         random: Random,
     ) -> None:
         self._persona = persona
         self._player = player
         self._voice = voice
-        self._ear = ear
+        self._caller_log = caller_log
         self._agent_words = agent_words
         self._random = random
 
@@ -85,13 +85,13 @@ class PersonaCaller:
     async def _talk(self, phone: Handset) -> None:
         while True:
             if not await self._listen(phone):
-                self._ear.note(phone, ActKind.GIVES_UP)
+                self._caller_log.note(phone, CallerActionKind.GIVES_UP)
                 return
             move = await asyncio.to_thread(self._player.next, self._agent_words())
             if move.say:
                 await self._say(phone, move.say)
             for key in move.keys:
-                self._ear.note(phone, ActKind.KEY, key)
+                self._caller_log.note(phone, CallerActionKind.KEY, key)
                 phone.press(key)
                 await asyncio.sleep(0.3)
             if move.hang_up:
@@ -99,7 +99,7 @@ class PersonaCaller:
                     with contextlib.suppress(CallerTimeout):
                         await phone.agent_speaks(within_s=_LAST_WORDS_S)
                         await phone.agent_silent(_GAP_S, within_s=3 * _LAST_WORDS_S)
-                self._ear.note(phone, ActKind.GIVES_UP if move.gives_up else ActKind.HANGS_UP)
+                self._caller_log.note(phone, CallerActionKind.GIVES_UP if move.gives_up else CallerActionKind.HANGS_UP)
                 return
 
     async def _listen(self, phone: Handset) -> bool:
@@ -112,14 +112,14 @@ class PersonaCaller:
         try:
             await phone.agent_speaks(within_s=persona.patience_s)
         except CallerTimeout:
-            if not self._ear.acts or self._ear.acts[-1].text != "Hello?":
+            if not self._caller_log.acts or self._caller_log.acts[-1].text != "Hello?":
                 await self._say(phone, "Hello?")
                 return await self._listen(phone)
             return False
         if (agrees or interrupts) and await self._talks_for(phone, after_s):
             if interrupts:
                 return True  # the next words are said while the agent speaks
-            await self._utter(phone, "Mhm.", ActKind.BACKCHANNEL)
+            await self._utter(phone, "Mhm.", CallerActionKind.BACKCHANNEL)
             gap_s = _AFTER_MHM_S
         with contextlib.suppress(CallerTimeout):
             await phone.agent_silent(gap_s, within_s=60.0)
@@ -132,7 +132,7 @@ class PersonaCaller:
         return False
 
     async def _say(self, phone: Handset, text: str) -> None:
-        kind = ActKind.INTERRUPTS if phone.hears_voice else ActKind.SAYS
+        kind = CallerActionKind.INTERRUPTS if phone.hears_voice else CallerActionKind.SAYS
         words = text.split()
         if len(words) < 4 or self._random.random() >= self._persona.hesitates:
             await self._utter(phone, text, kind)
@@ -142,19 +142,19 @@ class PersonaCaller:
         await asyncio.sleep(self._random.uniform(0.3, 0.9))
         await self._utter(phone, " ".join(words[middle:]), kind)
 
-    async def _utter(self, phone: Handset, text: str, kind: ActKind) -> None:
+    async def _utter(self, phone: Handset, text: str, kind: CallerActionKind) -> None:
         clip = await asyncio.to_thread(self._voice.speak, text, self._persona.language)
-        self._ear.note(phone, kind, text)
-        self._ear.said(text)
+        self._caller_log.note(phone, kind, text)
+        self._caller_log.said(text)
         await phone.say(clip)
 
 
 class RecordedCaller:
     """The caller of a recording, turn by turn (see `replay.callers`). A masked key is sent as 0."""
 
-    def __init__(self, call: RecordedCall, audio: CallAudio, ear: Overheard) -> None:
+    def __init__(self, call: RecordedCall, audio: CallAudio, caller_log: CallerLog) -> None:
         self._turns = list(zip(turns_of(call, audio), _texts(call), strict=True))
-        self._ear = ear
+        self._caller_log = caller_log
 
     async def __call__(self, phone: Handset) -> None:
         speeches = 0
@@ -162,20 +162,20 @@ class RecordedCaller:
             await wait_for(phone, turn, speeches)
             speeches = phone.speeches
             if turn.key:
-                self._ear.note(phone, ActKind.KEY, turn.key)
+                self._caller_log.note(phone, CallerActionKind.KEY, turn.key)
                 phone.press(turn.key)
                 continue
-            self._ear.note(phone, self._kind(phone, text), text)
-            self._ear.said(text)
+            self._caller_log.note(phone, self._kind(phone, text), text)
+            self._caller_log.said(text)
             await phone.say(turn.voice)
         await last_words(phone)
-        self._ear.note(phone, ActKind.HANGS_UP)
+        self._caller_log.note(phone, CallerActionKind.HANGS_UP)
         phone.hang_up()
 
-    def _kind(self, phone: Handset, text: str) -> ActKind:
+    def _kind(self, phone: Handset, text: str) -> CallerActionKind:
         if not phone.hears_voice:
-            return ActKind.SAYS
-        return ActKind.BACKCHANNEL if is_backchannel(text) else ActKind.INTERRUPTS
+            return CallerActionKind.SAYS
+        return CallerActionKind.BACKCHANNEL if is_backchannel(text) else CallerActionKind.INTERRUPTS
 
 
 def _texts(call: RecordedCall) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from .criteria import Criterion, Family
 from .evidence import Evidence
 
-__all__ = ["Outcome", "Ruling", "check", "contains", "ruling_of_unmade"]
+__all__ = ["CriterionDecision", "Outcome", "check", "contains", "decision_without_call"]
 
 _WORD = re.compile(r"\w+")
 _FACT = re.compile(r"\{(\w+)\}")
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class CriterionDecision:
     """The decision about one criterion of one call, with the reason. `votes` has the answers of a judge. `agreement` is
     the share of votes that agree with the decision.
     """
@@ -46,40 +46,40 @@ class _UnknownFact(LookupError):
     pass
 
 
-def check(criterion: Criterion, evidence: Evidence) -> Ruling:
-    """Returns whether the call of `evidence` meets a criterion, as a `Ruling` with the reason. The criterion must be
-    one that needs no text model. The outcome is `UNKNOWN` if the case does not contain a fact that the criterion needs.
+def check(criterion: Criterion, evidence: Evidence) -> CriterionDecision:
+    """Returns whether the call of `evidence` meets a criterion, with the reason. The criterion must be one that
+    needs no text model. The outcome is `UNKNOWN` if the case does not contain a fact that the criterion needs.
     """
-    if (unmade := ruling_of_unmade(evidence)) is not None:
-        return unmade
+    if (without_call := decision_without_call(evidence)) is not None:
+        return without_call
     if criterion.family is Family.MEASURED:
         return _measured(criterion, evidence)
     try:
         why = _checked(criterion, evidence)
     except _UnknownFact as error:
-        return Ruling(Outcome.UNKNOWN, f"the case has no fact {error}")
-    return Ruling(Outcome.FAILED, why) if why else Ruling(Outcome.PASSED)
+        return CriterionDecision(Outcome.UNKNOWN, f"the case has no fact {error}")
+    return CriterionDecision(Outcome.FAILED, why) if why else CriterionDecision(Outcome.PASSED)
 
 
-def ruling_of_unmade(evidence: Evidence) -> Ruling | None:
+def decision_without_call(evidence: Evidence) -> CriterionDecision | None:
     """Returns the decision about each criterion for a call that could not be made, or None if the call was made. Such a
     call meets no criterion. If the simulated caller failed, the decision is `UNKNOWN`.
     """
     if not evidence.error:
         return None
-    return Ruling(Outcome.UNKNOWN if evidence.is_callers_error else Outcome.FAILED, evidence.error)
+    return CriterionDecision(Outcome.UNKNOWN if evidence.is_callers_error else Outcome.FAILED, evidence.error)
 
 
-def _measured(criterion: Criterion, evidence: Evidence) -> Ruling:
+def _measured(criterion: Criterion, evidence: Evidence) -> CriterionDecision:
     name = criterion.measure or ""
     value = evidence.measures.get(name)
     if value is None:
-        return Ruling(Outcome.UNKNOWN, f"this call shows no {name}")
+        return CriterionDecision(Outcome.UNKNOWN, f"this call shows no {name}")
     if criterion.max is not None and value > criterion.max:
-        return Ruling(Outcome.FAILED, f"{name} is {value:g}, more than {criterion.max:g}", value)
+        return CriterionDecision(Outcome.FAILED, f"{name} is {value:g}, more than {criterion.max:g}", value)
     if criterion.min is not None and value < criterion.min:
-        return Ruling(Outcome.FAILED, f"{name} is {value:g}, less than {criterion.min:g}", value)
-    return Ruling(Outcome.PASSED, value=value)
+        return CriterionDecision(Outcome.FAILED, f"{name} is {value:g}, less than {criterion.min:g}", value)
+    return CriterionDecision(Outcome.PASSED, value=value)
 
 
 def _checked(criterion: Criterion, evidence: Evidence) -> str:

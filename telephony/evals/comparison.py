@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .checks import Outcome, Ruling
+from .checks import CriterionDecision, Outcome
 from .criteria import Criteria, Criterion, Family
 from .evidence import Evidence
-from .spent import Spent
 from .statistics import Comparison, Interval, PairCounts, Verdict, compare, wilson
+from .text_model_usage import TextModelUsage
 
 __all__ = ["CallResult", "CriterionResult", "EvalResult", "Rate", "result_of"]
 
@@ -20,18 +20,18 @@ _WORST = 10
 
 @dataclass(slots=True)
 class CallResult:
-    """The result of one call of an eval: its case, the number of the repeat, the evidence, and the decisions (rulings)
-    by the name of the criterion.
+    """The result of one call of an eval: its case, the number of the repeat, the evidence, and the decisions by the
+    name of the criterion.
     """
 
     case: str
     nth: int
     evidence: Evidence
-    rulings: dict[str, Ruling] = field(default_factory=dict)
+    decisions: dict[str, CriterionDecision] = field(default_factory=dict)
     seed: int = 0
     cpu_s: float = 0.0
     journal: str = ""
-    texts: Spent = field(default_factory=Spent)
+    texts: TextModelUsage = field(default_factory=TextModelUsage)
     """The requests and tokens of the text model that played the caller."""
 
     @property
@@ -40,7 +40,7 @@ class CallResult:
 
     @property
     def failed(self) -> list[str]:
-        return [name for name, ruling in self.rulings.items() if ruling.outcome is Outcome.FAILED]
+        return [name for name, decision in self.decisions.items() if decision.outcome is Outcome.FAILED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class EvalResult:
             other = before.get((call.case, call.nth))
             lost = [
                 name for name in call.failed
-                if other is not None and name in other.rulings and other.rulings[name].outcome is Outcome.PASSED
+                if other is not None and name in other.decisions and other.decisions[name].outcome is Outcome.PASSED
             ]  # fmt: skip
             return len(lost), len(call.failed)
 
@@ -142,10 +142,10 @@ def result_of(
 
 def _pairs(name: str, new: Iterable[CallResult], baseline: Iterable[CallResult]) -> tuple[PairCounts, int]:
     """Returns the counts of pairs, and the number of pairs without a result."""
-    before = {(call.case, call.nth): call.rulings.get(name) for call in baseline}
+    before = {(call.case, call.nth): call.decisions.get(name) for call in baseline}
     counts, dropped = dict.fromkeys([(True, True), (True, False), (False, True), (False, False)], 0), 0
     for call in new:
-        one, other = call.rulings.get(name), before.get((call.case, call.nth))
+        one, other = call.decisions.get(name), before.get((call.case, call.nth))
         if one is None or other is None or Outcome.UNKNOWN in (one.outcome, other.outcome):
             dropped += 1
             continue
@@ -154,11 +154,11 @@ def _pairs(name: str, new: Iterable[CallResult], baseline: Iterable[CallResult])
 
 
 def _rate(name: str, calls: Sequence[CallResult]) -> Rate:
-    rulings = [call.rulings[name] for call in calls if name in call.rulings]
-    count = {outcome: sum(ruling.outcome is outcome for ruling in rulings) for outcome in Outcome}
+    decisions = [call.decisions[name] for call in calls if name in call.decisions]
+    count = {outcome: sum(decision.outcome is outcome for decision in decisions) for outcome in Outcome}
     passed, failed = count[Outcome.PASSED], count[Outcome.FAILED]
-    values = [ruling.value for ruling in rulings if ruling.value is not None]
-    agreements = [ruling.agreement for ruling in rulings if ruling.agreement is not None]
+    values = [decision.value for decision in decisions if decision.value is not None]
+    agreements = [decision.agreement for decision in decisions if decision.agreement is not None]
     return Rate(
         passed, failed, count[Outcome.UNKNOWN], wilson(passed, passed + failed),
         statistics.median(values) if values else None, statistics.mean(agreements) if agreements else None,

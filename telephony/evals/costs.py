@@ -16,7 +16,7 @@ from .cases import Case, CaseKind
 from .comparison import CallResult
 from .criteria import Criteria, Family
 from .run import ChatSettings
-from .spent import Spent
+from .text_model_usage import TextModelUsage
 
 __all__ = ["actual_cost", "expected_cost"]
 
@@ -55,12 +55,12 @@ def expected_cost(
         votes = sum(each.votes for each in criteria.of(Family.JUDGED)) * calls
         turns = sum(case.kind is CaseKind.PERSONA for case in cases) * repeat * sides * _PERSONA_TURNS
         if votes + turns:
-            spent = Spent(votes + turns, (votes + turns) * _TOKENS_IN, (votes + turns) * _TOKENS_OUT)
+            spent = TextModelUsage(votes + turns, (votes + turns) * _TOKENS_IN, (votes + turns) * _TOKENS_OUT)
             parts.append(f"about {_requests(turns, votes)} to {chat.model}, {_price(spent, chat)}")
     return f"Expected: {'; '.join(parts)}."
 
 
-def actual_cost(calls: Sequence[CallResult], judged: Spent, model: str, chat: ChatSettings) -> str:
+def actual_cost(calls: Sequence[CallResult], judged: TextModelUsage, model: str, chat: ChatSettings) -> str:
     """Returns the cost of these calls as a sentence. `judged` has the requests and tokens of the judge."""
     parts = []
     if model == LIVE:
@@ -71,7 +71,7 @@ def actual_cost(calls: Sequence[CallResult], judged: Spent, model: str, chat: Ch
     else:
         parts.append("no cost for the speech model, which is embedded")
     if chat.url is not None:
-        played = sum((call.texts for call in calls), Spent())
+        played = sum((call.texts for call in calls), TextModelUsage())
         parts.append(f"{_requests(played.requests, judged.requests)} to {chat.model}, {_price(played + judged, chat)}")
     return f"Cost: {'; '.join(parts)}."
 
@@ -80,7 +80,7 @@ def _requests(personas: int, judge: int) -> str:
     return f"{personas + judge} requests ({personas} of personas, {judge} of the judge)"
 
 
-def _price(spent: Spent, chat: ChatSettings) -> str:
+def _price(spent: TextModelUsage, chat: ChatSettings) -> str:
     usage = Usage(requests=spent.requests, input_tokens=spent.input_tokens, output_tokens=spent.output_tokens)
     price = PriceList(base_url=chat.url).cost(chat.model, usage) if spent.input_tokens else None
     tokens = f"{spent.input_tokens} tokens in and {spent.output_tokens} out"

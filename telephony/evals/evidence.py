@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from ..journal.transcript import Turn
 from ..replay.call import HeardCall
-from .acts import Act, ActKind
+from .caller_actions import CallerAction, CallerActionKind
 from .measures import measure
 
 __all__ = ["Evidence", "Line", "ToolUse", "evidence_of"]
@@ -57,7 +57,7 @@ class Evidence:
     duration_ms: float = 0.0
     lines: Sequence[Line] = ()
     tools: Sequence[ToolUse] = ()
-    acts: Sequence[Act] = ()
+    acts: Sequence[CallerAction] = ()
     result: Any = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     recorded_tools: Sequence[tuple[str, Any]] = ()
@@ -74,7 +74,9 @@ class Evidence:
         parts = {
             "lines": tuple(Line(**each) for each in data.get("lines", ())),
             "tools": tuple(ToolUse(**each) for each in data.get("tools", ())),
-            "acts": tuple(Act(**{**each, "kind": ActKind(each["kind"])}) for each in data.get("acts", ())),
+            "acts": tuple(
+                CallerAction(**{**each, "kind": CallerActionKind(each["kind"])}) for each in data.get("acts", ())
+            ),
             "recorded_tools": tuple((name, arguments) for name, arguments in data.get("recorded_tools", ())),
         }
         return cls(**{**data, **parts})
@@ -87,7 +89,7 @@ class Evidence:
 
 def evidence_of(
     call: HeardCall,
-    acts: Sequence[Act],
+    acts: Sequence[CallerAction],
     *,
     result: Any = None,
     facts: Mapping[str, Any] | None = None,

@@ -29,7 +29,7 @@ class HeardWords:
 
     def __init__(self) -> None:
         self._call = LiveCall()
-        self._told: dict[int, int] = {}
+        self._reported_chars: dict[int, int] = {}
 
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
         """Handles a journal record with the kind `kind`, the time `t` in seconds and the fields `fields`."""
@@ -49,6 +49,6 @@ class HeardWords:
         for n, line in enumerate(self._call.lines):
             if line.kind == "agent":
                 heard = line.heard(self._call.now_ms)
-                parts.append(heard[self._told.get(n, 0) :])
-                self._told[n] = max(len(heard), self._told.get(n, 0))
+                parts.append(heard[self._reported_chars.get(n, 0) :])
+                self._reported_chars[n] = max(len(heard), self._reported_chars.get(n, 0))
         return " ".join(part.strip() for part in parts if part.strip())

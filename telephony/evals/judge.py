@@ -17,10 +17,10 @@ from enum import StrEnum
 from typing import Protocol
 
 from ..errors import EvalError
-from .checks import Outcome, Ruling, contains, ruling_of_unmade
+from .checks import CriterionDecision, Outcome, contains, decision_without_call
 from .criteria import Criterion
 from .evidence import Evidence
-from .spent import Spent
+from .text_model_usage import TextModelUsage
 from .texts import Chat
 
 __all__ = ["Answer", "Judge", "StandInJudge", "TextJudge", "Vote", "decide", "transcript_text"]
@@ -76,7 +76,7 @@ class TextJudge:
         self._chat = chat
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> TextModelUsage:
         return self._chat.spent
 
     def check(self) -> None:
@@ -123,22 +123,24 @@ def transcript_text(evidence: Evidence) -> str:
     return "\n".join([*lines, f"ended: {evidence.ended or 'not known'}"])
 
 
-def decide(judge: Judge, criterion: Criterion, evidence: Evidence) -> Ruling:
+def decide(judge: Judge, criterion: Criterion, evidence: Evidence) -> CriterionDecision:
     """Asks the judge `criterion.votes` times whether the call of `evidence` meets the criterion. Returns the decision
     of the majority. The outcome is `UNKNOWN` for a tie, and if the judge cannot be asked.
     """
-    if (unmade := ruling_of_unmade(evidence)) is not None:
-        return unmade
+    if (without_call := decision_without_call(evidence)) is not None:
+        return without_call
     assert criterion.judge is not None
     votes: list[Vote] = []
     try:
         votes += [judge.vote(criterion.judge, evidence, nth) for nth in range(criterion.votes)]
     except EvalError as error:
-        return Ruling(Outcome.UNKNOWN, str(error), votes=(*(vote.answer.value for vote in votes), "no answer"))
-    return ruling_of(votes)
+        return CriterionDecision(
+            Outcome.UNKNOWN, str(error), votes=(*(vote.answer.value for vote in votes), "no answer")
+        )
+    return decision_of_votes(votes)
 
 
-def ruling_of(votes: Sequence[Vote]) -> Ruling:
+def decision_of_votes(votes: Sequence[Vote]) -> CriterionDecision:
     """Returns the decision of the majority of the votes, with the reason from the first vote of the majority."""
     counts = Counter(vote.answer for vote in votes)
     (answer, most), *others = counts.most_common()
@@ -147,7 +149,9 @@ def ruling_of(votes: Sequence[Vote]) -> Ruling:
     deciding = next((vote for vote in votes if vote.answer is answer), Vote(answer, reason="the votes are tied"))
     why = f"{deciding.reason}{f' ({deciding.quote!r})' if deciding.quote else ''}"
     outcome = {Answer.YES: Outcome.PASSED, Answer.NO: Outcome.FAILED, Answer.CANNOT_TELL: Outcome.UNKNOWN}[answer]
-    return Ruling(outcome, why, votes=tuple(vote.answer.value for vote in votes), agreement=most / len(votes))
+    return CriterionDecision(
+        outcome, why, votes=tuple(vote.answer.value for vote in votes), agreement=most / len(votes)
+    )
 
 
 # --- the stand-in ------------------------------------------------------------------------------------------------
@@ -177,7 +181,7 @@ class StandInJudge:
             (("goodbye", "say bye"), lambda e: _says(e, _BYE, "a goodbye")),
             (("greet", "say hello"), lambda e: _says(e, _HELLO, "a greeting")),
             (("apologi", "sorry"), lambda e: _says(e, _SORRY, "an apology")),
-            (("invent", "made up", "makes up", "only facts"), _invents_nothing),
+            (("invent", "made up", "makes up", "only facts"), _has_no_invention),
             (("one question at a time",), _one_question),
             (("transfer", "hand over", "colleague", "person"), lambda e: _says(e, _PERSON, "another person")),
         )
@@ -216,7 +220,7 @@ def _says(evidence: Evidence, pattern: re.Pattern[str], what: str) -> Vote:
     return Vote(Answer.NO, reason=f"the caller does not hear {what}")
 
 
-def _invents_nothing(evidence: Evidence) -> Vote:
+def _has_no_invention(evidence: Evidence) -> Vote:
     known = " ".join([*(line.said for line in evidence.lines if line.speaker == "caller"),
                       *(f"{tool.output} {tool.arguments}" for tool in evidence.tools)])  # fmt: skip
     numbers = set(_NUMBER.findall(known))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..journal.cuts import CutCause
 from ..journal.figures import end_of_voice_ms
 from ..replay.call import HeardCall
-from .acts import Act, ActKind
+from .caller_actions import CallerAction, CallerActionKind
 
 __all__ = ["MEASURES", "measure"]
 
@@ -39,7 +39,7 @@ example, a call without an interruption has no `barge_in_silence_ms`.
 """
 
 
-def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None) -> dict[str, float]:
+def measure(call: HeardCall, acts: Sequence[CallerAction], cost_usd: float | None = None) -> dict[str, float]:
     """Returns the figures of one call by name. `acts` are the actions that the simulated caller has reported.
     `cost_usd` is the cost of the call, if known.
     """
@@ -58,7 +58,7 @@ def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None)
         "agent_turns": float(turns),
         "length_s": call.duration_ms / 1000,
         "cost_usd": cost_usd,
-        "gave_up": float(any(act.kind is ActKind.GIVES_UP for act in acts)),
+        "gave_up": float(any(act.kind is CallerActionKind.GIVES_UP for act in acts)),
     }
     if latencies:
         found |= {
@@ -69,18 +69,18 @@ def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None)
     if cuts and call.interruptions:
         found["barge_in_silence_ms"] = max(each.silence_after_ms for each in call.interruptions)
     over = [act for act in acts if act.over_agent]
-    if small := [act for act in over if act.kind is ActKind.BACKCHANNEL]:
+    if small := [act for act in over if act.kind is CallerActionKind.BACKCHANNEL]:
         found["false_cuts"] = float(sum(_cut_after(act, over, cuts) for act in small))
-    if wanted := [act for act in over if act.kind is ActKind.INTERRUPTS]:
+    if wanted := [act for act in over if act.kind is CallerActionKind.INTERRUPTS]:
         found["missed_barge_ins"] = float(sum(not _cut_after(act, over, cuts) for act in wanted))
     return {name: round(found[name] or 0.0, 4) for name in MEASURES if found.get(name) is not None}
 
 
-def _latencies(call: HeardCall, acts: Sequence[Act]) -> list[float]:
+def _latencies(call: HeardCall, acts: Sequence[CallerAction]) -> list[float]:
     """Returns the times in milliseconds from the end of each turn of the caller to the first sound of the answer. A
     backchannel ("mhm") is not counted as a turn. A clip that plays while the caller waits is not counted as an answer.
     """
-    small = [act.at_ms for act in acts if act.kind is ActKind.BACKCHANNEL]
+    small = [act.at_ms for act in acts if act.kind is CallerActionKind.BACKCHANNEL]
     clips = {part_id for part_id, part in call.recorded.parts.items() if part.is_clip}
     answers = [span.at / 8 for span in call.audio.spans if span.offset == 0 and span.part not in clips]
     ends = [
@@ -88,13 +88,13 @@ def _latencies(call: HeardCall, acts: Sequence[Act]) -> list[float]:
         for speech in call.recorded.speech
         if speech.end_ms is not None and not any(speech.start_ms <= at <= speech.end_ms for at in small)
     ]
-    untils = [*ends[1:], float("inf")][: len(ends)]
-    pairs = zip(ends, untils, strict=True)
+    turn_ends = [*ends[1:], float("inf")][: len(ends)]
+    pairs = zip(ends, turn_ends, strict=True)
     found = [(end, next((at for at in answers if end <= at < until), None)) for end, until in pairs]
     return [answer - end for end, answer in found if answer is not None]
 
 
-def _cut_after(act: Act, others: Sequence[Act], cuts: Sequence[float]) -> bool:
+def _cut_after(act: CallerAction, others: Sequence[CallerAction], cuts: Sequence[float]) -> bool:
     """Returns whether the agent was cut after this act and before the caller's next act."""
     later = min((other.at_ms for other in others if other.at_ms > act.at_ms), default=float("inf"))
     return any(act.at_ms <= cut <= min(act.at_ms + _CUT_WITHIN_MS, later) for cut in cuts)

@@ -146,7 +146,7 @@ def _table(result: EvalResult, family: Family) -> str:
 
 def _call(call: CallResult, *, is_open: bool) -> str:
     reasons = "".join(
-        f'<li class="failed">{escape(name)}: {escape(call.rulings[name].why)}</li>' for name in call.failed
+        f'<li class="failed">{escape(name)}: {escape(call.decisions[name].why)}</li>' for name in call.failed
     )
     heard = _heard(call)
     return (

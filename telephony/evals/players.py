@@ -56,19 +56,19 @@ class StandInPlayer:
     def __init__(self, persona: Persona) -> None:
         self._persona = persona
         self._turns = 0
-        self._vain = 0
+        self._unanswered_repeats = 0
         self._said_goodbye = False
-        self._told_goal = False
+        self._said_goal = False
 
     def next(self, heard: str) -> Move:
         self._turns += 1
         heard_low = heard.casefold()
-        if self._said_goodbye or (self._told_goal and is_goodbye(heard)):
+        if self._said_goodbye or (self._said_goal and is_goodbye(heard)):
             return Move(hang_up=True)
         if self._turns > self._persona.max_turns:
             return self._goodbye("I have no more time.")
-        if not self._told_goal:
-            self._told_goal = True
+        if not self._said_goal:
+            self._said_goal = True
             return Move(say=self._persona.opening or self._persona.goal)
         if (key := _key_in(heard_low)) is not None:
             return Move(keys=key)
@@ -77,10 +77,10 @@ class StandInPlayer:
         if "right?" in heard_low or "correct?" in heard_low:
             return Move(say="Yes, that is right.")
         if "?" in heard and (answer := self._fact_for(heard_low)):
-            self._vain = 0
+            self._unanswered_repeats = 0
             return Move(say=answer)
-        self._vain += 1
-        if self._vain > 2:
+        self._unanswered_repeats += 1
+        if self._unanswered_repeats > 2:
             return Move(say="That does not help me. Goodbye.", hang_up=True, gives_up=True)
         return Move(say=self._persona.goal)
 

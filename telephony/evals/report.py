@@ -116,7 +116,7 @@ def _closing(result: EvalResult) -> list[str]:
     if worst := result.worst(_WORST):
         lines += ["", "Worst calls:"]
         for call in worst:
-            reasons = "; ".join(f"{name}: {call.rulings[name].why}" for name in call.failed[:3])
+            reasons = "; ".join(f"{name}: {call.decisions[name].why}" for name in call.failed[:3])
             lines.append(f"  {call.name}: {reasons}")
             if call.journal and result.about.get("saved"):
                 name = re.sub(r"[^A-Za-z0-9]+", "_", f"{call.case}_{call.nth}")
@@ -172,7 +172,7 @@ def _call(call: CallResult) -> dict[str, Any]:
         "seed": call.seed,
         "cpu_s": call.cpu_s,
         "journal": call.journal,
-        "rulings": {name: asdict(ruling) for name, ruling in call.rulings.items()},
+        "rulings": {name: asdict(decision) for name, decision in call.decisions.items()},
         "evidence": call.evidence.to_json(),
     }
 
@@ -199,7 +199,7 @@ def junit_of(result: EvalResult) -> str:
 
 
 def _reasons(name: str, calls: Sequence[CallResult]) -> list[str]:
-    return [f"{call.name}: {call.rulings[name].why}" for call in calls if name in call.failed][:20]
+    return [f"{call.name}: {call.decisions[name].why}" for call in calls if name in call.failed][:20]
 
 
 def _plain(text: str) -> str:

@@ -32,10 +32,10 @@ from .judge import Judge, decide
 from .persona import Persona
 from .players import Player, StandInPlayer, TextPlayer
 from .speech import Voice, voice_of
-from .spent import Spent
+from .text_model_usage import TextModelUsage
 from .texts import HttpChat
 
-__all__ = ["LIVE_AT_ONCE", "ChatSettings", "Side", "VoiceSettings", "judge_calls", "make_calls"]
+__all__ = ["LIVE_AT_ONCE", "ChatSettings", "ComparedAgent", "VoiceSettings", "judge_calls", "make_calls"]
 
 LIVE_AT_ONCE = 4
 JUDGES_AT_ONCE = 8
@@ -67,7 +67,7 @@ class VoiceSettings:
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedAgent:
     """One of the two agents: `new` or `baseline`. `agent`, `configure` and `result` are import strings. `folder` is the
     folder of the modules, such as a git work tree. None means the current folder.
     """
@@ -81,7 +81,7 @@ class Side:
 
 @dataclass(frozen=True)
 class _Job:
-    side: Side
+    side: ComparedAgent
     case: Case
     nth: int
     seed: int
@@ -93,7 +93,7 @@ class _Job:
 
 
 def make_calls(
-    sides: Sequence[Side],
+    sides: Sequence[ComparedAgent],
     cases: Sequence[Case],
     *,
     repeat: int,
@@ -104,7 +104,7 @@ def make_calls(
     voice: VoiceSettings | None = None,
     journals: Path | None = None,
     workers: int | None = None,
-    on_call: Callable[[Side, CallResult], None] = lambda side, call: None,
+    on_call: Callable[[ComparedAgent, CallResult], None] = lambda side, call: None,
 ) -> dict[str, list[CallResult]]:
     """Makes `repeat` calls of each case for each side (the new agent and the baseline). Returns the calls by the name
     of the side, in order. A call that cannot be made has an `error` in its evidence. `on_call` is called after each
@@ -176,7 +176,7 @@ def _run(job: _Job) -> CallResult:
     model_seed = Random(f"{caller_seed}:{job.side.name}").getrandbits(48)
     start = time.process_time()
     talks = _chat(job.chat)
-    before = Spent() if talks is None else talks.spent
+    before = TextModelUsage() if talks is None else talks.spent
     try:
         plan = replace(_plan(job.side, job.model, job.run_tools, job.chat, job.voice), journal=journal)
         evidence = make_call(job.case, plan, caller_seed=caller_seed, model_seed=model_seed)
@@ -191,7 +191,7 @@ def _run(job: _Job) -> CallResult:
         job.case.name, job.nth, evidence, {}, caller_seed,
         cpu_s=round(time.process_time() - start, 3),
         journal="" if journal is None else str(journal),
-        texts=Spent() if talks is None else talks.spent - before,
+        texts=TextModelUsage() if talks is None else talks.spent - before,
     )  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def _leaves(errors: BaseExceptionGroup[BaseException]) -> Iterator[BaseException
 
 
 @lru_cache(maxsize=8)
-def _plan(side: Side, model: str, run_tools: bool, chat: ChatSettings, voice: VoiceSettings) -> Plan:
+def _plan(side: ComparedAgent, model: str, run_tools: bool, chat: ChatSettings, voice: VoiceSettings) -> Plan:
     from ..import_strings import load_agent, load_object
 
     prices = PriceList()
@@ -258,14 +258,14 @@ def judge_calls(
     calls: Sequence[CallResult],
     judge: Judge,
     *,
-    on_ruling: Callable[[], None] = lambda: None,
+    on_decision: Callable[[], None] = lambda: None,
 ) -> None:
-    """Decides all criteria of all calls, and writes the rulings into the call results. A judge is asked in several
+    """Decides all criteria of all calls, and writes the decisions into the call results. A judge is asked in several
     threads.
     """
     judged = criteria.of(Family.JUDGED)
     for call in calls:
-        call.rulings = {
+        call.decisions = {
             each.name: check(each, call.evidence) for each in criteria.criterion if each.family is not Family.JUDGED
         }
     with ThreadPoolExecutor(JUDGES_AT_ONCE) as pool:
@@ -276,5 +276,5 @@ def judge_calls(
         }
         for future in as_completed(asked):
             call, name = asked[future]
-            call.rulings[name] = future.result()
-            on_ruling()
+            call.decisions[name] = future.result()
+            on_decision()

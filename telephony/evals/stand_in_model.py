@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from realtime_core.local.improviser import agent_name, leaves_alone
+from realtime_core.local.improviser import agent_name, has_side_effects
 from realtime_core.local.reply import Call, Heard, Reply, Situation
 
 from .word_values import is_backchannel, is_goodbye, is_yes, value_of, words_of
@@ -209,7 +209,7 @@ class StandInModel:
         """Returns the tool that the caller wants: the tool whose parameters are being asked for, or the tool with the
         most words in common with `words`.
         """
-        usable = [t for t in tools if not leaves_alone(str(t["name"]), str(t.get("description") or ""))]
+        usable = [t for t in tools if not has_side_effects(str(t["name"]), str(t.get("description") or ""))]
         if state.tool and (current := next((t for t in usable if t["name"] == state.tool), None)) is not None:
             return current
         said = set(words_of(words)) - _COMMON

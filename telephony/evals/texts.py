@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from ..errors import EvalError
 from ..journal.format import object_at
-from .spent import Spent
+from .text_model_usage import TextModelUsage
 
 __all__ = ["Chat", "HttpChat"]
 
@@ -38,7 +38,7 @@ class Chat(Protocol):
     name: str
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> TextModelUsage:
         """The usage of the text model so far."""
 
     def check(self) -> None:
@@ -71,14 +71,14 @@ class HttpChat:
 
     def __init__(self, url: str, name: str, key: str | None = None) -> None:
         self.name = name
-        self._spent = Spent()
+        self._spent = TextModelUsage()
         self._url = url.rstrip("/") + "/chat/completions"
         self._key = key
         self._json_mode = True
         self._lock = threading.Lock()
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> TextModelUsage:
         return self._spent
 
     def check(self) -> None:
@@ -161,7 +161,7 @@ class HttpChat:
 
     def _count(self, usage: Mapping[str, Any]) -> None:
         tokens = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-        spent = Spent(1, *(count if isinstance(count, int) else 0 for count in tokens))
+        spent = TextModelUsage(1, *(count if isinstance(count, int) else 0 for count in tokens))
         with self._lock:
             self._spent += spent
 

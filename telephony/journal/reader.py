@@ -43,12 +43,12 @@ def read_journal(path: Path) -> Iterator[Record]:
 def _reading(path: Path) -> Iterator[Iterable[bytes]]:
     try:
         with _open(path) as file:
-            yield _up_to_the_damage(file, path)
+            yield _readable_lines(file, path)
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror or error}") from error
 
 
-def _up_to_the_damage(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
+def _readable_lines(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
     """Yields the lines of a file, up to the first byte that cannot be decompressed."""
     n_lines = 0
     try:

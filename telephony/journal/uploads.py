@@ -229,7 +229,7 @@ def _claimed(folder: Path) -> Iterator[bool]:
     """
     with ExitStack() as stack:
 
-        def ours(path: Path) -> bool:
+        def is_own(path: Path) -> bool:
             try:
                 fd = os.open(path, os.O_RDONLY)
             except FileNotFoundError:
@@ -238,7 +238,7 @@ def _claimed(folder: Path) -> Iterator[bool]:
             # A writer locks its file while the file is still empty.
             return lock(fd) and (path == folder or os.fstat(fd).st_size > 0)
 
-        is_ours = ours(folder) and all(map(ours, _files(folder)))
+        is_ours = is_own(folder) and all(map(is_own, _files(folder)))
         if not is_ours:
             stack.close()
         yield is_ours

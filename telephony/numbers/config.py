@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ..locales.tags import check_tag
 from ..twilio.numbers import e164
-from .hours import Hours
+from .opening_hours import Hours
 from .policies import ConsentConfig, Otherwise, Part, RecordingConfig, Text
 
 __all__ = [

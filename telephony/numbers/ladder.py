@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from .config import Choice, NumberConfig, NumbersConfig, Step, StepKind
-from .hours import HoursState
+from .opening_hours import HoursState
 
 __all__ = ["Ladder", "Route", "ladder_of", "language_of", "route_of", "text_in"]
 

@@ -25,7 +25,7 @@ from ..twilio.rest import TwilioRest
 from .call_state import NextStep
 from .dialing_rules import DialingRules
 from .do_not_call import DoNotCall
-from .placed import PlacedCall
+from .placed_call import PlacedCall
 from .plan import CallPlan
 
 __all__ = ["Clearance", "Dialer"]
@@ -233,14 +233,14 @@ class Dialer(TaskOwner):
             call.state.listing_failed(call.now)
             return
         claimed = {other.state.sid for other in self.calls.values() if other is not call}
-        ours = [
+        candidates = [
             it.sid
             for it in found
             if it.direction == "outbound-api"
             and it.sid not in claimed
             and (it.created is None or it.created.timestamp() >= call.requested_at.timestamp() - 2)
         ]
-        for sid in ours:
+        for sid in candidates:
             if not await self.is_taken(sid, call.token):
                 call.state.listed(sid, call.now)
                 return

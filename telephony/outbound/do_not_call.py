@@ -65,7 +65,7 @@ class DoNotCall:
         self._subjects: set[str] = set()
         self._seen: tuple[int, int, int] | None = None
         self._digits: set[str] = set()
-        self._loose: list[str] = []
+        self._endings: list[str] = []
         self._simulated = simulation is not None
         self._added = set[str]() if simulation is None else simulation.opted_out(self.path)
 
@@ -88,7 +88,7 @@ class DoNotCall:
         digits = str(number).lstrip("+")
         if self._subjects and self._subject(str(number)) in self._subjects:
             return True
-        return digits in self._digits or any(digits.endswith(loose) for loose in self._loose)
+        return digits in self._digits or any(digits.endswith(ending) for ending in self._endings)
 
     def numbers(self) -> frozenset[str]:
         """Returns the numbers in the file that have a country code, in E.164.
@@ -138,12 +138,12 @@ class DoNotCall:
             return False
         digits, kept = number.lstrip("+"), []
         for line in self._text().splitlines():
-            exact, loose = _numbers_of(legible(line))
-            if digits not in exact and not any(digits.endswith(each) for each in loose):
+            exact, ending = _numbers_of(legible(line))
+            if digits not in exact and not any(digits.endswith(each) for each in ending):
                 kept.append(line)
                 continue
             kept += [f"+{each}" for each in sorted(exact - {digits})]
-            kept += [each for each in loose if not digits.endswith(each)]
+            kept += [each for each in ending if not digits.endswith(each)]
         if (subject := f"{_SUBJECT}{self._subject(number)}") not in kept:
             kept.append(subject)
         new = self.path.with_name(f"{self.path.name}.new")
@@ -173,12 +173,12 @@ class DoNotCall:
         try:
             state = self.path.stat()
         except FileNotFoundError:
-            self._seen, self._digits, self._loose, self._subjects = None, set(), [], set()
+            self._seen, self._digits, self._endings, self._subjects = None, set(), [], set()
             return
         seen = state.st_mtime_ns, state.st_size, state.st_ino
         if seen == self._seen:
             return
-        self._digits, self._loose, self._subjects = set(), [], set()
+        self._digits, self._endings, self._subjects = set(), [], set()
         for number, line in enumerate(self._text().splitlines(), 1):
             self._take(legible(line), number)
         self._seen = seen
@@ -201,10 +201,10 @@ class DoNotCall:
         if line.startswith(_SUBJECT):
             self._subjects.add(line.removeprefix(_SUBJECT).strip())
             return
-        exact, loose = _numbers_of(line)
+        exact, ending = _numbers_of(line)
         self._digits |= exact
-        self._loose += loose
-        if not exact and not loose:
+        self._endings += ending
+        if not exact and not ending:
             log.warning(
                 "%s, line %d has no phone number, so the line has no effect: write it like +14155550123.",
                 self.path,
@@ -227,10 +227,10 @@ def _numbers_of(line: str) -> tuple[set[str], list[str]]:
     line = line.replace("(0)", "")  # dialled within the country only
     whole = {re.sub(r"\D", "", each) for each in _INTERNATIONAL.findall(line)}
     # A number without a country code, which may begin with the 0 of national numbers.
-    loose = {_digits(part).lstrip("0") for part in _BETWEEN.split(_INTERNATIONAL.sub(" ", line))}
-    loose |= {_FROM_AMERICA.sub("", digits, count=1) for digits in loose}
+    ending = {_digits(part).lstrip("0") for part in _BETWEEN.split(_INTERNATIONAL.sub(" ", line))}
+    ending |= {_FROM_AMERICA.sub("", digits, count=1) for digits in ending}
     found |= {digits for digits in whole if len(digits) >= _SHORTEST_DIGITS}
-    return found, [digits for digits in loose if len(digits) >= _SHORTEST_DIGITS]
+    return found, [digits for digits in ending if len(digits) >= _SHORTEST_DIGITS]
 
 
 def _digits(written: str) -> str:

@@ -61,7 +61,7 @@ class TextModel:
     async def _ask(self, transcript: str, wanted: Mapping[str, Any], definitions: Any) -> Mapping[str, Any]:
         import httpx2
 
-        wishes = {
+        task = {
             "fields": wanted,
             "definitions": definitions,
             "summary": "wanted" if self.summarises else "not wanted",
@@ -70,7 +70,7 @@ class TextModel:
             "model": self._name,
             "response_format": {"type": "json_object"},
             "messages": [
-                {"role": "system", "content": f"{_INSTRUCTIONS}\n{json.dumps(wishes, ensure_ascii=False)}"},
+                {"role": "system", "content": f"{_INSTRUCTIONS}\n{json.dumps(task, ensure_ascii=False)}"},
                 {"role": "user", "content": transcript},
             ],
         }

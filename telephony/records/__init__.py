@@ -23,18 +23,18 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from .access import AccessStore
-    from .budget import SharedLimits, Spent
+    from .budget import BudgetUsage, SharedLimits
     from .call_query import CallQuery
     from .call_record import CallRecord, CallUpdate
     from .opt_outs import NumberClaims, OptOuts
     from .outbox import Outbox
     from .releases import Releases
 
-__all__ = ["Claimed", "Records"]
+__all__ = ["ClaimResult", "Records"]
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimResult:
     """The result of `Records.claim`. `first` is True if this claim succeeded, because no earlier claim of the key is
     valid. `value` is the value of the claim that is valid now.
     """
@@ -73,7 +73,7 @@ class Records(Protocol):
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
-    ) -> Claimed:
+    ) -> ClaimResult:
         """Claims a key for `ttl_s` seconds, so that something is done only once. Returns whether the claim succeeded.
         While a claim is valid, every other claim of the same (kind, key) fails in all processes.
 
@@ -108,7 +108,7 @@ class Records(Protocol):
         calls. Returns None if there are fewer calls.
         """
 
-    def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
+    def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:
         """Returns the minutes and the cost of the calls that began at `since` or later, in all processes together. With
         `subject`, only calls with this person are counted. A call in progress counts until `now`.
         """

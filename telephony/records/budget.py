@@ -8,13 +8,13 @@ from datetime import datetime
 
 from .call_record import CallRecord
 
-__all__ = ["DOLLARS", "Budget", "SharedLimits", "Spent", "day_of", "spent_of"]
+__all__ = ["DOLLARS", "Budget", "BudgetUsage", "SharedLimits", "day_of", "usage_of"]
 
 DOLLARS = "USD"
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class BudgetUsage:
     """The seconds and the cost that a group of calls has used so far."""
 
     seconds: float = 0.0
@@ -33,7 +33,7 @@ class Budget:
     def is_set(self) -> bool:
         return self.minutes > 0 or self.cost > 0
 
-    def is_used_up(self, spent: Spent) -> bool:
+    def is_used_up(self, spent: BudgetUsage) -> bool:
         return (self.minutes > 0 and spent.seconds >= self.minutes * 60) or (self.cost > 0 and spent.cost >= self.cost)
 
 
@@ -49,7 +49,7 @@ class SharedLimits:
     def are_set(self) -> bool:
         return self.max_calls > 0 or self.budget.is_set
 
-    def allow(self, live: int, spent: Spent) -> bool:
+    def allow(self, live: int, spent: BudgetUsage) -> bool:
         """Returns whether another call may begin while `live` calls are in progress and the calls of the day have used
         `spent`.
         """
@@ -61,13 +61,13 @@ def day_of(now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def spent_of(rows: Iterable[CallRecord], now: datetime) -> Spent:
+def usage_of(rows: Iterable[CallRecord], now: datetime) -> BudgetUsage:
     """Returns the sum of the minutes and costs of these calls until the time `now`."""
     seconds = cost = 0.0
     for row in rows:
         seconds += _seconds(row, now)
         cost += (row.model_cost or 0.0) + ((row.cost or 0.0) if row.currency in ("", DOLLARS) else 0.0)
-    return Spent(seconds, cost)
+    return BudgetUsage(seconds, cost)
 
 
 def _seconds(row: CallRecord, now: datetime) -> float:

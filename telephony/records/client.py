@@ -39,9 +39,9 @@ from typing import Any, Self, TypeVar
 from realtime_core.sources import SYSTEM, Sources
 
 from ..errors import RecordRefused, RecordsUnavailable
-from . import Claimed, Records
+from . import ClaimResult, Records
 from .access import AccessStore
-from .budget import SharedLimits, Spent
+from .budget import BudgetUsage, SharedLimits
 from .call_query import CallPage, CallQuery, page_of
 from .call_record import CallRecord, CallUpdate, updated
 from .memory import MemoryRecords
@@ -172,9 +172,9 @@ class RecordsClient:
         except (RecordsUnavailable, RecordRefused):
             return True
 
-    async def reserve(self, kind: str, key: str, ttl_s: float, value: str, call: CallUpdate) -> Claimed:
+    async def reserve(self, kind: str, key: str, ttl_s: float, value: str, call: CallUpdate) -> ClaimResult:
         """Claims a key for `ttl_s` seconds, stores `value` for later claims of the key, and applies the update `call`
-        in the same transaction. Returns whether the claim succeeded, with the stored value (see `Claimed`).
+        in the same transaction. Returns whether the claim succeeded, with the stored value (see `ClaimResult`).
 
         Raises:
             RecordsUnavailable: the database cannot be reached.
@@ -301,7 +301,7 @@ class RecordsClient:
                 row = updated(row, update) or row
         return row
 
-    async def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
+    async def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:
         """Returns the minutes and the cost of calls in all processes together (see `Records.spent`). Raises
         `RecordsUnavailable` if the database cannot be reached.
         """

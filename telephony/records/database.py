@@ -30,8 +30,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 
 from ..errors import RecordRefused, RecordsUnavailable
 from ..twilio.callbacks import ENDED
-from . import Claimed
-from .budget import DOLLARS, SharedLimits, Spent, day_of, spent_of
+from . import ClaimResult
+from .budget import DOLLARS, BudgetUsage, SharedLimits, day_of, usage_of
 from .call_query import CallQuery
 from .call_record import INTERRUPTED, MAX_CHARS, CallRecord, CallUpdate, updated
 from .call_rows import conditions, period, record_of, utc
@@ -84,7 +84,7 @@ class DatabaseRecords:
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
-    ) -> Claimed:
+    ) -> ClaimResult:
         key_hash = _hashed(kind, key)
         wanted = {
             "kind": kind,
@@ -100,9 +100,9 @@ class DatabaseRecords:
             if connection.execute(inserted, execution_options={"preserve_rowcount": True}).rowcount == 1:
                 if call is not None:
                     _note(connection, call)
-                return Claimed(True, value)
+                return ClaimResult(True, value)
             known = connection.execute(select(claims.c.value).where(this)).scalar()
-            return Claimed(False, known or "")
+            return ClaimResult(False, known or "")
 
     def admit(self, call: CallUpdate, limits: SharedLimits, *, now: datetime) -> bool:
         key = clean_text(str(call.changes["number_key"]), MAX_CHARS["number_key"])
@@ -116,7 +116,7 @@ class DatabaseRecords:
             if known is not None and known.number_key == key:
                 return True
             live = connection.execute(select(func.count()).where(of_number, is_live)).scalar_one()
-            spent = _spent(connection, day_of(now), now, of_number) if limits.budget.is_set else Spent()
+            spent = _spent(connection, day_of(now), now, of_number) if limits.budget.is_set else BudgetUsage()
             if not limits.allow(live, spent):
                 return False
             _note(connection, call)
@@ -168,7 +168,7 @@ class DatabaseRecords:
             last = connection.execute(looked_at.order_by(*order).offset(query.scan - 1).limit(1)).one_or_none()
         return None if last is None else (utc(last.started_at), last.id)
 
-    def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
+    def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:
         these = [calls.c.subject == subject] if subject else []
         with self._transaction(reads=True) as connection:
             return _spent(connection, since, now, *these)
@@ -292,7 +292,7 @@ def _lock_leases(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LEASES})
 
 
-def _spent(connection: Connection, since: datetime, now: datetime, *conditions: ColumnElement[bool]) -> Spent:
+def _spent(connection: Connection, since: datetime, now: datetime, *conditions: ColumnElement[bool]) -> BudgetUsage:
     """Returns the minutes and the cost of the calls that began at `since` or later and meet the conditions."""
     these = [calls.c.started_at >= since, *conditions]
     is_measured = calls.c.duration_s.is_not(None)
@@ -301,8 +301,8 @@ def _spent(connection: Connection, since: datetime, now: datetime, *conditions: 
     measured = select(func.sum(calls.c.duration_s), func.sum(cost)).where(*these, is_measured)
     seconds, dollars_spent = connection.execute(measured).one()
     others = connection.execute(select(calls).where(*these, ~is_measured)).mappings()
-    rest = spent_of(map(record_of, others), now)
-    return Spent((seconds or 0) + rest.seconds, (dollars_spent or 0.0) + rest.cost)
+    rest = usage_of(map(record_of, others), now)
+    return BudgetUsage((seconds or 0) + rest.seconds, (dollars_spent or 0.0) + rest.cost)
 
 
 def _note(connection: Connection, news: CallUpdate) -> None:

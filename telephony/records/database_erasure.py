@@ -38,13 +38,13 @@ class DatabaseErasure:
         subject id, and are found only if their number is not masked.
         """
         outbound = calls.c.direction.startswith("outbound")
-        theirs = or_(
+        condition = or_(
             calls.c.subject == person.subject,
             ~outbound & (calls.c.caller == person.number),
             outbound & (calls.c.called == person.number),
         )
         with self._transaction() as connection:
-            rows = connection.execute(select(calls).where(theirs).order_by(calls.c.started_at)).mappings()
+            rows = connection.execute(select(calls).where(condition).order_by(calls.c.started_at)).mappings()
             return [record_of(row) for row in rows]
 
     def erase(self, ids: Sequence[str]) -> int:
@@ -67,11 +67,13 @@ class DatabaseErasure:
         do-not-call list keeps the hash of the number. Returns the number of deleted contacts. Returns None and deletes
         nothing if a campaign is calling this person now.
         """
-        theirs = or_(contacts.c.subject == person.subject, contacts.c.number == person.number)
+        condition = or_(contacts.c.subject == person.subject, contacts.c.number == person.number)
         ids = select(attempts.c.id).where(attempts.c.subject == person.subject)
         with self._transaction() as connection:
             # An attempt locks the row of its contact when it begins. So none begins until this transaction ends.
-            known = connection.execute(select(contacts.c.campaign, contacts.c.id).where(theirs).with_for_update()).all()
+            known = connection.execute(
+                select(contacts.c.campaign, contacts.c.id).where(condition).with_for_update()
+            ).all()
             if _is_being_called(connection, person):
                 return None
             about = [contact_key(campaign, contact) for campaign, contact in known]
@@ -81,7 +83,7 @@ class DatabaseErasure:
             connection.execute(
                 update(opt_outs).where(opt_outs.c.subject == person.subject).values(number="", remark="")
             )
-            return connection.execute(delete(contacts).where(theirs)).rowcount
+            return connection.execute(delete(contacts).where(condition)).rowcount
 
     def is_opted_out(self, person: Party) -> bool:
         """Returns whether this person is on the do-not-call list in the database."""

@@ -90,9 +90,9 @@ class DatabaseNumberClaims:
             return hold(connection, subject, holder, process=process, ttl_s=ttl_s, now=now)
 
     def let_go(self, subject: str, holder: str) -> None:
-        ours = (number_claims.c.subject == subject) & (number_claims.c.holder == holder)
+        condition = (number_claims.c.subject == subject) & (number_claims.c.holder == holder)
         with self._transaction() as connection:
-            connection.execute(delete(number_claims).where(ours))
+            connection.execute(delete(number_claims).where(condition))
 
 
 def hold(connection: Connection, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:

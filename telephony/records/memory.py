@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from heapq import nlargest
 
-from . import Claimed
-from .budget import SharedLimits, Spent, day_of, spent_of
+from . import ClaimResult
+from .budget import BudgetUsage, SharedLimits, day_of, usage_of
 from .call_query import CallQuery
 from .call_record import CallRecord, CallUpdate, updated
 from .memory_access import MemoryAccess
@@ -42,15 +42,15 @@ class MemoryRecords:
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
-    ) -> Claimed:
+    ) -> ClaimResult:
         self._forget_claims(now)
         known = self._claims.get((kind, key))
         if known is not None and known[0] > now:
-            return Claimed(False, known[1])
+            return ClaimResult(False, known[1])
         self._claims[kind, key] = now + timedelta(seconds=ttl_s), value
         if call is not None:
             self.note([call])
-        return Claimed(True, value)
+        return ClaimResult(True, value)
 
     def admit(self, call: CallUpdate, limits: SharedLimits, *, now: datetime) -> bool:
         key, known = call.changes["number_key"], self.call(call.key)
@@ -58,7 +58,7 @@ class MemoryRecords:
             return True
         rows = [row for row in self._calls.values() if row.number_key == key]
         today = [row for row in rows if row.started_at is not None and row.started_at >= day_of(now)]
-        if not limits.allow(sum(row.is_with_agent for row in rows), spent_of(today, now)):
+        if not limits.allow(sum(row.is_with_agent for row in rows), usage_of(today, now)):
             return False
         self.note([call])
         return True
@@ -93,9 +93,9 @@ class MemoryRecords:
     def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
         return None  # these records are few
 
-    def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
+    def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:
         began = (row for row in self._calls.values() if row.started_at is not None and row.started_at >= since)
-        return spent_of((row for row in began if subject in ("", row.subject)), now)
+        return usage_of((row for row in began if subject in ("", row.subject)), now)
 
     def last_update(self) -> datetime | None:
         return max((row.updated_at for row in self._calls.values() if row.updated_at is not None), default=None)

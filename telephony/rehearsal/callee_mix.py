@@ -27,14 +27,14 @@ MIX: Mapping[str, float] = {
 _PATIENCE_S = 30.0
 
 
-async def _hears_out(phone: Handset) -> None:
+async def _wait_for_silence(phone: Handset) -> None:
     """A callee that says hello, answers the agent, hears one more turn, and says goodbye."""
     await phone.say("hello")
     await _converse(phone, interrupts=False)
 
 
 async def _interrupts(phone: Handset) -> None:
-    """A callee that answers the agent like `_hears_out`, but speaks while the agent speaks."""
+    """A callee that answers the agent like `_wait_for_silence`, but speaks while the agent speaks."""
     await phone.say("hello")
     await _converse(phone, interrupts=True)
 
@@ -81,7 +81,7 @@ class CalleeMix:
         ringing_s = source.uniform(1.0, 12.0)
         match kind:
             case "person":
-                return callees.person(_hears_out if source.random() < 0.2 else _interrupts, after_s=ringing_s)
+                return callees.person(_wait_for_silence if source.random() < 0.2 else _interrupts, after_s=ringing_s)
             case "hangs-up":
                 return callees.person(_hangs_up, after_s=ringing_s)
             case "menu":

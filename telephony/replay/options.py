@@ -160,7 +160,7 @@ class RecordedSources(Sources):
 
     def __init__(self, seed: int, started_at: str) -> None:
         super().__init__(seed)
-        self.random = _Least(seed)
+        self.random = _MinimumRandom(seed)
         self._began = asyncio.get_running_loop().time()
         try:
             self._started_at: datetime | None = datetime.fromisoformat(started_at)
@@ -173,6 +173,6 @@ class RecordedSources(Sources):
         return self._started_at + timedelta(seconds=asyncio.get_running_loop().time() - self._began)
 
 
-class _Least(Random):
+class _MinimumRandom(Random):
     def uniform(self, a: float, b: float) -> float:
         return min(a, b)

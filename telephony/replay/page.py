@@ -154,8 +154,8 @@ def index_of(results: Sequence[Mapping[str, Any]], summary: str) -> str:
             ("tools", escape(tools)),
         ]
         rows.append("<tr>" + "".join(f"<td{_of(label)}>{cell}</td>" for label, cell in cells) + "</tr>")
-    wrong_ones = sum(bool(each.get("error") or each.get("diverged")) for each in results)
-    title = f"{len(results)} {'call' if len(results) == 1 else 'calls'} replayed, {wrong_ones} with a difference"
+    failed_count = sum(bool(each.get("error") or each.get("diverged")) for each in results)
+    title = f"{len(results)} {'call' if len(results) == 1 else 'calls'} replayed, {failed_count} with a difference"
     head = "<tr><th>call</th><th>result</th><th>length</th><th>slowest answer</th><th>tools</th></tr>"
     lines = "".join(f"<p>{escape(line)}</p>" for line in summary.splitlines()[1:])
     return _document(

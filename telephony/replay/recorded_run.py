@@ -47,7 +47,7 @@ class ReplayRun:
     unrecorded: list[tuple[str, str]] = field(default_factory=list)
     """The tool calls without a recorded answer, each as (name, arguments)."""
 
-    def ours(self) -> Iterator[tuple[int, Record]]:
+    def own_records(self) -> Iterator[tuple[int, Record]]:
         """Yields the records that the replayed code itself wrote, with their numbers: all records except incoming
         messages.
         """

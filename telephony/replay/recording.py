@@ -180,7 +180,7 @@ class _Loader:
         by_id = {tool.call_id: tool for tool in recording.tools}
         for request in self._log.requests:
             tool = None if request.tool is None else by_id.get(request.tool)
-            if tool is not None and not (self._log.complete and _outlives(request, tool)):
+            if tool is not None and not (self._log.complete and _ends_after(request, tool)):
                 tool.requests.append(request)
             elif (request.tool is None or tool is not None) and self._log.complete:
                 recording.requests.append(request)
@@ -365,7 +365,7 @@ class _Loader:
             ended.silent = bool(data.get("silent"))
 
 
-def _outlives(request: RecordedRequest, tool: ToolAnswer) -> bool:
+def _ends_after(request: RecordedRequest, tool: ToolAnswer) -> bool:
     """Returns whether the request continued after its tool had returned, because the tool started a task and did not
     wait for the task.
     """

@@ -19,7 +19,7 @@ from ..journal.redaction import Redaction
 from .call import HeardCall, ReplayedCall, ToolCall
 from .recording import load
 
-__all__ = ["FOLDER", "MadeTests", "add", "find", "make_test", "make_tests", "renew"]
+__all__ = ["FOLDER", "GeneratedTests", "add", "find", "make_test", "make_tests", "renew"]
 
 FOLDER = "calls"
 """The name of the folder for recordings. A recording is `calls/NAME.jsonl.gz` next to the tests."""
@@ -46,7 +46,7 @@ def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
     if path.exists():
         raise ReplayError(f"{path} exists already; choose another --name.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    records = (_stating(record, redaction) for record in read_journal(journal))
+    records = (_without_private_data(record, redaction) for record in read_journal(journal))
     _write(path, (redaction.line(line) for line in _lines(records)))
     return path
 
@@ -67,7 +67,7 @@ def make_test(journal: Path, name: str, agent: str | None, tests: Path, redactio
 
 
 @dataclass(frozen=True, slots=True)
-class MadeTests:
+class GeneratedTests:
     """The files that `make_tests` wrote, and the reasons why calls were left out."""
 
     recordings: list[Path]
@@ -77,7 +77,7 @@ class MadeTests:
 
 def make_tests(
     journals: Mapping[str, Path], module: str, agent: str | None, tests: Path, redaction: Redaction
-) -> MadeTests:
+) -> GeneratedTests:
     """Copies journals as `make_test` does, and writes `test_<module>.py` with one test for each journal. `journals` has
     the journals by the names of the recordings. A call that cannot be a test is left out. If no call can be a test,
     writes nothing.
@@ -107,7 +107,7 @@ def make_tests(
         what = f"The call {module!r}. When it changes" if len(journals) == 1 else "Recorded calls. When one changes"
         head = f'"""{what} on purpose, run `pytest --update-calls`."""\n'
         test.write_text(head + "".join(f"\n\n{part}" for part in parts), encoding="utf-8")
-    return MadeTests(recordings, test, problems)
+    return GeneratedTests(recordings, test, problems)
 
 
 def _problem(journal: Path) -> str | None:
@@ -124,7 +124,7 @@ def _problem(journal: Path) -> str | None:
     return None
 
 
-def _stating(record: Record, redaction: Redaction) -> Record:
+def _without_private_data(record: Record, redaction: Redaction) -> Record:
     """Returns a header that describes the masking of the original journal and of the copy."""
     if record.kind != "header":
         return record

@@ -157,7 +157,7 @@ def replay_call(
         )  # fmt: skip
         wanted = tolerances or _expected(caller, model)
         run, heard, violations = simulated, simulated.heard, simulated.violations
-    compared = compare(recording.behaviour, behaviour_of(run.ours(), recording.schema), wanted)
+    compared = compare(recording.behaviour, behaviour_of(run.own_records(), recording.schema), wanted)
     if model == RECORDED:
         compared.divergences[:0] = argument_mismatches(original.records, run.journal.records())
     replayed = ReplayedCall(
@@ -172,7 +172,7 @@ def replay_call(
 def _changes(recording: Recording, run: ReplayRun, model_settings: Mapping[str, Any]) -> list[Change]:
     """Returns the changes of the configuration that is sent to the model, and of the settings of the model."""
     then = [command.message for command in recording.commands]
-    now = [record.message for _, record in run.ours() if record.kind == "model.out" and record.event != AUDIO]
+    now = [record.message for _, record in run.own_records() if record.kind == "model.out" and record.event != AUDIO]
     return [
         *changes_of_settings(recording.header, recording.session, model_settings),
         *changes_between(then, now),

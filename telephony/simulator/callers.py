@@ -47,11 +47,11 @@ async def demo(phone: Handset) -> None:
 
     The caller waits for the sounds that it hears, and not for fixed times.
     """
-    await _hear_out(phone)
+    await _wait_for_silence(phone)
     await phone.say("booking")
     await phone.agent_speaks()
     await phone.heard(4.0)
-    await _break_in_and_leave(phone, _hear_out)
+    await _interrupt_and_hang_up(phone, _wait_for_silence)
 
 
 async def visitor(phone: Handset) -> None:
@@ -73,18 +73,20 @@ def visitor_of(turns: int) -> Caller:
 
 
 async def _visit(phone: Handset, turns: int) -> None:
-    await _hear_out_patiently(phone)
+    await _wait_for_long_silence(phone)
     for nth in range(max(1, turns - 2)):
         await phone.say("hello" if nth else "booking")
-        await _hear_out_patiently(phone)
+        await _wait_for_long_silence(phone)
     await phone.say("hello")
     with contextlib.suppress(CallerTimeout):
         await phone.agent_speaks(within_s=_PATIENCE_S)
         await phone.heard(2.0, within_s=_PATIENCE_S)
-    await _break_in_and_leave(phone, _hear_out_patiently, key="0")
+    await _interrupt_and_hang_up(phone, _wait_for_long_silence, key="0")
 
 
-async def _break_in_and_leave(phone: Handset, hear_out: Callable[[Handset], Awaitable[None]], key: str = "1") -> None:
+async def _interrupt_and_hang_up(
+    phone: Handset, hear_out: Callable[[Handset], Awaitable[None]], key: str = "1"
+) -> None:
     await phone.say("sorry_hours")
     await hear_out(phone)
     phone.press(key)
@@ -98,17 +100,17 @@ async def patient(phone: Handset) -> None:
     """A simulated caller that answers each turn of the agent with another sentence, until the call ends."""
     while True:
         for clip in ("busy", "next_in_line", "no_service", "echo"):
-            await _hear_out(phone)
+            await _wait_for_silence(phone)
             await phone.say(clip)
 
 
-async def _hear_out(phone: Handset) -> None:
+async def _wait_for_silence(phone: Handset) -> None:
     """Waits until the agent has spoken and is silent."""
     await phone.agent_speaks()
     await phone.agent_silent(BETWEEN_SENTENCES_S)
 
 
-async def _hear_out_patiently(phone: Handset) -> None:
+async def _wait_for_long_silence(phone: Handset) -> None:
     with contextlib.suppress(CallerTimeout):
         await phone.agent_speaks(within_s=_PATIENCE_S)
         await phone.agent_silent(1.2, within_s=3 * _PATIENCE_S)

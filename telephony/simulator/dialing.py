@@ -120,7 +120,7 @@ async def dial_numbers(call: Leg, verb: Verb, numbers: list[Verb], *, base: str)
     legs = [_leg(call, verb, noun, base, room) for noun in numbers[:10]]
     winner: Leg | None = None
     try:
-        winner = await _first_to_join(call, legs)
+        winner = await _first_answering(call, legs)
         for leg in legs:
             if leg is not winner:
                 leg.end("canceled")
@@ -161,7 +161,7 @@ def _capital(name: str) -> str:
     return name[0].upper() + name[1:]
 
 
-async def _first_to_join(call: Leg, legs: list[Leg]) -> Leg | None:
+async def _first_answering(call: Leg, legs: list[Leg]) -> Leg | None:
     """Returns the first leg that joins, or None. The caller hears silence during the wait, because a ringing tone is
     not simulated.
     """

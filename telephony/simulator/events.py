@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 
 __all__ = [
     "AudioReceived",
+    "BufferEmptied",
     "Cleared",
+    "ClipStarted",
     "Closed",
     "Event",
     "HungUp",
     "MarkReturned",
     "Pressed",
-    "RanDry",
-    "SaidSomething",
     "Violation",
     "as_dict",
 ]
@@ -64,7 +64,7 @@ class Cleared:
 
 
 @dataclass(frozen=True, slots=True)
-class RanDry:
+class BufferEmptied:
     """The simulated phone had no more buffered audio to play, at the end of an answer or because of a gap in an
     answer.
     """
@@ -87,7 +87,7 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class SaidSomething:
+class ClipStarted:
     """The caller started to say a clip."""
 
     kind: ClassVar[str] = "said"
@@ -124,7 +124,7 @@ class Closed:
     by: str
 
 
-Event = AudioReceived | MarkReturned | Cleared | RanDry | Violation | SaidSomething | Pressed | HungUp | Closed
+Event = AudioReceived | MarkReturned | Cleared | BufferEmptied | Violation | ClipStarted | Pressed | HungUp | Closed
 
 
 def as_dict(event: Event) -> dict[str, Any]:

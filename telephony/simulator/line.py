@@ -11,7 +11,7 @@ from random import Random
 
 from realtime_core.sources import SYSTEM
 
-__all__ = ["DrawnLine", "Line", "Range", "Way"]
+__all__ = ["DrawnLine", "Line", "LineDirection", "Range"]
 
 Range = float | tuple[float, float]
 """A fixed value, or the lower and upper bound between which a value is drawn."""
@@ -65,11 +65,11 @@ class Line:
         round_trip_s = _draw(self.round_trip_s, random)
         start_delay_s = _draw(self.start_delay_s, random)
         drift_ppm = _draw(self.drift_ppm, random)
-        up, down = (Way(self, round_trip_s / 2, Random(random.getrandbits(64))) for _ in range(2))
+        up, down = (LineDirection(self, round_trip_s / 2, Random(random.getrandbits(64))) for _ in range(2))
         return DrawnLine(round_trip_s, start_delay_s, self.ticks, drift_ppm, up, down)
 
 
-class Way:
+class LineDirection:
     """One direction of a simulated line, from or to the phone. Computes when each message arrives."""
 
     def __init__(self, line: Line, delay_s: float, random: Random) -> None:
@@ -105,8 +105,8 @@ class DrawnLine:
     start_delay_s: float
     ticks: bool
     drift_ppm: float
-    up: Way = field(repr=False)
-    down: Way = field(repr=False)
+    up: LineDirection = field(repr=False)
+    down: LineDirection = field(repr=False)
 
 
 def _draw(value: Range, random: Random) -> float:

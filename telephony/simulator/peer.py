@@ -20,14 +20,14 @@ from realtime_core.sources import SYSTEM, Sources
 from .deviations import NONE, Deviations
 from .events import (
     AudioReceived,
+    BufferEmptied,
     Cleared,
+    ClipStarted,
     Closed,
     Event,
     HungUp,
     MarkReturned,
     Pressed,
-    RanDry,
-    SaidSomething,
     Violation,
 )
 from .handset import Handset
@@ -231,7 +231,7 @@ class MediaPeer:
         buffered = playout.buffered
         self._return(playout.advance(position))
         if buffered and not playout.buffered:
-            self._log(RanDry(self.now, playout.dry_at))
+            self._log(BufferEmptied(self.now, playout.dry_at))
 
     def _return(self, marks: list[Returned]) -> None:
         late_s = self._deviations.marks_late_s
@@ -255,7 +255,7 @@ class MediaPeer:
     # --- what the caller does ------------------------------------------------------------------------------------
 
     def _said(self, what: str, samples: int) -> None:
-        self._log(SaidSomething(self.now, what, samples))
+        self._log(ClipStarted(self.now, what, samples))
 
     def press(self, digit: str) -> None:
         """Presses a key of the simulated phone."""

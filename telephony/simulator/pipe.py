@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from realtime_core.deadline_timer import DeadlineTimer
 
-from .line import Way
+from .line import LineDirection
 
 __all__ = ["Pipe"]
 
@@ -21,7 +21,7 @@ class Pipe(Generic[T]):
     arrival. Without a delay, `push` calls `deliver` directly.
     """
 
-    def __init__(self, way: Way, deliver: Callable[[T], None]) -> None:
+    def __init__(self, way: LineDirection, deliver: Callable[[T], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
         self._way = way

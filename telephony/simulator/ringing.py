@@ -102,10 +102,10 @@ async def ring(
 
     if urlsplit(url).scheme in ("ws", "wss"):
         return await run(called, {})
-    return await _UpToTheStream(request, run).follow(Fetch(called))
+    return await _VerbsBeforeStream(request, run).follow(Fetch(called))
 
 
-class _UpToTheStream:
+class _VerbsBeforeStream:
     """Executes the verbs of TwiML up to the first `<Connect><Stream>`."""
 
     def __init__(

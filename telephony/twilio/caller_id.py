@@ -53,9 +53,9 @@ class Parties:
     a `<Dial>`.
     """
 
-    theirs: str
+    other_party: str
     """The number or address of the other party."""
-    ours: str
+    this_party: str
     """The number or address of this application in this call."""
     own: str | None = None
     """The application's phone number from the settings (TWILIO_PHONE_NUMBER), or None."""
@@ -70,7 +70,7 @@ class Parties:
         known.
         """
         # The address that a client or a SIP device called may not be a number of the account.
-        found = (self.own, self.ours) if _is_device(self.theirs) else (self.ours, self.own)
+        found = (self.own, self.this_party) if _is_device(self.other_party) else (self.this_party, self.own)
         return next((address for address in found if address and is_number(address)), None)
 
     def reach(self, to: str) -> Destination:
@@ -80,13 +80,13 @@ class Parties:
         Raises:
             NoCallerId: Twilio would refuse the `<Dial>`.
         """
-        if is_number(self.theirs):
+        if is_number(self.other_party):
             return Destination(to)
         if (number := self.number) is not None:
             return Destination(to, number)
-        if not self.theirs and not self.ours:
+        if not self.other_party and not self.this_party:
             return Destination(to)  # we know nothing of the call, but Twilio knows the caller
-        if to.startswith(("sip:", "sips:")) and not self.theirs.startswith("client:"):
+        if to.startswith(("sip:", "sips:")) and not self.other_party.startswith("client:"):
             return Destination(to)  # a SIP address may be shown to a SIP address
         raise NoCallerId(
             "there is no caller id: Twilio does not accept the caller's address, and no number of ours is known. Set "

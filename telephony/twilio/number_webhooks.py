@@ -124,13 +124,13 @@ class NumberWebhooks:
             TwilioError: Twilio refused, or did not respond. The webhook is still saved.
         """
         found = await self._rest.phone_number(saved.number)
-        ours = found is not None and (force or VoiceWebhook.of(found) in (saved.ours, saved.before))
-        if ours:
+        is_restored = found is not None and (force or VoiceWebhook.of(found) in (saved.ours, saved.before))
+        if is_restored:
             await self._update(saved.sid, saved.before)
         all_saved = self.saved()
         all_saved.pop(saved.sid, None)
         self._write(all_saved)
-        return ours
+        return is_restored
 
     def saved(self) -> dict[str, SavedWebhook]:
         """Returns the saved webhooks, by the SID of the number.

@@ -191,7 +191,7 @@ def redirect(url: str, say: str = "", voice: Voice = DEFAULT_VOICE) -> str:
 
 
 def dial(
-    whom: Destination,
+    destination: Destination,
     *,
     action: str | None = None,
     status_callback: str | None = None,
@@ -199,7 +199,7 @@ def dial(
     say: str = "",
     voice: Voice = DEFAULT_VOICE,
 ) -> str:
-    """Returns TwiML that says a text and then connects the caller with `whom` (a cold transfer).
+    """Returns TwiML that says a text and then connects the caller with `destination` (a cold transfer).
 
     Twilio requests `action` after the transfer has ended or failed. Without an `action`, the call ends.
     `status_callback` gets the answer and the end of the dialled call.
@@ -207,9 +207,11 @@ def dial(
     response = VoiceResponse()
     if say:
         _say(response, say, voice)
-    dialing = response.dial(action=action, caller_id=whom.caller_id, timeout=ring_s, answer_on_bridge=True)
-    noun = dialing.sip if whom.to.startswith(("sip:", "sips:")) else dialing.number
-    noun(whom.to, status_callback=status_callback, status_callback_event=status_callback and "answered completed")
+    dialing = response.dial(action=action, caller_id=destination.caller_id, timeout=ring_s, answer_on_bridge=True)
+    noun = dialing.sip if destination.to.startswith(("sip:", "sips:")) else dialing.number
+    noun(
+        destination.to, status_callback=status_callback, status_callback_event=status_callback and "answered completed"
+    )
     response.hangup()
     return str(response)
 

@@ -8,7 +8,7 @@ from realtime_core.sources import Sources
 
 from ..errors import RecordRefused, RecordsUnavailable
 from ..outbound.opt_out_list import OptOutList
-from ..outbound.placed import PlacedCall
+from ..outbound.placed_call import PlacedCall
 from ..records.client import RecordsClient
 from ..records.subjects import SubjectKey
 from .budgets import Budgets

@@ -30,9 +30,9 @@ from ..outcomes.transcript import transcript_of
 from .call_details import CallDetails
 
 if TYPE_CHECKING:
-    from ..outbound.placed import PlacedCall
+    from ..outbound.placed_call import PlacedCall
 
-__all__ = ["CallOutcomes", "ModelNames", "Transcribed", "model_names", "result_type", "with_form"]
+__all__ = ["CallOutcomes", "ModelNames", "TranscriptionUsage", "model_names", "result_type", "with_form"]
 
 READING_S = 60.0
 """The maximum time in seconds for which the webhook about a call waits for the text model. The limit applies if this
@@ -50,7 +50,7 @@ class ModelNames:
 
 
 @dataclass(slots=True)
-class Transcribed:
+class TranscriptionUsage:
     """The usage of the transcription model in one call, in tokens or in seconds of audio."""
 
     usage: Usage = field(default_factory=Usage)
@@ -140,7 +140,7 @@ class CallOutcomes:
         output = None if form is None else form.type.plain(form.output)
         return {"result": call.masked(output), "model_cost": cost}
 
-    def cost(self, usage: Usage, transcribed: Transcribed) -> float | None:
+    def cost(self, usage: Usage, transcribed: TranscriptionUsage) -> float | None:
         """Returns the cost of the models of a call in US dollars, from the usage of the speech model and of the
         transcription model, or None if a price is not known.
         """

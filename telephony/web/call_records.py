@@ -27,7 +27,7 @@ from ..twilio.callbacks import ENDED, CallStatus
 from .call_details import CallDetails, usage_json
 
 if TYPE_CHECKING:
-    from ..outbound.placed import PlacedCall
+    from ..outbound.placed_call import PlacedCall
     from ..twilio.resources import CallResource
 
 __all__ = ["REFUSED_CALLS", "CallRecords"]
@@ -164,7 +164,7 @@ class CallRecords:
         """Adds a task that results from a call. The webhook about the call waits for `hold_s` seconds."""
         self.client.note(sid, begins=False, announce_s=hold_s, task=task)
 
-    def turned_away(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
+    def refused_call(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
         """Registers that the webhook refused a call. `why` is one word from a fixed list. `is_busy` is True if the
         caller heard the busy signal.
         """

@@ -37,7 +37,7 @@ from ..outbound.call_request import CallRequest
 from ..outbound.dialer import Dialer
 from ..outbound.dialing_rules import e164
 from ..outbound.do_not_call import simulated
-from ..outbound.placed import PlacedCall
+from ..outbound.placed_call import PlacedCall
 from ..outbound.plan import CallPlan
 from ..records.call_query import query_of
 from ..records.call_record import CallRecord

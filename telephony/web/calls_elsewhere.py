@@ -15,7 +15,7 @@ from ..call.call_info import OUTBOUND
 from ..call.ending import Ending
 from ..call.leg.fallback import fallback_for
 from ..call.leg.next_twiml import StreamEnd, Why, end_of_call
-from ..call.leg.reattach import Followed
+from ..call.leg.reattach import ContinuedElsewhere
 from ..records.call_record import INTERRUPTED, OPEN, REFUSED, CallRecord
 from ..records.client import RecordsClient
 from ..settings import Settings
@@ -88,14 +88,14 @@ class CallsElsewhere:
             return None
         return StreamEnd(why, row.reattached, row.document or None, row.offered, row.instance)
 
-    async def followed(self, call_sid: str) -> Followed:
+    async def followed(self, call_sid: str) -> ContinuedElsewhere:
         """Returns whether another process has continued a call that lost its media stream in this process."""
         row = await self._client.call(call_sid)
         if row is None or self._client.state != "ok":
-            return Followed.NO
+            return ContinuedElsewhere.NO
         if row.process != self._client.process:
-            return Followed.TAKEN
-        return Followed.OFFERED if row.offered else Followed.NO
+            return ContinuedElsewhere.TAKEN
+        return ContinuedElsewhere.OFFERED if row.offered else ContinuedElsewhere.NO
 
     async def is_taken(self, sid: str, call_id: str) -> bool:
         """Returns whether a call other than `call_id` has the `CallSid` `sid`."""

@@ -14,7 +14,7 @@ from ..agent_choice import chosen_agent
 from ..call.call_info import OUTBOUND, CallInfo
 from ..call.options import AgentSource
 from ..errors import RecordRefused, RecordsUnavailable
-from ..records import Claimed, Records
+from ..records import ClaimResult, Records
 from ..records.client import RecordsClient
 from ..records.releases import ROLLED_BACK, MemoryReleases, Release
 from ..versions import CANARY, STABLE, Canary, Rollback, Version, digest_of_agent, is_chosen
@@ -85,9 +85,11 @@ class Canaries:
         """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
-            ours, theirs = (info.caller, info.called) if info.direction == OUTBOUND else (info.called, info.caller)
-            place, chosen = (ours, canary) if canary is not None else self._canary(ours)
-            if chosen is not None and await self._takes_part(place, chosen, theirs):
+            own_number, other_number = (
+                (info.caller, info.called) if info.direction == OUTBOUND else (info.called, info.caller)
+            )
+            place, chosen = (own_number, canary) if canary is not None else self._canary(own_number)
+            if chosen is not None and await self._is_selected(place, chosen, other_number):
                 picked = await chosen_agent(prepared(chosen.agent), info)
                 self._note(info.sid, chosen.agent, picked, is_canary=True)
                 self._taking_part[info.sid] = place, chosen
@@ -144,10 +146,12 @@ class Canaries:
         except (RecordsUnavailable, RecordRefused) as error:
             log.error("Other processes do not know yet that the canary of %s was rolled back: %s", place, error)
 
-    def _canary(self, ours: str) -> tuple[str, Canary | None]:
-        return (ours, self._canaries[ours]) if ours in self._canaries else (ALL, self._canaries.get(ALL))
+    def _canary(self, own_number: str) -> tuple[str, Canary | None]:
+        return (
+            (own_number, self._canaries[own_number]) if own_number in self._canaries else (ALL, self._canaries.get(ALL))
+        )
 
-    async def _takes_part(self, place: str, canary: Canary, party: str) -> bool:
+    async def _is_selected(self, place: str, canary: Canary, party: str) -> bool:
         """Returns whether this caller gets the canary version now."""
         if not (subject := self._subject_of(party)):
             return False
@@ -155,7 +159,7 @@ class Canaries:
         wanted = CANARY if is_chosen(subject, name, canary.percent) else STABLE
         key, now = f"{name} {subject}", self._sources.now()
 
-        def ask(records: Records) -> tuple[list[Release], Claimed]:
+        def ask(records: Records) -> tuple[list[Release], ClaimResult]:
             for release in tuple(self._unsaved.values()):
                 records.releases.decide(release)
             return records.releases.all(), records.claim("version", key, ttl_s=_DAY_S, now=now, value=wanted)

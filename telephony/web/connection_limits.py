@@ -21,7 +21,7 @@ from ..logs import Repeats
 from .middleware import MAX_HEAD_BYTES
 from .phase_timeouts import HTTP_LIMITS_S, Phase, PhaseTimeouts
 from .server_websocket import ServerWebSocket
-from .watched import Watched
+from .time_limited_connection import TimeLimitedConnection
 
 __all__ = ["ConnectionLimits", "connections_within", "descriptors_for", "quiet_server_log"]
 
@@ -67,11 +67,11 @@ class ConnectionLimits:
         self.http: Any = partial[Any](_http_class(), limits=self)
         self.ws: Any = partial[Any](ServerWebSocket, repeats=self.repeats)
 
-    def make_room(self, newcomer: _HttpConnection, count: int) -> None:
-        """Closes one connection if there are too many. `newcomer` is the newest connection, and `count` is the number
-        of all connections. The connection that has waited for a request for the longest time is closed. If this is
-        `newcomer`, it first gets a response that the server is full. Connections of Twilio are not closed, because they
-        have a request.
+    def make_room(self, new_connection: _HttpConnection, count: int) -> None:
+        """Closes one connection if there are too many. `new_connection` is the newest connection, and `count` is the
+        number of all connections. The connection that has waited for a request for the longest time is closed. If this
+        is `new_connection`, it first gets a response that the server is full. Connections of Twilio are not closed,
+        because they have a request.
         """
         if count <= self.max_connections:
             return
@@ -80,12 +80,12 @@ class ConnectionLimits:
             "full",
             f"There are {self.max_connections} connections. Those that have waited longest for a request are closed.",
         )
-        if oldest is newcomer:
-            newcomer.transport.write(_FULL)
+        if oldest is new_connection:
+            new_connection.transport.write(_FULL)
         oldest.cut()
 
 
-class _HttpConnection(Watched):
+class _HttpConnection(TimeLimitedConnection):
     """A mixin for uvicorn's classes for HTTP connections, for both parsers."""
 
     cycle: Any
@@ -199,7 +199,7 @@ _FROM_OUTSIDE = frozenset(
 """The log messages of uvicorn, websockets and asyncio that any client can cause as often as it likes."""
 
 
-class _Quiet(logging.Filter):
+class _RepeatFilter(logging.Filter):
     """A log filter that passes each message of `_FROM_OUTSIDE` once per minute. The next line contains the number of
     suppressed lines.
     """
@@ -222,5 +222,5 @@ def quiet_server_log() -> None:
     """Limits how often the logs of uvicorn and asyncio repeat the messages that any client can cause."""
     for name in ("uvicorn.error", "asyncio"):
         server_log = logging.getLogger(name)
-        if not any(isinstance(each, _Quiet) for each in server_log.filters):
-            server_log.addFilter(_Quiet())
+        if not any(isinstance(each, _RepeatFilter) for each in server_log.filters):
+            server_log.addFilter(_RepeatFilter())

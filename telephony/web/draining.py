@@ -119,7 +119,7 @@ def drained_by_signals(phone: PhoneServer) -> Iterator[None]:
         )
         yield
         return
-    chain = _Chain(phone, before)
+    chain = _SignalChain(phone, before)
     try:
         yield
     finally:
@@ -136,12 +136,12 @@ def _uvicorns_handlers() -> dict[int, Handler]:
     owned: dict[int, Handler] = {
         number: handler
         for number, handler in found.items()
-        if callable(handler) and isinstance(getattr(handler, "__self__", None), uvicorn.Server | _Chain)
+        if callable(handler) and isinstance(getattr(handler, "__self__", None), uvicorn.Server | _SignalChain)
     }
     return owned if len(owned) == len(_SIGNALS) else {}
 
 
-class _Chain:
+class _SignalChain:
     """Signal handlers that run before uvicorn's signal handlers."""
 
     def __init__(self, phone: PhoneServer, before: dict[int, Handler]) -> None:

@@ -102,7 +102,7 @@ def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: 
         case StepKind.DIAL:
             target = call.number.transfer_targets.get(step.dial or "", step.dial or "")
             try:
-                whom = voice.parties(phone.settings.twilio_phone_number).reach(target)
+                destination = voice.parties(phone.settings.twilio_phone_number).reach(target)
             except NoCallerId as error:
                 log.error("A step cannot dial %s: %s.", step.dial, error)
                 took(call, f"dial {step.dial}: no caller id")
@@ -111,7 +111,7 @@ def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: 
             phone.call_records.on_ladder(voice.call_sid, voice.caller, call, within_s=step.ring_s + 4 * 3600)
             say = locale.text("connecting")
             action = addresses.ladder(call.token, "dialled")
-            return twiml.dial(whom, action=action, ring_s=round(step.ring_s), say=say, voice=speaks)
+            return twiml.dial(destination, action=action, ring_s=round(step.ring_s), say=say, voice=speaks)
         case StepKind.VOICEMAIL:
             took(call, "voicemail: no message")
             phone.call_records.on_ladder(voice.call_sid, voice.caller, call, within_s=step.max_s + 120)

@@ -5,7 +5,7 @@ Callers with a withheld number cannot be distinguished. These callers share one 
 each caller.
 
 A call counts from the response to its webhook on, even if its media stream has not started. A call whose media stream
-does not start within `Caps.setup_s` seconds is no longer counted.
+does not start within `CallLimits.setup_s` seconds is no longer counted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 
 from ..twilio.caller_id import is_withheld
 
-__all__ = ["Caps", "Limits", "OverLimit"]
+__all__ = ["CallLimits", "Limits", "OverLimit"]
 
 OverLimit = Literal["full", "caller", "budget"]
 
@@ -27,7 +27,7 @@ _MAX_CALLERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
+class CallLimits:
     """The limits for the calls of this process. 0 means no limit."""
 
     calls: int
@@ -45,7 +45,7 @@ class Caps:
 class Limits:
     """Counts the calls of this process. `now` is Unix time in seconds. A day begins at midnight UTC."""
 
-    def __init__(self, caps: Caps) -> None:
+    def __init__(self, caps: CallLimits) -> None:
         self.caps = caps
         self._expected: dict[str, float] = {}
         self._live: dict[str, float] = {}

@@ -22,7 +22,7 @@ from ..records.budget import Budget, SharedLimits
 from ..settings import Settings
 from ..twilio.rest import TwilioRest
 from ..twilio.signature import SigningKeys
-from .limits import Caps, Limits
+from .limits import CallLimits, Limits
 from .number_book import LoadAgent, NumberBook, load_book
 
 __all__ = ["LiveNumbers", "RoutedCall", "shared_limits"]
@@ -169,7 +169,7 @@ class LiveNumbers:
 
     def _limits_of(self, call: RoutedCall) -> Limits:
         given = call.number.limits
-        caps = Caps(
+        caps = CallLimits(
             given.max_calls,
             per_caller_hour=given.calls_per_caller_hour,
             withheld_hour=0,
@@ -201,7 +201,7 @@ class LiveNumbers:
         return self._rest_of(name, call.book.config.accounts[name])
 
     @property
-    def rests(self) -> dict[str, TwilioRest]:
+    def clients(self) -> dict[str, TwilioRest]:
         """The REST clients of all accounts of the configuration, by name, without the client of the settings."""
         accounts = self.book.config.accounts
         found = {name: self._rest_of(name, account) for name, account in accounts.items()}

@@ -37,7 +37,7 @@ class MissedCalls:
     connection is down.
 
     Args:
-        rests: Returns the clients of the accounts.
+        clients: Returns the clients of the accounts.
         serves: Returns whether a number is configured.
     """
 
@@ -47,13 +47,13 @@ class MissedCalls:
         call_records: CallRecords,
         sources: Sources,
         *,
-        rests: Callable[[], Mapping[str, TwilioRest]],
+        clients: Callable[[], Mapping[str, TwilioRest]],
         serves: Callable[[str], bool],
     ) -> None:
         self._client = client
         self._call_records = call_records
         self._sources = sources
-        self._rests = rests
+        self._clients = clients
         self._serves = serves
         self._since: datetime | None = None
 
@@ -81,7 +81,7 @@ class MissedCalls:
         assert self._since is not None
         now, missed = self._sources.now(), 0
         oldest_open = now
-        for name, rest in self._rests().items():
+        for name, rest in self._clients().items():
             try:
                 found = await rest.inbound_calls(self._since)
             except TwilioError as error:

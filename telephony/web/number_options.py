@@ -56,7 +56,7 @@ def number_options(
         consent=consent_for(number, book.locales) if _has_consent(number) else base.consent,
         locale=locale,
         control=None if base.control is None else numbers.rest(call) or base.control,
-        rescue=_rescue(call, addresses),
+        fallback_twiml=_fallback_twiml(call, addresses),
     )
     if base.model is None:
         endpoints = CallEndpoints(
@@ -142,17 +142,17 @@ def _model() -> OpenAIRealtimeWebSocketModel:
     )
 
 
-def _rescue(call: RoutedCall, addresses: Addresses) -> Callable[[CallInfo, bool], str | None]:
+def _fallback_twiml(call: RoutedCall, addresses: Addresses) -> Callable[[CallInfo, bool], str | None]:
     """Returns a function that returns the TwiML for a call whose agent cannot continue: the next step of the ladder."""
     place = f"{call.route.ladder}.{call.at + 1}.{call.language}"
 
-    def rescue(info: CallInfo, apologises: bool) -> str | None:
+    def fallback_twiml(info: CallInfo, apologises: bool) -> str | None:
         if not apologises:
             return twiml.redirect(addresses.ladder(place))
         locale = call.book.locale(call.language)
         return twiml.redirect(addresses.ladder(place), locale.words["hold_the_line"], voice_of(locale))
 
-    return rescue
+    return fallback_twiml
 
 
 def _reports_failures(numbers: LiveNumbers, endpoints: CallEndpoints) -> Callable[[Call], None]:

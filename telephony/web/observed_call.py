@@ -13,7 +13,7 @@ from ..call.call import Call
 from ..call.line.latency import Latency, LatencyKind
 from ..outcomes.result_form import ResultForm
 from .call_details import CallDetails
-from .call_outcomes import Transcribed
+from .call_outcomes import TranscriptionUsage
 
 __all__ = ["Display", "ObservedCall"]
 
@@ -69,7 +69,7 @@ class ObservedCall:
         self._display = display
         self.usage = Usage()
         """The tokens of the model that speaks."""
-        self.transcribed = Transcribed()
+        self.transcribed = TranscriptionUsage()
         self.responses_s: list[float] = []
         """The response latencies at the caller's ear."""
         self._on_start, self._on_progress, self._on_end = on_start, on_progress, on_end

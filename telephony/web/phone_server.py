@@ -58,7 +58,7 @@ from .voicemails import Voicemails
 if TYPE_CHECKING:
     from ..campaigns.ring_back import RingBack
     from ..campaigns.service import Campaigns
-    from ..outbound.placed import PlacedCall
+    from ..outbound.placed_call import PlacedCall
 
 __all__ = ["BROWSER", "PhoneServer", "phone_of"]
 
@@ -191,7 +191,7 @@ class PhoneServer:
 
         def on_latency(latency: Latency) -> None:
             observed.on_latency(latency)
-            self.metrics.at_ear(latency, observed.speaking)
+            self.metrics.caller_latency(latency, observed.speaking)
 
         pressed = self.defaults.on_digit if self.keypad is None else self.keypad.pressed
 

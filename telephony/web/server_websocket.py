@@ -25,7 +25,7 @@ from realtime_core.connection.websocket import WebSocketConnection
 from ..allowance import Allowance
 from ..logs import Repeats
 from .phase_timeouts import WEBSOCKET_LIMITS_S, Phase, PhaseTimeouts
-from .watched import Watched
+from .time_limited_connection import TimeLimitedConnection
 
 __all__ = ["TAKE_OVER", "ServerWebSocket", "TakeOver"]
 
@@ -112,7 +112,7 @@ class DirectConnection(WebSocketConnection):
         self._floods.fragments(len(self._fragments))
 
 
-class ServerWebSocket(Watched, WebSocketsSansIOProtocol):
+class ServerWebSocket(TimeLimitedConnection, WebSocketsSansIOProtocol):
     """uvicorn's WebSocket class with limits for pings, for fragments, and for a peer that does not read, and with the
     method `take_over`.
 

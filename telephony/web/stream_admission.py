@@ -17,7 +17,7 @@ from ..records.client import RecordsClient
 from ..settings import Settings
 from ..twilio.media_stream import Start
 from ..twilio.stream_token import StreamToken, TokenRefused, mint, verify
-from .limits import Caps, Limits
+from .limits import CallLimits, Limits
 
 __all__ = ["StreamAdmission"]
 
@@ -48,7 +48,7 @@ class StreamAdmission:
         self._settings = settings
         self._registry = registry
         self._sources = sources
-        self._limits = limits or Limits(Caps(settings.telephony_max_calls))
+        self._limits = limits or Limits(CallLimits(settings.telephony_max_calls))
         self._calls: StreamEnds = calls or registry
         secret = settings.twilio_auth_token or settings.twilio_shared_key_secret
         self._key = None if secret is None else _derive(secret.get_secret_value())

@@ -89,12 +89,12 @@ async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Res
             screened = _screened(phone, call_info(request, voice))
             return screened or twiml_response(await answer_number(request, phone, voice, routed))
     if not phone.routing.serves(voice.called):
-        _turned_away(phone, voice, "number")
+        _record_refusal(phone, voice, "number")
         phone.refusals.warning(f"number {voice.called}", f"Refused a call: no agent answers {voice.called!r}.")
         return twiml_response(twiml.say_and_hang_up(phone.settings.telephony_unknown_number))
     if (refused := await phone.refuse_call(voice.call_sid, voice.caller)) is not None:
         why, answer = refused
-        _turned_away(phone, voice, why, is_busy=answer.kind == "busy")
+        _record_refusal(phone, voice, why, is_busy=answer.kind == "busy")
         phone.refusals.warning(why, f"Refused a call: {why}.")
         return twiml_response(_refuse(request, answer, phone, voice))
     info = call_info(request, voice)
@@ -123,14 +123,14 @@ def _screened(phone: PhoneServer, info: CallInfo) -> Response | None:
     if (screening := phone.defaults.screening) is None or not (why := screening.refusal(info)):
         return None
     phone.metrics.call_refused(why)
-    phone.call_records.turned_away(info.sid, info.caller, info.called, why=why, is_busy=True)
+    phone.call_records.refused_call(info.sid, info.caller, info.called, why=why, is_busy=True)
     phone.refusals.warning(why, f"Refused a call: {why}.")
     return twiml_response(twiml.busy())
 
 
-def _turned_away(phone: PhoneServer, voice: VoiceRequest, why: str, *, is_busy: bool = False) -> None:
+def _record_refusal(phone: PhoneServer, voice: VoiceRequest, why: str, *, is_busy: bool = False) -> None:
     phone.metrics.call_refused(why)
-    phone.call_records.turned_away(voice.call_sid, voice.caller, voice.called, why=why, is_busy=is_busy)
+    phone.call_records.refused_call(voice.call_sid, voice.caller, voice.called, why=why, is_busy=is_busy)
 
 
 @for_twilio
@@ -257,7 +257,7 @@ async def _go_on(what: Next, request: Request, phone: PhoneServer, voice: VoiceR
         phone.hooks.stream_offered(voice.call_sid)
         await phone.call_records.offered(voice.call_sid, end)
         return new_stream(request, phone, _again(request, phone, voice), instance=end.instance)
-    return _rescued(request, phone, voice) or apologise(phone, voice, request)
+    return _next_step_twiml(request, phone, voice) or apologise(phone, voice, request)
 
 
 def _again(request: Request, phone: PhoneServer, voice: VoiceRequest) -> CallInfo:
@@ -265,7 +265,7 @@ def _again(request: Request, phone: PhoneServer, voice: VoiceRequest) -> CallInf
     return call_info(request, voice, "" if routed is None else routed.token)
 
 
-def _rescued(request: Request, phone: PhoneServer, voice: VoiceRequest) -> str | None:
+def _next_step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest) -> str | None:
     """Returns the TwiML of the next ladder step for a call whose agent failed, or None if the called number is not
     configured.
     """

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from realtime_core.openai_realtime.server_session.known_facts import KnownFacts, Recent, RepeatedMessages
+from realtime_core.openai_realtime.server_session.known_facts import KnownFacts, RecentEntries, RepeatedMessages
 
 
 def event(event_id: str | None, **fields: object) -> str:
@@ -24,7 +24,7 @@ def test_a_fact_is_news_once_and_again_when_it_is_another() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    recent = Recent(3)
+    recent = RecentEntries(3)
     for key in "abcd":
         recent[key] = 1
     assert list(recent) == ["b", "c", "d"]

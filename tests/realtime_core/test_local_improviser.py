@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
 
 from realtime_core.local.example_arguments import example_arguments
-from realtime_core.local.improviser import agent_name, leaves_alone
+from realtime_core.local.improviser import agent_name, has_side_effects
 from tests.support.local_client import Client, human, session, silence
 
 pytestmark = pytest.mark.virtual_time
@@ -102,11 +102,11 @@ async def test_what_ends_or_moves_the_call_or_writes_a_list_is_never_called() ->
 
 @pytest.mark.parametrize("name", ["send_digits", "endorse_plan", "change_order", "goodbyes_list", "weekend_hours"])
 async def test_names_that_only_look_so_are_tried(name: str) -> None:
-    assert not leaves_alone(name)
+    assert not has_side_effects(name)
 
 
 def test_a_handoff_between_agents_leaves_the_call_where_it_is() -> None:
-    assert not leaves_alone("transfer_to_billing", "Handoff to the billing agent to handle the request. Bills.")
+    assert not has_side_effects("transfer_to_billing", "Handoff to the billing agent to handle the request. Bills.")
 
 
 async def test_the_keypad_steers() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime_core.errors import UserError
-from realtime_core.openai_realtime.session_config import Effective, ServerWait, SessionConfig
+from realtime_core.openai_realtime.session_config import EffectiveSettings, ServerWait, SessionConfig
 from realtime_core.openai_realtime.session_object import bytes_per_ms, wire_format
 from realtime_core.openai_realtime.sip import accept_payload
 from realtime_core.turn_policy import OurTurns, ServerTurns, TurnPolicy
@@ -309,7 +309,7 @@ def test_a_server_that_describes_only_what_has_changed_keeps_the_formats() -> No
     ],
 )
 def test_what_is_in_effect(session: dict[str, Any], expected: tuple[Any, ...]) -> None:
-    effective = Effective.of(session)
+    effective = EffectiveSettings.of(session)
     assert (
         bytes_per_ms(effective.input_format),
         bytes_per_ms(effective.output_format),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core.errors import RealtimeCoreError, ServerRejected
-from realtime_core.openai_realtime.settings_ledger import ANSWER_S, Change, Due, Fields, SettingsLedger, path_of
+from realtime_core.openai_realtime.settings_ledger import ANSWER_S, Change, DueUpdates, Fields, SettingsLedger, path_of
 
 A: Fields = {("instructions",): "A", ("voice",): "ash"}
 
@@ -30,7 +30,7 @@ class Log:
         self.ledger.request(Change(fields, self.answers.setdefault(name, []).append))
 
     def due(self, now: float = 0.0) -> list[tuple[str, Fields]]:
-        due: Due = self.ledger.due(self.ids, now)
+        due: DueUpdates = self.ledger.due(self.ids, now)
         for change in due.settled:
             change.settle(None)
         return due.updates

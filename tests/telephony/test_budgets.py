@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from telephony.records import Records
-from telephony.records.budget import Budget, Spent, day_of
+from telephony.records.budget import Budget, BudgetUsage, day_of
 from telephony.records.call_record import CallUpdate
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
@@ -51,20 +51,20 @@ def test_what_a_day_took(records: Records) -> None:
             call(8, NOON, subject="b", duration_s=0),
         ]
     )
-    assert records.spent(day_of(NOON), NOON, "a") == Spent(60 + 300 + 30, 1.0)
-    assert records.spent(day_of(NOON), NOON, "b") == Spent(120 + 30, 0.0)
-    assert records.spent(day_of(NOON), NOON) == Spent(60 + 300 + 30 + 150, 1.0)
-    assert records.spent(day_of(NOON + timedelta(days=1)), NOON) == Spent()
+    assert records.spent(day_of(NOON), NOON, "a") == BudgetUsage(60 + 300 + 30, 1.0)
+    assert records.spent(day_of(NOON), NOON, "b") == BudgetUsage(120 + 30, 0.0)
+    assert records.spent(day_of(NOON), NOON) == BudgetUsage(60 + 300 + 30 + 150, 1.0)
+    assert records.spent(day_of(NOON + timedelta(days=1)), NOON) == BudgetUsage()
 
 
 @pytest.mark.parametrize(
     ("budget", "spent", "used_up"),
-    [(Budget(), Spent(1e9, 1e9), False), (Budget(minutes=1), Spent(59), False),
-     (Budget(minutes=1), Spent(60.0), True),
-     (Budget(cost=0.5), Spent(1e9, 0.49), False), (Budget(cost=0.5), Spent(0, 0.5), True),
-     (Budget(minutes=1, cost=9), Spent(60.0, 0.0), True)],
+    [(Budget(), BudgetUsage(1e9, 1e9), False), (Budget(minutes=1), BudgetUsage(59), False),
+     (Budget(minutes=1), BudgetUsage(60.0), True),
+     (Budget(cost=0.5), BudgetUsage(1e9, 0.49), False), (Budget(cost=0.5), BudgetUsage(0, 0.5), True),
+     (Budget(minutes=1, cost=9), BudgetUsage(60.0, 0.0), True)],
 )  # fmt: skip
-def test_when_a_budget_is_used_up(budget: Budget, spent: Spent, used_up: bool) -> None:
+def test_when_a_budget_is_used_up(budget: Budget, spent: BudgetUsage, used_up: bool) -> None:
     assert budget.is_used_up(spent) is used_up and budget.is_set is (budget != Budget())
 
 
@@ -99,11 +99,11 @@ async def test_another_process_has_used_the_budget_up(
         it.twilio.default_callee = callees.busy(after_s=0.1)
         assert (await it.servers["b"].ask("POST", "/calls", {"to": TO}))[0] == 201
         await note(it, TO, **changes)
-        turned_away = await it.twilio.ring(caller=listener, from_=TO)
-        assert turned_away.status == "busy"
+        refused_call = await it.twilio.ring(caller=listener, from_=TO)
+        assert refused_call.status == "busy"
         client = it.phone("b").call_records.client
         await until(lambda: not client.waiting and not it.phone("a").call_records.client.waiting)
-        row = await client.call(turned_away.sid)
+        row = await client.call(refused_call.sid)
         assert row is not None and (row.ending, row.status) == ("refused-budget", "busy")
         status, told = await it.servers["b"].ask("POST", "/calls", {"to": TO}, key="k")
         assert (status, "used up" in told["error"], "_PER_DAY" in told["error"]) == (429, True, True)

@@ -52,4 +52,4 @@ def test_without_a_number_nobody_can_be_called(caller: str) -> None:
 
 def test_the_ends_of_a_call_that_we_placed() -> None:
     placed = Parties.of(OWN, THEIRS, inbound=False, own=None)
-    assert (placed.theirs, placed.number) == (THEIRS, OWN)
+    assert (placed.other_party, placed.number) == (THEIRS, OWN)

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from telephony.campaigns.contact import Contact
+from telephony.campaigns.dial_check import check_of
 from telephony.campaigns.runner import Check
-from telephony.campaigns.wanted import check_of
 from telephony.errors import CampaignError
 from telephony.web.server import listening
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.campaigns.campaign import Campaign, CampaignStatus, PauseReason, PersonHistory, Standing
+from telephony.campaigns.campaign import Campaign, CampaignCounts, CampaignStatus, PauseReason, PersonHistory
 from telephony.campaigns.config import CampaignConfig
 from telephony.campaigns.contact import FINAL, Attempt, Contact, DoneReason, Outcome
 from telephony.campaigns.policy import (
@@ -50,13 +50,13 @@ def decided(
     *,
     contact: Contact = ADA,
     now: datetime = MONDAY,
-    standing: Standing | None = None,
+    counts: CampaignCounts | None = None,
     person: PersonHistory | None = None,
     rules: DialingRules | None = None,
 ) -> Action:
     hours = calling_hours(contact, it.config, rules or DialingRules.none())
-    standing, person = standing or Standing(), person or PersonHistory()
-    return decide(it, contact, attempts, now, standing=standing, person=person, hours=hours)
+    counts, person = counts or CampaignCounts(), person or PersonHistory()
+    return decide(it, contact, attempts, now, counts=counts, person=person, hours=hours)
 
 
 def test_a_new_contact_is_called_at_once() -> None:
@@ -211,53 +211,53 @@ def test_a_stopped_campaign_ends_its_contacts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "standing", "action"),
+    ("config", "counts", "action"),
     [
-        ({"at_once": 3}, Standing(live=3), Hold(HoldReason.AT_ONCE)),
-        ({"at_once": 3}, Standing(live=2), Dial()),
+        ({"at_once": 3}, CampaignCounts(live=3), Hold(HoldReason.AT_ONCE)),
+        ({"at_once": 3}, CampaignCounts(live=2), Dial()),
         (
             {"per_second": 0.5},
-            Standing(last_started_at=MONDAY - timedelta(seconds=1)),
+            CampaignCounts(last_started_at=MONDAY - timedelta(seconds=1)),
             Hold(HoldReason.PER_SECOND, MONDAY + timedelta(seconds=1)),
         ),
-        ({"per_second": 0.5}, Standing(last_started_at=MONDAY - timedelta(seconds=2)), Dial()),
+        ({"per_second": 0.5}, CampaignCounts(last_started_at=MONDAY - timedelta(seconds=2)), Dial()),
         (
             {"max_per_day": 5},
-            Standing(calls_in_day=5, oldest_in_day=MONDAY - timedelta(hours=20)),
+            CampaignCounts(calls_in_day=5, oldest_in_day=MONDAY - timedelta(hours=20)),
             Hold(HoldReason.PER_DAY, MONDAY + timedelta(hours=4)),
         ),
-        ({"max_calls": 5}, Standing(calls=5), Pause(PauseReason.CALLS)),
-        ({"max_minutes": 10, "max_s": 60}, Standing(minutes=10), Pause(PauseReason.MINUTES)),
-        ({"max_minutes": 10, "max_s": 60}, Standing(minutes=9.5), Pause(PauseReason.MINUTES)),
-        ({"max_minutes": 10, "max_s": 60, "at_once": 9}, Standing(minutes=8, live=2), Hold(HoldReason.BUDGET)),
-        ({"max_minutes": 10, "max_s": 60}, Standing(minutes=8, live=1), Dial()),
-        ({"max_cost": 1}, Standing(cost=1.0, priced=9), Pause(PauseReason.COST)),
-        ({"max_cost": 1}, Standing(cost=0.5, priced=5, unpriced=5), Pause(PauseReason.COST)),
-        ({"max_cost": 1, "at_once": 9}, Standing(cost=0.8, priced=8, live=2), Hold(HoldReason.BUDGET)),
+        ({"max_calls": 5}, CampaignCounts(calls=5), Pause(PauseReason.CALLS)),
+        ({"max_minutes": 10, "max_s": 60}, CampaignCounts(minutes=10), Pause(PauseReason.MINUTES)),
+        ({"max_minutes": 10, "max_s": 60}, CampaignCounts(minutes=9.5), Pause(PauseReason.MINUTES)),
+        ({"max_minutes": 10, "max_s": 60, "at_once": 9}, CampaignCounts(minutes=8, live=2), Hold(HoldReason.BUDGET)),
+        ({"max_minutes": 10, "max_s": 60}, CampaignCounts(minutes=8, live=1), Dial()),
+        ({"max_cost": 1}, CampaignCounts(cost=1.0, priced=9), Pause(PauseReason.COST)),
+        ({"max_cost": 1}, CampaignCounts(cost=0.5, priced=5, unpriced=5), Pause(PauseReason.COST)),
+        ({"max_cost": 1, "at_once": 9}, CampaignCounts(cost=0.8, priced=8, live=2), Hold(HoldReason.BUDGET)),
         (
             {"max_abandoned_per_day": 4},
-            Standing(abandoned_in_day=4, oldest_abandoned=MONDAY - timedelta(hours=23)),
+            CampaignCounts(abandoned_in_day=4, oldest_abandoned=MONDAY - timedelta(hours=23)),
             Hold(HoldReason.ABANDONED, MONDAY + timedelta(hours=1)),
         ),
     ],
 )
-def test_the_caps_of_a_campaign(config: dict[str, Any], standing: Standing, action: Action) -> None:
-    assert decided(campaign(**config), standing=standing) == action
+def test_the_caps_of_a_campaign(config: dict[str, Any], counts: CampaignCounts, action: Action) -> None:
+    assert decided(campaign(**config), counts=counts) == action
 
 
 def test_abandoned_calls_slow_the_campaign_down() -> None:
     it = campaign(at_once=8, max_abandoned_per_day=4)
-    one = Standing(abandoned_in_day=1, oldest_abandoned=MONDAY)
-    assert decided(it, standing=replace(one, live=6)) == Hold(HoldReason.AT_ONCE)
-    assert decided(it, standing=replace(one, live=5)) == Dial()
-    assert decided(campaign(at_once=1, max_abandoned_per_day=4), standing=one) == Dial()
+    one = CampaignCounts(abandoned_in_day=1, oldest_abandoned=MONDAY)
+    assert decided(it, counts=replace(one, live=6)) == Hold(HoldReason.AT_ONCE)
+    assert decided(it, counts=replace(one, live=5)) == Dial()
+    assert decided(campaign(at_once=1, max_abandoned_per_day=4), counts=one) == Dial()
 
 
 def test_a_campaign_pauses_when_failures_pile_up() -> None:
     it = campaign(failures=3, failures_of=5)
     few = (Outcome.FAILED, Outcome.REACHED, Outcome.FAILED, Outcome.BUSY)
-    assert decided(it, standing=Standing(recent=few)) == Dial()
-    assert decided(it, standing=Standing(recent=(*few, Outcome.FAILED))) == Pause(PauseReason.FAILURES)
+    assert decided(it, counts=CampaignCounts(recent=few)) == Dial()
+    assert decided(it, counts=CampaignCounts(recent=(*few, Outcome.FAILED))) == Pause(PauseReason.FAILURES)
 
 
 # --- any history ------------------------------------------------------------------------------------------------------

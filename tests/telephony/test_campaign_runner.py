@@ -112,7 +112,7 @@ async def test_a_person_to_whom_the_agent_says_nothing_is_abandoned_and_counted(
         runner, store, _ = parts
         await runner.run()
     assert outcomes(store) == [Outcome.ABANDONED]
-    assert store.standing("c", store.attempts("c", "ada")[0].started_at + timedelta(minutes=5)).abandoned_in_day == 1
+    assert store.counts("c", store.attempts("c", "ada")[0].started_at + timedelta(minutes=5)).abandoned_in_day == 1
 
 
 async def test_an_extension_is_pressed_after_the_answer() -> None:
@@ -135,7 +135,7 @@ async def test_a_number_is_in_one_call_at_a_time() -> None:
 async def _run_and(runner: CampaignRunner, store: MemoryStore, then: Callable[[], object]) -> Campaign:
     """Run, and call `then` as soon as a call is in progress."""
     running = asyncio.create_task(runner.run())
-    while not store.standing("c", START).live:  # noqa: ASYNC110 - there is no event for it
+    while not store.counts("c", START).live:  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0.05)
     then()
     return await running

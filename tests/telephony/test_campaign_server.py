@@ -16,7 +16,7 @@ from telephony.campaigns.attempt_call import AttemptCall
 from telephony.campaigns.contact import Attempt
 from telephony.campaigns.finished_call import ended_elsewhere
 from telephony.outbound import call_state
-from telephony.outbound.placed import PlacedCall
+from telephony.outbound.placed_call import PlacedCall
 from telephony.simulator import Handset, callees
 from tests.support.call_processes import Server, world
 from tests.support.call_processes import until as condition

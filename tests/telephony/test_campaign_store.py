@@ -181,7 +181,7 @@ def test_an_attempt_without_a_call_is_withdrawn(store: CampaignStore) -> None:
     attempt = begin(store, "c0")
     contact = store.withdraw(attempt.id, until=at(300))
     assert contact is not None and (contact.state, contact.next_at) == (ContactState.PENDING, at(300))
-    assert store.attempts("spring", "c0") == [] and store.standing("spring", at(1)).live == 0
+    assert store.attempts("spring", "c0") == [] and store.counts("spring", at(1)).live == 0
     again = begin(store, "c0", 300)
     assert isinstance(again, Attempt), "its number is free again"
     contact = store.withdraw(again.id, done=DoneReason.UNWANTED)
@@ -234,9 +234,9 @@ def test_the_stores_decide_alike(tmp_path: Path) -> None:
                 log.append(str(got))
                 if isinstance(got, Attempt):
                     live[got.id] = got
-                standing = store.standing("spring", at(s))
-                recent = tuple(sorted(standing.recent, key=lambda it: it.value))
-                log.append(str(replace(standing, recent=recent, cost=round(float(standing.cost), 6))))
+                counts = store.counts("spring", at(s))
+                recent = tuple(sorted(counts.recent, key=lambda it: it.value))
+                log.append(str(replace(counts, recent=recent, cost=round(float(counts.cost), 6))))
             log.append(str(sorted((each.value, count) for each, count in store.funnel("spring").reasons.items())))
         assert said[0] == said[1]
         assert sum("Attempt(" in line for line in said[0]) > extent(10, 20) and any("Wait(" in line for line in said[0])

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime_core import RealtimeAgent
 from telephony import create_app, load_settings
-from telephony.web import connection_limits, server, server_websocket, watched
+from telephony.web import connection_limits, server, server_websocket, time_limited_connection
 from telephony.web.authentication import Authenticator
 from telephony.web.connection import accept
 from telephony.web.connection_limits import MAX_CONNECTIONS, ConnectionLimits, connections_within
@@ -141,7 +141,7 @@ async def served(
         if limits_s is not None:
             stack.enter_context(patch.object(connection_limits, "HTTP_LIMITS_S", limits_s))
             stack.enter_context(patch.object(server_websocket, "WEBSOCKET_LIMITS_S", limits_s))
-            stack.enter_context(patch.object(watched, "TICK_S", 0.02))
+            stack.enter_context(patch.object(time_limited_connection, "TICK_S", 0.02))
         async with server.listening(Startless(APP)) as address:
             yield Server(address, made[0])
 

@@ -18,13 +18,13 @@ from telephony.call.options import CallOptions
 from telephony.errors import EvalError
 from telephony.evals import speech
 from telephony.evals.acoustics import Acoustics, noise
-from telephony.evals.acts import ActKind
 from telephony.evals.call import Plan, make_call
+from telephony.evals.caller_actions import CallerActionKind
 from telephony.evals.cases import Case, find_cases
 from telephony.evals.evidence import Evidence
 from telephony.evals.persona import LineProfile, NoiseKind, Persona
 from telephony.evals.players import Move, StandInPlayer, TextPlayer
-from telephony.evals.run import Side, VoiceSettings, make_calls
+from telephony.evals.run import ComparedAgent, VoiceSettings, make_calls
 from telephony.evals.speech import StoredVoice, voice_of
 from telephony.evals.texts import HttpChat
 from tests.support.chat_server import chat_service
@@ -65,7 +65,7 @@ def call(case: Case, wanted: Plan | None = None, seed: int = 1, model_seed: int 
     return make_call(case, wanted or plan(), caller_seed=seed, model_seed=model_seed)
 
 
-def kinds(evidence: Evidence) -> list[ActKind]:
+def kinds(evidence: Evidence) -> list[CallerActionKind]:
     return [act.kind for act in evidence.acts]
 
 
@@ -90,13 +90,13 @@ def test_the_same_seeds_make_the_same_call(persona: Callable[[str], Case]) -> No
 def test_a_persona_says_mhm_and_its_policy_decides_about_the_cut(persona: Callable[[str], Case]) -> None:
     case = persona("backchannels = 1.0\n")
     cut, kept = call(case), call(case, plan(configure=our_turns))
-    assert ActKind.BACKCHANNEL in kinds(cut)
+    assert CallerActionKind.BACKCHANNEL in kinds(cut)
     assert cut.measures["false_cuts"] >= 1 and kept.measures["false_cuts"] == 0
 
 
 def test_a_persona_interrupts(persona: Callable[[str], Case]) -> None:
     evidence = call(persona("interrupts = 1.0\n"))
-    over = [act for act in evidence.acts if act.kind is ActKind.INTERRUPTS]
+    over = [act for act in evidence.acts if act.kind is CallerActionKind.INTERRUPTS]
     assert over and all(act.over_agent for act in over)
     assert evidence.measures["barge_in_silence_ms"] < 300 and evidence.measures["missed_barge_ins"] == 0
 
@@ -110,7 +110,7 @@ def test_a_persona_hesitates_in_the_middle_of_a_sentence(persona: Callable[[str]
 def test_a_persona_presses_keys(persona: Callable[[str], Case], moves: list[Move]) -> None:
     player = Scripted(moves)
     evidence = call(persona(""), replace(plan(), player=lambda persona: player))
-    assert [act.text for act in evidence.acts if act.kind is ActKind.KEY] == list(moves[0].keys)
+    assert [act.text for act in evidence.acts if act.kind is CallerActionKind.KEY] == list(moves[0].keys)
     assert any(line.said.startswith("You pressed") for line in evidence.lines)
     assert player.heard[0].startswith("Hello, this is Blu.")
 
@@ -123,12 +123,12 @@ def test_a_persona_without_patience_hangs_up(persona: Callable[[str], Case]) -> 
     case = persona("patience_s = 3\n[line]\nlevel_db = -40\n")  # the agent waits for a caller whom it cannot hear
     evidence = call(case, plan(configure=waits_for_the_caller))
     assert [act.text for act in evidence.acts] == ["Hello?", ""]
-    assert kinds(evidence)[-1] is ActKind.GIVES_UP and evidence.measures["gave_up"] == 1
+    assert kinds(evidence)[-1] is CallerActionKind.GIVES_UP and evidence.measures["gave_up"] == 1
 
 
 def test_a_persona_that_gets_nothing_gives_up(persona: Callable[[str], Case]) -> None:
     evidence = call(persona(""), plan(RealtimeAgent(name="Nobody", instructions="You are Nobody.")))
-    assert kinds(evidence)[-1] is ActKind.GIVES_UP and not evidence.tools
+    assert kinds(evidence)[-1] is CallerActionKind.GIVES_UP and not evidence.tools
 
 
 LINES = (
@@ -185,7 +185,7 @@ def test_a_text_model_plays_a_persona_and_speaks_with_a_voice_of_a_service(perso
     assert "Ada" in asked[0]["content"] and "people: 2" in asked[0]["content"]
     assert asked[1]["content"].startswith("Hello, this is Blu.")
     assert {request["path"] for request in voices.requests} == {"/v1/audio/speech"}
-    assert [act.text for act in evidence.acts if act.kind is ActKind.KEY] == ["1"]
+    assert [act.text for act in evidence.acts if act.kind is CallerActionKind.KEY] == ["1"]
 
 
 def test_a_recorded_caller_calls_again(persona: Callable[[str], Case], tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_scripted_caller_calls(tmp_path: Path) -> None:
 def test_an_agent_that_fails_is_an_error_of_the_call_and_not_of_the_eval(tmp_path: Path) -> None:
     (tmp_path / "ada.toml").write_text(ADA)
     (result,) = make_calls(
-        [Side("new", "benchmarks.evals:baseline", configure="tests.telephony.test_eval_calls:breaks")],
+        [ComparedAgent("new", "benchmarks.evals:baseline", configure="tests.telephony.test_eval_calls:breaks")],
         find_cases([tmp_path]), repeat=1, model="embedded", workers=1, voice=VoiceSettings("stored"),
     )["new"]  # fmt: skip
     assert "broken" in result.evidence.error

@@ -12,9 +12,9 @@ import pytest
 from telephony.errors import EvalError
 from telephony.evals import criteria as criteria_module
 from telephony.evals import persona as persona_module
-from telephony.evals.acts import Act, ActKind
+from telephony.evals.caller_actions import CallerAction, CallerActionKind
 from telephony.evals.cases import CaseKind, find_cases
-from telephony.evals.checks import Outcome, Ruling, check
+from telephony.evals.checks import CriterionDecision, Outcome, check
 from telephony.evals.comparison import CallResult, result_of
 from telephony.evals.criteria import Criteria, Criterion, Family, parse_criteria
 from telephony.evals.evidence import Evidence, Line, ToolUse
@@ -87,9 +87,9 @@ def test_the_examples_in_the_docstrings_are_valid(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_criterion_of_a_call(fields: dict[str, Any], outcome: Outcome) -> None:
-    ruling = check(Criterion(name="it", **fields), CALL)
-    assert ruling.outcome is outcome, ruling
-    assert bool(ruling.why) == (outcome is not Outcome.PASSED)
+    decision = check(Criterion(name="it", **fields), CALL)
+    assert decision.outcome is outcome, decision
+    assert bool(decision.why) == (outcome is not Outcome.PASSED)
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,17 @@ def test_a_wrong_case_is_refused_with_the_reason(tmp_path: Path, name: str, text
 
 
 def test_evidence_survives_json() -> None:
-    call = replace(CALL, acts=(Act(1.0, ActKind.BACKCHANNEL, "Mhm.", True),))
+    call = replace(CALL, acts=(CallerAction(1.0, CallerActionKind.BACKCHANNEL, "Mhm.", True),))
     assert Evidence.from_json(json.loads(json.dumps(call.to_json()))) == call
 
 
 def calls(outcomes: str, name: str = "it") -> list[CallResult]:
     """One call for each letter: p passed, f failed, u unknown."""
     kinds = {"p": Outcome.PASSED, "f": Outcome.FAILED, "u": Outcome.UNKNOWN}
-    return [CallResult("case", n, CALL, {name: Ruling(kinds[each], "because")}) for n, each in enumerate(outcomes)]
+    return [
+        CallResult("case", n, CALL, {name: CriterionDecision(kinds[each], "because")})
+        for n, each in enumerate(outcomes)
+    ]
 
 
 def criteria(**fields: Any) -> Criteria:
@@ -197,7 +200,7 @@ def test_a_judge_does_not_change_the_results_without_one() -> None:
     new, old = calls("f" * 6 + "p" * 6), calls("p" * 12)
     alone = result_of(criteria(), new, old).results[0].comparison
     for each in (*new, *old):
-        each.rulings["judged"] = each.rulings["it"]
+        each.decisions["judged"] = each.decisions["it"]
     result = result_of(both, new, old)
     assert result.results[0].comparison == alone
     assert [name for name, rows in data_of(result)["criteria"].items() if rows] == [Family.CHECKED, Family.JUDGED]

@@ -11,7 +11,7 @@ from telephony.evals.calibration import calibrate, labelled_calls
 from telephony.evals.checks import Outcome
 from telephony.evals.criteria import Criterion
 from telephony.evals.evidence import Evidence, Line, ToolUse
-from telephony.evals.judge import Answer, StandInJudge, TextJudge, Vote, decide, ruling_of, transcript_text
+from telephony.evals.judge import Answer, StandInJudge, TextJudge, Vote, decide, decision_of_votes, transcript_text
 from telephony.evals.texts import HttpChat
 from tests.support.chat_server import chat_service
 
@@ -64,9 +64,9 @@ def test_the_majority_of_quoted_votes_decides(
 
     with chat_service(answer) as service:
         judge = TextJudge(HttpChat(service.url, "judge-1", "secret"))
-        ruling = decide(judge, ASKED, CALL)
-    assert ruling.outcome is outcome and ruling.agreement == pytest.approx(agreement)
-    assert len(ruling.votes) == 3 == judge.spent.requests and judge.spent.input_tokens == 300
+        decision = decide(judge, ASKED, CALL)
+    assert decision.outcome is outcome and decision.agreement == pytest.approx(agreement)
+    assert len(decision.votes) == 3 == judge.spent.requests and judge.spent.input_tokens == 300
     assert service.keys[0] == "Bearer secret" and service.requests[0]["model"] == "judge-1"
     assert "Does the agent confirm?" in service.requests[0]["messages"][1]["content"]
 
@@ -74,13 +74,13 @@ def test_the_majority_of_quoted_votes_decides(
 @pytest.mark.parametrize("status", [401, 404, 500], ids=str)
 def test_a_judge_that_does_not_answer_is_no_verdict(status: int) -> None:
     with chat_service(lambda body: status) as service:
-        ruling = decide(TextJudge(HttpChat(service.url, "judge-1")), ASKED, CALL)
-    assert ruling.outcome is Outcome.UNKNOWN and f"HTTP {status}" in ruling.why
+        decision = decide(TextJudge(HttpChat(service.url, "judge-1")), ASKED, CALL)
+    assert decision.outcome is Outcome.UNKNOWN and f"HTTP {status}" in decision.why
 
 
 def test_a_tie_is_no_verdict() -> None:
-    ruling = ruling_of([Vote(Answer.YES, "a"), Vote(Answer.NO)])
-    assert ruling.outcome is Outcome.UNKNOWN and "tied" in ruling.why
+    decision = decision_of_votes([Vote(Answer.YES, "a"), Vote(Answer.NO)])
+    assert decision.outcome is Outcome.UNKNOWN and "tied" in decision.why
 
 
 def test_a_call_that_could_not_be_made_needs_no_judge() -> None:

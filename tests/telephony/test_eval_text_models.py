@@ -23,9 +23,9 @@ from telephony.evals.criteria import parse_criteria
 from telephony.evals.judge import Answer, TextJudge
 from telephony.evals.persona import Persona
 from telephony.evals.players import TextPlayer
-from telephony.evals.run import ChatSettings, Side, VoiceSettings, judge_calls, make_calls
+from telephony.evals.run import ChatSettings, ComparedAgent, VoiceSettings, judge_calls, make_calls
 from telephony.evals.speech import HttpVoice
-from telephony.evals.spent import Spent
+from telephony.evals.text_model_usage import TextModelUsage
 from telephony.evals.texts import HttpChat
 from tests.support.chat_server import Answer as Given
 from tests.support.chat_server import Reply, chat_service
@@ -200,7 +200,7 @@ def played(tmp_path: Path, answer: Given) -> list[CallResult]:
     (tmp_path / "ada.toml").write_text(ADA)
     with chat_service(answer, key=KEY) as service:
         return make_calls(
-            [Side("new", "benchmarks.evals:baseline")], find_cases([tmp_path]), repeat=1, model="embedded",
+            [ComparedAgent("new", "benchmarks.evals:baseline")], find_cases([tmp_path]), repeat=1, model="embedded",
             chat=ChatSettings(service.url, "gpt-4.1-mini", KEY), voice=VoiceSettings("stored"), workers=1,
         )["new"]  # fmt: skip
 
@@ -210,7 +210,7 @@ def test_a_caller_that_fails_says_nothing_about_the_agent(tmp_path: Path) -> Non
     assert result.evidence.error == "The text model gpt-4.1-mini refused the request (HTTP 400): Not today."
     with chat_service(lambda body: {"answer": "no"}) as service:
         judge_calls(parse_criteria(POLITE + BOOKS), calls, TextJudge(HttpChat(service.url, "judge-1")))
-    assert {ruling.outcome for ruling in result.rulings.values()} == {Outcome.UNKNOWN} and not service.requests
+    assert {decision.outcome for decision in result.decisions.values()} == {Outcome.UNKNOWN} and not service.requests
 
 
 def test_the_requests_of_personas_are_counted_and_priced(tmp_path: Path) -> None:
@@ -218,13 +218,13 @@ def test_the_requests_of_personas_are_counted_and_priced(tmp_path: Path) -> None
         [{"say": "A table for two on Friday, please."}], itertools.repeat({"hang_up": True})
     )
     calls = played(tmp_path, lambda body: next(moves))
-    assert calls[0].texts == Spent(2, 200, 20)
+    assert calls[0].texts == TextModelUsage(2, 200, 20)
 
     openai = ChatSettings("https://api.openai.com/v1", "gpt-4.1-mini", KEY)
-    said = actual_cost([*calls, *calls], Spent(10, 4_000_000, 1_000_000), "embedded", openai)
+    said = actual_cost([*calls, *calls], TextModelUsage(10, 4_000_000, 1_000_000), "embedded", openai)
     assert "14 requests (4 of personas, 10 of the judge) to gpt-4.1-mini" in said
     assert "4000400 tokens in and 1000040 out, 3.20 USD" in said
-    unpriced = actual_cost(calls, Spent(), "embedded", ChatSettings("http://127.0.0.1:8000/v1", "my-model"))
+    unpriced = actual_cost(calls, TextModelUsage(), "embedded", ChatSettings("http://127.0.0.1:8000/v1", "my-model"))
     assert "200 tokens in and 20 out, at a price that is not known" in unpriced
 
     (tmp_path / "ada.toml").write_text(ADA)

@@ -83,8 +83,8 @@ async def test_a_whole_call(tmp_path: Path) -> None:
     assert row.tools == {"works": {"calls": 2, "failures": 0}, "breaks": {"calls": 1, "failures": 1}}
     assert row.turns is not None and len(row.turns) >= 2 and row.interruptions == 0
     assert row.turns[0]["latency_ms"] is None and any(turn["latency_ms"] for turn in row.turns)
-    at_ear = sum(turn["latency_ms"] or 0 for turn in row.turns) / 1000
-    assert at_ear == pytest.approx(heard_s, abs=0.005), "the latency as the caller heard it, as in the metrics"
+    caller_latency = sum(turn["latency_ms"] or 0 for turn in row.turns) / 1000
+    assert caller_latency == pytest.approx(heard_s, abs=0.005), "the latency as the caller heard it, as in the metrics"
     assert [turn["at_ms"] for turn in row.turns] == sorted(turn["at_ms"] for turn in row.turns)
     assert row.usage is not None and row.usage["input"]["tokens"] > 0 and row.usage["output"]["audio"] > 0
     assert row.transfers == [] and row.journal == str(journals / call.sid / "journal.jsonl")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.web.limits import Caps, Limits
+from telephony.web.limits import CallLimits, Limits
 
 NOON = 20_000 * 86_400 + 43_200.0
 
 
 def test_calls_that_are_being_set_up_count() -> None:
-    limits = Limits(Caps(2))
+    limits = Limits(CallLimits(2))
     assert limits.admit("CA1", "+1", NOON) is None
     assert limits.admit("CA2", "+1", NOON) is None
     assert limits.admit("CA3", "+1", NOON) == "full"
@@ -20,7 +20,7 @@ def test_calls_that_are_being_set_up_count() -> None:
 
 
 def test_a_live_call_is_not_forgotten() -> None:
-    limits = Limits(Caps(1))
+    limits = Limits(CallLimits(1))
     limits.admit("CA1", "+1", NOON)
     limits.started("CA1", NOON + 1)
     assert limits.admit("CA2", "+1", NOON + 3000) == "full"
@@ -29,7 +29,7 @@ def test_a_live_call_is_not_forgotten() -> None:
 
 
 def test_a_caller_has_so_many_calls_within_an_hour() -> None:
-    limits = Limits(Caps(100, per_caller_hour=2))
+    limits = Limits(CallLimits(100, per_caller_hour=2))
     for at, sid in ((0, "CA1"), (1800, "CA2")):
         assert limits.admit(sid, "+1", NOON + at) is None
         assert limits.admit(sid, "+1", NOON + at) is None, "asked twice, counted once"
@@ -44,7 +44,7 @@ WITHHELD = ["", "anonymous", "Anonymous", "+266696687", "Restricted", "unavailab
 
 
 def test_withheld_numbers_are_not_one_caller_and_share_an_allowance_of_their_own() -> None:
-    limits = Limits(Caps(0, per_caller_hour=1, withheld_hour=20))
+    limits = Limits(CallLimits(0, per_caller_hour=1, withheld_hour=20))
     assert limits.admit("CA", "+1", NOON) is None
     assert [limits.admit(f"CA{n}", WITHHELD[n % len(WITHHELD)], NOON) for n in range(20)] == [None] * 20
     assert limits.admit("CA20", "anonymous", NOON + 1) == "caller"
@@ -56,12 +56,12 @@ def test_withheld_numbers_are_not_one_caller_and_share_an_allowance_of_their_own
 
 
 def test_without_an_allowance_withheld_numbers_have_no_limit() -> None:
-    limits = Limits(Caps(0, per_caller_hour=1))
+    limits = Limits(CallLimits(0, per_caller_hour=1))
     assert all(limits.admit(f"CA{n}", "anonymous", NOON) is None for n in range(500))
 
 
 def test_the_budget_counts_live_calls_and_begins_anew_at_midnight() -> None:
-    limits = Limits(Caps(100, minutes_per_day=30))
+    limits = Limits(CallLimits(100, minutes_per_day=30))
     limits.admit("CA1", "+1", NOON)
     limits.started("CA1", NOON)
     limits.started("CA1", NOON + 600)  # a second stream of the same call
@@ -79,13 +79,13 @@ def test_the_budget_counts_live_calls_and_begins_anew_at_midnight() -> None:
 
 
 def test_zero_is_no_limit() -> None:
-    limits = Limits(Caps(0))
+    limits = Limits(CallLimits(0))
     assert all(limits.admit(f"CA{n}", "+1", NOON) is None for n in range(500))
 
 
 @given(st.lists(st.tuples(st.sampled_from("asef"), st.integers(0, 5), st.integers(0, 100)), max_size=60))
 def test_no_more_calls_than_allowed(steps: list[tuple[str, int, int]]) -> None:
-    limits, now, live = Limits(Caps(3)), NOON, set()
+    limits, now, live = Limits(CallLimits(3)), NOON, set()
     for what, number, pause in steps:
         now += pause
         sid = f"CA{number}"

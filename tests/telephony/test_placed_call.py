@@ -10,7 +10,7 @@ import pytest
 from telephony import Call
 from telephony.errors import CallError
 from telephony.outbound.live_controls import LiveControls
-from telephony.outbound.placed import PlacedCall
+from telephony.outbound.placed_call import PlacedCall
 
 OWN = {"sid", "hang_up"}
 """A placed call has these itself: both are there before it is answered."""

@@ -357,9 +357,9 @@ def test_marks_prove_what_was_heard_and_shorten_the_lead() -> None:
     names = marks(playout.poll(0.0))
     assert [name.split(":")[2] for name in names] == ["0", "160", "960", "1600"]
     punctual(playout, names, 0.14)
-    assert (playout.proved, playout.lead, playout.busy) == (960, 4000 - 2 * 8, True)
+    assert (playout.confirmed_position, playout.lead, playout.busy) == (960, 4000 - 2 * 8, True)
     punctual(playout, names[3:], 0.2)
-    assert (playout.proved, playout.lead, playout.busy) == (1600, 4000 - 3 * 8, False)
+    assert (playout.confirmed_position, playout.lead, playout.busy) == (1600, 4000 - 3 * 8, False)
     playout.frame(0.3, 0.3)
     assert playout.lead == 4000 - 3 * 8, "no mark is out"
 

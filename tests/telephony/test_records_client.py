@@ -12,7 +12,7 @@ import pytest
 
 from realtime_core.sources import SYSTEM
 from telephony.errors import RecordsUnavailable
-from telephony.records import Claimed
+from telephony.records import ClaimResult
 from telephony.records.call_record import CallRecord, CallUpdate
 from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
@@ -39,7 +39,7 @@ async def known(client: RecordsClient, key: str) -> CallRecord:
     return row
 
 
-async def reserve(client: RecordsClient, key: str) -> Claimed:
+async def reserve(client: RecordsClient, key: str) -> ClaimResult:
     begun = CallUpdate(key, SYSTEM.now(), True, {"status": "queued"})
     return await client.reserve("idempotency key", key, 60, f"value of {key}", begun)
 
@@ -50,7 +50,7 @@ async def test_two_processes_share_what_they_know(database_url: str) -> None:
         assert not await b.claim("stream token", "1", 60)
         assert not await a.claim("stream token", "1", 60)
         assert (await reserve(a, "k")).first
-        assert await reserve(b, "k") == Claimed(False, "value of k")
+        assert await reserve(b, "k") == ClaimResult(False, "value of k")
         a.note("CA1", status="completed", reason="hung up")
         row = await known(b, "CA1")
         assert (row.status, row.reason) == ("completed", "hung up")
@@ -136,7 +136,7 @@ class Hanging(MemoryRecords):
         self.answer = threading.Event()
         self.requested = 0
 
-    def claim(self, *arguments: Any, **named: Any) -> Claimed:
+    def claim(self, *arguments: Any, **named: Any) -> ClaimResult:
         self.requested += 1
         assert self.answer.wait(60)
         return super().claim(*arguments, **named)

@@ -247,7 +247,7 @@ def test_the_demo_lists_the_tools_that_the_script_leaves_alone(tmp_path: Path, m
 
 
 def test_a_tool_of_the_users_own_list_is_left_alone_by_the_script(tmp_path: Path) -> None:
-    from realtime_core.local.improviser import leaves_alone
+    from realtime_core.local.improviser import has_side_effects
 
     tool = opt_out(DoNotCall(tmp_path / "no.txt"))
-    assert leaves_alone(tool.name, tool.description) and leaves_alone("stop", tool.description)
+    assert has_side_effects(tool.name, tool.description) and has_side_effects("stop", tool.description)

@@ -13,7 +13,7 @@ from realtime_core.testing import virtual_time
 from telephony.audio.files import write_ulaw
 from telephony.errors import CallerError
 from telephony.simulator import Caller, Handset, Line, MediaPeer, callers, clips
-from telephony.simulator.events import Event, HungUp, Pressed, SaidSomething
+from telephony.simulator.events import ClipStarted, Event, HungUp, Pressed
 from telephony.twilio.media_stream import encode_clear, encode_media
 
 VOICE = b"\x10\x90" * 4000
@@ -34,9 +34,9 @@ def call(caller: Caller) -> list[Event]:
                 ours.send(encode_media(peer.stream_sid, VOICE))
 
         def on_event(event: Event) -> None:
-            if isinstance(event, SaidSomething):
+            if isinstance(event, ClipStarted):
                 ours.send(encode_clear(peer.stream_sid))
-            if isinstance(event, SaidSomething | Pressed):
+            if isinstance(event, ClipStarted | Pressed):
                 asyncio.get_running_loop().call_later(5.5, ours.send, encode_media(peer.stream_sid, 10 * VOICE))
 
         peer._on_event = on_event
@@ -49,14 +49,14 @@ def call(caller: Caller) -> list[Event]:
 
 
 def _deeds(events: list[Event]) -> list[str]:
-    names = {SaidSomething: "what", Pressed: "digit"}
+    names = {ClipStarted: "what", Pressed: "digit"}
     return [getattr(event, names[type(event)]) for event in events if type(event) in names]
 
 
 def test_the_demo_caller_books_interrupts_presses_and_leaves() -> None:
     events = call(callers.demo)
     assert _deeds(events) == ["booking", "sorry_hours", "1", "goodbye"]
-    said = [event.at_s for event in events if isinstance(event, SaidSomething)]
+    said = [event.at_s for event in events if isinstance(event, ClipStarted)]
     # Begins a second after the greeting; interrupts four seconds into the answer.
     assert said[0] == pytest.approx(2.05, abs=0.1)
     assert said[1] == pytest.approx(said[0] + 5.5 + 4.05, abs=0.1)
@@ -80,7 +80,7 @@ steps = [
 ]
 """)
     events = call(callers.find(str(path)))
-    said = [event for event in events if isinstance(event, SaidSomething)]
+    said = [event for event in events if isinstance(event, ClipStarted)]
     assert [event.samples for event in said] == [len(clips.load("hello")), 1600]
     assert [event.digit for event in events if isinstance(event, Pressed)] == ["#"]
     assert any(isinstance(event, HungUp) for event in events)

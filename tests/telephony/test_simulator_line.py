@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from realtime_core.testing import virtual_time
 from telephony.simulator import Line
-from telephony.simulator.line import Way
+from telephony.simulator.line import LineDirection
 from telephony.simulator.pipe import Pipe
 
 TIMES = st.lists(st.floats(0, 0.2), min_size=1, max_size=200)
@@ -66,7 +66,7 @@ def test_a_seed_repeats_a_line_and_is_shown() -> None:
 def test_what_comes_later_waits_behind_what_is_late() -> None:
     """A loop that is held up past an arrival must not let the next message pass it."""
 
-    class Scripted(Way):
+    class Scripted(LineDirection):
         def __init__(self, *arrivals: float) -> None:
             super().__init__(Line(), 0.0, Random(0))
             self._arrivals = list(arrivals)

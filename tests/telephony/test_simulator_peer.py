@@ -21,7 +21,7 @@ from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 from telephony.errors import CallerTimeout
 from telephony.simulator import Caller, Handset, Line, MediaPeer, clips
-from telephony.simulator.events import AudioReceived, Cleared, Closed, HungUp, MarkReturned, RanDry
+from telephony.simulator.events import AudioReceived, BufferEmptied, Cleared, Closed, HungUp, MarkReturned
 from telephony.twilio.media_stream import encode_clear, encode_mark, encode_media
 
 SID = "MZ" + "0" * 32
@@ -191,7 +191,7 @@ def test_a_perfect_line_plays_from_the_very_sample() -> None:
     assert peer.heard == b"\xff" * 804 + LOUD + b"\xff" * (16000 - 8804)
     assert [message["mark"]["name"] for _, message in server.of("mark")] == ["before", "after"]
     assert [at for at, _ in server.of("mark")] == pytest.approx([0.1005, 1.1005], abs=0.0002)
-    assert events(peer, RanDry)[0].position == 8804
+    assert events(peer, BufferEmptied)[0].position == 8804
 
 
 def test_delays_of_the_line_and_of_the_start_add_up() -> None:

@@ -27,7 +27,7 @@ from telephony.journal.reader import read_journal
 from telephony.journal.transcript import to_text
 from telephony.replay.call import HeardCall
 from telephony.simulator import Handset
-from telephony.web.call_outcomes import Transcribed
+from telephony.web.call_outcomes import TranscriptionUsage
 from tests.support.take_overs import LONG, out, records, replayed, run, speak, voice
 
 FRAME = 160
@@ -152,7 +152,7 @@ def journal_of(folder: Path) -> HeardCall:
 
 def test_the_model_knows_what_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[Any] = []
-    monkeypatch.setattr(Transcribed, "add", lambda self, usage: used.append(usage))
+    monkeypatch.setattr(TranscriptionUsage, "add", lambda self, usage: used.append(usage))
     shown: list[LiveCall] = []
     begin = LiveCall.begin
 

@@ -13,7 +13,7 @@ from ...model_events import (
 from ...playback import ClockPlayer, HeardItem, PlaybackLedger, Player, Truncation
 from ..server_events import AudioDelta
 from .client_events import ClientEvents
-from .known_facts import Recent
+from .known_facts import RecentEntries
 
 __all__ = ["AudioParts"]
 
@@ -39,10 +39,10 @@ class AudioParts:
         self._client = client
         self._emit = emit
         self.ledger = PlaybackLedger()
-        self._muted = Recent(64)
-        self._finished = Recent(64)
+        self._muted = RecentEntries(64)
+        self._finished = RecentEntries(64)
         """Responses that are over for the session."""
-        self._response_of = Recent(256)
+        self._response_of = RecentEntries(256)
         """Item id -> response id, for items with audio."""
         self.open: dict[tuple[str, int], str] = {}
         """Parts that are not complete -> response id."""

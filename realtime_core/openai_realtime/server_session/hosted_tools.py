@@ -17,7 +17,7 @@ from ...items import RealtimeToolCallItem
 from ...response_outcome import items_of
 from .. import server_events as wire
 from .items import ConversationItems
-from .known_facts import KnownFacts, Recent
+from .known_facts import KnownFacts, RecentEntries
 from .requests import ResponseRequests
 from .steps import Steps
 from .tool_gate import ToolGate
@@ -93,9 +93,9 @@ class HostedTools:
         self._known = known
         self._emit = emit
         self._steps = steps
-        self._calls = Recent(256)
+        self._calls = RecentEntries(256)
         """Item id -> `_Call`."""
-        self._approvals = Recent(64)
+        self._approvals = RecentEntries(64)
         """Ids of the items that ask for an approval."""
         self._notices: Mapping[str, Callable[[str], None]] = {
             "response.mcp_call.in_progress": self._began,

@@ -13,7 +13,7 @@ from .. import server_events as wire
 from .caller_turns import CallerTurns
 from .hosted_tools import HostedTools
 from .items import ConversationItems
-from .known_facts import Recent
+from .known_facts import RecentEntries
 from .ports import Log
 from .requests import ResponseRequests
 from .spoken_text import SpokenText
@@ -47,7 +47,7 @@ class ItemEvents:
         self._emit = emit
         self._steps = steps
         self._log = log
-        self._calls = Recent(256)
+        self._calls = RecentEntries(256)
         """Ids of the tool calls that were reported."""
         self._completes_items = False
         """The server sends `conversation.item.done` (GA), not only `response.output_item.done` (beta)."""

@@ -6,7 +6,7 @@ The protocol's `previous_item_id` is null for the first item of a conversation. 
 from __future__ import annotations
 
 from ..server_events import ServerEvent
-from .known_facts import Recent
+from .known_facts import RecentEntries
 
 __all__ = ["ItemPlaces"]
 
@@ -18,7 +18,7 @@ class ItemPlaces:
 
     def __init__(self) -> None:
         self.goes_on = False
-        self._requested = Recent(1024)
+        self._requested = RecentEntries(1024)
         self._naming: set[type[ServerEvent]] = set()
         self._first_item_id = ""
 

@@ -12,7 +12,7 @@ from ..recovery import refused_output_note
 from ..server_events import Committed, ItemDeleted
 from .client_events import ClientEvents
 from .item_places import ItemPlaces
-from .known_facts import KnownFacts, Recent
+from .known_facts import KnownFacts, RecentEntries
 from .requests import ResponseRequests
 
 __all__ = ["ConversationItems"]
@@ -36,15 +36,15 @@ class ConversationItems:
         self._sources = sources
         self._emit = emit
         self._ignored_errors = ignored_errors
-        self._created = Recent(256)
+        self._created = RecentEntries(256)
         """Event id of a `conversation.item.create` -> item id."""
-        self.unconfirmed = Recent(256)
+        self.unconfirmed = RecentEntries(256)
         """Item id -> the item, until the server confirms it."""
-        self._hidden = Recent(256)
+        self._hidden = RecentEntries(256)
         """Items that the history does not show."""
-        self._edited = Recent(1024)
+        self._edited = RecentEntries(1024)
         """Items that the user has put into the conversation -> whether the server has confirmed them."""
-        self._edits = Recent(1024)
+        self._edits = RecentEntries(1024)
         """Event id of a `conversation.item.create` or `.delete` of the user -> its type and fields."""
         self.places = ItemPlaces()
 

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
-__all__ = ["KnownFacts", "Recent", "RepeatedMessages"]
+__all__ = ["KnownFacts", "RecentEntries", "RepeatedMessages"]
 
 
-class Recent(OrderedDict[Any, Any]):
+class RecentEntries(OrderedDict[Any, Any]):
     """A mapping that keeps only the last `limit` entries, so it cannot grow without limit."""
 
     def __init__(self, limit: int) -> None:
@@ -28,7 +28,7 @@ class KnownFacts:
     """
 
     def __init__(self) -> None:
-        self._facts = Recent(1024)
+        self._facts = RecentEntries(1024)
 
     def add(self, value: Any, *key: Hashable) -> bool:
         """Stores the value of a fact. `key` is the type of the event that reports the fact, and the ids in the event.
@@ -59,8 +59,8 @@ class RepeatedMessages:
     """
 
     def __init__(self) -> None:
-        self._seen = Recent(512)
-        self._ids = Recent(512)
+        self._seen = RecentEntries(512)
+        self._ids = RecentEntries(512)
         self._ids_differ = True
 
     def is_repeated(self, message: str | bytes, event_id: Any = None) -> bool:

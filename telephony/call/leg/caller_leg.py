@@ -17,7 +17,7 @@ from ..line.stream import MediaStream
 from ..ports import PhoneControl
 from .next_twiml import StreamEnd, Why, end_of_call
 
-__all__ = ["GONE", "CallerLeg", "Rescue"]
+__all__ = ["GONE", "CallerLeg", "FallbackTwiml"]
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +28,13 @@ _STOP_S = 5.0
 _HANG_UP_S = 5.0
 
 
-Rescue = Callable[[CallInfo, bool], str | None]
+FallbackTwiml = Callable[[CallInfo, bool], str | None]
 """A function that returns the TwiML for a call that the agent cannot continue, or None. The second argument is True if
 the caller has heard no apology yet.
 """
 
 
-def _no_rescue(info: CallInfo, apologises: bool) -> str | None:
+def _no_fallback(info: CallInfo, apologises: bool) -> str | None:
     return None
 
 
@@ -54,7 +54,7 @@ class CallerLeg:
         *,
         control: PhoneControl | None = None,
         own_number: str | None = None,
-        rescue: Rescue = _no_rescue,
+        fallback_twiml: FallbackTwiml = _no_fallback,
     ) -> None:
         self.info = info
         self.stream: MediaStream | None = None
@@ -70,18 +70,18 @@ class CallerLeg:
         self._detached = asyncio.Event()
         self._control = control
         self._own_number = own_number
-        self._rescue = rescue
+        self._fallback_twiml = fallback_twiml
 
     @property
     def parties(self) -> Parties:
         """The number of the caller and the number of this application."""
         return self.info.parties(self._own_number)
 
-    def rescue(self, *, apologises: bool = False) -> str | None:
+    def fallback_twiml(self, *, apologises: bool = False) -> str | None:
         """Returns the TwiML that continues a call which the agent cannot continue, or None if there is no such TwiML.
         `apologises` is True if the TwiML must contain an apology, because the caller has not heard one yet.
         """
-        return self._rescue(self.info, apologises)
+        return self._fallback_twiml(self.info, apologises)
 
     def offer(self) -> None:
         """Registers that Twilio gets TwiML that opens a new media stream."""
@@ -129,7 +129,7 @@ class CallerLeg:
         """Returns the description of a media stream that ended because the call ended. `ending` says how the call
         ended.
         """
-        return end_of_call(ending, reattached=self.reattached, document=self.rescue())
+        return end_of_call(ending, reattached=self.reattached, document=self.fallback_twiml())
 
     def detach(self) -> None:
         self.stream = None

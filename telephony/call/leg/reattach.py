@@ -25,7 +25,7 @@ from ..ports import CallAddresses
 from .caller_leg import GONE, CallerLeg
 from .next_twiml import MAX_REATTACHED
 
-__all__ = ["Followed", "Reattach"]
+__all__ = ["ContinuedElsewhere", "Reattach"]
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _REDIRECT_S = 2.0
 """The maximum time in seconds of a redirect with the REST API. The caller hears silence during the redirect."""
 
 
-class Followed(Enum):
+class ContinuedElsewhere(Enum):
     """The state of a call that lost its media stream in this process. Another process may have continued the call."""
 
     NO = "no"
@@ -58,7 +58,7 @@ class Reattach:
         within_s: float,
         addresses: CallAddresses | None,
         apology: str,
-        followed: Callable[[str], Awaitable[Followed]],
+        followed: Callable[[str], Awaitable[ContinuedElsewhere]],
     ) -> None:
         self._leg = leg
         self._player = player
@@ -118,9 +118,11 @@ class Reattach:
 
     async def _replace(self, dead: MediaStream | None) -> None:
         leg, addresses, sid = self._leg, self._addresses, self._leg.info.sid
-        apology = leg.rescue(apologises=True) or twiml.apologise(self._apology)
+        apology = leg.fallback_twiml(apologises=True) or twiml.apologise(self._apology)
         returns = self._within_s > 0 and leg.reattached < MAX_REATTACHED
-        requested = dead is None and (await self._has_requested_twiml() or await self._followed(sid) is not Followed.NO)
+        requested = dead is None and (
+            await self._has_requested_twiml() or await self._followed(sid) is not ContinuedElsewhere.NO
+        )
         if not requested and returns and addresses is not None:
             await self._redirect(twiml.connect_stream(addresses.stream(leg.info)))
         elif not requested and not returns:
@@ -130,7 +132,7 @@ class Reattach:
         if returns:
             if await leg.back(self._within_s):
                 return
-            if await self._followed(sid) is Followed.TAKEN:
+            if await self._followed(sid) is ContinuedElsewhere.TAKEN:
                 self._lifetime.end(EndReason.STREAM_TAKEN, release=Release.CLOSE)
                 return
             await self._redirect(apology)

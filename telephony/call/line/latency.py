@@ -63,11 +63,11 @@ class LatencyMeter:
         self._levels.clear()
         self._voice_ended = None
 
-    def frame(self, stamp_s: float, level: int) -> None:
-        """Handles a frame (20 ms) of the caller's audio. `stamp_s` is the time of the first sample in seconds, `level`
-        is the root mean square of the samples.
+    def frame(self, timestamp_s: float, level: int) -> None:
+        """Handles a frame (20 ms) of the caller's audio. `timestamp_s` is the time of the first sample in seconds,
+        `level` is the root mean square of the samples.
         """
-        self._levels.append((stamp_s, level))
+        self._levels.append((timestamp_s, level))
 
     def speech_started(self) -> None:
         """Registers that the model reported the start of the caller's speech."""

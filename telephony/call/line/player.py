@@ -101,7 +101,7 @@ class LinePlayer:
         self._quiet.set()
         self.latency_meter = LatencyMeter()
         self._first_samples: deque[tuple[int, bool]] = deque(maxlen=_MAX_FIRST_SAMPLES)
-        """The first samples of answers and clips that no mark has proved yet: position, and whether of a clip."""
+        """The first samples of answers and clips that no mark has confirmed yet: position, and whether of a clip."""
         self.silent_at = 0.0
         """When the last `stop` silenced the line, on the clock of the caller's frames."""
         self.stops = 0
@@ -181,7 +181,7 @@ class LinePlayer:
     def mark(self, name: str) -> None:
         """Handles the mark `name` that Twilio returned, because the caller has heard the audio before the mark."""
         self.playout.mark(name, self._loop.time())
-        while self._first_samples and self._first_samples[0][0] < self.playout.proved:
+        while self._first_samples and self._first_samples[0][0] < self.playout.confirmed_position:
             position, is_clip = self._first_samples.popleft()
             if (at_s := self.playout.plays_at(position)) is not None:
                 self.latency_meter.heard(at_s, is_clip=is_clip)

@@ -70,12 +70,12 @@ class LineClock:
         self._usual_trip = 0.0
         """The mean of the shortest `_usual_count` round trips."""
 
-    def frame(self, stamp_s: float, now: float) -> None:
-        """Registers the arrival of a frame of the caller at `now`. `stamp_s` is the timestamp of the frame in
+    def frame(self, timestamp_s: float, now: float) -> None:
+        """Registers the arrival of a frame of the caller at `now`. `timestamp_s` is the timestamp of the frame in
         seconds.
         """
-        self.last_frame = stamp_s
-        difference, newest = now - stamp_s, self._newest
+        self.last_frame = timestamp_s
+        difference, newest = now - timestamp_s, self._newest
         if newest.second != int(now):
             newest = self._begin_bucket(int(now))
         newest.total += difference
@@ -212,12 +212,12 @@ class Playhead:
             self._evidence.popleft()
         return moved
 
-    def waiting(self, position: int, stamp_s: float) -> bool:
-        """Corrects the estimate with a frame of the caller whose timestamp is `stamp_s` seconds. The frame arrived
+    def waiting(self, position: int, timestamp_s: float) -> bool:
+        """Corrects the estimate with a frame of the caller whose timestamp is `timestamp_s` seconds. The frame arrived
         before the mark at `position` was returned, so this position was not played yet. Returns True if the estimated
         start of the run moved later.
         """
-        bound = stamp_s - (position - self.base) / self._rate
+        bound = timestamp_s - (position - self.base) / self._rate
         return bound > self._lower and self._not_before(bound)
 
     def _not_before(self, bound: float) -> bool:

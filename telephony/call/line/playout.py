@@ -156,7 +156,7 @@ class Playout:
         self._start_delay = 0.0
         self._marked = 0
         self._serial = 0
-        self._proved = 0
+        self._confirmed_position = 0
         self._frame_at = math.inf
         self._held = False
         self._level: Callable[[bytes], bytes] | None = None
@@ -187,16 +187,16 @@ class Playout:
         if self._queue and self._queue[-1].source == source:
             self._push(_Chunk(None, 0, SILENCE * (-self._queued % FRAME)))
 
-    def frame(self, stamp_s: float, now: float) -> None:
-        """Registers that a frame of the caller's audio has arrived at `now`. `stamp_s` is the timestamp of the frame in
-        seconds. The frames are the clock of the playout.
+    def frame(self, timestamp_s: float, now: float) -> None:
+        """Registers that a frame of the caller's audio has arrived at `now`. `timestamp_s` is the timestamp of the
+        frame in seconds. The frames are the clock of the playout.
         """
-        self.line.frame(stamp_s, now)
+        self.line.frame(timestamp_s, now)
         self._frame_at = now
         if (run := self._playhead) is not None:
             for mark in self._marks:
                 if not mark.probe:
-                    if run.waiting(mark.position, stamp_s):
+                    if run.waiting(mark.position, timestamp_s):
                         self._grow_lead()
                     break
 
@@ -215,11 +215,11 @@ class Playout:
         elif (run := self._playhead) is not None:
             if run.played(pending.position, now):
                 self._grow_lead()
-            self._proved = pending.position
+            self._confirmed_position = pending.position
             self.lead = max(_LEAD_MIN, self.lead - _LEAD_DECAY)
             if run.start_delay is not None:
                 self._start_delay = run.start_delay
-            self._forget(self._proved)
+            self._forget(self._confirmed_position)
 
     def _grow_lead(self) -> None:
         """Increases the lead, because playback had no audio or stopped for a moment."""
@@ -324,11 +324,11 @@ class Playout:
     def heard_position(self, now: float) -> int:
         """Returns the position on the stream timeline, in samples, that the caller hears when a `clear` message that is
         sent at `now` takes effect. The position is at most the end of the sent audio, and at least the position that
-        marks have proved.
+        marks have confirmed.
         """
         if self._playhead is None:
             return self.sent
-        return max(self._proved, min(self.sent, self._playhead.position(self.line.expected_effect(now))))
+        return max(self._confirmed_position, min(self.sent, self._playhead.position(self.line.expected_effect(now))))
 
     def unheard(self, now: float) -> bytes:
         """Returns the sent audio that the caller has not heard, without the ambience sound."""
@@ -347,9 +347,9 @@ class Playout:
         return None if run is None or position < run.base else run.origin + (position - run.base) / RATE
 
     @property
-    def proved(self) -> int:
-        """The position on the stream timeline, in samples, that the caller has certainly heard, as proved by marks."""
-        return self._proved
+    def confirmed_position(self) -> int:
+        """The position on the stream timeline, in samples, up to which marks have confirmed that the caller heard."""
+        return self._confirmed_position
 
     def silent_at(self, now: float) -> float:
         """Returns the time at which playback stops if a `clear` message is sent at `now`, in seconds on the clock of
@@ -411,18 +411,18 @@ class Playout:
         heard.
         """
         arrived = (mark.position for mark in self._marks if mark.sent_at <= self._frame_at)
-        self._rewind(now, at_most=max(arrived, default=self._proved))
+        self._rewind(now, at_most=max(arrived, default=self._confirmed_position))
         self.finish()
         self.generation += 1
         self._marks.clear()
-        self._proved = self.sent
+        self._confirmed_position = self.sent
         self.line = LineClock()
 
     def _rewind(self, now: float, at_most: float = math.inf) -> list[Command]:
         """Moves sent audio that the caller has not heard back to the queue. `at_most` is an upper limit of the heard
         position.
         """
-        heard = int(min(self.heard_position(now), max(at_most, self._proved)))
+        heard = int(min(self.heard_position(now), max(at_most, self._confirmed_position)))
         self._forget(heard)
         for segment in reversed(self._segments):
             if segment.source is None:
@@ -451,7 +451,7 @@ class Playout:
 
     @property
     def busy(self) -> bool:
-        """Whether audio is queued, or was sent and is not yet proved by a mark as heard."""
+        """Whether audio is queued, or was sent and is not yet confirmed by a mark as heard."""
         return bool(self._tracks)
 
     @property
@@ -488,7 +488,7 @@ class Playout:
         self.generation += 1
         self._marks.clear()
         self._playhead = None
-        self._proved = self.sent
+        self._confirmed_position = self.sent
         return [Clear(), self._mark(now, probe=True)]
 
     def _forget(self, heard: int) -> None:

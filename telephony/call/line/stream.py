@@ -74,7 +74,7 @@ class MediaStream:
         self._ended = False
         self._early: list[tuple[str | bytes, media_stream.Message]] = []
         self._sid = ""
-        self._strangers: set[str] = set()
+        self._logged_reasons: set[str] = set()
 
     @property
     def call_sid(self) -> str | None:
@@ -228,8 +228,8 @@ class MediaStream:
         arrive 50 times a second.
         """
         self.skipped += 1
-        if why not in self._strangers:
-            self._strangers.add(why)
+        if why not in self._logged_reasons:
+            self._logged_reasons.add(why)
             self.skipped -= 1
             self._skip(text, why)
 

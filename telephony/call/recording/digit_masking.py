@@ -109,9 +109,9 @@ class DigitMasker:
         return value
 
     def _everything(self, text: str) -> str:
-        return _DIGITS.sub(self._if_pressed, self._text(text))
+        return _DIGITS.sub(self._masked_if_pressed, self._text(text))
 
-    def _if_pressed(self, match: re.Match[str]) -> str:
+    def _masked_if_pressed(self, match: re.Match[str]) -> str:
         digits = re.sub(r"\D", "", match[0])
         return mask_all_digits(match[0]) if digits in re.sub(r"\D", "", self._pressed) else match[0]
 

@@ -18,7 +18,7 @@ from ...journal.encoding import parse_object
 from ...journal.format import Journal
 from ...journal.header import digest_of
 from ...masking import mask_all_digits, mask_numbers
-from ...twilio.request_scope import of_call
+from ...twilio.requests_of_call import as_request_of_call
 from ..ports import PhoneControl
 from .digit_masking import DigitMasker
 from .seal import Seal, SealReason
@@ -244,11 +244,11 @@ class RecordedControl:
     def _name(self, call_sid: str) -> str:
         return "caller" if call_sid == self._call_sid else "second leg"
 
-    async def _recorded(self, action: str, request: Awaitable[_T], **asked: Any) -> _T:
+    async def _recorded(self, action: str, request: Awaitable[_T], **fields: Any) -> _T:
         clock = asyncio.get_running_loop().time
         began, status, answer = clock(), "ok", dict[str, Any]()
         try:
-            with of_call():
+            with as_request_of_call():
                 result = await request
             answer = {} if result is None else {"result": result}
             return result
@@ -261,4 +261,4 @@ class RecordedControl:
             raise
         finally:
             ms = round((clock() - began) * 1000, 3)
-            self._record.write("rest", action=action, **asked, status=status, **answer, ms=ms)
+            self._record.write("rest", action=action, **fields, status=status, **answer, ms=ms)

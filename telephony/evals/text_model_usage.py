@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Spent"]
+__all__ = ["TextModelUsage"]
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class TextModelUsage:
     """The number of requests that the text model has answered, and the number of tokens that the text model has
     used.
     """
@@ -17,12 +17,12 @@ class Spent:
     input_tokens: int = 0
     output_tokens: int = 0
 
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(
+    def __add__(self, other: TextModelUsage) -> TextModelUsage:
+        return TextModelUsage(
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
         )
 
-    def __sub__(self, other: Spent) -> Spent:
-        return self + Spent(-other.requests, -other.input_tokens, -other.output_tokens)
+    def __sub__(self, other: TextModelUsage) -> TextModelUsage:
+        return self + TextModelUsage(-other.requests, -other.input_tokens, -other.output_tokens)

@@ -8,25 +8,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["belongs_to_call", "of_call"]
+__all__ = ["as_request_of_call", "is_request_of_call"]
 
-_of_call: ContextVar[bool] = ContextVar("of_call", default=False)
+_is_of_call: ContextVar[bool] = ContextVar("as_request_of_call", default=False)
 
 
 @contextmanager
-def of_call() -> Iterator[None]:
+def as_request_of_call() -> Iterator[None]:
     """Declares that the requests to Twilio in this block belong to the current call, so the journal and the trace of
     the call contain these requests.
     """
-    token = _of_call.set(True)
+    token = _is_of_call.set(True)
     try:
         yield
     finally:
-        _of_call.reset(token)
+        _is_of_call.reset(token)
 
 
-def belongs_to_call() -> bool:
+def is_request_of_call() -> bool:
     """Returns whether a request to Twilio at this point belongs to the current call, because the code runs in a block
-    `with of_call():`.
+    `with as_request_of_call():`.
     """
-    return _of_call.get()
+    return _is_of_call.get()

@@ -31,7 +31,7 @@ from .recording.recorder import CallRecorder
 from .recording.seal import SealReason
 from .transfers import Transfers
 
-__all__ = ["Consenting"]
+__all__ = ["ConsentProcedure"]
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _TARGET = "the transfer of the consent policy"
 _SAY = 'Say exactly these words, and nothing else: "{}"'
 
 
-class Consenting:
+class ConsentProcedure:
     """The consent procedure of one call. `run` must be called once, when the first media stream is attached.
 
     `on_change` is called with the evidence after each change of the evidence.
@@ -90,7 +90,7 @@ class Consenting:
             recorder.close_seal(SealReason.REFUSED)
         if self._lines:
             recorder.close_seal(SealReason.NOTICE)
-            conversation.deaf_until_ms = math.inf
+            conversation.muted_until_ms = math.inf
             conversation.handlers.append(self._on_event)
         else:
             self.settled.set()
@@ -125,9 +125,9 @@ class Consenting:
                 self.evidence.notices += 1
                 self.evidence.heard = await self._say_all()
             now = asyncio.get_running_loop().time()
-            self._conversation.deaf_until_ms = self._recorder.seal.stamp_after(now)
+            self._conversation.muted_until_ms = self._recorder.seal.stamp_after(now)
             if self.evidence.heard:
-                self.evidence.position = self._player.playout.proved
+                self.evidence.position = self._player.playout.confirmed_position
                 self.evidence.heard_at = self._now()
                 self._changed()
                 await self._take_answer()

@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from realtime_core import FunctionTool, Handoff, RealtimeAgent
-from realtime_core.local.improviser import leaves_alone
+from realtime_core.local.improviser import has_side_effects
 
 from ..call.options import AgentSource
 from ..journal.format import Record, object_at
 
-__all__ = ["ToolsTried", "expected_tools", "tools_tried"]
+__all__ = ["ToolCoverage", "expected_tools", "tool_coverage"]
 
 _UNKNOWN = 8
 """The assumed number of tools if a function selects the agent. The tools are then known only during the call."""
 
 
 @dataclass(slots=True)
-class ToolsTried:
+class ToolCoverage:
     """The names of the tools that were called, that the model must not call, and that were offered and not called."""
 
     called: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ def expected_tools(source: AgentSource) -> int:
     names: set[str] = set()
     for agent in _agents(source):
         tools = [tool for tool in agent.tools if isinstance(tool, FunctionTool)]
-        names |= {tool.name for tool in tools if not leaves_alone(tool.name, tool.description)}
+        names |= {tool.name for tool in tools if not has_side_effects(tool.name, tool.description)}
         names |= {
             Handoff.default_tool_name(each) if isinstance(each, RealtimeAgent) else each.tool_name
             for each in agent.handoffs
@@ -64,7 +64,7 @@ def _agents(first: RealtimeAgent[Any]) -> Iterator[RealtimeAgent[Any]]:
                 waiting.append(target)
 
 
-def tools_tried(records: Iterable[Record]) -> ToolsTried:
+def tool_coverage(records: Iterable[Record]) -> ToolCoverage:
     """Returns which of the offered tools were called, from the journal of the call, in the order in which the tools
     were offered.
     """
@@ -79,11 +79,11 @@ def tools_tried(records: Iterable[Record]) -> ToolsTried:
             item = object_at(record.message, "item")
             if item.get("type") == "function_call":
                 called.add(str(item.get("name")))
-    tried = ToolsTried()
+    tried = ToolCoverage()
     for name, description in offered.items():
         if name in called:
             tried.called.append(name)
-        elif leaves_alone(name, description):
+        elif has_side_effects(name, description):
             tried.left_alone.append(name)
         else:
             tried.missed.append(name)

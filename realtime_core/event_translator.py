@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from .agent import RealtimeAgent
     from .playback import Player
 
-__all__ = ["SessionTurns"]
+__all__ = ["EventTranslator"]
 
 
-class SessionTurns:
+class EventTranslator:
     """Keeps which agent made each response, and converts model events to session events. `player` gets the audio of a
     model that does not use a player itself.
     """
@@ -88,9 +88,11 @@ class SessionTurns:
                 )
                 self._output_checks.said(event.response_id, event.item_id, event.content_index, event.delta)
             case "transcript_done":
-                self._output_checks.said_in_all(event.response_id, event.item_id, event.content_index, event.transcript)
+                self._output_checks.complete_text(
+                    event.response_id, event.item_id, event.content_index, event.transcript
+                )
             case "output_text_done":
-                self._output_checks.said_in_all(event.response_id, event.item_id, event.content_index, event.text)
+                self._output_checks.complete_text(event.response_id, event.item_id, event.content_index, event.text)
             case "input_audio_transcription_completed":
                 self._input_checks.heard(event.item_id, event.content_index, event.transcript)
             case "usage":

@@ -66,8 +66,8 @@ def _asking(url: str) -> Check:
     async def is_wanted(contact: Contact) -> bool:
         import httpx2
 
-        asked = {"id": contact.id, "number": contact.number, "data": dict(contact.data)}
-        body, headers = json.dumps(asked, default=str), {"content-type": "application/json"}
+        contact_json = {"id": contact.id, "number": contact.number, "data": dict(contact.data)}
+        body, headers = json.dumps(contact_json, default=str), {"content-type": "application/json"}
         try:
             async with asyncio.timeout(_WITHIN_S), httpx2.AsyncClient(follow_redirects=False) as http:
                 response = await http.post(url, content=body, headers=headers)

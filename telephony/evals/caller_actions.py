@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Act", "ActKind"]
+__all__ = ["CallerAction", "CallerActionKind"]
 
 
-class ActKind(StrEnum):
+class CallerActionKind(StrEnum):
     """The kinds of actions of a simulated caller. The simulated caller reports its own actions, so the actions are
     known exactly.
     """
@@ -23,12 +23,12 @@ class ActKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class CallerAction:
     """One action of the simulated caller, `at_ms` milliseconds after the start of the call. `over_agent` is True if the
     caller heard the agent at that time.
     """
 
     at_ms: float
-    kind: ActKind
+    kind: CallerActionKind
     text: str = ""
     over_agent: bool = False

@@ -165,9 +165,9 @@ class PlacedCall(LiveControls):
         """Handles the `CallSid` of a webhook with the token of this call. Returns False if the `CallSid` belongs to
         another call, or if this call was given up.
         """
-        ours = self.state.identified(sid, self.now)
+        is_new = self.state.identified(sid, self.now)
         self._changed.set()
-        return ours
+        return is_new
 
     def on_status(self, status: CallStatus) -> None:
         self.state.callback(status, self.now)

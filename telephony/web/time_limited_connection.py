@@ -7,12 +7,12 @@ import asyncio
 from ..logs import Repeats
 from .phase_timeouts import Phase, PhaseTimeouts
 
-__all__ = ["Watched"]
+__all__ = ["TimeLimitedConnection"]
 
 TICK_S = 1.0
 
 
-class Watched:
+class TimeLimitedConnection:
     """A connection that checks once a second whether its peer takes too long."""
 
     transport: asyncio.Transport
