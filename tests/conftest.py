@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.support import forked_commands
+from tests.support import commands
 from tests.support.databases import wait_for_slow_databases
 from tests.support.environment import ANY_LOAD
 from tests.support.logging_state import LoggingState
@@ -70,7 +70,6 @@ WORKERS_PER_CORE = 2
 """Half of the tests' time is waiting."""
 
 wait_for_slow_databases()
-forked_commands.install()
 
 LOGGING = LoggingState()
 OURS = ("OPENAI_", "TWILIO_", "TELEPHONY_")
@@ -121,11 +120,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):  # a whole run starts commands in each worker, at an unknown moment
-        forked_commands.begin()
+        commands.begin()
 
 
 def pytest_unconfigure() -> None:
-    forked_commands.end()
+    commands.end()
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)

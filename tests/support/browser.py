@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import wave
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from realtime_core.audio import g711
 from telephony.simulator import clips
+from tests.support import commands
 
 TRATTORIA = Path(__file__).parents[2] / "realtime_core/local/scripts/trattoria.toml"
 RATE = 8000
@@ -131,11 +131,10 @@ def microphone(path: Path, clip: str, *, silence_s: float) -> Path:
 @contextmanager
 def serving(environment: Mapping[str, str], *arguments: str) -> Iterator[str]:
     """The address of `telephony serve`."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "telephony", "serve", "--port", "0", "--json", *arguments],
+    process = commands.start(
+        *("-m", "telephony", "serve", "--port", "0", "--json", *arguments),
         env={**os.environ, "LOG_LEVEL": "warning", **environment},
         stdout=subprocess.PIPE,
-        text=True,
     )
     try:
         assert process.stdout is not None

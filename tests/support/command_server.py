@@ -1,6 +1,6 @@
 """A process that has imported the libraries of the commands, and forks itself for each command.
 
-`tests/support/forked_commands.py` starts it and sends it requests over the socket whose number is the argument.
+`tests/support/commands.py` starts it and sends it requests over the socket whose number is the argument.
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from telephony.demo.environment import child_environment
+from tests.support import commands
 from tests.support.environment import ANY_LOAD
 
 DESK = """
@@ -28,8 +28,8 @@ def uvicorn(folder: Path, *, desk: str = DESK, **settings: str) -> Iterator[tupl
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = child_environment(os.environ, {"PYTHONPATH": str(Path.cwd()), **ANY_LOAD, **settings})
-    command = [sys.executable, "-m", "uvicorn", "desk:app", "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder) as process:
+    command = ("-m", "uvicorn", "desk:app", "--port", str(port))
+    with commands.start(*command, stderr=subprocess.PIPE, env=environment, cwd=folder) as process:
         assert process.stderr is not None
         try:
             while "Uvicorn running" not in (line := process.stderr.readline()):

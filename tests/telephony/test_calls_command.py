@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import wave
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +34,7 @@ from telephony.journal.stored_journals import StoredJournals, purge_daily
 from telephony.replay.replaying import replay_call
 from telephony.settings import load_settings
 from telephony.simulator import clips
+from tests.support import commands
 from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
 from tests.support.recorded_calls import recorded
 
@@ -146,14 +146,12 @@ def project(folder: Path) -> Path:
 
 def run_pytest(where: Path, *arguments: str, installed: bool = False) -> subprocess.CompletedProcess[str]:
     """`installed`: pytest finds our plugins as it finds those of every package."""
-    command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", ".", "-p", "no:cacheprovider"]
+    command = ["-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", ".", "-p", "no:cacheprovider"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
     if not installed:
         command += PLUGINS
         environment |= NO_OTHER_PLUGINS
-    return subprocess.run(
-        [*command, *arguments], cwd=where, env=environment, capture_output=True, text=True, check=False
-    )
+    return commands.run(*command, *arguments, cwd=where, env=environment)
 
 
 def test_the_example_project(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ import json
 import os
 import signal
 import socket
-import sys
-from asyncio.subprocess import PIPE, Process, create_subprocess_exec
+from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from telephony.simulator import Handset, SimulatedTwilio, callees
+from tests.support import commands
 from tests.support.call_processes import until
 
 pytest.importorskip("dbos")
@@ -37,8 +37,8 @@ def settings(twilio: SimulatedTwilio, folder: Path) -> dict[str, str]:
 
 
 async def run(*arguments: str | Path, env: dict[str, str]) -> Process:
-    command = [sys.executable, "-m", "telephony", "campaign", "run", *map(str, arguments)]
-    return await create_subprocess_exec(*command, env=env, cwd=ROOT, stdout=PIPE, stderr=PIPE)
+    command = ("-m", "telephony", "campaign", "run", *arguments)
+    return await commands.start_async(*command, env=env, cwd=ROOT, stdout=PIPE, stderr=PIPE)
 
 
 def people(folder: Path, numbers: list[str]) -> Path:

@@ -29,6 +29,7 @@ from telephony.demo.stubs import stubbed
 from telephony.errors import ImportStringError
 from telephony.import_strings import load_agent, load_agents
 from telephony.outcomes.call_agent import agent_for_call
+from tests.support import commands
 
 AGENTS = """
 from realtime_core import RealtimeAgent
@@ -178,16 +179,14 @@ def test_all_problems_of_the_settings_are_reported(project: Path, monkeypatch: p
 
 
 def test_it_runs_as_a_module(project: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "telephony", "serve", "nothere:agent"], capture_output=True, text=True, timeout=60
-    )
+    result = commands.run("-m", "telephony", "serve", "nothere:agent", timeout=60)
     assert result.returncode == 2
     assert result.stderr.startswith("telephony: There is no module 'nothere'.\n  hint: AGENT is an import string")
 
 
 def test_it_serves_until_it_is_interrupted(project: Path) -> None:
-    command = [sys.executable, "-m", "telephony", "serve", "shopdesk:agent", "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = ("-m", "telephony", "serve", "shopdesk:agent", "--port", "0", "--json")
+    with commands.start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         assert ready["pid"] == process.pid

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 
 from realtime_core.testing import virtual_time
 from telephony.cli.app import app
+from tests.support import commands
 
 ROOT = Path(__file__).parents[2]
 TO = "+14155550123"
@@ -23,10 +23,8 @@ CALL = ["call", TO, "--agent", "examples.remind:agent", "--simulate"]
 
 def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    command = [sys.executable, "-m", "telephony", *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**kept, **settings}
-    )
+    pipe = subprocess.PIPE
+    return commands.start("-m", "telephony", *arguments, stdout=pipe, stderr=pipe, cwd=ROOT, env={**kept, **settings})
 
 
 def run(*arguments: str, **settings: str) -> tuple[int, str, str]:

@@ -32,6 +32,7 @@ from telephony.journal.reader import read_journal
 from telephony.journal.writer import JournalWriter
 from telephony.simulator import Line, MediaPeer, callers
 from telephony.simulator.events import as_dict
+from tests.support import commands
 
 FILES = ["call.wav", "figures.json", "journal.jsonl", "timeline.png", "transcript.txt"]
 VARIABLES = "OPENAI_API_KEY OPENAI_BASE_URL TWILIO_AUTH_TOKEN PUBLIC_URL DATABASE_URL PORT LOG_LEVEL TELEPHONY_MODEL"
@@ -179,9 +180,9 @@ def test_what_cannot_be_demonstrated(
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     (folder / "short.toml").write_text(SHORT_CALL)
-    command = [sys.executable, "-m", "telephony", "demo", "--caller", "short.toml", *arguments]
+    command = ("-m", "telephony", "demo", "--caller", "short.toml", *arguments)
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env={**os.environ, **RUBBISH}, stdout=pipe, stderr=pipe, text=True)
+    return commands.start(*command, cwd=folder, env={**os.environ, **RUBBISH}, stdout=pipe, stderr=pipe)
 
 
 def children_of(pid: int) -> list[int]:

@@ -28,6 +28,7 @@ from telephony.settings import Settings
 from telephony.simulator import Handset, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
 from telephony.simulator.events import HungUp
+from tests.support import commands
 from tests.support.browser import RATE, TRATTORIA
 from tests.support.caddy import caddy, caddyfile
 
@@ -348,8 +349,8 @@ async def server(
         "TELEPHONY_MODEL": "scripted", "TELEPHONY_SCRIPT": str(TRATTORIA), "LOG_LEVEL": "warning",
         "TELEPHONY_CALLS_PER_CALLER_HOUR": "0", "TELEPHONY_API_TOKEN": TOKEN, **settings,
     }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *program, "serve", "--json", env=os.environ | environment,
+    process = await commands.start_async(
+        *program, "serve", "--json", env=os.environ | environment,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -470,8 +471,8 @@ async def processes(
         "TELEPHONY_CALLS_PER_CALLER_HOUR": "0", "TELEPHONY_API_TOKEN": TOKEN,
         "HOME": str(folder), "TELEPHONY_DATA_DIR": str(folder / "data"),
     }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "telephony", "processes", "2", "--port", str(inner), "--proxy", config, "--json",
+    process = await commands.start_async(
+        "-m", "telephony", "processes", "2", "--port", str(inner), "--proxy", config, "--json",
         env=os.environ | environment, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

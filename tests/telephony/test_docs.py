@@ -26,6 +26,7 @@ from telephony.cli.app import app
 from telephony.journal.reader import read_journal
 from telephony.locales.locale import english
 from telephony.numbers.number_file import parse_numbers
+from tests.support import commands
 from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
 
 ROOT = Path(__file__).parents[2]
@@ -130,8 +131,8 @@ def test_a_test_of_a_page_passes(page: str, name: str, folder: Path) -> None:
     write(folder, page)
     (folder / "desk.py").write_text((example / "desk.py").read_text())
     (folder / "calls").symlink_to(example / "tests" / "calls")
-    command = [sys.executable, "-m", "pytest", *PLUGINS, "-q", "-p", "no:cacheprovider", "--strict-markers", name]
-    done = subprocess.run(command, env={**os.environ, **NO_OTHER_PLUGINS}, capture_output=True, text=True, timeout=120)
+    command = ["-m", "pytest", *PLUGINS, "-q", "-p", "no:cacheprovider", "--strict-markers", name]
+    done = commands.run(*command, env={**os.environ, **NO_OTHER_PLUGINS}, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

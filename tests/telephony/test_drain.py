@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -27,6 +26,7 @@ from telephony.demo.environment import child_environment
 from telephony.settings import Settings
 from telephony.simulator import SimulatedTwilio
 from telephony.urls import websocket_address
+from tests.support import commands
 from tests.support.environment import ANY_LOAD
 from tests.support.servers import DESK, uvicorn
 
@@ -62,10 +62,8 @@ START = {
 def serve(folder: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`telephony serve`."""
     environment = child_environment(os.environ, {"LOG_FORMAT": "json", **ANY_LOAD, **settings})
-    command = [sys.executable, "-m", "telephony", "serve", "--port", "0", "--json"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    command, pipe = ("-m", "telephony", "serve", "--port", "0", "--json"), subprocess.PIPE
+    with commands.start(*command, stdout=pipe, stderr=pipe, env=environment) as process:
         assert process.stdout is not None
         try:
             yield process, json.loads(process.stdout.readline())["listening"]

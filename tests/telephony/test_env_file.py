@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from telephony.demo.environment import child_environment
 from telephony.env_file import environment
 from telephony.errors import SettingsError
 from telephony.settings import load_settings
+from tests.support import commands
 
 
 @pytest.fixture
@@ -111,7 +110,6 @@ def test_the_demo_does_not_read_it() -> None:
 
 def test_the_command_reads_it_and_says_in_a_line_what_is_wrong(folder: Path) -> None:
     (folder / ".env").write_bytes(b"\xff\xff")
-    run = [sys.executable, "-m", "telephony", "--version"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(run, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    done = commands.run("-m", "telephony", "--version", cwd=folder, env=environment, timeout=60)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and ".env is not UTF-8 text" in done.stderr

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from telephony.cli.app import app
+from tests.support import commands
 from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
 
 DESK = """
@@ -94,8 +95,8 @@ def test_another_checkout_is_the_baseline_and_a_failed_call_becomes_a_test(repos
     (line,) = (line for line in said.splitlines() if "as a replay test:" in line)
     code, added = command(line.partition("test: ")[2])
     assert code == 0 and Path("tests/test_ada_1.py").is_file(), added
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *PLUGINS, "-q", "-p", "no:cacheprovider", "tests"],
-        env={**os.environ, **NO_OTHER_PLUGINS, "PYTHONPATH": str(repository)}, capture_output=True, text=True,
-    )  # fmt: skip
+    done = commands.run(
+        *("-m", "pytest", *PLUGINS, "-q", "-p", "no:cacheprovider", "tests"),
+        env={**os.environ, **NO_OTHER_PLUGINS, "PYTHONPATH": str(repository)},
+    )
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr

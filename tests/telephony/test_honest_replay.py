@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +23,7 @@ from telephony.replay.changes import changes_between, changes_of_settings
 from telephony.replay.compare import Divergence
 from telephony.replay.replaying import replay_call
 from telephony.replay.report import PROVES, data_of, text_of
+from tests.support import commands
 from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
 from tests.support.recorded_calls import AGENT, recorded, say_goodbye
 
@@ -298,7 +297,6 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_it.py").write_text(TESTS)
     command = [
-        sys.executable,
         "-m",
         "pytest",
         *PLUGINS,
@@ -309,7 +307,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         "test_it.py",
     ]
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | NO_OTHER_PLUGINS
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = commands.run(*command, cwd=folder, env=environment, timeout=300)
     return folder, done.stdout
 
 

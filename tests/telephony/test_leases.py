@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -26,9 +25,9 @@ from telephony.records.call_query import CallQuery
 from telephony.records.call_record import CallUpdate
 from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
+from tests.support import commands
 from tests.support.call_processes import until
 from tests.support.databases import Cluster
-from tests.support.forked_commands import FORKED
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -142,9 +141,7 @@ def test_sqlite_is_read_while_a_frozen_process_keeps_its_lock(tmp_path: Path, mo
 
 # --- real processes ------------------------------------------------------------------------------------------------
 
-CHILD = (
-    FORKED
-    + """\
+CHILD = """
 import asyncio, sys
 from telephony.records import client as records_client
 from telephony.records.database import DatabaseRecords
@@ -161,12 +158,11 @@ async def main():
 
 asyncio.run(main())
 """
-)
 
 
 @contextlib.asynccontextmanager
 async def process_with_a_call(url: str, sid: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", CHILD, url, sid)
+    process = await commands.start_async("-c", CHILD, url, sid)
     try:
         yield process
     finally:

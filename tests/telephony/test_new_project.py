@@ -6,7 +6,6 @@ import json
 import os
 import re
 import runpy
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typer.testing import CliRunner
 from telephony.cli.app import app
 from telephony.errors import ProjectError
 from telephony.starter.new_project import new_project
+from tests.support import commands
 from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
 
 
@@ -57,10 +57,8 @@ def test_the_same_project_is_made_each_time(project: Path, tmp_path: Path) -> No
 
 
 def test_its_tests_pass(project: Path) -> None:
-    command = [sys.executable, "-m", "pytest", *PLUGINS, "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        command, cwd=project, env={**os.environ, **NO_OTHER_PLUGINS}, capture_output=True, text=True, timeout=120
-    )
+    command = ("-m", "pytest", *PLUGINS, "-q", "-p", "no:cacheprovider")
+    done = commands.run(*command, cwd=project, env={**os.environ, **NO_OTHER_PLUGINS}, timeout=120)
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import stat
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from telephony.errors import NumberError
 from telephony.simulator import Handset, SimulatedTwilio
 from telephony.twilio.number_webhooks import NumberWebhooks, VoiceWebhook
 from telephony.twilio.rest import TwilioRest
+from tests.support import commands
 
 pytestmark = pytest.mark.real_time
 
@@ -59,8 +59,8 @@ class Desk:
             "XDG_STATE_HOME": str(self.folder),
             "LOG_LEVEL": "warning",
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "telephony", *arguments, env={**os.environ, **ours, **environment},
+        process = await commands.start_async(
+            "-m", "telephony", *arguments, env={**os.environ, **ours, **environment},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         self.started.append(process)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from telephony.demo.environment import child_environment
 from telephony.settings import Settings
 from telephony.simulator.probe import ProbeResult, probe, write_metrics
 from telephony.web.server import listening
+from tests.support import commands
 from tests.support.environment import ANY_LOAD
 
 TOKEN, ACCOUNT = "a-token", "AC" + "0" * 32
@@ -98,13 +98,7 @@ def test_the_metrics_are_in_the_format_of_prometheus(result: ProbeResult, tmp_pa
 def test_the_command_tells_by_its_exit_code(tmp_path: Path) -> None:
     def command(url: str) -> subprocess.CompletedProcess[str]:
         arguments = [url, "--json", "--within", "20", "--metrics", str(tmp_path / "probe.prom")]
-        return subprocess.run(
-            [sys.executable, "-m", "telephony", "probe", *arguments],
-            env=child_environment(os.environ, ANY_LOAD),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return commands.run("-m", "telephony", "probe", *arguments, env=child_environment(os.environ, ANY_LOAD))
 
     async def main() -> subprocess.CompletedProcess[str]:
         async with served() as url:

@@ -20,7 +20,6 @@ from telephony.records.database import DatabaseRecords
 from telephony.records.outbox import MessageState
 from telephony.simulator import Handset, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
-from tests.support.forked_commands import FORKED
 from tests.support.webhook_receiver import SECRET, Received, Receiver, data_of, receiver
 from tests.telephony.test_deploy import TOKEN, answered, free_port, server, site, speaks
 
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.real_time
 OWN = "+14155550199"
 PROGRAM = (
     "-c",
-    f"{FORKED}from telephony.records import client; client.LEASE_S, client.RENEW_S = 4.0, 0.5\n"
+    "from telephony.records import client; client.LEASE_S, client.RENEW_S = 4.0, 0.5\n"
     "from telephony.webhooks.sender import WebhookSender\n"
     "WebhookSender.__init__.__kwdefaults__.update(lease_s=2.0, poll_s=0.2)\n"
     "from telephony.cli import main; main()",

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,17 +23,15 @@ from telephony.demo.environment import child_environment
 from telephony.records.call_query import CallQuery
 from telephony.records.database import DatabaseRecords
 from telephony.records.outbox import MessageState
+from tests.support import commands
 from tests.support.environment import ANY_LOAD
-from tests.support.forked_commands import FORKED
 from tests.support.webhook_receiver import SECRET, Received, Receiver, data_of, receiver
 
 PROOF = bool(os.environ.get("PROOF"))
 KILLS = extent(1, 20)
 FREEZES = extent(1, 10)
 
-SENDER = (
-    FORKED
-    + """\
+SENDER = """
 import asyncio, os, sys
 from realtime_core.sources import SYSTEM
 from telephony.records.client import RecordsClient
@@ -55,7 +52,6 @@ async def main(database, url, secret, name, stop):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-)
 
 
 @dataclass
@@ -123,8 +119,8 @@ class Fleet:
     async def _start(self, here: Receiver) -> None:
         self.begun += 1
         name = f"process{self.begun}."
-        self.processes[name] = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", SENDER, self.database, f"{here.url}/{name}", SECRET, name, str(self.stop),
+        self.processes[name] = await commands.start_async(
+            "-c", SENDER, self.database, f"{here.url}/{name}", SECRET, name, str(self.stop),
             env=child_environment(os.environ, ANY_LOAD), stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forked_commands import FORKED
+from tests.support import commands
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="commands are forked on Linux only")
 
@@ -29,15 +29,9 @@ print("to the other stream", file=sys.stderr)
 """
 
 
-def program(code: str) -> list[str]:
-    return [sys.executable, "-c", FORKED + code]
-
-
 def test_it_has_its_own_arguments_folder_environment_and_streams(tmp_path: Path) -> None:
     environment = {"PATH": "/bin", "PYTHONPATH": "/nowhere"}
-    done = subprocess.run(
-        [*program(SHOWN), "a", "b c"], input="given", capture_output=True, text=True, cwd=tmp_path, env=environment
-    )
+    done = commands.run("-c", SHOWN, "a", "b c", input="given", cwd=tmp_path, env=environment)
     assert (done.returncode, done.stderr) == (0, "to the other stream\n")
     shown = json.loads(done.stdout)
     assert shown == {
@@ -50,7 +44,7 @@ def test_it_has_its_own_arguments_folder_environment_and_streams(tmp_path: Path)
 @pytest.mark.parametrize(("option", "shown"), [({"start_new_session": True}, {"session": True, "group": True}),
                                                ({"process_group": 0}, {"session": False, "group": True})])  # fmt: skip
 def test_it_has_its_own_group_or_session(option: dict[str, int], shown: dict[str, bool]) -> None:
-    done = subprocess.run(program(SHOWN), stdin=subprocess.DEVNULL, capture_output=True, text=True, **option)  # type: ignore[call-overload]
+    done = commands.run("-c", SHOWN, stdin=subprocess.DEVNULL, **option)
     assert shown.items() <= json.loads(done.stdout).items()
 
 
@@ -70,7 +64,7 @@ def test_it_has_its_own_group_or_session(option: dict[str, int], shown: dict[str
     ],
 )
 def test_it_ends_as_an_interpreter_does(code: str, exit_code: int, error: str) -> None:
-    done = subprocess.run(program(code), capture_output=True, text=True, timeout=60)
+    done = commands.run("-c", code, timeout=60)
     assert done.returncode == exit_code
     assert done.stderr.endswith(error) and bool(done.stderr) == bool(error)
     assert done.stdout == ("at exit\n" if "at exit" in code else "")
@@ -78,13 +72,19 @@ def test_it_ends_as_an_interpreter_does(code: str, exit_code: int, error: str) -
 
 @pytest.mark.real_time
 async def test_asyncio_waits_for_it() -> None:
-    process = await asyncio.create_subprocess_exec(*program("input()"), stdin=asyncio.subprocess.PIPE)
+    process = await commands.start_async("-c", "input()", stdin=asyncio.subprocess.PIPE)
     assert process.returncode is None
     process.kill()
     assert await process.wait() == -signal.SIGKILL
 
 
 def test_two_forks_draw_other_random_numbers() -> None:
-    code = program("import random, uuid; print(random.random(), uuid.uuid4())")
-    drawn = [subprocess.run(code, capture_output=True, text=True).stdout.split() for _ in range(2)]
+    code = "import random, uuid; print(random.random(), uuid.uuid4())"
+    drawn = [commands.run("-c", code).stdout.split() for _ in range(2)]
     assert drawn[0][0] != drawn[1][0] and drawn[0][1] != drawn[1][1]
+
+
+def test_other_processes_are_ordinary_ones() -> None:
+    assert subprocess.Popen.__module__ == "subprocess"
+    shown = subprocess.run([sys.executable, "-c", SHOWN], input="", capture_output=True, text=True, check=True)
+    assert "telephony" not in shown.stdout.partition('"tests"')[2]
