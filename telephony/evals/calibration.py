@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from ..replay.call import ToolCall
 from .checks import CriterionDecision, Outcome
 from .criteria import Criterion
-from .evidence import Evidence, Line, ToolUse
+from .evidence import Evidence, Line
 from .judge import Judge, decide
 from .statistics import Interval, wilson
 
@@ -145,12 +146,12 @@ def labelled_calls() -> Iterator[LabelledCall]:
 
 def _evidence(texts: Sequence[str]) -> Evidence:
     lines: list[Line] = []
-    tools: list[ToolUse] = []
+    tools: list[ToolCall] = []
     for n, text in enumerate(texts):
         who, _, words = text.partition(": ")
         at_ms = n * _SECOND_MS
         if who == "tool" and (found := _TOOL.fullmatch(words)):
-            tools.append(ToolUse(found[1], json.loads(found[2]), found[3], at_ms, 0.0))
+            tools.append(ToolCall(found[1], json.loads(found[2]), found[3], at_ms, 0.0))
         else:
             heard = _NOT_HEARD.sub("", words).strip()
             said = _NOT_HEARD.sub(lambda found: found[1], words).strip()

@@ -7,15 +7,15 @@ later runs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from ..journal.transcript import Turn
-from ..replay.call import HeardCall
+from ..replay.call import HeardCall, ToolCall
 from .caller_actions import CallerAction, CallerActionKind
 from .measures import measure
 
-__all__ = ["Evidence", "Line", "ToolUse", "evidence_of"]
+__all__ = ["Evidence", "Line", "evidence_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,6 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolUse:
-    """One tool call of the agent. `arguments` is the JSON object from the model, or the model's text if the text is not
-    a JSON object.
-    """
-
-    name: str
-    arguments: Any
-    output: str
-    at_ms: float
-    ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """The evidence of one call. If the call could not be made, `error` contains the reason, and the other fields are
     empty.
@@ -56,7 +43,7 @@ class Evidence:
     ended: str = ""
     duration_ms: float = 0.0
     lines: Sequence[Line] = ()
-    tools: Sequence[ToolUse] = ()
+    tools: Sequence[ToolCall] = ()
     acts: Sequence[CallerAction] = ()
     result: Any = None
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -73,7 +60,7 @@ class Evidence:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         parts = {
             "lines": tuple(Line(**each) for each in data.get("lines", ())),
-            "tools": tuple(ToolUse(**each) for each in data.get("tools", ())),
+            "tools": tuple(ToolCall(**each) for each in data.get("tools", ())),
             "acts": tuple(
                 CallerAction(**{**each, "kind": CallerActionKind(each["kind"])}) for each in data.get("acts", ())
             ),
@@ -109,7 +96,7 @@ def evidence_of(
         ended=call.ended,
         duration_ms=call.duration_ms,
         lines=tuple(lines),
-        tools=tuple(ToolUse(t.name, t.arguments, t.output, round(t.at_ms), t.ms) for t in call.tools),
+        tools=tuple(replace(t, at_ms=round(t.at_ms)) for t in call.tools),
         acts=tuple(acts),
         result=result,
         facts=facts or {},

@@ -249,22 +249,23 @@ async def _status(context: _Context) -> Response:
 
 async def _run(context: _Context) -> Response:
     """Starts a campaign, or continues a paused campaign. Returns 200, 404 or 409."""
-    await context.audit(f"campaign {await context.known()}: run")
-    await context.campaigns.run(_id(context), context.phone.sources.now())
-    return JSONResponse(await _shown(context))
+    return await _change(context, "run", context.campaigns.run)
 
 
 async def _pause(context: _Context) -> Response:
     """Pauses a campaign. No process then starts a further call of the campaign. Returns 200, 404 or 409."""
-    await context.audit(f"campaign {await context.known()}: pause")
-    await context.campaigns.pause(_id(context), context.phone.sources.now())
-    return JSONResponse(await _shown(context))
+    return await _change(context, "pause", context.campaigns.pause)
 
 
 async def _stop(context: _Context) -> Response:
     """Ends a campaign. Calls in progress continue. A second request hangs them up. Returns 200 or 404."""
-    await context.audit(f"campaign {await context.known()}: stop")
-    await context.campaigns.stop(_id(context), context.phone.sources.now())
+    return await _change(context, "stop", context.campaigns.stop)
+
+
+async def _change(context: _Context, name: str, change: Callable[[str, datetime], Awaitable[Any]]) -> Response:
+    """Writes a change of a campaign to the audit log, makes the change, and returns the campaign."""
+    await context.audit(f"campaign {await context.known()}: {name}")
+    await change(_id(context), context.phone.sources.now())
     return JSONResponse(await _shown(context))
 
 

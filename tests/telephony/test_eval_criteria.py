@@ -17,12 +17,13 @@ from telephony.evals.cases import CaseKind, find_cases
 from telephony.evals.checks import CriterionDecision, Outcome, check
 from telephony.evals.comparison import CallResult, result_of
 from telephony.evals.criteria import Criteria, Criterion, Family, parse_criteria
-from telephony.evals.evidence import Evidence, Line, ToolUse
+from telephony.evals.evidence import Evidence, Line
 from telephony.evals.persona import Persona, load_persona
 from telephony.evals.report import data_of, junit_of, text_of
 from telephony.evals.statistics import Verdict
+from telephony.replay.call import ToolCall
 
-BOOKED = ToolUse("book_table", {"day": "Friday", "people": 2}, "Booked: number 17.", 5000, 10.0)
+BOOKED = ToolCall("book_table", {"day": "Friday", "people": 2}, "Booked: number 17.", 5000, 10.0)
 CALL = Evidence(
     ended="agent hung up",
     duration_ms=20_000,

@@ -10,9 +10,10 @@ import pytest
 from telephony.evals.calibration import calibrate, labelled_calls
 from telephony.evals.checks import Outcome
 from telephony.evals.criteria import Criterion
-from telephony.evals.evidence import Evidence, Line, ToolUse
+from telephony.evals.evidence import Evidence, Line
 from telephony.evals.judge import Answer, StandInJudge, TextJudge, Vote, decide, decision_of_votes, transcript_text
 from telephony.evals.texts import HttpChat
+from telephony.replay.call import ToolCall
 from tests.support.chat_server import chat_service
 
 CALL = Evidence(
@@ -21,7 +22,7 @@ CALL = Evidence(
         Line(0, 900, "caller", "A table for two.", "A table for two."),
         Line(1000, 4000, "agent", "For two. Is that right? It costs nothing.", "For two. Is that right?"),
     ),
-    tools=(ToolUse("book_table", {"people": 2}, "Booked.", 5000, 1.0),),
+    tools=(ToolCall("book_table", {"people": 2}, "Booked.", 5000, 1.0),),
 )
 ASKED = Criterion(name="confirms", judge="Does the agent confirm?", votes=3)
 
