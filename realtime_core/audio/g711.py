@@ -61,7 +61,7 @@ def level(ulaw: bytes) -> int:
 
 
 def quieter(ulaw: bytes, by_db: float) -> bytes:
-    """Returns the audio with its volume reduced by `by_db` decibels."""
+    """Returns the mu-law audio with its volume reduced by `by_db` decibels."""
     return encode(audioop.mul(decode(ulaw), 2, 10 ** (-by_db / 20)))
 
 

@@ -152,8 +152,8 @@ class Upsampler3:
         self._odd = b""
 
     def push(self, pcm16_8k: bytes) -> bytes:
-        """Returns three samples for each input sample, little-endian. Half a sample at the end waits for its other
-        half.
+        """Converts PCM16 (16 bit, little-endian, mono) from 8 kHz to 24 kHz: returns three samples for each sample.
+        Half a sample at the end waits for its other half.
         """
         data, self._odd = _whole_samples(self._odd, pcm16_8k)
         piece_bytes = 2 * self._fir.capacity
@@ -189,8 +189,8 @@ class Downsampler3:
         self._late = 0
 
     def push(self, pcm16_24k: bytes) -> bytes:
-        """Returns one sample for three input samples, little-endian. The chunks may have any length. Half a sample at
-        the end waits for its other half.
+        """Converts PCM16 (16 bit, little-endian, mono) from 24 kHz to 8 kHz: returns one sample for three samples. The
+        chunks may have any length. Half a sample at the end waits for its other half.
         """
         return b"".join([piece.tobytes() for piece in self._pieces(pcm16_24k)])
 
@@ -201,7 +201,7 @@ class Downsampler3:
         return b"".join([_ULAW.take(piece.view(_UINT16)).tobytes() for piece in self._pieces(pcm16_24k)])
 
     def flush(self) -> bytes:
-        """Ends an utterance: returns the 24 samples that are still in the filter, and then calls `reset`."""
+        """Ends an utterance: returns the 24 samples (PCM16 at 8 kHz) still in the filter. Then calls `reset`."""
         self._odd = b""
         rest = self.push(bytes(2 * 3 * DOWN_DELAY))
         self.reset()

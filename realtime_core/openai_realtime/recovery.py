@@ -94,7 +94,7 @@ class RecentAudio:
         """The number of bytes that were dropped, because there were more than `limit_bytes` bytes."""
 
     def put(self, audio: bytes) -> None:
-        """Adds a piece. Drops the oldest pieces if there are too many bytes."""
+        """Adds a piece of audio. Drops the oldest pieces if there are too many bytes."""
         self._pieces.append(audio)
         self.size += len(audio)
         while self.size > self._limit and len(self._pieces) > 1:
@@ -108,7 +108,7 @@ class RecentAudio:
             self.size -= len(self._pieces.popleft())
 
     def take(self) -> list[bytes]:
-        """Removes and returns all pieces, in order."""
+        """Removes and returns all pieces of audio, the oldest first."""
         pieces = list(self._pieces)
         self._pieces.clear()
         self.size = 0

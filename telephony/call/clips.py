@@ -8,25 +8,27 @@ __all__ = ["apology", "farewell", "one_moment", "repeat", "waiting"]
 
 
 def apology() -> bytes:
-    """Returns the clip "I am sorry, something went wrong at our end. Please call again later." """
+    """Returns mu-law audio at 8 kHz: "I am sorry, something went wrong at our end. Please call again later." """
     return english().clips["apology"]
 
 
 def farewell() -> bytes:
-    """Returns the clip "I am sorry, we have to end this call now. Please call again in a few minutes. Goodbye." """
+    """Returns mu-law audio at 8 kHz: "I am sorry, we have to end this call now. Please call again in a few minutes.
+    Goodbye."
+    """
     return english().clips["farewell"]
 
 
 def one_moment() -> bytes:
-    """Returns the clip "One moment, please." """
+    """Returns mu-law audio at 8 kHz: "One moment, please." """
     return english().clips["one_moment"]
 
 
 def repeat() -> bytes:
-    """Returns the clip "I am sorry, I did not get that. Could you say it again?" """
+    """Returns mu-law audio at 8 kHz: "I am sorry, I did not get that. Could you say it again?" """
     return english().clips["repeat"]
 
 
 def waiting() -> bytes:
-    """Returns a waiting sound that can be played in a loop."""
+    """Returns a waiting sound (mu-law, 8 kHz, no header) that can be played in a loop."""
     return waiting_sound()

@@ -1,4 +1,4 @@
-"""Implements `telephony calls backup`."""
+"""Implements `telephony calls backup`, which copies the records of the calls to a file."""
 
 from __future__ import annotations
 

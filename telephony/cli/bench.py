@@ -1,4 +1,4 @@
-"""Implements `telephony bench`."""
+"""Implements `telephony bench`, which measures the cost and the latencies of calls under load."""
 
 from __future__ import annotations
 

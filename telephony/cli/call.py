@@ -1,4 +1,4 @@
-"""Implements `telephony call`."""
+"""Implements `telephony call`, which makes one outbound call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implements `telephony certify`."""
+"""Implements `telephony certify`, which checks a real phone line by a test call."""
 
 from __future__ import annotations
 

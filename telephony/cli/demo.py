@@ -1,4 +1,4 @@
-"""Implements `telephony demo`."""
+"""Implements `telephony demo`, which makes a whole call on this machine and shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implements `telephony doctor`."""
+"""Implements `telephony doctor`, which checks settings, account and server and says what to change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implements `telephony calls erase`."""
+"""Implements `telephony calls erase`, which deletes all data about one person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implements `telephony eval`."""
+"""Implements `telephony eval`, which compares two agents in the same recorded and simulated calls."""
 
 from __future__ import annotations
 

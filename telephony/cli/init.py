@@ -1,4 +1,4 @@
-"""Implements `telephony init`."""
+"""Implements `telephony init`, which creates the files of a new project."""
 
 from __future__ import annotations
 

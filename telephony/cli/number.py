@@ -1,4 +1,4 @@
-"""Implements `telephony number`."""
+"""Implements `telephony number`, which shows, sets and restores the webhooks of a Twilio number."""
 
 from __future__ import annotations
 

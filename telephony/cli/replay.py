@@ -1,4 +1,4 @@
-"""Implements `telephony replay`."""
+"""Implements `telephony replay`, which repeats a recorded call with the present code and shows the first difference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implements `telephony serve`."""
+"""Implements `telephony serve`, the server that takes calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implements `telephony simulate`."""
+"""Implements `telephony simulate`, a simulated Twilio as a process of its own."""
 
 from __future__ import annotations
 

@@ -60,8 +60,8 @@ class CallAudio:
 
 
 def rebuild(call: RecordedCall) -> CallAudio:
-    """Returns the audio of both sides of a recorded call, computed from the journal. The agent's side ends with the
-    caller's side.
+    """Returns the audio of both sides of a recorded call, computed from the journal. The agent's side is cut
+    off where the caller's side ends.
     """
     voices = {part_id: voice_of(part, call.output_format) for part_id, part in call.parts.items()}
     agent = bytearray(SILENCE * len(call.caller))

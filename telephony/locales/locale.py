@@ -113,7 +113,7 @@ def english() -> Locale:
 
 @cache
 def waiting_sound() -> bytes:
-    """Returns a waiting sound that can be played in a loop: four plucked notes."""
+    """Returns a waiting sound (mu-law, 8 kHz) that can be played in a loop: four plucked notes."""
     return (files(__package__) / "waiting.ulaw").read_bytes()
 
 

@@ -74,7 +74,9 @@ class Endpoints:
 
 
 class CallEndpoints:
-    """The endpoints of one call. `transport` opens each connection to the model."""
+    """The endpoints of models that one call may use, in order of preference. `transport` opens each connection to the
+    model: it tries the first endpoint, and the next ones if the first does not work.
+    """
 
     def __init__(
         self,

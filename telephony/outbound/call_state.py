@@ -156,7 +156,9 @@ class CallState:
             self._plan_listing(now)
 
     def listing_failed(self, now: float) -> None:
-        """Registers that the account's calls could not be listed, so the search is repeated later."""
+        """Registers that Twilio could not list the account's calls. The list is needed if it is unknown whether Twilio
+        made the call. It is requested again after some seconds. After several failures the call counts as failed.
+        """
         self._failed_listings += 1
         self._listings = max(0, self._listings - 1)
         if self._failed_listings >= _MAX_FAILED_LISTINGS:

@@ -16,7 +16,7 @@ _KEYPAD = "123A456B789C*0#D"
 
 
 def beep() -> bytes:
-    """Returns the beep of a voicemail: 1 kHz, 400 ms."""
+    """Returns the beep of a voicemail as mu-law audio at 8 kHz: a tone of 1 kHz and 400 ms."""
     return tone((1000,), 0.4)
 
 

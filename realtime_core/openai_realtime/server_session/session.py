@@ -160,7 +160,7 @@ class ServerSession:
             self._steps.run(now, handle, event)
 
     def append(self, audio: bytes) -> None:
-        """Appends the caller's audio to the server's input buffer."""
+        """Appends the caller's audio, in the input format of the session, to the server's input buffer."""
         text = encode_append(audio)
         if self._steps.running:
             self._steps.run(self._steps.now, self._write, text)

@@ -331,7 +331,7 @@ class Playout:
         return max(self._confirmed_position, min(self.sent, self._playhead.position(self.line.expected_effect(now))))
 
     def unheard(self, now: float) -> bytes:
-        """Returns the sent audio that the caller has not heard, without the ambience sound."""
+        """Returns the sent audio (mu-law, 8 kHz) that the caller has not heard, without the ambience sound."""
         heard, audio = self.heard_position(now), bytearray()
         for segment in self._segments:
             if segment.end > heard:
