@@ -10,8 +10,9 @@ sends JSON:
 {"state": "failed", "error": "..."}
 ```
 
-If the connection is lost, the caller hears a filler. The same person can connect again within 4 s and continue. After 4
-s the agent gets the call back.
+A microphone sends audio all the time, also if nobody speaks. If no message arrives for 4 s, the connection counts as
+lost, and is closed with 4408. If the connection is lost, the caller hears a filler. The same person can connect again
+with `?again=1` within 4 s and continue. After 4 s the agent gets the call back.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ __all__ = ["routes"]
 
 GRACE_S = 4.0
 """The time in seconds within which a supervisor whose connection was lost can connect again."""
+QUIET_S = 4.0
+"""The time in seconds without a message after which the connection of a supervisor counts as lost."""
+_QUIET = 4408
 _MAX_PIECE_BYTES = 16_000
 """The maximum size of a binary message in bytes: one second of audio."""
 _MAX_SAID = 4000
@@ -63,43 +67,51 @@ async def take_over(websocket: WebSocket) -> None:
     """Lets a supervisor speak in place of the agent until the client sends `hand-back`."""
     console = console_of(websocket)
     call, grant = await live_call(websocket, Scope.CONTROL)
-    await console.access.record(grant, Action.TAKE_OVER, call=call.sid)
+    again = websocket.query_params.get("again") == "1"
+    await console.access.record(grant, Action.TAKE_OVER, call=call.sid, detail="connected again" if again else "")
     await websocket.accept()
     try:
-        current = await _begin(call, grant)
+        current = await _begin(call, grant, again=again)
     except CallError as error:
         await websocket.send_json({"state": "failed", "error": str(error)})
         await websocket.close(4409)
         return
     nth = current.connections
-    said = None
+    said = close_code = None
     try:
         async with console.access.while_valid(grant):
             await websocket.send_json({"state": "live"})
             said = await _speaks(websocket, call)
+    except TimeoutError:
+        close_code = _QUIET
     except (WebSocketDisconnect, AccessRefused, OSError):
         pass
     finally:
         if said is None:
             console.background.start(_left(call, current, nth), f"lost supervisor of {call.sid}")
     if said is None:
+        if close_code is not None:
+            await websocket.close(close_code)
         return
-    await console.access.record(grant, Action.HAND_BACK, call=call.sid)
     _take_overs.pop(call, None)
-    await call.supervision.hand_back(said)
+    await call.supervision.hand_back(said)  # before the audit: a slow database must not leave the caller in silence
+    await console.access.record(grant, Action.HAND_BACK, call=call.sid)
     await websocket.send_json({"state": "over"})
     await websocket.close(1000)
 
 
-async def _begin(call: Call, grant: Grant) -> _TakeOver:
-    """Begins the take-over, or continues a take-over whose connection was lost. Raises `CallError` if the take-over is
-    not possible.
+async def _begin(call: Call, grant: Grant, *, again: bool) -> _TakeOver:
+    """Begins a take-over. With `again`, continues the take-over of the same person, whose connection was lost. The
+    server may not have noticed the loss. Raises `CallError` if the take-over is not possible.
     """
     current = _take_overs.get(call)
-    if current is not None and current.who == grant.name and call.supervision.is_away:
+    is_own = current is not None and current.who == grant.name and call.supervision.is_active
+    if current is not None and is_own and (again or call.supervision.is_away):
         current.connections += 1
         await call.supervision.back()
         return current
+    if again:
+        raise CallError("The agent has the call again.")
     await call.supervision.take_over()
     current = _take_overs[call] = _TakeOver(grant.name)
     return current
@@ -107,10 +119,12 @@ async def _begin(call: Call, grant: Grant) -> _TakeOver:
 
 async def _speaks(websocket: WebSocket, call: Call) -> str:
     """Plays the audio of the microphone until the supervisor gives the call back, or until the call is over. Returns
-    `said`: the supervisor's summary of the words that were spoken.
+    `said`: the supervisor's summary of the words that were spoken. Raises `TimeoutError` if no message arrives for
+    `QUIET_S` seconds.
     """
     while True:
-        message = await websocket.receive()
+        async with asyncio.timeout(QUIET_S):
+            message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         if (audio := message.get("bytes")) is not None:
@@ -135,6 +149,8 @@ async def _left(call: Call, current: _TakeOver, nth: int) -> None:
     """Handles the loss of a supervisor's connection. After `GRACE_S` seconds, gives the call back to the agent, unless
     the supervisor has connected again.
     """
+    if current.connections != nth:
+        return
     await call.supervision.away()
     await asyncio.sleep(GRACE_S)
     if call.supervision.is_away and current.connections == nth:

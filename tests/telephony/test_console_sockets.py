@@ -124,12 +124,15 @@ def test_a_listener_hears_both_sides_as_the_caller_does(tmp_path: Path) -> None:
 
 
 class Microphone:
-    """A supervisor's browser: a tone, 20 ms at a time, while `open`."""
+    """A supervisor's browser: a tone, 20 ms at a time, while `sending`, and silence otherwise. It sends nothing while it
+    is `stalled`.
+    """
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.states: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.sending = asyncio.Event()
+        self.stalled = False
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -141,10 +144,10 @@ class Microphone:
     async def _speak(self) -> None:
         wave = 9000 * np.sin(2 * np.pi * 440 * np.arange(160) / 8000)
         piece, loop = wave.astype("<i2").tobytes(), asyncio.get_running_loop()
-        await self.sending.wait()
         began, n = loop.time(), 0
-        while self.sending.is_set():
-            await self.socket.send(piece)
+        while True:
+            if not self.stalled:
+                await self.socket.send(piece if self.sending.is_set() else bytes(320))
             n += 1
             await asyncio.sleep(max(0.0, began + n * 0.02 - loop.time()))
 
@@ -194,3 +197,81 @@ def test_the_caller_hears_the_supervisor_and_then_the_agent_who_knows(tmp_path: 
     (journal,) = tmp_path.glob("*/journal.jsonl")
     again = replay_call(journal, RealtimeAgent(name="Desk"))
     assert again.divergence is None, again.divergence
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection counts as lost after half a second, and the agent has the call again half a second later."""
+    monkeypatch.setattr("telephony.console.take_over.QUIET_S", 0.5)
+    monkeypatch.setattr("telephony.console.take_over.GRACE_S", 0.5)
+
+
+async def stalls(socket: ClientConnection, microphone: Microphone) -> None:
+    """The network of the supervisor is gone, and neither side notices it."""
+    microphone.stalled = True
+
+
+async def breaks(socket: ClientConnection, microphone: Microphone) -> None:
+    """The browser of the supervisor has crashed."""
+    socket.transport.abort()
+
+
+async def closes(socket: ClientConnection, microphone: Microphone) -> None:
+    """The supervisor has closed the page, and the page sent no hand-back."""
+    await socket.close()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("is_lost", [stalls, breaks, closes])
+def test_the_agent_has_the_call_again_soon_after_a_supervisor_is_lost(
+    tmp_path: Path, is_lost: Callable[[ClientConnection, Microphone], Awaitable[None]]
+) -> None:
+    async def story(phone: Handset, call: Call, base: str) -> None:
+        async with connect(f"{base}/take-over") as socket:
+            microphone = Microphone(socket)
+            running = asyncio.create_task(microphone.run())
+            assert await microphone.states.get() == {"state": "live"}
+            microphone.sending.set()
+            await phone.heard(0.5)
+            await is_lost(socket, microphone)
+            async with asyncio.timeout(20):
+                while call.supervision.is_active:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            await phone.agent_speaks()
+            await asyncio.wait([running])
+            if is_lost is stalls:
+                assert socket.close_code == 4408, "the page learns that it was given up"
+            running.exception()
+
+    run(tmp_path, story)
+    (journal,) = tmp_path.glob("*/journal.jsonl")
+    kept = journal.read_text()
+    assert kept.index("supervisor.away") < kept.index("supervisor.hand_back"), "first the caller heard a filler"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_supervisor_connects_again_also_before_the_server_knows_of_the_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telephony.console.take_over.QUIET_S", 60.0)
+
+    async def story(phone: Handset, call: Call, base: str) -> None:
+        async with connect(f"{base}/take-over?again=1") as early:
+            assert json.loads(await early.recv())["state"] == "failed", "there is nothing to continue"
+        async with connect(f"{base}/take-over") as socket:
+            assert json.loads(await socket.recv()) == {"state": "live"}
+            async with connect(f"{base}/take-over?again=1") as other:
+                assert json.loads(await other.recv()) == {"state": "live"}
+                socket.transport.abort()  # the lost connection ends now, and does not end the take-over
+                microphone = Microphone(other)
+                running = asyncio.create_task(microphone.run())
+                microphone.sending.set()
+                await phone.heard(1.5)
+                assert call.supervision.is_active and not call.supervision.is_away
+                await other.send(json.dumps({"type": "hand-back", "said": ""}))
+                assert await microphone.states.get() == {"state": "over"}
+                await running
+        await phone.agent_speaks()
+
+    phone = run(tmp_path, story)
+    assert len(tone_frames(phone.received)) > 20
