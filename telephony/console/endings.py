@@ -63,10 +63,8 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
     "silence": ("Silence, or too long", ("silence", "said_nothing", "maximum_length")),
     "unanswered": ("Nobody answered", ("busy", "no-answer", "canceled", "machine")),
     "refused": ("Refused", ("refused", *(code for code in _WORDS if code.startswith("refused-")))),
-    "failed": (
-        "Failed",
-        ("failed", "stream_lost", "no_stream", "interrupted", "drained", "process_stops"),
-    ),
+    "failed": ("Failed, or line lost", ("failed", "stream_lost", "no_stream")),
+    "server": ("Server failed or stopped", ("interrupted", "drained", "process_stops")),
 }
 """The choices of the filter by the end of a call: a mapping from a key to the label and the codes of
 `CallRecord.ending_code`.

@@ -1,10 +1,10 @@
 """The routes of the call history and of the page of one call. The data comes from the call records.
 
 ```
-GET  /console/api/calls                     the newest first; ?q=&agent=&why=&from=&to=&cursor=
+GET  /console/api/calls                     the newest first; ?q=&agent=&why=&interrupted=&from=&to=&cursor=
 GET  /console/api/calls/{sid}               one call: its record, and where it is live
 GET  /console/api/calls/{sid}/timeline      turns, events and loudness of a recorded call
-GET  /console/api/calls/{sid}/audio         the recording: WAV, left the caller, right the agent; with ranges
+GET  /console/api/calls/{sid}/audio         the recording: WAV, left the caller, right the agent; ranges, ?playback=
 GET  /console/api/calls/{sid}/export.json   record, figures and transcript
 POST /console/api/calls/{sid}/test          {"name": "refund", "agent": "desk:agent"}: a test from this call, as zip
 ```
@@ -21,6 +21,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from ..errors import (
 from ..journal.encoding import dump, parse_object
 from ..journal.journals import redaction_of
 from ..outbound.dialing_rules import e164 as dialed
+from ..records.access import AuditQuery
 from ..records.call_query import CallQuery, Party, query_of
 from ..records.call_record import CallRecord
 from ..replay.recording_files import make_test
@@ -61,6 +63,8 @@ log = logging.getLogger(__name__)
 _PAGE = 50
 _SCAN = 2_000
 """The maximum number of calls that one request searches. A search for rare words takes several short requests."""
+_LISTENING = timedelta(hours=12)
+"""The maximum time from the first to the last request of one listening."""
 _NO_STORE = {"Cache-Control": "no-store"}
 _NOTHING_KEPT = (
     "This server keeps no recordings. Set TELEPHONY_JOURNAL_DIR, and the audio and the words of later calls are here."
@@ -81,7 +85,8 @@ def routes() -> list[BaseRoute]:
 
 async def list_calls(request: Request) -> Response:
     """Returns a page of the history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `q` is a
-    number, or words of the summary and the result. Returns 400 for an invalid filter, and 503 if the records cannot be
+    number, or words of the summary and the result. `interrupted=1` selects the calls in which the caller interrupted
+    the agent. Returns 400 for an invalid filter, and 503 if the records cannot be
     used.
     """
     console = console_of(request)
@@ -115,6 +120,8 @@ def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
     why = given.get("why", "")
     if why and why not in CHOICES:
         raise UserError(f"why: choose one of {', '.join(CHOICES)}.")
+    if given.get("interrupted", "") not in ("", "1"):
+        raise UserError("interrupted: write 1, or leave it out.")
     query = query_of(wanted, now=phone.sources.now(), subject_of=subject_of)
     national = _national_number(phone, words)
     return replace(
@@ -122,6 +129,7 @@ def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
         text=words,
         text_number=Party(national, subject_of(national)) if national else None,
         endings=CHOICES[why][1] if why else (),
+        is_interrupted=given.get("interrupted") == "1",
         limit=_PAGE,
         scan=_SCAN,
     )
@@ -223,16 +231,31 @@ async def timeline(request: Request) -> Response:
 
 async def audio(request: Request) -> Response:
     """Returns the recording as WAV. The route supports range requests. `?download=1` needs the scope `export`, playing
-    needs the scope `listen`.
+    needs the scope `listen`. The audit log gets one entry for each download or listening. A player requests many
+    ranges. `?playback=` and up to 16 letters and digits, chosen by the client, joins the requests of one listening.
     """
     downloads = request.query_params.get("download") == "1"
     row, prepared, grant = await _recorded(request, Scope.EXPORT if downloads else Scope.LISTEN)
-    begins = request.headers.get("range", "bytes=0-").startswith("bytes=0-")
-    if begins:  # a player asks for many ranges
-        action = Action.EXPORT if downloads else Action.LISTEN
-        await console_of(request).access.record(grant, action, call=row.sid or row.id, detail="recording")
-    name = f"{row.sid or row.id}.wav" if downloads else None
+    playback = request.query_params.get("playback", "")
+    if playback and not re.fullmatch(r"[0-9A-Za-z]{1,16}", playback):
+        return JSONResponse({"error": "playback: write up to 16 letters and digits."}, status_code=400)
+    sid, action = row.sid or row.id, Action.EXPORT if downloads else Action.LISTEN
+    detail = f"recording, playback {playback}" if playback else "recording"
+    begins = request.headers.get("range", "bytes=0-").startswith("bytes=0-") and not playback
+    sends = request.method != "HEAD"
+    if sends and (begins or not await _is_recorded(console_of(request), grant, action, sid, detail)):
+        await console_of(request).access.record(grant, action, call=sid, detail=detail)
+    name = f"{sid}.wav" if downloads else None
     return FileResponse(prepared.audio, media_type="audio/wav", filename=name, headers=_NO_STORE)
+
+
+async def _is_recorded(console: Console, grant: Grant, action: Action, sid: str, detail: str) -> bool:
+    """Returns whether the audit log has this action of this person with this recording, of the last hours. The first
+    request of a listening may have gone to another process.
+    """
+    start = console.phone.sources.now() - _LISTENING
+    found = await console.access.entries(AuditQuery(call=sid, who=grant.name, action=action, start=start))
+    return any(each.who == grant.name and each.detail == detail for each in found)
 
 
 async def export(request: Request) -> Response:

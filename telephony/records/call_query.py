@@ -62,6 +62,8 @@ class CallQuery:
     """
     text_number: Party | None = None
     """The phone number that `text` is, or None. A call also matches `text` if one party of the call has this number."""
+    is_interrupted: bool = False
+    """Whether only calls match in which the caller interrupted the agent."""
     is_open: bool = False
     """Whether only calls that have not ended match."""
     start: datetime | None = None
@@ -104,6 +106,7 @@ class CallQuery:
             and (not self.status or self.status in (row.status, row.ending))
             and (not self.endings or row.ending_code in self.endings)
             and (not self.text or _has_text(row, self))
+            and (not self.is_interrupted or (row.interruptions or 0) > 0)
             and (not self.is_open or row.ended_at is None)
             and (self.start is None or started >= self.start)
             and (self.end is None or started < self.end)

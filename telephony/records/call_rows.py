@@ -51,6 +51,8 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
             else func.lower(c.sid) == text.lower(),
             false() if query.text_number is None else _has_number(query.text_number),
         )
+    if query.is_interrupted:
+        yield c.interruptions > 0
     if query.is_open:
         yield c.ended_at.is_(None)
     if query.until is not None:

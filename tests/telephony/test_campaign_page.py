@@ -20,7 +20,8 @@ from telephony.campaigns.database_store import DatabaseStore
 from telephony.outbound.dialing_rules import DialingRules
 from telephony.records.database import DatabaseRecords
 from telephony.records.subjects import SubjectKey
-from tests.support.browser import chromium, screenshot, serving
+from tests.support.browser import chromium, screenshot
+from tests.support.sites import SETUPS, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time, pytest.mark.xdist_group("processes")]
 
@@ -52,15 +53,19 @@ def store(tmp_path: Path) -> Iterator[DatabaseStore]:
         yield store
 
 
-def test_a_campaign_is_shown_and_paused_at_once(store: DatabaseStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("setup", SETUPS)
+def test_a_campaign_is_shown_and_paused_at_once(store: DatabaseStore, tmp_path: Path, setup: str) -> None:
     from playwright.sync_api import expect, sync_playwright
 
     environment = {"TELEPHONY_DATA_DIR": str(tmp_path), "TELEPHONY_NUMBER_KEY": KEY, "TELEPHONY_MODEL": "scripted"}
-    with serving(environment) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+    with site(setup, tmp_path, environment) as it, sync_playwright() as playwright:
+        address = it.address
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"]).new_context()
+        it.log_in(browser)
         complaints: list[str] = []
         for width in (1280, 390):
-            page = browser.new_page(viewport={"width": width, "height": 800})
+            page = browser.new_page()
+            page.set_viewport_size({"width": width, "height": 800})
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
             page.goto(f"{address}/console/campaigns")
@@ -86,15 +91,17 @@ def test_a_campaign_is_shown_and_paused_at_once(store: DatabaseStore, tmp_path: 
             page.get_by_role("button", name="Resume").wait_for()
             if width == 1280:
                 _set_running(store)
+                for number in list(it.processes)[:1]:
+                    it.kill(number)
             page.close()
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(f"{address}/console/audit?who=machine&action=configure")
+        page = browser.new_page()
+        page.set_viewport_size({"width": 1280, "height": 800})
+        page.goto(f"{address}/console/audit?who={it.person[-7:]}&action=configure")
         page.get_by_text("campaign spring: pause").first.wait_for()
         assert page.locator("#entries li").count() == 2
         page.get_by_label("Person or token").fill("nobody")
         page.get_by_text("No entry matches these filters.").wait_for()
-        assert complaints == []
-        browser.close()
+        assert it.unexplained(complaints) == []
 
 
 def _status(store: DatabaseStore) -> CampaignStatus:

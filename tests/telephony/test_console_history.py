@@ -66,8 +66,9 @@ def opened(tmp_path: Path, **given: Any) -> Iterator[TestClient]:
             [
                 call(1, caller="+14•••••••23", subject=key.of(ADA), summary="A refund of order 7.", agent="Billing"),
                 call(2, ending="failed", reason="failed: ToolError: no stock", result={"Order": "Zebra"}),
-                call(3, ending="transferred", reason="transferred to kitchen"),
-                *(call(n) for n in range(4, 60)),
+                call(3, ending="transferred", reason="transferred to kitchen", interruptions=2),
+                call(4, ending="", status="interrupted", interruptions=0),
+                *(call(n) for n in range(5, 60)),
                 call(60, ending="refused-full", reason="refused: no room for another call"),
             ]
         )
@@ -108,6 +109,9 @@ def found(console: TestClient, **filters: str) -> list[str]:
         ({"why": "failed"}, ["CA002"]),
         ({"why": "refused"}, ["CA060"]),
         ({"why": "failed", "q": "refund"}, []),
+        ({"why": "server"}, ["CA004"]),
+        ({"interrupted": "1"}, ["CA003"]),
+        ({"interrupted": "1", "why": "failed"}, []),
         ({"from": "2020-01-01", "to": "2020-12-31"}, []),
     ],
 )
@@ -137,7 +141,7 @@ def test_a_search_looks_at_a_part_of_the_calls_and_says_where_to_go_on(
     assert (sids, pages) == (["CA060"], 4)
 
 
-@pytest.mark.parametrize("filters", [{"from": "yesterday"}, {"why": "boredom"}, {"cursor": "?"}])
+@pytest.mark.parametrize("filters", [{"from": "yesterday"}, {"why": "boredom"}, {"interrupted": "x"}, {"cursor": "?"}])
 def test_an_invalid_filter_is_explained(console: TestClient, filters: dict[str, str]) -> None:
     response = console.get(API, params=filters)
     assert (response.status_code, bool(response.json()["error"])) == (400, True)
@@ -166,13 +170,38 @@ def test_a_recorded_call_has_a_timeline_and_audio_with_ranges(console: TestClien
     assert "attachment" in console.get(f"{API}/CA001/audio?download=1").headers["content-disposition"]
 
 
-def test_listening_and_exporting_are_in_the_audit(console: TestClient) -> None:
+def noted(console: TestClient) -> list[tuple[str, str]]:
+    """The actions with the recorded call that are in the audit, the oldest first."""
+    entries = console.get("/console/api/audit").json()["entries"]
+    return [(entry["action"], entry["detail"]) for entry in reversed(entries) if entry["call"] == "CA001"]
+
+
+def test_listening_and_exporting_are_in_the_audit_and_looking_is_not(console: TestClient) -> None:
+    for path in ("", "/timeline"):
+        assert console.get(f"{API}/CA001{path}").status_code == 200
+    assert noted(console) == []
     for path in ("audio", "audio?download=1", "export.json"):
         assert console.get(f"{API}/CA001/{path}").status_code == 200
-    console.get(f"{API}/CA001/audio", headers={"Range": "bytes=100-199"})
-    entries = console.get("/console/api/audit").json()["entries"]
-    noted = [(entry["action"], entry["detail"]) for entry in entries if entry["call"] == "CA001"]
-    assert noted == [("export", "transcript"), ("export", "recording"), ("listen", "recording")]
+    assert noted(console) == [("listen", "recording"), ("export", "recording"), ("export", "transcript")]
+
+
+@pytest.mark.parametrize("ranges", [
+    ("bytes=0-", "bytes=100-199", "bytes=0-"), ("bytes=100-", "bytes=0-1"), ("bytes=-50", "bytes=200-"), ("bytes=1-",),
+])  # fmt: skip
+def test_the_requests_of_one_listening_are_one_entry(console: TestClient, ranges: tuple[str, ...]) -> None:
+    for playback in ("a1", "b2"):
+        for each in ranges:
+            part = console.get(f"{API}/CA001/audio?playback={playback}", headers={"Range": each})
+            assert part.status_code == 206
+    assert noted(console) == [("listen", f"recording, playback {playback}") for playback in ("a1", "b2")]
+    assert console.get(f"{API}/CA001/audio?playback=a;1").status_code == 400
+
+
+@pytest.mark.parametrize("query, action", [("", "listen"), ("?download=1", "export")])
+def test_a_recording_without_its_first_bytes_is_in_the_audit(console: TestClient, query: str, action: str) -> None:
+    for _ in range(2):
+        assert console.get(f"{API}/CA001/audio{query}", headers={"Range": "bytes=1-"}).status_code == 206
+    assert noted(console) == [(action, "recording")]
 
 
 def test_a_call_whose_journal_was_deleted_cannot_be_played(console: TestClient, tmp_path: Path) -> None:

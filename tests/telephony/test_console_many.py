@@ -15,7 +15,8 @@ import pytest
 from benchmarks.extent import extent
 from telephony.records.call_record import CallRecord, CallUpdate
 from telephony.records.database import DatabaseRecords
-from tests.support.browser import Watched, chromium, flags, microphone, serving
+from tests.support.browser import Watched, chromium, flags, microphone
+from tests.support.sites import SETUPS, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 
@@ -77,8 +78,8 @@ def fill(url: str, file: Path) -> None:
         connection.commit()
 
 
-@pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+@pytest.fixture(scope="module", params=SETUPS)
+def console(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     executable = chromium()
     from playwright.sync_api import sync_playwright
 
@@ -87,10 +88,12 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     fill(f"sqlite:///{file}", file)
     voice = microphone(folder / "voice.wav", "hello", silence_s=1.0)
     environment = {"DATABASE_URL": f"sqlite:///{file}", "TELEPHONY_DATA_DIR": str(folder)}
-    with serving(environment) as address, sync_playwright() as playwright:
+    with site(request.param, folder, environment) as it, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=flags(voice))
-        watched = Watched(browser.new_page(viewport={"width": 1280, "height": 860}))
-        watched.page.goto(f"{address}/console")
+        context = browser.new_context(viewport={"width": 1280, "height": 860})
+        it.log_in(context)
+        watched = Watched(context.new_page())
+        watched.page.goto(f"{it.address}/console")
         yield watched
         browser.close()
 

@@ -8,21 +8,15 @@ at the same time.
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
 from benchmarks.extent import extent
-from telephony.web.server import free_port
 from tests.support.browser import TRATTORIA, Watched, accessibility_problems, chromium, flags, microphone, screenshots
-from tests.support.caddy import caddy, caddyfile
+from tests.support.sites import two_processes
 
 pytestmark = [
     pytest.mark.browser,
@@ -30,52 +24,7 @@ pytestmark = [
     pytest.mark.skipif(not extent(False, True), reason="it is a part of make proof"),
 ]
 
-TOKEN = "letmein"
-DEPLOY = Path(__file__).parents[2] / "deploy"
 CALLERS = {2: "+14155550102", 3: "+14155550103"}
-SHORT_LEASE = (
-    "from telephony.records import client; client.LEASE_S, client.RENEW_S = 5.0, 1.0; "
-    "from telephony.__main__ import main; main()"
-)
-"""A killed process counts as dead after five seconds in place of sixty."""
-
-
-@contextmanager
-def server(number: int, port: int, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    own = {"HOST": f"127.0.0.{number}", "PORT": str(port), "TELEPHONY_INSTANCE": f"phone-{number}"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SHORT_LEASE, "serve", "--json"],
-        env={**os.environ, "LOG_LEVEL": "warning", **environment, **own},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        process.stdout.readline()
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-@contextmanager
-def proxy(folder: Path, port: int, inner: int) -> Iterator[str]:
-    """Caddy with deploy/Caddyfile, without TLS."""
-    public = f"http://127.0.0.1:{port}"
-    config = caddyfile((DEPLOY / "Caddyfile").read_text()).replace("{$SITE} {", f"{public} {{")
-    (folder / "Caddyfile").write_text(config)
-    process = subprocess.Popen(
-        [caddy(), "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"],
-        env={"PROCESSES": f"127.0.0.2:{inner} 127.0.0.3:{inner}", "PROCESS": f"127.0.0.{{re.home.1}}:{inner}",
-             "HOME": str(folder)},
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield public
-    finally:
-        process.kill()
-        process.wait()
 
 
 @dataclass
@@ -93,24 +42,12 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     executable, folder = chromium(), tmp_path_factory.mktemp("processes")
-    caddy()
     from playwright.sync_api import sync_playwright
 
-    port, inner = free_port("127.0.0.1"), free_port("127.0.0.2")
-    environment = {
-        "PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "TWILIO_AUTH_TOKEN": "12345",
-        "TELEPHONY_API_TOKEN": TOKEN,
-        "DATABASE_URL": f"sqlite:///{folder}/records.db",
-        "TELEPHONY_NUMBER_KEY": "0" * 64,
-        "TELEPHONY_MODEL": "scripted",
-        "TELEPHONY_SCRIPT": str(TRATTORIA),
-        "TELEPHONY_CALLS_PER_CALLER_HOUR": "0",
-    }
     told = Story()
     with ExitStack() as stack:
-        servers = {number: stack.enter_context(server(number, inner, environment)) for number in CALLERS}
-        public = stack.enter_context(proxy(folder, port, inner))
+        it = stack.enter_context(two_processes(folder, {"TELEPHONY_SCRIPT": str(TRATTORIA)}))
+        public = it.address
         playwright = stack.enter_context(sync_playwright())
         voice = microphone(folder / "voice.wav", "hello", silence_s=1.0)
         browser = playwright.chromium.launch(executable_path=executable, args=flags(voice))
@@ -125,10 +62,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             watched.page.goto(f"{public}{path}")
             return watched
 
-        login = opened("/console/login")
-        login.page.fill("#token", TOKEN)
-        login.page.keyboard.press("Enter")
-        login.page.wait_for_url("**/console")
+        it.log_in(context)
         phones = {}
         for number, caller in CALLERS.items():
             phones[number] = phone = opened("/console/phone", f"/i/phone-{number}/console/phone/about")
@@ -151,8 +85,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         told.complaints_before = [text for each in told.pages for text in each.complaints]
         # This caller is gone, too, so no other process goes on with the call.
         phones[2].page.route("**/webhook/after-stream*", lambda route: route.abort())
-        os.kill(servers[2].pid, signal.SIGKILL)
-        servers[2].wait()
+        it.kill(2)
         pages[2].until("!document.querySelector('#problem').hidden")
         told.texts["killed"] = pages[2].page.inner_text("main")
         pages[3].page.click("#say")
@@ -167,6 +100,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         history = opened("/console/calls")
         history.until("document.querySelectorAll('#calls li').length === 2")
         told.texts["history"] = history.page.inner_text("#calls")
+        history.page.fill("input[name=q]", CALLERS[2])
+        history.page.select_option("select[name=why]", "server")
+        history.until("document.querySelectorAll('#calls li').length === 1")
+        history.page.click("#calls a")
+        history.page.wait_for_url("**/console/calls/CA*")
+        history.until("document.querySelector('#state').textContent.includes('ended during the call')")
+        told.texts["found"] = history.page.inner_text("main")
         live.until("document.querySelectorAll('#calls li:not(.over)').length === 1")
         told.texts["live"] = live.page.inner_text("#calls")
         yield told
@@ -196,3 +136,8 @@ def test_the_history_shows_the_call_of_the_killed_process_as_interrupted(story: 
     (other,) = [row for row in rows if row.startswith(CALLERS[3].removeprefix("+1415"))]
     assert "Server failed" in killed and "Live" not in killed
     assert "Live" in other
+
+
+def test_the_search_finds_the_call_of_the_killed_process_and_its_page_says_how_it_ended(story: Story) -> None:
+    assert CALLERS[2] in story.texts["found"]
+    assert "The process of this call ended during the call." in story.texts["found"]

@@ -124,8 +124,8 @@ def test_a_listener_hears_both_sides_as_the_caller_does(tmp_path: Path) -> None:
 
 
 class Microphone:
-    """A supervisor's browser: a tone, 20 ms at a time, while `sending`, and silence otherwise. It sends nothing while it
-    is `stalled`.
+    """A supervisor's browser: a tone, 20 ms at a time, while `sending`, and silence otherwise. While `stalled`, it
+    sends nothing.
     """
 
     def __init__(self, socket: ClientConnection) -> None:

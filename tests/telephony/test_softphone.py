@@ -33,6 +33,7 @@ from tests.support.browser import (
     screenshot,
     serving,
 )
+from tests.support.sites import SETUPS, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 
@@ -75,27 +76,29 @@ def launch() -> Iterator[Launch]:
         yield lambda voice: playwright.chromium.launch(executable_path=executable, args=flags(voice))
 
 
-@pytest.fixture(scope="module")
-def rung(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rung]:
+@pytest.fixture(scope="module", params=SETUPS)
+def rung(launch: Launch, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rung]:
     """Makes a whole call. The microphone repeats one sentence, and the mute button decides when it is heard."""
     folder = tmp_path_factory.mktemp("softphone")
     voice = microphone(folder / "voice.wav", "booking", silence_s=2.0)
     environment = {"TELEPHONY_SCRIPT": str(TRATTORIA), "TELEPHONY_JOURNAL_DIR": str(folder)}
-    with serving(environment) as address:
+    with site(request.param, folder, environment) as it:
         browser = launch(voice)
         context = browser.new_context(viewport={"width": 1280, "height": 860}, permissions=["microphone"])
+        it.log_in(context)
         context.add_init_script(RECORD_OUTPUT)
         watched = Watched(context.new_page())
         page = watched.page
         sizes: list[int] = []
         page.on("response", lambda r: sizes.append(int(r.headers.get("content-length", "0"))))
-        page.goto(f"{address}/console/phone")
+        page.goto(f"{it.address}/console/phone")
         watched.until("!document.querySelector('#call').disabled")
         bytes_loaded = sum(sizes)
 
         page.click("#mute")
         ring(watched)
         watched.until(heard_of("agent", "How can I help you?"))
+        it.kill_another(watched)
         page.click("#mute")
         watched.until(heard_of("caller", "Hello. For two, Friday, at seven P.M."))
         page.click("#mute")
@@ -116,7 +119,7 @@ def rung(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         (file,) = folder.glob("*/journal.jsonl")
         await_file(file, '"kind":"end"')
         yield Rung(
-            address,
+            it.address,
             watched,
             collect(read_journal(file)),
             watched.played(),

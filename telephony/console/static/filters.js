@@ -15,7 +15,7 @@ export class Filters {
       const value = asked.get(name)
       if (!value) continue
       const field = form.elements[name]
-      if (field.tagName === "SELECT") {
+      if (field.tagName === "SELECT" && ![...field.options].some(option => option.value === value)) {
         field.append(new Option(value, value))
         field.dataset.asked = "1"
       }

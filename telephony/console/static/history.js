@@ -11,7 +11,8 @@ let opening = false // the first result is opened as soon as it is found
 function row(call) {
   const { label } = party(call)
   const link = element("a", "number", label)
-  link.href = `calls/${call.sid}`
+  const search = filters.query()
+  link.href = `calls/${call.sid}${search.size ? `?${new URLSearchParams({ search })}` : ""}` // the way back to this search
   const line = element("div", "row", link,
     element("time", "quiet", moment(call.started_at)),
     element("span", "agent-name", call.agent || "–"),
@@ -70,7 +71,7 @@ function tell(searching) {
   show($("found"), searching ? `${count}, searching older ones` : cursor ? `The newest ${count}` : n === 0 ? "" : count)
 }
 
-const filters = new Filters($("filters"), ["q", "agent", "why", "from", "to"], load)
+const filters = new Filters($("filters"), ["q", "agent", "why", "interrupted", "from", "to"], load)
 $("more").addEventListener("click", () => load({ more: true }))
 
 const search = $("filters").elements.q

@@ -8,10 +8,15 @@ class Listener extends AudioWorkletProcessor {
   #waiting = []
   #samples = 0
   #plays = false
+  #callerOnly = false
 
   constructor() {
     super()
     this.port.onmessage = ({ data }) => {
+      if (!(data instanceof ArrayBuffer)) {
+        this.#callerOnly = data.callerOnly
+        return
+      }
       const samples = new Int16Array(data)
       this.#waiting.push({ samples, at: 0 })
       this.#samples += samples.length / 2
@@ -31,7 +36,7 @@ class Listener extends AudioWorkletProcessor {
         break
       }
       left[n] = first.samples[2 * first.at] / 32768
-      right[n] = first.samples[2 * first.at + 1] / 32768
+      right[n] = this.#callerOnly ? 0 : first.samples[2 * first.at + 1] / 32768
       this.#samples--
       if (++first.at * 2 >= first.samples.length) this.#waiting.shift()
     }

@@ -7,6 +7,8 @@ export class Listener {
   #over
   #socket
   #context
+  #node
+  #callerOnly = false
 
   /** `over(why)` is called when the listening ended by itself; `why` may be empty. */
   constructor(url, over) {
@@ -18,7 +20,8 @@ export class Listener {
   async start() {
     this.#context = new AudioContext({ sampleRate: 8000, latencyHint: "interactive" })
     await this.#context.audioWorklet.addModule(new URL("listener-worklet.js", import.meta.url))
-    const node = new AudioWorkletNode(this.#context, "listener", { numberOfInputs: 0, outputChannelCount: [2] })
+    const node = this.#node = new AudioWorkletNode(this.#context, "listener", { numberOfInputs: 0, outputChannelCount: [2] })
+    this.callerOnly = this.#callerOnly
     node.connect(this.#context.destination)
     await this.#context.resume()
     this.#socket = new WebSocket(this.#url)
@@ -39,6 +42,12 @@ export class Listener {
     }
   }
 
+  /** Leave out the agent's side: a supervisor who speaks in its place would hear an echo of the own voice. */
+  set callerOnly(on) {
+    this.#callerOnly = on
+    this.#node?.port.postMessage({ callerOnly: on })
+  }
+
   stop() {
     if (this.#socket) {
       this.#socket.onclose = this.#socket.onmessage = null
@@ -52,6 +61,7 @@ export class Listener {
 export function reason(code) {
   return {
     4401: "The login has ended. Log in again.", 4403: "This token does not allow it.",
-    4404: "The call is not live any more.", 4503: "The server cannot do it now. Try again.",
+    4404: "The call is not live any more.",
+    4408: "No sound came from your microphone. The agent has the call again.", 4503: "The server cannot do it now. Try again.",
   }[code] ?? ""
 }

@@ -10,6 +10,7 @@ import { Timeline } from "./timeline.js"
 const sid = decodeURIComponent(location.pathname.match(/\/console\/calls\/([^/]+)/)[1])
 const timeline = new Timeline($("canvas"), $("scroller"), ms => play(ms))
 const audio = $("audio")
+const asked = new URLSearchParams(location.search)
 let talk
 let may = new Set(["view"])
 let api = `api/calls/${sid}` // of the process that has the call
@@ -54,6 +55,7 @@ function facts({ record, recording, ended, live }) {
     if (!live) side.push(files(recording))
   }
   $("side").replaceChildren(...side)
+  $("state").classList.remove("live")
   notice($("state"), live ? "" : ended?.sentence ?? "")
   $("state").classList.toggle("bad", /^(Failed|Line lost|Server failed|Refused)$/.test(ended?.label ?? ""))
 }
@@ -144,24 +146,24 @@ function current(href) {
 
 async function past({ recording, no_recording, ended }) {
   $("actions").hidden = true
-  $("back").href = "calls"
+  notice($("warnings"), "")
+  $("back").href = `calls${asked.get("search") ? `?${asked.get("search")}` : ""}`
   current("calls")
   show($("back"), "← History")
   if (!recording) {
-    $("timeline").hidden = true
-    $("silent").hidden = false
-    show($("silent"), no_recording ?? "There is no recording of this call.")
+    $("timeline").hidden = $("conversation").hidden = true
+    notice($("preparing"), no_recording ?? "There is no recording of this call.")
     return
   }
-  $("silent").hidden = false
-  show($("silent"), "The recording is being prepared.")
+  notice($("preparing"), "The recording is being prepared.")
   let made
   try {
     made = await get(`api/calls/${sid}/timeline`)
   } catch (error) {
     notice($("problem"), error.message)
-    $("silent").hidden = true
     return
+  } finally {
+    notice($("preparing"), "")
   }
   talk = new Talk($("talk"), may.has("listen") ? play : null)
   talk.put(made.entries)
@@ -173,9 +175,9 @@ async function past({ recording, no_recording, ended }) {
   show($("silent"), "Nothing was said.")
   if (!may.has("listen")) return
   $("player").hidden = false
-  audio.src = new URL(`api/calls/${sid}/audio`, document.baseURI)
-  const asked = Number(new URLSearchParams(location.search).get("t"))
-  if (asked > 0) seek(asked)
+  const playback = crypto.randomUUID().slice(0, 8) // one entry in the audit for all requests of the player
+  audio.src = new URL(`api/calls/${sid}/audio?${new URLSearchParams({ playback })}`, document.baseURI)
+  if (asked.get("t") > 0) seek(Number(asked.get("t")))
 }
 
 function describe(entries, duration_ms) {
@@ -193,7 +195,10 @@ function moments(entries) {
   place.classList.add("moments")
   place.replaceChildren(...found.map(entry => {
     const button = element("button", "plain", `at ${clock(entry.start_ms / 1000)}`)
-    button.onclick = () => play(Math.max(0, entry.start_ms - 2000))
+    button.onclick = () => {
+      play(Math.max(0, entry.start_ms - 2000))
+      talk.reveal(entry.id)
+    }
     return button
   }))
 }
@@ -231,6 +236,7 @@ $("copy").addEventListener("click", async () => {
   const url = new URL(location.href)
   url.searchParams.set("t", audio.currentTime.toFixed(1))
   history.replaceState(null, "", url)
+  url.searchParams.delete("search")
   try {
     await navigator.clipboard.writeText(url.href)
     show($("copy"), "Copied")
@@ -284,17 +290,29 @@ function status(call, elapsed_ms) {
   document.title = `${party(call).number} · Telephony`
   show($("subtitle"), [call.direction?.startsWith("outbound") ? "Called by the agent" : "Called us", call.agent].filter(Boolean).join(" · "))
   const speaks = { caller: "The caller speaks", agent: "The agent speaks" }[call.speaking] ?? "Nobody speaks"
-  const parts = [`Live for ${clock(elapsed_ms / 1000)}`, call.taken_over ? "A supervisor has taken over" : speaks]
-  if (call.latency_ms != null) parts.push(`last answer after ${(call.latency_ms / 1000).toFixed(1)} s`)
   $("state").removeAttribute("role") // it changes each second
-  notice($("state"), [...parts, ...call.warnings].join(" · "))
-  $("state").classList.toggle("bad", call.warnings.some(text => /^(Waits|No conn)/.test(text)))
+  cells($("state"), {
+    time: `Live for ${clock(elapsed_ms / 1000)} `,
+    speaks: `${call.taken_over ? "A supervisor has taken over" : speaks} `,
+    answer: call.latency_ms == null ? "" : `Last answer after ${(call.latency_ms / 1000).toFixed(1)} s`,
+  })
+  $("subtitle").classList.add("live")
+  notice($("warnings"), call.warnings.join(" · "))
+  $("warnings").classList.toggle("bad", call.warnings.some(text => /^(Waits|No conn)/.test(text)))
   $("actions").hidden = call.over || !(may.has("listen") || may.has("control"))
   $("listen").hidden = !may.has("listen")
-  for (const id of ["say", "transfer", "hang-up"]) $(id).hidden = !may.has("control")
-  $("take-over").hidden = !may.has("control") || Boolean(takeOver)
-  $("take-over").disabled = call.taken_over && !takeOver
+  $("listen").classList.toggle("away", Boolean(takeOver && listener)) // the supervisor has to hear the caller
+  for (const id of ["take-over", "say", "transfer", "hang-up"]) $(id).hidden = !may.has("control")
+  $("take-over").disabled = call.taken_over && document.activeElement !== $("take-over") // it would lose the focus
   $("say").disabled = call.taken_over
+}
+
+/** Show texts in the parts of an element whose size does not change with them. */
+function cells(node, texts) {
+  node.classList.add("live")
+  node.hidden = false
+  if (!node.firstElementChild) node.replaceChildren(...Object.keys(texts).map(name => element("span", name)))
+  for (const cell of node.children) show(cell, texts[cell.className])
 }
 
 async function ended() {
@@ -303,7 +321,10 @@ async function ended() {
   takeOver?.stop()
   notice($("taken-state"), "")
   $("actions").hidden = true
+  notice($("warnings"), "")
+  $("subtitle").classList.remove("live")
   $("state").setAttribute("role", "status")
+  $("state").classList.remove("live")
   notice($("state"), "The call has ended. Its record is being written.")
   await new Promise(done => setTimeout(done, 1500))
   load()
@@ -354,42 +375,50 @@ const socketUrl = path => {
 }
 
 async function listen(on) {
-  $("listen").setAttribute("aria-pressed", on)
-  show($("listen"), on ? "Stop listening" : "Listen")
   listener?.stop()
   listener = null
-  if (!on) return
-  listener = new Listener(socketUrl("listen"), why => {
-    if (why) notice($("problem"), why)
-    if (listener) listen(false)
-  })
-  await listener.start()
+  if (on) {
+    const listening = new Listener(socketUrl("listen"), why => {
+      notice($("problem"), why)
+      if (listener === listening) listen(false)
+    })
+    listening.callerOnly = Boolean(takeOver)
+    await listening.start()
+    listener = listening
+  }
+  $("listen").setAttribute("aria-pressed", on)
+  show($("listen"), on ? "Stop listening" : "Listen")
 }
 
 $("listen").addEventListener("click", () => act($("listen"), () => listen($("listen").getAttribute("aria-pressed") !== "true")))
 
 $("take-over").addEventListener("click", () => act($("take-over"), async () => {
-  const speaking = new TakeOver(socketUrl("take-over"), $("taken"), handedBack => {
-    const hadFocus = document.activeElement === document.body // it was in the panel, which is gone
-    takeOver = null
-    notice($("taken-state"), handedBack ? "You handed the call back. The caller no longer hears you." : "")
-    $("take-over").hidden = false
-    $("take-over").disabled = false
-    refuseHaste($("take-over"))
-    if (hadFocus) $("take-over").focus()
+  if (takeOver) return
+  takeOver = new TakeOver(socketUrl("take-over"), $("taken"), {
+    state: text => notice($("taken-state"), text),
+    over: takenBack,
   })
-  takeOver = speaking
-  $("take-over").hidden = true
   try {
-    await speaking.start()
+    await takeOver.start()
   } catch (error) {
     takeOver = null
-    $("take-over").hidden = false
     throw error
   }
-  notice($("taken-state"), "You have taken over. The caller hears you.")
-  if (may.has("listen") && !listener) await listen(true)
+  if (listener) listener.callerOnly = true
+  else if (may.has("listen")) await listen(true)
 }))
+
+function takenBack(handedBack, why) {
+  const hadFocus = document.activeElement === document.body // it was in the panel, which is gone
+  takeOver = null
+  if (listener) listener.callerOnly = false
+  notice($("problem"), why)
+  notice($("taken-state"), handedBack && !why ? "You handed the call back. The caller no longer hears you." : "")
+  $("listen").classList.remove("away")
+  $("take-over").disabled = false
+  refuseHaste($("take-over"))
+  if (hadFocus) $("take-over").focus()
+}
 
 $("hang-up").addEventListener("click", () => ask({
   title: "Hang up?",
@@ -421,6 +450,6 @@ $("say").addEventListener("click", () => ask({
 
 addEventListener("pagehide", () => {
   listener?.stop()
-  takeOver?.stop()
+  takeOver?.leave()
 })
 load()

@@ -1,9 +1,16 @@
 // Taking over: the supervisor's microphone becomes the agent's voice until the call is handed back.
 
-import { Failed, element, notice } from "./console.js"
+import { Failed, element, show } from "./console.js"
 import { reason } from "./listener.js"
 
 const PAUSE_MS = 1000
+const AGAIN_MS = 8000 // the server waits so long for a supervisor whose connection was lost
+const RETRY_MS = 500
+const QUIET_MS = 5000
+const QUIET_PEAK = 100 // of 32,768: what a microphone that is muted does not reach
+const METER_MS = 100
+const LIVE = "You have taken over. The caller hears you."
+const LOST = "The connection was lost. This page connects again."
 
 /** Refuse Enter in this element for a second, and refuse it always from a key that is held down. Call this when the
  *  focus moves into the element, because the person may still press the key for the element before. */
@@ -14,21 +21,25 @@ export function refuseHaste(node) {
   }
 }
 
+const askBeforeLeaving = event => event.preventDefault()
+
 export class TakeOver {
   #url
   #panel
-  #over
+  #on
   #socket
   #context
   #microphone
   #said
   #handedBack = false
+  #over = false
 
-  /** `over(handedBack)` is called when the supervisor does not speak any more. */
-  constructor(url, panel, over) {
+  /** `on.state(text)` gets what the supervisor has to know. `on.over(handedBack, why)` is called when the supervisor
+   *  does not speak any more; `why` may be empty. */
+  constructor(url, panel, on) {
     this.#url = url
     this.#panel = panel
-    this.#over = over
+    this.#on = on
   }
 
   /** Throws `Failed`. */
@@ -46,27 +57,59 @@ export class TakeOver {
     await this.#context.audioWorklet.addModule(new URL("microphone-worklet.js", import.meta.url))
     const node = new AudioWorkletNode(this.#context, "microphone", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" })
     this.#context.createMediaStreamSource(this.#microphone).connect(node)
-    this.#socket = new WebSocket(this.#url)
-    this.#socket.binaryType = "arraybuffer"
-    await new Promise((live, failed) => {
-      this.#socket.onmessage = ({ data }) => {
-        const { state, error } = JSON.parse(data)
-        if (state === "live") live()
-        if (state === "failed") failed(new Failed(error))
-      }
-      this.#socket.onclose = ({ code }) => failed(new Failed(reason(code) || "The call cannot be taken over now."))
-    }).catch(error => {
+    try {
+      await this.#connect(this.#url)
+    } catch (error) {
       this.#close()
       throw error
-    })
-    this.#socket.onclose = ({ code }) => this.#ended(code === 1000 ? "" : reason(code) || "The connection was lost. The agent has the call again.")
+    }
+    addEventListener("beforeunload", askBeforeLeaving)
+    const meter = this.#show()
     node.port.onmessage = ({ data }) => {
+      meter(new Int16Array(data))
       if (this.#socket.readyState === WebSocket.OPEN && this.#socket.bufferedAmount < 32_000) this.#socket.send(data)
     }
+    this.#microphone.getAudioTracks()[0].onended = () => this.#giveUp("The microphone was disconnected. The agent has the call again.")
     await this.#context.resume()
-    this.#show()
+    this.#on.state(LIVE)
   }
 
+  async #connect(url) {
+    const socket = this.#socket = new WebSocket(url)
+    socket.binaryType = "arraybuffer"
+    await new Promise((live, failed) => {
+      socket.onmessage = ({ data }) => {
+        const { state, error } = JSON.parse(data)
+        if (state === "live") live()
+        if (state === "failed") failed(Object.assign(new Failed(error), { isFinal: true }))
+      }
+      socket.onclose = ({ code }) => failed(new Failed(reason(code) || "The call cannot be taken over now."))
+    })
+    socket.onclose = ({ code }) => this.#closed(code)
+  }
+
+  /** The server ended the connection, or the connection was lost. The server keeps a lost take-over for some seconds. */
+  async #closed(code) {
+    if (code === 1000 || this.#handedBack) return this.#ended("")
+    if (reason(code)) return this.#ended(reason(code))
+    this.#on.state(LOST)
+    const again = new URL(this.#url)
+    again.searchParams.set("again", "1")
+    for (const until = performance.now() + AGAIN_MS; performance.now() < until && !this.#over;) {
+      try {
+        await this.#connect(again)
+      } catch (error) {
+        if (error.isFinal) break
+        await new Promise(done => setTimeout(done, RETRY_MS))
+        continue
+      }
+      if (this.#over) return this.#socket.close()
+      return this.#on.state(LIVE)
+    }
+    this.#ended("The connection was lost. The agent has the call again.")
+  }
+
+  /** Show the panel. Returns a function that shows the level of a piece of the microphone. */
   #show() {
     const said = element("input")
     said.autocomplete = "off"
@@ -79,12 +122,17 @@ export class TakeOver {
       this.handBack()
     }
     this.#said = said
+    const level = element("meter")
+    level.setAttribute("aria-label", "Level of your microphone")
+    const quiet = element("p")
+    quiet.setAttribute("role", "status")
     this.#panel.replaceChildren(
       element("p", "quiet small", "The agent is silent, and hears the caller but not you. Wear headphones. Before you hand back, write in a few words what you said, so that the agent knows it."),
-      form)
+      element("div", "microphone", element("span", "", "Your microphone"), level, quiet), form)
     this.#panel.hidden = false
     refuseHaste(form)
     said.focus()
+    return levelMeter(level, quiet)
   }
 
   /** Give the call back, with what was typed. */
@@ -94,22 +142,55 @@ export class TakeOver {
     this.#handedBack = true
   }
 
+  /** The page is left: give the call back at once, with what was typed. */
+  leave() {
+    this.#giveUp("")
+  }
+
+  /** The call is over. */
   stop() {
     if (this.#socket) this.#socket.onclose = null
     this.#ended("")
   }
 
+  #giveUp(why) {
+    this.handBack()
+    if (this.#socket) this.#socket.onclose = null
+    this.#ended(why)
+  }
+
   #ended(why) {
+    if (this.#over) return
+    this.#over = true
+    removeEventListener("beforeunload", askBeforeLeaving)
     this.#close()
     this.#panel.hidden = true
     this.#panel.replaceChildren()
-    if (why) notice(document.getElementById("problem"), why)
-    this.#over(this.#handedBack)
+    this.#on.over(this.#handedBack, why)
   }
 
   #close() {
     this.#socket?.close()
     this.#microphone?.getTracks().forEach(track => track.stop())
     if (this.#context?.state !== "closed") this.#context?.close()
+  }
+}
+
+/** Shows the loudness of the microphone, and says if nothing is heard for some seconds. */
+function levelMeter(meter, quiet) {
+  let peak = 0
+  let shownAt = 0
+  let heardAt = performance.now()
+  return samples => {
+    for (const sample of samples) peak = Math.max(peak, Math.abs(sample))
+    const now = performance.now()
+    if (peak >= QUIET_PEAK) heardAt = now
+    if (now < shownAt + METER_MS) return
+    shownAt = now
+    meter.value = peak ? Math.max(0, 1 + 20 * Math.log10(peak / 32768) / 60) : 0
+    peak = 0
+    const isQuiet = now > heardAt + QUIET_MS
+    show(quiet, isQuiet ? "Your microphone is silent. If you are speaking, check that it is not muted." : "")
+    quiet.classList.toggle("bad", isQuiet)
   }
 }

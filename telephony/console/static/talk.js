@@ -27,6 +27,7 @@ export class Talk {
   #items = new Map() // id -> {item, state, entry}
   #onSeek
   #now = null
+  #found = null
 
   /** `onSeek(ms)` is called when a moment is chosen. Null: the moments are only shown. */
   constructor(list, onSeek) {
@@ -74,6 +75,17 @@ export class Talk {
     const list = this.#list
     const top = now.offsetTop - list.offsetTop
     if (top < list.scrollTop || top + now.clientHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3
+  }
+
+  /** Scroll an entry into view, mark it, and move the focus to it. */
+  reveal(id) {
+    const item = this.#items.get(id)?.item
+    if (!item) return
+    this.#found?.classList.remove("found")
+    this.#found = item
+    item.classList.add("found")
+    item.querySelector("button").focus({ preventScroll: true })
+    item.scrollIntoView({ block: "center" })
   }
 
   #fill(item, entry) {
