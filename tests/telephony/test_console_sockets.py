@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.audio import g711
@@ -147,7 +149,8 @@ class Microphone:
         began, n = loop.time(), 0
         while True:
             if not self.stalled:
-                await self.socket.send(piece if self.sending.is_set() else bytes(320))
+                with contextlib.suppress(ConnectionClosed):  # `run` notices it
+                    await self.socket.send(piece if self.sending.is_set() else bytes(320))
             n += 1
             await asyncio.sleep(max(0.0, began + n * 0.02 - loop.time()))
 
