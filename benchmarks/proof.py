@@ -50,9 +50,6 @@ FIGURES = ROOT / "benchmarks" / "figures"
 LIBRARIES = ("numpy", "starlette", "uvicorn", "websockets", "orjson", "pybase64", "twilio")
 LONG_TESTS = (
     "tests/realtime_core/test_import_cost.py",
-    "tests/telephony/test_console_many.py",
-    "tests/telephony/test_console_pages.py",
-    "tests/telephony/test_console_processes.py",
     "tests/telephony/stories/test_story_hang_ups.py",
     "tests/telephony/test_outbound_faults.py",
     "tests/telephony/test_campaign_contacts.py",
@@ -67,6 +64,14 @@ LONG_TESTS = (
     "tests/realtime_core/test_repeated_events.py",
 )
 """Tests with a long form: see `benchmarks.extent`."""
+CONSOLE_TESTS = (
+    "tests/telephony/test_campaign_page.py",
+    "tests/telephony/test_console_many.py",
+    "tests/telephony/test_console_pages.py",
+    "tests/telephony/test_console_processes.py",
+    "tests/telephony/test_softphone.py",
+)
+"""The console in a real browser: on one process, and on two processes behind Caddy, one of which is killed."""
 FAULT_TESTS = ("tests/telephony/test_webhook_kill.py", "tests/telephony/test_records_survive.py")
 """Tests that kill and freeze processes in the middle of webhooks and calls."""
 _CLOSING = re.compile(r"\d+ (?:passed|failed|error).*")
@@ -258,6 +263,11 @@ def long_tests(extent: Extent) -> Result:
     return _pytest(LONG_TESTS)
 
 
+def console_setups(extent: Extent) -> Result:
+    """Runs the browser tests of the console on one process, and on two behind Caddy of which one is killed."""
+    return _pytest(("-n", "0", *CONSOLE_TESTS))
+
+
 def webhooks(extent: Extent) -> Result:
     """Kills 20 processes in the middle of webhooks, and freezes ten: on SQLite, on PostgreSQL, behind Caddy."""
     return _pytest(FAULT_TESTS)
@@ -323,6 +333,7 @@ STEPS: dict[str, Callable[[Extent], Result]] = {
     "storm": storms,
     "soak": soaking,
     "tests": long_tests,
+    "console_setups": console_setups,
     "webhooks": webhooks,
     "exploration": exploration,
     "mutation": mutation,

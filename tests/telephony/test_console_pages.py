@@ -57,7 +57,8 @@ made this morning. Our house wine comes from a small village near Verona. Would 
 say = "We are open every day from noon until eleven in the evening. To hear that again, press one."
 """
 """The lines have stored speech."""
-DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+DESK: Any = {"width": 1280, "height": 860}
+PHONE: Any = {"width": 390, "height": 844}
 MAX_PAGE_BYTES = 200_000
 CALLER = "+14155550100"
 TALK = "document.querySelector('#talk').textContent"
@@ -171,6 +172,10 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             told.n_bytes[name] = sum(sizes)
             return watched
 
+        def stays(asked: Any) -> None:
+            told.asked_before_leaving.append(asked.type)
+            asked.dismiss()
+
         def looked_at(name: str, watched: Watched) -> None:
             told.problems[name] = accessibility_problems(watched.page)
             told.texts[name] = watched.page.inner_text("main")
@@ -219,7 +224,7 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         told.texts["while taken over"] = call.page.inner_text("#talk")
         told.levels = call.page.evaluate("window.levels")
         told.hidden_while_taken = call.page.evaluate("getComputedStyle(document.querySelector('#listen')).visibility")
-        call.page.once("dialog", lambda asked: (told.asked_before_leaving.append(asked.type), asked.dismiss()))
+        call.page.once("dialog", stays)
         call.page.evaluate("document.querySelector('#back').click()")
         call.until("document.querySelector('#taken input')")
         call.page.focus("#taken input")
