@@ -142,10 +142,11 @@ class CallRecorder:
         """Records a media message with audio of the caller, which has the timestamp `stamp_ms` in milliseconds, in the
         step of the event loop in which the message arrived.
         """
-        if self.seal.frame(stamp_ms, self._clock()):
+        now = self._clock()
+        if self.seal.frame(stamp_ms, now):
             message = self.seal.message("twilio.in", message)
         if self.is_on:
-            self._journal.write_raw("twilio.in", self._clock() - self._start, message)
+            self._journal.write_raw("twilio.in", now - self._start, message)
 
     def clip(self, ulaw: bytes, *, is_ours: bool = False) -> str:
         """Returns the digest of a clip (mu-law, 8 kHz), by which records name the clip. Writes the samples of the clip
