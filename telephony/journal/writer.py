@@ -1,6 +1,4 @@
-"""Writes journals. The event loop only queues records, and a thread makes lines of them and writes the lines (see
-`disk`). The thread makes many lines in a row, which takes about a third of the time that a single line takes between
-two steps of the event loop.
+"""Writes journals. The event loop only queues lines, and a thread writes the lines (see `disk`).
 
 The content of a file depends only on the records, and not on the times at which the thread runs. Lost records are
 counted in a `lost` record.
@@ -11,7 +9,6 @@ from __future__ import annotations
 import platform
 import threading
 from collections import deque
-from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,8 +27,6 @@ _PIECE_CHARS = 2**18
 of one large piece, because the process must get the memory of a large piece from the operating system each time.
 """
 _LINE_BREAKS = str.maketrans("\r\n", "  ")
-_Queued = tuple[Callable[[float, str, str], str], float, str, str]
-"""A queued record: the function that makes its line, and the arguments of the function (time, kind and JSON text)."""
 
 
 def open_journal(
@@ -82,7 +77,7 @@ class JournalWriter:
         self.masks_digits = self._redaction.digits
         self._compress = compress
         self._disk = disk
-        self._records: deque[_Queued] = deque()
+        self._lines: deque[str] = deque()
         self._dropped = 0  # records that the event loop dropped because the queue was full
         self._unreported = 0
         self._fd: int | None = None  # the thread uses this and the following fields
@@ -100,10 +95,14 @@ class JournalWriter:
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         if kind == "header":
             fields = {**fields, "versions": _versions(), "redaction": self._redaction.stated()}
-        self._put((_fields_line, t, kind, dump(fields)))
+        body = dump(fields)
+        self._put(t, f'{{"t":{t:.6f},"kind":"{kind}"{"," if fields else ""}{body[1:]}\n')
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        self._put((_message_line, t, kind, json_text))
+        line = f'{{"t":{t:.6f},"kind":"{kind}","message":{json_text}}}\n'
+        if line.find("\n") < len(line) - 1 or "\r" in line:  # between tokens; within strings line breaks are escaped
+            line = line[:-1].translate(_LINE_BREAKS) + "\n"
+        self._put(t, line)
 
     def close(self) -> None:
         self.closing = True
@@ -116,51 +115,50 @@ class JournalWriter:
         self.close()
         return self.closed.wait(within_s)
 
-    def _put(self, record: _Queued) -> None:
-        disk, n_chars = self._disk, len(record[3])
+    def _put(self, t: float, line: str) -> None:
+        disk, n_chars = self._disk, len(line)
         queued = disk.taken - disk.written + n_chars
         # The usual case calls no function, because a journal gets more than 100 records a second.
         if queued < disk.room_chars and not (self.closing or self._off or self._unreported):
             disk.taken += n_chars
-            self._records.append(record)
+            self._lines.append(line)
         else:
-            self._put_late(record)
+            self._put_late(t, line)
 
-    def _put_late(self, record: _Queued) -> None:
+    def _put_late(self, t: float, line: str) -> None:
         if self.closing:
             return
-        if self._off or not self._disk.takes(len(record[3])):
+        if self._off or not self._disk.takes(len(line)):
             self._dropped += 1
             self._unreported += 1
             self._disk.dropped += 1
             return
         if self._unreported:
-            self._append((_fields_line, record[1], "lost", dump({"records": self._unreported})))
+            self._append(_lost(f'{{"t":{t:.6f}', self._unreported))
             self._unreported = 0
-        self._append(record)
+        self._append(line)
 
-    def _append(self, record: _Queued) -> None:
-        self._disk.taken += len(record[3])
-        self._records.append(record)
+    def _append(self, line: str) -> None:
+        self._disk.taken += len(line)
+        self._lines.append(line)
 
     # --- the journals' thread ----------------------------------------------------------------------------------------
 
     def drain(self, files: Files) -> None:
         if self._fd is None and not self._off:
             self._open(files)
-        left = len(self._records)
+        left = len(self._lines)
         while left:
-            lines, n_chars = [], 0
+            queued, n_chars = [], 0
             while left and n_chars < _PIECE_CHARS:
-                make_line, t, kind, text = self._records.popleft()
-                lines.append(make_line(t, kind, text))
-                n_chars += len(text)
+                queued.append(line := self._lines.popleft())
+                n_chars += len(line)
                 left -= 1
             if self._off:
-                self._miss(len(lines))
+                self._miss(len(queued))
             else:
                 plain = self._redaction.is_plain
-                self._save(files, lines if plain else [self._redaction.line(line) for line in lines])
+                self._save(files, queued if plain else [self._redaction.line(line) for line in queued])
             self._disk.written += n_chars
 
     def settle(self, files: Files) -> None:
@@ -229,16 +227,6 @@ class JournalWriter:
     def _fail(self, error: OSError) -> None:
         self.error = error
         self._disk.failed(f"{self.path}: {error.strerror or error}")
-
-
-def _fields_line(t: float, kind: str, body: str) -> str:
-    return f'{{"t":{t:.6f},"kind":"{kind}"{"," if len(body) > 2 else ""}{body[1:]}\n'
-
-
-def _message_line(t: float, kind: str, message: str) -> str:
-    if "\n" in message or "\r" in message:  # between tokens; within strings line breaks are escaped
-        message = message.translate(_LINE_BREAKS)
-    return f'{{"t":{t:.6f},"kind":"{kind}","message":{message}}}\n'
 
 
 def _lost(begin: str, n_records: int) -> str:
