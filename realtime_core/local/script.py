@@ -105,7 +105,7 @@ def load_script(path: str | Path) -> Script:
     """Reads a script file. Raises `ScriptError` with the place of the problem and the remedy."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ScriptError(f"The script {path} cannot be read: {error}.") from error
     return parse_script(text, name=str(path), folder=path.parent)

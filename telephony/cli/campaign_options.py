@@ -53,7 +53,7 @@ def config_of(file: Path | None, pairs: Sequence[str], **given: Any) -> Campaign
 
 def _toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CliError(f"{file} cannot be read: {error}", "It has to be a TOML file.", code=USAGE) from None
 

@@ -75,7 +75,7 @@ def _case(path: Path) -> Case:
 
 def _kind_of(path: Path) -> CaseKind | None:
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(path.read_text("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise EvalError(f"{path} is not valid TOML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -163,7 +163,7 @@ def parse_criteria(text: str, where: str = "criteria") -> Criteria:
 def load_criteria(path: Path) -> Criteria:
     """Reads criteria from a file. Raises `EvalError` if the file cannot be read or has a problem."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise EvalError(f"{path} cannot be read: {error}") from error
     return parse_criteria(text, str(path))

@@ -97,7 +97,7 @@ class Persona(BaseModel):
 def load_persona(path: Path) -> Persona:
     """Reads a persona from a TOML file. Raises `EvalError` with the reason if the file is invalid."""
     try:
-        return Persona.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return Persona.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
     except (OSError, UnicodeDecodeError) as error:
         raise EvalError(f"{path} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:

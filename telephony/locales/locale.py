@@ -155,7 +155,7 @@ def _read(folder: Traversable, tag: str, base: Locale | None) -> Locale:
 
 def _tables(path: Traversable, *, required: bool) -> dict[str, Any]:
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
+        given = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         if required:
             raise LocaleError(f"{path} is missing: copy that of another language and translate it.") from None

@@ -30,7 +30,7 @@ def read_numbers(path: Path) -> NumbersConfig:
         NumbersFileError: the file cannot be read, or has problems.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise NumbersFileError([f"{path}: cannot be read ({why}): write the path of a TOML file"]) from None

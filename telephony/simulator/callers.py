@@ -152,7 +152,7 @@ def load(path: str | Path) -> Caller:
 def read(path: str | Path) -> dict[str, Any]:
     """Reads the TOML file of a simulated caller or callee. Raises `CallerError` for an invalid file."""
     try:
-        return tomllib.loads(Path(path).read_text("utf-8"))
+        return tomllib.loads(Path(path).read_text("utf-8-sig"))
     except OSError as error:
         raise CallerError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

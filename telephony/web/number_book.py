@@ -65,7 +65,7 @@ def load_book(path: Path, load_agent: LoadAgent) -> NumberBook:
     config = read_numbers(path)
     book, problems = _build(config, load_agent)
     if book is None:
-        raise NumbersFileError(located(str(path), TomlLines(path.read_text("utf-8")), problems))
+        raise NumbersFileError(located(str(path), TomlLines(path.read_text("utf-8-sig")), problems))
     return book
 
 
