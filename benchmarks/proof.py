@@ -35,9 +35,10 @@ from .campaign_faults import REPORTS
 from .campaign_sizes import IMPORT_LIMIT_S, REHEARSAL_LIMIT_S, STATUS_LIMIT_MS, import_s, rehearsal_s, status_ms
 from .consoles import CPU_LIMIT_PERCENT as CONSOLES_PERCENT
 from .consoles import cost
-from .endurance.hours import grown, run_hours
+from .endurance.databases import locked_sqlite, stopped_postgresql
+from .endurance.hours import Hours, grown, run_hours
 from .endurance.soak import soak
-from .endurance.storm import SILENCE_S, run_storm
+from .endurance.storm import SILENCE_S, Storm, run_storm
 from .exploration import explore
 from .heard_position import CLASSES, CallResult, Summary, measure, summarise
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying
@@ -189,18 +190,21 @@ def campaign_faults(extent: Extent) -> Result:
 
 def virtual_hours(extent: Extent) -> Result:
     """Runs ten virtual hours of calls in one process, and compares what it holds after the first and the last hour."""
-    found = run_hours(10, calls_per_hour=60, seed=extent.seed)
-    counts, growing = [each.summary() for each in found.counts], grown(found)
-    figures = {
-        **_versions(), "seed": extent.seed, "calls": found.calls, "kinds": found.kinds, "statuses": found.statuses,
-        "cpu_s": round(found.cpu_s, 1), "hours": counts, "rss_mb": [round(mb, 1) for mb in found.rss_mb],
-        "grown": growing,
-    }  # fmt: skip
+    found = run_hours(10, calls_per_hour=20, seed=extent.seed)
+    figures = hours_figures(found)
     _write_endurance("hours", figures)
-    first, last = counts[0], counts[-1]
+    first, last = figures["hours"][0], figures["hours"][-1]
     flat = all(last[name] <= first[name] for name in ("tasks", "timers", "threads", "descriptors"))
     summary = f"{found.calls} calls; objects {first['objects']} after hour 1, {last['objects']} after hour 10"
-    return Result(figures, flat and not growing, f"{summary}; grows: {growing or 'nothing'}")
+    return Result(figures, flat and not figures["grown"], f"{summary}; grows: {figures['grown'] or 'nothing'}")
+
+
+def hours_figures(found: Hours) -> dict[str, Any]:
+    return {
+        **_versions(), "calls": found.calls, "kinds": found.kinds, "statuses": found.statuses,
+        "cpu_s": round(found.cpu_s, 1), "hours": [each.summary() for each in found.counts],
+        "rss_mb": [round(mb, 1) for mb in found.rss_mb], "grown": grown(found),
+    }  # fmt: skip
 
 
 def soaking(extent: Extent) -> Result:
@@ -217,10 +221,25 @@ def soaking(extent: Extent) -> Result:
 
 
 def storms(extent: Extent) -> Result:
-    """Runs calls through storms of faults of the model, Twilio, the disk, the database and the event loop."""
-    found = [run_storm(calls=4, rounds=2, seed=extent.seed + number) for number in range(extent.storms)]
-    figures = {
-        **_versions(), "seed": extent.seed, "storms": len(found), "calls": sum(each.calls for each in found),
+    """Runs calls through storms of faults: in virtual time, with a stopped PostgreSQL, and with a locked SQLite."""
+    found = [run_storm(calls=3, rounds=1, seed=extent.seed + number) for number in range(extent.storms)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        stopped_postgresql() as stopped,
+        locked_sqlite(Path(folder)) as locked,
+    ):
+        for url, outage in (stopped, locked):
+            found.append(run_storm(calls=3, rounds=1, seed=extent.seed, database_url=url, outage=outage))
+    figures = storm_figures(found)
+    _write_endurance("storm", figures)
+    summary = f"{figures['calls']} calls, {sum(figures['injected'].values())} faults: {figures['endings']}"
+    lines = [summary, *(f"        {fault}" for fault in figures["faults"][:5])]
+    return Result(figures, not figures["faults"] and not figures["grown"], "\n".join(lines))
+
+
+def storm_figures(found: Sequence[Storm]) -> dict[str, Any]:
+    return {
+        **_versions(), "storms": len(found), "calls": sum(each.calls for each in found),
         "injected": dict(sum((each.injected for each in found), Counter())),
         "endings": dict(sum((each.endings for each in found), Counter())),
         "faults": [fault for each in found for fault in each.faults],
@@ -228,10 +247,6 @@ def storms(extent: Extent) -> Result:
         "lost_records": sum(each.lost_records for each in found),
         "grown": {name: n for each in found for name, n in each.grown.items()},
     }  # fmt: skip
-    _write_endurance("storm", figures)
-    summary = f"{figures['calls']} calls, {sum(figures['injected'].values())} faults: {figures['endings']}"
-    lines = [summary, *(f"        {fault}" for fault in figures["faults"][:5])]
-    return Result(figures, not figures["faults"] and not figures["grown"], "\n".join(lines))
 
 
 def _write_endurance(name: str, figures: Any) -> None:

@@ -150,7 +150,8 @@ async def _run(hours: int, calls_per_hour: int, seed: int, folder: Path, chosen:
     began = time.process_time()
     rng = random.Random(seed)
     kinds = {name: kind for name, kind in _kinds().items() if not chosen or name in chosen}
-    async with office(folder, Sources(seed), stores=stores) as (twilio, app):
+    database_url = f"sqlite:///{folder}/records.db" if stores else None
+    async with office(folder, Sources(seed), database_url=database_url) as (twilio, app):
         phone = app.state.phone
         phone.progress._max_calls = phone.call_records.client._memory._max_calls = _BOUND
         for hour in range(hours):
@@ -288,14 +289,14 @@ def _kinds() -> Mapping[str, Callable[..., Any]]:
 
 @asynccontextmanager
 async def office(
-    folder: Path, sources: Sources, *, stores: bool, transport: Callable[..., Any] | None = None
+    folder: Path, sources: Sources, *, database_url: str | None, transport: Callable[..., Any] | None = None
 ) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
-    """The whole application on a simulated Twilio, with journals. `stores` puts the records in SQLite. `transport`
-    replaces the way to the model.
+    """The whole application on a simulated Twilio, with journals. Without a `database_url`, the records are in memory.
+    `transport` replaces the way to the model.
     """
     async with (
         LocalRealtimeServer(SCRIPT, in_memory=True, sources=sources.fork("model")) as model,
-        SimulatedTwilio(sources=sources.fork("twilio")) as twilio,
+        SimulatedTwilio(sources=sources.fork("twilio"), in_memory=True) as twilio,
     ):
         settings = Settings(
             twilio_account_sid=twilio.account_sid,
@@ -305,7 +306,7 @@ async def office(
             public_url=PUBLIC,
             openai_api_key="unused",
             telephony_journal_dir=folder / "journals",
-            database_url=f"sqlite:///{folder}/records.db" if stores else None,
+            database_url=database_url,
             telephony_quiet_hours="off",
         )
         config = RealtimeModelConfig(**model.model_config)

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,15 @@ from telephony.simulator.webhooks import WebhookFailed
 from .counts import Counts, count, growth
 from .hours import PUBLIC, office
 
-__all__ = ["FAULTS", "SILENCE_S", "Storm", "run_storm"]
+__all__ = ["FAULTS", "SILENCE_S", "Outage", "Storm", "run_storm"]
 
 SILENCE_S = SilencePolicy().after_s + 3.0
 """The bound of a silence in seconds: the prompt to a silent caller comes after 10 s. Three seconds is the bound for a
 caller who waits for an answer.
 """
 _STEP_S = 0.1
+Outage = Callable[[], AbstractAsyncContextManager[None]]
+"""A block in which the database cannot be used."""
 _QUIET_S = 60.0
 
 
@@ -62,8 +65,16 @@ class Storm:
     faults: list[str] = field(default_factory=list)
     longest_silence_s: float = 0.0
     lost_records: int = 0
+    lived: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    """When each call began and ended, in seconds of the event loop."""
+    full: list[tuple[float, float]] = field(default_factory=list)
+    """When the disk was full."""
     before: Counts | None = None
     after: Counts | None = None
+
+    def was_full(self, at: float) -> bool:
+        """Whether the disk was full at this time. A journal is written half a second later at most."""
+        return any(begin - 1.0 <= at <= end + 1.0 for begin, end in self.full)
 
     @property
     def grown(self) -> dict[str, int]:
@@ -109,10 +120,11 @@ class FullDisk(Files):
 class Weather:
     """The faults. Each method breaks something for a while."""
 
-    def __init__(self, twilio: SimulatedTwilio, app: Starlette, rng: random.Random) -> None:
-        self._twilio, self._app, self._rng = twilio, app, rng
+    def __init__(self, twilio: SimulatedTwilio, app: Starlette, rng: random.Random, outage: Outage | None) -> None:
+        self._twilio, self._app, self._rng, self._outage = twilio, app, rng, outage
         self.disk = FullDisk()
         self.model = "well"
+        self.full: list[tuple[float, float]] = []
         self.links: list[MemoryConnection] = []
         app.state.phone.journals._disk._files = self.disk
         self._database = app.state.phone.call_records.client._database
@@ -182,10 +194,12 @@ class Weather:
 
     async def disk_full(self) -> None:
         self._write_journals()
+        began = asyncio.get_running_loop().time()
         self.disk.is_full = True
         await asyncio.sleep(3.0)
         self._write_journals()
         self.disk.is_full = False
+        self.full.append((began, asyncio.get_running_loop().time()))
 
     def _write_journals(self) -> None:
         """Waits until the thread of the journals has tried to write all lines. Virtual time stands still meanwhile."""
@@ -195,16 +209,21 @@ class Weather:
             time.sleep(0.001)
 
     async def database_gone(self) -> None:
+        if self._outage is not None:
+            async with self._outage():
+                await asyncio.sleep(8.0)
+            return
         client = self._app.state.phone.call_records.client
-        if client._database is self._database and self._database is not None:
-            client._database = _Gone(self._database)
-            await asyncio.sleep(8.0)
-            client._database = self._database
+        client._database = _Gone(self._database)
+        await asyncio.sleep(8.0)
+        client._database = self._database
 
     async def loop_stalled(self) -> None:
         loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualTimeLoop)
-        loop.stall(0.3)
+        if isinstance(loop, VirtualTimeLoop):
+            loop.stall(0.3)
+        else:
+            time.sleep(0.3)  # noqa: ASYNC251 - the fault
 
     def _live(self) -> list[SimulatedCall]:
         return [call for call in self._twilio.calls.values() if not call.is_over and call.started]
@@ -232,20 +251,29 @@ FAULTS = (
 )  # fmt: skip
 
 
-def run_storm(*, calls: int, rounds: int, seed: int, every_s: float = 6.0) -> Storm:
+def run_storm(
+    *, calls: int, rounds: int, seed: int, every_s: float = 6.0, database_url: str = "", outage: Outage | None = None
+) -> Storm:
     """Runs a storm in which each fault comes `rounds` times, in a random order, beside `calls` calls at once. A call
     that ends is followed by another one.
+
+    With an `outage`, the records are in the real database at `database_url`, which cannot be used in the block
+    `outage()`. The storm then runs in real time, else in virtual time.
     """
     gc.collect()
     gc.freeze()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return virtual_time.run(_run(calls, rounds, seed, every_s, Path(folder)), seed=seed)
+            url = database_url or f"sqlite:///{folder}/records.db"
+            storm = _run(calls, rounds, seed, every_s, Path(folder), url, outage)
+            return virtual_time.run(storm, seed=seed) if outage is None else asyncio.run(storm)
     finally:
         gc.unfreeze()
 
 
-async def _run(calls: int, rounds: int, seed: int, every_s: float, folder: Path) -> Storm:
+async def _run(
+    calls: int, rounds: int, seed: int, every_s: float, folder: Path, database_url: str, outage: Outage | None
+) -> Storm:
     found, rng = Storm(), random.Random(seed)
     weather: list[Weather] = []
 
@@ -257,8 +285,8 @@ async def _run(calls: int, rounds: int, seed: int, every_s: float, folder: Path)
 
         return through
 
-    async with office(folder, Sources(seed), stores=True, transport=transport) as (twilio, app):
-        weather.append(Weather(twilio, app, rng))
+    async with office(folder, Sources(seed), database_url=database_url, transport=transport) as (twilio, app):
+        weather.append(Weather(twilio, app, rng, outage))
         await _quiet_call(twilio)
         await asyncio.sleep(_QUIET_S)
         found.before = count()
@@ -266,6 +294,7 @@ async def _run(calls: int, rounds: int, seed: int, every_s: float, folder: Path)
         await asyncio.sleep(_QUIET_S)
         await app.state.phone.call_records.client.flush(60.0)
         settle()
+        found.full = weather[0].full
         for call in made:
             await _judge(found, call, app, folder / "journals")
         twilio.calls.clear()
@@ -324,7 +353,7 @@ def _patient(seconds: float) -> Callable[[Handset], Any]:
 async def _watched(found: Storm, call: SimulatedCall) -> None:
     """Waits for the end of a call, and measures the longest time in which neither side said anything."""
     loop = asyncio.get_running_loop()
-    last, sounds = loop.time(), -1
+    began, last, sounds = loop.time(), loop.time(), -1
     while not call.is_over:
         await asyncio.sleep(_STEP_S)
         phone = call.phone
@@ -335,6 +364,7 @@ async def _watched(found: Storm, call: SimulatedCall) -> None:
             found.longest_silence_s = silent
             if silent > SILENCE_S and not any(call.sid in fault for fault in found.faults):
                 found.faults.append(f"{call.sid}: silent for more than {SILENCE_S:g} s at {loop.time():.1f}")
+    found.lived[call.sid] = began, loop.time()
 
 
 async def _judge(found: Storm, call: SimulatedCall, app: Starlette, journals: Path) -> None:
@@ -355,5 +385,8 @@ async def _judge(found: Storm, call: SimulatedCall, app: Starlette, journals: Pa
     reasons = [str(record.data.get("reason")) for record in records if record.kind == "end"]
     if reasons and row.reason and reasons[-1] != row.reason:
         found.faults.append(f"{call.sid}: the journal ends with {reasons[-1]!r}, the record with {row.reason!r}")
-    if not reasons and not lost and records:
+    began, ended = found.lived[call.sid]
+    if not records and not found.was_full(began):
+        found.faults.append(f"{call.sid}: there is no journal, and the disk was not full when the call began")
+    if records and not reasons and not lost and not found.was_full(ended):
         found.faults.append(f"{call.sid}: the journal has no end, and nothing says that records are lost")
