@@ -52,6 +52,11 @@ def _soak(it: Mapping[str, Any] | None) -> Iterator[str]:
         f" the server took {it['stopped']['after_s']:g} s to end, with the code {it['stopped']['code']}. {_when(it)}"
     )
     yield ""
+    grown = ", ".join(
+        f"`{name.rpartition('.')[2]}` ({n})" for name, n in it["grown"].items() if name.startswith("teleph")
+    )
+    yield from _paragraph(f"These types of the server grew, without calls in progress: {grown or 'none'}.")
+    yield ""
 
 
 def _hours(it: Mapping[str, Any] | None) -> Iterator[str]:
