@@ -35,9 +35,7 @@ _OUTBOX = 256
 _POLL_S = 0.25
 _ROLLOVER_AGAIN_S = 10.0
 _BEFORE_SPEECH_S = 1.0
-"""The least length in seconds of the audio before the reported start of speech that belongs to a turn."""
-_TRIM_S = 0.2
-"""The audio of no turn is removed in steps of this length in seconds, because a check of each frame would cost more."""
+"""The length in seconds of the audio before the reported start of speech that belongs to a turn."""
 
 _AT_ONCE = (
     sent.RealtimeModelSendInterrupt,
@@ -84,7 +82,6 @@ class ReconnectingTransport:
         self._outbox: BoundedQueue[sent.RealtimeModelSendEvent] = BoundedQueue(_OUTBOX)
         bytes_per_s = 1000 * bytes_per_ms(config.effective.input_format)
         self._before_speech_bytes = int(_BEFORE_SPEECH_S * bytes_per_s)
-        self._trim_above_bytes = int((_BEFORE_SPEECH_S + _TRIM_S) * bytes_per_s)
         self._backlog = RecentAudio(int(policy.gap_audio_s * bytes_per_s))
         """Audio that waits for a session."""
         self._sent_audio = RecentAudio(int(policy.gap_audio_s * bytes_per_s))
@@ -177,7 +174,7 @@ class ReconnectingTransport:
             link.session.append(event.audio)
         if not self._is_attached:
             self._sent_audio.put(event.audio)
-            if self._sent_audio.size > self._trim_above_bytes and not link.session.turn_is_open(self._now()):
+            if not link.session.turn_is_open(self._now()):
                 self._sent_audio.keep_last(self._before_speech_bytes)
 
     def _send_other(self, session: ServerSession, event: sent.RealtimeModelSendEvent) -> None:
