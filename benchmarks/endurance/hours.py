@@ -73,6 +73,8 @@ class Hours:
     statuses: dict[str, int] = field(default_factory=dict)
     rss_mb: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
+    kept: int = 0
+    """The most ended calls that the dialer kept."""
 
 
 def run_hours(hours: int, *, calls_per_hour: int, seed: int, kinds: Sequence[str] = (), stores: bool = True) -> Hours:
@@ -102,8 +104,8 @@ def grown(found: Hours) -> dict[str, int]:
     first, last = found.counts[0], found.counts[-1]
     types = growth(first.types, last.types)
     entries = growth(first.entries, last.entries)
-    both = {**types, **{f"entries of {name}": n for name, n in entries.items()}}
-    return {name: n for name, n in both.items() if n > _allowed(name.removeprefix("entries of "))}
+    found_types = {name: n for name, n in types.items() if n > _allowed(name)}
+    return found_types | {f"entries of {name}": n for name, n in entries.items() if n > max(_FEW, _allowed(name))}
 
 
 def _allowed(name: str) -> int:
@@ -170,6 +172,9 @@ async def _run(hours: int, calls_per_hour: int, seed: int, folder: Path, chosen:
             twilio.log_lines.clear()
             await asyncio.sleep(max(0.0, end + _BETWEEN_S - loop.time()))
             settle()
+            # What a kept call holds depends on its conversation.
+            found.kept = max(found.kept, len(app.state.dialer.calls))
+            app.state.dialer.calls.clear()
             found.counts.append(count())
             found.rss_mb.append(_rss_mb())
     found.cpu_s = time.process_time() - began

@@ -23,6 +23,7 @@ def test_hours_of_calls_leave_nothing_in_the_process() -> None:
     found = run_hours(2, calls_per_hour=6, seed=1, kinds=kinds, stores=False)
     first, last = (each.summary() for each in (found.counts[0], found.counts[-1]))
     assert grown(found) == {}
+    assert found.kept <= 2, "the dialer kept more ended calls than its bound, which is one here, and the next call's"
     assert {name: last[name] for name in ("tasks", "timers", "threads", "descriptors")} == {
         name: first[name] for name in ("tasks", "timers", "threads", "descriptors")
     }
