@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     telephony_model_name: str | None = Field(default=None, examples=["gpt-realtime-2.1"])
     """The name of the model. Default: the newest model that this version knows."""
     telephony_transcription_model: str | None = Field(default=None, examples=["gpt-live-transcribe"])
-    """The model that transcribes the words of callers. `off` switches the transcription off. Default: the newest model
-    that this version knows.
+    """The model that transcribes the words of callers, and of supervisors who take over a call. `off` switches the
+    transcription off. Default: the newest model that this version knows.
     """
     telephony_script: Path | None = Field(default=None, examples=["script.toml"])
     """A script for the embedded model, as a TOML file."""

@@ -213,6 +213,7 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         call.page.keyboard.down("Enter")
         call.until("!document.querySelector('#taken').hidden")
         told.focus_after["take-over"] = call.page.evaluate(FOCUS)
+        call.until("document.querySelector('#taken').textContent.includes('written down')")
         call.page.keyboard.down("Enter")  # the key is held down, and repeats
         call.page.keyboard.up("Enter")
         call.until("document.querySelector('#state').textContent.includes('A supervisor has taken over')")

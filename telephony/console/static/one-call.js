@@ -301,6 +301,7 @@ function status(call, elapsed_ms) {
   $("warnings").classList.toggle("bad", call.warnings.some(text => /^(Waits|No conn)/.test(text)))
   $("actions").hidden = call.over || !(may.has("listen") || may.has("control"))
   $("listen").hidden = !may.has("listen")
+  takeOver?.transcribes(call.transcribes)
   $("listen").classList.toggle("away", Boolean(takeOver && listener)) // the supervisor has to hear the caller
   for (const id of ["take-over", "say", "transfer", "hang-up"]) $(id).hidden = !may.has("control")
   $("take-over").disabled = call.taken_over && document.activeElement !== $("take-over") // it would lose the focus

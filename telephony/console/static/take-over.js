@@ -11,6 +11,9 @@ const QUIET_PEAK = 100 // of 32,768: what a microphone that is muted does not re
 const METER_MS = 100
 const LIVE = "You have taken over. The caller hears you."
 const LOST = "The connection was lost. This page connects again."
+const SILENT = "The agent is silent, and hears the caller but not you. Wear headphones. "
+const TYPED = `${SILENT}Before you hand back, write in a few words what you said, so that the agent knows it.`
+const TRANSCRIBED = `${SILENT}What you say is written down in the conversation. The agent gets these words when you hand back, and what you add here.`
 
 /** Refuse Enter in this element for a second, and refuse it always from a key that is held down. Call this when the
  *  focus moves into the element, because the person may still press the key for the element before. */
@@ -30,6 +33,7 @@ export class TakeOver {
   #socket
   #context
   #microphone
+  #hint
   #said
   #handedBack = false
   #over = false
@@ -126,13 +130,20 @@ export class TakeOver {
     level.setAttribute("aria-label", "Level of your microphone")
     const quiet = element("p")
     quiet.setAttribute("role", "status")
+    this.#hint = element("p", "quiet small", TYPED)
     this.#panel.replaceChildren(
-      element("p", "quiet small", "The agent is silent, and hears the caller but not you. Wear headphones. Before you hand back, write in a few words what you said, so that the agent knows it."),
+      this.#hint,
       element("div", "microphone", element("span", "", "Your microphone"), level, quiet), form)
     this.#panel.hidden = false
     refuseHaste(form)
     said.focus()
     return levelMeter(level, quiet)
+  }
+
+  /** Say whether what the supervisor says is written down, or must be typed. */
+  transcribes(on) {
+    if (this.#hint) show(this.#hint, on ? TRANSCRIBED : TYPED)
+    if (this.#said) this.#said.placeholder = on ? "Anything to add or correct, like: order 4711" : "What you said, like: the refund was approved"
   }
 
   /** Give the call back, with what was typed. */
