@@ -175,7 +175,11 @@ class ScriptedRealtimeModel(RealtimeModel):
         if self._connect_error is not None:
             raise self._connect_error
         self.connected, self.closed = True, False
-        await self.emit(*self._connect_events)
+        try:
+            await self.emit(*self._connect_events)
+        except BaseException:
+            self.connected = False
+            raise
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
         if listener not in self._listeners:

@@ -330,7 +330,7 @@ def test_a_connection_is_run_once(play: Play) -> None:
     async def scenario(link: Link) -> None:
         running = asyncio.create_task(link.run(lambda _: None))
         await asyncio.sleep(0)
-        with pytest.raises(RuntimeError, match="run once"):
+        with pytest.raises(RuntimeError, match="only once"):
             await link.connection.run(lambda _: None)
         await link.peer.close(1000)
         assert await running == Close(1000, "", "peer")

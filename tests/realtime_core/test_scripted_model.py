@@ -147,3 +147,15 @@ async def test_listeners_that_want_to_be_awaited_are() -> None:
     first, second = audio(1), audio(2)
     await model.emit(first, second)
     assert (listener.seen, model.listeners) == ([first, second], (listener,))
+
+
+async def test_a_listener_that_fails_at_the_connection_leaves_the_model_unconnected() -> None:
+    class Failing(RealtimeModelListener):
+        async def on_event(self, event: object) -> None:
+            raise LookupError("no")
+
+    model = ScriptedRealtimeModel(connect_events=[audio()])
+    model.add_listener(Failing())
+    with pytest.raises(LookupError):
+        await model.connect({})
+    assert not model.connected
