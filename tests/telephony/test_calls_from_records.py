@@ -151,7 +151,7 @@ def test_a_call_is_played_by_the_player_of_the_machine(
     players = tmp_path / "bin"
     players.mkdir()
     monkeypatch.setenv("PATH", str(players))
-    assert "no player" in telephony("calls", "play", "CA1", exit_code=1)
+    assert "no audio player" in telephony("calls", "play", "CA1", exit_code=1)
     (players / "aplay").write_text(f'#!/bin/sh\n/bin/cp "$2" {tmp_path}/played.wav\n')
     (players / "aplay").chmod(0o755)
     telephony("calls", "play", "CA1")

@@ -171,6 +171,28 @@ async def process_with_a_call(url: str, sid: str) -> AsyncIterator[asyncio.subpr
         await process.wait()
 
 
+async def freeze(process: asyncio.subprocess.Process, url: str) -> None:
+    """Stops a process between two transactions. A process that is stopped within one keeps the lock of an SQLite file,
+    and then no other process can write.
+    """
+    while True:
+        os.kill(process.pid, signal.SIGSTOP)
+        if not url.startswith("sqlite:///") or await asyncio.to_thread(can_write, url.removeprefix("sqlite:///")):
+            return
+        os.kill(process.pid, signal.SIGCONT)
+        await asyncio.sleep(0.05)
+
+
+def can_write(path: str) -> bool:
+    with contextlib.closing(sqlite3.connect(path, timeout=5.0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+        return True
+
+
 @pytest.mark.real_time
 async def test_a_killed_process_s_calls_are_closed_and_a_frozen_one_s_come_back(
     database_url: str, monkeypatch: pytest.MonkeyPatch
@@ -193,7 +215,7 @@ async def test_a_killed_process_s_calls_are_closed_and_a_frozen_one_s_come_back(
             for sid in ("CA1", "CA2", "CA3"):
                 await status(sid, "in-progress")
             killed.kill()
-            os.kill(frozen.pid, signal.SIGSTOP)
+            await freeze(frozen, database_url)
             for sid in ("CA1", "CA2"):
                 await status(sid, "interrupted")
             os.kill(frozen.pid, signal.SIGCONT)

@@ -111,7 +111,9 @@ def check_details(rows: Sequence[CallRecord]) -> None:
 def test_one_process_of_two_behind_a_proxy_is_killed_in_the_middle(
     shared_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of a webhook: the other process delivers it, with the same id."""
+    """While its webhook arrives. Either process may have sent it. If the killed one has, the other one sends it again,
+    with the same id; `test_webhook_kill` counts that.
+    """
     victims: dict[str, asyncio.subprocess.Process] = {}
     killed_at: list[str] = []
 
@@ -150,7 +152,7 @@ def test_one_process_of_two_behind_a_proxy_is_killed_in_the_middle(
             killed = [rows[call.sid] for call in calls if on[call.sid] == "phone-2"]
             assert {row.status for row in killed} <= {"interrupted", "completed"}
             await check_webhooks(webhooks, shared_database_url)
-            assert len(killed_at) == 1 and [each.id for each in webhooks.received].count(killed_at[0]) >= 2
+            assert len(killed_at) == 1
 
     asyncio.run(main())
 
