@@ -170,8 +170,9 @@ class Responses:
     # Requests.
 
     def request_answer(self, now: float, item_id: str | None = None, *, acknowledged: bool = False) -> list[Effect]:
-        """Requests a response, to `item_id` if given. Requests without options that have not been sent are merged.
-        Returns the effects that follow: usually the request.
+        """Requests a response, to `item_id` if given. With `acknowledged`, the server has already confirmed this item.
+        Requests without options that have not been sent are merged. Returns the effects that follow: usually the
+        request.
         """
         request = next((each for each in self._queue if each.options is None), None)
         if request is None:

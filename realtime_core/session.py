@@ -540,7 +540,9 @@ class RealtimeSession(RealtimeModelListener):
     async def reject_tool_call(
         self, call_id: str, *, always: bool = False, rejection_message: str | None = None
     ) -> None:
-        """Rejects a waiting tool call. The model gets `rejection_message`."""
+        """Rejects a waiting tool call. The model gets `rejection_message`. With `always`, also rejects every later call
+        of the tool. An unknown call id has no effect.
+        """
         self._tools.decide(call_id, Decision(approved=False, message=rejection_message), always=always)
 
 

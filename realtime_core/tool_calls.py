@@ -207,7 +207,9 @@ class ToolCalls:
         )
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
-        """Approves or rejects a waiting call. Returns False if no such call waits."""
+        """Approves or rejects a waiting call, and with `always` every later call of the same tool. Returns False if no
+        such call waits.
+        """
         return self._approvals.decide(call_id, decision, always=always)
 
     def _again(self, known: ToolCall, event: RealtimeModelToolCallEvent) -> None:

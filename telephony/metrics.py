@@ -259,7 +259,9 @@ class Metrics:
         self._draining.set(draining)
 
     def journals(self, available: bool, lost: int) -> None:
-        """Sets the state of the journals. `lost` is the number of records that were lost since the start."""
+        """Sets whether journals can be written now (`available`). `lost` is the number of journal records that were
+        lost since the start.
+        """
         self._journals.set(available)
         self._records_lost.inc(lost - self._counted_lost)
         self._counted_lost = lost

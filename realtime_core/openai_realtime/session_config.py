@@ -167,8 +167,8 @@ class SessionConfig:
         self._ledger.request(Change(fields, answered, named))
 
     def let_server_wait(self, reason: ServerWait, *, waits: bool) -> None:
-        """Adds or removes a reason why the server must not answer turns by itself. Without a reason the server answers
-        turns, if the settings say so.
+        """Adds a reason why the server must not answer turns by itself, or removes the reason if `waits` is False.
+        Without a reason the server answers turns, if the settings say so.
         """
         if waits:
             self._waits.add(reason)

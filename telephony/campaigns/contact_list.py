@@ -68,7 +68,8 @@ def contacts_from_rows(
     rows: Iterable[Mapping[str, Any]], *, own_number: str, rules: DialingRules, group: bool = False
 ) -> ContactList:
     """Checks contacts that a program created. Each row is a mapping from the names of the columns to values. The values
-    of other keys may be any JSON values. The line of a contact is its position in `rows`, and the first row is 1.
+    of other keys may be any JSON values. The line of a contact is its position in `rows`, and the first row is 1. With
+    `group`, all rows with the same number become one contact.
     """
     return _checked(((n, dict(row), "") for n, row in enumerate(rows, 1)), own_number, rules, group=group)
 

@@ -197,7 +197,8 @@ def campaigns_of(
     is_simulation: bool = False,
 ) -> Campaigns | None:
     """Returns the campaigns in the records of a server, or None if the records are in memory. `subject_of` returns the
-    hash of a phone number, and `agents` has the agents by name.
+    hash of a phone number, and `agents` has the agents by name. `is_simulation` is True if the server calls simulated
+    people only.
     """
     if not isinstance(client.database, DatabaseRecords):
         return None

@@ -88,7 +88,7 @@ def turn_clips() -> tuple[TurnClip, ...]:
 
 def is_cut_by(clip: TurnClip, policy: Policy, *, noise_suppression: bool = False) -> bool:
     """Returns whether the clip, when a caller plays it during the agent's speech, stops the agent under this turn
-    policy. Runs one simulated call.
+    policy. Runs one simulated call. `noise_suppression` is the setting of this name.
     """
     journal = MemoryJournal()
 

@@ -58,7 +58,9 @@ class LoggedStream:
 
 
 def read_log(lines: Iterable[str]) -> tuple[list[LoggedStream], list[str]]:
-    """Returns the streams that start in these lines, in order, and the problems of the lines."""
+    """Reads the log of another server that contains the messages of Twilio media streams. Returns the media streams
+    that start in these lines, in order, and a text for each kind of line that could not be read.
+    """
     log = _Log()
     for number, line in enumerate(lines, 1):
         log.take(number, line)

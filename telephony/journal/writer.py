@@ -32,7 +32,9 @@ _LINE_BREAKS = str.maketrans("\r\n", "  ")
 def open_journal(
     path: Path | None, *, redaction: Redaction | None = None, compress: bool = False, disk: Disk = DISK
 ) -> Journal:
-    """Returns a writer to `path`. If `path` is None, returns a journal that is switched off."""
+    """Returns a writer to `path`. If `path` is None, returns a journal that is switched off. `redaction` says what is
+    masked in the file. With `compress`, the file is compressed after the call.
+    """
     return NullJournal() if path is None else JournalWriter(path, redaction=redaction, compress=compress, disk=disk)
 
 

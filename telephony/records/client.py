@@ -226,8 +226,9 @@ class RecordsClient:
         announce_s: float | None = None,
         **changes: Any,
     ) -> None:
-        """Changes fields of the record of the call with this id or `CallSid` (see `CallUpdate`). Returns immediately.
-        Only a client with `announces` writes messages about ended calls.
+        """Changes fields of the record of the call whose id or `CallSid` is `key`. Returns immediately. `CallUpdate`
+        describes `begins` and `held_by`. With `announce_s`, a message about the ended call is sent after this number of
+        seconds, if this client announces calls.
         """
         if not is_key(key):
             log.warning("An update of a call record is dropped: %.100r is not the id of a call.", key)

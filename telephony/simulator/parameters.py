@@ -72,7 +72,8 @@ def check_caller_id(
     """Checks the `callerId` of a `<Dial>`. `caller_id` is None if the `<Dial>` has no `callerId`. Raises `Refused` for
     an invalid value.
 
-    `from_` and `to` are the numbers of the call that dials. `valid` has the numbers of the account and the verified
+    `noun` is the element in the `<Dial>`, such as `Number`. `from_` and `to` are the numbers of the call that dials,
+    and `inbound` is True if Twilio received this call. `valid` has the numbers of the account and the verified
     numbers. Source: https://www.twilio.com/docs/api/errors/13214. The caller id must be the calling number, the called
     number or a validated outgoing number. A call from a `client:` address must have a validated number.
     """

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The URLs for calls. `base` is the public URL of this application (see `middleware.base_of`)."""
+    """Makes the URLs of this application that Twilio gets for a call: the media stream, the webhooks and the status
+    callbacks. `base` is the public URL of this application (see `middleware.base_of`).
+    """
 
     base: str
     instance: str

@@ -90,7 +90,9 @@ def base_of(connection: HTTPConnection, public_url: str | None) -> str:
 
 
 def signed_url(connection: HTTPConnection, public_url: str, *, websocket: bool) -> str:
-    """Returns the URL that Twilio uses for this request. Twilio's signature contains this URL."""
+    """Returns the URL that Twilio uses for this request. Twilio's signature contains this URL. `websocket` is True for
+    the upgrade of a media stream.
+    """
     base, path = mounted(public_url, root_of(connection)), connection.url.path[len(root_of(connection)) :]
     if websocket:
         return websocket_address(base, path)

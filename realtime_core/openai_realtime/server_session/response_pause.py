@@ -32,8 +32,8 @@ class ResponsePause:
         return self._requests.responses.paused
 
     def set(self, paused: bool, answered: Answered | None = None) -> None:
-        """Pauses or resumes the responses. `answered` is called once: with None if the server has agreed, or with the
-        exception if the server refused.
+        """Pauses the responses of the server if `paused` is True, and else resumes them. `answered` is called once:
+        with None if the server has agreed, or with the exception if the server refused.
         """
         responses, config = self._requests.responses, self._updates.config
         if paused:

@@ -87,7 +87,9 @@ class LatencyMeter:
         self._voice_ended = None
 
     def heard(self, at_s: float, *, is_clip: bool) -> None:
-        """Registers that the caller hears the first sample of an answer or of a clip at the time `at_s`."""
+        """Registers that the caller hears the first sample of an answer, or of a clip (`is_clip`), at the time `at_s`.
+        A clip does not count as a response of the model.
+        """
         if not self._has_spoken:
             self._has_spoken = True
             self._measured(LatencyKind.FIRST_WORD, 0.0, at_s)

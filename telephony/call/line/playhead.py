@@ -181,8 +181,8 @@ class Playhead:
 
     @property
     def start_delay(self) -> float | None:
-        """The time in seconds from the arrival of the run's audio at Twilio until its first sample plays, or None if
-        this time is not known.
+        """The time in seconds from the arrival of the audio at Twilio until its first sample plays, or None if this
+        time is not known. It is measured once for each run, which is audio that plays without a gap.
         """
         if self._arrived is None or not self._evidence or self.shifts:
             return None
