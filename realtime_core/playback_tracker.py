@@ -13,6 +13,8 @@ __all__ = ["ForeignTracker", "RealtimePlaybackState", "RealtimePlaybackTracker"]
 
 logger = logging.getLogger(__name__)
 _REMEMBERED_PARTS = 64
+_ROUNDING_MS = 0.5
+"""The sum of many reports may differ from the length of the received audio by less than this."""
 
 
 class RealtimePlaybackState(TypedDict):
@@ -43,6 +45,8 @@ class RealtimePlaybackTracker:
         self._complete: set[tuple[str, int]] = set()
         self._stopped: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._current: tuple[str, int] | None = None
+        self._last: tuple[str, int] | None = None
+        """The part that `get_state` named last."""
 
     def on_play_bytes(self, item_id: str, item_content_index: int, bytes: bytes) -> None:
         """Reports that `bytes`, a piece of the audio of an item's content part, was played to its end."""
@@ -112,14 +116,17 @@ class RealtimePlaybackTracker:
         """Does nothing, because other code plays the audio."""
 
     def heard(self) -> Sequence[HeardItem]:
-        parts = list(self._received)
         current, current_ms = self._position()
+        if current is not None and current in self._received:
+            self._last = current
+            self._played[current] = max(self._played.get(current, 0.0), current_ms)
+        elif current is None and self._last is not None:  # nothing is playing any more
+            self._played[self._last] = self._received[self._last]
+        parts = list(self._received)
         # The parts before the playing part have been played, even if the sum of their reports is too small.
-        at = parts.index(current) if current in parts else 0
+        at = 0 if self._last is None else parts.index(self._last)
         return [
-            HeardItem(*part, self._received[part], finished=True)
-            if index < at
-            else self._heard_part(part, current_ms if part == current else self._played.get(part, 0.0))
+            HeardItem(*part, self._received[part], finished=True) if index < at else self._heard_part(part)
             for index, part in enumerate(parts)
         ]
 
@@ -131,13 +138,16 @@ class RealtimePlaybackTracker:
             logger.exception("The method get_state of the playback tracker failed.")
             return _position_of(RealtimePlaybackTracker.get_state(self))
 
-    def _heard_part(self, part: tuple[str, int], played_ms: float) -> HeardItem:
-        received = self._received[part]
-        played = min(played_ms, received)
+    def _heard_part(self, part: tuple[str, int]) -> HeardItem:
+        received, played = self._received[part], self._played.get(part, 0.0)
+        if played > received - _ROUNDING_MS:
+            played = received
         return HeardItem(*part, played, finished=part in self._complete and played >= received)
 
     def _forget(self, part: tuple[str, int]) -> None:
         del self._received[part]
+        if part == self._last:
+            self._last = None
         self._played.pop(part, None)
         self._complete.discard(part)
 

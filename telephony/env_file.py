@@ -49,14 +49,18 @@ def env_file() -> Path | None:
 
 def _unusable_lines(path: Path, text: str) -> Iterator[str]:
     """Yields a problem for each line that is not a setting. The parser of `.env` files ignores such lines. The problems
-    do not contain the lines, which may be secret.
+    do not contain the lines, which may be secret. A name alone is permitted: Docker takes its value from the
+    environment. After a line with a value it is a mistake, because the parser would lose the value.
     """
     from dotenv.parser import parse_stream  # each command imports this module, and few have a file
 
+    given: set[str] = set()
     for binding in parse_stream(io.StringIO(text)):
-        if binding.error or (binding.key is not None and binding.value is None):
+        if binding.error or (binding.value is None and binding.key in given):
             line = binding.original.line + _lines_before(binding.original.string)
             yield f"{path}, line {line}: this is not a setting. Write NAME=value, with both quotes or none"
+        elif binding.key is not None and binding.value is not None:
+            given.add(binding.key)
 
 
 def _lines_before(part: str) -> int:

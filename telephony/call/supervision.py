@@ -123,7 +123,8 @@ class Supervision:
     @property
     def transcribes(self) -> bool:
         """Whether the words of the supervisor are transcribed now."""
-        return self._transcription is not None and self._transcription.is_available
+        is_open = self._transcription is not None and self._transcription.is_available
+        return is_open and not self._recorder.seal.is_closed  # speech in a secret part is not transcribed
 
     # --- single commands -----------------------------------------------------------------------------------------
 
@@ -310,8 +311,13 @@ class Supervision:
             return
         if self._transcription is not None:
             self.state = TakeOver.ENDING
-            await self._transcription.finish(_WORDS_S)
-            self._transcription = None
+            try:
+                await self._transcription.finish(_WORDS_S)
+            except asyncio.CancelledError:  # the caller must not stay without a voice
+                await self._resume()
+                raise
+            finally:
+                self._transcription = None
         if dialogue is None:
             dialogue = [] if self._dialogue is None else self._dialogue.lines(self._recorder.seal.hides)
         told = {"dialogue": dialogue} if dialogue else {}

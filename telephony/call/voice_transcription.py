@@ -83,7 +83,10 @@ class VoiceTranscription:
             self._settled.set()
             await self._over.wait()
         finally:
-            await session.close()
+            try:
+                await session.close()
+            except Exception:  # a model of the application
+                log.exception("%s: the transcription session could not be closed.", self._name)
 
     def hear(self, ulaw: bytes, part: str, now: float) -> bool:
         """Takes a piece of the voice (mu-law, 8 kHz), which is heard at the time `now`. Returns whether a turn begins
@@ -119,6 +122,7 @@ class VoiceTranscription:
             log.warning("%s: the last words of the supervisor were not transcribed in time.", self._name)
         self._over.set()
         self.is_available = False
+        self._held.clear()
 
     def _end_turn(self) -> None:
         turn, self._turn = self._turn, None
@@ -137,19 +141,24 @@ class VoiceTranscription:
     def _pass_on(self, entry: bytes | SpokenWords) -> None:
         session = self._session
         assert session is not None
-        if not session.is_open:
-            self._fail("the session has ended")
-        elif isinstance(entry, bytes):
-            session.append(entry)
-        else:
-            self._commit(session, entry)
+        try:
+            if not session.is_open:
+                self._fail("the session has ended")
+            elif isinstance(entry, bytes):
+                session.append(entry)
+            else:
+                self._commit(session, entry)
+        except Exception as error:  # a model of the application
+            log.exception("%s: the transcription session of the model failed.", self._name)
+            self._fail(type(error).__name__)
 
     def _commit(self, session: TranscriptionSession, turn: SpokenWords) -> None:
         def settled(future: asyncio.Future[Any]) -> None:
             self._waiting.discard(future)
+            error = None if future.cancelled() else future.exception()
             if future.cancelled() or self._over.is_set():
                 return
-            if (error := future.exception()) is not None:
+            if error is not None:
                 log.warning("%s: words of the supervisor were not transcribed: %s", self._name, error)
             else:
                 turn.text, turn.usage = future.result().transcript.strip(), future.result().usage

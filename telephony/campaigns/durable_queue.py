@@ -139,14 +139,14 @@ class DurableQueue:
 
     async def _in_thread(self, function: Callable[..., None], *arguments: Any) -> None:
         """Runs a function that uses DBOS. Raises `QueueUnavailable` if the database refuses or does not answer."""
-        from dbos import error as dbos_errors
-
         if self._request is not None and not self._request.done():
             raise QueueUnavailable("its database does not answer.")
         self._request = asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
         done, _ = await asyncio.wait({self._request}, timeout=_WITHIN_S)
         if not done:
             raise QueueUnavailable(f"its database has not answered within {_WITHIN_S:g} s.")
+        from dbos import error as dbos_errors  # imported by now: the import takes a second, and ran in the thread
+
         try:
             self._request.result()
         except (SQLAlchemyError, dbos_errors.DBOSException, OSError) as error:

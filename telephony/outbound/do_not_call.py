@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import time
 from pathlib import Path
@@ -41,6 +42,7 @@ _SHORTEST_DIGITS = 7
 _FROM_AMERICA = re.compile(r"0?11(?=\d{10})")
 """Matches the digits that are dialled before the country code in the United States and Canada."""
 _SUBJECT = "subject:"
+_UTF8 = encoding_of(b"")
 
 
 class DoNotCall:
@@ -118,6 +120,7 @@ class DoNotCall:
             log.info("A number opted out in a simulated call. %s is not changed.", self.path)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_utf8()
         with self.path.open("a+b") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
@@ -146,15 +149,24 @@ class DoNotCall:
             kept += [each for each in ending if not digits.endswith(each)]
         if (subject := f"{_SUBJECT}{self._subject(number)}") not in kept:
             kept.append(subject)
+        self._replace(kept)
+        self._added.discard(number)
+        return True
+
+    def _make_utf8(self) -> None:
+        """Writes a file in another encoding again in UTF-8, because lines are appended in UTF-8."""
+        if self.path.exists() and encoding_of(self.path.read_bytes()[:4]) != _UTF8:
+            self._replace(self._text().splitlines())
+
+    def _replace(self, lines: Sequence[str]) -> None:
+        """Replaces the whole file. After a crash, the file has the old or the new lines."""
         new = self.path.with_name(f"{self.path.name}.new")
         descriptor = os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, self.path.stat().st_mode & 0o777)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write("".join(f"{line}\n" for line in kept))
+            file.write("".join(f"{line}\n" for line in lines))
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.path)
-        self._added.discard(number)
-        return True
 
     def _subject(self, number: str) -> str:
         """Returns the hash of a number, with the fingerprint of the key.

@@ -141,6 +141,44 @@ def test_the_position_that_a_users_tracker_returns_counts(kind: type[OwnPosition
     assert tracker.interruptions == 1 and list(player.heard()) == []
 
 
+def test_a_part_is_heard_to_its_end_when_nothing_plays_any_more() -> None:
+    """A tracker reports None between two answers."""
+
+    class Idle(Shaped):
+        state: tuple[str | None, float | None] = ("a", 950.0)
+
+        def get_state(self) -> dict[str, object]:
+            return {"current_item_id": self.state[0], "current_item_content_index": 0, "elapsed_ms": self.state[1]}
+
+    tracker = Idle()
+    player = foreign(tracker)
+    player.play("a", 0, bytes(48 * 1000))
+    player.end("a", 0)
+    assert list(player.heard()) == [HeardItem("a", 0, 950.0)]
+    tracker.state = (None, None)
+    assert list(player.heard()) == [HeardItem("a", 0, 1000.0, finished=True)]
+    player.play("b", 0, bytes(48 * 1000))
+    assert list(player.heard()) == [HeardItem("a", 0, 1000.0, finished=True), HeardItem("b", 0, 0.0)]
+    assert list(player.stop()) == [HeardItem("b", 0, 0.0)]
+    tracker.state = (None, None)
+    player.play("c", 0, bytes(48 * 1000))
+    assert list(player.heard()) == [HeardItem("c", 0, 0.0)]
+
+
+@pytest.mark.parametrize("piece", [480, 640, 960, 1024, 4096])
+def test_reports_in_pieces_of_any_size_reach_the_end(piece: int) -> None:
+    for pieces in (7, 19, 40):
+        tracker = RealtimePlaybackTracker()
+        for _ in range(pieces):
+            tracker.play("a", 0, bytes(4800))
+        tracker.end("a", 0)
+        left = 4800 * pieces
+        while left:
+            tracker.on_play_bytes("a", 0, bytes(min(piece, left)))
+            left -= min(piece, left)
+        assert heard(tracker) == [("a", tracker.heard()[0].heard_ms, True)] and not tracker.stop()
+
+
 @pytest.mark.parametrize("elapsed_ms", [-5, None, "much", [], 10**12])
 def test_no_position_of_a_users_tracker_stops_the_session(elapsed_ms: object) -> None:
     tracker = OwnPosition()

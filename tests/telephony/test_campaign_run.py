@@ -77,7 +77,7 @@ async def test_the_first_ctrl_c_lets_live_calls_end_the_second_hangs_up_and_the_
 
         async def interrupted_when(wanted: list[str]) -> None:
             await until(lambda: first.returncode is not None or statuses() == wanted)
-            assert first.returncode is None
+            assert first.returncode is None, (await first.communicate())[1].decode()
             first.send_signal(signal.SIGINT)
 
         await interrupted_when(["in-progress", "in-progress"])

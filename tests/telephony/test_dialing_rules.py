@@ -260,6 +260,16 @@ def test_a_list_in_the_encodings_of_excel_is_read(tmp_path: Path, encoding: str)
     assert ADA in DoNotCall(path) and "+14155550124" not in DoNotCall(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["", "\r\n"])
+def test_a_number_that_is_added_is_on_the_disk_whatever_the_encoding(tmp_path: Path, encoding: str, end: str) -> None:
+    path = tmp_path / "no.csv"
+    path.write_bytes(f"Name;Number\r\nZoë;{ADA}{end}".encode(encoding))
+    DoNotCall(path).add("+14155550125", "asked in a call")
+    read_again = DoNotCall(path)
+    assert ADA in read_again and "+14155550125" in read_again and "Zoë" in path.read_text("utf-8")
+
+
 @pytest.mark.parametrize("data", [f"{ADA}\r\n".encode("utf-16-le"), b"PK\x03\x04\x00\x00 an Excel workbook"])
 def test_a_list_that_is_not_text_stops_the_calls(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "no.csv"

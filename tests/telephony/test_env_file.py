@@ -36,7 +36,7 @@ def test_an_option_comes_before_the_environment_before_the_file_before_the_defau
 @pytest.mark.parametrize(
     "text",
     ["\ufeffPORT=8001", "PORT=8001\r\nLOG_LEVEL=info\r\n", "export PORT=8001", "# a note\n\nPORT='8001'  # another",
-     "port=8001", "PORT=8001\nOTHER_PROGRAM=1\n"],
+     "port=8001", "PORT=8001\nOTHER_PROGRAM=1\n", "PORT=8001\nAWS_PROFILE\nexport HOST\n"],
 )  # fmt: skip
 def test_a_file_as_people_write_it(text: str, folder: Path) -> None:
     (folder / ".env").write_text(text, "utf-8")
@@ -45,8 +45,8 @@ def test_a_file_as_people_write_it(text: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "lines"),
-    [("PORT: 8001\nLOG_LEVEL=info\n", [1]), ("PORT=8001\n\n# a note\nTWILIO_AUTH_TOKEN\n", [4]),
-     ('PORT=8001\nTWILIO_AUTH_TOKEN="pass-word\nLOG_LEVEL=info\n', [2]), ("\ufeffPORT 8001\n\nexport HOST\n", [1, 3]),
+    [("PORT: 8001\nLOG_LEVEL=info\n", [1]), ("PORT=8001\n\n# a note\nexport PORT\n", [4]),
+     ('PORT=8001\nTWILIO_AUTH_TOKEN="pass-word\nLOG_LEVEL=info\n', [2]), ("\ufeffPORT 8001\n\nHOST x\n", [1, 3]),
      ("twilio api:explorer --pass-word", [1])],
 )  # fmt: skip
 def test_a_line_that_is_not_a_setting_is_refused_with_its_number(text: str, lines: list[int], folder: Path) -> None:

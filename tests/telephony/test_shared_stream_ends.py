@@ -121,7 +121,7 @@ async def test_a_new_stream_is_offered_when_that_is_written(tmp_path: Path, monk
         write = database.note
 
         def write_late(news: Any) -> None:
-            time.sleep(0.3)
+            time.sleep(0.1)  # the process waits for at most one second until several updates are written
             write(news)
 
         monkeypatch.setattr(database, "note", write_late)

@@ -340,7 +340,37 @@ class Broken(OpenAIRealtimeWebSocketModel):
         raise LookupError("the application's own")
 
 
-@pytest.mark.parametrize("model", [Deaf, Broken])
+class Fragile:
+    """A transcription session of an application that fails in each method."""
+
+    is_open = True
+
+    def append(self, audio: bytes) -> None:
+        raise LookupError("the application's own")
+
+    def commit(self) -> asyncio.Future[Any]:
+        raise LookupError("the application's own")
+
+    async def close(self) -> None:
+        raise LookupError("the application's own")
+
+
+class BrokenLater(OpenAIRealtimeWebSocketModel):
+    """A model whose transcription session opens late, and then fails."""
+
+    async def transcription_session(self, on_delta: Any = None) -> Any:
+        await asyncio.sleep(0.5)
+        return Fragile()
+
+
+class NoSession(OpenAIRealtimeWebSocketModel):
+    """A model that returns no session."""
+
+    async def transcription_session(self, on_delta: Any = None) -> Any:
+        return None
+
+
+@pytest.mark.parametrize("model", [Deaf, Broken, BrokenLater, NoSession])
 def test_a_model_without_a_transcription_leaves_the_typed_text(
     tmp_path: Path, model: type[OpenAIRealtimeWebSocketModel]
 ) -> None:

@@ -175,7 +175,8 @@ async function past({ recording, no_recording, ended }) {
   show($("silent"), "Nothing was said.")
   if (!may.has("listen")) return
   $("player").hidden = false
-  const playback = crypto.randomUUID().slice(0, 8) // one entry in the audit for all requests of the player
+  // One entry in the audit for all requests of the player. `crypto.randomUUID` does not exist on pages over plain HTTP.
+  const playback = Array.from(crypto.getRandomValues(new Uint8Array(4)), byte => byte.toString(16).padStart(2, "0")).join("")
   audio.src = new URL(`api/calls/${sid}/audio?${new URLSearchParams({ playback })}`, document.baseURI)
   if (asked.get("t") > 0) seek(Number(asked.get("t")))
 }
