@@ -66,8 +66,8 @@ MADE_ONCE = {
 }
 """Files of tests that share what takes seconds to make or to import. The tests of one group run in one worker."""
 
-WORKERS_PER_CORE = 3
-"""More than half of the time of the tests is waiting."""
+WORKERS_PER_CORE = 2
+"""Half of the tests' time is waiting."""
 
 wait_for_slow_databases()
 
