@@ -5,20 +5,25 @@ bits, 8 kHz, mono). A text message gives the call back to the agent: `{"type": "
 sends JSON:
 
 ```
-{"state": "live"}          the caller hears the supervisor
-{"state": "over"}          the agent has the call again, and the WebSocket is closed with 1000
+{"state": "live", "id": "..."}    the caller hears the supervisor; `id` is the id of the take-over
+{"state": "over"}                 this connection does not speak to the caller any more, and is closed with 1000
 {"state": "failed", "error": "..."}
 ```
 
+The state is `over` if the supervisor has handed the call back, if the call is over, or if another connection continues
+the take-over.
+
 A microphone sends audio all the time, also if nobody speaks. If no message arrives for 4 s, the connection counts as
-lost, and is closed with 4408. If the connection is lost, the caller hears a filler. The same person can connect again
-with `?again=1` within 4 s and continue. After 4 s the agent gets the call back.
+lost, and is closed with 4408. If the connection is lost, the caller hears a filler. The client can connect again with
+`?again=ID` within 4 s and continue. `ID` is the id of the take-over. Other persons may have the same name in the audit
+log, and do not know this id. After 4 s the agent gets the call back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,9 +59,11 @@ def routes() -> list[BaseRoute]:
 class _TakeOver:
     """The supervisor who has taken over a call."""
 
+    id: str
+    """A random id, which only the client of this supervisor knows."""
     who: str
-    connections: int = 0
-    """The number of times that this supervisor has connected again after a lost connection."""
+    connection: WebSocket
+    """The newest connection of the supervisor. The caller hears no other connection."""
 
 
 _take_overs: dict[Call, _TakeOver] = {}
@@ -67,66 +74,88 @@ async def take_over(websocket: WebSocket) -> None:
     """Lets a supervisor speak in place of the agent until the client sends `hand-back`."""
     console = console_of(websocket)
     call, grant = await live_call(websocket, Scope.CONTROL)
-    again = websocket.query_params.get("again") == "1"
+    again = websocket.query_params.get("again", "")
     await console.access.record(grant, Action.TAKE_OVER, call=call.sid, detail="connected again" if again else "")
     await websocket.accept()
     try:
-        current = await _begin(call, grant, again=again)
+        if again:
+            current = await _continue(call, grant, websocket, again)
+        else:
+            current = await _begin(call, grant, websocket, console.phone.sources.token())
     except CallError as error:
-        await websocket.send_json({"state": "failed", "error": str(error)})
-        await websocket.close(4409)
+        await _close(websocket, 4409, {"state": "failed", "error": str(error)})
         return
-    nth = current.connections
-    said = close_code = None
+    said = None
+    is_quiet = False
     try:
         async with console.access.while_valid(grant):
-            await websocket.send_json({"state": "live"})
-            said = await _speaks(websocket, call)
+            await websocket.send_json({"state": "live", "id": current.id})
+            said = await _speaks(websocket, call, current)
     except TimeoutError:
-        close_code = _QUIET
+        is_quiet = True
     except (WebSocketDisconnect, AccessRefused, OSError):
         pass
     finally:
         if said is None:
-            console.background.start(_left(call, current, nth), f"lost supervisor of {call.sid}")
-    if said is None:
-        if close_code is not None:
-            await websocket.close(close_code)
-        return
-    _take_overs.pop(call, None)
-    await call.supervision.hand_back(said)  # before the audit: a slow database must not leave the caller in silence
-    await console.access.record(grant, Action.HAND_BACK, call=call.sid)
-    await websocket.send_json({"state": "over"})
-    await websocket.close(1000)
+            console.background.start(_left(call, current, websocket), f"lost supervisor of {call.sid}")
+    if said is not None:
+        _take_overs.pop(call, None)
+        await call.supervision.hand_back(said)  # before the audit: a slow database must not leave the caller in silence
+        await console.access.record(grant, Action.HAND_BACK, call=call.sid)
+        await _close(websocket, 1000, {"state": "over"})
+    elif not _is_heard(call, current, websocket):
+        await _close(websocket, 1000, {"state": "over"})
+    elif is_quiet:
+        await _close(websocket, _QUIET)
 
 
-async def _begin(call: Call, grant: Grant, *, again: bool) -> _TakeOver:
-    """Begins a take-over. With `again`, continues the take-over of the same person, whose connection was lost. The
-    server may not have noticed the loss. Raises `CallError` if the take-over is not possible.
-    """
-    current = _take_overs.get(call)
-    is_own = current is not None and current.who == grant.name and call.supervision.is_active
-    if current is not None and is_own and (again or call.supervision.is_away):
-        current.connections += 1
-        await call.supervision.back()
-        return current
-    if again:
-        raise CallError("The agent has the call again.")
+async def _close(websocket: WebSocket, code: int, message: dict[str, str] | None = None) -> None:
+    """Sends a last message, and closes the connection. Does nothing if the client has already left."""
+    with suppress(WebSocketDisconnect, RuntimeError, OSError):  # RuntimeError: the server has noticed the end before
+        if message is not None:
+            await websocket.send_json(message)
+        await websocket.close(code)
+
+
+async def _begin(call: Call, grant: Grant, websocket: WebSocket, take_over_id: str) -> _TakeOver:
+    """Begins a take-over. Raises `CallError` if the take-over is not possible."""
     await call.supervision.take_over()
-    current = _take_overs[call] = _TakeOver(grant.name)
+    current = _take_overs[call] = _TakeOver(take_over_id, grant.name, websocket)
     return current
 
 
-async def _speaks(websocket: WebSocket, call: Call) -> str:
-    """Plays the audio of the microphone until the supervisor gives the call back, or until the call is over. Returns
-    `said`: the supervisor's summary of the words that were spoken. Raises `TimeoutError` if no message arrives for
-    `QUIET_S` seconds.
+async def _continue(call: Call, grant: Grant, websocket: WebSocket, take_over_id: str) -> _TakeOver:
+    """Continues the take-over with this id, whose connection was lost. The server may not have noticed the loss. Raises
+    `CallError` if the take-over is over, or if it is the take-over of another supervisor.
+    """
+    current = _take_overs.get(call)
+    if current is None or (current.id, current.who) != (take_over_id, grant.name) or not call.supervision.is_active:
+        raise CallError("The agent has the call again, or another supervisor has it.")
+    current.connection = websocket
+    await call.supervision.back()
+    return current
+
+
+def _is_heard(call: Call, current: _TakeOver, websocket: WebSocket) -> bool:
+    """Returns whether the caller hears this connection of the supervisor. The caller does not hear the connection if
+    the call or the take-over is over, or if a newer connection continues the take-over.
+    """
+    is_current = _take_overs.get(call) is current and current.connection is websocket
+    return is_current and call.supervision.is_active and not call.ended
+
+
+async def _speaks(websocket: WebSocket, call: Call, current: _TakeOver) -> str | None:
+    """Plays the audio of the microphone until the supervisor gives the call back. Returns `said`: the supervisor's
+    summary of the words that were spoken. Returns None at the first message after the end of the call or of the
+    take-over, or after a newer connection. Raises `TimeoutError` if no message arrives for `QUIET_S` seconds.
     """
     while True:
         async with asyncio.timeout(QUIET_S):
             message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
+        if not _is_heard(call, current, websocket):
+            return None
         if (audio := message.get("bytes")) is not None:
             if len(audio) <= _MAX_PIECE_BYTES:
                 call.supervision.hear(g711.encode(audio[: len(audio) // 2 * 2]))
@@ -145,14 +174,15 @@ def _handed_back(text: str) -> str | None:
     return said[:_MAX_SAID] if isinstance(said, str) else ""
 
 
-async def _left(call: Call, current: _TakeOver, nth: int) -> None:
+async def _left(call: Call, current: _TakeOver, websocket: WebSocket) -> None:
     """Handles the loss of a supervisor's connection. After `GRACE_S` seconds, gives the call back to the agent, unless
-    the supervisor has connected again.
+    the supervisor has connected again, or the call is over.
     """
-    if current.connections != nth:
+    if _is_heard(call, current, websocket):
+        await call.supervision.away()
+        await asyncio.sleep(GRACE_S)
+    if _take_overs.get(call) is not current or current.connection is not websocket:
         return
-    await call.supervision.away()
-    await asyncio.sleep(GRACE_S)
-    if call.supervision.is_away and current.connections == nth:
-        _take_overs.pop(call, None)
+    del _take_overs[call]
+    if not call.ended:
         await call.supervision.hand_back()

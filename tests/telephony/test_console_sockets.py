@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from realtime_core.audio import g711
 from realtime_core.local import LocalRealtimeServer, Reply, Script
 from telephony import create_app, load_settings
 from telephony.call.call import Call
+from telephony.call.supervision import Supervision
 from telephony.replay.replaying import replay_call
 from telephony.simulator import Handset, SimulatedTwilio, clips
 from telephony.web.server import listening
@@ -52,7 +54,11 @@ async def desk(folder: Path) -> AsyncIterator[tuple[SimulatedTwilio, Any, str]]:
 
 
 def run(folder: Path, story: Story) -> Handset:
+    """Rings, and runs the story when the agent speaks. The end of the story hangs up. If the story itself hangs up,
+    the story continues after the call.
+    """
     phones: list[Handset] = []
+    stories: list[asyncio.Future[None]] = []
 
     async def main() -> None:
         async with desk(folder) as (twilio, app, address):
@@ -62,9 +68,11 @@ def run(folder: Path, story: Story) -> Handset:
                 await phone.agent_speaks()
                 (call,) = app.state.phone.registry
                 base = address.replace("http", "ws") + f"/console/api/calls/{call.sid}"
-                await story(phone, call, base)
+                stories.append(asyncio.ensure_future(story(phone, call, base)))
+                await asyncio.shield(stories[0])
 
             await twilio.ring(to=OURS, caller=caller)
+            await stories[0]
 
     asyncio.run(main())
     return phones[0]
@@ -172,7 +180,7 @@ def test_the_caller_hears_the_supervisor_and_then_the_agent_who_knows(tmp_path: 
         async with connect(f"{base}/take-over") as socket:
             microphone = Microphone(socket)
             running = asyncio.create_task(microphone.run())
-            assert await microphone.states.get() == {"state": "live"}
+            assert (await microphone.states.get())["state"] == "live"
             times["live"] = len(phone.received) / 8000
             microphone.sending.set()
             await phone.heard(1.5)
@@ -233,7 +241,7 @@ def test_the_agent_has_the_call_again_soon_after_a_supervisor_is_lost(
         async with connect(f"{base}/take-over") as socket:
             microphone = Microphone(socket)
             running = asyncio.create_task(microphone.run())
-            assert await microphone.states.get() == {"state": "live"}
+            assert (await microphone.states.get())["state"] == "live"
             microphone.sending.set()
             await phone.heard(0.5)
             await is_lost(socket, microphone)
@@ -262,9 +270,9 @@ def test_a_supervisor_connects_again_also_before_the_server_knows_of_the_loss(
         async with connect(f"{base}/take-over?again=1") as early:
             assert json.loads(await early.recv())["state"] == "failed", "there is nothing to continue"
         async with connect(f"{base}/take-over") as socket:
-            assert json.loads(await socket.recv()) == {"state": "live"}
-            async with connect(f"{base}/take-over?again=1") as other:
-                assert json.loads(await other.recv()) == {"state": "live"}
+            live = json.loads(await socket.recv())
+            async with connect(f"{base}/take-over?again={live['id']}") as other:
+                assert json.loads(await other.recv()) == live
                 socket.transport.abort()  # the lost connection ends now, and does not end the take-over
                 microphone = Microphone(other)
                 running = asyncio.create_task(microphone.run())
@@ -278,3 +286,85 @@ def test_a_supervisor_connects_again_also_before_the_server_knows_of_the_loss(
 
     phone = run(tmp_path, story)
     assert len(tone_frames(phone.received)) > 20
+
+
+def test_a_person_with_the_same_name_cannot_continue_the_take_over_of_another_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telephony.console.take_over.GRACE_S", 60.0)
+
+    async def story(phone: Handset, call: Call, base: str) -> None:
+        async with connect(f"{base}/take-over") as socket:
+            live = json.loads(await socket.recv())
+            microphone = Microphone(socket)
+            running = asyncio.create_task(microphone.run())
+            for query in ("", "?again=1", f"?again={'0' * len(live['id'])}"):
+                async with connect(f"{base}/take-over{query}") as other:
+                    assert json.loads(await other.recv())["state"] == "failed", query
+            assert microphone.states.empty() and not call.supervision.is_away, "the first person still speaks"
+        await running
+        async with asyncio.timeout(20):
+            while not call.supervision.is_away:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        for query in ("", "?again=1"):
+            async with connect(f"{base}/take-over{query}") as other:
+                assert json.loads(await other.recv())["state"] == "failed", "also while that person is away"
+        async with connect(f"{base}/take-over?again={live['id']}") as socket:
+            assert json.loads(await socket.recv()) == live
+            await socket.send(json.dumps({"type": "hand-back"}))
+            assert json.loads(await socket.recv()) == {"state": "over"}
+
+    run(tmp_path, story)
+
+
+def test_a_supervisor_is_told_that_the_caller_does_not_hear_this_connection_any_more(tmp_path: Path) -> None:
+    audit: list[str] = []
+
+    async def story(phone: Handset, call: Call, base: str) -> None:
+        async with asyncio.timeout(20), connect(f"{base}/take-over") as socket:
+            old = Microphone(socket)
+            running = asyncio.create_task(old.run())
+            live = await old.states.get()
+            async with connect(f"{base}/take-over?again={live['id']}") as other:
+                new = Microphone(other)
+                both = asyncio.gather(running, new.run())
+                assert await new.states.get() == live
+                assert await old.states.get() == {"state": "over"}, "a newer connection continues"
+                assert call.supervision.is_active and not call.supervision.is_away
+                phone.hang_up()
+                assert await new.states.get() == {"state": "over"}, "the call is over"
+                await both
+                assert (socket.close_code, other.close_code) == (1000, 1000)
+        api = base.replace("ws", "http", 1).rpartition("/calls/")[0]
+        async with httpx2.AsyncClient() as client:
+            page = (await client.get(f"{api}/audit", params={"limit": 10})).json()
+        audit.extend(entry["action"] for entry in page["entries"])
+
+    run(tmp_path, story)
+    assert audit == ["take over", "take over"], "no call was given back to the agent"
+
+
+def test_a_supervisor_who_leaves_during_the_hand_back_causes_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = asyncio.Event()
+    hand_back = Supervision.hand_back
+
+    async def slow_hand_back(self: Supervision, said: str = "") -> None:
+        await left.wait()
+        await hand_back(self, said)
+
+    monkeypatch.setattr(Supervision, "hand_back", slow_hand_back)
+
+    async def story(phone: Handset, call: Call, base: str) -> None:
+        async with connect(f"{base}/take-over") as socket:
+            assert json.loads(await socket.recv())["state"] == "live"
+            await socket.send(json.dumps({"type": "hand-back", "said": ""}))
+        left.set()
+        async with asyncio.timeout(20):
+            while call.supervision.is_active:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await phone.agent_speaks()
+
+    run(tmp_path, story)
+    assert [record for record in caplog.records if record.name == "uvicorn.error" and record.exc_info] == []

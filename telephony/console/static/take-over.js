@@ -6,6 +6,7 @@ import { reason } from "./listener.js"
 const PAUSE_MS = 1000
 const AGAIN_MS = 8000 // the server waits so long for a supervisor whose connection was lost
 const RETRY_MS = 500
+const ATTEMPT_MS = 1500 // one attempt that hangs must leave time for others
 const QUIET_MS = 5000
 const QUIET_PEAK = 100 // of 32,768: what a microphone that is muted does not reach
 const METER_MS = 100
@@ -31,6 +32,7 @@ export class TakeOver {
   #panel
   #on
   #socket
+  #id = "" // of the take-over: the server gives it to this page only
   #context
   #microphone
   #hint
@@ -78,17 +80,24 @@ export class TakeOver {
     this.#on.state(LIVE)
   }
 
-  async #connect(url) {
+  /** Resolves when the caller hears this page. With `limitMs`, gives the attempt up after this time. The first connection
+   *  has no limit, because the server may need some seconds to silence the agent. Throws `Failed`. */
+  async #connect(url, limitMs = 0) {
     const socket = this.#socket = new WebSocket(url)
     socket.binaryType = "arraybuffer"
+    let limit
     await new Promise((live, failed) => {
       socket.onmessage = ({ data }) => {
-        const { state, error } = JSON.parse(data)
-        if (state === "live") live()
+        const { state, error, id } = JSON.parse(data)
+        if (state === "live") live(this.#id = id)
         if (state === "failed") failed(Object.assign(new Failed(error), { isFinal: true }))
       }
       socket.onclose = ({ code }) => failed(new Failed(reason(code) || "The call cannot be taken over now."))
-    })
+      if (limitMs) limit = setTimeout(() => {
+        socket.close()
+        failed(new Failed("The server does not answer.")) // at once: a browser may report the close much later
+      }, limitMs)
+    }).finally(() => clearTimeout(limit))
     socket.onclose = ({ code }) => this.#closed(code)
   }
 
@@ -98,10 +107,10 @@ export class TakeOver {
     if (reason(code)) return this.#ended(reason(code))
     this.#on.state(LOST)
     const again = new URL(this.#url)
-    again.searchParams.set("again", "1")
+    again.searchParams.set("again", this.#id)
     for (const until = performance.now() + AGAIN_MS; performance.now() < until && !this.#over;) {
       try {
-        await this.#connect(again)
+        await this.#connect(again, ATTEMPT_MS)
       } catch (error) {
         if (error.isFinal) break
         await new Promise(done => setTimeout(done, RETRY_MS))
