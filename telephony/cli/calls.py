@@ -124,7 +124,13 @@ def _export(settings: Settings, row: CallRecord | None, call: HeardCall | None, 
 
 @contextmanager
 def _found(settings: Settings, name: str, folder: Path | None) -> Iterator[tuple[CallRecord | None, HeardCall | None]]:
-    """Yields the record and the journal of a call. Raises `JournalError` if both are missing, and `StorageError`."""
+    """Finds the call `name` (a call id or a path). Yields its record and its journal, each None if it is missing. The
+    journal can be read during this block.
+
+    Raises:
+        JournalError: both are missing.
+        StorageError: object storage cannot be used.
+    """
     row = None
     if is_key(name):
         with opened_records(settings) as records:

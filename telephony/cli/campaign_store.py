@@ -37,7 +37,9 @@ _NOT_RETRIED = (DoneReason.REACHED, DoneReason.OPTED_OUT, DoneReason.DO_NOT_CALL
 
 @contextmanager
 def opened_store(settings: Settings) -> Iterator[DatabaseStore]:
-    """Yields the campaigns in the records. Raises `CliError` if the records are in memory."""
+    """Opens the database of the records during this block, and yields the store of its campaigns. Raises `CliError` if
+    the records are in memory.
+    """
     records = open_records(settings)
     if not isinstance(records, DatabaseRecords):
         raise CliError("Campaigns need a database.", "Set DATABASE_URL or TELEPHONY_DATA_DIR, or use --simulate.")

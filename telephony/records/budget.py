@@ -42,7 +42,7 @@ class SharedLimits:
     """The limits of one number, for all processes together. `max_calls` 0 means no limit."""
 
     max_calls: int = 0
-    """The maximum number of calls at the same time."""
+    """The maximum number of calls at the same time. 0 means no limit."""
     budget: Budget = Budget()
 
     @property

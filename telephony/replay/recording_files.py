@@ -52,8 +52,8 @@ def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
 
 
 def make_test(journal: Path, name: str, agent: str | None, tests: Path, redaction: Redaction) -> tuple[Path, Path]:
-    """Copies the journal of a call, masked, into the folder of tests, and writes a test with the current values.
-    Returns the files of the recording and of the test. `agent` is `module:attribute`.
+    """Copies the journal of a call, masked, into the folder of tests, and writes a test that expects what the replay of
+    the call shows today. Returns the files of the recording and of the test. `agent` is `module:attribute`.
 
     Raises:
         ReplayError: the name is not an identifier or already exists, the agent is not an import string, or the call was

@@ -31,13 +31,13 @@ class CallLimits:
     """The limits for the calls of this process. 0 means no limit."""
 
     calls: int
-    """The maximum number of calls at the same time."""
+    """The maximum number of calls at the same time. 0 means no limit."""
     per_caller_hour: int = 0
-    """The maximum number of calls from one caller within an hour."""
+    """The maximum number of calls from one caller within an hour. 0 means no limit."""
     withheld_hour: int = 0
-    """The maximum number of calls from all withheld numbers together within an hour."""
+    """The maximum number of calls from all withheld numbers together within an hour. 0 means no limit."""
     minutes_per_day: float = 0.0
-    """The maximum number of minutes of all calls together in a day (UTC)."""
+    """The maximum number of minutes of all calls together in a day (UTC). 0 means no limit."""
     setup_s: float = 60.0
     """The maximum time in seconds from the webhook of a call to its media stream."""
 

@@ -1,7 +1,7 @@
-"""Creates the stored voice: `python -m realtime_core.local.voice.make_voice`. Needs flite on PATH (2.2 was used).
+"""Creates the audio files with which the embedded model speaks: `python -m realtime_core.local.voice.make_voice`.
 
-Writes `data/*.wav` (mu-law; complete texts at 16 kHz, words at 8 kHz) and `data/index.json`. Only needed to change the
-voice.
+Needs flite on PATH (2.2 was used). Writes `data/*.wav` (mu-law; complete sentences at 16 kHz, single words at 8 kHz)
+and `data/index.json`. Only needed to change the voice or its sentences, which stand in this file.
 """
 
 from __future__ import annotations

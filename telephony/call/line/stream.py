@@ -41,8 +41,8 @@ class StreamListener(Protocol):
     """
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        """Handles a piece of the caller's audio (mu-law). Gaps are filled with silence. `timestamp_ms` is the media
-        timestamp of the last frame.
+        """Handles the caller's audio of one media message (mu-law, 8 kHz). If messages were lost before it, silence
+        stands in their place at the start. `timestamp_ms` is the media timestamp of this message in milliseconds.
         """
 
     def on_mark(self, name: str) -> None: ...

@@ -60,7 +60,7 @@ class SilencePrompts:
 
     @property
     def deadline(self) -> float | None:
-        """The time at which `on_time` must be called, or None while the count is paused."""
+        """The time at which `on_time` must be called, or None while silence is not counted."""
         if self._since is None or self._pauses:
             return None
         return self._since + self._policy.after_s

@@ -40,7 +40,7 @@ class StreamWatchdog:
         self._due = now + min(_STEP_S, self._limit_s)
 
     def end(self) -> None:
-        """Stops to watch, because the call has no media stream."""
+        """Stops watching, because the call has no media stream."""
         self._last = None
 
     def frame(self, now: float) -> None:
