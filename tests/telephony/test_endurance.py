@@ -93,18 +93,26 @@ async def test_the_console_keeps_a_call_that_began_again_under_its_sid() -> None
     assert row is not None and row.call is second
 
 
+ENTRIES = """
+import asyncio, json
+from benchmarks.endurance.counts import count, growth
+
+
+class Register:
+    def __init__(self):
+        self.by_caller = {}
+
+
+async def main():
+    register = Register()
+    before = count()
+    register.by_caller.update({f"+1415555{n}": float(n) for n in range(100)})
+    return growth(before.entries, count().entries, more_than=50)
+
+
+print(json.dumps(asyncio.run(main())))
+"""
+
+
 def test_entries_of_containers_without_collected_objects_are_counted() -> None:
-    from benchmarks.endurance.counts import count, growth
-
-    class Register:
-        def __init__(self) -> None:
-            self.by_caller: dict[str, float] = {}
-
-    async def run() -> dict[str, int]:
-        register = Register()
-        before = count()
-        register.by_caller.update({f"+1415555{n}": float(n) for n in range(100)})
-        after = count()
-        return growth(before.entries, after.entries, more_than=50)
-
-    assert any("Register" in name for name in asyncio.run(run()))
+    assert any("Register" in name for name in result_of(ENTRIES))
