@@ -118,8 +118,11 @@ class DurableQueue:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._is_open:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        if self._request is not None:  # the launch may still be in progress, also if `open` was cancelled
+            closed = asyncio.get_running_loop().run_in_executor(self._thread, self._close_launched)
+            done, _ = await asyncio.wait({closed}, timeout=_WITHIN_S)
+            if not done:
+                log.warning("The queue of attempts was not closed, because its database does not answer.")
         self._thread.shutdown(wait=False)
 
     async def open(self) -> None:
@@ -184,6 +187,10 @@ class DurableQueue:
             self._close()
             raise
         self._is_open = True
+
+    def _close_launched(self) -> None:
+        if self._is_open:
+            self._close()
 
     def _close(self) -> None:
         """Stops DBOS, and closes the connections of an engine that DBOS did not create."""

@@ -54,6 +54,16 @@ async def test_a_queue_that_ends_closes_its_connections(tmp_path: Path, connecti
     await condition(lambda: not connections)
 
 
+async def test_a_queue_whose_start_was_cancelled_closes_its_connections(tmp_path: Path, connections: set[Any]) -> None:
+    """The launch goes on in its thread."""
+    async with DurableQueue(f"sqlite:///{tmp_path}/records.db", "a", durable_queue._nothing, at_once=2) as queue:
+        opening = asyncio.create_task(queue.open())
+        await condition(lambda: bool(connections))
+        opening.cancel()
+    await asyncio.to_thread(queue._thread.shutdown, wait=True)
+    await condition(lambda: not connections)
+
+
 async def test_a_queue_that_cannot_start_closes_its_connections_and_starts_later(
     tmp_path: Path, connections: set[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
