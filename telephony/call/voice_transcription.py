@@ -164,7 +164,7 @@ class VoiceTranscription:
                 turn.text, turn.usage = future.result().transcript.strip(), future.result().usage
             self._on_words(turn)
 
-        future = session.commit()
+        future = asyncio.ensure_future(session.commit())  # raises `TypeError` for an object that is no future
         self._waiting.add(future)
         future.add_done_callback(settled)
 

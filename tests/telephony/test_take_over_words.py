@@ -355,6 +355,24 @@ class Fragile:
         raise LookupError("the application's own")
 
 
+class Empty(Fragile):
+    """A transcription session of an application that returns no futures."""
+
+    def append(self, audio: bytes) -> None:
+        pass
+
+    def commit(self) -> Any:
+        return None
+
+    async def close(self) -> None:
+        pass
+
+
+class NoFutures(OpenAIRealtimeWebSocketModel):
+    async def transcription_session(self, on_delta: Any = None) -> Any:
+        return Empty()
+
+
 class BrokenLater(OpenAIRealtimeWebSocketModel):
     """A model whose transcription session opens late, and then fails."""
 
@@ -370,7 +388,7 @@ class NoSession(OpenAIRealtimeWebSocketModel):
         return None
 
 
-@pytest.mark.parametrize("model", [Deaf, Broken, BrokenLater, NoSession])
+@pytest.mark.parametrize("model", [Deaf, Broken, BrokenLater, NoSession, NoFutures])
 def test_a_model_without_a_transcription_leaves_the_typed_text(
     tmp_path: Path, model: type[OpenAIRealtimeWebSocketModel]
 ) -> None:
