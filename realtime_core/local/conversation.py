@@ -10,7 +10,7 @@ speech), `responder` and `response` (the answers), `items`, `session_config`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -26,7 +26,7 @@ from .session_config import SessionConfig, check_response_options
 from .turns import Turns
 from .voice import Voice
 
-__all__ = ["Conversation", "HangUp", "parse_event"]
+__all__ = ["Conversation", "HangUp", "handle_message"]
 
 
 class Conversation:
@@ -102,15 +102,7 @@ class Conversation:
             self._held_back.append(message)
             return
         self._schedule.now = now
-        event: dict[str, Any] = {}
-        try:
-            event = parse_event(message)
-            handler = self._handlers.get(event["type"])
-            if handler is None:
-                raise invalid_value("type", event["type"], *self._handlers)
-            handler(event)
-        except Rejected as rejection:
-            self._outbox.reject(rejection, event.get("event_id"))
+        handle_message(message, self._handlers, self._outbox)
 
     def run(self, now: float) -> None:
         """Performs the actions whose time has come. `next_due` says when this method must be called next."""
@@ -179,8 +171,24 @@ class Conversation:
         self._responder.respond(options)
 
 
-def parse_event(message: str | bytes) -> dict[str, Any]:
-    """Returns the event of a message of the client. Raises `Rejected` for a message that is not an event."""
+def handle_message(
+    message: str | bytes, handlers: Mapping[str, Callable[[dict[str, Any]], None]], outbox: Outbox
+) -> None:
+    """Passes the event of a message of the client to the handler of its type. If the message or the event is invalid,
+    the client gets an `error` event.
+    """
+    event: dict[str, Any] = {}
+    try:
+        event = _parse(message)
+        handler = handlers.get(event["type"])
+        if handler is None:
+            raise invalid_value("type", event["type"], *handlers)
+        handler(event)
+    except Rejected as rejection:
+        outbox.reject(rejection, event.get("event_id"))
+
+
+def _parse(message: str | bytes) -> dict[str, Any]:
     if isinstance(message, bytes):
         raise Rejected("Binary messages are not supported: send JSON text.", code="invalid_message")
     try:

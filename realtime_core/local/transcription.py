@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..sources import Sources
-from .conversation import parse_event
+from .conversation import handle_message
 from .input_audio import InputAudio, decode_append
 from .items import Item, Items
 from .outbox import HangUp, Outbox
-from .rejection import Rejected, invalid_value, missing
+from .rejection import Rejected, missing
 from .reply import Heard
 from .schedule import Schedule
 from .session_config import SERVER_VAD, check_transcription_update, merge
@@ -103,15 +103,7 @@ class Transcription:
         exception.
         """
         self._schedule.now = now
-        event: dict[str, Any] = {}
-        try:
-            event = parse_event(message)
-            handler = self._handlers.get(event["type"])
-            if handler is None:
-                raise invalid_value("type", event["type"], *self._handlers)
-            handler(event)
-        except Rejected as rejection:
-            self._outbox.reject(rejection, event.get("event_id"))
+        handle_message(message, self._handlers, self._outbox)
 
     def run(self, now: float) -> None:
         """Performs the actions whose time has come."""
