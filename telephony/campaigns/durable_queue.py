@@ -121,7 +121,9 @@ class DurableQueue:
         if self._request is not None:  # the launch may still be in progress, also if `open` was cancelled
             closed = asyncio.get_running_loop().run_in_executor(self._thread, self._close_launched)
             done, _ = await asyncio.wait({closed}, timeout=_WITHIN_S)
-            if not done:
+            if done:
+                closed.result()
+            else:
                 log.warning("The queue of attempts was not closed, because its database does not answer.")
         self._thread.shutdown(wait=False)
 
