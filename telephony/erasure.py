@@ -48,7 +48,7 @@ class Places:
     """The data directory, which contains the list of exports."""
     do_not_call: DoNotCall | None = None
     recordings: Sequence[Recordings] = ()
-    """The Twilio accounts: the account of the settings, and the accounts in the file of numbers."""
+    """The Twilio accounts: the account of the settings, and the accounts in the numbers file (`TELEPHONY_NUMBERS`)."""
 
 
 @dataclass(slots=True)

@@ -90,8 +90,8 @@ class SecretPartFailed(CallError):
 
 
 class AccessRefused(ConsoleError):
-    """The console refuses a client: the client is unknown, or its token does not have the scope or the number. Log in,
-    or send another token (`telephony tokens create`).
+    """The console refuses a client: the client is unknown, or its token does not permit the action or the phone number.
+    Log in, or send another token (`telephony tokens create`).
     """
 
 
@@ -154,12 +154,12 @@ class ImportStringError(TelephonyError):
 
 
 class LocaleError(TelephonyError):
-    """A language has no texts, or its folder does not contain a text or a clip. The message says what to add."""
+    """A language cannot be used, because one of its texts or audio clips is missing. The message says what to add."""
 
 
 class NumberError(TelephonyError):
-    """The webhook of a number cannot be set: the account does not have the number, the number has no voice, or the
-    number belongs to a trunk.
+    """The webhook of a number cannot be set: the account does not have the number, the number cannot take voice calls,
+    or the number belongs to a SIP trunk.
     """
 
 
@@ -208,8 +208,8 @@ class SettingsError(TelephonyError):
 
 
 class NumbersFileError(SettingsError):
-    """The file of numbers is invalid. `problems` has one line for each problem, with its line in the file and the
-    remedy. A server that has an earlier configuration keeps this configuration.
+    """The numbers file (`TELEPHONY_NUMBERS`) is invalid. `problems` has one line for each problem, with its line in the
+    file and the remedy. A server that has an earlier configuration keeps this configuration.
     """
 
 

@@ -12,7 +12,7 @@ __all__ = ["CHOICES", "EndingWords", "label_of", "words_of"]
 
 @dataclass(frozen=True, slots=True)
 class EndingWords:
-    """The words for one kind of ending. `label` is short, for a table. `sentence` is a complete sentence."""
+    """A description of one reason why calls end. `label` is short, for a table. `sentence` is a complete sentence."""
 
     label: str
     sentence: str
@@ -66,8 +66,8 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
     "failed": ("Failed, or line lost", ("failed", "stream_lost", "no_stream")),
     "server": ("Server failed or stopped", ("interrupted", "drained", "process_stops")),
 }
-"""The choices of the filter by the end of a call: a mapping from a key to the label and the codes of
-`CallRecord.ending_code`.
+"""The filter "why the call ended" of the call history. The keys are the values of the query parameter `why`. Each value
+is the label that the page shows, and the codes (`CallRecord.ending_code`) that the filter selects.
 """
 
 
@@ -79,7 +79,7 @@ def label_of(code: str) -> str:
 
 
 def words_of(row: CallRecord) -> EndingWords | None:
-    """Returns the words for the end of this call, or None if the call is not over."""
+    """Returns the description of why this call ended, or None if the call is not over."""
     code = row.ending_code
     if not code:
         return None

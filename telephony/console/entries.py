@@ -74,7 +74,7 @@ class Entries:
 
     @property
     def last_words(self) -> tuple[str, str]:
-        """The side that spoke last, and the last words of this side. The words are empty if nothing was said."""
+        """The side that spoke last (`caller` or `agent`), and its last words. Both are empty if nothing was said."""
         for entry in reversed(self._entries.values()):
             if entry.type == "turn" and (words := _said(entry)):
                 return entry.fields["speaker"], words

@@ -1,5 +1,5 @@
 """Passes the journal records of live calls to pages. A softphone (a phone in the browser) gets the records from the
-start of its call. A page of the console can begin at any time.
+start of its call. A page of the console gets the records from the time at which it was opened.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ class Feed:
 
 
 class Feeds:
-    """The objects that follow calls of this process (followers), by CallSid. A call without followers has no cost."""
+    """The followers of the calls of this process, by CallSid. A follower gets each journal record of its call. Without
+    followers, a call does no extra work.
+    """
 
     def __init__(self) -> None:
         self._followers: dict[str, list[Follower]] = {}
@@ -87,7 +89,9 @@ class Feeds:
 
     @contextmanager
     def follow(self, call_sid: str) -> Iterator[Feed]:
-        """Yields a feed of the call with this CallSid, during this block. The call must not have started."""
+        """Yields a feed of the call with this CallSid, during this block. The block must begin before the call starts,
+        else the feed lacks the first records.
+        """
         feed = Feed()
         with self.add(call_sid, feed):
             yield feed

@@ -231,8 +231,9 @@ async def timeline(request: Request) -> Response:
 
 async def audio(request: Request) -> Response:
     """Returns the recording as WAV. The route supports range requests. `?download=1` needs the scope `export`, playing
-    needs the scope `listen`. The audit log gets one entry for each download or listening. A player requests many
-    ranges. `?playback=` and up to 16 letters and digits, chosen by the client, joins the requests of one listening.
+    needs the scope `listen`. The audit log gets one entry for each download, and one each time that a person listens. A
+    player sends many range requests while a person listens. To count these requests as one, the client sends the same
+    `?playback=` with all of them (up to 16 letters and digits of its choice).
     """
     downloads = request.query_params.get("download") == "1"
     row, prepared, grant = await _recorded(request, Scope.EXPORT if downloads else Scope.LISTEN)
@@ -259,7 +260,9 @@ async def _is_recorded(console: Console, grant: Grant, action: Action, sid: str,
 
 
 async def export(request: Request) -> Response:
-    """Returns the record, the figures and the transcript of a call as a file."""
+    """Returns a JSON file with the call record, the measurements (such as response latency) and the transcript of a
+    call.
+    """
     row, prepared, grant = await _recorded(request, Scope.EXPORT)
     await console_of(request).access.record(grant, Action.EXPORT, call=row.sid or row.id, detail="transcript")
     made = parse_object(await asyncio.to_thread(prepared.timeline.read_bytes)) or {}

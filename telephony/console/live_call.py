@@ -54,8 +54,8 @@ class _Part:
 
 @dataclass(slots=True)
 class LiveCall:
-    """One live call. `on_event` must be called with each event of the session. `observe` must be called regularly with
-    the positions that the caller has heard.
+    """One live call. The owner must pass each event of the session to `on_event`, and must regularly pass to `observe`
+    how much of each audio part the caller has heard.
 
     Times are in seconds of the event loop.
     """
@@ -64,11 +64,13 @@ class LiveCall:
     speaking: Speaker | None = None
     latency_ms: int | None = None
     hides: Callable[[str], bool] = lambda item_id: False
-    """A function that returns whether the words of an item must be hidden, because the item belongs to a secret part of
-    the call.
+    """A function that returns whether the words of this item must be hidden, because they were spoken inside a
+    `call.secret()` block.
     """
     is_sealed: Callable[[], bool] = lambda: False
-    """A function that returns whether a secret part of the call is in progress, in which nothing is shown."""
+    """A function that returns whether a `call.secret()` block is in progress. The console shows nothing of such a
+    block.
+    """
     is_taken_over: Callable[[], bool] = lambda: False
     """A function that returns whether a supervisor speaks in place of the agent."""
     waiting: dict[str, str] = field(default_factory=dict)
@@ -155,8 +157,9 @@ class LiveCall:
                 self._bytes_per_ms = _FORMATS.get(str(name), self._bytes_per_ms)
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        """Handles a journal record of the kind `kind`: an action of the call, or a report of Twilio. `fields` are the
-        fields of the record, and `now` is the time of the event loop in seconds.
+        """Adds an entry for a journal record, for example for a played announcement, an action of a supervisor, a
+        timer, or a request to Twilio. Other kinds of records are ignored. `fields` are the fields of the record, and
+        `now` is the time of the event loop in seconds.
         """
         match kind:
             case "play":
@@ -189,8 +192,8 @@ class LiveCall:
         self._entries.touch()
 
     def observe(self, heard: Sequence[HeardItem], now: float) -> None:
-        """Stores how much the caller has heard of each audio part that is playing or queued. A complete part that is no
-        longer playing or queued was heard to its end.
+        """Stores how much the caller has heard of each audio part. `heard` contains only the parts that are playing or
+        queued. If a completely received part is missing there, the caller has heard the part to its end.
         """
         known = {(item.item_id, item.content_index): item for item in heard}
         is_playing = False
@@ -236,7 +239,7 @@ class LiveCall:
 
     @property
     def last_words(self) -> tuple[str, str]:
-        """The side that spoke last, and its words. An empty value means that nothing was said."""
+        """The side that spoke last (`caller` or `agent`), and its last words. Both are empty if nothing was said."""
         return self._entries.last_words
 
     def warnings(self, now: float) -> list[str]:

@@ -28,7 +28,10 @@ def routes() -> list[BaseRoute]:
 
 
 async def list_numbers(request: Request) -> Response:
-    """Returns the configured numbers: `{"numbers": [...], "models": {...}, "file": path, "problems": [...]}`."""
+    """Returns the configured phone numbers, as `{"numbers": [...], "models": {...}, "file": path, "problems": [...]}`.
+    `numbers` has the configuration of each number that the client may see. `models` has the state of each model
+    endpoint by its name. `file` is the path of the numbers file, and `problems` are texts about errors in this file.
+    """
     console = console_of(request)
     phone = console.phone
     grant = await console.access.admit(request, Scope.VIEW)

@@ -83,8 +83,8 @@ async def static(request: Request) -> Response:
 
 
 def render(page: Page, path: str) -> str:
-    """Returns the HTML of a page at this path. All URLs in the page are relative to `/console/`, because a proxy may
-    serve the console under any path.
+    """Returns the HTML of a page. `path` is the path of the request. All URLs in the HTML are relative to `/console/`,
+    because a proxy may serve the console under any path.
     """
     depth = page.path.count("/")
     base = "../" * depth if depth else "./" if page.path else "console/"

@@ -1,8 +1,9 @@
 """The softphone (a phone in the browser): a page that calls the agent in place of Twilio. The page uses the real
 webhook and the real media stream.
 
-The page itself is public. A call needs the scope `control`. A browser cannot sign requests like Twilio, so this module
-signs the requests of an admitted page.
+The page itself is public. A call needs a login with the scope `control`. The webhooks accept only requests with
+Twilio's signature, and a browser cannot sign. Therefore this module checks the login, and then signs the requests of
+the page.
 """
 
 from __future__ import annotations
@@ -67,10 +68,9 @@ async def about(request: Request) -> Response:
 
 
 async def webhook(request: Request) -> Response:
-    """Returns the response to a webhook that the page sends in place of Twilio.
-
-    The query contains the parameters for the media stream of the call. The value of the response header `X-Ticket`, if
-    present, is needed for `media_stream`.
+    """Passes a request of the page to the webhook `name` as if Twilio had sent it, and returns the response. The
+    parameters of the URL become the custom parameters of the call's media stream. If the response has the header
+    `X-Ticket`, the page must connect to `/console/phone/media-stream` with the value of this header as `?ticket=`.
     """
     console = console_of(request)
     phone = console.phone

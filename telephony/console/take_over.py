@@ -15,8 +15,8 @@ the take-over.
 
 A microphone sends audio all the time, also if nobody speaks. If no message arrives for 4 s, the connection counts as
 lost, and is closed with 4408. If the connection is lost, the caller hears a filler. The client can connect again with
-`?again=ID` within 4 s and continue. `ID` is the id of the take-over. Other persons may have the same name in the audit
-log, and do not know this id. After 4 s the agent gets the call back.
+`?again=ID` within 4 s and continue. `ID` is the id of the take-over. The name of the login is not sufficient to
+continue, because several persons may have the same login. After 4 s the agent gets the call back.
 """
 
 from __future__ import annotations

@@ -35,9 +35,11 @@ def routes() -> list[BaseRoute]:
 
 
 async def list_versions(request: Request) -> Response:
-    """Returns the figures of each version, and the decisions about canaries (new versions for a part of the callers):
-    `{"versions": [...], "releases": [...], "calls": 2000, "all": false}`. `since` is an age or a time (default 7d).
-    Only the newest 2,000 calls are counted. Returns 400 for an invalid `since`, and 503 if the records cannot be used.
+    """Returns how calls went with each version of the agent, as `{"versions": [...], "releases": [...], "calls": 2000,
+    "all": false}`. `versions` has the figures of each version. `releases` has the decisions about canaries (new
+    versions that get a part of the callers). `calls` is the number of counted calls: at most the newest 2,000 since
+    `since`, which is an age or a time (default `7d`). `all` is true if no call was left out. Returns 400 for an invalid
+    `since`, and 503 if the records cannot be used.
     """
     console = console_of(request)
     grant = await console.access.admit(request, Scope.VIEW)

@@ -1,9 +1,8 @@
-"""Computes the loudness of both sides of a live call over time, for the diagram on the page of the call. The times are
-those at which the caller speaks or hears the agent. Pure.
+"""Computes the loudness of both sides of a live call over time, for the diagram on the page of the call. Pure.
 
 A `Wave` gets the journal records of one call while a page shows the call. The caller's loudness is computed from the
-caller's frames. The agent's loudness is computed from the audio of the model. The messages to Twilio show the time at
-which the caller hears each piece of this audio.
+caller's frames, and the agent's loudness from the audio of the model. The agent's loudness is shown at the time at
+which the caller hears the audio. This time is computed from the messages to Twilio.
 """
 
 from __future__ import annotations
@@ -59,9 +58,12 @@ class Wave:
         self._is_pcm = True
 
     def take(self) -> dict[str, Any]:
-        """Returns the new values: `{"caller": [[step, loudness], ...], "agent": ..., "marks": [ms], "clears": [ms]}`.
-        Returns an empty mapping if there are no new values. A step is a piece of `STEP_MS` milliseconds. A later value
-        of a step replaces the earlier value.
+        """Returns the new values, as `{"step_ms": 50, "caller": [[step, loudness], ...], "agent": [[step, loudness],
+        ...], "marks": [ms], "clears": [ms]}`. Returns an empty mapping if there are no new values.
+
+        Step 0 begins with the call, and each step has a length of `step_ms`. A later value of a step replaces the
+        earlier value. `marks` are the times at which Twilio returned a mark. `clears` are the times at which queued
+        audio was dropped because of an interruption.
         """
         if not any(self._new.values()) and not any(self._events.values()):
             return {}

@@ -1,7 +1,7 @@
 """Compares the audio at the simulated caller with the journal. Pure.
 
-The simulated phone knows how many samples it received, played and flushed, and at which times. The journal contains to
-which item each sample of the stream belongs.
+The simulated phone knows how many samples it received, played and flushed, and at which times. The journal contains the
+item to which each sample of the stream belongs.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class CallerMeasurements:
     underruns: tuple[Underrun, ...]
     violations: int
     wav_shift_ms: float | None
-    """The largest delay of the agent's speech in the audio that is computed from the journal, compared with the audio
-    that the caller heard.
+    """The accuracy of the WAV file that is computed from the journal: the greatest difference in time between the
+    agent's speech in this file and in the audio that the caller heard. A positive value means that the speech in the
+    file is late.
     """
 
     def to_json(self) -> dict[str, Any]:

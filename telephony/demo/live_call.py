@@ -46,8 +46,8 @@ class Line:
     cut: bool = False
 
     def heard(self, now_ms: float) -> str:
-        """Returns the text that was heard until `now_ms`. The share of the letters is the share of the voiced frames
-        that were played.
+        """Returns an estimate of the words that the caller had heard at `now_ms`. If 30 % of the frames with voice have
+        been played, the result is the first 30 % of the text, without the last incomplete word.
         """
         if self.kind != "agent":
             return self.text

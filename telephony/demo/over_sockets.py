@@ -42,7 +42,7 @@ _BEHIND_MS = 400.0
 
 def call_over_sockets(plan: Plan, view: View) -> DemoCall:
     """Makes the demo call of the plan in real time, with several processes and real sockets. Returns the call when all
-    processes have ended. Raises `DemoFailed` if a process fails, and `KeyboardInterrupt`.
+    processes have ended. Raises `DemoFailed` if a process fails, and `KeyboardInterrupt` after Ctrl-C or SIGTERM.
     """
     return asyncio.run(_ring(plan, view))
 

@@ -31,7 +31,9 @@ class Plan:
 
     @property
     def model_script(self) -> str | None:
-        """The script of the embedded model. With None, the model tries the agent's tools."""
+        """The script of the embedded model: a path or a name. With None, the embedded model calls each tool of the
+        agent once.
+        """
         if self.script is not None:
             return str(self.script)
         return "trattoria" if self.agent is None else None

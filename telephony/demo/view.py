@@ -77,7 +77,9 @@ class PlainView:
 
 
 class LiveView:
-    """A view for a terminal with two bars for the loudness, the marks, and the last lines of the conversation."""
+    """A view for a terminal: a bar with the loudness of each side, the numbers of sent and returned marks, and the last
+    lines of the conversation.
+    """
 
     def __init__(self, console: Console) -> None:
         self._frame = _Frame(LiveCall(), 0.0)

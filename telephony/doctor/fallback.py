@@ -20,7 +20,7 @@ _ABOUT, _FILE = "fallback", "numbers"
 
 
 def check_numbers_file(path: Path) -> tuple[list[CheckResult], list[str]]:
-    """Checks the file of numbers. Also returns the fallback URLs in it."""
+    """Checks the numbers file (`TELEPHONY_NUMBERS`). Returns the results, and the fallback URLs in the file."""
     try:
         config = read_numbers(path)
     except NumbersFileError as error:
@@ -50,7 +50,7 @@ async def check_fallbacks(settings: Settings, urls: Iterable[str], web: Web) -> 
             continue
         answer = await asyncio.to_thread(web.get, url, {})
         if answer.status != 200:
-            why = f"answers {answer.status}" if answer.status else f"does not answer: {answer.fault}"
+            why = f"answers {answer.status}" if answer.status else f"does not answer: {answer.error}"
             results.append(wrong(_ABOUT, f"{url} {why}", "Correct fallback_url, or the server there."))
         elif not _is_twiml(answer.body):
             results.append(wrong(_ABOUT, f"{url} answers with something that is no TwiML", "Let it answer <Response>."))

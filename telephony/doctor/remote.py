@@ -41,20 +41,20 @@ _MAX_ANSWER_BYTES = 2**20
 _OPENAI = "https://api.openai.com/v1"
 _PROBE = {"CallSid": "CA" + "0" * 32, "StreamSid": "MZ" + "0" * 32, "StreamEvent": "stream-stopped"}
 
-Hitch = Literal["", "name", "refused", "time-out", "certificate", "other"]
+ErrorKind = Literal["", "name", "refused", "time-out", "certificate", "other"]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to a request. `status` is 0 if there was no response. In this case `hitch` is the kind of the error
-    and `fault` is its text.
+    """The response to a request. `status` is 0 if there was no response. In this case `error_kind` and `error` describe
+    why.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
-    fault: str = ""
-    hitch: Hitch = ""
+    error: str = ""
+    error_kind: ErrorKind = ""
 
 
 Fetch = Callable[[str, Mapping[str, str]], Answer]
@@ -83,10 +83,10 @@ def fetch(url: str, headers: Mapping[str, str]) -> Answer:
             return Answer(error.code, dict(error.headers), error.read(65_536))
     except (OSError, ValueError) as error:
         why = getattr(error, "reason", error)
-        return Answer(0, {}, fault=str(why), hitch=_connect_fault(why))
+        return Answer(0, {}, error=str(why), error_kind=_connect_fault(why))
 
 
-def _connect_fault(why: object) -> Hitch:
+def _connect_fault(why: object) -> ErrorKind:
     if isinstance(why, socket.gaierror):
         return "name"
     if isinstance(why, TimeoutError):
@@ -115,8 +115,8 @@ WEB = Web(fetch, upgrade)
 async def check_address(settings: Settings, web: Web) -> tuple[list[CheckResult], Answer | None]:
     """Checks that this server answers at PUBLIC_URL, accepts Twilio's signatures and opens media streams.
 
-    The requests come from this machine, and not from Twilio's network. The second returned value is a response of the
-    server, or None.
+    The requests come from this machine, and not from Twilio's network. Also returns the response of the server, or None
+    if there was no response. `check_clock` needs its Date header.
     """
     if settings.public_url is None:
         return [skipped("PUBLIC_URL", "is not set", "Set it to the address that Twilio calls.")], None
@@ -138,8 +138,8 @@ def _reached(url: str, answer: Answer) -> CheckResult:
             "refused": f"Nothing listens on port {port}: start the proxy or tunnel, and check its port.",
             "time-out": f"A firewall blocks port {port}, or the machine is down: open the port.",
             "certificate": "Twilio does not accept this certificate either (31910): get a valid one for the proxy.",
-        }.get(answer.hitch, "Start the server and the tunnel or proxy; check name and certificate.")
-        return wrong("PUBLIC_URL", f"{url} cannot be reached: {answer.fault}", cure)
+        }.get(answer.error_kind, "Start the server and the tunnel or proxy; check name and certificate.")
+        return wrong("PUBLIC_URL", f"{url} cannot be reached: {answer.error}", cure)
     if answer.status in (502, 503, 504):
         message = f"the proxy or tunnel answers, but no server behind it (HTTP {answer.status})"
         return wrong("PUBLIC_URL", message, "Start `telephony serve`, and point the proxy at its HOST:PORT.")
@@ -220,7 +220,7 @@ async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool
         return [wrong("model's key", f"is refused (HTTP {answer.status})", "Set another OPENAI_API_KEY.")]
     if answer.status:
         return [warning("model's key", f"could not be checked (HTTP {answer.status})", "Make a test call.")]
-    message = f"the server cannot be reached: {answer.fault}"
+    message = f"the server cannot be reached: {answer.error}"
     return [wrong("model's key", message, "Check the network and OPENAI_BASE_URL.")]
 
 

@@ -1,4 +1,5 @@
-"""Computes figures of the line of a recorded call: every mark, and the arrival of the caller's frames. Pure.
+"""Computes from a recorded call how Twilio's media stream behaved: the time of each mark, and the arrival of the
+caller's frames. Pure.
 
 The simulated phone assumes how Twilio behaves: its delays and jitter, the start of playback, and that a mark is
 returned when the audio before the mark was played. The journal of a real call shows whether these assumptions are
@@ -68,8 +69,9 @@ class _Stream:
 
 
 def trace(records: Iterable[Record]) -> dict[str, Any]:
-    """Returns the figures of the line of a recorded call as JSON values, from the records of its journal. Malformed
-    records are counted and ignored.
+    """Returns how Twilio's media stream behaved in a recorded call, from the records of its journal. The result has
+    JSON values: `call_sid`, `versions` (of the software), `streams` (the figures of each media stream) and `malformed`
+    (the number of ignored malformed records).
     """
     reader = _Reader()
     for record in records:

@@ -63,8 +63,8 @@ class Plan:
     """The settings for the calls of one side of an eval: the new agent or the baseline.
 
     `model` is `embedded` (the stand-in model), `live` (the real model), or a script for the embedded model. `configure`
-    changes the options of each call. `result` is the type of the result object. `player` returns the player of a
-    persona.
+    changes the options of each call. `result` is the type of the call's result object (`CallOptions.result`). `player`
+    returns the object that chooses the words of a persona.
     """
 
     agent: AgentSource

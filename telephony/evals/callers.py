@@ -1,5 +1,6 @@
-"""The callers of evals: a persona, a recorded caller, and a scripted caller. Each caller writes its acts and its words
-to an `CallerLog`. The stand-in for the speech model reads the words from there.
+"""The simulated callers of evals: `PersonaCaller` plays a persona, and `RecordedCaller` repeats the caller of a
+recording. Each caller writes its actions and its words to a `CallerLog`. The stand-in for the speech model reads the
+words there, because it cannot understand speech.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ class CallerLog:
 
 
 class PersonaCaller:
-    """A caller who is played by `player` and speaks with `voice`. `agent_words` returns the words of the agent that the
-    caller has heard since the last call of `agent_words`. `random` decides when the caller interrupts, hesitates and
-    says "mhm".
+    """A simulated caller that acts like a persona. `player` chooses the next words of the caller, for example with a
+    text model, and `voice` converts them into speech. `agent_words` returns the words of the agent that the caller has
+    heard since the last call of `agent_words`. `random` decides when the caller interrupts, hesitates and says "mhm".
     """
 
     def __init__(
@@ -150,7 +151,9 @@ class PersonaCaller:
 
 
 class RecordedCaller:
-    """The caller of a recording, turn by turn (see `replay.callers`). A masked key is sent as 0."""
+    """A simulated caller that repeats the caller of a recording: in each turn, the caller says the recorded words or
+    presses the recorded key. Digits are masked in recordings, so a masked key is sent as 0.
+    """
 
     def __init__(self, call: RecordedCall, audio: CallAudio, caller_log: CallerLog) -> None:
         self._turns = list(zip(turns_of(call, audio), _texts(call), strict=True))

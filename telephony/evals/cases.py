@@ -26,7 +26,9 @@ class CaseKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case of an eval, which is one caller: a journal, or a TOML file. `name` is unique within an eval."""
+    """One case of an eval: one simulated caller, which is described by the file at `path`. The file is the journal of a
+    recorded call, or a TOML file with a script or a persona. `name` is unique within an eval.
+    """
 
     name: str
     kind: CaseKind

@@ -1,5 +1,5 @@
-"""Decides the measured and the checked criteria from the evidence of a call. These criteria need no text model.
-Pure.
+"""Decides whether a call meets the criteria that need no text model: criteria about a measurement, and criteria about
+facts such as a tool call or spoken words. Pure.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Criterion(BaseModel):
     order: Sequence[str] = ()
     """Events that must happen in this order in the call: `tool: NAME`, `says: WORDS`, `caller: WORDS`."""
     result: Mapping[str, Any] | None = None
-    """Values that the result object must have."""
+    """Fields with their values that the call's result object (`CallOptions.result`) must have."""
     ended: Literal["hung up", "agent hung up"] | None = None
     """The side that must end the call. `hung up` means that the caller ends the call."""
     same_tools: bool = False

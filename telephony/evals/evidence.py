@@ -84,8 +84,8 @@ def evidence_of(
     cost_usd: float | None = None,
 ) -> Evidence:
     """Returns the evidence of a finished call. `acts` are the actions that the simulated caller has reported. `result`
-    is the result object of the call, `facts` are the facts of the case, and `recorded_tools` are the tool calls of the
-    recorded call.
+    is the result object of the call, `facts` are the values from the persona's file to which criteria can refer, such
+    as the day of a booking. `recorded_tools` are the tool calls of the recorded call.
     """
     lines = [
         Line(round(turn.start_ms), round(turn.end_ms), turn.speaker, turn.said, turn.heard)

@@ -49,7 +49,7 @@ class Frozen(Sources):
 
 def web(answers: Mapping[str, Answer], upgrade_fault: str = "") -> Web:
     def get(url: str, headers: Mapping[str, str]) -> Answer:
-        return next((answer for start, answer in answers.items() if url.startswith(start)), Answer(0, {}, fault="gone"))
+        return next((answer for start, answer in answers.items() if url.startswith(start)), Answer(0, {}, error="gone"))
 
     async def upgrade(url: str, headers: Mapping[str, str]) -> str:
         return upgrade_fault
@@ -257,10 +257,10 @@ MISMATCH = json.dumps(
 @pytest.mark.parametrize(
     ("answers", "upgrade_fault", "about", "says", "cure"),
     [
-        ({"/healthz": Answer(0, {}, fault="not known", hitch="name")}, "", "PUBLIC_URL", "cannot be reached", "DNS"),
-        ({"/healthz": Answer(0, {}, fault="no", hitch="refused")}, "", "PUBLIC_URL", "reached", "listens on port 443"),
-        ({"/healthz": Answer(0, {}, fault="timed", hitch="time-out")}, "", "PUBLIC_URL", "timed", "blocks port 443"),
-        ({"/healthz": Answer(0, {}, fault="expired", hitch="certificate")}, "", "PUBLIC_URL", "expired", "31910"),
+        ({"/healthz": Answer(0, {}, b"", "not known", "name")}, "", "PUBLIC_URL", "cannot be reached", "DNS"),
+        ({"/healthz": Answer(0, {}, b"", "no", "refused")}, "", "PUBLIC_URL", "reached", "listens on port 443"),
+        ({"/healthz": Answer(0, {}, b"", "timed", "time-out")}, "", "PUBLIC_URL", "timed", "blocks port 443"),
+        ({"/healthz": Answer(0, {}, b"", "expired", "certificate")}, "", "PUBLIC_URL", "expired", "31910"),
         ({"/healthz": Answer(502, {})}, "", "PUBLIC_URL", "no server behind it (HTTP 502)", "telephony serve"),
         ({"/healthz": Answer(200, {}, b"<html>")}, "", "PUBLIC_URL", "another program answers", "keep the path"),
         (
@@ -341,11 +341,11 @@ def _speak_plainly(listener: socket.socket) -> None:
 def test_reasons_for_no_answer_are_distinguished() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        assert fetch(f"http://127.0.0.1:{closed.getsockname()[1]}/", {}).hitch == "refused"
+        assert fetch(f"http://127.0.0.1:{closed.getsockname()[1]}/", {}).error_kind == "refused"
     with socket.create_server(("127.0.0.1", 0)) as plain:
         threading.Thread(target=_speak_plainly, args=(plain,), daemon=True).start()
-        assert fetch(f"https://127.0.0.1:{plain.getsockname()[1]}/", {}).hitch == "certificate"
-    assert fetch("http://no-such-name.invalid/", {}).hitch == "name"
+        assert fetch(f"https://127.0.0.1:{plain.getsockname()[1]}/", {}).error_kind == "certificate"
+    assert fetch("http://no-such-name.invalid/", {}).error_kind == "name"
 
 
 def test_nothing_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,7 +404,7 @@ def test_a_broken_codec_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nobody_answers() -> None:
     answer = fetch("http://127.0.0.1:9/healthz", {})
-    assert answer.status == 0 and answer.fault
+    assert answer.status == 0 and answer.error
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
