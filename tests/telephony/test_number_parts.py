@@ -317,7 +317,7 @@ def test_a_number_that_cannot_be_changed_says_why() -> None:
         ("https://b.example/x", Answer(200, {}, b"<Response/>"), "wrong", "no TwiML"),
         ("https://b.example/x", Answer(200, {}, b"<!DOCTYPE html>"), "wrong", "no TwiML"),
         ("https://b.example/x", Answer(500, {}), "wrong", "answers 500"),
-        ("https://b.example/x", Answer(0, {}, fault="refused"), "wrong", "does not answer: refused"),
+        ("https://b.example/x", Answer(0, {}, error="refused"), "wrong", "does not answer: refused"),
         ("https://phone.example.com/incoming-call", Answer(200, {}), "wrong", "is this server itself"),
     ],
 )
