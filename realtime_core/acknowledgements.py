@@ -1,4 +1,6 @@
-"""Waits for the server's answers to requests of a session: other settings, and pauses of the responses."""
+"""Waits until the server has accepted or refused a request of the session: a change of the settings, or a pause of the
+responses.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,12 @@ class Acknowledgements:
     async def wait(
         self, request: Callable[[Acknowledge], Awaitable[None]], accepted: Callable[[], None] = lambda: None
     ) -> Exception | None:
-        """Sends a request with `request(answered)`, and waits until `answered` or `end` is called. Returns None, or the
-        refusal. Calls `accepted` in the step in which the server accepts the request. Only the first answer counts, and
-        an answer after the end of the wait has no effect.
+        """Sends a request with `request(answered)`, and waits until the model calls `answered` or the session calls
+        `end`. Returns None if the server accepted the request, otherwise the exception that was passed to `answered` or
+        `end`.
+
+        `accepted` is called in the same step of the event loop in which the server accepts the request, before the
+        caller of `wait` continues. Only the first answer counts. An answer after the end of the wait has no effect.
         """
         answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 

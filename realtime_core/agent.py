@@ -83,7 +83,9 @@ class RealtimeAgent(Generic[TContext]):
             raise UserError(f"RealtimeAgent {self.name!r}: `hooks` is a class: write {self.hooks.__name__}().")
 
     def clone(self, **changes: Any) -> RealtimeAgent[TContext]:
-        """Returns a copy with some fields changed: `agent.clone(instructions="New instructions")`. Lists are shared."""
+        """Returns a copy with some fields changed: `agent.clone(instructions="New instructions")`. The copy is shallow:
+        both agents have the same list objects.
+        """
         return dataclasses.replace(self, **changes)
 
     async def get_system_prompt(self, run_context: RunContextWrapper[TContext]) -> str | None:
@@ -99,8 +101,8 @@ class RealtimeAgent(Generic[TContext]):
         return made
 
     async def get_mcp_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Returns the tools of this agent's MCP servers. `run_context` is the context of the run, which MCP servers of
-        the Agents SDK take.
+        """Returns the tools of this agent's MCP servers. `run_context` is the run context of the session. It is passed
+        on to MCP servers of the Agents SDK, whose `list_tools` accepts it.
 
         A server is an object with `await list_tools()` and `await call_tool(name, arguments)`: the official client's
         `ClientSession`, or an object that returns a plain list. The user must connect the server. Source:

@@ -19,8 +19,9 @@ def to_realtime_audio_format(input_audio_format: Any) -> SessionPayload | None:
     """Converts an audio format to the protocol's object. `"g711_ulaw"` becomes `{"type": "audio/pcmu"}`. The values of
     the object can also be read as attributes: `format.type`.
 
-    The format is a name, a protocol object or an object of the `openai` package. PCM gets the rate 24,000 Hz. None and
-    unknown names give None. In session settings, an unknown name raises `UserError`.
+    The format is a name, a protocol object or an object of the `openai` package. PCM gets the rate 24,000 Hz. Returns
+    None for None and for unknown names. Only this function ignores unknown names: an unknown name in the settings of a
+    session raises `UserError`.
     """
     given = input_audio_format
     name = given.get("type") if isinstance(given, Mapping) else getattr(given, "type", given)

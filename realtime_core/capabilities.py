@@ -13,8 +13,8 @@ class ModelCapabilities:
     takes inputs and emits audio."""
 
     drives_player: bool = False
-    """Whether the model itself passes its audio to the `Player` of its configuration. If False, the session passes the
-    audio to the player.
+    """Whether the model itself passes its audio to the `Player` (the object that plays the agent's audio) of its
+    configuration. If False, the session passes the audio to the player.
     """
     confirms_settings: bool = False
     """Whether the model reports when the server has accepted new settings, by calling

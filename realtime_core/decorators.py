@@ -1,4 +1,4 @@
-"""The decorators for tools and guardrails in one module. `tool` is `function_tool`."""
+"""All decorators for tools and guardrails in one module. `tool` is another name for `function_tool`."""
 
 from __future__ import annotations
 

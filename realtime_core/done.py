@@ -13,8 +13,8 @@ __all__ = ["DONE", "Done", "is_done", "withdraw"]
 class Done(Coroutine[Any, Any, None]):
     """The result of a method that callers may await, and that finished its work before it returned.
 
-    A caller that does not await sees from this type that it need not wait. `then` is an optional awaitable for which
-    awaiting this object waits.
+    A caller that does not await sees from this type that it need not wait. With `then`, awaiting this object awaits the
+    awaitable `then`.
     """
 
     def __init__(self, then: Awaitable[None] | None = None) -> None:
@@ -42,8 +42,8 @@ DONE = Done()
 
 
 def is_done(returned: Any) -> bool:
-    """Returns whether the call with the result `returned` has finished its work. A call without an awaitable result has
-    finished.
+    """Returns whether a call has finished its work. `returned` is the value that the call returned. A call that
+    returned nothing awaitable has finished.
     """
     return returned is DONE or isinstance(returned, Done) or not inspect.isawaitable(returned)
 

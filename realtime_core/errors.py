@@ -118,14 +118,16 @@ class ScriptError(RealtimeCoreError):
 
 
 class VirtualTimeError(RealtimeCoreError):
-    """Virtual time cannot continue."""
+    """The simulated clock of the tests (`realtime_core.testing.virtual_time`) cannot continue."""
 
 
 class Deadlock(VirtualTimeError):
-    """All tasks wait, no callback is ready and no timer runs. The message lists the waiting tasks and the places at
-    which they wait.
+    """In a test with a simulated clock, all tasks wait, no callback is ready and no timer runs. The message lists the
+    waiting tasks and the places at which they wait.
     """
 
 
 class WatchdogExpired(VirtualTimeError):
-    """A worker thread or a busy event loop exceeded its limit of real time."""
+    """In a test with a simulated clock, a worker thread or a busy event loop took longer than its limit, which is
+    measured with the real clock.
+    """

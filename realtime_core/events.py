@@ -207,8 +207,8 @@ class RealtimeAudioInterrupted:
     """Playback was cut. The receiver must drop the audio that was not played. This event is emitted only if audio was
     cut.
 
-    `played_ms` is the heard position in the item `item_id`. `items` has the heard position of every part that was
-    playing or queued.
+    `played_ms` is the heard position in the item `item_id`: the milliseconds of its audio that the caller has heard.
+    `items` has the heard position of every content part whose audio was playing or queued.
     """
 
     info: RealtimeEventInfo

@@ -35,8 +35,8 @@ __all__ = [
 
 @dataclass(slots=True)
 class GuardrailFunctionOutput:
-    """The result of a guardrail. `output_info` has data of the user. If `tripwire_triggered` is True, the agent is
-    stopped.
+    """The result of a guardrail. If `tripwire_triggered` is True, the agent is stopped. `output_info` is any value that
+    the guardrail gives to the program, and does not reach the model.
     """
 
     output_info: Any
@@ -177,20 +177,20 @@ class ToolGuardrailFunctionOutput:
 
     @classmethod
     def allow(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Returns a decision that allows the tool call. `output_info` has data of the user."""
+        """Returns a decision that allows the tool call. `output_info` is any value for the program's own use."""
         return cls(output_info)
 
     @classmethod
     def reject_content(cls, message: str, output_info: Any = None) -> ToolGuardrailFunctionOutput:
         """Returns a decision that rejects the tool call. The model gets `message` as the output of the tool.
-        `output_info` has data of the user.
+        `output_info` is any value for the program's own use.
         """
         return cls(output_info, _RejectContent(type="reject_content", message=message))
 
     @classmethod
     def raise_exception(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
         """Returns a decision that blocks the tool call. An `error` event is emitted, and the model is informed that the
-        call was blocked. `output_info` has data of the user.
+        call was blocked. `output_info` is any value for the program's own use.
         """
         return cls(output_info, _Plain(type="raise_exception"))
 

@@ -52,7 +52,9 @@ class Handoff(Generic[TContext, TAgent]):
     strict_json_schema: bool = True
     is_enabled: ToolEnabled = field(default=True)
     target: TAgent | None = None
-    """The agent that takes over, or None if only the call of the handoff selects the agent."""
+    """The agent that takes over. None if the target is not known before the call, because `on_invoke_handoff` selects
+    it.
+    """
 
     def get_transfer_message(self, agent: RealtimeAgent[Any]) -> str:
         """Returns the text that the model gets as the output of the handoff's tool call. `agent` is the agent that
@@ -107,9 +109,10 @@ def realtime_handoff(
     input_type: Any = None,
     is_enabled: ToolEnabled = True,
 ) -> Handoff[TContext, RealtimeAgent[TContext]]:
-    """Creates a handoff to `agent`. An agent in `handoffs` is a handoff with the default options. The model sees the
-    handoff as a tool. `tool_name_override` and `tool_description_override` replace the default name and description of
-    this tool. `is_enabled` is the rule that decides whether the model sees the tool.
+    """Creates a handoff to `agent`. The model sees the handoff as a tool. `tool_name_override` and
+    `tool_description_override` replace the default name and description of this tool. `is_enabled` is True, False or a
+    function, and decides whether the model sees the tool. An agent in the list `handoffs` has the same effect as a
+    handoff with the default options.
 
     `on_handoff(context)`, plain or async, is called when the handoff happens. With `input_type` (any type that pydantic
     can validate), the model must give an input of that type, and `on_handoff(context, input)` is called.

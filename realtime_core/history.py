@@ -1,9 +1,10 @@
 """Computes the conversation from the events of the model: `reduce(items, event) -> (items, changes)`. Pure.
 
 `items` is a tuple in the order of the conversation. The tuple and its items are never changed in place. The order
-follows the protocol's `previous_item_id`, even if an item arrives before its predecessor (`history_order`). The history
-lists messages and complete tool calls. Other items only keep their place. No audio is stored. Each audio part of the
-agent has the received length, the spoken text and, if playback was cut, the heard text.
+follows the protocol's `previous_item_id`, even if an item arrives before its predecessor (`history_order`). Users see
+messages and complete tool calls. Other items are stored only because their neighbours name them as predecessors. No
+audio is stored. Each audio part of the agent has the received length, the spoken text and, if playback was cut, the
+heard text.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class ToolOutputSent:
 
 
 def reduce(items: Items, event: RealtimeModelEvent | ToolOutputSent, *, bytes_per_ms: float = 48.0) -> Reduced:
-    """Returns the conversation after `event`, and the changes. Events that do not concern the conversation have no
-    effect.
+    """Returns the conversation after `event`, and a tuple of the changes: an `Added`, `Updated` or `Deleted` for each
+    item that differs. Events that do not concern the conversation have no effect.
 
     `bytes_per_ms` is the number of bytes per millisecond of the session's output audio: 48 for PCM16 at 24 kHz, 8 for
     G.711.

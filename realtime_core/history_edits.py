@@ -25,12 +25,15 @@ __all__ = ["history_edits", "wire_items", "wire_outputs"]
 def history_edits(
     old: Sequence[Entry], new: Sequence[RealtimeItem], *, lost: Collection[str] = ()
 ) -> list[RealtimeModelRawClientMessage]:
-    """Returns client events that change `old` to `new`, in the order of both. `previous_item_id` of the items is
-    ignored.
+    """Returns the client events (deletions and creations of items) that change the conversation `old` into `new`. The
+    order of the two sequences is the order of the conversation. `previous_item_id` of the items is ignored.
 
     An item that was changed or moved is deleted and created again. The items before this item stay. A tool call is
-    deleted together with its output. If only the output differs, the call stays. `lost` has items of an earlier server
-    session that the current server session may lack or may have only in a note. An edit replaces that note.
+    deleted together with its output. If only the output differs, the call stays.
+
+    `lost` has the ids of items that were created in an earlier connection to the server. The server of the current
+    connection may not have these items, or may have only a message that summarises them. An edit deletes this message
+    and creates the items again.
     """
     new = [_anywhere(item) for item in new]
     before = {item.item_id: _anywhere(item) for item in old if not isinstance(item, OtherItem)}

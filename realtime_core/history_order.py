@@ -16,8 +16,8 @@ __all__ = ["Entry", "Items", "OtherItem", "call_index", "chain_end", "index", "l
 
 @dataclass(frozen=True, slots=True)
 class OtherItem:
-    """An item that has a place in the order and is not listed. `kind` is the protocol's `type`. `call_id` and `output`
-    belong to the output of a tool.
+    """An item that has a place in the order of the conversation and is not shown in the history. `kind` is the
+    protocol's `type`. `call_id` and `output` are set only if the item is the output of a tool.
     """
 
     item_id: str

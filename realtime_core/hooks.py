@@ -1,4 +1,6 @@
-"""Calls users' hooks of agents and of runs, in order. The session does not wait for the hooks of its events."""
+"""Calls users' hooks of agents and of runs, in order. Only the hooks around a tool that runs in this process are
+awaited. All other hooks run in the background, so a slow hook does not delay the conversation.
+"""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ class AssistantAudio(_Dumpable):
     """A content part with speech of the model.
 
     `transcript` is the whole generated text. If playback was cut, `heard_ms` is the heard position in milliseconds,
-    otherwise None. `heard_transcript` has the words up to the heard position, estimated in proportion and cut at the
-    end of a word. `received_ms` is the length of the received audio.
+    otherwise None. `heard_transcript` has the words up to the heard position: the share of the text that equals the
+    share of the audio that was heard, cut at the end of a word. `received_ms` is the length of the received audio.
     """
 
     type: Literal["audio"] = "audio"

@@ -1,17 +1,17 @@
 """Resamples streams from 8 kHz to 24 kHz and from 24 kHz to 8 kHz, with a linear-phase FIR filter. The delay is 1.875
 ms for upsampling and 3 ms for downsampling.
 
-Each call and direction has its own instance. An instance stores only the filter's history, an odd byte, and its phase
-between two output samples. soxr's streaming mode is not used, because it has a delay of 40 to 150 ms, and its dither
-changes silence.
+Each call and direction has its own instance. An instance stores what the next chunk needs: the last input samples, an
+odd byte, and (for downsampling) which of the next three input samples gives an output sample. soxr's streaming mode is
+not used, because it has a delay of 40 to 150 ms, and its dither changes silence.
 
-Computation: a row of the window has `advance` new samples and the history that these samples need. The row is
-multiplied by a matrix with one shifted copy of the filter per output sample. Matrix products of this shape are two to
-three times as fast as one row per output sample.
+The filter is computed as a matrix product. Each row of the input matrix has some new input samples and the earlier
+samples that the filter also needs. Each column of the filter matrix is a shifted copy of the filter, and gives one
+output sample. This is two to three times as fast as a matrix with one row per output sample.
 
-The results are exact and therefore equal on all machines, whatever order their BLAS adds in. The taps are whole
-multiples of 2**-26. Each sum is therefore a multiple of 2**-26 below 2**18, and a 64-bit float represents the sum
-without rounding.
+The results are exact and therefore equal on all machines, whatever the order in which the linear-algebra library (BLAS)
+adds. The coefficients of the filter are whole multiples of 2**-26. Each sum is therefore a multiple of 2**-26 below
+2**18, and a 64-bit float represents the sum without rounding.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ class SpeechDetector:
                 yield edge
 
     def reset(self) -> None:
-        """Ends the detection of speech that has begun, and waits for new speech. The count of the position
-        continues.
+        """Makes the detector wait for the start of new speech. If speech was in progress, no end is reported for it.
+        Positions continue to count from the first sample.
         """
         self.speaking = False
         self._recent = self._silent_for_ms = 0

@@ -34,12 +34,12 @@ def check_close(code: int, reason: str) -> str:
 
 
 class DeliveringConnection(Connection):
-    """Calls `on_message` in the step of the event loop in which `_deliver` is called, and keeps messages that cannot be
-    delivered yet.
+    """Calls `on_message` immediately for each message that arrives, and keeps messages that cannot be delivered yet.
 
-    A subclass calls `_deliver` with each message that arrives, and `_end` once. While `_handler` is set, a subclass may
-    call `_handler` in place of `_deliver`, and `_failed` with its exception. Messages that arrived before the end are
-    delivered before `run` returns. After a local `close` no message is delivered.
+    A subclass calls `_deliver` with each message that arrives, and calls `_end` once. As a faster way, a subclass may
+    call `_handler` itself while `_handler` is not None (no messages are kept or dropped). If `_handler` raises an
+    exception, the subclass must call `_failed` with this exception. Messages that arrived before the end are delivered
+    before `run` returns. After a local `close` no message is delivered.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """A fast path for whole text messages of a WebSocket (RFC 6455, section 5.2). Pure.
 
-Nearly all frames of a call are whole text messages. `FrameSplitter` decodes these frames, and passes every other frame
-to the sans-I/O protocol of `websockets`. `Masks` creates masking keys.
+Nearly all frames of a call are whole text messages. `FrameSplitter` decodes these frames. The bytes of every other
+frame go to the general protocol, the sans-I/O protocol of the library `websockets`. `Masks` creates masking keys.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEAD_64 = Struct("!BBQ").pack
 
 Piece = tuple[bool, bytes]
 """A part of the received bytes. If the first value is True, the second value is the payload of a whole text message. If
-False, the second value has bytes for the general protocol.
+False, the second value has bytes for the general protocol (the library `websockets`).
 """
 
 
@@ -37,8 +37,9 @@ class FrameSplitter:
     """Splits the bytes of a peer into frames. `masked` is True if the peer is a client. `max_bytes` is the maximum size
     of a message.
 
-    The general protocol gets whole frames, so it is always at the start of a frame. After an invalid frame, the general
-    protocol gets all bytes, and reports the error. At most one incomplete frame of `max_bytes` is stored.
+    The general protocol (the library `websockets`) gets only whole frames. Otherwise it would wait for the rest of a
+    frame that this class has decoded. After an invalid frame, the general protocol gets all bytes, and reports the
+    error. At most one incomplete frame of `max_bytes` is stored.
     """
 
     def __init__(self, *, masked: bool, max_bytes: int) -> None:
@@ -53,7 +54,9 @@ class FrameSplitter:
         self._passes_all = False
 
     def pass_all(self) -> None:
-        """Passes all further bytes to the general protocol, because the connection is closing."""
+        """Makes `feed` yield all further bytes for the general protocol (the library `websockets`), because the
+        connection is closing.
+        """
         self._passes_all = True
 
     def feed(self, data: bytes) -> Iterator[Piece]:

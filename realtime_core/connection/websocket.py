@@ -197,8 +197,8 @@ ProcessRequest = Callable[[Request], Response | None]
 
 
 class WebSocketServer:
-    """A listening WebSocket server, created by `serve`. At the end of the block, open connections are closed and all
-    handlers end.
+    """A listening WebSocket server, created by `serve`. At the end of the `async with` block, open connections are
+    closed and all handlers end.
     """
 
     def __init__(self, start: Callable[[WebSocketServer], Awaitable[asyncio.Server]], close_timeout_s: float) -> None:

@@ -30,8 +30,8 @@ _END_OF_HEAD = b"\r\n\r\n"
 class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     """One end of a WebSocket, created by `connect` and `serve`. The event loop calls the methods of `asyncio.Protocol`.
 
-    If the peer does not read and more than `max_buffered_bytes` bytes wait, the connection ends with code 1006 by the
-    network.
+    If the peer does not read and more than `max_buffered_bytes` bytes wait, the connection is dropped. `run` then
+    returns a `Close` with code 1006 and `by="network"`.
     """
 
     def __init__(

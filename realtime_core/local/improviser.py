@@ -1,10 +1,10 @@
 """Decides the answers of the embedded server if there is no script: it greets with the agent's name, tries each of the
 agent's tools once, and reacts to keys. Pure.
 
-The director is not an AI, says so, and does not understand speech. After speech of the caller, the director tries the
-next tool. A key N (as the text "The caller pressed N.") tries tool N. Any other key repeats the choices. The director
-never calls a tool that ends or moves the call or that writes to a do-not-call list, because no caller requested this. A
-script may call such tools.
+The improviser is not an AI, says so, and does not understand speech. After speech of the caller, the improviser tries
+the next tool. A key N (as the text "The caller pressed N.") tries tool N. Any other key repeats the choices. The
+improviser never calls a tool that ends or moves the call or that writes to a do-not-call list, because no caller
+requested this. A script may call such tools.
 """
 
 from __future__ import annotations

@@ -280,8 +280,9 @@ class SessionConfig:
 
 
 def merge(section: dict[str, Any], name: str, value: Any) -> None:
-    """Merges an object into a section of the session object. Omitted fields stay unchanged, unless the object becomes
-    another kind.
+    """Sets the key `name` of `section`, a part of the session object, to `value`. If the old and the new value are
+    objects, fields that `value` omits keep their old values. Exceptions: an audio format is replaced as a whole, and
+    another type of turn detection begins with the defaults of that type.
     """
     current = section.get(name)
     if name == "format":

@@ -1,4 +1,4 @@
-"""The transcripts of committed speech, some time after the commit. Pure."""
+"""Sends the transcripts of the caller's speech, 0.3 seconds after the speech was committed. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Transcripts:
         self._schedule = schedule
 
     def expect(self, item: Item, heard: Heard, seconds: float) -> None:
-        """Sends the transcript of an item with `seconds` seconds of speech, some time later."""
+        """Sends the transcript `heard` of `item` after 0.3 seconds. `seconds` is the length of the speech, which is
+        part of the event.
+        """
         self._schedule.after(_TRANSCRIPTION_S, lambda: self._transcribe(item, heard, seconds))
 
     def _transcribe(self, item: Item, heard: Heard, seconds: float) -> None:
