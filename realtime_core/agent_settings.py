@@ -44,9 +44,10 @@ async def activate(
     """Computes the session settings for `agent`: the instructions, tools and handoffs.
 
     A setting is taken from the last of these sources that has it: the settings of `run_config`, the initial settings of
-    the session (both in `base`), the agent itself, and `overrides`. For the starting agent, `overrides` has the initial
-    settings again. `voice_of` has the settings with which audio was generated, or None. Their voice is kept, because
-    the server accepts no other voice after the first audio. `context` is passed to users' functions.
+    the session (both in `base`), the agent itself, and `overrides`. For the agent with which the session starts,
+    `overrides` also has the initial settings, so they have priority over the settings of this agent. `voice_of` has the
+    settings with which audio was generated, or None. Their voice is kept, because the server accepts no other voice
+    after the first audio. `context` is passed to users' functions.
 
     Raises `UserError` for an invalid tool or guardrail, and for two enabled tools or handoffs with the same name.
     Exceptions of users' functions are not caught.

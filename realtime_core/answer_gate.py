@@ -12,12 +12,13 @@ _NEVER = float("inf")
 
 
 class AnswerGate:
-    """Decides when the agent may begin to speak: `free_at` is the time from which a response may begin, and
-    `answers_at` is the time from which an answer to the caller may begin.
+    """Decides when the agent may begin to speak. `free_at` is the time from which any response may begin. `answers_at`
+    is the time from which a response to the caller's speech may begin. It is later than `free_at` while `hold` delays
+    such responses, for example because a tool runs.
 
     The agent waits while the caller speaks, but at most `speech_limit_s` seconds. After this time the speech detector
     counts as stuck. After speech, the agent waits at most `answer_limit_s` seconds for the server to commit the turn
-    and to answer it. `hold` delays answers further. While `paused` is True, no response begins.
+    and to answer it. While `paused` is True, no response begins.
     """
 
     def __init__(self, *, speech_limit_s: float = 8.0, answer_limit_s: float = 1.0) -> None:

@@ -44,8 +44,8 @@ __all__ = ["EventTranslator"]
 
 
 class EventTranslator:
-    """Keeps which agent made each response, and converts model events to session events. `player` gets the audio of a
-    model that does not use a player itself.
+    """Converts model events to session events, and remembers which agent made each response. `player` gets the audio if
+    the model itself does not pass its audio to a player.
     """
 
     def __init__(
@@ -71,8 +71,9 @@ class EventTranslator:
         """Whether the responses are paused, so that no audio of the agent is played."""
 
     def handle(self, event: RealtimeModelEvent) -> bool:
-        """Emits the session events for a model event. Returns False for audio of a stopped response, which must be
-        ignored."""
+        """Emits the session events for a model event. Returns False if the event is audio that must be ignored, because
+        the responses are paused or a guardrail has stopped the response.
+        """
         match event.type:
             case "audio":
                 return self._audio(event)

@@ -54,8 +54,8 @@ class RealtimeModelConfig(TypedDict, total=False):
     """
     initial_model_settings: RealtimeSessionModelSettings
     player: Player
-    """The player of the agent's audio. The player knows the heard position. The default is a clock that assumes
-    undisturbed playback.
+    """The object that plays the agent's audio. It reports the heard position: how much of the audio the caller has
+    heard. The default plays nothing, and assumes that the caller hears all audio without delay from its arrival.
     """
     playback_tracker: Player
     """The name of `player` in the OpenAI Agents SDK, for a `RealtimePlaybackTracker`. `player` has precedence."""
@@ -77,7 +77,8 @@ class RealtimeModelConfig(TypedDict, total=False):
 
 def player_of(options: RealtimeModelConfig) -> Player | None:
     """Returns the player of a model configuration, from the key `player` or `playback_tracker`. Returns None if neither
-    key is set. A tracker of another class becomes a player. Raises `UserError` for an object that is neither.
+    key is set. A playback tracker that is not a `Player`, such as a tracker of the OpenAI Agents SDK, is wrapped in a
+    `ForeignTracker`. Raises `UserError` for an object that is neither.
     """
     player: Any = options.get("player") or options.get("playback_tracker")
     if player is None or hasattr(player, "heard"):

@@ -84,8 +84,9 @@ class RealtimeModelAudioEvent:
 
 @dataclass
 class RealtimeModelAudioInterruptedEvent:
-    """Playback was cut. `audio_end_ms` is the heard position in the item `item_id`, in milliseconds. `items` and
-    `truncations` have the heard position of every content part whose audio was playing or queued.
+    """Playback was cut. `audio_end_ms` is the heard position in the item `item_id`: the milliseconds of its audio that
+    the caller has heard. `items` has the heard position of every content part whose audio was playing or queued.
+    `truncations` has the commands with which the audio was cut on the server.
     """
 
     item_id: str

@@ -5,13 +5,15 @@ itself, at the end of a turn of the caller, and others after a `response.create`
 server refuses `response.create`. `Responses` decides when to send `response.create`. The user of this class executes
 the returned effects in order, and calls `on_time` at `deadline`.
 
-The rule for collisions: a response answers every item that the server acknowledged before it created the response.
-Therefore a response that the server started itself also answers a request of the client, unless an item of the request
-was acknowledged later. In that case the request is sent again after the response. The metadata of a response
-(`client_event_id`) shows whether the client requested it. Some servers never return metadata. For such servers, a
-response that began and ended without an error for the request counts as the requested response. If that response was
-cancelled, the server may have started it itself. It then counts as the requested response if no other reaction arrives
-within `cancelled_limit_s` seconds.
+A request of the client and a response that the server started itself can collide. The rule is: a response answers every
+item that the server acknowledged before it created the response. Therefore the server's own response also answers the
+request, unless an item of the request was acknowledged later. In that case the request is sent again after the
+response.
+
+The metadata of a response (`client_event_id`) shows whether the client requested it. Some servers never return
+metadata. With such a server, a response after a request counts as the requested response if it ends without an error
+for the request. An exception is a cancelled response, because the server may have started it itself: it counts as the
+requested response only if the server sends nothing else about the request within `cancelled_limit_s` seconds.
 """
 
 from __future__ import annotations
@@ -79,11 +81,9 @@ class Responses:
 
     - `request_limit_s`: if the server does not react to a `response.create` in this time, it is sent again.
     - `cancelled_limit_s`: if a response was cancelled after a `response.create`, and the server does not react in this
-      time,
-      the cancelled response counts as the answer.
+      time, the cancelled response counts as the answer.
     - `collision_delay_s`: if the server refuses a `response.create` because of a response that it has not announced,
-      the
-      `response.create` is sent again after this time. After `request_limit_s` of such refusals that response is
+      the `response.create` is sent again after this time. After `request_limit_s` of such refusals that response is
       cancelled.
     """
 
@@ -270,8 +270,9 @@ class Responses:
         return bool(wanted)
 
     def created(self, now: float, response_id: str, response: Mapping[str, Any]) -> list[Effect]:
-        """Handles the server's event `response.created`. If nobody needs the response any more, returns the effect that
-        cancels the response. Otherwise returns an empty list.
+        """Handles the server's event `response.created`. If the response is not needed any longer, because its request
+        was cancelled or is already answered, returns the effect that cancels the response. Otherwise returns an empty
+        list.
         """
         echoed = echo_of(response)
         if self._is_side(response, echoed):

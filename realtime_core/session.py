@@ -309,7 +309,8 @@ class RealtimeSession(RealtimeModelListener):
         """Calls `handler(event)` with each event, in order, in the step of the event loop that caused the event. The
         handler must not block.
 
-        If a handler is added before the session is entered, `async for` gets only the events since its own start.
+        A handler that is added before the session is entered counts as the reader of the first events. `async for` then
+        gets only the events since its own start, so events that only the handler needs are not queued.
         """
         self._events.add_handler(handler)
 

@@ -401,7 +401,9 @@ def _check_is_json(schema: Any, name: str) -> None:
 
 
 async def is_enabled(tool: Any, run_context: RunContextWrapper[Any], agent: Any) -> bool:
-    """Returns whether a tool or handoff is enabled now. Exceptions of its rule are not caught."""
+    """Returns whether a tool or handoff is enabled now, as its attribute `is_enabled` says. If the attribute is a
+    function, the function is called with the context and the agent, and its exceptions are not caught.
+    """
     enabled = getattr(tool, "is_enabled", True)
     if callable(enabled):
         enabled = await user_code.call(enabled, run_context, agent)

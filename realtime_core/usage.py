@@ -12,8 +12,8 @@ __all__ = ["PRICES_PER_MILLION", "CostEstimate", "ModalityTokens", "Prices", "Us
 
 @dataclass(frozen=True, slots=True)
 class ModalityTokens:
-    """The tokens of one direction (input or output) by modality. Tokens for which the server reports no modality belong
-    to no modality.
+    """The tokens of one direction (input or output) by modality: text, audio and image. The sum can be smaller than the
+    number of all tokens, because the server does not report the modality of every token.
 
     `cached_tokens` is the server's sum of cached input tokens. `cached_text` and the other `cached_` fields are its
     parts. `cache_write_tokens` and `reasoning_tokens` have the OpenAI Agents SDK's names. The Realtime API does not

@@ -1,14 +1,22 @@
 """The OpenAI Realtime API.
 
 ```
-model           OpenAIRealtimeWebSocketModel, which a session uses       sip  the same, attached to a SIP call
-reconnecting    keeps a conversation over several connections            recovery (pure): when, and with which memory
-websocket       opens a connection and waits for the session             endpoint: address, headers, key
-server_session  (pure) one session with the server, its state and parts
-protocol        (pure) decodes server events; server_events their types  encoding (pure): client events
-session_config  (pure) requested and confirmed settings                  session_object (pure): settings as protocol
-transcription   a session that only transcribes speech                   server_transcription (pure): its state
-server_errors   (pure) whose fault an error is                           listeners: deliver events
+model                 the model that a session uses, over a WebSocket
+sip                   the model for a SIP call that the server has accepted
+reconnecting          keeps one conversation over several connections
+recovery              decides when to connect again, and what the new session gets of the conversation (pure)
+websocket             opens a connection and waits for the session
+endpoint              the URL, the headers and the key
+server_session        one session with the server: its state and its parts (pure)
+protocol              decodes server events (pure)
+server_events         the types of the server events
+encoding              encodes client events (pure)
+session_config        the requested and the confirmed settings (pure)
+session_object        converts settings to the protocol's session object (pure)
+transcription         a session that only transcribes speech
+server_transcription  the state of a transcription session (pure)
+server_errors         decides the cause of an error (pure)
+listeners             delivers events
 ```
 """
 

@@ -57,9 +57,10 @@ async def resolve_endpoint(
     `os.environ`. `model_name` is the model that the user has set, or None for `default_model`. Raises `UserError` if
     options contradict each other or a key is missing.
 
-    `url` is used unchanged. Otherwise the base is `base_url`, `OPENAI_BASE_URL` or OpenAI's URL. `headers` replace any
-    key. A `transport` of the user needs no key, and gets only a key from the options. Raises `ConnectFailed` if the
-    function that should return the key failed.
+    `url` is used unchanged. Otherwise the base is `base_url`, `OPENAI_BASE_URL` or OpenAI's URL. If the options have
+    `headers`, no key is added. If the user gives a `transport`, the key is optional, and a key from the environment is
+    not used, because the transport may connect to another server. Raises `ConnectFailed` if the function that should
+    return the key failed.
     """
     url, call_id = options.get("url"), options.get("call_id")
     if call_id and model_name:

@@ -51,7 +51,7 @@ class ReconnectingTransport:
 
     `conversation` returns the history for the new session. Without it, a new session begins empty. Between two
     sessions, the caller's audio and all other inputs wait. If `is_attached` is True, the connection belongs to a SIP
-    call, so the server itself has the call and its conversation.
+    call. The server then keeps the conversation over a lost connection, so a new connection does not send the history.
     """
 
     def __init__(

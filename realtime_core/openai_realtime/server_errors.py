@@ -49,7 +49,7 @@ _BY_CODE = {
 }
 
 KNOWN_CODES = frozenset(_BY_CODE) - {"cannot_update_voice"}
-"""The error codes that have only one meaning. No refusal of a `session.update` has one of these codes."""
+"""The error codes that this module knows and that never mean the refusal of a `session.update`."""
 
 _CODES = {
     "Conversation already has an active response": COLLISION,
@@ -66,7 +66,9 @@ _BETA_CURE = (
 
 
 def code_of(error: ServerError) -> str:
-    """Returns the code of the error, or the code of a known message, or "" for any other error."""
+    """Returns the code of the error. Some servers send an error without a code. In this case returns the code that
+    belongs to a known text of the message, or "" for any other text.
+    """
     return error.code or next((code for start, code in _CODES.items() if error.message.startswith(start)), "")
 
 

@@ -220,7 +220,8 @@ class SessionConfig:
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
         """Stops waiting for each `session.update` that the server has not answered within `ANSWER_S` seconds. Returns
-        two lists: the changes that a later message of the server shows as accepted, and the changes that failed.
+        two lists: the changes that count as accepted, because a `session.updated` has arrived since the update was
+        sent, and the changes that failed.
         """
         return self._ledger.on_time(now)
 

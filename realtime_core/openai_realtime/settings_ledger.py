@@ -5,10 +5,10 @@ Pure. A setting is in effect when the server has acknowledged it (`session.updat
 update repeats the refused setting.
 
 An acknowledgement in the protocol has no id. The server answers updates in order, so a `session.updated` belongs to the
-oldest pending update. There is one exception: the event shows the settings of this update without the requested change.
-In this case, the server has sent the event for another reason, and the event answers no update. A refusal contains the
-event id of its update. Without an event id, the refusal belongs to the oldest update that requests the setting in
-`param`.
+oldest update without an answer. There is one exception: a `session.updated` that shows the old values of the settings
+that this update changes. The server has sent such an event for another reason, so the event answers no update. A
+refusal contains the event id of its update. Without an event id, the refusal belongs to the oldest update that requests
+the setting in `param`.
 
 Source: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
@@ -47,8 +47,8 @@ the refusal.
 
 @dataclass(eq=False, slots=True)
 class Change:
-    """Settings that are changed together in one `session.update`. The update also repeats the settings of `named` with
-    their accepted values.
+    """Settings that are changed together in one `session.update`. The update also contains the settings of `named` with
+    the values that the server has accepted, because a server could take their absence as a return to the defaults.
     """
 
     fields: Fields
@@ -264,8 +264,8 @@ class SettingsLedger:
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
         """Stops waiting for updates that the server has not answered in time. Returns two lists: the changes that count
-        as accepted, because the server has reported its settings in the meantime, and the changes that failed. If the
-        server accepts a failed update later, `due` returns an update that reverts it.
+        as accepted, because a `session.updated` has arrived since the update was sent, and the changes that failed. If
+        the server accepts a failed update later, `due` returns an update that reverts it.
         """
         taken: list[Change] = []
         failed: list[Change] = []

@@ -89,8 +89,11 @@ async def open_link(
     tasks: asyncio.TaskGroup,
     timeout_s: float,
 ) -> Link[_S]:
-    """Connects, waits for `session.created`, sends the configuration, and waits for `session.updated`. If this fails,
-    nothing is left open.
+    """Opens a connection and a session: connects, waits for `session.created`, sends the configuration, and waits for
+    `session.updated`, for at most `timeout_s` seconds. If this fails, nothing is left open.
+
+    `connect` opens the connection. `begin` creates the session on a connection. `receive` passes a message of the
+    server to the session. `tasks` runs the task that reads from the connection.
 
     Raises `ConnectFailed`, or the `ServerRejected` with which the server answered.
     """

@@ -226,8 +226,9 @@ def run(
     With a `seed`, the generator of the `random` module starts from the seed and is restored at the end. The seed is for
     users' code that uses this module. This package uses `realtime_core.sources.Sources`.
 
-    Raises `Deadlock` or `WatchdogExpired`. `watchdog_s` limits the real time of one thread, and of one moment of
-    virtual time, in seconds.
+    `watchdog_s` is a time limit in seconds of the real clock: for each worker thread, and for callbacks of the event
+    loop that run without the virtual clock moving. Raises `WatchdogExpired` after this time, and `Deadlock` if no task
+    can continue.
     """
 
     async def call() -> T:

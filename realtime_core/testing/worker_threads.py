@@ -272,7 +272,8 @@ _patches: list[Callable[[], None]] = []
 @contextlib.contextmanager
 def patched(counts: Callable[[object], bool]) -> Iterator[None]:
     """Patches futures and anyio while a virtual-time loop runs. A job that waits for the loop then returns control, and
-    anyio's worker threads become jobs. Other threads and loops (see `counts`) keep the original behaviour.
+    anyio's worker threads become jobs. `counts` returns whether an event loop is a loop with virtual time. Other loops
+    and their threads keep the original behaviour.
     """
     with _patches_lock:
         _patches.append(_patches[-1] if _patches else _patch(counts))

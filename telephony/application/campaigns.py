@@ -36,7 +36,8 @@ def find_campaigns(phone: PhoneServer) -> Campaigns | None:
 
 async def enter_campaign_dialer(phone: PhoneServer, dialer: Dialer, stack: AsyncExitStack) -> CampaignDialer | None:
     """Starts the objects that make the calls of campaigns in this process, and returns the campaign dialer, or None if
-    the records are in memory. `stack` closes the campaign dialer after `dialer`, which hangs up the calls.
+    the records are in memory. Adds the campaign dialer to `stack`. `dialer` must be added to `stack` after this
+    function, so it is closed before the campaign dialer: it hangs up the calls, and their end is still handled.
     """
     if phone.campaigns is None:
         return None

@@ -63,9 +63,9 @@ def build_phone_server(
 
     Args:
         options: The application's options for its calls.
-        display: A function that returns the display of one live call.
-        tee: A function that returns the journal of a live call that pages can follow. Its arguments are the CallSid
-            and the call's own journal.
+        display: A function that returns a new `Display`, which shows one live call to operators.
+        tee: A function that wraps the journal of a live call, so web pages can also follow the call. Its arguments are
+            the CallSid and the journal. It returns the journal to write to.
     """
     sources = options.sources
     instance = settings.telephony_instance or sources.token(4)

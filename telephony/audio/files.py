@@ -2,10 +2,12 @@
 
 The first bytes decide the type of a file, and not its name (`containers`). This module reads WAV files: PCM of 8 to 32
 bits, floats, mu-law and A-law, also in `WAVE_FORMAT_EXTENSIBLE`. Files with wrong sizes, because their writer crashed,
-are read to their end. https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html libsndfile (the package
-`soundfile`) reads other types: MP3, FLAC, Ogg (Vorbis, Opus), RF64, AIFF, AU, CAF, and other WAV files. Several
-channels are mixed to one channel. soxr converts the sample rate of whole files. soxr is too slow for live audio, which
-uses `realtime_core.audio.resample`.
+are read to their end. libsndfile (the package `soundfile`) reads other types: MP3, FLAC, Ogg (Vorbis, Opus), RF64,
+AIFF, AU, CAF, and other WAV files.
+
+Several channels are mixed to one channel. soxr converts the sample rate of whole files. soxr is too slow for live
+audio, which uses `realtime_core.audio.resample`. Source:
+https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html
 """
 
 from __future__ import annotations

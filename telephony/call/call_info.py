@@ -113,8 +113,8 @@ class CallInfo:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """Returns the numbers of the two parties of the call. The caller id of a further call is chosen from them.
-        `own` is the number TWILIO_PHONE_NUMBER.
+        """Returns the numbers of the two parties of the call. A call that this call causes, such as a transfer, selects
+        its caller id from these numbers. `own` is the number TWILIO_PHONE_NUMBER.
         """
         return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
 

@@ -34,8 +34,8 @@ class Voice:
         self._made: OrderedDict[tuple[str, str | None], Speech] = OrderedDict()
 
     def speech(self, text: str, clip: str | None = None) -> Speech | None:
-        """Returns the text as speech. `clip` is the name or path of a stored clip that is used in its place. Returns or
-        None if `prepare` must be called first. Raises `ScriptError` for a missing clip.
+        """Returns the text as speech, or None if `prepare` must be called first. If `clip` is given, returns the stored
+        clip with this name or path in place of speech for `text`. Raises `ScriptError` for a missing clip.
         """
         key = (text, clip)
         speech = self._made.get(key)

@@ -155,8 +155,9 @@ class HostedTools:
             self._over(str(item.get("id") or ""))
 
     def answer_began(self, response_id: str) -> None:
-        """Registers that a response begins. When this response is over, the server has reported everything about each
-        call that is over now.
+        """Registers that a response begins. The response is taken as the answer to all calls that have ended and whose
+        end was not reported yet. At the end of this response, these calls are reported, because the server sends no
+        more events about them.
         """
         for call in self._calls.values():
             is_over = call.outcome is not _Outcome.UNKNOWN

@@ -53,9 +53,10 @@ class KnownFacts:
 class RepeatedMessages:
     """Recognises a message that arrives twice with the same text.
 
-    The protocol gives each event its own id, so two equal messages are the same event. A server that uses one id for
-    several events may send two equal messages for two events (silence after silence). For such a server, no message
-    counts as repeated. An event without an id (such as a key that is pressed twice) never counts as repeated.
+    The protocol gives each event its own id, so two equal messages are the same event. Some servers give several events
+    the same id. For such a server, two equal messages may be two events (for example, the caller is silent twice), so
+    no message counts as repeated. An event without an id (such as a key that is pressed twice) never counts as
+    repeated.
     """
 
     def __init__(self) -> None:

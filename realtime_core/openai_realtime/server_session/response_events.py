@@ -60,9 +60,8 @@ class ResponseEvents:
             self._unannounced_id = response_id
 
     def announce(self) -> None:
-        """Registers the response that the server has begun as created, although its `response.created` has not arrived.
-
-        Called before a command that refers to the active response.
+        """Handles a response whose `response.created` event was lost or is late: if other events of the response have
+        arrived, the response counts as created. Called before a command that refers to the response in progress.
         """
         response_id = self._unannounced_id
         is_known = self._known.has(wire.ResponseDone, response_id) or self._known.has(wire.ResponseCreated, response_id)

@@ -39,11 +39,11 @@ __all__ = ["ServerSession"]
 class ServerSession:
     """One session with the model's server. It exists as long as its connection.
 
-    The methods take inputs, each with the time `now` (seconds on any steady clock). An input is one step. A step
-    changes the state, and requests effects in the order of their causes: client events through `send`, and audio, model
-    events and settled changes through `ports`. `deadline` is the time at which `on_time` is due. A listener may call
-    these methods while an event is emitted. Its input is then the next step. `ports` are the parts that outlive the
-    session.
+    The methods take inputs, each with the time `now` (seconds on any steady clock). An input is handled in one step,
+    which changes the state and causes effects, in order. Client events are passed to `send`. Audio, model events and
+    the answers to requested settings are passed to `ports`, the objects that outlive the session. `deadline` is the
+    time at which `on_time` must be called. If a listener calls these methods while it gets an event, its input is
+    handled in the next step.
     """
 
     def __init__(self, send: Callable[[str], None], ports: SessionPorts, config: SessionConfig) -> None:
@@ -220,8 +220,8 @@ class ServerSession:
 
         `knows_calls` is True if the server still has the tool calls of that session. `items` or `summary` have the
         conversation so far and request no response. Then the session repeats what the lost session has not answered:
-        messages, the audio of the open turn (`turn_audio`), and requests for responses. `later_audio` is the caller's
-        audio since then.
+        messages, the audio of the caller's unfinished turn (`turn_audio`), and requests for responses. `later_audio` is
+        the caller's audio that arrived while there was no session.
         """
         self._steps.run(now, self._succeed, lost, knows_calls, items, summary, turn_audio, later_audio)
 

@@ -52,8 +52,8 @@ class SessionUpdates:
         return self._decides_turns and self.config.effective.create_response
 
     def stop(self) -> None:
-        """Stops sending updates, because the session has ended. Also calls the function `on_answer`, which is called
-        after each answer of the server.
+        """Stops sending updates, because the session has ended. Calls `on_answer` one last time, so code that waits for
+        an answer of the server does not wait any longer.
         """
         self.is_stopped = True
         self.on_answer()
