@@ -256,11 +256,11 @@ class Controls:
         reason: EndReason = EndReason.AGENT_HUNG_UP,
         anyway: bool = False,
     ) -> bool:
-        """Ends the call when the caller has heard all queued audio, at most `within_s` seconds after the last sample
-        was due.
+        """Ends the call when the caller has heard all queued audio, or after `within_s` seconds at the latest.
 
-        If the caller speaks before the end, the call continues, and the method returns False. If `anyway` is True, the
-        call ends even if the caller speaks.
+        With `goodbye` (instructions for the model), the model first says goodbye. If the caller speaks before the end,
+        the call continues, and the method returns False. If `anyway` is True, the call ends even if the caller speaks.
+        `reason` is written to the journal.
         """
         self._pacing.pause(PauseReason.HANGING_UP, fill=True)
         try:

@@ -67,9 +67,9 @@ class MuteReason(Enum):
 class Conversation:
     """The conversation of one call with the model.
 
-    `connect` returns the session. The caller of `connect` enters the session as a context and then calls `begin`. The
-    event `idle` is set while the model produces no response. While the set `muted` is not empty, the model gets silence
-    in place of the caller's audio.
+    `connect` returns the session. The code that calls `connect` must enter the session (`async with`) and then call
+    `begin`. The event `idle` is set while the model produces no response. While the set `muted` is not empty, the model
+    gets silence in place of the caller's audio.
     """
 
     session: RealtimeSession

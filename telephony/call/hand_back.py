@@ -1,4 +1,6 @@
-"""The words of a take-over: what the supervisor and the caller said, in order, and the note for the model. Pure."""
+"""The conversation between a supervisor and the caller while the supervisor speaks in place of the agent (a take-over),
+and the message about it that the model gets afterwards. Pure.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from dataclasses import dataclass
 __all__ = ["Dialogue", "Line", "note_of"]
 
 Line = Sequence[str]
-"""What one person said at a time: two texts, the speaker (`SUPERVISOR` or `CALLER`) and the words. The words are empty
-if they are not known.
+"""One utterance, as a pair of texts: the speaker (`SUPERVISOR` or `CALLER`), and the words. The words are empty if they
+are not known.
 """
 
 SUPERVISOR, CALLER = "supervisor", "caller"
@@ -55,7 +57,9 @@ class Dialogue:
                 words.text = text
 
     def supervisor_said(self, began: float, text: str) -> None:
-        """Adds words of the supervisor, who began to say them at `began`. Empty words were not understood."""
+        """Adds an utterance of the supervisor, which began at the time `began`. An empty `text` means that the words
+        were not understood.
+        """
         self._words.append(_Words(SUPERVISOR, began, text=text))
 
     def lines(self, hides: Callable[[str], bool] = lambda item_id: False) -> list[list[str]]:

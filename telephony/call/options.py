@@ -111,7 +111,9 @@ class CallOptions:
     on_event: tuple[Callable[[RealtimeAnyEvent], None], ...] = ()
     """Functions that are called with each event of the session, in the step of the event loop that caused the event."""
     on_latency: Callable[[Latency], None] = lambda latency: None
-    """A function that is called with each measured latency of the call, as the caller hears the latency."""
+    """A function that is called with each measured latency of the call (how long the caller waits for a sound, or for
+    silence).
+    """
     on_record: Callable[[str, float, Mapping[str, Any]], None] | None = None
     """A function that is called with the kind, the time and the fields of each journal record, except the messages of
     the media stream and of the model's connection.

@@ -1,4 +1,4 @@
-"""The effects of simulated calls, which change no file of the user. Pure."""
+"""Stores the effects of simulated calls in memory, so no file of the user is changed. Pure."""
 
 from __future__ import annotations
 

@@ -263,8 +263,8 @@ class Supervision:
             self.words(words.part, words.text, usage=words.usage)
 
     def words(self, item_id: str, text: str, *, usage: Mapping[str, Any] | None = None) -> None:
-        """Writes words of the supervisor to the journal. `item_id` is the part of the supervisor's voice in which the
-        words begin. `usage` is the usage of the transcription model.
+        """Writes words of the supervisor to the journal. `item_id` is the id of the piece of speech (see `voice`) in
+        which the words begin. `usage` is the token usage that the transcription model reported, or None.
         """
         used = {} if usage is None else {"usage": usage}
         self._recorder.write("supervisor.words", item_id=item_id, text=text, **used)

@@ -29,8 +29,9 @@ _MAX_HELD = 500
 
 @dataclass(slots=True)
 class SpokenWords:
-    """One turn of the supervisor. `part` is the part of the audio in which the turn began, and `began` is the time of
-    the event loop at which it began. The text is empty if the words were not understood.
+    """One turn of the supervisor. `part` is the id of the piece of audio in which the turn began (see
+    `Supervision.voice`), and `began` is the time of the event loop at which it began. The text is empty if the words
+    were not understood.
     """
 
     part: str
@@ -40,7 +41,9 @@ class SpokenWords:
 
 
 class VoiceTranscription:
-    """The transcription of one take-over. `run` must be started as a task. `on_words` is called with each turn."""
+    """Transcribes the voice of a supervisor who has taken over the call. `run` must be started as a task. `on_words` is
+    called with each turn of speech.
+    """
 
     def __init__(
         self,
@@ -89,8 +92,9 @@ class VoiceTranscription:
                 log.exception("%s: the transcription session could not be closed.", self._name)
 
     def hear(self, ulaw: bytes, part: str, now: float) -> bool:
-        """Takes a piece of the voice (mu-law, 8 kHz), which is heard at the time `now`. Returns whether a turn begins
-        with this piece. `part` is the part of the audio to which such a turn belongs.
+        """Takes a piece of the supervisor's voice (mu-law, 8 kHz), which the caller hears at the time `now`. Returns
+        whether a turn begins with this piece. `part` is the id of the audio to which such a turn belongs (see
+        `Supervision.voice`).
         """
         if not self.is_available or (piece := self._turns.push(ulaw)) is None:
             return False
@@ -103,7 +107,9 @@ class VoiceTranscription:
         return begins
 
     def cut(self) -> None:
-        """Ends the turn in progress, because the voice is not heard for some time."""
+        """Ends the turn in progress, because the caller does not hear the supervisor for some time, for example because
+        the supervisor's connection was lost.
+        """
         if self._turns.cut():
             self._end_turn()
 

@@ -71,8 +71,8 @@ class AttemptCall:
         self._config = config
 
     def place(self, dialer: Dialer) -> PlacedCall:
-        """Places the call. The id of the attempt is the token of the call. Raises `CallRefused` if the call is not
-        allowed.
+        """Places the call. The id of the attempt identifies the call in its record, so the call is found again if this
+        process ends. Raises `CallRefused` if the call is not allowed.
         """
         return dialer.place(self.plan, self.attempt.id)
 
@@ -85,8 +85,9 @@ class AttemptCall:
 
     @staticmethod
     def was_made(call: PlacedCall) -> bool:
-        """Returns whether Twilio was asked to make this call, which is over. If False, the attempt must be withdrawn:
-        the number is in another call or on the do-not-call list, or a budget of the server is used up.
+        """Returns whether Twilio got the request for this call, which is over. If False, the call was not allowed: the
+        number is in another call or on the do-not-call list, or a budget of the server is used up. The attempt must
+        then be removed.
         """
         return not call.not_cleared
 

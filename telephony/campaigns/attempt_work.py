@@ -1,4 +1,4 @@
-"""Makes one attempt of a campaign: from its begin in the records until the end of its call is stored."""
+"""Makes one attempt of a campaign: from its start, which the store has recorded, until its end is stored."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ Twilio made no call.
 
 
 class AttemptWork:
-    """Makes attempts, and finishes attempts of processes that have ended. `CampaignDialer` describes the parts.
-    `on_change` is called after each change of a contact. `is_draining` returns whether the process ends.
+    """Makes attempts, and finishes attempts whose process has ended. `CampaignDialer` describes `dialer`, `opt_outs`,
+    `speech` and `check`. `on_change` is called after each change of a contact. `is_draining` returns whether this
+    process ends.
     """
 
     def __init__(
@@ -67,8 +68,8 @@ class AttemptWork:
         self._sources = sources
 
     async def make(self, campaign: Campaign, contact: Contact, attempt: Attempt) -> None:
-        """Makes a begun attempt: checks whether the call is still wanted, places the call, and stores how the call
-        ended.
+        """Makes an attempt that the store has begun: checks whether the call is still wanted, places the call, and
+        stores how the call ended.
         """
         wanted = await self._is_wanted(campaign, contact)
         if wanted:
@@ -135,7 +136,7 @@ class AttemptWork:
             await self._withdraw(campaign, attempt)
 
     async def give_up(self, campaign: Campaign, attempt: Attempt) -> None:
-        """Ends an attempt as failed, because errors prevented its end too often."""
+        """Ends an attempt as failed. Called when errors have too often prevented that its end was found and stored."""
         error = "The attempt could not be finished because of errors: see the log."
         await self._end(campaign, replace(attempt, outcome=Outcome.FAILED, error=error))
 

@@ -69,8 +69,8 @@ def person_of(
     attempt_id: str,
 ) -> PersonHistory:
     """Returns what is known about the number of a contact: the calls of all campaigns to it, and whether it may be
-    called. `subject` is the hash of the number. With `attempt_id`, also claims the number for this attempt if no other
-    call has the number.
+    called. `subject` is the hash of the number. If `attempt_id` is not empty, also reserves the number for this
+    attempt, unless another call uses the number.
     """
     config = campaign.config
     since = now - max(config.per_person.per, config.per_number.per)
@@ -92,9 +92,9 @@ def person_of(
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Makes the changes of campaigns and contacts in the database for which webhooks send messages. Each change is
-    written together with its message. If `announces` is False, no messages are written. If `shows_numbers` is True, the
-    messages contain the full phone numbers.
+    """Changes the states of campaigns and contacts in the database, and writes the webhook messages about these changes
+    in the same transaction. If `announces` is False, no messages are written. If `shows_numbers` is True, the messages
+    contain the full phone numbers.
     """
 
     announces: bool

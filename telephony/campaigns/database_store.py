@@ -378,8 +378,8 @@ class DatabaseStore:
             return [attempt_of(row) for row in connection.execute(wanted).mappings()]
 
     def orphans(self, now: datetime, owner: str) -> list[tuple[str, Attempt]]:
-        """Returns the attempts in progress whose process has lost its lease, and the attempts in progress of the
-        process `owner`. Each entry is (id of the campaign, attempt).
+        """Returns the attempts in progress whose process no longer counts as alive (it did not renew its lease), and
+        the attempts in progress of the process `owner`. Each entry is (id of the campaign, attempt).
         """
         leases = select(processes.c.id).where(processes.c.expires_at > now, processes.c.id != owner)
         wanted = select(attempts).where(queries.IN_PROGRESS, attempts.c.owner.not_in(leases))

@@ -1,4 +1,4 @@
-"""Says why a campaign starts no call now, for people. Pure."""
+"""Explains to operators, in words, why a campaign starts no call now. Pure."""
 
 from __future__ import annotations
 

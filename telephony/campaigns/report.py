@@ -18,13 +18,15 @@ __all__ = ["CSV_COLUMNS", "campaign_json", "csv_row", "funnel_json", "funnel_lin
 _PAGE = 1000
 _ROW = ("id", "number", "extension", "line", "state", "reason", "problem", "attempts", "outcome", "answered_by")
 CSV_COLUMNS = (*_ROW, "next_at", "message_left", "duration_s", "cost", "currency", "call_ids", "transcript")
-"""The first columns of a CSV file. The columns of the results (`result.comes`) and of the contacts' data (`data.name`)
-follow after these columns.
+"""The first columns of a CSV file. After them come the columns with the fields of the result (such as `result.comes`
+for the field `comes`) and the columns with the data of the contact (such as `data.name`).
 """
 
 
 def result_rows(store: CampaignStore, campaign_id: str) -> Iterator[dict[str, Any]]:
-    """Yields a row for each contact, in the order of the file. Each member of a group has its own row."""
+    """Yields a row for each contact, in the order of the file. If several lines of the file with the same number were
+    combined into one contact, each of these lines has its own row.
+    """
     after = ""
     while page := store.contacts(campaign_id, limit=_PAGE, after=after):
         for contact in page:

@@ -24,13 +24,17 @@ __all__ = [
 
 _E = TypeVar("_E", bound=Enum)
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
-"""The value in a row for a `Contact.next_at` that is None. An index of every database sorts this value first."""
+"""The date that is stored in place of None for `Contact.next_at` (the contact may be called immediately). It is earlier
+than all other dates, so such contacts are first in the index. Databases sort NULL in different ways.
+"""
 _MAX_ERROR = 500
 _MAX_TRANSCRIPT = 100_000
 
 
 def utc(date: datetime | None) -> datetime | None:
-    """Returns the date in UTC. SQLite does not store the time zone."""
+    """Returns the date in UTC, or None for None. A date without a time zone is in UTC, because SQLite does not store
+    the time zone.
+    """
     return date if date is None else date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
 
 

@@ -61,9 +61,10 @@ class ScenarioCall:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One call of `telephony certify`. `run` makes the call and returns its checks. `{stream}` in the TwiML is replaced
-    by the media stream of that end. `detects` is True if Twilio's machine detection is on. `minutes` is the maximum
-    length, for the cost.
+    """One call of `telephony certify`. `run` makes the call and returns its checks. `near_twiml` and `far_twiml` are
+    the TwiML of the calling and the called end. In each, `{stream}` stands for the TwiML that opens the media stream of
+    this end. `detects` is True if Twilio's machine detection is on. `minutes` is the maximum length, from which the
+    cost is estimated.
     """
 
     name: str

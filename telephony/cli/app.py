@@ -379,8 +379,8 @@ def bench(
     short: Annotated[bool, typer.Option("--short", help="5 calls for 4 s, once.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Measure the server under load, together with a bare bridge and a bare pass-through in the same run. Linux
-    only.
+    """Measure the server under load. In the same run, also measure minimal programs without the functions of the server
+    (a bare bridge and a bare pass-through), for comparison. Linux only.
     """
     from .bench import run_bench
 

@@ -140,7 +140,9 @@ def purge_calls(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
 ) -> None:
-    """Delete old journals, call records and campaigns that have ended (DATABASE_URL)."""
+    """Delete old journals and, if the records are in a database (DATABASE_URL), old call records and old campaigns that
+    have ended.
+    """
     from . import calls as commands
 
     with reporting(verbose=False):
@@ -198,8 +200,8 @@ def import_call(
     ] = None,
     folder: Folder = None,
 ) -> None:  # fmt: skip
-    """Create journals from recordings or logs of other programs. Such journals have no model. Use them with `telephony
-    eval`.
+    """Create journals from recordings or logs of other programs. Such journals have no messages of a model, so they
+    cannot be replayed. They are callers for `telephony eval`.
     """
     from . import calls as commands
 
@@ -220,9 +222,10 @@ def add_test(
     into: Annotated[Path, typer.Option(help="The folder of the tests.")] = Path("tests"),
     folder: Folder = None,
 ) -> None:
-    """Create tests from calls: the masked recordings, and expectations for editing, which have the current values.
+    """Create tests from calls. A test has a masked recording of the call, and expects what a replay with the current
+    code does. The expectations are meant for editing.
 
-    Of a folder with several calls, each call becomes a recording, and all tests are in one file.
+    For a folder with several calls, each call becomes a recording, and one file has all tests.
     """
     from . import calls_tests as commands
 

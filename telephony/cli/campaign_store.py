@@ -130,7 +130,7 @@ def _show(store: CampaignStore, campaign: Campaign, settings: Settings, *, json:
 def change(name: str, to: CampaignStatus, *, json: bool) -> None:
     """Sets the status of the campaign `name` to `to`: pauses, resumes or stops the campaign. Then prints the campaign,
     with `json` as JSON. Each process applies the change before it starts the next call of the campaign. Raises
-    `CliError` if the campaign is finished and is not to be stopped.
+    `CliError` for a finished campaign, which can only be stopped.
     """
     reason = PauseReason.USER if to is CampaignStatus.PAUSED else None
     settings = load_settings()

@@ -1,4 +1,6 @@
-"""Implements `telephony certify`, which checks a real phone line by a test call."""
+"""Implements `telephony certify`, which checks the behaviour of Twilio's media streams with ten calls between two of
+the user's numbers.
+"""
 
 from __future__ import annotations
 

@@ -128,8 +128,9 @@ def check(file: File = Path("numbers.toml")) -> None:
 
 
 def clients_of(config: NumbersConfig, settings: Settings, *, routes: bool = False) -> Callable[[str], TwilioRest]:
-    """Returns a function that returns the REST client of an account of the configuration by its name. With `routes`,
-    the clients are those in `us1`, which set the regions of numbers. Raises `CliError` for an account without keys.
+    """Returns a function `(name) -> TwilioRest` that returns the REST client of an account of the configuration. With
+    `routes`, the clients use Twilio's region `us1`, the only region in which the region of a number can be set. Raises
+    `CliError` for an account without keys.
     """
     from telephony.numbers.config import MAIN
     from telephony.web.number_accounts import rest_of, routes_of

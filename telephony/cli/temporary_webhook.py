@@ -96,9 +96,9 @@ class TemporaryWebhook:
         self._setting = threading.Thread(target=self._set, name="number", daemon=True)
 
     def set(self) -> None:
-        """Sets the webhook when the server can be reached from outside and accepts the signature.
-
-        Returns immediately. A failure stops the server.
+        """Starts a thread that waits until this server can be reached at its public URL and accepts a request that is
+        signed with the auth token. Then the thread sets the webhook. Returns immediately. If this fails, the server is
+        stopped.
         """
         self._setting.start()
 

@@ -29,10 +29,8 @@ class LiveVoice:
 
     def push(self, ulaw: bytes, ahead: int) -> bytes:
         """Adds a piece of the voice (mu-law, 8 kHz). Returns the audio to play now: whole frames of 20 ms, or nothing.
-
-        Args:
-            ahead: the number of samples that are queued and not heard yet. With 0 the line is silent, so the voice
-                starts again.
+        `ahead` is the number of samples that are queued and not heard yet. With 0, nothing is playing, so 60 ms of
+        audio must be collected again before playback starts.
         """
         room = max(0, _MAX_AHEAD - ahead - len(self._waiting))
         self.dropped += max(0, len(ulaw) - room)

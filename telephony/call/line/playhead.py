@@ -1,25 +1,26 @@
-"""Estimates how much of the audio the caller has heard (the playhead), on the clock of the caller's frames.
+"""Estimates how much of the audio the caller has heard (the playhead). Pure.
 
-Pure. All messages to Twilio take the same path. The module estimates when a message that is sent now takes effect, on
-the clock of the caller's frames (`media.timestamp`). Two measurements connect that clock (time X) to the local clock:
+All times of the estimate are on the clock of the caller's frames (`media.timestamp`), because Twilio plays audio on
+this clock. Two measurements connect that clock to the local clock:
 
-- up: a frame with the stamp T arrives at `T + up`. The smallest difference of the last seconds is the delay without
-  jitter.
-- round trip: Twilio returns a *probe* mark immediately, if the probe is sent while Twilio has no buffered audio. The
-  round trip minus `up` is the delay to Twilio.
+- `up`: a frame with the timestamp T arrives at the local time `T + up`. The smallest difference of the last seconds is
+  used, because jitter only adds delay.
+- round trip: a *probe* is a mark that is sent while Twilio has no buffered audio, so Twilio returns it immediately. The
+  time until it returns, minus `up`, is the delay to Twilio.
 
-A *run* is playback without a gap. Its origin S is the time X at which its first sample plays. The caller hears the
-position p at `S + (p - base)`, where `base` is the first position of the run. Before the first mark, S is predicted:
-send time + delay to Twilio + the start delay of earlier runs. Then the marks correct S:
+A *run* is playback without a gap. The position `base` is its first sample, and S is the time at which this sample
+plays. So the caller hears the position p at the time `S + (p - base)`. S is not known exactly. It is first predicted as
+the time of sending, plus the delay to Twilio, plus the start delay that earlier runs had. Then the marks that Twilio
+returns correct it:
 
-- a mark that Twilio sent at time X proves `S <= X - (p - base)`. The smallest value of the last seconds is used,
-  because jitter only adds delay.
-- a frame that arrives before the mark of position p proves `S >= T - (p - base)`, because Twilio had not sent the mark
-  yet. If this value contradicts S, playback had run out of audio or had stopped, and S is changed.
+- Twilio sent the mark of position p at the time X, so p had been played: `S <= X - (p - base)`. The smallest value of
+  the last seconds is used, because jitter only adds delay.
+- A frame with the timestamp T arrived before the mark of position p, so p had not been played: `S >= T - (p - base)`.
+  If this contradicts S, Twilio had no audio for a moment or had stopped, and S is moved later.
 
-The time of a mark is set between the times of the two frames around the mark. This removes the jitter of the path from
-Twilio, because frames and marks arrive in order on one connection. Twilio documents marks, clears and timestamps (Media
-Streams, "WebSocket messages"), but does not document these delays.
+Frames and marks arrive in order on one connection. Therefore the time at which Twilio sent a mark lies between the
+timestamps of the frames before and after the mark, whatever the jitter. Twilio documents marks, clears and timestamps
+(Media Streams, "WebSocket messages"), but does not document these delays.
 """
 
 from __future__ import annotations
@@ -51,10 +52,11 @@ class _Bucket:
 class LineClock:
     """Connects the local clock to the clock of the caller's frames. All times are in seconds.
 
-    `up` is the smallest `arrival - stamp` of the window: the delay from Twilio without jitter, plus the offset of the
-    two clocks. `up` is 0 before the first frame. `round_trip` is the shortest measured round trip of a probe, and 0
-    before the first probe. `jitter` is the mean delay in addition to `up`. The delay to Twilio is assumed to have the
-    same jitter. `last_frame` is the stamp of the newest frame.
+    `up` is the smallest `arrival - timestamp` of the frames of the last seconds: the delay from Twilio without jitter,
+    plus the offset of the two clocks. `up` is 0 before the first frame. `round_trip` is the shortest time in which
+    Twilio returned a probe (a mark without audio before it), and 0 before the first probe. `jitter` is the mean delay
+    in addition to `up`. The delay to Twilio is assumed to have the same jitter. `last_frame` is the timestamp of the
+    newest frame.
     """
 
     def __init__(self) -> None:
@@ -189,8 +191,9 @@ class Playhead:
         return max(0.0, self.origin - self._arrived)
 
     def arrived(self, x: float) -> None:
-        """Registers that Twilio sent back the probe mark at the time `x`, in seconds. The probe was sent before the
-        first sample of the run, so `x` is the time at which the audio of the run arrived at Twilio.
+        """Registers that Twilio sent back the probe (a mark without audio before it) at the time `x`, in seconds. The
+        probe was sent before the first sample of the run, so `x` is the time at which the audio of the run arrived at
+        Twilio.
         """
         self._arrived = x
 

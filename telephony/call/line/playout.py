@@ -7,9 +7,10 @@ stream. A `Segment` maps samples of the timeline to samples of a source. Answers
 segments. Playout sends only a limited amount of audio before it is heard (the lead). Audio that was not sent can be
 dropped immediately. The lead grows when marks show that Twilio had no audio to play, and shrinks slowly.
 
-A *generation* is the time between two `clear` messages. Each mark has the number of its generation and its position.
-After each `clear`, playout sends a *sentinel* mark. A mark that Twilio returns before the sentinel was removed by the
-`clear`. Later marks are returned after the sentinel.
+Twilio returns a mark when its audio was played, and also when a `clear` message has removed its audio. The two cases
+must be distinguished. Therefore playout sends a mark after each `clear` (the *sentinel*). Marks that Twilio returns
+before the sentinel belong to the removed audio. The time between two `clear` messages is a *generation*. The name of
+each mark contains the number of its generation and its position.
 """
 
 from __future__ import annotations

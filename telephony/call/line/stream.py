@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S = 5.0
 MAX_GAP_S = 10.0
 GAP_PER_S = 1.5
-"""The limit of the silence that replaces lost frames of the caller: at most `MAX_GAP_S` seconds for one gap in the
-media timestamps, and on average at most this number of seconds of silence per second. Larger gaps are errors of the
-sender, because a real gap is as long as the time in which no frame arrived.
+"""The limit of the silence that replaces lost frames of the caller. One gap in the media timestamps gets at most
+`MAX_GAP_S` seconds of silence. On average, at most `GAP_PER_S` seconds of silence are inserted per second. A real gap
+cannot exceed this limit, because its timestamps advance only as fast as the time in which no frame arrives. Larger gaps
+are errors of the sender, and are not filled.
 """
 _MAX_EARLY = 100
 """The maximum number of keys that wait until `listen` is called. Such keys arrive together with the `start` message, or

@@ -85,8 +85,8 @@ class MachineLimit:
         self._said.clear()
 
     def heard(self, transcript: str, now: float) -> None:
-        """Handles a sentence of the other party, to recognise a repeated sentence. A transcript in brackets is a note
-        and not speech.
+        """Handles a sentence of the other party, to recognise a repeated sentence. A transcript with a bracket (such as
+        `[2.1 s of speech]`) has no words of the other party and is ignored.
         """
         if "[" in transcript:
             return

@@ -34,9 +34,9 @@ class CutCauses:
         self._tripped = False
 
     def of(self, event: RealtimeAnyEvent) -> CutCause | None:
-        """Returns the cause of the interruption if `event` is `audio_interrupted`, or None for any other event. A
-        guardrail interrupts the agent in the step in which the guardrail trips, so its `audio_interrupted` is the next
-        event.
+        """Returns the cause of the interruption if `event` is `audio_interrupted`, or None for any other event. If the
+        event before it was `guardrail_tripped`, the cause is the guardrail, because a guardrail interrupts the agent at
+        once. Otherwise the cause is the one that the interrupting code has set, by default the caller.
         """
         if event.type == "raw_model_event":
             return None

@@ -24,7 +24,9 @@ current_tool: ContextVar[str | None] = ContextVar("telephony_tool", default=None
 """The `call_id` of the tool call whose code is running in this context, or None."""
 
 OURS = ""
-"""The value of `current_tool` while code of this package runs. A replay runs this code again."""
+"""The value of `current_tool` while code of this package gives commands to the call. A replay runs this code again, so
+it does not repeat these commands from the journal.
+"""
 
 
 def cut_cause() -> CutCause:

@@ -104,13 +104,13 @@ class Seal:
 
     @property
     def is_secret(self) -> bool:
-        """Whether the call is in a secret part (`Call.secret`), or was in any part that must not be recorded."""
+        """Whether the call is in a secret part (`Call.secret`), or the caller has refused the recording."""
         return SealReason.SECRET in self._reasons or SealReason.REFUSED in self._reasons
 
     @property
     def watches(self) -> bool:
-        """Whether messages must be searched for content that must not be recorded, because a part of the call is or was
-        not to be recorded.
+        """Whether messages must be searched for content that must not be recorded. True from the first part of the call
+        that must not be recorded, because words from this part may also arrive later.
         """
         return bool(self._reasons or self._ids)
 
