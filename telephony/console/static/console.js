@@ -57,6 +57,20 @@ export const consoleOf = instance => `${document.baseURI.replace(/(\/i\/[^/]+)?\
 export const get = async (path, options) => (await request(path, options)).json()
 export const post = (path, json) => request(path, { method: "POST", json: json ?? {} })
 
+/** Do something with a button that is disabled meanwhile. A failure is shown. */
+export async function act(button, work) {
+  button.disabled = true
+  notice($("problem"), "")
+  try {
+    await work()
+  } catch (error) {
+    if (!(error instanceof Failed)) throw error
+    notice($("problem"), error.message)
+  } finally {
+    button.disabled = false
+  }
+}
+
 /** Go to the login, and come back afterwards. */
 export function logIn() {
   location.assign(new URL(`login?next=${encodeURIComponent(location.href)}`, document.baseURI))
