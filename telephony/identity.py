@@ -138,7 +138,7 @@ def verify_by_call_back(
 
         async def ask() -> bool:
             async with call.secret():
-                code = await call.ring_with_code(str(on_file), n_digits=_CODE_DIGITS)
+                code = await call.ring_with_code(on_file, n_digits=_CODE_DIGITS)
                 prompt = "Say that the phone on file rings now and says a code, and ask the caller to type the code."
                 typed = await call.collect_digits(prompt, max_digits=_CODE_DIGITS, first_s=60.0)
                 return hmac.compare_digest(typed.value, code)

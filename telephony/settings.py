@@ -379,9 +379,9 @@ class Settings(BaseSettings):
             raise ValueError("the SID of an account starts with AC; the Twilio Console shows it")
         return value
 
-    @field_validator("twilio_phone_number", "telephony_fallback_number")
+    @field_validator("twilio_phone_number", "telephony_fallback_number", mode="before")
     @classmethod
-    def _check_number(cls, value: str | None) -> str | None:
+    def _check_number(cls, value: object) -> str | None:
         return None if value is None else e164(value)
 
     @field_validator("telephony_when_full", "telephony_when_limited", "telephony_when_draining")

@@ -22,11 +22,10 @@ from .call.call import Call
 from .call.call_tools import CallTool, declare_targets
 from .call.recording.digit_masking import typed
 from .errors import CallError
-from .twilio.numbers import e164, tidy
+from .twilio.numbers import dialled
 
 __all__ = ["call_tool", "collect_digits", "hang_up", "refuse_recording", "send_digits", "transfer"]
 
-_SIP = re.compile(r"sips?:[^\s]+")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 _Do = Callable[[Call, Mapping[str, Any]], Awaitable[Any]]
@@ -75,13 +74,11 @@ def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> F
     return tool
 
 
-def _target(name: str, number: str) -> str:
+def _target(name: str, number: object) -> str:
     if not _NAME.fullmatch(name):
         raise UserError(f"transfer({name}=...): a name has letters, digits, _ and -, 40 at most.")
-    if _SIP.fullmatch(address := tidy(number)):
-        return address
     try:
-        return e164(number)
+        return dialled(number)
     except ValueError as error:
         raise UserError(f"transfer({name}={number!r}): {error}.") from None
 

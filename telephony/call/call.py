@@ -17,7 +17,7 @@ from ..audio.files import Clip, load_ulaw
 from ..errors import CallError, NoCurrentCall, TwilioError
 from ..locales.locale import Locale, Locales
 from ..logs import log_as_call
-from ..twilio.numbers import e164, tidy
+from ..twilio.numbers import dialled
 from ..twilio.twiml import say_code
 from .call_info import CallInfo
 from .call_parts import CallParts, OptOutWriter, SupervisorCommands, TransferAttempt
@@ -367,7 +367,11 @@ class Call:
         if control is None:
             raise CallError("No other number can be called: Twilio's REST API is not configured.")
         try:
-            await control.create_call(to=number, from_=self._parts.leg.parties.this_party, twiml=say_code(code))
+            to = dialled(number)
+        except ValueError as error:
+            raise CallError(f"The number on file could not be called: {error}.") from None
+        try:
+            await control.create_call(to=to, from_=self._parts.leg.parties.this_party, twiml=say_code(code))
         except TwilioError as error:
             raise CallError(f"The number on file could not be called: {type(error).__name__}.") from error
 
@@ -385,14 +389,12 @@ class Call:
         return f"<Call {self.sid}>"
 
 
-def _dialled(number: str, target: str) -> str:
+def _dialled(number: object, target: str) -> str:
     """Returns the number or SIP address of a transfer target. Validates the value, because users' code may set the
     targets.
     """
-    if (address := tidy(number)).startswith(("sip:", "sips:")):
-        return address
     try:
-        return e164(number)
+        return dialled(number)
     except ValueError as error:
         raise CallError(f"The transfer target {target!r} cannot be called: {error}.") from None
 

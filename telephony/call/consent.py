@@ -17,6 +17,7 @@ from realtime_core.errors import UserError
 
 from ..audio.files import Clip, load_ulaw
 from ..numbers.policies import ConsentPolicy, Otherwise
+from ..twilio.numbers import dialled
 from .call_info import CallInfo
 from .screening import has_phrase
 
@@ -153,6 +154,11 @@ class Consent:
             raise UserError("Consent(asks=True) needs a notice that asks the caller.")
         if Otherwise.TRANSFER in (self.on_refusal, self.without_recording) and not self.transfer_to:
             raise UserError("Consent: a transfer needs transfer_to, a number like '+14155550123'.")
+        if self.transfer_to:
+            try:
+                object.__setattr__(self, "transfer_to", dialled(self.transfer_to))
+            except ValueError as error:
+                raise UserError(f"Consent(transfer_to=...): {error}.") from None
 
     @property
     def has_notice(self) -> bool:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 
 from realtime_core.errors import UserError
 
+from ..twilio.numbers import dialled, legible
 from .call_info import CallInfo
 
 __all__ = ["Emergency", "Screening", "has_phrase"]
 
+_SHORT = re.compile(r"[0-9]{3,6}")
 FAILED_ATTESTATION = frozenset({"TN-Validation-Failed-A", "TN-Validation-Failed-B", "TN-Validation-Failed-C"})
 """The values of `StirVerstat` for a caller id whose signature is not valid. Source:
 https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir
@@ -61,6 +63,8 @@ class Emergency:
     def __post_init__(self) -> None:
         if not self.phrases:
             raise UserError("Emergency(phrases=[]) never applies: name the phrases, or leave them out for the default.")
+        if self.transfer_to:
+            object.__setattr__(self, "transfer_to", _target(self.transfer_to))
 
     def applies(self, text: str) -> bool:
         """Returns whether these words of the caller contain one of the phrases."""
@@ -87,6 +91,14 @@ class Screening:
     silent_s: float | None = None
     emergency: Emergency | None = None
 
+    def __post_init__(self) -> None:
+        """Normalizes `blocked`. Raises `UserError` for a rule that is no text."""
+        given = [self.blocked] if isinstance(self.blocked, str) else self.blocked
+        try:
+            object.__setattr__(self, "blocked", tuple(legible(rule) for rule in given))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"Screening(blocked=...): write a list of numbers: {error}.") from None
+
     def refusal(self, info: CallInfo) -> str:
         """Returns the reason why this call is refused, as one word, or an empty text if the call is answered."""
         caller = info.caller
@@ -102,6 +114,15 @@ class Screening:
 def _matches(number: str, rule: str) -> bool:
     plain = re.sub(r"[ ().-]", "", rule)
     return number.startswith(plain[:-1]) if plain.endswith("*") else number == plain
+
+
+def _target(number: object) -> str:
+    """Returns the target of a transfer: a number in E.164, a `sip:` address, or a short number such as `112`."""
+    try:
+        short = legible(number)
+        return short if _SHORT.fullmatch(short) else dialled(number)
+    except ValueError as error:
+        raise UserError(f"Emergency(transfer_to=...): {error}.") from None
 
 
 def has_phrase(text: str, phrases: Collection[str]) -> bool:

@@ -156,7 +156,8 @@ def _contact(values: Mapping[str, Any], given_id: str, own_number: str, rules: D
     """Returns the contact of a row, without a final id. Raises `ValueError` or `CallRefused` for an invalid row."""
     if len(given_id) > _MAX_ID:
         raise ValueError(f"the id is longer than {_MAX_ID} characters")
-    number, extension = split_extension(str(values.get("to") or ""))
+    to = values.get("to")
+    number, extension = split_extension(str(to) if isinstance(to, int) else to)
     zone = str(values.get("timezone") or "").strip()
     if zone:
         try:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from ..locales.tags import check_tag
-from ..twilio.numbers import e164
+from ..twilio.numbers import dialled, e164, text_of
 from .opening_hours import Hours
 from .policies import ConsentConfig, Otherwise, Part, RecordingConfig, Text
 
@@ -81,6 +81,10 @@ class FieldProblems(ValueError):
         self.problems = problems
 
 
+def _dial(value: object) -> str | None:
+    return None if value is None else text_of(value)
+
+
 class Step(Part):
     """One step of the answering plan of a number. A step has exactly one of the fields `agent`, `dial`, `voicemail` and
     `say`.
@@ -88,7 +92,7 @@ class Step(Part):
 
     agent: Any = None
     """Another agent, as an import string. In a Python configuration, the value can also be the agent object."""
-    dial: str | None = None
+    dial: Annotated[str | None, BeforeValidator(_dial)] = None
     """The number to call in this step: the name of a transfer target, a number, or a `sip:` address. If the call is not
     answered, the next step begins.
     """
@@ -208,10 +212,6 @@ class ModelEndpoint(Part):
         return value
 
 
-def _check_target(value: str) -> str:
-    return value if value.startswith(("sip:", "sips:")) else e164(value)
-
-
 def _check_fallback_url(value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme != "https" or not parts.hostname):
@@ -259,7 +259,7 @@ class NumberConfig(Part):
     """The steps for callers while the number is closed."""
     models: tuple[str, ...] = (MAIN,)
     """The names of the model endpoints, in the order in which they are tried."""
-    transfer_targets: dict[str, Annotated[str, AfterValidator(_check_target)]] = Field(default_factory=dict)
+    transfer_targets: dict[str, Annotated[str, BeforeValidator(dialled)]] = Field(default_factory=dict)
     warm: bool = False
     """Whether transfers are warm: the called person first hears a summary, and accepts or declines."""
     fallback: tuple[Step, ...] = ()
@@ -316,7 +316,7 @@ class NumberConfig(Part):
 
 def _can_dial(target: str, targets: Mapping[str, str]) -> bool:
     try:
-        return target in targets or bool(_check_target(target))
+        return target in targets or bool(dialled(target))
     except ValueError:
         return False
 

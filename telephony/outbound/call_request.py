@@ -15,6 +15,7 @@ from ..audio.files import load_ulaw
 from ..call.options import AgentSource
 from ..errors import AudioFileError
 from ..outcomes.result_form import check_schema
+from ..twilio.numbers import text_of
 from .plan import GREETING, CallPlan, LeaveMessage
 
 __all__ = ["MAX_CLIP_S", "CallRequest"]
@@ -45,6 +46,11 @@ class CallRequest(BaseModel):
     ring_s: int = Field(30, ge=5, le=600)
     detect: bool = True
     timezone: str | None = None
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _check_to(cls, value: object) -> str:
+        return text_of(value)
 
     @field_validator("clip")
     @classmethod

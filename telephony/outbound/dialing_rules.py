@@ -5,9 +5,10 @@ Twilio enforces neither quiet hours nor a do-not-call list.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, time
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
@@ -18,7 +19,7 @@ from realtime_core.errors import UserError
 
 from ..errors import CallRefused
 from ..twilio.numbers import e164 as international
-from ..twilio.numbers import plain, tidy
+from ..twilio.numbers import legible, plain, tidy
 
 __all__ = ["DialingRules", "e164", "is_quiet"]
 
@@ -55,17 +56,15 @@ class DialingRules:
         """Validates the numbers and countries. Raises `UserError` for an invalid number or country."""
         if self.countries is not None:
             given = self.countries.split(",") if isinstance(self.countries, str) else self.countries
+            if not isinstance(given, Iterable) or not all(isinstance(country, str) for country in given):
+                raise UserError("DialingRules(countries=...): write a list of regions, like ['US', 'DE'].")
             countries = frozenset(tidy(country).upper() for country in given)
             if unknown := countries - phonenumbers.SUPPORTED_REGIONS - {"001"}:  # numbers of no country
                 raise UserError(
                     f"DialingRules(countries=...): {', '.join(sorted(unknown))}: write regions like US and DE."
                 )
             object.__setattr__(self, "countries", countries)
-        if isinstance(self.do_not_call, list | tuple | set | frozenset):
-            try:
-                object.__setattr__(self, "do_not_call", frozenset(map(international, self.do_not_call)))
-            except ValueError as error:
-                raise UserError(f"DialingRules(do_not_call=...): {error}.") from None
+        object.__setattr__(self, "do_not_call", _do_not_call(self.do_not_call))
 
     @classmethod
     def none(cls) -> DialingRules:
@@ -77,7 +76,7 @@ class DialingRules:
         """Returns the default rules without quiet hours."""
         return cls(quiet_from=time(0), quiet_until=time(0))
 
-    def check(self, to: str, *, from_: str, now: datetime, timezone: str | None = None) -> str:
+    def check(self, to: str, *, from_: str, now: datetime, timezone: str | ZoneInfo | None = None) -> str:
         """Checks whether the number `to` may be called from the number `from_` at the time `now`. Returns the number in
         E.164. `timezone` is the time zone of this callee, if the time zone is known.
 
@@ -98,9 +97,9 @@ class DialingRules:
             )
         if e164 in self.do_not_call:
             raise CallRefused(f"{e164} is on the do-not-call list.")
-        zone = tidy(timezone or self.timezone or "") or None
+        zone = timezone or self.timezone or None
         if zone is not None:
-            _zone(zone)  # an invalid time zone is an error at any hour
+            zone = _zone(zone).key  # an invalid time zone is an error at any hour
         if self.quiet_from != self.quiet_until:
             self._check_hours(number, e164, now, zone)
         return e164
@@ -142,11 +141,12 @@ def _e164(number: PhoneNumber) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _parse(to: str, from_: str) -> PhoneNumber:
+def _parse(to: object, from_: object) -> PhoneNumber:
+    region = _region(from_)
     try:
-        number = phonenumbers.parse(plain(to), _region(from_))
+        number = phonenumbers.parse(plain(to), region)
     except ValueError as error:
-        raise CallRefused(f"{to!r} is not called: {error}.") from error
+        raise CallRefused(f"{to!r:.100} is not called: {error}.") from error
     except phonenumbers.NumberParseException as error:
         raise CallRefused(f"{to!r} is not a phone number: write it like +14155550123.") from error
     if not phonenumbers.is_valid_number(number):
@@ -154,15 +154,39 @@ def _parse(to: str, from_: str) -> PhoneNumber:
     return number
 
 
-def _zone(name: str) -> ZoneInfo:
+def _zone(zone: object) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise CallRefused(f"{name!r} is no time zone: write it like Europe/Berlin.") from None
+        name = zone.key if isinstance(zone, ZoneInfo) else zone
+        if not isinstance(name, str):
+            raise ValueError(name)
+        return ZoneInfo(tidy(name))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise CallRefused(f"{zone!r:.100} is no time zone: write it like Europe/Berlin.") from None
 
 
-def _region(number: str) -> str | None:
+def _region(number: object) -> str | None:
+    """Returns the region of the calling number, or None if its region is not known."""
     try:
-        return phonenumbers.region_code_for_number(phonenumbers.parse(number))
+        return phonenumbers.region_code_for_number(phonenumbers.parse(legible(number)))
     except phonenumbers.NumberParseException:
         return None
+    except ValueError as error:
+        raise CallRefused(f"No number is called from {number!r:.100}: {error}.") from error
+
+
+def _do_not_call(given: Any) -> Container[str]:
+    """Returns the numbers of a collection in E.164. Another container, such as a `DoNotCall` file, is not changed.
+    Raises `UserError` for a value that contains no numbers.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, str | PhoneNumber):
+        given = [given]
+    if not isinstance(given, list | tuple | Set | Mapping | Iterator):
+        if isinstance(given, Container) and not isinstance(given, bytes | bytearray):
+            return given
+        raise UserError("DialingRules(do_not_call=...): write a list of numbers, or DoNotCall(file).")
+    try:
+        return frozenset(map(international, given))
+    except ValueError as error:
+        raise UserError(f"DialingRules(do_not_call=...): {error}.") from None

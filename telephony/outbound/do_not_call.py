@@ -27,7 +27,7 @@ from ..records.subjects import SubjectKey, subject_key
 from ..settings import Settings, read_settings
 from ..text_encoding import encoding_of
 from ..twilio.caller_id import is_withheld
-from ..twilio.numbers import legible
+from ..twilio.numbers import legible, text_of
 from .dialing_rules import DialingRules
 
 __all__ = ["DoNotCall", "dialing_rules_of", "opt_out", "opted_out", "simulated", "simulated_dialing_rules"]
@@ -79,16 +79,17 @@ class DoNotCall:
         """Returns whether this number (E.164) is in the file or was added.
 
         Raises:
-            CallRefused: the list cannot be read, so no number may be called.
+            CallRefused: the list cannot be read, so no number may be called, or `number` is not a text.
         """
+        number = _text(number)
         if number in self._added:
             return True
         try:
             self._read()
         except OSError as error:
             raise CallRefused(f"The do-not-call list cannot be read, so no number is called: {error}") from error
-        digits = str(number).lstrip("+")
-        if self._subjects and self._subject(str(number)) in self._subjects:
+        digits = number.lstrip("+")
+        if self._subjects and self._subject(number) in self._subjects:
             return True
         return digits in self._digits or any(digits.endswith(ending) for ending in self._endings)
 
@@ -109,8 +110,10 @@ class DoNotCall:
         the method returns.
 
         Raises:
-            OSError, CallRefused: the file could not be written. Only this process knows the number.
+            OSError, CallRefused: the file could not be written. Only this process knows the number. `CallRefused` is
+                also raised if `number` is not a text.
         """
+        number = _text(number)
         try:
             if number in self:
                 return
@@ -222,6 +225,13 @@ class DoNotCall:
                 self.path,
                 number,
             )
+
+
+def _text(number: object) -> str:
+    try:
+        return text_of(number)
+    except ValueError as error:
+        raise CallRefused(f"{number!r:.100} is not in a do-not-call list: {error}.") from None
 
 
 def _numbers_of(line: str) -> tuple[set[str], list[str]]:

@@ -20,6 +20,7 @@ from realtime_core.sources import SYSTEM
 from ..errors import ServerFailed
 from ..outcomes.result_form import ResultType
 from ..outcomes.transcript import Line
+from ..twilio.numbers import text_of
 from .call_request import CallRequest
 from .plan import CallResult, LeaveMessage
 
@@ -52,6 +53,10 @@ class RemoteServer:
         with each new status of the call. If the task is cancelled, the server hangs up the call. Raises `ServerFailed`,
         and `UserError` for arguments that cannot be sent to a server.
         """
+        try:
+            to = text_of(to)
+        except ValueError as error:
+            raise UserError(f"The request is not valid: to: {error}.") from None
         fields = {"to": to, **options, "agent": _name(agent)}
         if result is not None:
             fields["result"] = ResultType(result).schema

@@ -7,10 +7,12 @@ A number without its extension reaches another party. For example, `+14155550123
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 
-__all__ = ["e164", "legible", "plain", "split_extension", "tidy"]
+__all__ = ["dialled", "e164", "legible", "plain", "split_extension", "text_of", "tidy"]
 
+_SIP = re.compile(r"sips?:[^\s]+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z+.-]*):")
 _EXTENSION = re.compile(
     r"(?:;\s*ext\s*=|;\s*isub\s*=|;\s*postd\s*=|extension|ext\b\.?|durchwahl|poste|anexo|(?<![A-Za-z])x(?![A-Za-z])|[#~*pPwW]|[,;]+)"
@@ -26,6 +28,25 @@ _E164 = re.compile(r"\+[1-9][0-9]{5,14}")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"), "-")
 
 
+def text_of(number: object) -> str:
+    """Returns the text of a phone number, which users' code may give as another type. A number of the library
+    `phonenumbers` becomes E.164, with its extension.
+
+    Raises:
+        ValueError: the value is neither a text nor such a number. A number of another type, such as an integer, has
+            lost its `+` or its first zeros.
+    """
+    if isinstance(number, str):
+        return number
+    library = sys.modules.get("phonenumbers")  # without the module, there is no such number
+    if library is not None and isinstance(number, library.PhoneNumber):
+        written = str(library.format_number(number, library.PhoneNumberFormat.E164))
+        return f"{written};ext={number.extension}" if number.extension else written
+    if number is None:
+        raise ValueError("no number is given: write one like +14155550123")
+    raise ValueError(f"a phone number is a text, not {type(number).__name__}: write it like '+14155550123'")
+
+
 def tidy(text: str) -> str:
     """Returns the text of a phone number without surrounding blanks and line breaks, and without zero-width characters
     (from a copied page).
@@ -33,18 +54,18 @@ def tidy(text: str) -> str:
     return text.strip() if text.isascii() else "".join(c for c in text if unicodedata.category(c) != "Cf").strip()
 
 
-def legible(text: str) -> str:
+def legible(text: object) -> str:
     """Returns the text of `tidy` with ASCII characters in place of digits, dashes and signs of other scripts and
-    fonts.
+    fonts. Raises `ValueError` as `text_of` does.
     """
-    text = tidy(text)
+    text = tidy(text_of(text))
     if text.isascii():
         return text
     plain_signs = unicodedata.normalize("NFKC", text).translate(_DASHES)
     return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in plain_signs)
 
 
-def plain(text: str) -> str:
+def plain(text: object) -> str:
     """Returns the digits of the phone number in the text, with the `+` if the number has one.
 
     Raises:
@@ -76,12 +97,12 @@ def plain(text: str) -> str:
     return ("+" if text.startswith("+") else "") + re.sub(r"\D", "", text)
 
 
-def split_extension(text: str) -> tuple[str, str]:
+def split_extension(text: object) -> tuple[str, str]:
     """Splits the text of a phone number in any usual notation. Returns the number and the digits of its extension. The
     digits are empty if there is no extension.
 
     Raises:
-        ValueError: the number has a subaddress, which cannot be pressed as keys.
+        ValueError: the value is not a text, or the number has a subaddress, which cannot be pressed as keys.
     """
     text = legible(text)
     found = _EXTENSION.search(text)
@@ -92,7 +113,7 @@ def split_extension(text: str) -> tuple[str, str]:
     return text[: found.start()].rstrip(" ,;("), found[1]
 
 
-def e164(text: str) -> str:
+def e164(text: object) -> str:
     """Returns the phone number in the text in E.164. The number must have a country code. Raises `ValueError` as
     `plain` does, and for a number without a country code.
     """
@@ -100,3 +121,11 @@ def e164(text: str) -> str:
     if not _E164.fullmatch(number):
         raise ValueError("write the number in E.164, like +14155550100")
     return number
+
+
+def dialled(target: object) -> str:
+    """Returns a target that users' code gives, in the form that Twilio dials: a number in E.164, or a `sip:` address.
+    Raises `ValueError` as `e164` does.
+    """
+    address = tidy(text_of(target))
+    return address if _SIP.fullmatch(address) else e164(address)

@@ -12,7 +12,7 @@ from realtime_core.errors import UserError
 from ..agent_choice import chosen_agent
 from ..call.call import CallInfo
 from ..call.session import AgentSource
-from ..twilio.numbers import e164, legible, tidy
+from ..twilio.numbers import e164, legible, text_of, tidy
 
 __all__ = ["Agents", "Routing", "name_of"]
 
@@ -60,12 +60,11 @@ def name_of(source: AgentSource) -> str:
     return source.name if isinstance(source, RealtimeAgent) else getattr(source, "__name__", "agent")
 
 
-def _key(number: str) -> str:
+def _key(number: object) -> str:
     """Returns a valid number as the key of a mapping. Raises `UserError` for an invalid number."""
-    if not legible(number).startswith("+"):
-        return tidy(number)
     try:
-        return e164(number)
+        text = text_of(number)
+        return e164(text) if legible(text).startswith("+") else tidy(text)
     except ValueError as error:
         raise UserError(f"The agent for {number!r} is never called: {error}.") from None
 
