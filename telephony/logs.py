@@ -161,7 +161,8 @@ class Repeats:
     """Limits repeated log lines: the first line of a kind is logged immediately. Then one line a minute is logged with
     the number of lines that were left out.
 
-    The last `max_kinds` kinds are stored, so a kind may contain input from outside.
+    Only the last `max_kinds` kinds are kept in memory. Therefore a kind may contain text from outside, such as a
+    caller's input.
     """
 
     def __init__(self, log: logging.Logger, *, every_s: float = EVERY_S, max_kinds: int = MAX_KINDS) -> None:

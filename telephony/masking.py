@@ -56,8 +56,8 @@ def bullets(text: str) -> str:
 
 
 def mask_keys(text: str) -> str:
-    """Returns the text with bullets in place of the pressed keys in it. Only keys in the known forms of texts and
-    messages are found.
+    """Returns the text with bullets in place of the keys that a caller pressed. Finds keys only in DTMF messages of
+    Twilio, and in the sentences with which this package reports keys to the model.
     """
     if "The caller " in text or '"dtmf"' in text:
         return _KEYS.sub(_keys_masked, text)
@@ -89,7 +89,7 @@ def mask_spelled(secret: str) -> Callable[[str], str]:
 
 def mask_spoken(text: str, find: Callable[[str], Iterable[Any]]) -> str:
     """Returns the text with bullets in place of digits that are written as words ("four two"). `find` gets the digits
-    of each series of such words, and returns the matches that must be masked.
+    of each series of such words as text ("42"), and returns the regular expression matches that must be masked.
     """
     hidden = set[tuple[int, int]]()
     for run in spoken_runs(text):

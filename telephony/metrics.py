@@ -277,8 +277,8 @@ class Metrics:
         self._journal_queue.set(characters)
 
     def records(self, available: bool, waiting: int, dropped: int) -> None:
-        """Sets whether the records can be written now (`available`), and the number of updates that wait (`waiting`).
-        `dropped` is the number of updates that were dropped since the start.
+        """Sets whether call records can be written to the database now (`available`), and the number of updates that
+        wait (`waiting`). `dropped` is the number of updates that were dropped since the start.
         """
         self._records.set(available)
         self._records_waiting.set(waiting)

@@ -27,8 +27,8 @@ RATE = 8000
 SILENCE = b"\xff"
 MIN_DRY_MS = 100
 SAME_STEP_S = 0.02
-"""The maximum difference in seconds between the recorded times of an interruption and of its clear, which happen in one
-step of the event loop.
+"""The maximum difference in seconds between the recorded times of an interruption and of the `clear` message that it
+caused. Both happen in one step of the event loop, but their times are read one after the other.
 """
 
 
@@ -99,8 +99,8 @@ def voice_of(part: Part, output_format: str) -> bytes:
 
 
 def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
-    """Returns the stretches of audio that were played in the call, each as (first position, end position, sample of the
-    call at which the first position was heard).
+    """Returns the stretches of audio that the caller heard without a gap, in order. Each is a tuple of sample numbers:
+    (first sample in the stream, sample after the last, sample of the call at which the first was heard).
     """
     sent = max((media.position + media.n_bytes for media in call.media), default=0)
     runs = sorted(call.runs.items())

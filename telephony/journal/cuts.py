@@ -27,7 +27,9 @@ class CutCause(StrEnum):
 
     @property
     def is_callers(self) -> bool:
-        """Whether the caller interrupted the agent. The figures count only such interruptions."""
+        """Whether the caller interrupted the agent. The measurements of a call count only interruptions by the
+        caller.
+        """
         return self in (CutCause.CALLER, CutCause.DIGIT)
 
     @property

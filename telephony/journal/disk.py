@@ -278,4 +278,4 @@ _disks: WeakSet[Disk] = WeakSet()
 atexit.register(settle, _EXIT_S)
 
 DISK = Disk()
-"""The default disk, which writes all journals without another disk."""
+"""The writer of all journals that are opened without a `disk` argument."""

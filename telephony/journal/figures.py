@@ -1,4 +1,6 @@
-"""The figures of a recorded call. Pure."""
+"""The measurements (figures) of a recorded call, such as latencies, interruptions and gaps in the agent's speech.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ _HAND_BACK = "supervisor.hand_back("
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """One measured latency: the time from the end of the caller's speech (or a key) to the first sample of the answer
-    that the caller heard: from `from_ms` to `to_ms`.
+    """One measured latency. It lasts from `from_ms`, the end of the caller's speech (or a key press), to `to_ms`, when
+    the caller heard the first sample of the answer.
 
     The end of speech is the last loud frame in the caller's audio, and not the time at which the end was detected.
     """

@@ -1,66 +1,71 @@
 """The format of journals. Pure.
 
 Each line is one JSON object, `{"t": seconds since the call's start, "kind": str, ...}`. Lines are in order of time.
-Every sample is stored once: the caller's in `twilio.in` as Twilio sent it, the agent's in `model.in` as the model sent
-it, that of a clip in `clip`. Derived samples are stored as length and CRC-32.
+Audio is stored only where it enters the process: the caller's audio in `twilio.in`, the agent's audio in `model.in` (as
+the model sent it), and the audio of a clip in `clip`. Audio that can be computed from it is stored as its length and
+its CRC-32.
 
 | kind | fields besides `t` |
 |---|---|
 | `header` | `schema`, `versions`, `agent`, `call_sid`, `stream_sid`, `direction`, `started_at` (ISO 8601), `config`
 (the options of the call, without secrets), `redaction` (what was masked) |
-| `twilio.in` | `message`: as received. A stream begins with its `start` and ends with the `close` of its `stream_sid` |
-| `twilio.out` | `message`: as sent; of `media` only `{event, bytes, crc32, position, segments}` (see `segments_of`),
-and `bed`: `[digest, sample]` if a clip is mixed under it, from that sample of its loop |
-| `clip` | `digest`, `payload`: a clip (mu-law, 8 kHz, base64), before its first use |
-| `play` | `item_id`, `clip` (its digest), `text` if known: a clip was queued, as a part with this id |
-| `supervisor` | `item_id`, `payload` (mu-law, 8 kHz, base64): a supervisor's voice was queued, as the next samples of
-the part with this id |
-| `supervisor.words` | `item_id`, `text`, and `usage` of the transcription: words of a supervisor, which begin in this
-part of the supervisor's voice |
-| `model.in` | `message`: as received. If it is no JSON object, `text`: its first 1,000 characters without digits, and
-`chars`: its length |
-| `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}`: the length of the audio,
-and the checksum of its base64 text |
+| `twilio.in` | `message`: the message as received. A stream begins with its `start` message, and ends with the `close`
+record that has its `stream_sid` |
+| `twilio.out` | `message`: the message as sent. A `media` message is stored as `{event, bytes, crc32, position,
+segments}` (see `segments_of`). If a clip is mixed under the speech, `bed` is `[digest, sample]`: the clip, and its
+first sample that is used |
+| `clip` | `digest`, `payload`: a clip (mu-law, 8 kHz, base64). The record is written before the first use of the clip |
+| `play` | `item_id`, `clip` (its digest), `text` if known: a clip was queued, as an audio part with this `item_id` |
+| `supervisor` | `item_id`, `payload` (mu-law, 8 kHz, base64): a piece of a supervisor's voice was queued. It continues
+the audio part with this `item_id` |
+| `supervisor.words` | `item_id`, `text`, and `usage` of the transcription: words of a supervisor. They begin in the
+audio part with this `item_id` |
+| `model.in` | `message`: the message as received. If it is not a JSON object: `text` (its first 1,000 characters,
+without digits) and `chars` (its length) |
+| `model.out` | `message`: the message as sent. An `input_audio_buffer.append` is stored as `{type, bytes, crc32}`: the
+length of the audio, and the checksum of its base64 text |
 | `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
-| `tool.end` | `call_id`, `name`, `output` (as sent to the model), `ms`, `silent` (no response was requested), `error`:
-the tool failed with it |
+| `tool.end` | `call_id`, `name`, `output` (as sent to the model), `ms`, `silent` (no response was requested), `error`
+(if the tool failed) |
 | `tool.approval` | `call_id`, `name`, `arguments`: the call of a tool waits for approval |
 | `handoff` | `from`, `to`: the names of the agents |
-| `stream` | `runs`: `[[position, stamp_ms], ...]`: playout has no gap from this stream position on, and its sample was
-heard when the frame with this media timestamp was sent. (A frame has the timestamp of its first sample and is sent
-after its last, one frame later.) Written when a run begins and when it ends; a later record of the same position
-replaces an earlier one. `heard` means that the stream ended here, and this position was the last that was heard |
-| `interruption` | `cause` (see `CutCause`; missing: the caller spoke), `item_id`, `speech_started_ms`, `position`
+| `stream` | `runs`: `[[position, stamp_ms], ...]`: the caller heard the audio from this stream position on without a
+gap. The caller heard the sample at this position when Twilio sent the frame with this media timestamp. (A frame has the
+timestamp of its first sample, and is sent after its last sample, one frame later.) The record is written when a run
+begins and when it ends. A later record with the same position replaces an earlier one. `heard`: the stream has ended,
+and this was the last position that the caller heard |
+| `interruption` | `cause` (see `CutCause`; if missing, the caller spoke), `item_id`, `speech_started_ms`, `position`
 (where the stream became silent), `heard`: `[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id,
 content_index, audio_end_ms], ...]` |
 | `model` | `type`, `turn_policy`: the class of the model, and the policy that decides turns |
-| `open` | `peer`: a connection to the model was opened. With `error` and `type` it failed; `status` is the HTTP status
-of the answer, if there was one |
-| `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by`; of Twilio's `stream_sid` |
-| `control` | `id`, `action` and its arguments: a request of users' code to the call (`hang_up`, `say`, ...) or to its
-session (`session.interrupt`, ...), or of a person in the console (`supervisor.take_over`, ...). `tool` is the `call_id`
-of the tool that made it. `ours` means that the package made it |
-| `control.end` | `id`, `action`, and `result`, `error` or `cancelled`; of collected keys `keys` (how many) and
-`complete` |
-| `verdict` | `answered_by`: of an outgoing call, the result of Twilio's machine detection |
-| `answered` | `by`, `move`: our classification of the answer, and what the call does then |
+| `open` | `peer`: a connection to the model was opened. With `error` and `type` (the class of the error), the attempt
+failed. `status` is the HTTP status of the response, if there was a response |
+| `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by`: a connection was closed. Of Twilio also `stream_sid` |
+| `control` | `id`, `action` and its arguments: a request to the call (`hang_up`, `say`, ...) or to its session
+(`session.interrupt`, ...) by users' code, or a request by a person in the console (`supervisor.take_over`, ...). `tool`
+is the `call_id` of the tool that made the request. `ours` means that this package made the request |
+| `control.end` | `id`, `action`, and `result`, `error` or `cancelled`: the end of this request. For collected keys:
+`keys` (the number of keys) and `complete` |
+| `verdict` | `answered_by`: the result of Twilio's machine detection for an outgoing call |
+| `answered` | `by`, `move`: who answered, as detected by this package, and what the call does then |
 | `timer` | `name`: a time-out of the call expired |
-| `rest` | `action`, `call` (`caller`, `second leg`), `verbs` (of the TwiML), `status` (`ok`, or the error's class),
-`result` or `error`, `code` and `http`, `ms`: a request to Twilio's REST API, written with its answer |
+| `rest` | `action`, `call` (`caller`, `second leg`), `verbs` (of the TwiML), `status` (`ok` or the class of the error),
+`result` or `error`, `code` and `http`, `ms`: a request to Twilio's REST API. The record is written after the response |
 | `callback` | `what` and its values: a webhook about this call (`after stream`, `call status`, `dial`, `dialled`, `leg
 status`, `leg key`, `machine`), or that the process stops (`farewell`, `stop`) |
-| `error` | `error`: an error event of the model. With `source`, a kind of users' code: that code failed |
-| `skipped` | `error`, `chars`: an unusable message of the stream |
-| `lost` | `records`: how many records were dropped here because the disk was too slow |
+| `consent` | the evidence about the caller's consent to the recording (see `telephony.call.consent.ConsentEvidence`) |
+| `seal` | `reason`, `closed`: a part of the call that is not recorded begins (true) or ends (false) |
+| `error` | `error`: an error event of the model. With `source` (a kind of users' code), an error of this code |
+| `skipped` | `error`, `chars`: a message of the stream could not be used |
+| `lost` | `records`: the number of records that were dropped here because the disk was too slow |
 | `end` | `reason`, `cpu_s` |
 
 Schema 1 had no `open`, `control`, `timer`, `rest`, `config` and `redaction`, and wrote a run only at its end. Schema 2
 had no `control.end`, `callback`, `clip`, `play` and `model`, no `open` with an `error`, and no `stream_sid` in a
 `close`. Its `control` records include hang-ups without a request of users' code.
 
-In schema 3 and older, the checksum of an `append` was that of the audio itself. The resampler used 32-bit floats, and
-the samples depended on the machine: a checksum of them says nothing about today's samples, and readers compare lengths
-only.
+In schema 3 and older, the checksum of an `append` was that of the audio itself. The resampler used 32-bit floats, so
+the samples depended on the machine. Therefore readers of these schemas compare only the lengths, and not the checksums.
 
 Positions count the samples at 8 kHz that were sent to Twilio since the first `start`. Media timestamps are Twilio's:
 milliseconds since `start`, on the clock of the caller's audio.

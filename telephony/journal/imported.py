@@ -83,8 +83,9 @@ def import_twilio(source: Path, folder: Path) -> Imported:
     """Creates a journal in `folder` for each call in `source`, a server's log of media stream messages.
 
     Each line has one JSON object, with any text around it. Successive streams of one call become one recording.
-    Simultaneous streams become one recording each. Times are the times of the frames. The outbound track is the agent's
-    voice. Messages to Twilio are ignored, because the log does not contain when these messages were sent or heard.
+    Simultaneous streams become one recording each. The media timestamps of the frames are the times of the recording.
+    The outbound track is the agent's voice. Messages to Twilio are ignored, because the log does not contain when these
+    messages were sent or heard.
 
     Raises:
         JournalError: no stream with audio starts in the file.

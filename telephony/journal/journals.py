@@ -141,8 +141,8 @@ class Journals:
         return self.folder / safe / JOURNALS[0]
 
     def reference(self, call_sid: str, name: str = "") -> str:
-        """Returns the path or the URL in object storage at which the journal of this call will be stored, or the file
-        `name` of the call. Returns an empty text if journals are switched off.
+        """Returns the place at which the journal of this call will be stored: a path, or a URL in object storage. With
+        `name`, returns the place of the file `name` of this call. Returns an empty text if journals are switched off.
         """
         if (path := self.path_of(call_sid)) is None:
             return ""

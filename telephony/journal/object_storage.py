@@ -103,8 +103,8 @@ class ObjectStorage:
         return f"{self.url}/{sid}/{name}"
 
     def put(self, sid: str, file: Path) -> None:
-        """Copies `file`, a file of the call with the CallSid `sid`, to the storage. An object of another size is never
-        overwritten. In this case a number is added to the name.
+        """Copies `file`, a file of the call with the CallSid `sid`, to the storage. If the storage has an object with
+        this name and another size, the object is kept, and a number is added to the name of the new object.
 
         Raises `StorageError`, and `OSError` if the local file cannot be read.
         """

@@ -1,7 +1,8 @@
 """The data of a recorded call, collected from its journal (see `collector`). Pure.
 
-All times are on the clock of the caller's audio (milliseconds since `start`). A frame is sent after its last sample.
-Therefore a record without a media timestamp gets the time of the end of the frame that arrived at that time.
+All times are on the clock of the caller's audio: milliseconds since the `start` message. The journal contains only the
+arrival time of most messages. Twilio sends a frame when the last sample of the frame is recorded. Therefore a message
+that arrives together with a frame gets the time at which this frame ends.
 """
 
 from __future__ import annotations
@@ -177,7 +178,9 @@ class RecordedCall:
     output_format: str = "audio/pcm"
     input_format: str = "audio/pcm"
     lag_s: float = 0.0
-    """The smallest difference in seconds between the arrival of a frame of the caller and the end of its audio."""
+    """The delay in seconds between the journal's clock and the clock of the caller's audio: the smallest measured time
+    from the end of a frame's audio to the arrival of this frame.
+    """
 
     def ms(self, t: float) -> float:
         """Converts a time of the journal (seconds) to milliseconds on the clock of the call."""

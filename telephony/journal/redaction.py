@@ -40,8 +40,9 @@ class Redaction:
     """The settings for masking journals. `digits` masks keys. `secrets` are values that are masked in any text. `audio`
     masks both voices.
 
-    A pattern may match across the pieces of a transcript. With `patterns`, pieces are masked completely, and complete
-    texts are masked by the patterns.
+    A transcript arrives in pieces (`delta` events) and then complete. A match of a pattern may be split over several
+    pieces. Therefore, with `patterns`, every piece is masked completely, and only the matches are masked in the
+    complete text.
     """
 
     digits: bool = True

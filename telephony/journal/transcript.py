@@ -23,9 +23,9 @@ class Turn:
     transcript.
 
     `heard` is the part of an agent's text that the caller heard. The part is estimated from the length of the heard
-    audio, on the assumption that the speed of speech is constant. The length of the heard audio is exact: `heard_ms` of
-    `received_ms`. For turns of the caller and of a supervisor, both texts are complete. They are empty if the words are
-    not known.
+    audio, on the assumption that the speed of speech is constant. The length of the heard audio is measured: the caller
+    heard `heard_ms` milliseconds, and the model sent `received_ms` milliseconds. For turns of the caller and of a
+    supervisor, both texts are complete. They are empty if the words are not known.
     """
 
     start_ms: float

@@ -126,9 +126,9 @@ class Step(Part):
 
 
 class Limits(Part):
-    """The limits of one number or pattern of numbers. The calls of all processes that share the records are counted
+    """The limits of one number or pattern of numbers. The calls of all processes that share a database are counted
     together. 0 means that the number has no limit of its own. The limits of the settings apply as well. While the
-    records cannot be used, each process counts only its own calls.
+    database cannot be used, each process counts only its own calls.
     """
 
     max_calls: int = Field(default=0, ge=0)

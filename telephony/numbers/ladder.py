@@ -51,7 +51,7 @@ def route_of(
     config: NumbersConfig, key: str, caller: str, now: datetime, *, fallback_number: str | None = None
 ) -> Route:
     """Returns the configuration of a call from `caller` to the number with this key. The call begins at `now`.
-    `fallback_number` is the number of the settings for calls that no agent can help.
+    `fallback_number` is TELEPHONY_FALLBACK_NUMBER, which is called if no agent can help.
     """
     number = config.numbers[key]
     hours = config.hours_of(number)
@@ -62,8 +62,8 @@ def route_of(
 
 
 def ladder_of(number: NumberConfig, ladder: Ladder, fallback_number: str | None = None) -> tuple[Step, ...]:
-    """Returns the steps of a ladder (the list of steps for a caller). `fallback_number` is the number of the settings,
-    used for numbers without a `fallback`.
+    """Returns the steps of a ladder (the list of steps for a caller). `fallback_number` is TELEPHONY_FALLBACK_NUMBER,
+    which is used for numbers without a `fallback`.
     """
     fallback = number.fallback or ((Step(dial=fallback_number),) if fallback_number else ())
     steps = [Step(agent=number.agent), *fallback] if ladder is Ladder.OPEN else list(number.closed)

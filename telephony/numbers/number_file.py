@@ -1,4 +1,6 @@
-"""Reads the file of numbers. The message about a problem contains the line, and says what must be corrected."""
+"""Reads the numbers file (`TELEPHONY_NUMBERS`). The message about a problem contains the line, and says what must be
+corrected.
+"""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ class DayException(Part):
 
 @dataclass(frozen=True, slots=True)
 class HoursState:
-    """Whether a number is open at a time. For a closed number, `reason` is `hours`, `holiday` or `exception`, with the
-    name of the day.
+    """Whether a number is open at a time. For a closed number, `why` is `hours`, `holiday` or `exception`, and `name`
+    is the name of the holiday or the reason of the exception.
     """
 
     is_open: bool

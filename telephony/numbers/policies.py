@@ -1,6 +1,4 @@
-"""The policies of a number about consent and recording, in the form of the file. Pure. `telephony.call.consent` applies
-the policies.
-"""
+"""The sections of the numbers file about consent and recording. Pure. `telephony.call.consent` applies the policies."""
 
 from __future__ import annotations
 

@@ -86,8 +86,9 @@ class CallState:
     # --- news --------------------------------------------------------------------------------------------------------
 
     def identified(self, sid: str, now: float) -> bool:
-        """Handles the `CallSid` of a webhook with the token of this call. Returns False if the call was given up, or if
-        the webhook belongs to a second call.
+        """Handles the `CallSid` of a webhook whose URL has the token of this call. Returns False, so the webhook must
+        be refused, if the dialer has already decided that there is no call, or if another `CallSid` is known for this
+        token.
         """
         if self.over and self.sid is None:
             return False

@@ -104,8 +104,8 @@ class Dialer(TaskOwner):
         return [call for call in self.calls.values() if not call.is_over]
 
     def place(self, plan: CallPlan, token: str | None = None) -> PlacedCall:
-        """Places the call of `plan`. Returns immediately. `token` is the token of the call, if the call already has a
-        token.
+        """Places the call of `plan`. Returns immediately. `token` is the random text that identifies the call in the
+        URLs of its webhooks (default: a new token).
 
         Raises:
             CallRefused: the dialing rules refuse the call (see `DialingRules.check`), or another call to this number is
@@ -120,10 +120,10 @@ class Dialer(TaskOwner):
         return call
 
     def adopt(self, plan: CallPlan, token: str, *, to: str, sid: str | None, requested_at: datetime) -> PlacedCall:
-        """Follows the call of `plan` to `to`, which an earlier process should have placed at `requested_at` and did not
-        follow to its end. `token` is the token of the call. With `sid`, the call is followed by its CallSid. With None,
-        the call is searched for at Twilio, because the process may have placed the call. The call is never placed
-        again. Returns the placed call.
+        """Follows a call that another process wanted to place at `requested_at`, and that did not end before this
+        process ended. `plan`, `to` and `token` are those of this call. With `sid`, the call is followed by its CallSid.
+        If `sid` is None, it is unknown whether the process has placed the call, so the call is searched for at Twilio.
+        The call is never placed again. Returns the placed call.
         """
         call = self._call(plan, token, to, requested_at)
         if sid is None:

@@ -34,8 +34,8 @@ _SCREENED = (
 
 
 class Opening:
-    """The opening of one call. `attach` must be called before the call session starts. The opening ends with the
-    call.
+    """Handles the first seconds of one placed call, in which it is detected who answered. `attach` must be called
+    before the call session starts.
     """
 
     def __init__(self, plan: CallPlan) -> None:

@@ -246,18 +246,18 @@ class PlacedCall(LiveControls):
 
     @property
     def output_json(self) -> Any:
-        """The structured result as JSON values, masked for the records, or None if there is no result."""
+        """The structured result as JSON values, masked as in the database, or None if there is no result."""
         output = None if self.result is None else self.result.output
         return None if self.form is None else self._for_records(self.form.type.plain(output))
 
     @property
     def recorded_summary(self) -> str:
-        """The summary of the call, in the masked form that is stored in the records."""
+        """The summary of the call, in the masked form that is stored in the database."""
         return str(self._for_records(self.summary))
 
     @property
     def recorded_transcript(self) -> str:
-        """The transcript of the call for the records: only the words that were heard, and masked. Each line of the
+        """The transcript of the call for the database: only the words that were heard, and masked. Each line of the
         conversation is one line of text.
         """
         return str(self._for_records(as_text(self._transcript)))

@@ -31,7 +31,8 @@ _Check = Callable[[dict[str, Any]], "tuple[Any, list[str]]"]
 class ResultType:
     """The type of a result: a pydantic model, a dataclass, a TypedDict, or the JSON schema of an object.
 
-    Raises `UserError` for any other type, and for a type that cannot be validated in linear time.
+    Raises `UserError` for any other type, and for a type with a regular expression whose match can take exponential
+    time, because this would block the process.
     """
 
     def __init__(self, wanted: Any) -> None:
@@ -131,8 +132,9 @@ class ResultForm:
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Checks a schema. Raises `UserError` if the schema is not a JSON schema of an object, or if validation with the
-    schema may not end.
+    """Checks the JSON schema of a result. Raises `UserError` if it is not the schema of an object, or if validation
+    could take very long: the schema refers to itself without end, or has a regular expression that can take exponential
+    time.
     """
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError

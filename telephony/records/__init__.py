@@ -1,5 +1,6 @@
-"""The records: the data that all processes share. The records have claims that succeed only once, a record of each
-call, and the leases of processes.
+"""The records: the data that all processes of an application share, usually in a database. They contain a record of
+each call, claims (a process claims a key, so that something is done only once), and leases (a process renews its lease
+to show that it is alive).
 
 - `storable`: texts, numbers and keys that every database accepts. Pure.
 - `call_query`: the filters of a list of calls. Pure.
@@ -82,9 +83,10 @@ class Records(Protocol):
         """
 
     def admit(self, call: CallUpdate, limits: SharedLimits, *, now: datetime) -> bool:
-        """Applies the update `call`, which sets `number_key`, if the limits of the number allow another call. Returns
-        whether the call is admitted. A call that was already admitted is admitted again. A call that has left the agent
-        for another step of the number's configuration does not count as a call in progress.
+        """Admits an inbound call if the limits of the called number allow another call. Returns whether the call is
+        admitted. `call` is the update that creates the record of the call. Its `number_key` names the number in the
+        configuration. A call that was already admitted is admitted again. A call whose caller does not talk to the
+        agent any more, for example after a transfer to a voicemail, does not count as a call in progress.
         """
 
     def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:
@@ -104,13 +106,14 @@ class Records(Protocol):
         """Returns the calls that match the query, the newest first. Returns at most `query.limit` + 1 calls."""
 
     def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
-        """Returns the start and the id of the last call that a page searches. A page searches at most `query.scan`
-        calls. Returns None if there are fewer calls.
+        """Returns the value of `CallQuery.until` for a page that searches only `query.scan` calls: the start time and
+        the id of the last of these calls. Returns None if there are fewer calls.
         """
 
     def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:
         """Returns the minutes and the cost of the calls that began at `since` or later, in all processes together. With
-        `subject`, only calls with this person are counted. A call in progress counts until `now`.
+        `subject` (the hash of a phone number), only calls with this number are counted. A call in progress counts until
+        `now`.
         """
 
     def last_update(self) -> datetime | None:

@@ -178,8 +178,8 @@ def split_token(text: str) -> tuple[str, str] | None:
 
 
 def hash_secret(secret: str, *, bound_to: str = "") -> str:
-    """Returns the hash of a secret, which is stored in place of the secret. `bound_to` is a second secret. The same
-    hash results only from the same two secrets.
+    """Returns the hash of a secret, which is stored in place of the secret. `bound_to` is a second secret, from which
+    the hash is also computed. A login with TELEPHONY_API_TOKEN is bound to this token, so a new token ends the login.
     """
     if bound_to:
         return hmac.new(bound_to.encode(), secret.encode(), sha256).hexdigest()

@@ -61,7 +61,9 @@ class CallQuery:
     A call also matches if the text is its call id, or the start of its call id with the letters `CA`.
     """
     text_number: Party | None = None
-    """The phone number that `text` is, or None. A call also matches `text` if one party of the call has this number."""
+    """The phone number in `text` if the text is a complete phone number, else None. A call also matches `text` if one
+    party of the call has this number.
+    """
     is_interrupted: bool = False
     """Whether only calls match in which the caller interrupted the agent."""
     is_open: bool = False
@@ -73,11 +75,11 @@ class CallQuery:
     after: tuple[datetime, str] | None = None
     """The start time and the id of the last call of the previous page. The page begins after this call."""
     scan: int = 0
-    """The maximum number of calls that a page searches. A page may then be short or empty and still have a next page. 0
-    means no limit.
+    """The maximum number of calls that are searched for one page, so that a search with few matches does not read the
+    whole table. A page may then be short or empty and still have a next page. 0 means no limit.
     """
     until: tuple[datetime, str] | None = None
-    """The start time and the id of the last call that the page searches."""
+    """The start time and the id of the last call that is searched for this page (see `Records.boundary`)."""
 
     @property
     def number_text(self) -> str:
@@ -93,8 +95,8 @@ class CallQuery:
         return _CALL_ID_START.fullmatch(self.text) is not None
 
     def matches(self, row: CallRecord) -> bool:
-        """Returns whether this call matches the filters, for records in memory. The database uses the same
-        conditions.
+        """Returns whether this call matches the filters, for calls that are stored in memory. A database uses SQL with
+        the same conditions.
         """
         started = row.started_at
         return (

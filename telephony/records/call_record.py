@@ -77,7 +77,9 @@ class CallRecord:
     instance: str = ""
     """The name of the process that handles the call."""
     process: str = ""
-    """The id of the process that handles the call (of its lease in the records). Empty in records of older releases."""
+    """The id of the process that handles the call. The lease of the process has the same id. Empty in records of older
+    releases.
+    """
     status: str = ""
     """Twilio's status (`queued`, `ringing`, `in-progress`, `completed`, `busy`, `no-answer`, `failed` or `canceled`),
     or `interrupted` if the process of the call has died.
@@ -141,7 +143,9 @@ class CallRecord:
     language: str = ""
     """The language of the call."""
     steps: list[dict[str, Any]] | None = None
-    """The results of the steps for the caller (the number's ladder), in order. Each entry has `step` and `result`."""
+    """The results of the steps that were tried for the caller, such as an agent, another number and a voicemail, in
+    order (see `telephony.numbers.ladder`). Each entry has `step` and `result`.
+    """
     task: Any = None
     """A task that must be done after the call: call back a caller who left a message. `state` is `open` or `done`."""
     number_key: str = ""

@@ -1,5 +1,5 @@
-"""The access of the application to the records. Calls do not wait for the database, and continue while the database
-cannot be reached.
+"""Reads and writes the records (see `telephony.records`) for the application. Calls do not wait for the database, and
+continue while the database cannot be reached.
 
 While the database cannot be reached:
 
@@ -83,9 +83,9 @@ class RecordsClient:
         self, database: Records | None = None, *, sources: Sources = SYSTEM, retry_s: float = _RETRY_S
     ) -> None:
         self.fault = ""
-        """Why the database cannot be used. Empty while it can be used."""
+        """Why the database cannot be used. Empty while the database can be used."""
         self.process = "" if database is None else sources.token(8)
-        """The id of this process (of its lease in the records). Empty without a database."""
+        """The id of this process and of its lease in the database. Empty without a database."""
         self.on_lease_lost: Callable[[], None] = lambda: None
         """Called when the lease had expired. Other processes may have set the status of the calls to `interrupted`."""
         self.announces = False
@@ -227,8 +227,8 @@ class RecordsClient:
         **changes: Any,
     ) -> None:
         """Changes fields of the record of the call whose id or `CallSid` is `key`. Returns immediately. `CallUpdate`
-        describes `begins` and `held_by`. With `announce_s`, a message about the ended call is sent after this number of
-        seconds, if this client announces calls.
+        describes `begins` and `held_by`. With `announce_s`, a webhook message about the ended call is sent after this
+        number of seconds, if `announces` is True.
         """
         if not is_key(key):
             log.warning("An update of a call record is dropped: %.100r is not the id of a call.", key)
@@ -309,8 +309,8 @@ class RecordsClient:
         return await self._run(lambda records: records.spent(since, now, subject), _CLAIM_S)
 
     async def check_key(self, key: SubjectKey) -> None:
-        """Logs an error if the records were written with another key for number hashes. In this case, calls cannot be
-        found by their phone numbers.
+        """Logs an error if the database contains hashes of phone numbers that were made with another key. In this case,
+        calls cannot be found by their phone numbers.
         """
         if self._database is None:
             return

@@ -34,8 +34,8 @@ class DatabaseErasure:
         self._transaction = transaction
 
     def calls_of(self, person: Party) -> list[CallRecord]:
-        """Returns the calls whose other party is this person, the oldest first. Records of older releases have no
-        subject id, and are found only if their number is not masked.
+        """Returns the calls whose other party is this person, the oldest first. Records of older releases contain no
+        hash of the number, and are found only if their number is not masked.
         """
         outbound = calls.c.direction.startswith("outbound")
         condition = or_(
@@ -49,7 +49,8 @@ class DatabaseErasure:
 
     def erase(self, ids: Sequence[str]) -> int:
         """Deletes the records of the calls with these ids, and the messages about them. The idempotency keys of the
-        calls stay used, but the digests of their requests are deleted. Returns the number of deleted messages.
+        requests that made these calls stay used, so a repeated request cannot make a call again. The digests of these
+        requests are deleted. Returns the number of deleted messages.
         """
         messages = 0
         for start in range(0, len(ids), _BATCH):

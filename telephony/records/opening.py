@@ -1,4 +1,4 @@
-"""Opens the records that the settings name."""
+"""Opens the database of the settings, in which the records are stored."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The do-not-call list in the records, and the claims of numbers that are being called. Pure.
+"""The do-not-call list in the database, and the claims of numbers that are being called. Pure.
 
-The list contains keyed hashes of numbers, so an entry can stay when the person is erased. All processes that share the
-records read the list before each call. A claim prevents two simultaneous calls to the same number.
+The list contains keyed hashes of numbers, so an entry can stay when the data of the person is erased. All processes
+that share the database read the list before each call. A claim prevents two simultaneous calls to the same number.
 """
 
 from __future__ import annotations

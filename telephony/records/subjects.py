@@ -1,7 +1,7 @@
 """Keyed hashes of phone numbers. The hashes find the calls of a person after the phone numbers were masked.
 
 A plain hash of a phone number gives no protection, because all phone numbers can be tried. The key is
-TELEPHONY_NUMBER_KEY, or a random key in the data directory. All processes that share the records need the same key.
+TELEPHONY_NUMBER_KEY, or a random key in the data directory. All processes that share a database need the same key.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class SubjectKey:
 
 
 def check_key(records: Records, key: SubjectKey, now: datetime) -> bool:
-    """Returns whether the records were written with this key. The first key that is checked becomes the key of the
-    records.
+    """Returns whether the phone numbers in `records` were hashed with this key. The first key that is checked is stored
+    as the right key, because no hash was made before.
 
     Raises:
-        RecordsUnavailable, RecordRefused: the records cannot be used.
+        RecordsUnavailable, RecordRefused: the database cannot be used.
     """
     claimed = records.claim(_KIND, "fingerprint", ttl_s=_TTL_S, now=now, value=key.fingerprint)
     return claimed.first or claimed.value == key.fingerprint

@@ -1,4 +1,4 @@
-"""Figures by version of an agent, from the records of its calls. Pure."""
+"""Statistics of the calls with each version of an agent, such as failures and latencies. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["VersionFigures", "figures_of"]
 
 @dataclass(frozen=True, slots=True)
 class VersionFigures:
-    """The figures of the calls with one version of an agent. Times are in milliseconds."""
+    """Statistics of the calls with one version of an agent. Times are in milliseconds."""
 
     version: str
     calls: int
@@ -38,8 +38,8 @@ class VersionFigures:
 
 
 def figures_of(rows: Iterable[CallRecord]) -> list[VersionFigures]:
-    """Returns the figures of each version of an agent from the records of calls, sorted by version. Calls without a
-    version are left out.
+    """Returns the statistics of each version of an agent, computed from these calls and sorted by version. Calls
+    without a version are left out.
     """
     by_version: defaultdict[str, list[CallRecord]] = defaultdict(list)
     for row in rows:
