@@ -8,6 +8,7 @@ for other tools.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -213,7 +214,7 @@ class ToolCalls:
         return self._approvals.decide(call_id, decision, always=always)
 
     def _again(self, known: ToolCall, event: RealtimeModelToolCallEvent) -> None:
-        if (known.event.name, known.event.arguments) != (event.name, event.arguments):
+        if known.event.name != event.name or not _same_json(known.event.arguments, event.arguments):
             both = f"{known.event.name}{known.event.arguments}, then {event.name}{event.arguments}"
             self._core.report(ModelBehaviorError(f"Call id {event.call_id} was used twice: {both}."))
         elif known.unsent is not None:
@@ -401,3 +402,11 @@ class ToolCalls:
     async def _resend(self, call: ToolCall, output: str, respond: bool) -> None:
         call.answered = False
         await self.answer(call, output, respond=respond)
+
+
+def _same_json(first: str, second: str) -> bool:
+    """Returns whether two texts have the same JSON value. Servers write the same arguments in different forms."""
+    try:
+        return first == second or json.loads(first) == json.loads(second)
+    except (ValueError, RecursionError):
+        return False

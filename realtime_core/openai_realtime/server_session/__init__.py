@@ -13,6 +13,7 @@ updates        session.update and its answers    requests        requests for re
 audio_parts    the agent's audio                 tool_gate       answers that wait for a tool
 items          items that the client sends       item_places     order of the items
 caller_turns   speech and turns of the caller    hosted_tools    tools that the server runs (MCP)
+call_parts     parts of the model's tool calls
 response_events, spoken_text, item_events        responses, their text, items of the conversation
 ```
 """

@@ -10,6 +10,7 @@ from ...errors import UserError
 from ...items import RealtimeItem, RealtimeToolCallItem, item_from_dict
 from ...response_outcome import items_of
 from .. import server_events as wire
+from .call_parts import CallParts
 from .caller_turns import CallerTurns
 from .hosted_tools import HostedTools
 from .items import ConversationItems
@@ -49,6 +50,7 @@ class ItemEvents:
         self._log = log
         self._calls = RecentEntries(256)
         """Ids of the tool calls that were reported."""
+        self._parts = CallParts()
         self._completes_items = False
         """The server sends `conversation.item.done` (GA), not only `response.output_item.done` (beta)."""
         self.handlers: Mapping[type, Callable[[Any], None]] = {
@@ -61,23 +63,63 @@ class ItemEvents:
             wire.ItemTruncated: self._truncated,
         }
 
-    def in_response(self, event: wire.ResponseDone) -> None:
+    def in_response(self, event: wire.ResponseDone, status: str) -> None:
         """Handles the items in the `response.done` event of a response. Some compatible servers report a tool call, and
-        the final text and status of an item, only in this event.
+        the final text and status of an item, only in this event. `status` is the status of the response.
         """
         for item in items_of(event.response):
             if item.get("type") != "function_call":
                 self._texts.final(event.response_id, item)
                 self._updated(item, None)
                 self._hosted.item_done(item)
-            elif str(item.get("call_id")) not in self._calls:
+                continue
+            self._parts.item_seen(event.response_id, item)
+            if str(item.get("call_id")) not in self._calls:
                 self._tool_call(event.response_id, item)
+        self.response_over(event.response_id, is_complete=status == "completed")
+
+    def response_over(self, response_id: str, *, is_complete: bool) -> None:
+        """Reports the tool calls of a response that has ended. `is_complete` is True if the response was not cut."""
+        self._parts.response_over(response_id, is_complete=is_complete)
+        self._report_calls()
+
+    def has_call(self, response_id: str) -> bool:
+        """Returns whether the response has called a tool, as far as the server has reported."""
+        return self._parts.has_call(response_id)
+
+    def notice(self, event: wire.Notice | wire.Unknown) -> None:
+        """Handles an event about the arguments of a tool call. Any other event has no effect."""
+        is_piece = event.type == "response.function_call_arguments.delta"
+        response_id = str(event.data.get("response_id") or "")
+        if not is_piece and event.type != "response.function_call_arguments.done":
+            return
+        if self._responses.is_out_of_band(response_id):
+            return
+        self._parts.arguments_seen(event.data, is_piece=is_piece)
+        if not is_piece:
+            self._responses.completed_item(self._steps.now, response_id)
+        self._report_calls()
+
+    def _call_seen(self, response_id: str, item: Mapping[str, Any]) -> None:
+        """Stores what an item reports about a tool call of the model."""
+        if item.get("type") == "function_call" and not self._items.is_clients_call(item):
+            self._parts.item_seen(response_id, item)
+            if item.get("status") == "completed":
+                self._responses.completed_item(self._steps.now, response_id)
+            self._report_calls()
+
+    def _report_calls(self) -> None:
+        """Reports the complete tool calls that no other event has reported."""
+        for response_id, item in self._parts.due():
+            if item["call_id"] not in self._calls:
+                self._tool_call(response_id, item)
 
     def _added(self, event: wire.ItemAdded) -> None:
         previous = self._previous(event)
         self._turns.item_added(event.item, previous)
         self._items.confirmed(event.item.get("id"))
         self._updated(event.item, previous)
+        self._call_seen(self._responses.active_id or "", event.item)
 
     def _previous(self, event: wire.ItemAdded | wire.ItemDone) -> str | None:
         return self._items.places.previous(type(event), str(event.item.get("id") or ""), event.previous_item_id)
@@ -87,6 +129,7 @@ class ItemEvents:
         self._items.confirmed(event.item.get("id"))
         self._updated(event.item, self._previous(event))
         self._hosted.item_done(event.item)
+        self._call_seen(self._responses.active_id or "", event.item)
 
     def _retrieved(self, event: wire.ItemRetrieved) -> None:
         item_id = str(event.item.get("id") or "")
@@ -96,8 +139,11 @@ class ItemEvents:
 
     def _output_added(self, event: wire.OutputItemAdded) -> None:
         self._responses.began_item(event.response_id)
-        if event.item.get("type") == "mcp_call" and not self._responses.is_out_of_band(event.response_id):
+        if self._responses.is_out_of_band(event.response_id):
+            return
+        if event.item.get("type") == "mcp_call":
             self._updated(event.item, None)
+        self._call_seen(event.response_id, event.item)
 
     def _output_done(self, event: wire.OutputItemDone) -> None:
         if self._responses.is_out_of_band(event.response_id):
@@ -105,6 +151,7 @@ class ItemEvents:
         self._responses.completed_item(self._steps.now, event.response_id)
         self._texts.final(event.response_id, event.item)
         if event.item.get("type") == "function_call":
+            self._parts.item_seen(event.response_id, event.item)
             self._tool_call(event.response_id, event.item)
             return
         if not self._completes_items or event.item.get("type") == "mcp_call":
@@ -154,6 +201,7 @@ class ItemEvents:
     def _tool_call(self, response_id: str, item: Mapping[str, Any]) -> None:
         if item.get("status", "completed") != "completed":
             return  # the response ended before the arguments were complete
+        item = self._parts.whole(item)
         name, call_id, arguments = (str(item.get(key) or "") for key in ("name", "call_id", "arguments"))
         item_id = str(item.get("id") or call_id)
         if call_id not in self._calls:

@@ -44,6 +44,8 @@ class ConversationItems:
         """Items that the history does not show."""
         self._edited = RecentEntries(1024)
         """Items that the user has put into the conversation -> whether the server has confirmed them."""
+        self._calls = RecentEntries(1024)
+        """Call ids of the tool calls that the user has put into the conversation."""
         self._edits = RecentEntries(1024)
         """Event id of a `conversation.item.create` or `.delete` of the user -> its type and fields."""
         self.places = ItemPlaces()
@@ -59,6 +61,10 @@ class ConversationItems:
         not run.
         """
         return item_id in self._edited
+
+    def is_clients_call(self, item: Mapping[str, Any]) -> bool:
+        """Returns whether the client has put this tool call into the conversation. The call is not run again."""
+        return self.is_edited(item.get("id")) or self.is_hidden(item.get("id")) or item.get("call_id") in self._calls
 
     def messages_to_repeat(self) -> list[dict[str, Any]]:
         """Returns the user's messages that the server has not confirmed. These messages are sent again in a new
@@ -90,6 +96,8 @@ class ConversationItems:
         fields of the event.
         """
         item = fields.get("item")
+        if isinstance(item, Mapping) and isinstance(call_id := item.get("call_id"), str):
+            self._calls[call_id] = True
         if type == "conversation.item.create" and isinstance(item, Mapping) and (item_id := str(item.get("id") or "")):
             self._known.forget(ItemDeleted, item_id)
             self._known.add(True, Committed, item_id)  # the item is not a turn of the caller

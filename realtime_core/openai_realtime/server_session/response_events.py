@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ... import model_events as emitted
+from ...response_effects import ResponseStalled
 from ...response_outcome import Outcome
 from ...responses import echo_of
 from .. import server_events as wire
@@ -59,6 +61,14 @@ class ResponseEvents:
         if not self._known.has(wire.ResponseCreated, response_id):
             self._unannounced_id = response_id
 
+    def on_time(self) -> None:
+        """Performs the actions for responses that are due now."""
+        active_id, was_cancelled = self._responses.active_id, self._responses.cancelling
+        effects = self._responses.on_time(self._steps.now)
+        if active_id and any(isinstance(each, ResponseStalled) and each.is_complete for each in effects):
+            self._items.response_over(active_id, is_complete=not (was_cancelled or self._audio.is_muted(active_id)))
+        self._requests.perform(effects)
+
     def announce(self) -> None:
         """Handles a response whose `response.created` event was lost or is late: if other events of the response have
         arrived, the response counts as created. Called before a command that refers to the response in progress.
@@ -70,7 +80,7 @@ class ResponseEvents:
             self._created(wire.ResponseCreated(response_id, {"id": response_id}))
 
     def _created(self, event: wire.ResponseCreated) -> None:
-        active_id = self._responses.active_id
+        active_id, was_cancelled = self._responses.active_id, self._responses.cancelling
         if event.response_id == active_id or self._is_repeated(event):
             return
         self._known.add(echo_of(event.response), wire.ResponseCreated, event.response_id)
@@ -80,6 +90,8 @@ class ResponseEvents:
         effects = self._responses.created(self._steps.now, event.response_id, event.response)
         if active_id is not None and active_id != self._responses.active_id:
             # The server makes one response at a time. The end of the last response was lost, or arrives late.
+            is_cut = was_cancelled or self._audio.is_muted(active_id)
+            self._items.response_over(active_id, is_complete=not is_cut)
             self._audio.finish(active_id)
             self._emit(
                 emitted.RealtimeModelTurnEndedEvent(response_id=active_id, status="incomplete", reason="not_told")
@@ -115,7 +127,8 @@ class ResponseEvents:
         outcome = Outcome.of(event.response)
         out_of_band = self._responses.is_out_of_band(response_id)
         if not out_of_band:
-            self._items.in_response(event)
+            self._items.in_response(event, outcome.status)
+            outcome = replace(outcome, called=outcome.called or self._items.has_call(response_id))
         self._audio.finish(response_id)
         if isinstance(usage := event.response.get("usage"), Mapping):
             self._emit(usage_event(response_id, usage))

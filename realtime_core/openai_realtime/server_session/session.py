@@ -93,11 +93,11 @@ class ServerSession:
         )
         self._hosted = HostedTools(self.items, self._gate, self.requests, known, emit, steps)
         texts = SpokenText(self.responses, self.audio, self.items, known, emit)
-        item_events = ItemEvents(
+        self._item_events = ItemEvents(
             self.items, self.requests, self._turns, texts, self._gate, self._hosted, emit, steps, log
         )
         self._response_events = ResponseEvents(
-            self.requests, self.audio, item_events, self._hosted, config, known, emit, steps
+            self.requests, self.audio, self._item_events, self._hosted, config, known, emit, steps
         )
         self._refusals = Refusals(
             self.updates,
@@ -129,7 +129,7 @@ class ServerSession:
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             **self._turns.handlers,
             **texts.handlers,
-            **item_events.handlers,
+            **self._item_events.handlers,
             **self._response_events.handlers,
             wire.SessionCreated: self._session_created,
             wire.SessionUpdated: self._session_updated,
@@ -243,7 +243,7 @@ class ServerSession:
     def _on_time(self) -> None:
         now = self._steps.now
         self.updates.on_time(now)
-        self.requests.perform(self.responses.on_time(now))
+        self._response_events.on_time()
         self._turns.on_time(now)
 
     def _end(self, close: Close | None, continues: bool) -> None:
@@ -349,6 +349,7 @@ class ServerSession:
     def _other(self, event: wire.Notice | wire.Unknown) -> None:
         self._emit(emitted.RealtimeModelOtherEvent(event.data))
         self._hosted.notice(event)
+        self._item_events.notice(event)
 
     def _malformed(self, event: wire.Malformed) -> None:
         self._ports.ignored_errors["malformed"] += 1
