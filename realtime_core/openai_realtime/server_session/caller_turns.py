@@ -191,8 +191,10 @@ class CallerTurns:
         key = wire.TranscriptionCompleted, event.item_id, event.content_index
         if self._items.is_deleted(event.item_id) or (not event.transcript and self._known.value(*key)):
             return
-        if not self._known.add(event.transcript, *key):
-            return
+        if self._known.add(event.transcript, *key):
+            self._emit_transcription(event)
+
+    def _emit_transcription(self, event: wire.TranscriptionCompleted) -> None:
         self._emit(
             emitted.RealtimeModelInputAudioTranscriptionCompletedEvent(
                 event.item_id,
@@ -204,6 +206,20 @@ class CallerTurns:
             )
         )
 
+    def item_transcribed(self, item: Mapping[str, Any]) -> None:
+        """Emits the transcripts that an item of the caller has, except transcripts that were already emitted. Some
+        compatible servers send no other event with the transcript.
+        """
+        content = item.get("content") if item.get("role") == "user" else None
+        for index, part in enumerate(content if isinstance(content, list) else ()):
+            transcript = part.get("transcript") if isinstance(part, Mapping) else None
+            if not isinstance(transcript, str) or not transcript or part.get("type") != "input_audio":
+                continue
+            said = wire.TranscriptionCompleted(str(item.get("id") or ""), index, transcript, None, [], [])
+            if not self._is_transcribed(said) and not self._items.is_deleted(said.item_id):
+                self._known.add(transcript, wire.ItemDone, said.item_id, index)
+                self._emit_transcription(said)
+
     def _transcription_failed(self, event: wire.TranscriptionFailed) -> None:
         key = wire.TranscriptionFailed, event.item_id, event.content_index
         if self._is_transcribed(event) or not self._known.add(True, *key):
@@ -212,9 +228,12 @@ class CallerTurns:
             emitted.RealtimeModelInputAudioTranscriptionFailedEvent(event.item_id, event.error, event.content_index)
         )
 
-    def _is_transcribed(self, event: wire.TranscriptionDelta | wire.TranscriptionFailed) -> bool:
-        """Returns whether the whole transcript is already known."""
-        return self._known.has(wire.TranscriptionCompleted, event.item_id, event.content_index)
+    def _is_transcribed(
+        self, event: wire.TranscriptionDelta | wire.TranscriptionCompleted | wire.TranscriptionFailed
+    ) -> bool:
+        """Returns whether the whole transcript is already known, from an event of its own or from the item."""
+        part = event.item_id, event.content_index
+        return self._known.has(wire.TranscriptionCompleted, *part) or self._known.has(wire.ItemDone, *part)
 
     def _dtmf(self, event: wire.Dtmf) -> None:
         if event.received_at is not None and not self._known.add(event.digit, wire.Dtmf, event.received_at):

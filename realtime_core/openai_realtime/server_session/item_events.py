@@ -88,7 +88,11 @@ class ItemEvents:
         return self._parts.has_call(response_id)
 
     def notice(self, event: wire.Notice | wire.Unknown) -> None:
-        """Handles an event about the arguments of a tool call. Any other event has no effect."""
+        """Handles an event about the arguments of a tool call or about a content part. Any other event has no
+        effect.
+        """
+        if event.type == "response.content_part.done":
+            self._texts.final_part(event.data)
         is_piece = event.type == "response.function_call_arguments.delta"
         response_id = str(event.data.get("response_id") or "")
         if not is_piece and event.type != "response.function_call_arguments.done":
@@ -102,11 +106,19 @@ class ItemEvents:
 
     def _call_seen(self, response_id: str, item: Mapping[str, Any]) -> None:
         """Stores what an item reports about a tool call of the model."""
-        if item.get("type") == "function_call" and not self._items.is_clients_call(item):
+        if item.get("type") == "function_call" and not self._items.is_clients(item):
             self._parts.item_seen(response_id, item)
             if item.get("status") == "completed":
                 self._responses.completed_item(self._steps.now, response_id)
             self._report_calls()
+
+    def _text_seen(self, item: Mapping[str, Any]) -> None:
+        """Emits the final text of a message of the conversation, unless another event has already reported the text."""
+        if item.get("type") != "message" or self._items.is_clients(item):
+            return
+        self._turns.item_transcribed(item)
+        if item.get("status") == "completed" and (active_id := self._responses.active_id) is not None:
+            self._texts.final(active_id, item)
 
     def _report_calls(self) -> None:
         """Reports the complete tool calls that no other event has reported."""
@@ -120,6 +132,7 @@ class ItemEvents:
         self._items.confirmed(event.item.get("id"))
         self._updated(event.item, previous)
         self._call_seen(self._responses.active_id or "", event.item)
+        self._text_seen(event.item)
 
     def _previous(self, event: wire.ItemAdded | wire.ItemDone) -> str | None:
         return self._items.places.previous(type(event), str(event.item.get("id") or ""), event.previous_item_id)
@@ -130,6 +143,7 @@ class ItemEvents:
         self._updated(event.item, self._previous(event))
         self._hosted.item_done(event.item)
         self._call_seen(self._responses.active_id or "", event.item)
+        self._text_seen(event.item)
 
     def _retrieved(self, event: wire.ItemRetrieved) -> None:
         item_id = str(event.item.get("id") or "")
@@ -141,8 +155,11 @@ class ItemEvents:
         self._responses.began_item(event.response_id)
         if self._responses.is_out_of_band(event.response_id):
             return
-        if event.item.get("type") == "mcp_call":
+        is_complete = event.item.get("status") == "completed"
+        if event.item.get("type") == "mcp_call" or (event.item.get("type") == "message" and is_complete):
             self._updated(event.item, None)
+        if is_complete:
+            self._texts.final(event.response_id, event.item)
         self._call_seen(event.response_id, event.item)
 
     def _output_done(self, event: wire.OutputItemDone) -> None:

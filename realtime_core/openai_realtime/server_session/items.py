@@ -62,8 +62,10 @@ class ConversationItems:
         """
         return item_id in self._edited
 
-    def is_clients_call(self, item: Mapping[str, Any]) -> bool:
-        """Returns whether the client has put this tool call into the conversation. The call is not run again."""
+    def is_clients(self, item: Mapping[str, Any]) -> bool:
+        """Returns whether the client has put this item into the conversation. It is not a new act of the model or of
+        the caller: a tool call is not run again, and a text is not checked again.
+        """
         return self.is_edited(item.get("id")) or self.is_hidden(item.get("id")) or item.get("call_id") in self._calls
 
     def messages_to_repeat(self) -> list[dict[str, Any]]:

@@ -55,6 +55,16 @@ class SpokenText:
             if isinstance(text, str) and text and not is_known:
                 self._text_done(wire.TextDone(response_id, item_id, index, text))
 
+    def final_part(self, data: Mapping[str, Any]) -> None:
+        """Emits the complete text of a content part, except a text that was already emitted. `data` is the JSON object
+        of a `response.content_part.done`.
+        """
+        index = data.get("content_index") or 0
+        if isinstance(index, int) and 0 <= index < 256:
+            empty: list[Any] = [None] * index
+            item = {"id": data.get("item_id"), "role": "assistant", "content": [*empty, data.get("part")]}
+            self.final(str(data.get("response_id") or ""), item)
+
     def _is_spoken(self, event: wire.TranscriptDelta | wire.TranscriptDone | wire.TextDelta | wire.TextDone) -> bool:
         """Returns whether the text is part of the conversation."""
         is_dropped = self._audio.is_muted(event.response_id) or self._items.is_deleted(event.item_id)
