@@ -98,8 +98,8 @@ class Settings(BaseSettings):
     """The URL of a simulated Twilio REST API. Default: Twilio's REST API."""
 
     telephony_numbers: Path | None = Field(default=None, examples=["numbers.toml"])
-    """The file of numbers, with the agents, languages, hours and fallbacks of each number (`docs/numbers.md`). The file
-    is read again when it changes, and on SIGHUP.
+    """The numbers file: the agent, the languages, the opening hours and the fallback of each phone number
+    (`docs/numbers.md`). The file is read again when it changes, and on SIGHUP.
     """
 
     host: str = "127.0.0.1"
@@ -142,8 +142,8 @@ class Settings(BaseSettings):
     `TELEPHONY_DATA_DIR`.
     """
     telephony_data_dir: Path = Path("telephony-data")
-    """The folder for the records (if `DATABASE_URL` is not set) and for the key that hashes phone numbers. `off` keeps
-    the records in the memory of this process.
+    """The folder for the database file (if `DATABASE_URL` is not set) and for the key that hashes phone numbers. `off`
+    keeps all records in the memory of this process.
     """
     telephony_number_key: SecretStr | None = Field(
         default=None, min_length=16, examples=["32 or more random characters"]
@@ -268,9 +268,11 @@ class Settings(BaseSettings):
     redirect to, or a number to dial.
     """
     telephony_when_limited: str = "busy"
-    """The response to a caller over the limit, and to every caller when the minutes of the day are used up."""
+    """The response to a caller who calls more often than `TELEPHONY_CALLS_PER_CALLER_HOUR` permits, and to every caller
+    when the minutes or the cost of the day are used up. The values are those of `TELEPHONY_WHEN_FULL`.
+    """
     telephony_when_draining: str = "busy"
-    """The response to a call while the process is stopping."""
+    """The response to a call while the process is stopping. The values are those of `TELEPHONY_WHEN_FULL`."""
     telephony_warm: bool = True
     """Connect the model when a call is announced, before its media stream starts. The agent then speaks sooner."""
     telephony_apology: str = "We are sorry, something went wrong at our end."

@@ -1,4 +1,4 @@
-"""Writes the spoken numbers of a text in figures, in German, Spanish, French and Italian. Pure.
+"""Replaces number words in a text by digits, in German, Spanish, French and Italian. Pure.
 
 `text2num` knows the number words of these languages: "millenovecentoottantaquattro", "quatre-vingt-dix", "dritter".
 English numbers are read by `spoken_digits`, which also knows "double seven" and "oh".
@@ -21,8 +21,8 @@ def knows(language: str) -> bool:
 
 
 def in_figures(text: str, language: str) -> str:
-    """Returns the text with its numbers in figures, without marks of ordinals: `le premier mai` becomes `le 1 mai`. A
-    German ordinal keeps its point: `3. März`.
+    """Returns the text with digits in place of number words. Ordinal numbers also become plain digits: `le premier mai`
+    becomes `le 1 mai`. A German ordinal number keeps its point: `3. März`.
     """
     from text_to_num import alpha2digit
 

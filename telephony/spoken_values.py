@@ -267,9 +267,9 @@ def amount(said: str, language: str = "en") -> tuple[Decimal, str]:
 
 
 def address(said: str, language: str = "en") -> str:
-    """Returns the postal address in the words `said`, with its numbers in figures. `language` is the language of the
-    words, such as `en` or `fr-CA`. Raises `ValueError` with a text for the model if the address has no number or no
-    other word.
+    """Returns the postal address in the words `said`, with digits in place of number words. `language` is the language
+    of the words, such as `en` or `fr-CA`. Raises `ValueError` with a text for the model if the address has no number or
+    no other word.
     """
     text = " ".join(said.split()).strip(" .,")
     if knows(language):

@@ -76,7 +76,7 @@ class Telephony:
             TELEPHONY_DO_NOT_CALL. In a simulation, the rules that are set apply with the real clock, no list is
             written, and default rules do not apply.
         model_config: The configuration of the connection to the model.
-        outgoing: The agents that campaigns in the records may name.
+        outgoing: The agents for campaigns, by name. A campaign in the database contains only the name of its agent.
         care: A former name of `dialing_rules`.
     """
 
@@ -236,12 +236,13 @@ class Telephony:
     async def run_campaign(
         self, name: str, contacts: Iterable[Mapping[str, Any]], *, group: bool = False, **config: Any
     ) -> list[dict[str, Any]]:
-        """Calls every contact of a list. Returns a row for each contact, in the form of `telephony campaign export`.
+        """Calls every contact of a list. Returns a row for each contact, with the columns that `telephony campaign
+        export` writes.
 
-        `contacts` have the keys of the columns of a list (`to`, and `id`, `timezone`, `consent` and the data). With
-        `group`, all contacts with the same number get one call. `config` has the settings of a campaign
-        (`CampaignConfig`). Its `agent` is one of `outgoing`. If the records contain a campaign with this name, this
-        campaign is continued. In a simulation the campaign is in memory.
+        Each contact is a mapping with the key `to`, the optional keys `id`, `timezone` and `consent`, and data for the
+        agent under any other key. With `group`, all contacts with the same number get one call. `config` has the
+        settings of a campaign (`CampaignConfig`). Its `agent` is one of `outgoing`. If the database contains a campaign
+        with this name, this campaign is continued. In a simulation the campaign is in memory.
 
         Raises:
             CampaignError: the campaign cannot be run in this process, or is over.
@@ -287,7 +288,7 @@ class Telephony:
 
     @property
     def campaigns(self) -> Campaigns | None:
-        """The campaigns in the records, whose calls this process makes, or None if the records are in memory."""
+        """The campaigns in the database, whose calls this process makes. None if there is no database."""
         return self._campaigns
 
     async def _simulated(self, stack: AsyncExitStack) -> Settings:

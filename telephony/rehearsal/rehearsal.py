@@ -61,11 +61,11 @@ def rehearse(
     fast: bool = True,
     store: MemoryStore | None = None,
 ) -> MemoryStore:
-    """Runs a rehearsal of the campaign to its end, and returns the store of the campaign. `speech` has its agent,
-    `seed` is the random seed of the callees, and the rehearsal begins at `start`. `check` is the check before dialing.
-    `on_change` is called after each change of a contact. `rules` apply as to real calls. A number that opts out is
-    stored only in the rehearsal. Without `fast`, the calls take real time, over sockets. The first Ctrl-C drains the
-    campaign, the second Ctrl-C hangs up the calls.
+    """Runs a rehearsal of the campaign to its end, and returns the store of the campaign. `speech` has the agent of the
+    campaign, `seed` is the random seed of the callees, and the rehearsal begins at `start`. `check` is the
+    application's function that decides before each attempt whether to call. `on_change` is called after each change of
+    a contact. `rules` apply as to real calls. A number that opts out is stored only in the rehearsal. Without `fast`,
+    the calls take real time, over sockets. The first Ctrl-C drains the campaign, the second Ctrl-C hangs up the calls.
     """
     store = MemoryStore() if store is None else store
 

@@ -85,8 +85,8 @@ def write_page(call: ReplayedCall, path: Path, sounds: Path) -> None:
 
 
 def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns a summary of many replays of one call: how often each tool was called, and the smallest, median and
-    largest figures.
+    """Returns a summary of many replays of one call as JSON values: how often each tool was called, and the smallest,
+    the median and the largest value of each measured time.
     """
     tools: dict[str, int] = {}
     for result in results:
@@ -127,7 +127,7 @@ def spread_text(spread: dict[str, Any]) -> str:
 
 def summary_text(results: Sequence[dict[str, Any]]) -> str:
     """Returns the last lines of the output about several replays: the number of replays that differ, the changes since
-    the recordings, and the meaning of the mode.
+    the recordings, and a sentence about what such a replay proves.
     """
     diverged, failed = (sum(bool(result.get(key)) for result in results) for key in ("diverged", "error"))
     same = len(results) - diverged - failed

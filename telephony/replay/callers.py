@@ -124,7 +124,8 @@ async def wait_for(phone: Handset, turn: Turn, speeches: int) -> None:
     """Waits until `turn`, the caller's next turn, must begin on the simulated phone. The caller does not speak at the
     same time as the agent, unless the caller did this in the recording. If the agent says less than in the recording,
     an interruption begins after the agent's speech. `speeches` is the value of `Handset.speeches` at the start of the
-    previous turn: the agent may have stopped and begun to speak again during that turn.
+    previous turn. If the value is higher now, the agent has begun to speak since then, so the function does not wait
+    for this.
     """
     with contextlib.suppress(CallerTimeout):
         if turn.anew and phone.speeches == speeches:

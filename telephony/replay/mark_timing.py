@@ -1,10 +1,11 @@
 """Computes when a mark is returned in a replay, from the marks of the recording. Pure.
 
 A mark has a position: the number of clears, and the number of samples sent since the last clear. The current code may
-send marks at other positions and with other names. Its audio is still played at the recorded times. Playback and the
-caller's frames use the clock of the phone. If a mark was returned n frames before another mark in the recording, the
-same applies in the replay. A mark also keeps its time between two frames, because the times of marks are determined by
-the frames around them.
+send marks at other positions and with other names than the recorded code. The phone still plays the audio at the
+recorded times, so the time for a new position is computed from the recorded marks before and after it.
+
+Playback and the caller's frames use the clock of the phone. Therefore times are counted in frames of the caller: a mark
+is returned after the same number of frames as in the recording, and at the same place between two frames.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["AFTER_ALL", "MarkTiming", "StreamPosition"]
 
 _FRAME = 160
 AFTER_ALL = float(2**62)
-"""The value that orders a mark which is not in the recording. Such a mark comes after all other messages."""
+"""The order of a mark that is not in the recording: among messages of the same time, such a mark is the last."""
 
 
 @dataclass(slots=True)

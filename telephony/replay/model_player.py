@@ -212,7 +212,8 @@ def _refusal(data: Mapping[str, Any]) -> Exception:
 
 def close_in(text: str) -> Close:
     """Parses `text`, the JSON text of a `close` record. Returns the end of the connection. If the code is missing, the
-    code is 1006. An end by any side but the peer counts as an end by the network.
+    code is 1006. If the application or no side closed the connection in the recording, the result says that the network
+    ended the connection.
     """
     data: dict[str, Any] = orjson.loads(text)
     by = data.get("by")

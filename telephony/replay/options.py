@@ -154,8 +154,9 @@ def _known(values: Any) -> Any:
 
 
 class RecordedSources(Sources):
-    """The sources of ids and dates in a replay: seeded ids, and the dates of the recorded call. A random waiting time
-    is always the shortest possible time, because the next recorded message comes at its recorded time.
+    """The sources of ids and dates in a replay: seeded ids, and the dates of the recorded call. A random waiting time,
+    for example before a new attempt to connect, is always the shortest possible time. The recorded message that follows
+    then comes at its recorded time.
     """
 
     def __init__(self, seed: int, started_at: str) -> None:

@@ -115,7 +115,9 @@ class Recording:
     session: Mapping[str, Any] = field(default_factory=dict)
     """The first session configuration that was sent to the model."""
     stalls: list[tuple[float, float, bool]] = field(default_factory=list)
-    """The stalls of the process, each as (from, to, whether messages were read before timers ran)."""
+    """The times at which the event loop of the recorded process did not run, each as (start, end, whether messages were
+    read before timers ran afterwards). Times are in seconds of the call.
+    """
     duration_s: float = 0.0
     malformed: int = 0
     """The number of records that do not have the fields of their kind."""

@@ -34,7 +34,9 @@ made.
 
 @dataclass(slots=True)
 class ReplayClock:
-    """Relates the recording to the event loop: the recorded time `recorded` is the loop time `now`."""
+    """Converts times of the recording to times of the event loop. `recorded` (seconds of the recorded call) and `now`
+    (the loop's clock) are the same moment.
+    """
 
     recorded: float
     now: float

@@ -64,7 +64,7 @@ def run_simulated(
     """Makes the call on a simulated phone.
 
     `model` is `recorded`, `live` (the real model, in real time, which costs money), or a script for the embedded model.
-    The script `embedded` tries the agent's tools.
+    With `embedded`, the embedded model has no script and calls each tool of the agent once.
     """
 
     async def run() -> SimulatedRun:

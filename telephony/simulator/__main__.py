@@ -1,8 +1,9 @@
 """`python -m telephony.simulator ring URL`: runs a simulated caller as a process.
 
 With `--json`, each line of the output is an object. The first object is `started`: the SIDs of the call and of the
-stream, the drawn values of the line, its seed, and `clock`. `clock` is the monotonic clock at the start of the stream,
-which all processes of a machine share. The other objects are the events of `telephony.simulator.events`.
+stream, the quality of the simulated line (delays and jitter, drawn at random with a seed), the seed, and `clock`.
+`clock` is the monotonic clock at the start of the stream, which all processes of a machine share. The other objects are
+the events of `telephony.simulator.events`.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class SimulatedAccount:
         test_credentials: Whether the API behaves as with an account's test credentials: no call is made.
         port: The port of the REST API. 0 selects a free port.
         in_memory: Whether no sockets are used (see `links`). With None, no sockets are used in virtual time.
-        beside: Another account that reaches the same servers.
+        beside: Another account in the same simulation. Both accounts reach the same servers.
     """
 
     def __init__(

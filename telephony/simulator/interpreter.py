@@ -18,7 +18,7 @@ Following = Document | Fetch | None
 up.
 """
 RAN_OUT = Document(())
-"""The value that says that a document has no further verbs."""
+"""The result of `interpret` if the last verb of the document was executed and the document names no next document."""
 
 
 class Verbs(Protocol):
