@@ -242,8 +242,8 @@ class EventHub:
         self._handlers = tuple(h for h in self._handlers if h != handler)
 
     def open_stream(self, types: Collection[str] = (), after: EventStream | None = None) -> EventStream:
-        """Opens a stream of all later events. With `after`, the stream begins with the events that are queued in the
-        stream `after`. These events also stay in `after`.
+        """Opens and returns a stream of all later events, or only of the events whose type is in `types`. With `after`,
+        the stream begins with the events that are queued in the stream `after`. These events also stay in `after`.
         """
         stream = EventStream(
             types,

@@ -209,7 +209,9 @@ def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
 async def filter_enabled_handoffs(
     handoffs: Iterable[Handoff[Any, Any]], context_wrapper: RunContextWrapper[Any], agent: RealtimeAgent[Any]
 ) -> list[Handoff[Any, Any]]:
-    """Returns the handoffs that are enabled now. Exceptions of `is_enabled` functions are not caught."""
+    """Returns the handoffs that are enabled now. If `is_enabled` of a handoff is a function, it is called with
+    `context_wrapper` and `agent`, and its exceptions are not caught.
+    """
     listed = list(handoffs)
     enabled = await user_code.concurrently(*(is_enabled(handoff, context_wrapper, agent) for handoff in listed))
     return [handoff for handoff, is_on in zip(listed, enabled, strict=True) if is_on]
@@ -218,7 +220,8 @@ async def filter_enabled_handoffs(
 async def collect_enabled_handoffs(
     agent: RealtimeAgent[Any], context_wrapper: RunContextWrapper[Any]
 ) -> list[Handoff[Any, RealtimeAgent[Any]]]:
-    """Returns the agent's enabled handoffs. Raises `UserError` for an invalid entry. Exceptions of `is_enabled`
-    functions are not caught.
+    """Returns the agent's enabled handoffs. Raises `UserError` for an invalid entry of `agent.handoffs`. If
+    `is_enabled` of a handoff is a function, it is called with `context_wrapper` and `agent`, and its exceptions are not
+    caught.
     """
     return await filter_enabled_handoffs(map(as_handoff, agent.handoffs), context_wrapper, agent)

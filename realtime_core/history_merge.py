@@ -48,8 +48,9 @@ def merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
 
 
 def later_status(old: ItemStatus | None, new: ItemStatus | None) -> ItemStatus | None:
-    """Returns which of two statuses of one item counts. `new` replaces `old`, except if `old` says that the item is
-    finished, because later server events repeat the item's first status.
+    """Returns the new status of an item with the status `old`, after a server event that reports the status `new`. The
+    result is `new`, but a known status stays if `new` is None or `in_progress`, because later server events repeat the
+    item's first status.
     """
     return old if new is None or (new == "in_progress" and old is not None) else new
 

@@ -114,7 +114,9 @@ class AssistantAudio(_Dumpable):
 
     @property
     def heard(self) -> str | None:
-        """The words that the listener heard: `heard_transcript` if playback was cut, otherwise `transcript`."""
+        """The words that the listener heard: `heard_transcript` if playback was cut, otherwise `transcript`. None if
+        there is no transcript.
+        """
         return self.transcript if self.heard_ms is None else self.heard_transcript
 
 
@@ -229,8 +231,9 @@ _ASSISTANT_PARTS: dict[str, type[AssistantContent]] = {
 
 
 def item_of(given: Any) -> RealtimeItem:
-    """Returns an item of the history from an item, a dict as for `item_from_dict`, or an object with `model_dump`, such
-    as an item of the OpenAI Agents SDK. Raises `UserError` for other objects, and for an item without an id.
+    """Returns `given` as an item of the history. `given` is an item, a dict as for `item_from_dict`, or an object with
+    `model_dump`, such as an item of the OpenAI Agents SDK. Raises `UserError` for other objects, and for an item
+    without an id.
     """
     item = given
     if not isinstance(item, RealtimeItem):

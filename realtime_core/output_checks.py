@@ -92,8 +92,8 @@ class OutputChecks:
         return not response.tripped
 
     def said(self, response_id: str, item_id: str, content_index: int, delta: str) -> None:
-        """Adds `delta`, the next piece of the text that the agent says in a response. Runs the guardrails if enough new
-        text has arrived.
+        """Adds `delta`, the next piece of the text that the agent says in a response. The piece belongs to the content
+        part `content_index` of the item. Runs the guardrails if enough new text has arrived.
         """
         response = self._response(response_id)
         if response.over:

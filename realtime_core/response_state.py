@@ -19,7 +19,7 @@ class ResponseState(Enum):
 
 
 class StateEvent(Enum):
-    """An event that changes the state."""
+    """An event that changes the `ResponseState` of a server session."""
 
     SENT = auto()
     """The client sent `response.create`."""

@@ -123,7 +123,7 @@ class Responses:
 
     @property
     def active_id(self) -> str | None:
-        """The id of the response in progress in the default conversation."""
+        """The id of the response in progress in the default conversation, or None."""
         return self._active.response_id if self._active else None
 
     @property
@@ -198,8 +198,9 @@ class Responses:
         return self._next(now)
 
     def cancel(self, response_id: str | None = None, *, mute: bool = False) -> list[Effect]:
-        """Cancels the response in progress. A requested response is cancelled when it is created. At most one
-        `response.cancel` is pending. Returns the effects that follow: usually one cancellation.
+        """Cancels the response with the id `response_id`. With None, cancels the response in progress. If that response
+        was only requested so far, it is cancelled when it is created. With `mute`, its audio must not be played. At
+        most one `response.cancel` is pending. Returns the effects that follow: usually one cancellation.
         """
         if response_id is not None and response_id != self.active_id:
             return [CancelResponse(self._ids(), response_id, mute)] if response_id in self._side_responses else []
@@ -322,8 +323,8 @@ class Responses:
             self._active.spoke = True
 
     def done(self, now: float, response_id: str, outcome: Outcome) -> list[Effect]:
-        """Handles the server's event `response.done`. Returns the effects that follow: for example a report that the
-        response failed, or the next request.
+        """Handles the server's event `response.done`. `outcome` says how the response ended. Returns the effects that
+        follow: for example a report that the response failed, or the next request.
         """
         if response_id in self._side_responses:
             self._side_responses.discard(response_id)

@@ -70,8 +70,8 @@ class TaskScope:
         return self._stop.is_set()
 
     async def close(self, within_s: float) -> bool:
-        """Cancels all tasks and waits for them. Returns whether the tasks ended in time. Late tasks are left
-        running.
+        """Cancels all tasks, and waits for them for at most `within_s` seconds. Returns whether the tasks ended in this
+        time. Late tasks are left running.
         """
         self._stop.set()
         if self._body is None:
@@ -116,8 +116,8 @@ class SessionCore:
         self.emit(RealtimeError(error=error, info=self.info, source=source))
 
     def failed(self, kind: UserCode, name: str, error: BaseException, *, reported: bool = True) -> None:
-        """Logs the failure of the users' code `name` of this kind. If `reported` is True, also emits an `error` event.
-        The session continues.
+        """Logs that users' code has failed with `error`. `kind` is the kind of the code, such as a hook, and `name` is
+        the name of the function. If `reported` is True, also emits an `error` event. The session continues.
         """
         log_failure(f"The {kind.value} {name!r} of {self.label}", error)
         if reported:

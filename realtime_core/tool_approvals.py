@@ -49,8 +49,8 @@ class Approvals:
             del self._waiting[call_id]
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
-        """Decides about a waiting call. With `always`, also decides about the other waiting calls and all later calls
-        of the tool. Returns False and does nothing if no such call waits.
+        """Stores `decision` as the decision about a waiting call. With `always`, also decides about the other waiting
+        calls and all later calls of the tool. Returns False and does nothing if no such call waits.
         """
         if call_id not in self._waiting:
             return False

@@ -71,8 +71,8 @@ class ToolCall:
     answered: bool = False
     over: bool = False
     unsent: tuple[str, bool] | None = field(default=None)
-    """An output that could not be sent to the model, and whether a response is requested. If the model repeats the
-    call, this output is sent, and the tool is not run again.
+    """An output that could not be sent to the model, and whether a response is requested. None if there is no such
+    output. If the model repeats the call, this output is sent, and the tool is not run again.
     """
 
     @property

@@ -128,7 +128,7 @@ class FunctionTool:
     """
     timeout_error_function: ToolErrorFunction | None = None
     """A function that returns the text that the model gets after a time-out. It is called with the context and the
-    `ToolTimeoutError`.
+    `ToolTimeoutError`. With None, the model gets a default text.
     """
 
     def __post_init__(self) -> None:
@@ -198,16 +198,21 @@ def function_tool(
 ) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:
     """Creates a tool from a function, as `@function_tool` or `@function_tool(...)`.
 
-    Name, description and parameters come from the signature and the docstring (see `docstrings`). Coroutine functions
-    run in the event loop, plain functions run in one of 64 threads. After a time-out, the session does not wait for the
-    thread any longer, but the thread cannot be ended. An awaitable result is awaited. The values of a generator become
-    a list. A first parameter with the annotation `RunContextWrapper[...]` or `ToolContext[...]` gets the context. With
-    `strict_mode`, the model must give every parameter.
+    Name, description and parameters come from the signature and the docstring (see `docstrings`). `name_override` and
+    `description_override` replace the name and the description. With `use_docstring_info=False`, the docstring is
+    ignored. `docstring_style` is its style (None: the style is detected).
+
+    Coroutine functions run in the event loop, plain functions run in one of 64 threads. After a time-out, the session
+    does not wait for the thread any longer, but the thread cannot be ended. An awaitable result is awaited. The values
+    of a generator become a list. A first parameter with the annotation `RunContextWrapper[...]` or `ToolContext[...]`
+    gets the context. With `strict_mode`, the model must give every parameter.
 
     A method (its first parameter is `self` or `cls`) becomes a tool of its object: the agent gets `Shop().price`.
 
     `failure_error_function(context, error)` returns the text for the model if the function raises an exception or the
     arguments are invalid. With None, the session emits an `error` event, and the model gets a text without details.
+    `timeout` is the time limit in seconds. With None, the limit of the session applies. The other arguments are stored
+    in the fields of `FunctionTool` with the same names.
 
     Raises `UserError` if the signature cannot be described.
     """
@@ -301,8 +306,8 @@ def _invoking(
 async def invoke_tool(
     tool: Tool, context: ToolContext[Any], arguments: str, timeout_seconds: float | None = None
 ) -> Any:
-    """Runs a tool within its time limit. Raises `ToolTimeoutError`, or the exception of the tool. Returns the result of
-    the tool.
+    """Runs a tool with `arguments` (JSON text), and returns its result. The time limit is the one of the tool, or
+    `timeout_seconds` if the tool has none. Raises `ToolTimeoutError`, or the exception of the tool.
     """
     limit = getattr(tool, "timeout_seconds", None) or timeout_seconds
     return await within(limit, user_code.called(tool.on_invoke_tool, context, arguments), tool.name)

@@ -154,8 +154,8 @@ class MemoryConnection(DeliveringConnection):
         self._give_up = loop.call_later(self._close_timeout_s, self._end, self._closing)
 
     def break_(self, code: int = 1006, reason: str = "") -> None:
-        """Breaks the connection. Messages that have not arrived are lost, and both ends report an end by the
-        network.
+        """Breaks the connection. Messages that have not arrived are lost. `run` of both ends returns a `Close` with
+        this code and reason, and with `by="network"`.
         """
         for end in (self, self._peer):
             end._wire.cut()

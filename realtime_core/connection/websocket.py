@@ -55,11 +55,14 @@ async def connect(
     subprotocols: Sequence[str] | None = None,
     proxy: str | Literal[True] | None = True,
 ) -> WebSocketConnection:
-    """Opens a WebSocket to `url`, a `ws:` or `wss:` address. With `ping_interval_s=None` no pings are sent. `proxy` is
-    the address of an HTTP proxy. True selects the proxy of the environment, None selects no proxy.
+    """Opens a WebSocket to `url`, a `ws:` or `wss:` address, in at most `open_timeout_s` seconds. `headers` are added
+    to the upgrade request. `ssl` has the TLS settings for `wss:` (None: the defaults). `subprotocols` are offered to
+    the server. `proxy` is the address of an HTTP proxy. True selects the proxy of the environment, None selects no
+    proxy.
 
-    Closing takes at most `close_timeout_s` seconds. A received message may have at most `max_message_bytes` bytes. If
-    more than `max_buffered_bytes` bytes wait to be sent, the connection ends.
+    A ping is sent every `ping_interval_s` seconds (None: no pings). If its pong does not arrive within `ping_timeout_s`
+    seconds, the connection ends. Closing takes at most `close_timeout_s` seconds. A received message may have at most
+    `max_message_bytes` bytes. If more than `max_buffered_bytes` bytes wait to be sent, the connection ends.
 
     Raises `ConnectFailed` with a description of the problem and its possible cause.
     """
@@ -280,11 +283,12 @@ def serve(
     subprotocols: Sequence[str] | None = None,
 ) -> WebSocketServer:
     """Starts a server: `async with serve(handler, host, port) as server`, or `server = await serve(...)` and
-    `server.close()`.
+    `server.close()`. With `port` 0, the operating system selects a free port.
 
     `handler` is awaited with each connection and its request. When `handler` returns, the connection is closed with
     code 1000. If `handler` fails, the code is 1011, and the error goes to the loop's exception handler. The function
-    `process_request` may return an HTTP response, which refuses the WebSocket.
+    `process_request` may return an HTTP response, which refuses the WebSocket. Of the `subprotocols` that a client
+    offers, the server selects the first that it also has. The other arguments have the same meaning as in `connect`.
     """
 
     async def start(server: WebSocketServer) -> asyncio.Server:

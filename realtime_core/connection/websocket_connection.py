@@ -74,7 +74,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol that both ends have agreed on."""
+        """The subprotocol that both ends have agreed on, or None."""
         return self._protocol.subprotocol
 
     def send(self, text: str) -> None:

@@ -55,5 +55,7 @@ _FORMATS = {format.type: format for format in (PCM, ULAW, ALAW)}
 
 
 def wire_format(config: Mapping[str, Any]) -> WireFormat:
-    """Returns the audio format for the `format` of a session object."""
+    """Returns the audio format for `config`, the `format` object of a session object, such as `{"type":
+    "audio/pcmu"}`.
+    """
     return _FORMATS[config["type"]]

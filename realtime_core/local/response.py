@@ -110,8 +110,8 @@ class Response:
         self._finish("completed")
 
     def cancel(self, reason: Literal["turn_detected", "client_cancelled"]) -> None:
-        """Ends the response immediately. Output items that have begun are closed as incomplete. The generator of
-        `perform` must be closed before this call, because it would emit further events.
+        """Ends the response immediately, with `reason` in its `status_details`. Output items that have begun are closed
+        as incomplete. The generator of `perform` must be closed before this call, because it would emit further events.
         """
         self._finish("cancelled", reason=reason)
 

@@ -118,7 +118,9 @@ def builtin_script(name: str) -> Script:
 
 
 def parse_script(text: str, *, name: str = "script", folder: Path | None = None) -> Script:
-    """Parses a script in TOML. `folder` contains its WAV files. Raises `ScriptError` for an invalid script."""
+    """Parses a script in TOML. `name` names the script in error messages. `folder` contains its WAV files. Raises
+    `ScriptError` for an invalid script.
+    """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -63,7 +63,7 @@ class OpeningSession(Protocol):
     configured: bool
     """Whether the server has accepted the configuration."""
     rejection: ServerRejected | None
-    """The error with which the server refused the configuration."""
+    """The error with which the server refused the configuration, or None."""
     expired: bool
 
     def configure(self, now: float) -> None:

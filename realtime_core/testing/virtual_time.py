@@ -87,7 +87,9 @@ class _Selector(selectors.BaseSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """The event loop with virtual time. `time` starts at 0.0."""
+    """An event loop whose clock moves only when nothing is ready to run, so sleeping takes no real time. `time` starts
+    at 0.0.
+    """
 
     def __init__(self, *, watchdog_s: float = 60.0) -> None:
         selector = _Selector()
@@ -182,7 +184,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return super().call_soon_threadsafe(callback, *args, context=context)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's own
-        """Waits in virtual time until all jobs have ended."""
+        """Waits in virtual time until all jobs of worker threads have ended, for at most `timeout` seconds (None:
+        without a limit). Warns if jobs are left.
+        """
         self._executor_shutdown_called = True
         try:
             async with asyncio.timeout(timeout):

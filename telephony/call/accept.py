@@ -33,7 +33,7 @@ async def accept_stream(
     on_refused: Callable[[str, str], None],
     refusals: Repeats,
 ) -> CallOutcome:
-    """Reads one media stream to its end.
+    """Reads one media stream to its end, and returns how its call ended.
 
     If `admit` admits the stream, `take` attaches the stream to its call. If `admit` refuses the stream, `on_refused`
     gets the `CallSid` and the reason before the stream is closed, and `refusals` logs the refusal.

@@ -81,8 +81,9 @@ class CallInfo:
         )
 
     def stream_parameters(self, room: int) -> tuple[dict[str, str], list[str]]:
-        """Returns the stream parameters from which `of` can create this object again. The parameters have at most
-        `room` characters of XML. The second value of the result has the names of the data that do not fit into `room`.
+        """Returns the stream parameters from which `CallInfo.of` can create this object again. The parameters have at
+        most `room` characters of XML. The second value of the result has the names of the data that do not fit into
+        `room`.
         """
         single = {
             "forwarded_from": self.forwarded_from,

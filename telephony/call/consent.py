@@ -166,8 +166,8 @@ class Consent:
         return self.records and self.policy is not ConsentPolicy.NONE and bool(self.notice)
 
     def lines(self, language: str) -> list[tuple[str, bytes | None]]:
-        """Returns the sentences that the caller hears before the greeting, in order, each as (words, clip). The clip is
-        mu-law at 8 kHz. If the clip is None, the model says the words.
+        """Returns the sentences that the caller hears before the greeting in this language, in order, each as (words,
+        clip). The clip is mu-law at 8 kHz. If the clip is None, the model says the words.
         """
         lines = []
         if self.discloses_ai:
@@ -181,7 +181,9 @@ class Consent:
         return has_phrase(text, [*self.refusals, *(phrase for phrases in _REFUSALS.values() for phrase in phrases)])
 
     def answer(self, text: str, language: str) -> Answer:
-        """Returns how these words of the caller answer the question whether the call may be recorded."""
+        """Returns how the words `text` of the caller answer the question whether the call may be recorded. `language`
+        is the language of the call, such as `de`, and selects the phrases that mean yes or no.
+        """
         language = language_of(language)
         if self.refuses(text) or has_phrase(text, _NO.get(language, _NO["en"])):
             return Answer.REFUSED
@@ -223,7 +225,9 @@ class ConsentEvidence:
     heard: bool = False
     """Whether the caller heard the notice to its end, as proved by Twilio's marks."""
     position: int | None = None
-    """The position in the media stream at which the caller had heard the whole notice, in samples at 8 kHz."""
+    """The position in the media stream at which the caller had heard the whole notice, in samples at 8 kHz. None if the
+    caller has not heard the whole notice.
+    """
     heard_at: str = ""
     answer: str = Answer.NONE
     by: str = ""

@@ -159,7 +159,9 @@ class Controls:
 
     @contextmanager
     def muted(self, reason: MuteReason = MuteReason.MUTED) -> Iterator[None]:
-        """Replaces the caller's audio by silence for the model during this block."""
+        """Replaces the caller's audio by silence for the model during this block. `reason` distinguishes this block
+        from other causes of silence: the caller is audible again when no reason is left.
+        """
         muted = self._conversation.muted
         muted.add(reason)
         try:

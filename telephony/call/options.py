@@ -53,7 +53,9 @@ class CallOptions:
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None
     model_config: RealtimeModelConfig = field(default_factory=RealtimeModelConfig)
     call_model_config: ModelConfigSource | None = None
-    """A function that returns changes of `model_config` for one call, such as another key or a `safety_identifier`."""
+    """A function that returns changes of `model_config` for one call, such as another key or a `safety_identifier`.
+    With None, all calls have the same configuration.
+    """
     run_config: RealtimeRunConfig = field(default_factory=RealtimeRunConfig)
     journal: Callable[[CallInfo], Journal] = lambda info: NullJournal()
     admit: Admit = CallInfo.of
@@ -61,7 +63,7 @@ class CallOptions:
     awaitable. Raises `StreamRefused` to refuse the stream.
     """
     ambience: bytes | None = None
-    """A clip that plays in a loop under the voice of the agent and between its answers."""
+    """A clip that plays in a loop under the voice of the agent and between its answers. None means silence."""
     noise_suppression: bool = False
     """Whether noise in the caller's audio is removed before the model gets the audio. Needs the extra `noise`."""
     digits_to_model: bool = True
@@ -80,9 +82,11 @@ class CallOptions:
     apology: str = "We are sorry, something went wrong at our end."
     """The text that Twilio says when the caller cannot get a new stream."""
     own_number: str | None = None
-    """The phone number of this application (TWILIO_PHONE_NUMBER). The number is the caller id of transfers."""
+    """The phone number of this application (TWILIO_PHONE_NUMBER), or None. The number is the caller id of transfers."""
     fallback: str | None = None
-    """The number that takes the call when the agent cannot continue the call."""
+    """The number that takes the call when the agent cannot continue the call. With None, such a call ends with an
+    apology.
+    """
     fallback_twiml: FallbackTwiml | None = None
     """A function that returns the TwiML for a call that the agent cannot continue. By default, the TwiML dials the
     fallback number.
@@ -92,9 +96,11 @@ class CallOptions:
     on_digit: Callable[[Call, str], None] = lambda call, digit: None
     data: Mapping[str, Any] = field(default_factory=dict)
     consent: ConsentSource | None = None
-    """The consent policy of the call, or a function or mapping that has the policy of each call."""
+    """The consent policy of the call, or a function or mapping that has the policy of each call. With None, calls are
+    recorded from their start.
+    """
     screening: Screening | None = None
-    """The rules about callers who say nothing, and about emergencies."""
+    """The rules about callers who say nothing, and about emergencies. None means no rules."""
     transcribes_supervisors: bool = True
     """Whether the words of a supervisor who takes over the call are transcribed, if the model offers this."""
     on_consent: Callable[[Call, ConsentEvidence], None] = lambda call, evidence: None
@@ -105,8 +111,8 @@ class CallOptions:
     time.
     """
     on_frame: Callable[[bytes], None] | None = None
-    """A function that is called with each frame of the caller's audio (mu-law, 8 kHz) before the model gets the
-    frame.
+    """A function that is called with each frame of the caller's audio (mu-law, 8 kHz) before the model gets the frame,
+    or None.
     """
     on_event: tuple[Callable[[RealtimeAnyEvent], None], ...] = ()
     """Functions that are called with each event of the session, in the step of the event loop that caused the event."""
@@ -116,7 +122,7 @@ class CallOptions:
     """
     on_record: Callable[[str, float, Mapping[str, Any]], None] | None = None
     """A function that is called with the kind, the time and the fields of each journal record, except the messages of
-    the media stream and of the model's connection.
+    the media stream and of the model's connection. None if no code needs the records.
     """
     added_tools: tuple[str, ...] = ()
     """The names of the tools that were added to the agent for this call. The journal contains these names."""
@@ -124,14 +130,14 @@ class CallOptions:
     """A function that is called after each logged failure of the application's code."""
     beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None
     """A function that returns a coroutine which runs in parallel to the conversation, such as the work of an outbound
-    call. The coroutine is cancelled at the end of the call.
+    call. The coroutine is cancelled at the end of the call. None if there is no such work.
     """
     placed: Mapping[str, Any] | None = None
     """The arguments with which the call was placed, for the journal. None for an inbound call."""
     simulation: Simulation | None = None
     """The simulation of which this call is a part. None if the call is with a real person."""
     opt_outs: OptOutWriter | None = None
-    """The do-not-call list of the application."""
+    """The do-not-call list of the application, or None if it has no list."""
     followed: Callable[[str], Awaitable[ContinuedElsewhere]] = _not_followed
     """A function that returns whether another process has continued the call with this `CallSid`, after this process
     has lost its media stream.

@@ -117,7 +117,7 @@ class Registry:
         return iter(list(self._calls))
 
     def call(self, call_sid: str) -> Call | None:
-        """Returns the live call with this CallSid, if it is a call of this process."""
+        """Returns the live call with this CallSid, or None if this process has no such call."""
         session = self._sessions.get(call_sid)
         return None if session is None else session.call
 

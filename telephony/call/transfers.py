@@ -110,8 +110,8 @@ class Transfers:
     async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str:
         """Transfers the caller to `number`, which has the name `name`. Returns the result as text for the model.
 
-        In a warm transfer the called person hears `summary`, and accepts or declines. After a successful transfer the
-        call is over.
+        If `warm` is True, the called person first hears `summary`, and accepts or declines. Otherwise the caller is
+        connected immediately. After a successful transfer the call is over.
 
         Raises:
             CallError: another transfer is in progress.
@@ -170,8 +170,8 @@ class Transfers:
             self._reattach.expect(_MARGIN_S, EndReason.HUNG_UP)
 
     def dial_ended(self, result: DialResult) -> None:
-        """Handles the result of the `<Dial>` verb of a cold transfer, which ends when the two parties have spoken or
-        the target did not answer.
+        """Handles the result of the `<Dial>` verb of a cold transfer. It ends when the conversation of the two parties
+        has ended, or when the target did not answer.
         """
         self._result = result
         self._ended_legs.add(result.dial_call_sid)

@@ -54,8 +54,8 @@ class Campaign:
     status: CampaignStatus = CampaignStatus.CREATED
     pause_reason: PauseReason | None = None
     resumed_at: datetime | None = None
-    """The time at which the campaign was last resumed. Only attempts that ended after this time count as failures that
-    pause the campaign.
+    """The time at which the campaign was last resumed, or None. Only attempts that ended after this time count as
+    failures that pause the campaign.
     """
 
 

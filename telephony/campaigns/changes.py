@@ -108,9 +108,9 @@ class Changes:
         now: datetime,
         reason: PauseReason | None = None,
     ) -> Campaign:
-        """Sets the status of a campaign in the transaction of `connection`, and returns the changed campaign. The
-        status `STOPPED` ends the pending contacts. After the status `RUNNING`, pending contacts that were already
-        queued may be queued again.
+        """Sets the status of a campaign in the transaction of `connection`, and returns the changed campaign. `reason`
+        says why a campaign is paused. The status `STOPPED` ends the pending contacts. After the status `RUNNING`,
+        pending contacts that were already queued may be queued again.
         """
         resumed = now if status is CampaignStatus.RUNNING else campaign.resumed_at
         changed = replace(campaign, status=status, pause_reason=reason, resumed_at=resumed)

@@ -120,7 +120,9 @@ class CampaignConfig(BaseModel):
     server.
     """
     result: str | None = None
-    """The type of the result that the agent must find out in a call, as an import string: `module:Model`."""
+    """The type of the result that the agent must find out in a call, as an import string: `module:Model`. None means no
+    result.
+    """
     message: str | None = None
     """The words that the agent says to a voicemail. With None, the agent hangs up when a voicemail answers."""
     greeting: str | None = None
@@ -141,7 +143,7 @@ class CampaignConfig(BaseModel):
     """Whether calls are made on public holidays of the callee's country."""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
-    """The end of the campaign. No call begins at this time or later."""
+    """The end of the campaign. No call begins at this time or later. None means no end."""
 
     # How often
     retry: Mapping[Outcome, RetryRule] = Field(default_factory=lambda: retry_rules(_RETRY))

@@ -123,8 +123,8 @@ class Contact:
     next_at: datetime | None = None
     """The earliest time of the next attempt. None means that a pending contact may be called immediately."""
     retried_at: datetime | None = None
-    """The time at which a person set the contact back to pending. Earlier attempts no longer count for the retry
-    rules.
+    """The time at which a person set the contact back to pending, or None. Earlier attempts no longer count for the
+    retry rules.
     """
 
     @property
@@ -153,11 +153,11 @@ class Attempt:
     cost: float | None = None
     currency: str = ""
     result: Mapping[str, Any] | None = None
-    """The structured result, as JSON values."""
+    """The structured result, as JSON values. None if there is no result."""
     transcript: str = ""
     """The transcript of the call. Of the agent's words, the transcript contains only the part that the callee heard."""
     callback_at: datetime | None = None
-    """The time that the callee named for the next call, if the outcome is `CALLBACK`."""
+    """The time that the callee named for the next call, if the outcome is `CALLBACK`, otherwise None."""
     message_left: bool = False
     inbound: bool = False
     error: str = ""

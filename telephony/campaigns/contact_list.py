@@ -44,12 +44,13 @@ class ContactList:
 
 
 def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group: bool = False) -> ContactList:
-    """Reads the contacts of a CSV file with a header. The separator is a comma, a semicolon or a tab.
+    """Reads the contacts of a CSV file with a header. `text` is the content of the file. The separator is a comma, a
+    semicolon or a tab.
 
     The required column is `to` (also accepted: number, phone, phone_number, telephone, mobile). The optional columns
     are `id`, `timezone` and `consent`. All other columns are data for the agent. `own_number` is the phone number from
-    which the calls are made. Its country is the default country of the contacts' numbers. If `group` is True, contacts
-    with the same number become one call.
+    which the calls are made. Its country is the default country of the contacts' numbers. A number that `rules` never
+    allow to call makes its contact invalid. If `group` is True, contacts with the same number become one call.
 
     Raises:
         CampaignError: the file has no usable header.
@@ -67,9 +68,9 @@ def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group:
 def contacts_from_rows(
     rows: Iterable[Mapping[str, Any]], *, own_number: str, rules: DialingRules, group: bool = False
 ) -> ContactList:
-    """Checks contacts that a program created. Each row is a mapping from the names of the columns to values. The values
-    of other keys may be any JSON values. The line of a contact is its position in `rows`, and the first row is 1. With
-    `group`, all rows with the same number become one contact.
+    """Checks contacts that a program created, and returns them. Each row is a mapping from the names of the columns to
+    values. The columns, `own_number`, `rules` and `group` are as in `contacts_from_csv`. The values of columns that are
+    data for the agent may be any JSON values. The line of a contact is its position in `rows`, and the first row is 1.
     """
     return _checked(((n, dict(row), "") for n, row in enumerate(rows, 1)), own_number, rules, group=group)
 

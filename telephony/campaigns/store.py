@@ -72,6 +72,8 @@ class CampaignStore(Protocol):
         self, campaign_id: str, contact_id: str, now: datetime, *, attempt_id: str, owner: str, rules: DialingRules
     ) -> Attempt | Action:
         """Decides the next action for a pending contact, and executes the action that `policy.decide` returns.
+        `attempt_id` is the id of the new attempt, and `owner` is the id of the process that makes it. `rules` are the
+        dialing rules.
 
         For `Dial`, stores the attempt, sets the contact to `CALLING`, marks its number as in a call, and returns the
         attempt. `Wait` and `Done` change the contact, `Pause` changes the campaign, and `Hold` changes nothing. If the
@@ -113,8 +115,9 @@ class CampaignStore(Protocol):
         state: ContactState | None = None,
         search: str = "",
     ) -> list[Contact]:
-        """Returns contacts in the order of the file, after the contact with the id `after`. `search` is a part of the
-        id or of the number.
+        """Returns at most `limit` contacts in the order of the file. The first is the contact after the one with the id
+        `after`. If `after` is empty, it is the first of the file. `state` selects contacts in this state (None: all).
+        `search` selects contacts whose id or number contains this text.
         """
 
     def contacts_of(self, number: str) -> list[tuple[Campaign, Contact]]:

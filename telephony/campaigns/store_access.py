@@ -1,4 +1,6 @@
-"""The queries of the campaign dialer to the store of campaigns, with and without repetition."""
+"""Runs the queries of the campaign dialer on the store of campaigns. A query whose result must not be lost is repeated
+until the database answers.
+"""
 
 from __future__ import annotations
 

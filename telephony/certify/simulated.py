@@ -36,8 +36,12 @@ async def certify_simulated(
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Certificate:
     """Makes the calls of `telephony certify` on a simulated Twilio, one for each scenario, and returns the result.
-    `deviations`, `start_delay_s` and `lost` change the behaviour of the simulated Twilio. `silence_s` is the time in
-    seconds of a call in which nobody speaks. `seed` is the random seed. In virtual time all calls take a few seconds.
+    `deviations` are differences from Twilio's documented behaviour. `start_delay_s` is the time in seconds from the
+    arrival of audio at Twilio until it plays. `lost` has the callbacks that Twilio does not send, such as `ringing`.
+    `silence_s` is the time in seconds of a call in which nobody speaks.
+
+    `seed` is the random seed. With `in_memory`, there are no sockets (None: no sockets in virtual time). `on_progress`
+    is called with the name of each scenario before its call. In virtual time all calls take a few seconds.
     """
     sources = Sources(seed)
     line = Line(round_trip_s=ROUND_TRIP_S, jitter_s=0.01, start_delay_s=start_delay_s, ticks=True, seed=seed)

@@ -45,7 +45,7 @@ def run_demo(
     the files of the call.
 
     With `live`, the real model is used, which costs money. With `run_tools`, the tools of the agent run. Otherwise
-    stubs run. With `fast`, the call runs in virtual time with the random seed `seed`.
+    stubs run. With `fast`, the call runs in virtual time with the random seed `seed`. With `verbose`, more is logged.
 
     Raises `CliError` for options that cannot be used together, and for `live` without a key.
     """

@@ -1,4 +1,5 @@
-"""The clients of Twilio's REST API for commands. Their requests are spans if a collector is configured.
+"""The clients of Twilio's REST API for commands. If the settings name a collector of traces, each request is written as
+a span.
 
 `TRACEPARENT` names the parent of the spans, as other tools set the variable
 (https://opentelemetry.io/docs/specs/otel/context/env-carriers/).

@@ -254,7 +254,9 @@ class Access:
     # --- requests of other sites ---------------------------------------------------------------------------------
 
     def demand_own_page(self, connection: HTTPConnection, credential: Credential) -> None:
-        """Refuses a request that a browser sends from a page of another site.
+        """Refuses a request that a browser sends from a page of another site. `credential` is the way in which the
+        client has proved its identity. A client with a bearer token does not need the header `HEADER`, because a page
+        of another site does not have the token.
 
         Raises:
             AccessRefused: the request comes from another site, or does not have the header `HEADER`.

@@ -157,7 +157,9 @@ class Board:
 
 
 def last_part(words: str) -> str:
-    """Returns the end of a text that fits into one line of a list. It begins with `…` and a whole word."""
+    """Returns the end of a text, so that it fits into one line of a list. If the text was cut, the result begins with
+    `…` and a whole word.
+    """
     if len(words) <= _MAX_LINE:
         return words
     _, blank, rest = words[-_MAX_LINE:].partition(" ")

@@ -71,7 +71,9 @@ def say(text: str, keep_ms: int, stretch: float = 1.0) -> bytes:
 
 
 def write_wav(path: Path, pcm16: bytes, rate_hz: int) -> None:
-    """Writes a mono mu-law WAV file: RFC 2361, format 7."""
+    """Writes the samples `pcm16` (16 bit, `rate_hz` samples per second) as a mono mu-law WAV file: RFC 2361,
+    format 7.
+    """
     audio = g711.encode(pcm16)
     head = struct.pack("<HHIIHH", 7, 1, rate_hz, rate_hz, 1, 8) + struct.pack("<H", 0)
     fact = struct.pack("<4sII", b"fact", 4, len(audio))

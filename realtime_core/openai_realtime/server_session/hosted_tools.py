@@ -130,7 +130,9 @@ class HostedTools:
                 self._report(item_id)
 
     def item_seen(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
-        """Handles an item of type `mcp_call` in the conversation or in a response."""
+        """Handles an item of type `mcp_call` in the conversation or in a response. `previous_item_id` is the id of the
+        item before it ("" if there is none, None if it is not known).
+        """
         item_id = str(item.get("id") or "")
         call = self._call(item_id)
         call.server_label, call.name, call.arguments = (

@@ -103,7 +103,7 @@ class CallerLeg:
 
     def attach(self, stream: MediaStream) -> MediaStream | None:
         """Sets the media stream that connects Twilio with this call. Returns the previous media stream if its
-        connection is still open.
+        connection is still open, otherwise None.
         """
         self.reattached += self.is_lost
         before, self.stream = self.stream, stream

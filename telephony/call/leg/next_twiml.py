@@ -35,7 +35,7 @@ class StreamEnd:
     reattached: int = 0
     """The number of lost media streams of the call that were replaced so far."""
     twiml: str | None = None
-    """The TwiML for the next request of Twilio."""
+    """The TwiML for the next request of Twilio. None if the TwiML follows from `why`."""
     offered: int = 0
     """How often Twilio got TwiML for a new media stream since this stream ended, without opening a stream."""
     instance: str = ""
@@ -58,8 +58,8 @@ def end_of_call(ending: Ending | None, *, reattached: int = 0, document: str | N
 
 
 class StreamEnds(Protocol):
-    """Returns why the media streams of the calls of this process ended, from which the next TwiML of a call is
-    decided.
+    """Says why the media streams of the calls of this process have ended. The webhooks use this interface to decide the
+    next TwiML of a call.
     """
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:

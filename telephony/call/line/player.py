@@ -188,7 +188,9 @@ class LinePlayer:
         self._settle()
 
     def play_clip(self, name: str, ulaw: bytes) -> None:
-        """Queues a clip (mu-law, 8 kHz) after the audio that is already queued."""
+        """Queues a clip (mu-law, 8 kHz) after the audio that is already queued. `name` is the key of the clip in marks
+        and in records, in place of the id of an item.
+        """
         if self._source is not None:
             self._end_source()
         self._clips[name] += 1

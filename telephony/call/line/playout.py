@@ -461,7 +461,7 @@ class Playout:
         return self._queued
 
     def speech_left(self, now: float) -> int:
-        """Returns the number of samples that the caller will still hear at `now`, up to the last sample of an answer or
+        """Returns the number of samples that the caller has not heard at `now`, up to the last sample of an answer or
         clip. The ambience sound is not counted.
         """
         heard = self.heard_position(now)

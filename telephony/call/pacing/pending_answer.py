@@ -73,7 +73,9 @@ class PendingAnswer:
         self._causes.add((cause, key))
 
     def remove(self, cause: PendingCause, now: float, key: str = "") -> bool:
-        """Removes a cause of a pending answer. Returns whether no cause is left."""
+        """Removes a cause of a pending answer. `key` is the id that was given to `add`. Returns whether no cause is
+        left.
+        """
         if (cause, key) not in self._causes:
             return False
         self._causes.discard((cause, key))

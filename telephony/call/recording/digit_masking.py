@@ -91,8 +91,8 @@ class DigitMasker:
         return change_strings(value, self._text, keep=_is_data, depth=MAX_DEPTH)
 
     def anywhere(self, value: Any) -> Any:
-        """Masks a JSON value of any form: its strings, its keys, and its numbers. Also masks three or more digits if
-        the caller pressed these keys in this order.
+        """Returns a copy of a JSON value of any form with masked strings, keys and numbers. Also masks three or more
+        digits if the caller pressed these keys in this order.
         """
         match value:
             case str():

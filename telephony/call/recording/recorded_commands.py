@@ -46,7 +46,8 @@ class RecordedCommands:
 
     async def run(self, action: str, work: Awaitable[_T], /, **arguments: Any) -> _T:
         """Awaits `work`, and returns its result. Writes one record before and one record after `work`. `action` is the
-        name of the command. An exception of `work` is recorded and raised.
+        name of the command, and `arguments` are written to the first record. An exception of `work` is recorded and
+        raised.
         """
         end = self._begin(action, arguments)
         try:
@@ -63,7 +64,8 @@ class RecordedCommands:
     @contextmanager
     def within(self, action: str, state: AbstractContextManager[None], /, **arguments: Any) -> Iterator[None]:
         """Enters the context `state`, and leaves this context at the end of the block. Writes one record at the start
-        and one at the end. `action` is the name of the command in these records.
+        and one at the end. `action` is the name of the command in these records, and `arguments` are written to the
+        first record.
         """
         end = self._begin(action, arguments)
         try:
@@ -86,7 +88,7 @@ class RecordedCommands:
 
     def done(self, action: str, /, **arguments: Any) -> None:
         """Writes the records of a command that has already been executed: one record for the start and one for the end,
-        with the same time. `action` is the name of the command.
+        with the same time. `action` is the name of the command, and `arguments` are written to the first record.
         """
         self._begin(action, arguments)()
 
