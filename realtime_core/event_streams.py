@@ -137,8 +137,8 @@ class EventStream:
             waiting.clear()
 
     def end(self, error: Exception | None = None) -> None:
-        """Ends the stream after the queued events: the iteration then stops, or raises `error`. Only the first call has
-        an effect.
+        """Ends the stream after the queued events: the iteration then stops, or raises `error` if it is not None. Only
+        the first call has an effect.
         """
         if not self._ended:
             self._ended = True
@@ -280,7 +280,9 @@ class EventHub:
             user_code.log_failure("An event handler of the session", error, at=event.type)
 
     def end(self, error: Exception | None = None) -> None:
-        """Ends all streams. The streams deliver their queued events, and then stop or raise `error`."""
+        """Ends all streams. The streams deliver their queued events, and then stop, or raise `error` if it is
+        not None.
+        """
         self._ended = True
         self._error = self._error or error
         for stream in self._streams:

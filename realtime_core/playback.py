@@ -132,7 +132,7 @@ class PlaybackLedger:
             del self._parts[key]
 
     def truncations(self, heard: Sequence[HeardItem]) -> list[Truncation]:
-        """Returns the truncations that end the server's conversation at the heard positions.
+        """Returns the truncations after which the conversation on the server contains only audio that was heard.
 
         Each part is truncated at its heard position, rounded down and never after the received audio, because the
         server refuses a position after the end of the part. A part without received audio is not truncated, because the

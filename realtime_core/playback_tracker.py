@@ -71,7 +71,7 @@ class RealtimePlaybackTracker:
         self._current = None
 
     def set_audio_format(self, format: str | Mapping[str, Any] | None) -> None:
-        """Sets the format of the reported bytes. Called by the session."""
+        """Sets the format of the reported bytes. None means PCM16 at 24 kHz. Called by the session."""
         name = str(format.get("type") if isinstance(format, Mapping) else format)
         self._bytes_per_ms = 8.0 if any(g711 in name for g711 in ("g711", "pcmu", "pcma")) else 48.0
 

@@ -386,9 +386,9 @@ class RealtimeSession(RealtimeModelListener):
         await self._deliver(RealtimeModelSendInterrupt())
 
     async def request_response(self, instructions: str | None = None, **options: Any) -> None:
-        """Requests a response of the model now. `instructions` replace the agent's instructions for this response.
-        `options` are the fields of the protocol's `response` object: `input`, `conversation` (`"none"` means outside of
-        the conversation), `metadata`, `tools`, `output_modalities`, ...
+        """Requests a response of the model now. `instructions` replace the agent's instructions for this response. With
+        None, the agent's instructions apply. `options` are the fields of the protocol's `response` object: `input`,
+        `conversation` (`"none"` means outside of the conversation), `metadata`, `tools`, `output_modalities`, ...
         """
         fields = {} if instructions is None else {"instructions": instructions}
         await self._deliver(RealtimeModelSendResponseCreate({**fields, **options}))
@@ -541,8 +541,8 @@ class RealtimeSession(RealtimeModelListener):
     async def reject_tool_call(
         self, call_id: str, *, always: bool = False, rejection_message: str | None = None
     ) -> None:
-        """Rejects a waiting tool call. The model gets `rejection_message`. With `always`, also rejects every later call
-        of the tool. An unknown call id has no effect.
+        """Rejects a waiting tool call. The model gets `rejection_message`, or a default text if it is None. With
+        `always`, also rejects every later call of the tool. An unknown call id has no effect.
         """
         self._tools.decide(call_id, Decision(approved=False, message=rejection_message), always=always)
 

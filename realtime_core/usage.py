@@ -112,7 +112,8 @@ class Usage:
 
     @classmethod
     def of_response(cls, usage: Mapping[str, Any], response_id: str = "") -> Usage:
-        """Reads the `usage` object of `response.done`.
+        """Reads the `usage` object of `response.done`. `response_id` is the id of the response, for its entry in
+        `request_usage_entries`.
 
         Source: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
         """

@@ -150,8 +150,8 @@ async def concurrently(*work: Coroutine[Any, Any, Any]) -> list[Any]:
 
 
 async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:
-    """Awaits users' code in its own task. Raises only exceptions of the type `Exception`. After `limit_s` seconds,
-    raises `TimeLimit`. Returns the result of the code.
+    """Awaits users' code in its own task. Raises only exceptions of the type `Exception`. After `limit_s` seconds
+    (None: no limit), raises `TimeLimit`. Returns the result of the code.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()

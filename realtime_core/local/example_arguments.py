@@ -51,7 +51,9 @@ _DEEP = 4
 
 
 def example_arguments(schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns example arguments for a function whose `parameters` is this JSON schema."""
+    """Returns example arguments for a function whose `parameters` is this JSON schema. Returns an empty dict for None,
+    and for an invalid schema.
+    """
     try:
         value = _Example(schema or {}).of(schema or {}, "", 0)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):  # the schema is invalid

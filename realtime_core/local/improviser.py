@@ -47,8 +47,8 @@ def agent_name(instructions: str) -> str | None:
 
 
 def has_side_effects(name: str, description: str = "") -> bool:
-    """Returns whether the improviser must not call this tool. Judged by its name and description, the tool ends or
-    moves the call, or writes to a do-not-call list.
+    """Returns whether a tool seems to end or move the call, or to write to a do-not-call list, judged by its name and
+    description. The improviser must not call such a tool.
     """
     if description.startswith(_HANDOFF):
         return False

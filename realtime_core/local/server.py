@@ -152,8 +152,8 @@ class LocalRealtimeServer:
     async def serve_connection(
         self, connection: Connection, *, model: str | None = None, transcribes: bool = False
     ) -> None:
-        """Serves one session over an open connection, and returns when the session has ended. `model` comes from the
-        URL. If `transcribes` is True, the session is a transcription session.
+        """Serves one session over an open connection, and returns when the session has ended. `model` is the name of
+        the model in the client's URL, or None. If `transcribes` is True, the session is a transcription session.
         """
         session = self._transcription(model) if transcribes else self._conversation(model)
         self._connections.add(connection)

@@ -144,8 +144,8 @@ class SessionConfig:
         answered: Answered | None = None,
     ) -> None:
         """Requests `settings` from the server. Settings that are missing stay unchanged. The voice also stays unchanged
-        if it was heard. If the settings replace `previous` settings, only the difference is requested. `answered` is
-        called with the server's answer.
+        if it was heard. If `previous` has the settings that `settings` replace, only the difference is requested.
+        `answered` is called with the server's answer, if given.
         """
         fields = session_object(settings, defaults=False, turns=self._turns)
         if previous is not None:

@@ -60,7 +60,7 @@ _NESTED_KEYS: Mapping[tuple[str, str], str] = {
 _MAY_BE_OFF = frozenset({"transcription", "noise_reduction", "turn_detection"})
 
 IDLE_TIMEOUT = "idle_timeout_ms"
-"""The name of the only setting of turn detection that None switches off."""
+"""The name of the only setting of turn detection that may be None. None switches the idle time-out off."""
 
 
 def wire_format(name: Any) -> dict[str, Any]:

@@ -36,8 +36,10 @@ def find_campaigns(phone: PhoneServer) -> Campaigns | None:
 
 async def enter_campaign_dialer(phone: PhoneServer, dialer: Dialer, stack: AsyncExitStack) -> CampaignDialer | None:
     """Starts the objects that make the calls of campaigns in this process, and returns the campaign dialer, or None if
-    the records are in memory. Adds the campaign dialer to `stack`. `dialer` must be added to `stack` after this
-    function, so it is closed before the campaign dialer: it hangs up the calls, and their end is still handled.
+    the records are in memory. Adds the campaign dialer to `stack`.
+
+    `dialer` must be added to `stack` after this function. Then `dialer` is closed first and hangs up the calls, and the
+    campaign dialer can still store how these calls ended.
     """
     if phone.campaigns is None:
         return None

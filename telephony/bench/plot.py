@@ -15,7 +15,8 @@ _COLOURS = ("#0b62c4", "#c2410c", "#4d7c0f", "#7e22ce", "#475569")
 
 def draw(sweeps: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Returns an SVG with two panels: CPU per call and second, and the p99 of the added inbound latency (logarithmic).
-    Each system has one line. Each sweep is a list of summaries with `calls`.
+    `sweeps` has, for each system, the summaries of its measurements (see `measuring.summary`) with different numbers of
+    calls. Each system has one line.
     """
     names = [name for name, points in sweeps.items() if points]
     width, height = 2 * (_WIDTH + _GAP) + 20, _HEIGHT + 70 + 18 * len(names)

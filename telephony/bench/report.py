@@ -40,8 +40,8 @@ def conditions() -> dict[str, Any]:
 
 
 def ratios(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """`systems` has the measurements of each system. Returns the CPU time of each system divided by the CPU time of the
-    bare bridge in the same run.
+    """Returns the CPU time of each system divided by the CPU time of the bare bridge in the same run. `systems` has the
+    measurements of each system by its name.
     """
     base = systems[BASE]["cpu_ms_per_call_s"]
     return {name: round(each["cpu_ms_per_call_s"] / base, 3) for name, each in systems.items()}

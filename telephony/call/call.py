@@ -154,8 +154,8 @@ class Call:
     async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool:
         """Ends the call when the caller has heard all queued audio, or after `within_s` seconds at the latest.
 
-        `goodbye` has instructions for the model, which then says goodbye before the call ends. If the caller speaks
-        during the goodbye, the call continues, and the method returns False.
+        If `goodbye` is given (instructions for the model), the model says goodbye before the call ends. If the caller
+        speaks during the goodbye, the call continues, and the method returns False.
         """
         work = self._parts.controls.hang_up(goodbye=goodbye, within_s=within_s)
         return await self._commands.run("hang_up", work, goodbye=goodbye, within_s=within_s)
@@ -253,7 +253,8 @@ class Call:
         between_s: float = 4.0,
     ) -> Digits:
         """Asks the caller for digits, and returns the digits that the caller types. `prompt` has instructions for the
-        model, or is a clip. The model does not get the digits, and the digits are written to no record.
+        model, or is a clip. With None, nothing is said. The model does not get the digits, and the digits are written
+        to no record.
 
         The collection ends when the caller has pressed the key `terminator` or has typed `max_digits` digits. It also
         ends if no key is pressed for `first_s` seconds after the prompt, or for `between_s` seconds after the last key.

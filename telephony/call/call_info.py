@@ -115,7 +115,7 @@ class CallInfo:
 
     def parties(self, own: str | None) -> Parties:
         """Returns the numbers of the two parties of the call. A call that this call causes, such as a transfer, selects
-        its caller id from these numbers. `own` is the number TWILIO_PHONE_NUMBER.
+        its caller id from these numbers. `own` is the number TWILIO_PHONE_NUMBER, or None.
         """
         return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
 

@@ -180,9 +180,9 @@ class Controls:
         return True
 
     async def collect_digits(self, prompt: str | bytes | None, collector: DigitCollector) -> Digits:
-        """Asks the caller for digits with `prompt` (instructions for the model, or a clip), and waits until `collector`
-        has a result. Returns the digits. The first digit stops the prompt. Raises `CallError` if another collection is
-        in progress.
+        """Asks the caller for digits with `prompt` (instructions for the model, or a clip; with None, nothing is said),
+        and waits until `collector` has a result. Returns the digits. The first digit stops the prompt. Raises
+        `CallError` if another collection is in progress.
         """
         if self._collector is not None:
             raise CallError("Digits are being collected already.")

@@ -63,9 +63,9 @@ class Dialogue:
         self._words.append(_Words(SUPERVISOR, began, text=text))
 
     def lines(self, hides: Callable[[str], bool] = lambda item_id: False) -> list[list[str]]:
-        """Returns the lines in the order in which they began. `hides` returns whether an item of the caller belongs to
-        a secret part of the call, whose words are left out. Of a long dialogue only the end is returned. The list is
-        empty if no words of the supervisor are known.
+        """Returns the utterances in the order in which they began, each as [speaker, words]. `hides` returns whether an
+        item of the caller belongs to a secret part of the call. Such utterances are left out. Of a long dialogue only
+        the end is returned. The list is empty if no words of the supervisor are known.
         """
         words = sorted(self._words, key=lambda each: each.began)
         lines = [[each.speaker, " ".join(each.text.split())[:_MAX_CHARS]] for each in words if not hides(each.item_id)]
@@ -81,7 +81,9 @@ class Dialogue:
 
 
 def note_of(lines: Sequence[Line], said: str) -> str:
-    """Returns the note for the model at the end of a take-over. `said` is the text that the supervisor typed."""
+    """Returns the message that the model gets at the end of a take-over: `lines` are the utterances of the supervisor
+    and the caller, and `said` is the text that the supervisor typed.
+    """
     said = " ".join(said.split())[:_MAX_SAID]
     if not lines:
         told = f" The member of staff said: “{said}”." if said else ""

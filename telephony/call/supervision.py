@@ -162,7 +162,9 @@ class Supervision:
         await self._commands.run("supervisor.approve", work, call_id=call_id)
 
     async def reject(self, call_id: str, message: str | None = None) -> None:
-        """Rejects a tool call that waits for approval. The model gets `message`. An unknown id has no effect."""
+        """Rejects a tool call that waits for approval. The model gets `message`, or a default text if it is None. An
+        unknown id has no effect.
+        """
         work = self._conversation.session.reject_tool_call(call_id, rejection_message=message)
         self._conversation.waiting_tools.pop(call_id, None)
         await self._commands.run("supervisor.reject", work, call_id=call_id, message=message)

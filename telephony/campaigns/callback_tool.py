@@ -15,8 +15,8 @@ _LATEST = timedelta(days=60)
 
 
 class CallbackTool:
-    """The tool for one call. `now` is the start of the call. `zone` is the time zone of the callee. `at` is the time
-    that the callee named, in UTC.
+    """Creates the tool `call_back` for one call. `now` is the start of the call, and `zone` is the time zone of the
+    callee. `at` is the time that the callee named, in UTC, or None.
     """
 
     def __init__(self, now: datetime, zone: str) -> None:

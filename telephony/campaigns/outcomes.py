@@ -31,8 +31,8 @@ def outcome_of(
     """Returns the outcome of an attempt whose call had this result.
 
     `wants_result` is True if the campaign asks for a structured result. `opted_out` is True if the callee asked not to
-    be called again. `callback_at` is the time that the callee named. A call in which the callee waited
-    more than `abandoned_after_s` seconds for the first words of the agent counts as abandoned.
+    be called again. `callback_at` is the time that the callee named for another call, or None. A call in which the
+    callee waited more than `abandoned_after_s` seconds for the first words of the agent counts as abandoned.
     """
     if opted_out:
         return Outcome.OPTED_OUT

@@ -114,7 +114,9 @@ def funnel_json(funnel: Funnel) -> dict[str, Any]:
 
 
 def campaign_json(campaign: Campaign, funnel: Funnel, held: HoldStatus | None = None) -> dict[str, Any]:
-    """Returns a campaign as JSON values. `held` says why the campaign starts no call now."""
+    """Returns a campaign as JSON values. `held` says why the campaign starts no call now. It is None if the campaign
+    may start calls or has ended.
+    """
     return {
         "id": campaign.id,
         "name": campaign.name,

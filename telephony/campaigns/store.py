@@ -102,7 +102,7 @@ class CampaignStore(Protocol):
         """
 
     def open_attempts(self, campaign_id: str | None = None) -> list[Attempt]:
-        """Returns the attempts in progress of one campaign or of all campaigns."""
+        """Returns the attempts in progress of the campaign with this id, or of all campaigns if the id is None."""
 
     def contact(self, campaign_id: str, contact_id: str) -> Contact | None: ...
 

@@ -118,7 +118,8 @@ def export_list(output: Path, filters: Mapping[str, str]) -> None:
 
 def write_private(settings: Settings, output: Path, text: str, call_id: str = "") -> None:
     """Writes `text` to the file `output`, which only its owner can read (mode 0600). Stores the path of the file and
-    the id of the call, so that `erase` can find the export. Raises `CliError` if the file cannot be written.
+    `call_id`, the id of the call (empty if the file has several calls), so that `erase` can find the export. Raises
+    `CliError` if the file cannot be written.
     """
     try:
         with os.fdopen(os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:

@@ -153,7 +153,7 @@ def purge_calls(
 def back_up_records(
     output: Annotated[Path, typer.Argument(help="The file of the backup. It must not exist.")],
 ) -> None:
-    """Copy the records of an SQLite file while calls continue."""
+    """Copy the records to a file while calls continue. Only for records in an SQLite file."""
     from . import backup as commands
 
     with reporting(verbose=False):

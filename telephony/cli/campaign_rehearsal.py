@@ -32,8 +32,9 @@ def rehearse_campaign(
     fast: bool,
 ) -> tuple[MemoryStore, Campaign]:
     """Runs a campaign with the contacts `found` on simulated phones, and shows its progress on standard error. Returns
-    the store of the campaign in memory, and the campaign at its end. `start` is the time at which the campaign begins.
-    `seed` is the random seed of the callees. With `fast`, the campaign runs in virtual time.
+    the store of the campaign in memory, and the campaign at its end. `name` is the name of the campaign. `start` is the
+    time at which the campaign begins (None: a fixed time). `seed` is the random seed of the callees. With `fast`, the
+    campaign runs in virtual time.
     """
     begins = START if start is None else start
     store, campaign = MemoryStore(), Campaign(CAMPAIGN_ID, config, begins, name, CampaignStatus.CREATED)

@@ -111,8 +111,8 @@ def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
 
 
 def run_calibration(*, json: bool) -> None:
-    """Asks the judge about the labelled transcripts of the package, and prints how often the judge agrees with the
-    labels. With `json`, prints JSON.
+    """Asks the judge (a text model that judges calls) about transcripts with known results, which the package contains.
+    Prints how often the judge agrees with the known results, with `json` as JSON.
     """
     judge = judge_of(chat_settings())
     _check_texts(judge)

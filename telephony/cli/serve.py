@@ -48,13 +48,14 @@ def run_server(
     reload: bool = False,
     config: Path | None = None,
 ) -> None:
-    """Runs the server until SIGINT or SIGTERM. `agent` is an import string, `model` is `openai` or `scripted`, and
-    `config` is the file of numbers. With None, the settings of the environment apply. `outgoing` are import strings of
-    agents for `POST /calls`. `greeting` has the instructions for the greeting. If it is empty, the caller speaks first.
+    """Runs the server at `host` and `port` until SIGINT or SIGTERM. `agent` is an import string, `model` is `openai` or
+    `scripted`, and `config` is the file of numbers. With None, the settings of the environment apply. `outgoing` are
+    import strings of agents for `POST /calls`. `greeting` has the instructions for the greeting. If it is empty, the
+    caller speaks first.
 
     With `stub_tools`, the tools are replaced by stubs. With `phone`, the webhook of the phone number is set to this
     server while the server runs. With `reload`, the server starts again when a file changes. With `json`, prints one
-    JSON line with the address when the server is ready.
+    JSON line with the address when the server is ready. With `verbose`, more is logged.
     """
     if reload:
         if phone:

@@ -103,7 +103,9 @@ class Grant:
         return scope in self.scopes and (number is None or not self.numbers or tidy(number) in self.numbers)
 
     def demand(self, scope: Scope, number: str | None = None) -> None:
-        """Raises `AccessRefused` if the client does not have this scope for `number`."""
+        """Raises `AccessRefused` if the client does not have this scope for calls of `number`. With None, only the
+        scope is checked.
+        """
         if scope not in self.scopes:
             raise AccessRefused(403, f"This needs a token with the scope `{scope.value}`.")
         if not self.allows(scope, number):
@@ -349,8 +351,8 @@ class Access:
     # --- the audit -----------------------------------------------------------------------------------------------
 
     async def record(self, grant: Grant, action: Action, *, call: str = "", detail: str = "") -> None:
-        """Appends the action of a client to the audit log. `call` is the CallSid, and `detail` is a further text. Must
-        be called before the action is executed.
+        """Appends the action of a client to the audit log. `call` is the CallSid (empty if the action concerns no
+        call), and `detail` is a further text. Must be called before the action is executed.
 
         Raises:
             AccessRefused: the audit log cannot be written (503). The action must then not be executed.

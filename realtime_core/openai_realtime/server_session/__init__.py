@@ -1,20 +1,28 @@
 """One session with the server of the OpenAI Realtime protocol.
 
-The modules are pure: the modules import no event loop, socket, clock or log. Each input has its time as an argument.
-`SessionPorts` has the parts that a session uses.
+The modules are pure: they import no event loop, socket, clock or log. Each input has its time as an argument.
+`SessionPorts` has the objects that a session uses and that outlive it.
 
 ```
-session        ServerSession: builds the parts, takes messages, user inputs and time
-steps          one input at a time, with its time
-ports          parts that a session uses: player, turn policy, log
-client_events  writes client events              user_inputs     one method per input of the user
-known_facts    what the server has reported      refusals        errors of the server
-updates        session.update and its answers    requests        requests for responses
-audio_parts    the agent's audio                 tool_gate       answers that wait for a tool
-items          items that the client sends       item_places     order of the items
-caller_turns   speech and turns of the caller    hosted_tools    tools that the server runs (MCP)
-call_parts     parts of the model's tool calls
-response_events, spoken_text, item_events        responses, their text, items of the conversation
+session          ServerSession: builds the parts, and handles messages, inputs and time
+steps            handles one input at a time, with its time
+ports            the objects that a session uses: the player, the turn policy, the log
+client_events    encodes and sends client events
+user_inputs      executes the inputs of the program, with one method for each type
+known_facts      recognises events that the server has already sent
+refusals         handles errors of the server
+updates          sends session.update and handles its answers
+requests         sends requests for responses
+audio_parts      counts, plays and truncates the agent's audio
+tool_gate        delays answers until a tool has returned
+items            sends items to the server
+item_places      computes the order of the items
+caller_turns     handles the speech and the turns of the caller
+hosted_tools     follows tools that the server runs (MCP)
+call_parts       collects the parts of the model's tool calls
+response_events  handles the beginning and the end of responses
+spoken_text      emits the texts of the agent
+item_events      handles events about the items of the conversation
 ```
 """
 

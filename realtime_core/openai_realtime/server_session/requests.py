@@ -54,8 +54,8 @@ class ResponseRequests:
         return is_requested or self.responses.cancelling
 
     def request_answer(self, item_id: str | None, *, acknowledged: bool = False) -> None:
-        """Requests a response that takes the item with the id `item_id` into account. `acknowledged` is True if the
-        server has already confirmed the item.
+        """Requests a response. If `item_id` is not None, the response must take the item with this id into account.
+        `acknowledged` is True if the server has already confirmed the item.
         """
         self.perform(self.responses.request_answer(self._steps.now, item_id, acknowledged=acknowledged))
 

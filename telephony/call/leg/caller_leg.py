@@ -137,7 +137,9 @@ class CallerLeg:
         self._detached.set()
 
     def leave(self, why: Why, twiml: str | None = None) -> None:
-        """Registers that the caller leaves the media stream for the reason `why`, and the TwiML that follows."""
+        """Registers that the caller leaves the media stream for the reason `why`. `twiml` is the TwiML that follows.
+        With None, the TwiML follows from `why`.
+        """
         self.away = StreamEnd(why, self.reattached, twiml)
         self._report(self.away)
 

@@ -46,8 +46,8 @@ class StreamEnd:
 
 def end_of_call(ending: Ending | None, *, reattached: int = 0, document: str | None = None) -> StreamEnd:
     """Returns a description of the end of a media stream that ended because its call ended. `ending` says how the call
-    ended. `reattached` is the number of lost streams of the call that were replaced. `document` is the TwiML for a call
-    that failed.
+    ended (None: this is not known). `reattached` is the number of lost streams of the call that were replaced.
+    `document` is the TwiML with which Twilio continues a failed call (None: Twilio hangs up).
     """
     reason = None if ending is None else ending.reason
     if reason is EndReason.REFUSED:

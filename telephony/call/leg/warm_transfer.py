@@ -31,8 +31,8 @@ class LegState(Enum):
 
 
 class WarmTransfer:
-    """The state of one warm transfer: of the second call, to the person who takes over. Late and repeated inputs do not
-    change the state.
+    """The state of one warm transfer: how far the second call, to the person who takes over, has come. Late and
+    repeated inputs do not change the state.
 
     `failure` is the reason why the transfer failed, as text for the model.
     """
