@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     longer found by their numbers. Default: a random key in `number.key` in `TELEPHONY_DATA_DIR`.
     """
     telephony_record_numbers: bool = False
-    """Keep the full phone number of the other party in the records of ended calls. Default: keep only its last
+    """Keep the full phone number of the other party in the database after the call. Default: keep only its last
     digits.
     """
 

@@ -25,7 +25,7 @@ CANARY, STABLE = "canary", "stable"
 class Rollback:
     """The rule for the automatic rollback of a canary (a new agent version for a part of the callers). A canary is
     rolled back when `failures` of its last `calls` calls have failed. A call has failed if a tool failed, or if the
-    agent could not continue the call. The calls of all processes that share the records are counted together.
+    agent could not continue the call. The calls of all processes that share a database are counted together.
     """
 
     failures: int = 3

@@ -5,7 +5,7 @@ GET  /console/api/calls                     the newest first; ?q=&agent=&why=&in
 GET  /console/api/calls/{sid}               one call: its record, and where it is live
 GET  /console/api/calls/{sid}/timeline      turns, events and loudness of a recorded call
 GET  /console/api/calls/{sid}/audio         the recording: WAV, left the caller, right the agent; ranges, ?playback=
-GET  /console/api/calls/{sid}/export.json   record, figures and transcript
+GET  /console/api/calls/{sid}/export.json   record, measurements, transcript
 POST /console/api/calls/{sid}/test          {"name": "refund", "agent": "desk:agent"}: a test from this call, as zip
 ```
 """
@@ -86,8 +86,7 @@ def routes() -> list[BaseRoute]:
 async def list_calls(request: Request) -> Response:
     """Returns a page of the history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `q` is a
     number, or words of the summary and the result. `interrupted=1` selects the calls in which the caller interrupted
-    the agent. Returns 400 for an invalid filter, and 503 if the records cannot be
-    used.
+    the agent. Returns 400 for an invalid filter, and 503 if the database cannot be used.
     """
     console = console_of(request)
     phone = console.phone

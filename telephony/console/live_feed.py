@@ -34,7 +34,7 @@ _LIST_EVERY_S = 0.5
 _CALL_EVERY_S = 0.2
 _HEARTBEAT_S = 10.0
 _ELSEWHERE_EVERY_S = 3.0
-"""The interval in seconds at which the records are read for the calls of other processes."""
+"""The interval in seconds at which the database is read for the calls of other processes."""
 _MAX_ELSEWHERE = 500
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """The headers of a feed. Without `X-Accel-Buffering`, nginx would buffer the response."""
@@ -142,7 +142,7 @@ def _state(phone: PhoneServer) -> dict[str, Any]:
 
 
 async def _of_others(phone: PhoneServer, grant: Grant) -> list[CallRecord]:
-    """Returns the open calls of other processes. Returns an empty list if the records cannot be used."""
+    """Returns the open calls of other processes. Returns an empty list if the database cannot be used."""
     client = phone.call_records.client
     if not client.process:
         return []

@@ -53,7 +53,7 @@ PAGES = [
         below="campaigns",
     ),
     Page("numbers", "numbers", "Numbers", "The page of the configured numbers.", "Numbers"),
-    Page("versions", "versions", "Versions", "The page of the versions of the agents: figures of each.", "Versions"),
+    Page("versions", "versions", "Versions", "The page with statistics of each version of the agents.", "Versions"),
     Page("audit", "audit", "Audit", "The page of the audit: who did what, and when.", "Audit"),
     Page("phone", "phone", "Phone", "The page of the softphone.", "Phone"),
     Page("login", "login", "Log in", "The page where a person gives a token."),

@@ -1,4 +1,4 @@
-"""The route of the figures of each version of an agent: `GET /console/api/versions?since=7d`."""
+"""The route of the statistics of the calls with each version of an agent: `GET /console/api/versions?since=7d`."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def routes() -> list[BaseRoute]:
 
 async def list_versions(request: Request) -> Response:
     """Returns how calls went with each version of the agent, as `{"versions": [...], "releases": [...], "calls": 2000,
-    "all": false}`. `versions` has the figures of each version. `releases` has the decisions about canaries (new
+    "all": false}`. `versions` has the statistics of each version. `releases` has the decisions about canaries (new
     versions that get a part of the callers). `calls` is the number of counted calls: at most the newest 2,000 since
     `since`, which is an age or a time (default `7d`). `all` is true if no call was left out. Returns 400 for an invalid
-    `since`, and 503 if the records cannot be used.
+    `since`, and 503 if the database cannot be used.
     """
     console = console_of(request)
     grant = await console.access.admit(request, Scope.VIEW)
@@ -75,7 +75,7 @@ async def list_versions(request: Request) -> Response:
 
 
 def _shown(figures: VersionFigures) -> dict[str, Any]:
-    """Returns the figures as JSON values, with descriptions of the endings and the most frequent outcomes."""
+    """Returns the statistics as JSON values, with descriptions of the endings and the most frequent outcomes."""
     endings: Counter[str] = Counter()
     for code, count in figures.endings.items():
         endings[label_of(code)] += count

@@ -1,4 +1,4 @@
-"""The report of a demonstration call: a folder with its journal, audio, transcript, timeline and figures."""
+"""The report of a demonstration call: a folder with its journal, audio, transcript, timeline and measurements."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Checks of an installation, and figures of the media streams of a recorded call."""
+"""Checks of an installation, and measurements of the media streams of a recorded call."""

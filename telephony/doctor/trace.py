@@ -70,7 +70,7 @@ class _Stream:
 
 def trace(records: Iterable[Record]) -> dict[str, Any]:
     """Returns how Twilio's media stream behaved in a recorded call, from the records of its journal. The result has
-    JSON values: `call_sid`, `versions` (of the software), `streams` (the figures of each media stream) and `malformed`
+    JSON values: `call_sid`, `versions` (of the software), `streams` (the measurements of each media stream) and `malformed`
     (the number of ignored malformed records).
     """
     reader = _Reader()

@@ -2,7 +2,7 @@
 
 The calls in `data/calibration.toml` were written for this package. Each call has the answer of a careful listener and
 the reason. Some calls are difficult on purpose: words that were said but not heard, rudeness without a rude word, two
-questions in one sentence. The figures show how often a judge is right about questions of these kinds.
+questions in one sentence. The results show how often a judge is right about questions of these kinds.
 """
 
 from __future__ import annotations

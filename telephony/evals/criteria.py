@@ -76,7 +76,7 @@ class Criterion(BaseModel):
 
     name: Annotated[str, Field(min_length=1)]
     measure: str | None = None
-    """The name of a figure of the call, from `measures.MEASURES`."""
+    """The name of a measurement of the call, from `measures.MEASURES`."""
     max: float | None = None
     min: float | None = None
     tool: str | None = None

@@ -1,4 +1,4 @@
-"""The evidence of one call: its transcript, tools, result and figures, as plain data. Pure.
+"""The evidence of one call: its transcript, tools, result and measurements, as plain data. Pure.
 
 A judge gets no other data about the call. The evidence can be written as JSON, so a saved run can be compared with
 later runs.
@@ -50,7 +50,7 @@ class Evidence:
     recorded_tools: Sequence[tuple[str, Any]] = ()
     """The tool calls of the recorded call with their arguments, for a recorded caller."""
     measures: Mapping[str, float] = field(default_factory=dict)
-    """The figures of the call by name. A figure that cannot be measured in this call is missing."""
+    """The measurements of the call by name. A value that cannot be measured in this call is missing."""
     tokens: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The figures of a call by name, as the caller experiences the call. Pure."""
+"""The measurements of a call by name, as the caller experiences the call. Pure."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ MEASURES = {
     "length_s": "the length of the call",
     "cost_usd": "the cost of the speech model, if its price is known",
 }
-"""All figures of a call by name, with their descriptions. A figure has no value if the call does not show it. For
-example, a call without an interruption has no `barge_in_silence_ms`.
+"""All measurements of a call by name, with their descriptions. A measurement has no value if the call does not show it.
+For example, a call without an interruption has no `barge_in_silence_ms`.
 """
 
 
 def measure(call: HeardCall, acts: Sequence[CallerAction], cost_usd: float | None = None) -> dict[str, float]:
-    """Returns the figures of one call by name. `acts` are the actions that the simulated caller has reported.
-    `cost_usd` is the cost of the call, if known.
+    """Returns the measurements of one call by name. `acts` are the actions that the simulated caller has reported. `cost_usd`
+    is the cost of the call, if known.
     """
     latencies = sorted(_latencies(call, acts))
     cuts = [call.recorded.ms(cut.t) for cut in call.recorded.interruptions if cut.cause is CutCause.CALLER]

@@ -5,7 +5,7 @@ True if the person in the clip wants to speak. *False cut*: a clip in which no p
 *Miss*: a clip in which a person wants to speak did not stop the agent.
 
 The speech detector is that of the embedded server (WebRTC's detector and a minimum level), and not OpenAI's detector.
-Therefore the figures compare turn policies. The figures do not say how often a real model is interrupted.
+Therefore the results compare turn policies. The results do not say how often a real model is interrupted.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Figures:
     handoffs: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the figures as a JSON object. Times in milliseconds have one decimal."""
+        """Returns the measurements as a JSON object. Times in milliseconds have one decimal."""
         answers = [latency.ms for latency in self.latencies if latency.after == "speech"]
         return {
             "call_s": round(self.call_s, 3),
@@ -100,7 +100,7 @@ class Figures:
 
 
 def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
-    """Returns the figures of a call, such as latencies and interruptions, computed from the journal and the rebuilt
+    """Returns the measurements of a call, such as latencies and interruptions, computed from the journal and the rebuilt
     audio.
     """
     cpu_s = (call.end or {}).get("cpu_s")

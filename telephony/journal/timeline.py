@@ -33,14 +33,14 @@ CALLER, AGENT, UNHEARD, CUT, TOOL, KEY, ANSWER, MARK, NOTE = (
 
 def timeline_png(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event], figures: Figures) -> bytes:
     """Returns the drawing of a recorded call as a PNG file. `audio` is the audio of both sides, `entries` are its turns
-    and events, and `figures` are its figures.
+    and events, and `figures` are its measurements.
     """
     return png(_shapes(call, audio, entries, figures), WIDTH, HEIGHT)
 
 
 def timeline_svg(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event], figures: Figures) -> str:
     """Returns the drawing of a recorded call as an SVG document. `audio` is the audio of both sides, `entries` are its
-    turns and events, and `figures` are its figures.
+    turns and events, and `figures` are its measurements.
     """
     return svg(_shapes(call, audio, entries, figures), WIDTH, HEIGHT)
 

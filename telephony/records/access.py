@@ -1,8 +1,8 @@
 """The tokens, sessions and scopes of the console's clients, and the audit log of their actions. Pure.
 
-A token is a text `tel_ID.SECRET`. The records contain the id and a hash of the secret. The secret has 256 random bits,
-so a plain SHA-256 hash is sufficient. A login creates a session. A session is a token that expires. A session also ends
-when its parent token is revoked.
+A token is a text `tel_ID.SECRET`. The database contains the id and a hash of the secret. The secret has 256 random
+bits, so a plain SHA-256 hash is sufficient. A login creates a session. A session is a token that expires. A session
+also ends when its parent token is revoked.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A token of the console, or a login session, in the records. Dates are in UTC."""
+    """A token of the console, or a login session, as stored in the database. Dates are in UTC."""
 
     id: str
     name: str

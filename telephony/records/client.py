@@ -74,9 +74,9 @@ _MAX_ATTEMPTS = 5
 
 
 class RecordsClient:
-    """Reads and writes the records for one process. The object is an async context manager.
+    """Reads and writes call records and other shared data for one process. The object is an async context manager.
 
-    Without a `database`, the records are in the memory of this process.
+    Without a `database`, the data is only in the memory of this process.
     """
 
     def __init__(
@@ -138,13 +138,13 @@ class RecordsClient:
 
     @property
     def database(self) -> Records | None:
-        """The database, or None if the records are in the memory of this process."""
+        """The database, or None if there is no database (call records are then only in the memory of this process)."""
         return self._database
 
     @property
     def state(self) -> str:
-        """The state of the records: `memory`, `ok` or `unavailable`. `unavailable` means that the database does not
-        answer or that the writer does not run.
+        """The state of the database: `ok`, `unavailable` (it does not answer, or the task that writes updates does not
+        run), or `memory` if there is no database.
         """
         if self._database is None:
             return "memory"
@@ -361,8 +361,8 @@ class RecordsClient:
         return await self._run(lambda records: query(records.outbox))
 
     async def query(self, query: Callable[[Records], _T]) -> _T:
-        """Runs `query` with the records in a worker thread, for a short query for which a caller waits. Returns the
-        result of the query. Raises `RecordsUnavailable` and `RecordRefused`.
+        """Runs `query` with the store of the records in a worker thread, for a short query for which a caller waits.
+        Returns the result of the query. Raises `RecordsUnavailable` and `RecordRefused`.
         """
         return await self._run(query, _CLAIM_S)
 
@@ -373,8 +373,9 @@ class RecordsClient:
         return await self._run(lambda records: query(records.access), _CLAIM_S)
 
     async def ask(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:
-        """Runs `query` with the records in a worker thread, and returns the result of the query. `within_s` is the time
-        limit in seconds. Raises `RecordsUnavailable`, or `RecordRefused` for a value that the database refuses.
+        """Runs `query` with the store of the records in a worker thread, and returns the result of the query.
+        `within_s` is the time limit in seconds. Raises `RecordsUnavailable`, or `RecordRefused` for a value that the
+        database refuses.
         """
         return await self._run(query, within_s)
 

@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 
 def open_records(settings: Settings) -> Records | None:
-    """Returns the database of the settings, without connecting to the database. Returns None if the records are in the
-    memory of this process, because the settings say so or because the default data directory is not writable. In the
-    second case a warning is logged.
+    """Returns the database of the settings, without connecting to the database. Returns None if there is no database,
+    so that records are kept only in the memory of this process: because the settings say so, or because the default
+    data directory is not writable. In the second case a warning is logged.
 
     Raises:
         SettingsError: the driver of the database is not installed, or TELEPHONY_DATA_DIR is not writable.

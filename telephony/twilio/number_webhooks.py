@@ -60,7 +60,9 @@ class SavedWebhook:
     before: VoiceWebhook
     ours: VoiceWebhook
     account: str = ""
-    """The name of the Twilio account in the file of numbers. The text is empty for the account of the settings."""
+    """The name of the Twilio account in the numbers file (`TELEPHONY_NUMBERS`). The text is empty for the account of
+    the settings.
+    """
     region: str = ""
     """The region of the number before the first change. The text is empty if the region was not changed."""
 
@@ -86,9 +88,8 @@ class NumberWebhooks:
         self, number: str, webhook: VoiceWebhook, *, account: str | None = None, region: str = ""
     ) -> SavedWebhook:
         """Sets the webhook of the number at Twilio, and saves the webhook that the number had before the first change.
-        `account` is the name of the number's account in the file of numbers. Without `account`, the status callback of
-        the number is not changed. `region` is the region of the number, if the caller of this method changes the
-        region.
+        `account` is the name of the number's account in the numbers file. Without `account`, the status callback of the
+        number is not changed. `region` is the region of the number, if the caller of this method changes the region.
 
         Raises:
             NumberError: the account has no such number, or the number cannot receive calls.

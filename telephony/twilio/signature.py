@@ -138,10 +138,11 @@ def signed_for(
     *,
     requested: str = "",
 ) -> str | None:
-    """Returns the URL for which the sender of a request with an invalid signature has signed it, or None if no such URL
-    is found. A sender with such a signature has the secret. The search needs up to four checks.
+    """Finds the reason of an invalid signature: a wrong PUBLIC_URL. Checks the signature with up to four similar URLs
+    (for example with another slash at the end). Returns the URL for which the signature is valid, or None. The request
+    must be refused in any case. The URL is only for a hint in the log.
 
-    `requested` is the URL that the request itself names (from its Host header). The result may only be used for a hint.
+    `url` is the expected URL, and `requested` is the URL that the request itself names (from its Host header).
     """
     return next((it for it in _other_forms(url, requested) if check(keys, it, form, signature, settings) is None), None)
 

@@ -284,8 +284,9 @@ def record_message(
 
 
 def choose_language(offers: Sequence[tuple[str, Voice]], *, action: str, otherwise: str, key_s: int = 4) -> str:
-    """Returns TwiML that says each offer in its language, and waits for a key. Twilio sends the key to `action`.
-    Without a key, the call continues at `otherwise`.
+    """Returns TwiML that says the sentences of `offers` ("For English, press 1."), each with its voice, and waits
+    `key_s` seconds for a key. Twilio sends the key to the URL `action`. Without a key, the call continues at the URL
+    `otherwise`.
     """
     response = VoiceResponse()
     gather = response.gather(num_digits=1, timeout=key_s, action=action, action_on_empty_result=False)
@@ -306,12 +307,12 @@ def is_shown(caller: str) -> bool:
 def briefing(
     summary: str, action: str, *, intros: Sequence[str], ask: str, key_s: int = 6, voice: Voice = DEFAULT_VOICE
 ) -> str:
-    """Returns TwiML for the call to the person who takes over in a warm transfer: it says the reason of the call,
-    `summary`, and asks for a key with the words `ask`. Twilio waits `key_s` seconds for the key, and sends the key to
+    """Returns TwiML for the call to the person who takes over in a warm transfer. It says an introduction, the
+    `summary` of the call, and the question `ask`. Twilio waits `key_s` seconds for a key, and sends the key to the URL
     `action`.
 
-    Without a key, Twilio continues after `<Gather>` (https://www.twilio.com/docs/voice/twiml/gather), so the document
-    asks once for each text of `intros`. Then the call is hung up.
+    Without a key, the same is said again with the next introduction of `intros`. After the last introduction the call
+    is hung up. (Twilio continues after a `<Gather>` without a key: https://www.twilio.com/docs/voice/twiml/gather.)
     """
     response = VoiceResponse()
     for intro in intros:

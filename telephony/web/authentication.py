@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 SEARCHES_PER_S = 1.0
 SEARCHES_AT_ONCE = 5
-"""The number of searches that may follow each other without a pause, for the URL to which a wrong signature belongs. In
-the long run `SEARCHES_PER_S` limits the rate.
+"""The number of searches with `signed_for` (for the URL for which a wrong signature is valid) that may follow each
+other without a pause. In the long run `SEARCHES_PER_S` limits the rate.
 """
 _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 """The headers that proxies add. A proxy that adds no header may use HTTP/1.0, which is the default of nginx."""

@@ -114,7 +114,7 @@ class CallRecords:
 
     async def within_limits(self, info: CallInfo, key: str, limits: SharedLimits) -> bool:
         """Returns whether the limits of the number or pattern `key` allow this call. The calls of all processes are
-        counted. If the call is allowed, it is counted from now on. If the records cannot be used, the call is allowed.
+        counted. If the call is allowed, it is counted from now on. If the database cannot be used, the call is allowed.
         """
         call = CallUpdate(info.sid, self._now(), changes={**self._ringing(info), "number_key": key})
         try:

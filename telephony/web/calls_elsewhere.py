@@ -46,7 +46,7 @@ _WAITING: Mapping[str, Why] = {
 
 
 class CallsElsewhere:
-    """Reads the states of the calls of other processes from the records. `instance` is the name of this process in
+    """Reads the states of the calls of other processes from the database. `instance` is the name of this process in
     URLs.
     """
 

@@ -60,10 +60,10 @@ class Canaries:
         self._taking_part: dict[str, tuple[str, Canary]] = {}
         """The places and the canaries of the calls that have one, by `CallSid`."""
         self._counted_here = MemoryReleases()
-        """The calls of canaries in this process. They count while the records are unavailable."""
+        """The calls of canaries in this process. They count while the database cannot be used."""
         self._rolled_back: set[str] = set()
         self._unsaved: dict[str, Release] = {}
-        """The rollbacks of this process that the records do not have yet."""
+        """The rollbacks of this process that the database does not have yet."""
         self._background = Background()
 
     async def close(self) -> None:

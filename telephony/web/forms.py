@@ -33,10 +33,12 @@ class Form(ImmutableMultiDict[str, str]):
 
     @cached_property
     def signed(self) -> Mapping[str, str]:
-        """The fields of the form as one field without a name: each name with its values, in alphabetical order.
+        """The form as input for Twilio's signature: a mapping with one field, whose name is empty and whose value joins
+        all names and values in alphabetical order. Twilio's validator joins the fields of a form to the same text, so
+        the signature is the same.
 
-        This field has the same signature as the form. The value is computed once, because a request may need several
-        checks. Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security
+        The value is computed once, because a request may need several checks. Source:
+        https://www.twilio.com/docs/usage/webhooks/webhooks-security
         """
         return {"": "".join(f"{name}{value}" for name, value in sorted(set(self.multi_items())))}
 

@@ -28,7 +28,9 @@ _FIRST_S = 5.0
 _EVERY_S = 600.0
 _LONGEST = timedelta(days=1)
 _MARGIN = timedelta(minutes=5)
-"""The margin before the last update of the records. A call that began before this update may have ended after it."""
+"""The margin before the last update of the call records. A call that began before this update may have ended after
+it.
+"""
 
 
 class MissedCalls:

@@ -54,8 +54,8 @@ def routes_of(account: Account, base_url: str | None = None) -> TwilioRest | Non
 
 @contextmanager
 def reloaded_by_signal(numbers: LiveNumbers | None) -> Iterator[None]:
-    """Reads the file of numbers again when the process receives SIGHUP, during this block. If signals cannot be
-    handled, the file is read again only when the file changes.
+    """Reads the numbers file again when the process receives SIGHUP, during this block. If signals cannot be handled,
+    the file is read again only when the file changes.
     """
     if numbers is None or numbers.path is None or not hasattr(signal, "SIGHUP"):
         yield

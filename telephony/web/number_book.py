@@ -57,7 +57,7 @@ class NumberBook:
 
 
 def load_book(path: Path, load_agent: LoadAgent) -> NumberBook:
-    """Reads a file of numbers, and loads the agents, languages and clips that the file names.
+    """Reads a numbers file (`TELEPHONY_NUMBERS`), and loads the agents, languages and clips that the file names.
 
     Raises:
         NumbersFileError: the file has problems.

@@ -30,8 +30,8 @@ class Display(Protocol):
         """Handles an event of the model session of the call."""
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        """Handles a journal record of the kind `kind`: an action of the call, or a report of Twilio. `fields` are the
-        fields of the record.
+        """Handles a journal record of the kind `kind`, such as a request of users' code, a timer or a request to
+        Twilio. `fields` are the fields of the record.
         """
 
     def on_key(self, now: float) -> None:

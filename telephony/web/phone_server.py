@@ -92,7 +92,7 @@ class PhoneServer:
     hooks: Hooks
     call_records: CallRecords
     calls_elsewhere: CallsElsewhere
-    """The states of the calls in the other processes, from the records."""
+    """Reads the states of the calls of other processes from the database."""
     dialing_rules: DialingRules
     opt_outs: OptOutList
     budgets: Budgets
@@ -313,8 +313,8 @@ class PhoneServer:
         return self.control if isinstance(self.control, TwilioRest) else None
 
     def placed_call_changed(self, call: PlacedCall) -> None:
-        """Handles a possible change of a placed call: writes its record, and passes the result on when the call is
-        over.
+        """Handles a possible change of a placed call: writes its record. When the call is over, also passes the result
+        to the callback `on_end` and to the metrics.
         """
         self.call_records.placed(call)
         self.outcomes.placed(call)
