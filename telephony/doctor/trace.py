@@ -70,8 +70,8 @@ class _Stream:
 
 def trace(records: Iterable[Record]) -> dict[str, Any]:
     """Returns how Twilio's media stream behaved in a recorded call, from the records of its journal. The result has
-    JSON values: `call_sid`, `versions` (of the software), `streams` (the measurements of each media stream) and `malformed`
-    (the number of ignored malformed records).
+    JSON values: `call_sid`, `versions` (of the software), `streams` (the measurements of each media stream) and
+    `malformed` (the number of ignored malformed records).
     """
     reader = _Reader()
     for record in records:

@@ -40,8 +40,8 @@ For example, a call without an interruption has no `barge_in_silence_ms`.
 
 
 def measure(call: HeardCall, acts: Sequence[CallerAction], cost_usd: float | None = None) -> dict[str, float]:
-    """Returns the measurements of one call by name. `acts` are the actions that the simulated caller has reported. `cost_usd`
-    is the cost of the call, if known.
+    """Returns the measurements of one call by name. `acts` are the actions that the simulated caller has reported.
+    `cost_usd` is the cost of the call, if known.
     """
     latencies = sorted(_latencies(call, acts))
     cuts = [call.recorded.ms(cut.t) for cut in call.recorded.interruptions if cut.cause is CutCause.CALLER]
