@@ -60,7 +60,6 @@ killed. The tests of one group run one after the other."""
 MADE_ONCE = {
     "recorded calls": {"test_honest_replay.py"},
     "a call with secret parts": {"test_secret_parts.py"},
-    "an installed wheel": {"test_installed_wheel.py"},
     "a new project": {"test_new_project.py"},
     "the Agents SDK": {"test_sdk_difference.py", "test_sdk_objects.py", "test_sdk_surface.py"},
 }

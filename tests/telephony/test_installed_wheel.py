@@ -1,19 +1,18 @@
-"""The commands of the README work for a user who has installed the wheel, in a folder of their own."""
+"""The commands of the README work for a user who has installed the wheel, in a folder of their own.
+
+`.ci/package` runs these tests. It gives them the environment into which it has installed the wheel. `test_readme.py`
+compares the commands of the README with those that run here.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
-import sysconfig
 import urllib.request
-import venv
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,25 +24,19 @@ from tests.support.environment import ANY_LOAD
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
-PAGES = README + "".join((REPOSITORY / "docs" / f"{name}.md").read_text() for name in ("settings", "endpoints"))
 TO = "+14155550123"
 
-NOT_HERE = {
-    "telephony demo --live": "costs money",
-    "telephony serve examples.receptionist:agent --phone": "needs an account",
-    "telephony serve --config numbers.toml": "tests/telephony/test_configured_numbers.py serves configured numbers",
-    "telephony eval": "the commands of a new project (.ci/package) and of docs/evals.md run it",
-    "telephony eval calls/ personas/ --agent desk:agent --baseline old:agent --criteria criteria.toml": "docs/evals.md",
-}
-"""Commands of the README that this file does not run, and why."""
+ENVIRONMENT = os.environ.get("WHEEL_ENVIRONMENT", "")
+if not ENVIRONMENT:
+    pytest.skip("`.ci/package` runs these tests, with the wheel that it has built", allow_module_level=True)
 
 
 class Project:
     """A folder with the README's files, and an environment into which the wheel was installed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Path) -> None:
         self.folder = folder
-        self.bin = folder / "env" / "bin"
+        self.bin = environment / "bin"
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
@@ -82,61 +75,14 @@ class Project:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = tmp_path_factory.mktemp("project")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(REPOSITORY / name, source)
-    for name in ("realtime_core", "telephony"):
-        shutil.copytree(REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=source, check=True, capture_output=True, timeout=120)
-    shutil.rmtree(source)
-    (wheel,) = folder.glob("*.whl")
-    venv.create(folder / "env", with_pip=False)
-    project = Project(folder)
-    (site,) = (folder / "env" / "lib").glob("python*/site-packages")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
-    (metadata,) = site.glob("telephony_agent-*.dist-info")
-    for script in importlib.metadata.Distribution.at(metadata).entry_points.select(group="console_scripts"):
-        path = project.bin / script.name
-        path.write_text(f"#!{project.bin / 'python'}\nimport sys\nfrom {script.module} import {script.attr}\n"
-                        f"sys.exit({script.attr}())\n")  # fmt: skip
-        path.chmod(0o755)
-    # The other packages are those of this environment; a line in a .pth file brings no editable installs along.
-    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    project = Project(folder, Path(ENVIRONMENT))
     for name in ("desk", "remind"):
         (code,) = re.findall(rf"```python\n(# {name}\.py.*?)```", README, re.DOTALL)
         (folder / f"{name}.py").write_text(code)
     shutil.copytree(REPOSITORY / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     where = project.run("python", "-c", "import telephony, sys; print(telephony.__file__)").stdout
-    assert where.startswith(str(site)), where
+    assert where.startswith(ENVIRONMENT), where
     return project
-
-
-def readme_commands() -> set[str]:
-    """Returns the texts in backquotes that begin with one of our programs, without variables in front."""
-    found = re.findall(r"`((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^`]+)`", PAGES)
-    found += re.findall(r"(?:# \w+\.py|\|)\s+((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^|`\n]+)", PAGES)
-    return {re.sub(r"^(?:[A-Z_]+=\S+ )+", "", command).strip() for command in found}
-
-
-DONE = {
-    "telephony serve", "telephony demo", "telephony demo desk:agent", "telephony demo desk:agent --fast",
-    "telephony init my-agent", "telephony calls test add",
-    "telephony serve desk:agent", "telephony serve examples.receptionist:agent",
-    "telephony doctor", "telephony replay PATH", "telephony calls test add <call sid> --name booking",
-    "python remind.py +14155550123 Ada Friday", "telephony calls import FILE", "telephony calls purge",
-    "telephony calls list", "telephony calls erase",
-    "telephony call +14155550123 --agent remind:agent --data name=Ada --result remind:Outcome", "telephony simulate",
-    "telephony serve desk:agent --outgoing remind:agent",
-    "telephony campaign run people.csv --agent remind:agent --simulate --fast",
-}  # fmt: skip
-"""Commands of the README that the tests below run."""
-
-
-def test_every_command_of_the_readme_is_run_here() -> None:
-    assert readme_commands() == DONE | set(NOT_HERE)
 
 
 def test_the_demo_rings_the_sketch(project: Project) -> None:

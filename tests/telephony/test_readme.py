@@ -14,7 +14,9 @@ from realtime_core.testing import virtual_time
 from telephony.simulator.handset import Handset
 from tests.support.phone_calls import phone_call
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text()
+PAGES = README + "".join((REPOSITORY / "docs" / f"{name}.md").read_text() for name in ("settings", "endpoints"))
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -51,3 +53,38 @@ def test_the_sketch_of_a_call_runs_as_written(
     monkeypatch.setattr(asyncio, "run", virtual_time.run)
     exec(compile(sketch, "remind.py", "exec", dont_inherit=True), {"__name__": "__main__"})
     assert capsys.readouterr().out.strip() == prints
+
+
+NOT_HERE = {
+    "telephony demo --live": "costs money",
+    "telephony serve examples.receptionist:agent --phone": "needs an account",
+    "telephony serve --config numbers.toml": "tests/telephony/test_configured_numbers.py serves configured numbers",
+    "telephony eval": "the commands of a new project (.ci/package) and of docs/evals.md run it",
+    "telephony eval calls/ personas/ --agent desk:agent --baseline old:agent --criteria criteria.toml": "docs/evals.md",
+}
+"""Commands of the README that `test_installed_wheel.py` does not run, and why."""
+
+
+def readme_commands() -> set[str]:
+    """Returns the texts in backquotes that begin with one of our programs, without variables in front."""
+    found = re.findall(r"`((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^`]+)`", PAGES)
+    found += re.findall(r"(?:# \w+\.py|\|)\s+((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^|`\n]+)", PAGES)
+    return {re.sub(r"^(?:[A-Z_]+=\S+ )+", "", command).strip() for command in found}
+
+
+DONE = {
+    "telephony serve", "telephony demo", "telephony demo desk:agent", "telephony demo desk:agent --fast",
+    "telephony init my-agent", "telephony calls test add",
+    "telephony serve desk:agent", "telephony serve examples.receptionist:agent",
+    "telephony doctor", "telephony replay PATH", "telephony calls test add <call sid> --name booking",
+    "python remind.py +14155550123 Ada Friday", "telephony calls import FILE", "telephony calls purge",
+    "telephony calls list", "telephony calls erase",
+    "telephony call +14155550123 --agent remind:agent --data name=Ada --result remind:Outcome", "telephony simulate",
+    "telephony serve desk:agent --outgoing remind:agent",
+    "telephony campaign run people.csv --agent remind:agent --simulate --fast",
+}  # fmt: skip
+"""Commands of the README that `test_installed_wheel.py` runs."""
+
+
+def test_every_command_of_the_readme_is_run_from_an_installed_wheel() -> None:
+    assert readme_commands() == DONE | set(NOT_HERE)
