@@ -198,8 +198,11 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         call.page.set_viewport_size(PHONE)
         call.until("!document.querySelector('#actions').hidden")
         call.page.evaluate(WATCH_PLACES)
-        call.page.click("#listen")
+        call.page.focus("#listen")
+        call.page.keyboard.press("Enter")
         call.until("document.querySelector('#listen').textContent === 'Stop listening'")
+        call.until("!document.querySelector('#listen').disabled")
+        told.focus_after["listen"] = call.page.evaluate("document.activeElement.id")
         phone.until(heard("until eleven"))
         phone.page.click("#mute")  # the caller speaks
         call.until(f"{TALK}.includes({clips.WORDS[CLIP]!r})")
@@ -293,6 +296,9 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         moment = history.page.evaluate("[location.href, document.querySelector('#audio').currentTime]")
         shared = opened("shared", urlsplit(moment[0]).path + "?t=2.5")
         shared.until("document.querySelector('#audio').currentTime === 2.5")
+        history.page.focus(".skip")
+        history.page.keyboard.press("Enter")
+        told.focus_after["skip"] = history.page.evaluate("document.activeElement.id")
         history.page.click("#back")
         history.page.wait_for_url("**/console/calls?*")
         history.until("document.querySelectorAll('#calls li').length === 1")
@@ -353,6 +359,7 @@ def test_the_recording_shows_who_did_what_and_why_the_call_ended(story: Story) -
 
 
 def test_a_take_over_by_keyboard_returns_the_focus(story: Story) -> None:
+    assert story.focus_after["listen"] == "listen"
     assert story.focus_after["take-over"].startswith("What you said")
     assert story.focus == "take-over"
 
@@ -397,6 +404,7 @@ def test_the_audit_has_one_entry_for_a_listening_and_none_for_a_look(story: Stor
 def test_the_results_of_a_search_are_reached_by_keyboard(story: Story) -> None:
     assert story.focus_after["ArrowDown"] == "+14•••••••00"
     assert story.focus_after["ArrowUp"] == "q"
+    assert story.focus_after["skip"] == "main", "and the address keeps the search"
 
 
 def test_axe_finds_nothing_on_any_page_in_either_theme(story: Story) -> None:

@@ -59,7 +59,8 @@ export const post = (path, json) => request(path, { method: "POST", json: json ?
 
 /** Do something with a button that is disabled meanwhile. A failure is shown. */
 export async function act(button, work) {
-  button.disabled = true
+  const focused = document.activeElement === button
+  button.disabled = true // which takes the focus away
   notice($("problem"), "")
   try {
     await work()
@@ -68,6 +69,7 @@ export async function act(button, work) {
     notice($("problem"), error.message)
   } finally {
     button.disabled = false
+    if (focused && document.activeElement === document.body) button.focus()
   }
 }
 
@@ -159,4 +161,9 @@ async function showPerson() {
   $("who").hidden = false
 }
 
+// The address of a link to a place within the page would lose the parameters of the page.
+document.querySelector(".skip")?.addEventListener("click", event => {
+  event.preventDefault()
+  $("main").focus()
+})
 if ($("who")) showPerson()
