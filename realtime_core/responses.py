@@ -376,11 +376,11 @@ class Responses:
         self._gate.speech_stopped(now)
         return self._next(now)
 
-    def committed(self, now: float, *, by_hand: bool = False) -> list[Effect]:
+    def committed(self, now: float, *, by_client: bool = False) -> list[Effect]:
         """Registers that the server committed a turn of the caller, and returns the effects that follow. If the client
-        requested the commit (`by_hand`), the server does not answer the turn.
+        requested the commit (`by_client`), the server does not answer the turn.
         """
-        server_answers = self.server_responds and not by_hand
+        server_answers = self.server_responds and not by_client
         self._turn_taken_at = now if server_answers else None
         self._gate.committed(now, server_answers=server_answers)
         return self._next(now)

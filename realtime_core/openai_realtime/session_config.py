@@ -175,7 +175,7 @@ class SessionConfig:
         else:
             self._waits.discard(reason)
 
-    def sent_by_hand(self, event_id: str, session: Mapping[str, Any], now: float) -> None:
+    def sent_by_user(self, event_id: str, session: Mapping[str, Any], now: float) -> None:
         """Registers a `session.update` that the user sends. This change is handled like any other change."""
         self._ledger.sent(event_id, Change(flatten(session)), now)
 

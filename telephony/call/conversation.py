@@ -149,7 +149,7 @@ class Conversation:
         self.live = False
 
     @property
-    def is_silent(self) -> bool:
+    def is_uninterruptible(self) -> bool:
         """Whether the caller cannot interrupt the agent, because the caller is muted for the model, or because a
         supervisor speaks in place of the agent.
         """

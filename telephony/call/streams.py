@@ -123,7 +123,7 @@ class CallStreams:
         if self._controls.take_digit(digit) or not self._options.digits_to_model:
             return
         self._pacing.expect_answer()
-        interrupt = self._options.policy.digits_interrupt and not self._conversation.is_silent
+        interrupt = self._options.policy.digits_interrupt and not self._conversation.is_uninterruptible
         self._lifetime.start(self._conversation.press(digit, interrupt=interrupt))
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:

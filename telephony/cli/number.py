@@ -20,7 +20,7 @@ from .auditing import audit_change
 from .errors import FAILED, USAGE, CliError
 from .rest_client import rest_client
 
-__all__ = ["list_numbers", "restore_number", "set_number", "to_us"]
+__all__ = ["list_numbers", "restore_number", "set_number", "webhook_to_this_server"]
 
 
 def list_numbers(*, json: bool) -> None:
@@ -37,7 +37,7 @@ def list_numbers(*, json: bool) -> None:
 def set_number(number: str, url: str | None, fallback_url: str | None) -> None:
     settings = read_settings()
     number = _written(number)
-    webhook = to_us(settings, url, fallback_url)
+    webhook = webhook_to_this_server(settings, url, fallback_url)
     webhooks = NumberWebhooks(rest_client(settings))
     audit_change(f"number {number}: leads to {webhook}")
     saved = asyncio.run(webhooks.set(number, webhook))
@@ -75,7 +75,7 @@ def _written(number: str) -> str:
         ) from None
 
 
-def to_us(settings: Settings, url: str | None = None, fallback_url: str | None = None) -> VoiceWebhook:
+def webhook_to_this_server(settings: Settings, url: str | None = None, fallback_url: str | None = None) -> VoiceWebhook:
     """Returns the webhook settings of a phone number that lead its calls to this server. `url` is the voice webhook, by
     default the one of PUBLIC_URL. `fallback_url` is by default the same URL, so Twilio tries this URL twice.
     """

@@ -26,7 +26,7 @@ from telephony.twilio.signature import sign
 from telephony.urls import public_address
 
 from .errors import CliError
-from .number import to_us
+from .number import webhook_to_this_server
 from .rest_client import rest_client
 from .tunnel import tunnel
 
@@ -127,7 +127,7 @@ class TemporaryWebhook:
             self._check_reach()
             if self._ending.is_set():
                 return
-            self._saved = asyncio.run(self._webhooks.set(self._number, to_us(self._settings)))
+            self._saved = asyncio.run(self._webhooks.set(self._number, webhook_to_this_server(self._settings)))
         except TelephonyError as error:
             self.error = error
             os.kill(os.getpid(), signal.SIGTERM)

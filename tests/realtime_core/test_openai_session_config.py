@@ -157,7 +157,7 @@ def test_what_was_changed_by_other_means_outlives_the_agent() -> None:
     desk = {"instructions": "A", "prompt": "p_desk", "turn_detection": {"type": "server_vad"}, "tools": []}
     config = SessionConfig(desk, turns=ServerTurns().turn_detection)
     update(config, "evt_1")
-    config.sent_by_hand("evt_2", {"type": "realtime", "audio": {"input": {"turn_detection": None}}}, 0.0)
+    config.sent_by_user("evt_2", {"type": "realtime", "audio": {"input": {"turn_detection": None}}}, 0.0)
     config.updated({})
     config.updated({})
     config.change({**desk, "instructions": "B", "prompt": "p_billing"}, desk)

@@ -180,7 +180,7 @@ def test_a_detector_that_is_stuck_is_waited_for_eight_seconds() -> None:
 
 def test_a_turn_ended_by_hand_is_answered_at_once() -> None:
     responses = new()
-    assert responses.committed(1.0, by_hand=True) == []
+    assert responses.committed(1.0, by_client=True) == []
     create(responses.request_answer(1.0, "item_1", acknowledged=True))
 
 
@@ -453,7 +453,7 @@ def test_the_server_owes_an_answer_to_a_turn_until_it_has_spoken() -> None:
 
 def test_a_turn_that_was_ended_by_hand_is_not_the_servers_to_answer() -> None:
     responses = new()
-    responses.committed(1.0, by_hand=True)
+    responses.committed(1.0, by_client=True)
     assert not responses.awaits_server_answer(1.0)
     responses = new(server_responds=False)
     responses.committed(1.0)

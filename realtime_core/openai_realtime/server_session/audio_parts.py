@@ -69,7 +69,7 @@ class AudioParts:
         """Returns whether audio of the response has arrived."""
         return response_id in self._response_of.values()
 
-    def heard_responses(self) -> set[str | None]:
+    def playing_responses(self) -> set[str | None]:
         """Returns the ids of the responses whose audio is playing."""
         return {self._response_of.get(each.item_id) for each in self._player.heard() if not each.finished}
 

@@ -158,16 +158,16 @@ class CallerTurns:
         if item_id and not self._known.add(True, wire.Committed, item_id):
             return
         now = self._steps.now
-        by_hand = bool(self.commits)
-        if by_hand:
+        by_client = bool(self.commits)
+        if by_client:
             self.commits.popleft()
         self._end_speech()
         actions = self._policy.committed(now)
         interrupted = self._act(actions)
         self._emit(emitted.RealtimeModelInputAudioCommittedEvent(item_id, previous_item_id))
         self._emit_if(interrupted)
-        self._requests.perform(self._responses.committed(now, by_hand=by_hand))
-        if by_hand or TurnAction.RESPOND in actions or self._gate.is_closed:
+        self._requests.perform(self._responses.committed(now, by_client=by_client))
+        if by_client or TurnAction.RESPOND in actions or self._gate.is_closed:
             self._requests.perform(self._responses.request_answer(now, item_id or None, acknowledged=True))
 
     def _timeout_triggered(self, event: wire.TimeoutTriggered) -> None:

@@ -128,8 +128,8 @@ class UserInputs:
 
     def _interrupt(self, event: sent.RealtimeModelSendInterrupt) -> None:
         self._responses.announce()
-        made_or_heard = {self._requests.responses.active_id, *self._audio.heard_responses()}
-        if event.response_id is not None and event.response_id not in made_or_heard:
+        made_or_playing = {self._requests.responses.active_id, *self._audio.playing_responses()}
+        if event.response_id is not None and event.response_id not in made_or_playing:
             return
         if event.cancel_response_only:
             self._requests.cancel(event.response_id)
@@ -171,7 +171,7 @@ class UserInputs:
             self._requests.cancel(fields.get("response_id"))
             return
         if type == "session.update" and isinstance(session := fields.get("session"), Mapping):
-            self._updates.config.sent_by_hand(event_id, session, self._steps.now)
+            self._updates.config.sent_by_user(event_id, session, self._steps.now)
         elif type == "input_audio_buffer.commit":
             self._turns.commits.append(event_id)
         if type in ("conversation.item.create", "conversation.item.delete"):
