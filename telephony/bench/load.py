@@ -43,8 +43,9 @@ class Load:
             await self._expected.popleft().serve_model(connection)
 
     async def measure(self, server: str, pid: int, count: int, seconds: float) -> dict[str, Any]:
-        """Makes `count` calls of `seconds` seconds at the same time to the address `server`. Measures the CPU time and
-        memory of the server process `pid` while all calls run. Returns the figures.
+        """Makes `count` calls of `seconds` seconds at the same time to the address `server`. While all calls run,
+        measures the CPU time and the memory of the server process `pid`. Returns the CPU time and the memory per call,
+        the load of both processes, and as `figures` the measured times (the fields of `Figures`).
 
         Raises:
             ExceptionGroup: the calls did not connect in time, or a connection failed.

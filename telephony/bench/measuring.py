@@ -34,8 +34,8 @@ def rounds(
     systems: Mapping[str, System], *, calls: int, seconds: float, count: int, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
     """Measures each system once in each of `count` rounds. A measurement has `calls` calls at the same time, and takes
-    `seconds` seconds. `say` gets a line of progress before each measurement. Returns the measurements by the name of
-    the system.
+    `seconds` seconds. `say` is called with a line of text before each measurement, to show the progress. Returns the
+    measurements of each system (see `Load.measure`) by the name of the system.
 
     The order of the systems alternates from round to round, so other work on the machine affects all systems about
     equally.
@@ -52,9 +52,9 @@ def rounds(
 def sweep(
     systems: Mapping[str, System], *, counts: Sequence[int], seconds: float, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
-    """Returns the figures of each system for each number of calls in `counts`. A measurement takes `seconds` seconds.
-    `say` gets a line of progress before each measurement. The numbers are measured one after the other in the same
-    process.
+    """Measures each system with each number of calls in `counts`. A measurement takes `seconds` seconds. `say` is
+    called with a line of text before each measurement, to show the progress. The numbers are measured one after the
+    other in the same process. Returns the summaries of each system (see `summary`) by the name of the system.
     """
     return {name: list(_steps(name, system, counts, seconds, say)) for name, system in systems.items()}
 
@@ -110,8 +110,8 @@ def prove(system: System, *, calls: int, seconds: float) -> dict[str, Any]:
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Summarises several measurements (`runs`) of one system: CPU time and memory as medians with their range, and
-    latencies in ms over all measurements.
+    """Returns a summary of several measurements (`runs`) of one system: CPU time and memory per call as medians, the
+    range of the CPU time, and the median and the p99 of each latency in milliseconds over all measurements.
     """
     cpu = [run["cpu_ms_per_call_second"] for run in runs]
     result: dict[str, Any] = {

@@ -65,8 +65,8 @@ class Target:
         return self._address
 
     def measure(self, calls: int, seconds: float) -> dict[str, Any]:
-        """Makes this number of calls at the same time for `seconds` seconds. Returns the figures, which
-        `telephony.bench.load` describes.
+        """Makes this number of calls at the same time for `seconds` seconds. Returns the measurement, as `Load.measure`
+        does.
 
         Raises:
             BenchmarkFailed: the calls could not be made. The processes must be restarted before the next measurement.

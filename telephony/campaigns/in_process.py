@@ -30,8 +30,9 @@ async def in_memory(
     agents: Mapping[str, AgentSource],
     sources: Sources,
 ) -> list[dict[str, Any]]:
-    """Runs a campaign whose state is in memory. Returns a row for each contact. `dialer` makes the calls, and `agents`
-    has the agents by name. Raises `CampaignError` if the calls cannot be made.
+    """Runs a campaign whose state is in memory. Returns a row with the results of each contact (see
+    `report.result_row`). `dialer` makes the calls, and `agents` has the agents by name. Raises `CampaignError` if the
+    calls cannot be made.
     """
     store = MemoryStore()
     store.add(campaign, contacts)
@@ -43,8 +44,8 @@ async def in_memory(
 async def run_in_process(
     campaign: Campaign, contacts: Sequence[Contact], campaigns: Campaigns, sources: Sources
 ) -> list[dict[str, Any]]:
-    """Runs a campaign whose state is in the records, or continues the campaign with the same name. Returns a row for
-    each contact.
+    """Runs a campaign whose state is in the records, or continues the campaign with the same name. Returns a row with
+    the results of each contact (see `report.result_row`).
 
     Raises:
         CampaignError: this process cannot make the calls, or the campaign is finished or was stopped.

@@ -43,7 +43,10 @@ def result_rows(store: CampaignStore, campaign_id: str) -> Iterator[dict[str, An
 
 
 def result_row(contact: Contact, attempts: Sequence[Attempt]) -> dict[str, Any]:
-    """Returns the result row of a contact. `attempts` has all attempts to reach the contact, in the order of time."""
+    """Returns the results of a contact as JSON values: its state, its last outcome, the result and transcript of its
+    calls, their cost and duration, each attempt, and the data of the contact. `attempts` has all attempts to reach the
+    contact, in the order of time.
+    """
     last = attempts[-1] if attempts else None
     costs = [each.cost for each in attempts if each.cost is not None]
     with_result = next((each for each in reversed(attempts) if each.result is not None), None)
@@ -86,8 +89,9 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 
 def csv_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Returns the cells of a result row. A list becomes one text with spaces between the elements. Each field of the
-    result and of the data gets its own column.
+    """Returns the cells of a result row by the name of the column. The line numbers become one text with spaces, as do
+    the ids of the calls. `attempts` becomes the number of attempts. Each field of the result and of the data gets its
+    own column.
     """
     cells = {name: row.get(name) for name in CSV_COLUMNS}
     cells["line"] = " ".join(map(str, row["lines"]))

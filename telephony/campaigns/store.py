@@ -121,8 +121,8 @@ class CampaignStore(Protocol):
         """
 
     def contacts_of(self, number: str) -> list[tuple[Campaign, Contact]]:
-        """Returns the contacts with this number that are pending or in a call, from campaigns that are running or
-        paused.
+        """Returns the contacts with this number, each with its campaign. Only contacts that are pending or in a call
+        are returned, and only from campaigns that are running or paused.
         """
 
     def attempts(self, campaign_id: str, contact_id: str) -> list[Attempt]:

@@ -284,8 +284,8 @@ class Access:
     # --- logins --------------------------------------------------------------------------------------------------
 
     async def log_in(self, given: str) -> tuple[str, StoredToken]:
-        """Begins a session for the token `given`: the operator's token or a named token. Returns the value of the
-        cookie, and the session.
+        """Begins a session for the token `given`: TELEPHONY_API_TOKEN, or a token made by `telephony tokens create`.
+        Returns the value of the cookie, and the session as it is stored.
 
         Raises:
             AccessRefused: the token is not valid, or there were too many attempts (429).

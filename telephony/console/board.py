@@ -110,8 +110,9 @@ class Board:
             row.text, row.serial = text, self._serial
 
     def describe(self, row: LiveRow, now: float) -> dict[str, Any]:
-        """Returns the data of the row as JSON values. `now` is the time of the event loop in seconds. Bullets replace
-        the secrets of the call in texts.
+        """Returns the data of the row as JSON values, as the list of live calls shows them: the numbers, the agent, the
+        last words, the latency, and warnings. `now` is the time of the event loop in seconds. Bullets replace the
+        secrets of the call in texts.
         """
         call, state = row.call, row.state
         if row.ended_at is None:

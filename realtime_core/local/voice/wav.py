@@ -17,7 +17,8 @@ _PCM, _MULAW = 1, 7
 
 
 def read_wav(data: bytes) -> tuple[bytes, int]:
-    """Returns the audio of a WAV file as 16-bit mono samples, and its rate. Reads 16-bit PCM and 8-bit mu-law.
+    """Returns the audio of a WAV file as 16-bit mono samples, and its sample rate in Hz. Reads 16-bit PCM and 8-bit
+    mu-law.
 
     Raises `ValueError` with the remedy for other formats.
     """

@@ -34,12 +34,12 @@ class _Call:
 
 
 class CallParts:
-    """Knows the parts of tool calls: the name and the id of each call, and its arguments.
+    """Collects the parts of each tool call of the model: its name, its id and its arguments.
 
     A server reports a call in up to seven events: `response.output_item.added` and `.done`,
     `response.function_call_arguments.delta` and `.done`, `conversation.item.added` and `.done`, and `response.done`.
-    Some compatible servers leave some of them out or send them in another order. The calls of a response are complete
-    when the response is complete, because `response.function_call_arguments.done` is also sent for a response that was
+    Some compatible servers leave some of them out or send them in another order. A call is complete only when its
+    response is complete, because `response.function_call_arguments.done` is also sent for a response that was
     cancelled.
     """
 
@@ -77,7 +77,9 @@ class CallParts:
             call.arguments = call.arguments or arguments
 
     def whole(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns an item of type `function_call` with the parts that only other events have reported."""
+        """Returns `item`, an item of type `function_call`, completed by the parts that only other events have
+        reported.
+        """
         call = self._calls.get(str(item.get("id") or item.get("call_id") or ""))
         if call is None:
             return dict(item)
@@ -89,7 +91,7 @@ class CallParts:
         return any(call.response_id == response_id for call in self._calls.values())
 
     def response_over(self, response_id: str, *, is_complete: bool) -> None:
-        """Registers that the response has ended."""
+        """Registers that the response has ended. `is_complete` is False if the response was cancelled or failed."""
         self._last_id = response_id if is_complete else ""
         if is_complete:
             self._complete[response_id] = True
