@@ -22,8 +22,8 @@ __all__ = ["ActiveAgent", "activate", "output_bytes_per_ms"]
 
 @dataclass(frozen=True, slots=True)
 class ActiveAgent:
-    """An agent together with its tools and handoffs that are enabled. A tool call of a response is looked up in the
-    object of the agent that made the response, even after a handoff.
+    """An agent together with its tools and handoffs that are enabled, and the session settings that the model gets for
+    it. A tool call is looked up in the `ActiveAgent` that made the response, even after a handoff.
     """
 
     agent: RealtimeAgent[Any]

@@ -247,7 +247,9 @@ text.
 
 
 class RealtimeRunConfig(TypedDict, total=False):
-    """The settings for all agents of a session."""
+    """The settings for all agents of a session: the settings of the model's session, guardrails, hooks, the execution
+    of tools, and the limits of the event queues.
+    """
 
     model_settings: RealtimeSessionModelSettings
     output_guardrails: Sequence[OutputGuardrail[Any]]

@@ -63,7 +63,7 @@ __all__ = [
 
 @dataclass
 class RealtimeEventInfo:
-    """The data that all events have."""
+    """The data that all events have: `context`, the run context of the session."""
 
     context: RunContextWrapper[Any]
 
@@ -174,7 +174,7 @@ class RealtimeToolApprovalRequired:
 
 @dataclass
 class RealtimeRawModelEvent:
-    """An event that the model emitted, before the session has handled it."""
+    """An event that the model emitted (`data`), before the session has handled it."""
 
     data: RealtimeModelEvent
     info: RealtimeEventInfo

@@ -197,7 +197,9 @@ class ToolGuardrailFunctionOutput:
 
 @dataclass(slots=True)
 class ToolInputGuardrailData:
-    """The argument of a tool input guardrail."""
+    """The argument of a tool input guardrail: the context of the tool call, with its arguments, and the agent that made
+    the call.
+    """
 
     context: ToolContext[Any]
     agent: RealtimeAgent[Any]
@@ -239,7 +241,9 @@ class ToolOutputGuardrailTripwireTriggered(ToolGuardrailTripwireTriggered):
 
 @dataclass(slots=True)
 class ToolOutputGuardrailData(ToolInputGuardrailData):
-    """The argument of a tool output guardrail, with the tool's output."""
+    """The argument of a tool output guardrail: the context of the tool call, the agent that made the call, and the
+    output of the tool.
+    """
 
     output: Any
 

@@ -33,8 +33,8 @@ class HeardItem:
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """One `conversation.item.truncate`. The position is in whole milliseconds, rounded down, and never after the
-    received audio.
+    """The values of one `conversation.item.truncate`: the content part, and the position after which its audio is
+    removed (`audio_end_ms`). The position is in whole milliseconds, rounded down, and never after the received audio.
     """
 
     item_id: str

@@ -33,7 +33,9 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a response ended, read from the `response` object of `response.done`."""
+    """How a response ended, read from the `response` object of `response.done`. `spoke`, `wrote` and `called` are True
+    if the response has audio, text and tool calls.
+    """
 
     status: str
     reason: str | None = None

@@ -19,8 +19,8 @@ REJECTION_MESSAGE = "Tool execution was not approved."
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision about a tool call. `message` is the text for the model after a rejection. None means the default
-    text.
+    """The decision about a tool call: whether the call is approved. `message` is the text for the model after a
+    rejection. None means the default text.
     """
 
     approved: bool

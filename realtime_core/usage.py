@@ -54,7 +54,7 @@ def _count(details: Any, key: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class UsageEntry:
-    """The tokens of one response."""
+    """The tokens of one response: input, output and both together, and input and output by modality."""
 
     input_tokens: int
     output_tokens: int

@@ -39,7 +39,10 @@ class ServerWait(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSettings:
-    """The session settings that the server uses now, as it has reported them in `session.updated`."""
+    """The settings that the server uses now, as it has reported them in `session.updated`: the audio formats, whether
+    the server answers turns (`create_response`) and interrupts responses by itself, and whether responses are spoken
+    (`speaks`) or written.
+    """
 
     input_format: Mapping[str, Any]
     output_format: Mapping[str, Any]

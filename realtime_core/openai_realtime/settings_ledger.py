@@ -90,7 +90,9 @@ class DueUpdates:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A `session.update` that the server has refused. `path` is the refused setting, or None if it is not known."""
+    """A `session.update` that the server has refused. `change` has the refused settings. `path` is the setting that
+    caused the refusal, or None if it is not known.
+    """
 
     change: Change | None
     path: Path | None

@@ -81,7 +81,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The action: no further attempt is made for this contact."""
+    """The action: no further attempt is made for this contact, for the reason `reason`."""
 
     reason: DoneReason
 
@@ -98,7 +98,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The action: pause the campaign."""
+    """The action: pause the campaign for the reason `reason`, so no process starts a call."""
 
     reason: PauseReason
 

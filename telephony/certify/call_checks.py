@@ -43,8 +43,9 @@ _LOUD = 500
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one check of a call. If the result is a known deviation of Twilio from its documentation,
-    `suspects` is the name of the deviation."""
+    """The result of one check of a call: whether the check passed, a text, and the measured figures by name. If the
+    result is a known deviation of Twilio from its documentation, `suspects` is the name of the deviation.
+    """
 
     name: str
     passed: bool
@@ -58,7 +59,9 @@ class Check:
 
 @dataclass(slots=True)
 class Trace:
-    """The messages that one end of a call has sent and received."""
+    """The messages that one end of a call has sent and received: the frames, the audio, the marks, the keys and the
+    clears, with their times.
+    """
 
     media_format: Any = None
     frames: list[tuple[float, int, bytes]] = field(default_factory=list)

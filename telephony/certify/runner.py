@@ -25,7 +25,9 @@ _STATUS_S = 5.0
 
 @dataclass(slots=True)
 class Certificate:
-    """The result of all calls of `telephony certify`."""
+    """The result of all calls of `telephony certify`: the calls, the results of the checks, and the cost in
+    US dollars.
+    """
 
     simulated: bool
     calls: list[dict[str, Any]] = field(default_factory=list)

@@ -28,8 +28,9 @@ class Log(Protocol):
 
 @dataclass(slots=True)
 class SessionPorts:
-    """The parts that a server session uses. These parts outlive the session, so the next session of a conversation gets
-    the same parts. The player answers in the same call: `stop` returns the heard position.
+    """The objects that a server session uses and that other code creates, such as the player, the turn policy and the
+    log, and the options of the session. They outlive the session: the next session of a conversation gets the same
+    objects. All calls of these objects are synchronous. For example, `stop` of the player returns the heard position.
     """
 
     policy: TurnPolicy
