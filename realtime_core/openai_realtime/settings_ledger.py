@@ -90,8 +90,8 @@ class DueUpdates:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A `session.update` that the server has refused. `change` has the refused settings. `path` is the setting that
-    caused the refusal, or None if it is not known.
+    """A `session.update` that the server has refused. `change` has the refused settings, or is None if the update only
+    restored earlier settings. `path` is the setting that caused the refusal, or None if it is not known.
     """
 
     change: Change | None
