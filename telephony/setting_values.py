@@ -55,7 +55,7 @@ def check_one_word(text: str) -> str:
 
 
 def check_public_url(url: str) -> str:
-    """Checks the URL that Twilio calls. Source of the rule for underscores:
+    """Checks the URL that Twilio calls (PUBLIC_URL). Twilio refuses host names with an underscore:
     https://www.twilio.com/docs/voice/api/call-resource
     """
     try:

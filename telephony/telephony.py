@@ -119,8 +119,9 @@ class Telephony:
         outgoing: Mapping[str, AgentSource] | None = None,
         **overrides: Any,
     ) -> Self:
-        """Creates the object from the environment and `.env`: TELEPHONY_SIMULATE (`1`, or who answers), or
-        TELEPHONY_SERVER, or the Twilio settings. `overrides` replace settings (`telephony_quiet_hours="off"`).
+        """Creates the object from the environment and `.env`. If TELEPHONY_SIMULATE is set (`1`, or who answers, see
+        `simulate`), calls are simulated. If TELEPHONY_SERVER is set, this server places the calls. Otherwise the Twilio
+        settings are used. `overrides` replace settings (`telephony_quiet_hours="off"`).
 
         Raises:
             SettingsError: settings are missing or invalid. The exception has one line for each problem with the remedy.

@@ -25,8 +25,8 @@ __all__ = ["call_elsewhere", "live_call"]
 
 
 async def live_call(connection: HTTPConnection, scope: Scope) -> tuple[Call, Grant]:
-    """Returns the live call whose CallSid is in the path, and the grant of the client. Checks that the client has
-    `scope` for this call.
+    """Returns the live call whose CallSid is in the path, and the grant of the client (its name, scopes and phone
+    numbers). Checks that the client has `scope` for this call.
 
     Raises:
         AccessRefused: the client is not allowed.

@@ -43,7 +43,7 @@ _ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
 
 
 def check_extra(settings: Settings) -> None:
-    """Raises `SettingsError` if single sign-on is configured and its extra is not installed."""
+    """Raises `SettingsError` if single sign-on is configured and its library (extra `oidc`) is not installed."""
     if settings.telephony_oidc_issuer is not None and find_spec("authlib") is None:
         raise SettingsError(
             ["TELEPHONY_OIDC_ISSUER: single sign-on needs authlib: pip install 'telephony-agent[oidc]'"]

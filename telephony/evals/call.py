@@ -81,7 +81,8 @@ class Plan:
 
 def make_call(case: Case, plan: Plan, *, caller_seed: int, model_seed: int) -> Evidence:
     """Makes the simulated call of a case, and returns the evidence of the call. The caller and the line depend only on
-    `caller_seed`, so both agents of a pair get the same caller and the same line.
+    `caller_seed`, so both agents of a pair get the same caller and the same line. `model_seed` is the random seed of
+    the embedded model.
     """
 
     async def run() -> Evidence:

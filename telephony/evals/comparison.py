@@ -20,8 +20,8 @@ _WORST = 10
 
 @dataclass(slots=True)
 class CallResult:
-    """The result of one call of an eval: its case, the number of the repeat, the evidence, and the decisions by the
-    name of the criterion.
+    """The result of one call of an eval. `case` is the name of the case. Each case is called several times, and `nth`
+    is the number of this call. `decisions` are the decisions about the call, by the name of the criterion.
     """
 
     case: str
@@ -97,8 +97,8 @@ class EvalResult:
         return bool(self.baseline)
 
     def worst(self, limit: int = _WORST) -> list[CallResult]:
-        """Returns the calls of the new agent with the most failed criteria. Criteria that the baseline meets in the
-        same call have priority. Calls without a failed criterion are left out.
+        """Returns at most `limit` calls of the new agent: those with the most failed criteria first. Criteria that the
+        baseline meets in the same call have priority. Calls without a failed criterion are left out.
         """
         before = {(call.case, call.nth): call for call in self.baseline}
 
@@ -120,7 +120,7 @@ def result_of(
     baseline: Sequence[CallResult] = (),
     about: Mapping[str, Any] | None = None,
 ) -> EvalResult:
-    """Returns the result of these calls. The two calls of a pair have the same case and the same number of the repeat.
+    """Returns the result of these calls. The two calls of a pair have the same `case` and `nth`.
 
     Holm's correction is applied twice: once for the criteria without a judge, and once for the criteria with a judge.
     Therefore a judge does not change the results of the other criteria.

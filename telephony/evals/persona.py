@@ -74,8 +74,8 @@ class LineProfile(BaseModel):
 
 
 class Persona(BaseModel):
-    """A caller whose words a text model selects. `interrupts`, `backchannels` and `hesitates` are probabilities. The
-    seed of the call decides about these events, and not the text model.
+    """A caller whose words a text model selects. `interrupts`, `backchannels` and `hesitates` are probabilities. Random
+    numbers decide when the caller does these things, and not the text model, so the same seed gives the same behaviour.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

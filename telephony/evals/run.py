@@ -111,8 +111,9 @@ def make_calls(
     call, in any order.
 
     `model` is `embedded`, `live`, or the path of a script. `seed` is the random seed of callers, lines and the embedded
-    model. With `run_tools`, the tools of the agents run. `journals` is the folder for the journals of the calls.
-    `workers` is the number of simultaneous calls.
+    model. With `run_tools`, the tools of the agents run. `chat` is the text model that plays the personas, and `voice`
+    is their voice. `journals` is the folder for the journals of the calls. `workers` is the number of simultaneous
+    calls.
     """
     _plan.cache_clear()  # an agent of the same name may be another one since the last run
     workers = workers or (LIVE_AT_ONCE if model == LIVE else os.cpu_count() or 1)

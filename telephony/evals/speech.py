@@ -99,6 +99,7 @@ class HttpVoice:
 
 def voice_of(name: str, *, url: str | None = None, model: str = "", voice: str = "", key: str | None = None) -> Voice:
     """Returns the voice with this name: `auto` (the best available voice), `stored`, `espeak-ng`, `flite` or `http`.
+    The other arguments are for `http`: the URL and the key of the server, and the names of the model and of its voice.
     Raises `EvalError` if the voice is not available.
     """
     match name:

@@ -1,7 +1,7 @@
 """The statistics of paired yes-or-no results, for the comparison of two agents. Pure.
 
-One pair has one call of the new agent and one call of the baseline, with the same caller and the same number of the
-repeat. The test is about the cases that were run. The test says nothing about other kinds of callers.
+One pair has one call of the new agent and one call of the baseline, with the same simulated caller and the same random
+seed. The test is about the cases that were run. The test says nothing about other kinds of callers.
 
 Sources: Wilson (1927) for the interval of one rate; McNemar's exact test (a sign test of the pairs that differ); Tango
 (1998), "Equivalence test and confidence interval for the difference in proportions for the paired-sample design", for

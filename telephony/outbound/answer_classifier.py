@@ -148,8 +148,9 @@ class AnswerClassifier:
         return None
 
     def transcript(self, text: str, now: float) -> Move | None:
-        """Handles the transcript of words that the callee said. Returns the next move, or None if the agent does
-        nothing new. A transcript arrives after the sound of the words, and some speech gets no transcript.
+        """Handles the transcript of words that the callee said. Recognises the announcements of voicemails and of call
+        screening services. Returns the next move, or None if the agent does nothing new. A decision that the audio
+        alone permits does not wait for the transcript, because a transcript arrives late or not at all.
         """
         if self._state in (_State.LISTENING, _State.MACHINE) or (self._state is _State.TALKING and not self.conversed):
             if _SCREENING.search(text):

@@ -46,10 +46,11 @@ _UTF8 = encoding_of(b"")
 
 
 class DoNotCall:
-    """A file of numbers, one number per line, preferably in the form `+14155550123`. Text after the number is a remark.
-    A line that begins with `#` is also a remark. Other notations are accepted: several numbers on a line, an extension,
-    or the prefix `tel:`. If a line may contain a number, that number is not called. A line `subject:...` is the keyed
-    hash of an erased number. `subjects` is the key of these hashes (default: the key of the settings).
+    """The do-not-call list in a file: phone numbers that must never be called, one number per line, preferably in the
+    form `+14155550123`. Text after the number is a remark. A line that begins with `#` is also a remark. Other
+    notations are accepted: several numbers on a line, an extension, or the prefix `tel:`. If a line may contain a
+    number, that number is not called. A line `subject:...` is the keyed hash of an erased number. `subjects` is the key
+    of these hashes (default: the key of the settings).
 
     The file is read again when it has changed, so other programs may write to the file. The file does not have to
     exist. In a `simulation`, the list never changes the file, and its additions stay in the simulation.

@@ -78,8 +78,9 @@ class OptOutList:
     async def add(
         self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
     ) -> bool:
-        """Adds a number in E.164 to the list in the database and to the file. `source` says how the person opted out.
-        An opt-out of a simulated person is kept only in memory. Returns False if the number was already on the list.
+        """Adds a number in E.164 to the list in the database and to the file. `source` says how the person opted out,
+        and `remark` is a note for the list. With `simulation` (the number belongs to a simulated call), the number is
+        only kept in memory. Returns False if the number was already on the list.
 
         Raises:
             RecordsUnavailable, RecordRefused, OSError, CallRefused: the list cannot be written. The number may be in

@@ -49,9 +49,10 @@ class RemoteServer:
         on_status: Callable[[str], None] = lambda status: None,
         **options: Any,
     ) -> CallResult[Any]:
-        """Places a call to the number `to` through the server, and waits until the call is over. `on_status` is called
-        with each new status of the call. If the task is cancelled, the server hangs up the call. Raises `ServerFailed`,
-        and `UserError` for arguments that cannot be sent to a server.
+        """Places a call to the number `to` through the server, and waits until the call is over. The arguments are
+        those of `Telephony.run_call`, and `agent` is the name of an agent of the server. `on_status` is called with
+        each new status of the call. If the task is cancelled, the server hangs up the call. Raises `ServerFailed`, and
+        `UserError` for arguments that cannot be sent to a server.
         """
         try:
             to = text_of(to)

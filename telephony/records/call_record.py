@@ -48,7 +48,7 @@ MAX_CHARS: Mapping[str, int] = {
     "language": 16,
     "number_key": 64,
 }
-"""The maximum number of characters of each text. Longer texts are cut."""
+"""The maximum number of characters of each text field of a call record. Longer texts are cut."""
 _EARLY = ("queued", "ringing")
 _WORDS: Mapping[str, str] = {
     "busy": "the line was busy",

@@ -5,8 +5,8 @@ While the database cannot be reached:
 
 - A *stream token* is claimed only in the memory of this process, and the stream is admitted. One error is logged. The
   token must still have a valid signature, must not be expired, and is bound to the CallSid of a webhook that Twilio
-  signed. Only another process could not detect that the token was used before. A replayed token would also need
-  Twilio's signature on the upgrade.
+  signed. The only risk is that a token that was used in one process is used again in another process. This would also
+  need Twilio's signature on the upgrade.
 - A request with an *idempotency key* is refused (`RecordsUnavailable`, and the API responds with 503). The key must
   prevent a second call, and this cannot be guaranteed without the database. Requests without a key are accepted.
 - *Updates* of call records wait in a bounded queue. They are written when the database can be reached again.

@@ -18,7 +18,9 @@ __all__ = ["READS", "WITHIN_S", "create_file", "engine_of", "parse_url"]
 WITHIN_S = 2
 """The time limit in seconds of one SQL statement, and of one attempt to connect."""
 READS = "telephony_reads"
-"""The name of an execution option of SQLAlchemy, which marks a connection that only reads."""
+"""The name of an execution option of SQLAlchemy, which marks a connection that only reads. On SQLite, the transaction
+of such a connection does not lock the database for writing.
+"""
 _FROZEN_S = 10
 _creating = threading.Lock()
 

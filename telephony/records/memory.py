@@ -1,4 +1,4 @@
-"""The records in the memory of this process."""
+"""Stores call records, claims and leases in the memory of this process, for applications without a database."""
 
 from __future__ import annotations
 

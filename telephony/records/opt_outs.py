@@ -64,7 +64,9 @@ class OptOuts(Protocol):
         """Returns the hashes among `subjects` whose numbers are on the do-not-call list."""
 
     def version(self) -> str:
-        """Returns a text that changes when an entry is added to or removed from the do-not-call list."""
+        """Returns a text that changes when an entry is added to or removed from the do-not-call list. With it, a
+        process finds out whether its copy of the list is outdated.
+        """
 
     def subjects(self) -> set[str]:
         """Returns the hashes of all numbers on the do-not-call list."""

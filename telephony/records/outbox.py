@@ -101,7 +101,9 @@ class Outbox(Protocol):
 
 
 def contact_key(campaign_id: str, contact_id: str) -> str:
-    """Returns the key that a message about a contact of a campaign has in place of the id of a call."""
+    """Returns the value of `Message.call_id` for a message about a contact of a campaign: a hash of both ids. A message
+    about a call has the id of the call there.
+    """
     return sha256(f"{campaign_id}\0{contact_id}".encode()).hexdigest()
 
 

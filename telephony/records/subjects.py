@@ -51,7 +51,7 @@ class SubjectKey:
 
     @property
     def fingerprint(self) -> str:
-        """A text that differs between keys and reveals nothing about the key."""
+        """A short hash of the key, which shows whether two processes have the same key. It does not reveal the key."""
         return self._hash("fingerprint")[:16]
 
     def _hash(self, text: str) -> str:

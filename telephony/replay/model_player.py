@@ -103,8 +103,9 @@ class ModelPlayer:
         return self._loop.time() - self._start
 
     async def transport(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """Opens the next recorded connection to the model, at its recorded time. Raises the recorded error if this
-        connection failed, and `ConnectFailed` if the recording contains no connection.
+        """Opens the next recorded connection to the model, at its recorded time. `url` and `headers` are ignored.
+        Raises the recorded error if this connection failed, and `ConnectFailed` if the recording contains no
+        connection.
         """
         attempt = self.schedule.attempt()
         if attempt is None and not self._reached:

@@ -68,9 +68,9 @@ def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, 
 
 
 def explained(original: HeardCall, replayed: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
-    """Returns the differences between a recording and its replay (divergences), with the most probable cause as the
-    first element. This element has a sentence that explains the divergence (`cause`) and the last records before the
-    divergence (`context`).
+    """Returns `divergences`, the differences between the recorded call `original` and its replay `replayed`, with the
+    most probable cause as the first element. This element gets a sentence that explains the difference (`cause`) and
+    the last records before the difference (`context`).
 
     The most probable cause is the earliest divergence. If the action of a tool also diverges within 2 ms of the
     earliest divergence, the action of the tool counts as the cause, because a tool can cause a message. The other

@@ -61,7 +61,7 @@ def run_simulated(
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
 ) -> SimulatedRun:
-    """Makes the call on a simulated phone.
+    """Makes the call on a simulated phone. The arguments are those of `replaying.replay_call`.
 
     `model` is `recorded`, `live` (the real model, in real time, which costs money), or a script for the embedded model.
     With `embedded`, the embedded model has no script and calls each tool of the agent once.

@@ -141,7 +141,9 @@ class SimulatedCall:
     # --- life ----------------------------------------------------------------------------------------------------
 
     async def run(self, life: Coroutine[Any, Any, str]) -> None:
-        """Runs the call until `life` returns the final status or `end` is called."""
+        """Runs the call until `end` is called, or until the coroutine `life` (`be_called` or `call_in`) returns the
+        final status.
+        """
         living = asyncio.create_task(life, name=self.sid)
         status = "failed"
         try:

@@ -164,8 +164,8 @@ class Handset:
 
     @contextmanager
     def joined(self, other: Handset) -> Iterator[None]:
-        """Connects this handset to another handset during this block: each handset says what the other handset hears,
-        and presses its keys.
+        """Connects this handset to another handset during this block. The audio and the keys that one handset receives
+        from its call are sent into the call of the other handset.
         """
         self._other, other._other = other, self
         self._relayed, other._relayed = len(self.tones), len(other.tones)

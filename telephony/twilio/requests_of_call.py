@@ -1,6 +1,4 @@
-"""Registers whether a request to Twilio belongs to a call. The journal and the trace of the call then contain the
-request.
-"""
+"""Marks requests to Twilio that code of a call sends. The journal and the trace of the call contain such requests."""
 
 from __future__ import annotations
 

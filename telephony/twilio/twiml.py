@@ -69,7 +69,9 @@ DEFAULT_VOICE = Voice()
 
 @dataclass(frozen=True, slots=True)
 class StreamTarget:
-    """The target of a media stream in TwiML: its URL, its parameters, and the webhook after it."""
+    """The target of a media stream in TwiML: its URL, its parameters, and the webhook that Twilio requests after the
+    stream.
+    """
 
     url: str
     """A `wss:` URL without a query, because Twilio drops the query."""

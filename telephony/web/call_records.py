@@ -104,8 +104,8 @@ class CallRecords:
     # --- calls of this process -------------------------------------------------------------------------------------
 
     def announced(self, info: CallInfo) -> None:
-        """Registers that a webhook announced this call, and that its media stream should follow. If no process gets the
-        stream, the caller hung up before the conversation.
+        """Writes the record of an inbound call when its webhook arrives, before its media stream starts. If no process
+        gets the stream, the record later shows that the caller hung up before the conversation.
         """
         if info.sid in self._live or info.sid in self._expected:
             return

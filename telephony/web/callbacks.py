@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 @for_twilio
 def call_status(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The endpoint for the status callback of a call. Twilio may send the callback twice, late, and in any order."""
+    """The endpoint for the status callback of a call. Writes the status to the call record, and passes it to
+    `Hooks.call_status`. Twilio may send the callback twice, late, and in any order, so repeated callbacks are ignored.
+    """
     status = CallStatus.parse(form)
     if phone.progress.add(status):
         log.debug("The call is %s.", status.status)

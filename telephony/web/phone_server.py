@@ -65,8 +65,8 @@ __all__ = ["BROWSER", "PhoneServer", "phone_of"]
 log = logging.getLogger(__name__)
 
 BROWSER = "telephony.browser"
-"""The key in the ASGI scope for the stream parameters of a softphone. A softphone (a phone in the browser) connects in
-place of Twilio.
+"""The key in the ASGI scope of a request that a softphone (a phone in the browser) sends in place of Twilio. The value
+has the parameters for the media stream of the call.
 """
 _NO_TLS = (
     "Twilio gets addresses under {base!r}, but it opens media streams over TLS only (31922). Set PUBLIC_URL to the "
@@ -220,7 +220,9 @@ class PhoneServer:
         return options if self.tracing is None else traced(options, self.tracing.call())
 
     def recording_source(self, call: RoutedCall) -> TwilioRest | None:
-        """Returns the client of Twilio's REST API that can read the recordings of a call."""
+        """Returns the client of Twilio's REST API that can read the recordings of a call: that of the number's Twilio
+        account. Returns None without credentials.
+        """
         own = None if self.numbers is None else self.numbers.rest(call)
         return own or self._own_rest
 

@@ -1,5 +1,5 @@
-"""Runs the migrations of the database on the connection of the code that upgrades the schema, in its transaction.
-alembic executes this file.
+"""Runs the migrations of the database. alembic executes this file. It uses the connection and the transaction of
+`telephony.records.schema.upgrade`, which calls alembic.
 """
 
 from __future__ import annotations
