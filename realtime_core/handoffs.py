@@ -185,6 +185,15 @@ def check_handoff(handoff: Any) -> None:
         check_name(handoff.tool_name)
 
 
+def checked_target(handoff: Handoff[Any, Any], target: Any) -> RealtimeAgent[Any]:
+    """Returns `target`, the result of `on_invoke_handoff`. Raises `UserError` if it is not an agent."""
+    from .agent import RealtimeAgent
+
+    if not isinstance(target, RealtimeAgent):
+        raise UserError(f"on_invoke_handoff of {handoff.tool_name} must return a RealtimeAgent, not {target!r}.")
+    return target
+
+
 def _has_shape(handoff: Any) -> bool:
     return hasattr(handoff, "on_invoke_handoff") and hasattr(handoff, "tool_name")
 

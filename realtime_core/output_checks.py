@@ -161,21 +161,21 @@ class OutputChecks:
 
     async def _pass(self, response: _Response, text: str) -> None:
         checks = [(g, (self._core.context, response.agent, text)) for g in response.guardrails]
-        result: OutputGuardrailResult | None = await first_tripped(checks, self._core)
-        if result is not None and not response.tripped:
-            self._trip(response, result, text)
+        results: list[OutputGuardrailResult] = await first_tripped(checks, self._core)
+        if results and not response.tripped:
+            self._trip(response, results, text)
         elif response.over and not response.tripped:
             self._feedback.input_passed()
         response.checking = False
         if response.check_again and not response.over:
             self._start(response, response.text)
 
-    def _trip(self, response: _Response, result: OutputGuardrailResult, text: str) -> None:
+    def _trip(self, response: _Response, results: list[OutputGuardrailResult], text: str) -> None:
         """Stops the response in one synchronous step. No more of its audio is played."""
         response.tripped = True
         response_id = response.id or None
         newest = next(reversed(self._responses), None) == response.id
-        self._core.emit(RealtimeGuardrailTripped([result], text, self._core.info, response_id=response.id))
+        self._core.emit(RealtimeGuardrailTripped([*results], text, self._core.info, response_id=response.id))
         if not response.over:
             self._core.send(
                 RealtimeModelSendInterrupt(
@@ -187,7 +187,7 @@ class OutputChecks:
         elif response.has_audio:
             self._core.send(RealtimeModelSendInterrupt(response_id=response_id, playback_only=True))
         if newest:  # otherwise a newer response has begun, which needs no feedback
-            self._feedback.send(result.guardrail.get_name())
+            self._feedback.send(names_of(results))
 
 
 class InputChecks:
@@ -217,11 +217,11 @@ class InputChecks:
 
     async def _pass(self, agent: RealtimeAgent[Any], guardrails: list[InputGuardrail[Any]], transcript: str) -> None:
         checks = [(g, (agent, transcript, self._core.context)) for g in guardrails]
-        result: InputGuardrailResult | None = await first_tripped(checks, self._core)
-        if result is not None:
-            self._core.emit(RealtimeGuardrailTripped([result], transcript, self._core.info))
+        results: list[InputGuardrailResult] = await first_tripped(checks, self._core)
+        if results:
+            self._core.emit(RealtimeGuardrailTripped([*results], transcript, self._core.info))
             self._core.send(RealtimeModelSendInterrupt(force_response_cancel=True))
-            self._feedback.send(result.guardrail.get_name())
+            self._feedback.send(names_of(results))
 
 
 class Feedback:
@@ -248,10 +248,14 @@ class Feedback:
             )
 
 
-async def first_tripped(checks: Sequence[tuple[Any, tuple[Any, ...]]], core: SessionCore) -> Any:
-    """Runs guardrails at the same time. Each element of `checks` is a guardrail and its arguments. Returns the result
-    of the first guardrail that trips, and cancels the others. Returns None if no guardrail trips. A guardrail that
-    fails is reported and counts as passed.
+def names_of(results: Sequence[OutputGuardrailResult | InputGuardrailResult]) -> str:
+    return ", ".join(result.guardrail.get_name() for result in results)
+
+
+async def first_tripped(checks: Sequence[tuple[Any, tuple[Any, ...]]], core: SessionCore) -> list[Any]:
+    """Runs guardrails at the same time. Each element of `checks` is a guardrail and its arguments. Returns the results
+    of the guardrails that trip first, in the order of `checks`, and cancels the others. Returns an empty list if no
+    guardrail trips. A guardrail that fails is reported and counts as passed.
     """
 
     async def run(guardrail: Any, arguments: tuple[Any, ...]) -> Any:
@@ -263,11 +267,13 @@ async def first_tripped(checks: Sequence[tuple[Any, tuple[Any, ...]]], core: Ses
             return None
 
     async with asyncio.TaskGroup() as group:
-        running = {group.create_task(run(*check)) for check in checks}
-        tripped: Any = None
-        while running and tripped is None:
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            tripped = next((task.result() for task in done if not task.cancelled() and task.result()), None)
+        tasks = [group.create_task(run(*check)) for check in checks]
+        running = set(tasks)
+        tripped: list[Any] = []
+        while running and not tripped:
+            _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            over = [task for task in tasks if task.done() and not task.cancelled()]
+            tripped = [task.result() for task in over if task.result() is not None]
         for task in running:
             task.cancel()
     return tripped

@@ -24,7 +24,7 @@ from .events import (
     RealtimeSessionEvent,
     is_sdk_event,
 )
-from .handoffs import Handoff
+from .handoffs import Handoff, checked_target
 from .history import Added, Items, ToolOutputSent, reduce
 from .history_edits import history_edits
 from .history_order import listed
@@ -513,7 +513,7 @@ class RealtimeSession(RealtimeModelListener):
         async with self._handing_off:
             if self.current_agent is source:
                 invoked = called(handoff.on_invoke_handoff, call.context, call.event.arguments)
-                target = await within(self._tool_timeout_s, invoked, handoff.tool_name)
+                target = checked_target(handoff, await within(self._tool_timeout_s, invoked, handoff.tool_name))
             async with self._switching:
                 # Another handoff came first, or users' code (perhaps `on_handoff`) has changed the current agent.
                 if self.current_agent is not source:

@@ -34,12 +34,16 @@ class Approvals:
         self._waiting: dict[str, tuple[str, asyncio.Future[Decision]]] = {}
         self._always: dict[str, Decision] = {}
 
+    def always(self, tool_name: str) -> Decision | None:
+        """Returns the decision about all calls of the tool, or None if there is no such decision."""
+        return self._always.get(tool_name)
+
     async def decision(self, call_id: str, tool_name: str, ask: Callable[[], None]) -> Decision:
         """Returns the decision about a tool call. If no decision is known, calls `ask` and waits until `decide` is
         called. Does not wait if `decide` was called with `always` for an earlier call of the tool.
         """
-        if tool_name in self._always:
-            return self._always[tool_name]
+        if (known := self.always(tool_name)) is not None:
+            return known
         decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         self._waiting[call_id] = (tool_name, decided)
         try:
@@ -69,15 +73,20 @@ class Approvals:
                 decided.set_result(Decision(approved=False))
 
 
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
 async def needs_approval(tool: Tool, context: ToolContext[Any], arguments: str) -> bool:
     """Returns whether this call of the tool must wait for approval. `arguments` is JSON text. If the arguments are not
-    a JSON object and the tool's approval function needs the arguments, the call must wait.
+    a JSON object and the tool's approval function needs the arguments, the call must wait. NaN and Infinity are not
+    JSON.
     """
     rule = getattr(tool, "needs_approval", False)
     if not callable(rule):
         return bool(rule)
     try:
-        parsed = json.loads(arguments or "{}")
+        parsed = json.loads(arguments, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return True
     if not isinstance(parsed, dict):

@@ -291,14 +291,17 @@ class ToolCalls:
 
     async def _permit(self, call: ToolCall, tool: Tool) -> None:
         """Waits until the call may run. Raises `_Refused` if the call must not run."""
-        with self._deciding(UserCode.APPROVAL, tool.name):
-            waits = await needs_approval(tool, call.context, call.event.arguments)
+        decision = self._approvals.always(tool.name)
+        waits = False
+        if decision is None:
+            with self._deciding(UserCode.APPROVAL, tool.name):
+                waits = await needs_approval(tool, call.context, call.event.arguments)
         if waits:
             if self._config.get("pre_approval_tool_input_guardrails"):
                 await self._check_input(call, tool)
             decision = await self._approvals.decision(call.call_id, tool.name, lambda: self._ask(call, tool))
-            if not decision.approved:
-                raise _Refused(await self._rejection(call, tool, decision))
+        if decision is not None and not decision.approved:
+            raise _Refused(await self._rejection(call, tool, decision))
         await self._check_input(call, tool)
 
     def _ask(self, call: ToolCall, tool: Tool) -> None:

@@ -342,18 +342,38 @@ def _json(result: Any) -> str:
     parts: list[str] = []
     length = 0
     try:
+        result = _converted(result)
         for part in json.JSONEncoder(ensure_ascii=False, default=_plain).iterencode(result):
             parts.append(part)
             length += len(part)
             if length > MAX_OUTPUT_CHARS:
                 break  # the rest would be cut off
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001 - the object's methods are users' code
         return str(result)
     return "".join(parts)
 
 
+def _converted(result: Any) -> Any:
+    """Returns the result in a form for JSON. Raises `TypeError` for bytes, dates and other objects, whose `str()` is
+    the text for the model.
+    """
+    if result is None or isinstance(result, str | int | float | bool | list | tuple | dict):
+        return result
+    if _is_model(result):
+        return _plain(result)
+    plain = _plain(result)
+    if isinstance(plain, str) and not isinstance(result, enum.Enum):
+        raise TypeError("this object has no form in JSON")
+    return plain
+
+
+def _is_model(value: Any) -> bool:
+    """Returns whether the object is a pydantic model, or looks like one."""
+    return hasattr(value, "model_dump") and not isinstance(value, type)
+
+
 def _plain(value: Any) -> Any:
-    if hasattr(value, "model_dump"):
+    if _is_model(value):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}

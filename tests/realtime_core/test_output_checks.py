@@ -342,3 +342,14 @@ async def test_input_guardrails_cut_the_reply_short() -> None:
         assert interrupts(kit) == [RealtimeModelSendInterrupt(force_response_cancel=True)]
         assert "no homework" in feedback(kit)[0]
         assert len(kit.of("error")) == 2
+
+
+async def test_all_guardrails_that_trip_together_are_named() -> None:
+    """As in the Agents SDK, `guardrail_results` has each of them. A slower guardrail is not waited for."""
+    checks = (guardrail(name="politeness"), guardrail(name="secrets"), guardrail(seconds=9.0, name="slow"))
+    async with opened(agent(*checks)) as kit:
+        kit.emit(started(), said("bad"), ended())
+        await settle()
+        (tripped,) = kit.of("guardrail_tripped")
+        assert [each.guardrail.get_name() for each in tripped.guardrail_results] == ["politeness", "secrets"]
+        assert "politeness, secrets" in feedback(kit)[0]

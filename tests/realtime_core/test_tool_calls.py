@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -26,8 +28,10 @@ from realtime_core import (
     tool_input_guardrail,
     tool_output_guardrail,
 )
+from realtime_core.handoffs import Handoff
 from realtime_core.model_inputs import RealtimeModelSendResponseCreate, RealtimeModelSendToolOutput
 from realtime_core.testing import RealtimeStep, ScriptedRealtimeModel
+from realtime_core.tools import tool_output_text
 from tests.support.session_kit import Kit, call, opened, settle
 
 pytestmark = pytest.mark.virtual_time
@@ -567,3 +571,75 @@ async def test_a_filler_that_raises_is_reported_and_changes_nothing_else() -> No
         kit.emit(call("long"))
         await settle(11)
         assert ([str(error) for error in errors(kit)], kit.outputs) == (["filler"], [("long", True)])
+
+
+@pytest.mark.parametrize(("approved", "expected"), [(True, "ran"), (False, "never")])
+@pytest.mark.parametrize("needs", [True, False, ValueError("the rule is broken")])
+async def test_a_decision_for_always_holds_whatever_the_rule_says_later(
+    approved: bool, expected: str, needs: bool | ValueError
+) -> None:
+    asked: list[str] = []
+
+    def rule(context: Any, arguments: dict[str, Any], call_id: str) -> bool:
+        asked.append(call_id)
+        if len(asked) > 1 and isinstance(needs, ValueError):
+            raise needs
+        return len(asked) == 1 or bool(needs)
+
+    async with opened(agent(guarded(needs_approval=rule))) as kit:
+        kit.emit(call("guarded", call_id="1"))
+        await settle()
+        if approved:
+            await kit.session.approve_tool_call("1", always=True)
+        else:
+            await kit.session.reject_tool_call("1", always=True, rejection_message="never")
+        await settle()
+        kit.emit(call("guarded", call_id="2"))
+        await settle()
+        assert [output for output, _ in kit.outputs] == [expected, expected] and asked == ["1"]
+
+
+@pytest.mark.parametrize("arguments", ["", '{"amount": NaN}', '{"amount": -Infinity}', "[]", "null", '{"amount'])
+async def test_arguments_that_an_approval_rule_cannot_read_need_approval(arguments: str) -> None:
+    async with opened(agent(guarded(needs_approval=lambda context, given, call_id: False))) as kit:
+        kit.emit(call("guarded", arguments))
+        await settle()
+        assert len(kit.of("tool_approval_required")) == 1 and not kit.outputs
+
+
+class BrokenDump:
+    """Looks like a pydantic model and is none."""
+
+    def model_dump(self) -> dict[str, str]:
+        return {}
+
+    def __str__(self) -> str:
+        return "as text"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"abc", "b'abc'"),
+        (BrokenDump(), "as text"),
+        (date(2026, 11, 29), "2026-11-29"),
+        ({"on": date(2026, 11, 29)}, '{"on": "2026-11-29"}'),
+        (UUID(int=5), str(UUID(int=5))),
+        (ValueError("no table"), "no table"),
+    ],
+)
+def test_an_object_without_a_form_in_json_is_told_as_its_text(value: Any, text: str) -> None:
+    assert tool_output_text(value) == text
+
+
+async def test_a_handoff_that_returns_no_agent_is_answered_and_reported() -> None:
+    async def broken(context: Any, arguments: str) -> Any:
+        return 17
+
+    handoff = Handoff("switch", "Switches.", {}, broken, "Kitchen")
+    async with opened(RealtimeAgent(name="Desk", handoffs=[handoff])) as kit:
+        kit.emit(call("switch"))
+        await settle()
+        assert kit.session.current_agent.name == "Desk" and len(kit.outputs) == 1
+        (event,) = kit.of("error")
+        assert isinstance(event.error, UserError) and "must return a RealtimeAgent, not 17" in str(event.error)
