@@ -27,8 +27,9 @@ class Follower(Protocol):
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None: ...
 
     def raw(self, kind: str, t: float, json_text: str) -> None:
-        """Handles a journal record of this kind. `t` is its time in seconds since the start of the call, and
-        `json_text` is its message as JSON text.
+        """Receives a journal record that has a message. `kind` is its kind, `t` is its time in seconds since the start
+        of the call, and `json_text` is its message as JSON text. (A follower that ignores the kind does not have to
+        parse it.)
         """
 
 

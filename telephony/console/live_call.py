@@ -183,7 +183,7 @@ class LiveCall:
                 self._add("stream", now, text="The phone line's audio stopped")
 
     def on_key(self, now: float) -> None:
-        """Registers that the caller pressed a key. The console does not show the key."""
+        """Adds an entry that says that the caller pressed a key. The entry does not say which key."""
         self._add("key", now, text="The caller pressed a key")
 
     def on_latency(self, seconds: float) -> None:

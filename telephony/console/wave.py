@@ -72,15 +72,15 @@ class Wave:
         return taken
 
     def raw(self, kind: str, json_text: str, now_ms: float) -> None:
-        """Handles a journal record whose message is this JSON text. `now_ms` is the time since the start of the call in
-        milliseconds.
+        """Does the same as `record` for a journal record whose message is the JSON text `json_text`. The text is parsed
+        only if the message is needed.
         """
         if kind in _KINDS:
             self.record(kind, {"message": parse_object(json_text)}, now_ms)
 
     def record(self, kind: str, fields: Mapping[str, Any], now_ms: float) -> None:
-        """Handles a journal record of the kind `kind` with the fields `fields`. `now_ms` is the time since the start of
-        the call in milliseconds. Malformed records are ignored.
+        """Adds the loudness of the audio in a journal record, if it contains audio. `kind` and `fields` are those of
+        the record. `now_ms` is the time since the start of the call in milliseconds. Malformed records are ignored.
         """
         try:
             if kind in _KINDS:

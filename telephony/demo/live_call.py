@@ -79,7 +79,7 @@ class LiveCall:
         self._items: dict[str, Line] = {}
 
     def feed(self, record: Record) -> None:
-        """Handles the next journal record. Malformed records are ignored."""
+        """Updates the state of the call with the next journal record. Malformed records are ignored."""
         self.now_ms = max(self.now_ms, record.t * 1000)
         handler = getattr(self, f"_on_{record.kind}_{record.event}".replace(".", "_").rstrip("_"), None)
         if handler is not None:

@@ -32,12 +32,12 @@ class HeardWords:
         self._reported_chars: dict[int, int] = {}
 
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
-        """Handles a journal record with the kind `kind`, the time `t` in seconds and the fields `fields`."""
+        """Reads the next journal record: its kind, its time in seconds, and its fields."""
         if kind in ("twilio.out", "model.in"):
             self._call.feed(Record(t, kind, fields))
 
     def raw(self, kind: str, t: float, text: str) -> None:
-        """Handles a journal record of this kind whose message is the JSON text `text`. `t` is its time in seconds."""
+        """Reads the next journal record, if its message is the JSON text `text`. `t` is its time in seconds."""
         if (kind == "model.in" and text.startswith(_WANTED)) or kind == "twilio.out":
             self._call.feed(Record(t, kind, {"message": parse_object(text)}))
         else:

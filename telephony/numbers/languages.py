@@ -23,8 +23,9 @@ class LanguageDetector:
         self._last = ""
 
     def heard(self, transcript: str, languages: Sequence[str]) -> str | None:
-        """Handles the transcript of one turn of the caller. `languages` are the languages that the transcription
-        reports for the transcript. Returns the new language of the call, or None if the language does not change.
+        """Decides after a turn of the caller whether the call changes its language. `languages` are the languages that
+        the transcription model reports for the transcript of this turn. Returns the new language of the call, or None
+        if the language does not change.
         """
         found = self._offered.get(base_of(languages[0].lower())) if len(languages) == 1 else None
         before, self._last = self._last, found or ""

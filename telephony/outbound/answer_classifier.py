@@ -207,7 +207,9 @@ class AnswerClassifier:
         return None
 
     def greeted(self) -> None:
-        """Registers that the agent has said its first words. Speech of the callee that begins later is an answer."""
+        """Must be called when the agent has said its first words. Speech of the callee that begins later counts as an
+        answer to the agent (see `conversed`).
+        """
         self._greeted = self._state is _State.TALKING
 
     @property

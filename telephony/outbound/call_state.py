@@ -101,7 +101,9 @@ class CallState:
         return True
 
     def callback(self, status: CallStatus, now: float) -> None:
-        """Handles a status callback of the call. Callbacks may arrive in any order and any number of times."""
+        """Updates the state with a status callback of Twilio. Callbacks may arrive in any order and any number of
+        times.
+        """
         self._news(now)
         if not self._progress.add(status) or self.over:
             return
@@ -110,8 +112,8 @@ class CallState:
         self.answered = self.answered or any(known.status == "in-progress" for known in self._progress.states)
 
     def fetched(self, status: str, now: float) -> None:
-        """Handles the status from the API. This status may be older than the known status, and an older status is
-        ignored.
+        """Updates the state with the status that Twilio's REST API has returned. It may be older than the known status,
+        and then is ignored.
         """
         self._failed_fetches = 0
         self._news(now)
@@ -145,8 +147,9 @@ class CallState:
         return NextStep.FETCH if self.sid is not None else NextStep.WAIT
 
     def listed(self, sid: str | None, now: float) -> None:
-        """Handles the result of a search in the account's calls: the SID of this call, or None if this call was not
-        found.
+        """Updates the state with the result of a search in the account's calls: the SID of this call, or None if it was
+        not found. If the call was not found, the search is repeated. After several searches the call counts as not
+        made.
         """
         if sid is not None:
             self.identified(sid, now)
@@ -168,8 +171,8 @@ class CallState:
             self._plan_listing(now)
 
     def fetch_failed(self, now: float, *, gone: bool = False) -> None:
-        """Registers that the status of the call could not be requested. `gone` is True if Twilio does not know the
-        call.
+        """Registers that Twilio's REST API did not return the status of the call. The status is requested again later.
+        If Twilio repeatedly does not know the call (`gone`), the call counts as failed.
         """
         self._failed_fetches += 1
         if gone and self._failed_fetches > 3:

@@ -95,8 +95,8 @@ class Opening:
     # --- sounds and words --------------------------------------------------------------------------------------------
 
     def verdict(self, answered_by: str) -> None:
-        """Handles the result of Twilio's detection of who answered. It may arrive before the media stream and after the
-        end of the call.
+        """Passes the result of Twilio's answering machine detection to the answer classifier and to the journal. The
+        result may arrive before the media stream and after the end of the call.
         """
         self._verdict = answered_by
         if self._call is not None:

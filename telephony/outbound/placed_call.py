@@ -174,8 +174,8 @@ class PlacedCall(LiveControls):
         self._changed.set()
 
     def on_machine_detection(self, answered_by: str) -> None:
-        """Handles `answered_by`, the result of Twilio's answering machine detection, which may arrive before the stream
-        and after the end of the call.
+        """Passes `answered_by`, the result of Twilio's answering machine detection, to the detection of who answered.
+        The result may arrive before the media stream and after the end of the call.
         """
         self._answered_by = answered_by
         if self._opening is not None:

@@ -64,7 +64,9 @@ class ToneDetector:
         self._bursts: list[tuple[int, ...]] = []
 
     def feed(self, ulaw: bytes) -> list[Sound]:
-        """Handles a piece of audio. Returns the sounds that were recognised in this piece."""
+        """Analyses the next piece of the callee's audio (mu-law, 8 kHz). Returns the sounds that were recognised in
+        this piece.
+        """
         sounds: list[Sound] = []
         audio = self._rest + ulaw
         for at in range(0, len(audio) - FRAME + 1, FRAME):

@@ -72,13 +72,17 @@ class RequestLog:
         self._order = itertools.count()
 
     def take_voice(self, record: Record) -> None:
-        """Handles a `supervisor` record, which is a piece of a supervisor's voice."""
+        """Adds a piece of a supervisor's voice (a `supervisor` record) to `requests`, so a replay plays it at its
+        recorded time.
+        """
         arguments = {"part": str(record.data["item_id"]), "ulaw": pybase64.b64decode(record.data["payload"])}
         order = next(self._order)
         self.requests.append(RecordedRequest("supervisor.voice", record.t, arguments, order=order, end_is_known=False))
 
     def take_words(self, record: Record) -> None:
-        """Handles a `supervisor.words` record, which has words of a supervisor."""
+        """Adds words of a supervisor (a `supervisor.words` record) to `requests`, so a replay repeats them at their
+        recorded time.
+        """
         arguments = {name: record.data[name] for name in ("item_id", "text", "usage") if name in record.data}
         order = next(self._order)
         self.requests.append(RecordedRequest("supervisor.words", record.t, arguments, order=order, end_is_known=False))

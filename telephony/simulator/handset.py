@@ -195,7 +195,7 @@ class Handset:
         return frame.ljust(FRAME, SILENCE)
 
     def hear(self, frame: bytes) -> None:
-        """Handles the next 20 ms of audio that the line plays to the person (mu-law)."""
+        """Receives the next 20 ms of audio that the line plays to the person (mu-law)."""
         if len(self.received) < _MAX_RECEIVED:
             self.received += frame
         self._frames += 1

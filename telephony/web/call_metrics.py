@@ -1,4 +1,4 @@
-"""Metrics of the conversation in one call."""
+"""Counts the events of one call, such as interruptions and tool calls, in the metrics of the application."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["CallMetrics"]
 
 
 class CallMetrics:
-    """Counts the events of one session of the model in metrics. `on_event` must be called with each event."""
+    """Counts the events of one session of the model in the application's metrics. `on_event` must be called with each
+    event of the session.
+    """
 
     def __init__(self, metrics: Metrics, model: str = "") -> None:
         self._metrics = metrics

@@ -131,8 +131,8 @@ class CallRecords:
         self.client.note(sid, begins=False, held_by=self.client.process, announce_s=_ELSEWHERE_S, **how)
 
     def on_ladder(self, sid: str, caller: str, call: LadderCall, *, within_s: float) -> None:
-        """Registers that the caller is now at a step of the number's ladder (the list of steps) that is not an agent.
-        The call counts as ended after `within_s` seconds at the latest.
+        """Writes to the call record that the caller is now at a step of the number's ladder (the list of steps) that is
+        not an agent. The call counts as ended after `within_s` seconds at the latest.
         """
         self._arrived(sid)
         now: dict[str, Any] = {
@@ -147,8 +147,8 @@ class CallRecords:
         self._on_ladder[sid] = caller, call
 
     def ladder_ended(self, sid: str, caller: str, call: LadderCall, ending: str) -> None:
-        """Registers that a step of the number's ladder (the list of steps) has ended the call. `ending` is the code of
-        the ending in the record, such as `hung_up`.
+        """Writes to the call record that a step of the number's ladder (the list of steps) has ended the call. `ending`
+        is the code of the ending in the record, such as `hung_up`.
         """
         self._arrived(sid)
         self._on_ladder.pop(sid, None)
@@ -161,12 +161,14 @@ class CallRecords:
         self.client.note(sid, begins=False, announce_s=waits_s, **how)
 
     def task(self, sid: str, task: dict[str, Any], *, hold_s: float) -> None:
-        """Adds a task that results from a call. The webhook about the call waits for `hold_s` seconds."""
+        """Writes the task that results from a call to its record (`CallRecord.task`). The webhook about the call waits
+        for `hold_s` seconds.
+        """
         self.client.note(sid, begins=False, announce_s=hold_s, task=task)
 
     def refused_call(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
-        """Registers that the webhook refused a call. `why` is one word from a fixed list. `is_busy` is True if the
-        caller heard the busy signal.
+        """Writes a call record for a call that the voice webhook refused. `why` is a key of `REFUSED_CALLS`. `is_busy`
+        is True if the caller heard the busy signal.
         """
         how: dict[str, Any] = {"status": "busy" if is_busy else "completed", "ended_at": self._now(), "duration_s": 0}
         how |= {"ending": f"refused-{why}", "reason": f"refused: {REFUSED_CALLS[why]}"}
@@ -174,7 +176,7 @@ class CallRecords:
         self.client.note(call_sid, sid=call_sid, direction="inbound", announce_s=0.0, **self._here(), **how)
 
     def missed(self, call: CallResource) -> None:
-        """Registers an inbound call that no process of this server has answered."""
+        """Writes a call record for an inbound call that no process of this server has answered."""
         started = call.created or self._now()
         begun: dict[str, Any] = {
             "sid": call.sid,
@@ -225,8 +227,8 @@ class CallRecords:
         self.client.note(self._key(call.info), begins=not is_ours, held_by=held_by, **now)
 
     def refused(self, call_sid: str, reason: str) -> None:
-        """Registers that a media stream of this call was refused. Has no effect if the call has or had another
-        stream.
+        """Writes to the call record that a media stream of this call was refused. Has no effect if the call has or had
+        another stream.
         """
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "reason": self._mask(reason)}
         how["ending"] = REFUSED
@@ -234,7 +236,8 @@ class CallRecords:
         self.client.note(call_sid, announce_s=_ELSEWHERE_S, sid=call_sid, stream=REFUSED, **self._here(), **how)
 
     async def offered(self, call_sid: str, end: StreamEnd) -> None:
-        """Registers that Twilio will get TwiML that opens a new media stream for this call.
+        """Writes to the call record that Twilio will get TwiML that opens a new media stream for this call. `end` says
+        why the last stream ended.
 
         If the call belongs to another process, the offer is written before Twilio gets the TwiML. The other process
         writes an update when the stream starts, and its update must be the later update.

@@ -156,6 +156,8 @@ def took(call: RoutedCall, what: str) -> None:
 
 
 def ladder_over(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, how: str) -> None:
-    """Registers that the last step for the caller has ended the call. `how` is the code of the reason."""
+    """Writes to the call record that the last step for the caller has ended the call. `how` is the code of the
+    reason.
+    """
     why = "closed" if call.route.ladder is Ladder.CLOSED else "fallback"
     phone.call_records.ladder_ended(voice.call_sid, voice.caller, call, f"{why}-{how}")

@@ -1,4 +1,4 @@
-"""Registers the calls that arrived while no process of this server was running.
+"""Writes call records for the calls that arrived while no process of this server was running.
 
 Twilio's fallback URL (`fallback_url`) answered these calls, so this server finds them only in Twilio's list of calls.
 """

@@ -24,26 +24,26 @@ class Display(Protocol):
     """Shows one live call to operators, for example in the console. `now` is a time of the event loop in seconds."""
 
     def start(self, call: Call, now: float) -> None:
-        """Handles the start of the call."""
+        """Begins to show the call."""
 
     def on_event(self, event: RealtimeAnyEvent, now: float) -> None:
-        """Handles an event of the model session of the call."""
+        """Shows an event of the model session of the call."""
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        """Handles a journal record of the kind `kind`, such as a request of users' code, a timer or a request to
-        Twilio. `fields` are the fields of the record.
+        """Shows a journal record of the kind `kind`, such as a request of users' code, a timer or a request to Twilio.
+        `fields` are the fields of the record.
         """
 
     def on_key(self, now: float) -> None:
-        """Handles a key that the caller pressed."""
+        """Shows that the caller pressed a key."""
 
     def on_latency(self, seconds: float) -> None:
-        """Handles a response latency: the time in seconds from the end of the caller's speech until the caller heard
-        the answer.
+        """Shows a response latency: the time in seconds from the end of the caller's speech until the caller heard the
+        answer.
         """
 
     def end(self, call: Call) -> None:
-        """Handles the end of the call."""
+        """Stops showing the call, because it has ended."""
 
 
 class ObservedCall:

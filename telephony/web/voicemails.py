@@ -76,8 +76,8 @@ class Voicemails:
             task.cancel()
 
     def message(self, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> None:
-        """Registers that a caller has left a message. `form` has the fields of Twilio's request. The recording is not
-        complete yet.
+        """Creates the task to call back a caller who has left a message, and writes the task to the call record. `form`
+        has the fields of Twilio's request. The recording is not complete yet.
         """
         hold_s = _TRANSCRIPT_S if call.step.transcribe else _HOLD_S
         self._write(voice.call_sid, hold_s=hold_s, **self._about(voice, call, form))
@@ -94,7 +94,9 @@ class Voicemails:
         task.add_done_callback(self._fetching.discard)
 
     def transcript(self, call_sid: str, form: Mapping[str, str]) -> None:
-        """Handles the result of Twilio's transcription of a message. `form` has the fields of Twilio's request."""
+        """Adds Twilio's transcript of a message to the task in the call record. `form` has the fields of Twilio's
+        request.
+        """
         text = form.get("TranscriptionText", "") if form.get("TranscriptionStatus") == "completed" else ""
         self._write(call_sid, hold_s=0.0, transcript=text)
 
