@@ -64,8 +64,9 @@ def changes_between(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str
 def changes_of_settings(
     header: Mapping[str, Any], session: Mapping[str, Any], today: Mapping[str, Any]
 ) -> Iterator[Change]:
-    """Yields the changes of the model's name and of the transcription settings, if `today` has these settings. `header`
-    is the header of the journal, and `session` is the first recorded configuration.
+    """Yields the changes of the model's name and of the transcription settings. `today` has the current settings
+    (`Settings.model_settings`). A setting that is not in `today` is not compared. `header` is the header of the
+    journal, and `session` is the first recorded configuration of the model's session.
     """
     recorded = object_at(header, "config", "run_config", "model_settings")
     if (name := today.get("model_name")) is not None and name != recorded.get("model_name"):
