@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support import commands
-from tests.support.databases import wait_for_slow_databases
+from tests.support.databases import create_schemas_quickly, wait_for_slow_databases
 from tests.support.environment import ANY_LOAD
 from tests.support.logging_state import LoggingState
 
@@ -69,6 +69,7 @@ WORKERS_PER_CORE = 2
 """Half of the tests' time is waiting."""
 
 wait_for_slow_databases()
+create_schemas_quickly()
 
 LOGGING = LoggingState()
 OURS = ("OPENAI_", "TWILIO_", "TELEPHONY_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from telephony.errors import RecordsUnavailable
 from telephony.records import schema
 from telephony.records.call_record import CallUpdate
 from telephony.records.database import DatabaseRecords
+from tests.support.databases import COPIED_SCHEMA, CopiedSchema
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -53,6 +55,11 @@ INSERT = (
     "answered_by, message_left, updated_at, currency) "
     "VALUES ('{0}', '{0}', 'inbound', '', '', 'Desk', '', 'in-progress', '', '', '', false, '2026-01-01 12:00:00', '')"
 )
+
+
+@pytest.fixture(autouse=True)
+def migrated_by_alembic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "_migrate", COPIED_SCHEMA.migrate)
 
 
 @pytest.fixture
@@ -148,3 +155,24 @@ def test_the_revisions_are_the_versions() -> None:
     config.set_main_option("script_location", "telephony.records:migrations")
     revisions = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
     assert sorted(revisions) == [f"{number:04}" for number in range(1, schema.VERSION + 1)]
+
+
+def test_the_copied_schema_of_the_tests_is_that_of_the_migrations(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = CopiedSchema()
+    monkeypatch.setattr(schema, "_migrate", copied.create)
+    tables = []
+    for _ in range(2):  # migrated, and then copied
+        with closing(DatabaseRecords(database_url)) as database:
+            assert database.call("CA1") is None
+        with engine.begin() as connection:
+            assert differences(connection) == []
+            assert int(connection.exec_driver_sql(f"SELECT version_num FROM {schema.VERSION_TABLE}").scalar_one())
+            inspected = sqlalchemy.inspect(connection)
+            names = sorted(inspected.get_table_names())
+            found = str([(name, inspected.get_columns(name), inspected.get_indexes(name)) for name in names])
+            tables.append(re.sub("0x[0-9a-f]+", "", found))
+            for name in names:
+                connection.exec_driver_sql(f"DROP TABLE {name}")
+    assert tables[0] == tables[1]
