@@ -70,13 +70,16 @@ def run_demo(
 
             seed = SYSTEM.random.getrandbits(32) if seed is None else seed
             demo_call = call_in_memory(plan, stubbed(source) if plan.stub_tools else source, GREETING, seed)
-            view.show(*whole_call(read_journal(demo_call.journal)))
+            records = list(read_journal(demo_call.journal))
+            if not json:
+                view.show(*whole_call(records))
         else:
             demo_call = call_over_sockets(plan, view)
+            records = list(read_journal(demo_call.journal))
     finally:
         view.close()
-    report = make_report(demo_call, seed=seed)
-    tried = tool_coverage(read_journal(demo_call.journal)) if plan.tries_tools else ToolCoverage()
+    report = make_report(demo_call, records, seed=seed)
+    tried = tool_coverage(records) if plan.tries_tools else ToolCoverage()
     if json:
         tools = {"called_tools": tried.called, "skipped_tools": tried.left_alone, "missed_tools": tried.missed}
         typer.echo(jsonlib.dumps({**report.figures, **tools}, indent=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from telephony.errors import DemoFailed
 from telephony.journal.audio import rebuild
 from telephony.journal.collector import collect
 from telephony.journal.figures import figures_of
-from telephony.journal.reader import read_journal
+from telephony.journal.format import Record
 from telephony.journal.recorded import RecordedCall
 from telephony.journal.timeline import timeline_png
 from telephony.journal.transcript import events_of, to_json, to_text
@@ -40,13 +40,13 @@ class Report:
     folder: Path
 
 
-def make_report(demo_call: DemoCall, *, seed: int | None = None) -> Report:
+def make_report(demo_call: DemoCall, records: Iterable[Record], *, seed: int | None = None) -> Report:
     """Computes the report of the demo call, and writes the files of the call next to its journal: audio, transcript,
-    timeline and report. Returns the report. `seed` is only written to the report. Raises `DemoFailed` if the call
-    failed.
+    timeline and report. Returns the report. `records` are those of the journal. `seed` is only written to the report.
+    Raises `DemoFailed` if the call failed.
     """
     folder = demo_call.journal.parent
-    call = collect(read_journal(demo_call.journal))
+    call = collect(records)
     audio = rebuild(call)
     entries, figures = events_of(call, audio), figures_of(call, audio)
     if (failure := _failure(call)) is not None:

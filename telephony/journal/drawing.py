@@ -78,7 +78,7 @@ def png(shapes: Sequence[Shape], width: int, height: int) -> bytes:
         _paint(draw, shape)
     image = image.resize((width, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
