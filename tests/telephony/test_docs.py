@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -165,12 +167,18 @@ def test_every_block_of_python_has_a_test() -> None:
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
+@cache
+def command_line() -> Any:
+    """Returns the command `telephony` of typer. Building it takes 40 ms of the processor."""
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_fits_the_command_line(line: str) -> None:
     """It is parsed, and not run."""
     words = shlex.split(line, comments=True)
     arguments = words[words.index("telephony") + 1 :]
-    command = typer.main.get_command(app)
+    command = command_line()
     while commands := getattr(command, "commands", None):
         command = commands[arguments.pop(0)]
     command.make_context("telephony", arguments)
