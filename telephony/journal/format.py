@@ -34,9 +34,9 @@ gap. The caller heard the sample at this position when Twilio sent the frame wit
 timestamp of its first sample, and is sent after its last sample, one frame later.) The record is written when a run
 begins and when it ends. A later record with the same position replaces an earlier one. `heard`: the stream has ended,
 and this was the last position that the caller heard |
-| `interruption` | `cause` (see `CutCause`; if missing, the caller spoke), `item_id`, `speech_started_ms`, `position`
-(where the stream became silent), `heard`: `[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id,
-content_index, audio_end_ms], ...]` |
+| `interruption` | `cause` (see `CutCause`; if missing, the caller spoke), `item_id`, `position` (where the stream became
+silent), `heard`: `[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id, content_index, audio_end_ms],
+...]` |
 | `model` | `type`, `turn_policy`: the class of the model, and the policy that decides turns |
 | `open` | `peer`: a connection to the model was opened. With `error` and `type` (the class of the error), the attempt
 failed. `status` is the HTTP status of the response, if there was a response |

@@ -262,8 +262,8 @@ class Dialer(TaskOwner):
 
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
         """Handles Twilio's request for the TwiML of a call that was answered. Returns the placed call with this token.
-        Returns None if there is no such call, if the call was cancelled or given up, or if the `CallSid` belongs to
-        another call.
+        Returns None if there is no such call, if the call was cancelled, if the dialer has already reported the call as
+        failed, or if the `CallSid` belongs to another call.
         """
         call = self.calls.get(token)
         if call is None or call.cancelled or not call.identified(call_sid):

@@ -162,8 +162,8 @@ class PlacedCall(LiveControls):
             pass
 
     def identified(self, sid: str) -> bool:
-        """Handles the `CallSid` of a webhook with the token of this call. Returns False if the `CallSid` belongs to
-        another call, or if this call was given up.
+        """Handles the `CallSid` of a webhook whose URL has the token of this call. Returns False if the `CallSid`
+        belongs to another call, or if this call was already reported as failed.
         """
         is_new = self.state.identified(sid, self.now)
         self._changed.set()

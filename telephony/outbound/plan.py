@@ -21,7 +21,9 @@ T = TypeVar("T")
 GREETING = "Greet the person you are calling, say who you are and why you call."
 
 Status = Literal["completed", "busy", "no-answer", "failed", "canceled", "refused"]
-"""Twilio's final statuses, and `refused` for a call that was not requested. `CallResult.error` contains the reason."""
+"""Twilio's final statuses, and `refused` for a call that the dialing rules, the do-not-call list or a budget did not
+permit. `CallResult.error` contains the reason.
+"""
 
 AnsweredBy = Literal["", "human", "machine", "screening", "fax", "unknown"]
 """The kinds of answers. `screening` means that a screening service answered and did not connect the call. An empty text

@@ -43,9 +43,9 @@ class Perturbations(TypedDict, total=False):
     to the phone. The old answer continues until the clear arrives.
     """
     clear_races: float
-    """The probability that a `clear` races with other messages. Such a clear arrives when all audio has just been
-    played, or arrives up to 200 ms late. Or the marks that the clear flushes are returned in any order, before and
-    after newer marks.
+    """The probability that a `clear` races with other messages. One of three faults is chosen at random: the clear
+    arrives when all audio has just been played; the clear arrives up to 200 ms late; or the marks that the clear
+    flushes are returned in any order, before and after newer marks.
     """
 
 
