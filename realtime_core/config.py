@@ -202,7 +202,9 @@ class RealtimeToolExecutionConfig(TypedDict, total=False):
     timeout_seconds: float
     """The time limit in seconds of handoffs and of tools without a time limit of their own."""
     filler: str | ToolFiller
-    """Instructions for one response if a tool runs longer than `filler_after_seconds`."""
+    """Instructions for one short response if a tool runs longer than `filler_after_seconds`, or a function that returns
+    them. Without this setting, the agent is silent while a tool runs.
+    """
     filler_after_seconds: float
     """The time in seconds after which the filler is requested. Default 3."""
 

@@ -300,8 +300,8 @@ class Responses:
         return self._cancel_active(mute=True) if unwanted or self.paused else []
 
     def progress(self, now: float, response_id: str | None = None) -> None:
-        """Registers that an event of the response has arrived, so the response is not stalled. None means the response
-        in progress.
+        """Registers that an event of the response has arrived, so the response is not stalled. With `response_id` None,
+        the event belongs to the response in progress.
         """
         if self._active and response_id in (None, self._active.response_id):
             self._active.progress_at = now
@@ -347,9 +347,9 @@ class Responses:
         return [*failure, *self._next(now)]
 
     def refused(self, now: float, event_id: str, code: str, error: Any = None) -> list[Effect]:
-        """Handles an error event of the server. `event_id` is the id of the client event that the server refused, and
-        `code` is the error code. Returns the effects that follow: for example a report of the failure, or the next
-        request. Has no effect if the error does not concern a command of the client.
+        """Handles an error event of the server. `event_id` is the id of the client event that the server refused,
+        `code` is the error code, and `error` is the error to report. Returns the effects that follow: for example a
+        report of the failure, or the next request. Has no effect if the error does not concern a command of the client.
         """
         if event_id and event_id == self._cancel_id:
             self._cancel_id = None

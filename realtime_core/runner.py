@@ -37,6 +37,8 @@ class RealtimeRunner:
 
     async def run(self, *, context: Any = None, model_config: RealtimeModelConfig | None = None) -> RealtimeSession:
         """Creates a session that is not yet connected: `async with await runner.run() as session`. Sends nothing.
+        `context` is an object of the user, which tools, guardrails, hooks and dynamic instructions get. `model_config`
+        is the configuration of the connection to the model.
 
         Raises `UserError` if the given model object is still in use.
         """

@@ -394,8 +394,8 @@ class RealtimeSession(RealtimeModelListener):
         await self._deliver(RealtimeModelSendResponseCreate({**fields, **options}))
 
     async def cancel_response(self, response_id: str | None = None) -> None:
-        """Cancels the response with this id, or the response in progress. Audio that was already received is still
-        played.
+        """Cancels the response with the id `response_id`. With None, cancels the response in progress. Audio that was
+        already received is still played.
         """
         await self._deliver(RealtimeModelSendResponseCancel(response_id))
 

@@ -158,8 +158,9 @@ class Usage:
         return replace(self, request_usage_entries=list(self.request_usage_entries))
 
     def cost(self, model: str, prices: Mapping[str, Prices] | None = None) -> CostEstimate:
-        """Estimates the cost for `model` with a price table (default `PRICES_PER_MILLION`). Tokens without a modality
-        count as text, the cheapest."""
+        """Estimates the cost for `model` with the price table `prices` (None: `PRICES_PER_MILLION`). Tokens without a
+        modality count as text, the cheapest.
+        """
         table = PRICES_PER_MILLION if prices is None else prices
         price = table.get(model) or table.get(_SNAPSHOT.sub("", model))
         if price is None:

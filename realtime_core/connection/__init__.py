@@ -52,8 +52,8 @@ class Connection(ABC):
 
     @abstractmethod
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Begins to close the connection after the sent messages have been written. No more messages are delivered.
-        Idempotent.
+        """Begins to close the connection with `code` and `reason`, after the sent messages have been written. No more
+        messages are delivered. Idempotent.
 
         If the peer does not answer, the connection ends after the close time-out of the implementation. A reason is cut
         to 123 bytes. Raises `ValueError` for a code that must not be sent.

@@ -157,7 +157,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
     async def transcription_session(self, on_delta: OnDelta | None = None) -> TranscriptionSession:
         """Opens a transcription session (`wss://.../v1/realtime?intent=transcription`), as the base class describes.
-        The connection is not passed to `tap` and `on_refused`, which are for the conversation.
+        `on_delta` is called with each piece of a transcript, as (item id, text). The functions `tap` and `on_refused`
+        of the model's configuration are not called for this connection, because they are for the conversation.
 
         Source: https://developers.openai.com/api/docs/guides/realtime-transcription
         """

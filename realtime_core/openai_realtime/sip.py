@@ -46,7 +46,8 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
         overrides: RealtimeSessionModelSettings | None = None,
     ) -> SessionPayload:
         """Returns the body of `POST /v1/realtime/calls/{call_id}/accept`: the session that a `RealtimeSession` with
-        this agent and these configurations requests. `overrides` replace its settings.
+        this agent, `model_config` and `run_config` requests. `context` is passed to dynamic instructions. `overrides`
+        replace settings of the result.
 
         Raises the exceptions of dynamic instructions, and `UserError` for tools and handoffs that a session refuses.
         """

@@ -141,7 +141,9 @@ def write_ulaw(path: str | os.PathLike[str], ulaw: bytes) -> None:
 
 
 def write_pcm16(path: str | os.PathLike[str], pcm16: bytes, rate: int = 8000, channels: int = 1) -> None:
-    """Writes a WAV file with `pcm16`: 16-bit PCM at `rate` Hz, with interleaved channels."""
+    """Writes a WAV file with `pcm16`: 16-bit PCM at `rate` Hz. With several `channels`, the samples of the channels are
+    interleaved.
+    """
     Path(path).write_bytes(wav_header(PCM, channels, rate, 16, len(pcm16)) + pcm16)
 
 

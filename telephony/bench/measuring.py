@@ -99,9 +99,9 @@ def _holds(system: System, calls: int, seconds: float) -> bool:
 
 
 def prove(system: System, *, calls: int, seconds: float) -> dict[str, Any]:
-    """Measures for `seconds` seconds whether the load generator can make this number of calls at the same time, with a
-    system that does as little as possible. Returns the measurements. `holds` is True if the load generator is fast
-    enough.
+    """Measures for `seconds` seconds whether the load generator can make `calls` calls at the same time, with a system
+    that does as little as possible. Returns the summary of the measurement (see `summary`). Its field `holds` is True
+    if the load generator is fast enough.
     """
     with running(system) as target:
         result = summary([target.measure(calls, seconds)])

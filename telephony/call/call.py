@@ -152,7 +152,8 @@ class Call:
     # --- controls ------------------------------------------------------------------------------------------------
 
     async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool:
-        """Ends the call when the caller has heard all queued audio, or after `within_s` seconds at the latest.
+        """Ends the call when the caller has heard all queued audio, or after `within_s` seconds at the latest. Returns
+        True if the call was ended.
 
         If `goodbye` is given (instructions for the model), the model says goodbye before the call ends. If the caller
         speaks during the goodbye, the call continues, and the method returns False.
@@ -340,8 +341,9 @@ class Call:
         return self._verified
 
     async def mark_verified(self, level: str = "verified") -> None:
-        """Registers that the application has verified the identity of the caller. The tools that require this level are
-        offered to the model from now on.
+        """Registers that the application has verified the identity of the caller. `level` is a name that the
+        application chooses. The tools that require this level (see `telephony.identity`) are offered to the model from
+        now on.
         """
         self._verified |= {level}
         await self._commands.run("mark_verified", self._offer_tools(), level=level)
@@ -351,8 +353,8 @@ class Call:
         await session.update_agent(session.current_agent)
 
     async def ring_with_code(self, number: str, *, n_digits: int = 4) -> str:
-        """Calls the number `number` and says a random code of digits to the called person. Returns the code. The
-        current call continues.
+        """Calls the number `number` and says a random code of `n_digits` digits to the called person. Returns the code.
+        The current call continues.
 
         Raises:
             CallError: the number cannot be called.

@@ -258,7 +258,8 @@ class Controls:
         reason: EndReason = EndReason.AGENT_HUNG_UP,
         anyway: bool = False,
     ) -> bool:
-        """Ends the call when the caller has heard all queued audio, or after `within_s` seconds at the latest.
+        """Ends the call when the caller has heard all queued audio, or after `within_s` seconds at the latest. Returns
+        True if the call was ended.
 
         With `goodbye` (instructions for the model), the model first says goodbye. If the caller speaks before the end,
         the call continues, and the method returns False. If `anyway` is True, the call ends even if the caller speaks.

@@ -64,8 +64,8 @@ log = logging.getLogger(__name__)
 
 
 async def run_call(connection: Connection, agent: AgentSource, options: CallOptions | None = None) -> CallOutcome:
-    """Runs one call over `connection` (the connection to Twilio Media Streams) to its end. All tasks of the call have
-    then ended. Returns how the call ended.
+    """Runs one call over `connection` (the connection to Twilio Media Streams) to its end, with `agent` and `options`
+    (None: the defaults). All tasks of the call have then ended. Returns how the call ended.
     """
     options = options or CallOptions()
 

@@ -329,8 +329,9 @@ class DatabaseStore:
         until: datetime | None = None,
         owner: str | None = None,
     ) -> Contact | None:
-        """Removes an attempt (see `CampaignStore.withdraw`). With `owner`, the attempt is removed only if the process
-        `owner` makes the attempt. Returns the changed contact, or None if no attempt was removed.
+        """Removes an attempt, as `CampaignStore.withdraw` does with the same arguments. If `owner` is given, the
+        attempt is removed only if the process `owner` makes the attempt. Returns the changed contact, or None if no
+        attempt was removed.
         """
         with self._transaction() as connection:
             found = queries.open_attempt(connection, attempt_id)

@@ -1,4 +1,6 @@
-"""Completes an attempt from the call record if the process of the attempt has ended. Pure."""
+"""Completes the data of an attempt from the record of its call, because the process that made the attempt has ended.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ __all__ = ["completed", "ended_elsewhere"]
 
 
 def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, now: datetime) -> Attempt:
-    """Returns the attempt `attempt` with its outcome. The call of the attempt is over, as its record `row` says, and
-    its process has ended.
+    """Returns `attempt` with its outcome, which is decided from `row`, the record of its call. Used if the call is over
+    and the process that made the attempt has ended. `config` is the configuration of the campaign.
     """
     result = CallResult[Any](
         to=attempt.number,
@@ -38,7 +40,8 @@ def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, n
 
 
 def completed(ended: Attempt, row: CallRecord, config: CampaignConfig) -> Attempt:
-    """Returns the ended attempt with data from its call record `row` that Twilio does not know, such as the result.
+    """Returns the ended attempt with the data that only its call record `row` has and Twilio does not know, such as the
+    result. `config` is the configuration of the campaign.
 
     A call is abandoned if a person answered and the agent said nothing before its process ended.
     """

@@ -84,16 +84,18 @@ class CampaignStore(Protocol):
         """Stores Twilio's `CallSid` of the call of an attempt in progress."""
 
     def end(self, ended: Attempt, now: datetime, *, rules: DialingRules) -> Contact | None:
-        """Stores the end of an attempt, and the new state of its contact (`policy.settled`). Returns the contact.
-        Returns None and changes nothing if the attempt had already ended. The outcome `OPTED_OUT` adds the number to
-        the do-not-call list of the store.
+        """Stores the end of the attempt `ended`, and the new state of its contact (see `policy.settled`). `rules` are
+        the dialing rules, which decide when the contact may be called again. Returns the contact. Returns None and
+        changes nothing if the attempt had already ended. The outcome `OPTED_OUT` adds the number to the do-not-call
+        list of the store.
         """
 
     def withdraw(
         self, attempt_id: str, *, done: DoneReason | None = None, until: datetime | None = None
     ) -> Contact | None:
-        """Removes an attempt for which no call was made. The contact becomes done, or pending until `until`. With
-        `until` None, the contact may be called immediately. Returns None if the attempt is not in progress.
+        """Removes an attempt for which no call was made. If `done` is given, the contact becomes done for this reason.
+        Otherwise the contact becomes pending and is not called before the time `until` (None: it may be called
+        immediately). Returns the changed contact, or None if the attempt is not in progress.
         """
 
     def rang_back(self, inbound: Attempt, campaign_id: str) -> Contact | None:

@@ -1,4 +1,6 @@
-"""Implements `telephony campaign run --simulate`: a rehearsal, and its output."""
+"""Implements `telephony campaign run --simulate`: runs a campaign on simulated phones (a rehearsal), and shows its
+progress.
+"""
 
 from __future__ import annotations
 

@@ -123,7 +123,9 @@ def print_results(store: CampaignStore, campaign: Campaign, *, json: bool) -> No
 
 
 def status_words(campaign: Campaign) -> str:
-    """Returns the status, and the reason why the campaign is paused."""
+    """Returns the status of a campaign as words. For a paused or stopped campaign, the words include the reason:
+    `paused by a person`.
+    """
     why = "" if campaign.pause_reason is None else f" {pause_words(campaign.pause_reason)}"
     return f"{campaign.status.value}{why}"
 

@@ -37,8 +37,8 @@ _Files = Mapping[Path, tuple[int, int]]
 
 
 def run_reloading(arguments: Sequence[str], *, host: str, port: int) -> None:
-    """Runs the server until SIGINT or SIGTERM. `arguments` are the arguments of `telephony serve` without host and
-    port.
+    """Runs the server at `host` and `port` until SIGINT or SIGTERM, and starts it again after each change of a file.
+    `arguments` are the other arguments of `telephony serve`.
 
     The port stays the same, also with port 0. If the server ends by itself, for example because of an error in the
     code, the server starts again after the next change.

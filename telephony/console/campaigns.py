@@ -58,8 +58,9 @@ async def show_campaign(request: Request) -> Response:
 
 
 async def list_contacts(request: Request) -> Response:
-    """Returns contacts of a campaign with their attempts. The query parameters `state` and `search` select contacts.
-    `after` is the id of the contact after which the list begins.
+    """Returns contacts of a campaign with their attempts: `{"contacts": [...], "next": id}`. The query parameters
+    `state` and `search` select contacts. `after` is the id of the contact after which the list begins: the value `next`
+    of the previous page.
     """
     phone, query = await _admitted(request, Scope.VIEW), request.query_params
     try:
@@ -81,7 +82,9 @@ async def list_contacts(request: Request) -> Response:
 
 
 async def change_campaign(request: Request) -> Response:
-    """Pauses, resumes or stops a campaign. The change takes effect immediately in every process."""
+    """Pauses, resumes or stops a campaign, as the last part of the path says: `pause`, `resume` or `stop`. Returns the
+    changed campaign. The change takes effect immediately in every process.
+    """
     console, grant = await _granted(request, Scope.CONTROL)
     phone = console.phone
     id_, change, now = request.path_params["id"], request.path_params["change"], phone.sources.now()

@@ -22,8 +22,8 @@ class ClientEvents:
         self.ids = ids
 
     def send(self, type: str, fields: Mapping[str, Any] | None = None, *, event_id: str | None = None) -> str:
-        """Sends a client event of this type with these fields. Returns the id of the event, which is `event_id` if
-        given.
+        """Sends a client event of this type with these fields. The id of the event is `event_id`, or a new id if it is
+        None. Returns the id.
         """
         event_id = event_id or self.ids()
         text = encode(event_id, type, fields or {})

@@ -112,8 +112,9 @@ class ConversationItems:
 
     def edit_refused(self, event_id: str, code: str) -> bool:
         """Handles the server's refusal (with the error code `code`) of an edit that names an item which the server does
-        not know, for example after a reconnect. An item that was to be deleted is already gone, and a new item is added
-        at the end. Returns False for any other error.
+        not know, for example after a reconnect. `event_id` is the id of the refused client event. An item that was to
+        be deleted is already gone, so nothing is done. A new item is added at the end instead. Returns True if the
+        error was such a refusal.
         """
         type, fields = self._edits.pop(event_id, ("", {}))
         if type == "conversation.item.delete" and code == "item_delete_invalid_item_id":
@@ -127,8 +128,9 @@ class ConversationItems:
         return True
 
     def creation_refused(self, event_id: str) -> None:
-        """Handles an error of the server that may refuse the creation of an item. If the item is the output of a tool,
-        the output is sent to the model as a message instead.
+        """Handles an error of the server that may refuse the creation of an item. `event_id` is the id of the client
+        event that the error names. If the item is the output of a tool, the output is sent to the model as a message
+        instead.
         """
         item_id = self._created.pop(event_id, None)
         if item_id is None:

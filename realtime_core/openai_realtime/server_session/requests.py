@@ -67,7 +67,9 @@ class ResponseRequests:
         self.perform(self.responses.request(self._steps.now, options))
 
     def cancel(self, response_id: str | None = None, *, mute: bool = False) -> None:
-        """Cancels a response. Without an id, cancels the active response. If `mute` is True, also drops its audio."""
+        """Cancels the response with the id `response_id`. With None, cancels the response in progress. If `mute` is
+        True, also drops its audio.
+        """
         self.perform(self.responses.cancel(response_id, mute=mute))
 
     def interrupt(self) -> RealtimeModelEvent | None:
