@@ -252,7 +252,7 @@ class RealtimeHistoryAdded:
 
 @dataclass
 class RealtimeGuardrailTripped:
-    """A guardrail tripped. `message` is the text that the guardrail checked."""
+    """A guardrail tripped. `guardrail_results` has its result, and `message` is the text that the guardrail checked."""
 
     guardrail_results: list[OutputGuardrailResult | InputGuardrailResult]
     message: str
@@ -263,7 +263,7 @@ class RealtimeGuardrailTripped:
 
 @dataclass
 class RealtimeInputAudioTimeoutTriggered:
-    """The caller said nothing for `idle_timeout_ms` milliseconds."""
+    """The caller said nothing for `idle_timeout_ms` milliseconds (a setting of the turn detection)."""
 
     info: RealtimeEventInfo
     type: Literal["input_audio_timeout_triggered"] = "input_audio_timeout_triggered"

@@ -160,7 +160,9 @@ class RealtimeSession(RealtimeModelListener):
 
     @property
     def status(self) -> SessionStatus:
-        """The state of the session. While the session is open, the state of the connection to the model."""
+        """The state of the session: `new`, `connecting`, `connected`, `reconnecting`, `disconnected`, `closing` or
+        `closed`. While the session is open, this is the state of the connection to the model.
+        """
         return self._status
 
     # Opening and closing

@@ -17,7 +17,7 @@ __all__ = ["SAMPLE_RATE", "SILENCE", "decode", "encode", "level", "mix", "peak",
 SAMPLE_RATE = 8000
 
 SILENCE = b"\xff"
-"""One sample of silence: the code for zero."""
+"""One sample of silence in mu-law: the code for the value zero."""
 
 
 def decode(ulaw: bytes) -> bytes:

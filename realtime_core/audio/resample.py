@@ -152,8 +152,8 @@ class Upsampler3:
         self._odd = b""
 
     def push(self, pcm16_8k: bytes) -> bytes:
-        """Converts PCM16 (16 bit, little-endian, mono) from 8 kHz to 24 kHz: returns three samples for each sample.
-        Half a sample at the end waits for its other half.
+        """Converts PCM16 (16 bit, little-endian, mono) from 8 kHz to 24 kHz: returns three samples for each sample. If
+        the input ends with half a sample (one byte), this byte is kept for the next call.
         """
         data, self._odd = _whole_samples(self._odd, pcm16_8k)
         piece_bytes = 2 * self._fir.capacity
@@ -169,8 +169,8 @@ class Upsampler3:
         return self._fir.push(g711.decode(ulaw)).tobytes()
 
     def reset(self) -> None:
-        """Starts a new stream, preceded by silence. For a lost frame of audio, push silence instead of calling this
-        method.
+        """Starts a new stream: the next audio is filtered as if silence came before it. For a lost frame of audio, push
+        silence instead of calling this method.
         """
         self._fir.reset()
         self._odd = b""
@@ -190,7 +190,8 @@ class Downsampler3:
 
     def push(self, pcm16_24k: bytes) -> bytes:
         """Converts PCM16 (16 bit, little-endian, mono) from 24 kHz to 8 kHz: returns one sample for three samples. The
-        chunks may have any length. Half a sample at the end waits for its other half.
+        chunks may have any length. If the input ends with half a sample (one byte), this byte is kept for the next
+        call.
         """
         return b"".join([piece.tobytes() for piece in self._pieces(pcm16_24k)])
 
@@ -208,7 +209,9 @@ class Downsampler3:
         return rest
 
     def reset(self) -> None:
-        """Starts a new stream, preceded by silence. The first input sample of the stream gives an output sample."""
+        """Starts a new stream: the next audio is filtered as if silence came before it. The first input sample of the
+        stream gives an output sample.
+        """
         self._fir.reset()
         self._odd = b""
         self._late = 0

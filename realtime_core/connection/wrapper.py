@@ -8,7 +8,7 @@ __all__ = ["ConnectionWrapper"]
 
 
 class ConnectionWrapper(Connection):
-    """Passes every call to the wrapped connection `inner`."""
+    """Passes every method call to the wrapped connection `inner`."""
 
     def __init__(self, inner: Connection) -> None:
         self.inner = inner

@@ -1,7 +1,7 @@
 """Handles the caller's turns: voice activity, commits and silence. Pure.
 
-Emits `speech_started` (which interrupts), `speech_stopped`, `committed`, the item, its transcript, the answer, and idle
-time-outs.
+Sends `speech_started` (which interrupts the agent), `speech_stopped` and `committed`. Then adds the turn to the
+conversation, sends its transcript, and requests the answer. Also handles idle time-outs.
 """
 
 from __future__ import annotations

@@ -147,8 +147,8 @@ class CampaignConfig(BaseModel):
 
     # How often
     retry: Mapping[Outcome, RetryRule] = Field(default_factory=lambda: retry_rules(_RETRY))
-    """The retry rule of each outcome. An outcome without a rule is not tried again. A rule text changes only the
-    outcomes that the text names.
+    """The retry rule of each outcome. An outcome without a rule is not tried again. If the rules are given as a text
+    (such as `busy=3/30m`), outcomes that the text does not name keep their default rules.
     """
     max_attempts: int = Field(default=5, ge=1, le=100)
     """The maximum number of attempts for one contact. Agreed callbacks are counted. Calls from the contact are not

@@ -134,7 +134,7 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to reach a contact, which is one call or the wish to make one. An attempt without an outcome is in
+    """One attempt to reach a contact by a call, which may not have been made yet. An attempt without an outcome is in
     progress, or its process has died.
 
     `id` is also the id of the call in the records: the token of an outgoing call, or the `CallSid` of an inbound call.

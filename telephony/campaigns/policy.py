@@ -73,7 +73,9 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The action: the contact must wait until the time `until`, in UTC. Other contacts may be called."""
+    """The action: the contact must wait until the time `until`, in UTC, for the reason `reason`. Other contacts may be
+    called.
+    """
 
     until: datetime
     reason: WaitReason
@@ -88,8 +90,8 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The action: the campaign starts no call to any contact before the time `until`. With None, the campaign starts no
-    call until a call ends or the campaign is changed.
+    """The action: the campaign starts no call to any contact before the time `until`, for the reason `reason`. With
+    `until` None, the campaign starts no call until a call ends or the campaign is changed.
     """
 
     reason: HoldReason

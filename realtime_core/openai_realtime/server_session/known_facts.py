@@ -1,4 +1,4 @@
-"""The facts that a server session has already reported, so a repeated or late event has no effect."""
+"""Keeps the facts that the server has already reported in a session, so a repeated or late event has no effect."""
 
 from __future__ import annotations
 

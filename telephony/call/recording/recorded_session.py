@@ -47,7 +47,7 @@ def _recorded(command: _Command) -> _Command:
 
 
 class RecordedSession(RealtimeSession):
-    """Passes all calls to a session, and writes the commands to the journal. The methods are documented in
+    """Passes all method calls to a session, and writes the commands to the journal. The methods are documented in
     `RealtimeSession`.
     """
 
