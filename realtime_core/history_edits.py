@@ -73,7 +73,7 @@ def history_edits(
             place = {} if at_end else {"previous_item_id": previous}
             edits.append(_event("conversation.item.create", item=wire, **place))
             previous = wire["id"]
-        if is_kept and previous == item.item_id:
+        if is_kept:
             previous = behind.get(item.item_id) or previous
     return edits
 

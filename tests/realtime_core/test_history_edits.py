@@ -1,7 +1,9 @@
-"""Making one conversation out of another (rows 29 and 30)."""
+"""Edits that change one conversation into another, and the client events of `update_history`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from realtime_core import UserError
 from realtime_core.history_edits import history_edits, wire_items
+from realtime_core.history_order import Entry, OtherItem
 from realtime_core.items import (
     AssistantAudio,
     AssistantMessageItem,
@@ -58,6 +61,166 @@ def test_edits_lead_from_one_conversation_to_the_other(old: list[UserMessageItem
     assert result == [(item.item_id, item.text) for item in new]
     if old == new:
         assert edits == []
+
+
+def call(
+    item_id: str, output: str | None = None, *, arguments: str = "{}", server: str | None = None
+) -> RealtimeToolCallItem:
+    status: Any = "in_progress" if output is None else "completed"
+    return RealtimeToolCallItem(
+        item_id=item_id, call_id=f"call_{item_id}", name="f", arguments=arguments, output=output, status=status,
+        server_label=server,
+    )  # fmt: skip
+
+
+def output_of(item: RealtimeToolCallItem) -> OtherItem:
+    return OtherItem(f"{item.item_id}_out", "function_call_output", item.item_id, item.call_id, item.output)
+
+
+def on_server(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Returns the items that the server has. An output is an entry of its own."""
+    found = []
+    for entry in entries:
+        if isinstance(entry, OtherItem):
+            output = {"call_id": entry.call_id, "output": entry.output} if entry.call_id else {}
+            found.append({"id": entry.item_id, "type": entry.kind, **output})
+        else:
+            found.append(next(wire_items(entry)))
+    return found
+
+
+def edited(old: Sequence[Entry], new: Sequence[RealtimeItem], **options: Any) -> list[dict[str, Any]]:
+    """Returns the items that the server has after the edits."""
+    items = on_server(old)
+    for edit in history_edits(old, new, **options):
+        data = edit["other_data"]
+        ids = [item["id"] for item in items]
+        if edit["type"] == "conversation.item.delete":
+            del items[ids.index(data["item_id"])]
+            continue
+        assert data["item"]["id"] not in ids
+        previous = data.get("previous_item_id")
+        items.insert(
+            0 if previous == "root" else len(ids) if previous is None else ids.index(previous) + 1, data["item"]
+        )
+    return items
+
+
+def conversation(drawn: list[tuple[str, str]]) -> list[Entry]:
+    """Returns a conversation with calls (lower case), messages (upper case) and unlisted items (digits)."""
+    found: list[Entry] = []
+    for name, value in drawn:
+        if name.isdigit():
+            found.append(OtherItem(name, "reasoning"))
+        elif name.isupper():
+            found.append(user(name, value))
+        else:
+            made = call(name, None if value == "x" else value)
+            found += [made] if made.output is None else [made, output_of(made)]
+    return found
+
+
+ENTRIES = st.lists(st.tuples(st.sampled_from("abcABC12"), st.sampled_from("xyz")), unique_by=lambda it: it[0])
+
+
+@given(ENTRIES, ENTRIES)
+def test_edits_of_calls_keep_the_items_that_the_history_does_not_list(
+    first: list[tuple[str, str]], second: list[tuple[str, str]]
+) -> None:
+    old = conversation(first)
+    new: list[RealtimeItem] = [item for item in conversation(second) if not isinstance(item, OtherItem)]
+    result = edited(old, new)
+    assert [item for item in result if item["type"] != "reasoning"] == [
+        wire for item in new for wire in wire_items(item)
+    ]
+    before, after = (
+        [item["id"] for item in items if not item["id"].endswith("_out")] for items in (on_server(old), result)
+    )
+    deleted = {e["other_data"]["item_id"] for e in history_edits(old, new) if e["type"] == "conversation.item.delete"}
+    assert deleted.isdisjoint("12"), "the server keeps its unlisted items"
+    for previous, item_id in pairwise(before):
+        if item_id.isdigit() and previous not in deleted:
+            assert after[after.index(previous) + 1] == item_id, "an unlisted item stays behind its item"
+
+
+def kinds(edits: list[Any]) -> list[tuple[str, str]]:
+    """Returns what each edit does (`delete` or `create`), and the id of its item."""
+    return [
+        (each["type"].rpartition(".")[2], each["other_data"].get("item_id") or each["other_data"]["item"]["id"])
+        for each in edits
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(
+            [call("a", "y"), output_of(call("a", "y"))], [call("a", "z")], [("delete", "a_out"), ("create", "a_out")],
+            id="another output",
+        ),
+        pytest.param([call("a")], [call("a", "z")], [("create", "a_out")], id="a first output"),
+        pytest.param(
+            [call("a", "y"), output_of(call("a", "y"))], [call("a")], [("delete", "a_out")], id="no output any more"
+        ),
+        pytest.param(
+            [call("a", "y")], [call("a", "z")], [("delete", "a"), ("create", "a"), ("create", "a_out")],
+            id="an output whose item is not known cannot be deleted",
+        ),
+        pytest.param(
+            [call("a", "y"), output_of(call("a", "y"))], [call("a", "z", arguments='{"n": 1}')],
+            [("delete", "a"), ("delete", "a_out"), ("create", "a"), ("create", "a_out")], id="other arguments, too",
+        ),
+        pytest.param(
+            [call("a", "y"), output_of(call("a", "y"))], [user("a")],
+            [("delete", "a"), ("delete", "a_out"), ("create", "a")], id="a message with the id of a call",
+        ),
+        pytest.param(
+            [call("a", "y", server="s")], [call("a", "z", server="s")], [("delete", "a"), ("create", "a")],
+            id="the output of a hosted tool is a part of its call",
+        ),
+    ],
+)  # fmt: skip
+def test_a_call_is_created_again_only_if_its_output_cannot_be_replaced(
+    old: list[Entry], new: list[RealtimeItem], expected: list[tuple[str, str]]
+) -> None:
+    assert kinds(history_edits(old, new)) == expected
+
+
+def test_an_output_is_created_directly_after_its_call() -> None:
+    result = edited([call("a"), OtherItem("1", "reasoning"), user("B")], [call("a", "z"), user("B")])
+    assert [item["id"] for item in result] == ["a", "a_out", "1", "B"]
+
+
+def test_items_of_a_lost_connection_are_created_again_and_their_summary_is_deleted() -> None:
+    summary = OtherItem("note", "message")
+    old: list[Entry] = [user("a"), user("b"), OtherItem("1", "reasoning"), summary]
+    new: list[RealtimeItem] = [user("a"), user("b"), user("c")]
+    assert kinds(history_edits(old, new, lost={"a"})) == [
+        ("delete", "note"), ("delete", "a"), ("create", "a"), ("create", "c")
+    ]  # fmt: skip
+    assert kinds(history_edits(old, new)) == [("create", "c")], "a message of the server that is no summary stays"
+
+
+def test_places_in_the_old_conversation_do_not_count() -> None:
+    old: list[Entry] = [user("a"), UserMessageItem(item_id="b", previous_item_id="a", content=[InputText(text="x")])]
+    assert history_edits(old, [user("a"), user("b")]) == []
+
+
+def test_an_image_has_its_detail_and_a_hosted_call_its_output_only_if_they_are_set() -> None:
+    image = UserMessageItem(item_id="u", content=[InputImage(image_url="https://x"), InputImage()])
+    hosted = {"type": "mcp_call", "server_label": "s", "name": "f", "arguments": "{}"}
+    assert [
+        wire for item in (image, call("t", server="s"), call("t", "done", server="s")) for wire in wire_items(item)
+    ] == [
+        {"id": "u", "type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "https://x"}]},
+        {"id": "t", **hosted},
+        {"id": "t", **hosted, "output": "done"},
+    ]
+
+
+def test_the_id_of_an_output_has_at_most_32_characters() -> None:
+    made = call("i" * 32, "done")
+    assert [wire["id"] for wire in wire_items(made)] == ["i" * 32, "i" * 28 + "_out"]
 
 
 def test_what_is_added_at_the_end_leaves_the_rest_alone() -> None:

@@ -418,15 +418,23 @@ def test_an_answer_that_was_heard_in_part_is_not_asked_for_again() -> None:
     assert responses.unanswered(0.0) == []
 
 
-def test_outcomes_of_the_wire() -> None:
-    audio = {"type": "message", "content": [{"type": "output_audio", "transcript": "Hi"}]}
-    assert Outcome.of({"status": "completed", "output": [audio]}) == SPOKEN
-    assert Outcome.of({"status": "completed", "output": [{"type": "function_call"}]}) == CALLED
-    text = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}
-    assert Outcome.of({"status": "completed", "output": [text]}) == WRITTEN
-    assert Outcome.of({}) == SILENT
-    for odd in ({"output": 5}, {"output": [None, {"content": 3}]}, {"status_details": "x"}):
-        assert Outcome.of(odd).status == "completed"
+def test_paused_responses_wait_until_they_are_resumed() -> None:
+    responses = new()
+    assert not responses.paused
+    responses.pause()
+    assert responses.paused
+    assert responses.request_answer(0.0, "item_1") == []
+    sent = create(responses.resume(1.0))
+    assert not responses.paused
+    responses.created(1.1, "resp_1", ours(sent))
+    assert responses.active_id == "resp_1"
+
+
+def test_a_response_that_begins_during_a_pause_is_cancelled() -> None:
+    responses = new()
+    responses.pause()
+    assert [type(each).__name__ for each in responses.created(0.1, "resp_server", {})] == ["CancelResponse"]
+    assert responses.resume(0.2) == [], "nothing was asked for"
 
 
 def test_at_rest_is_idle_with_an_open_answer_gate() -> None:

@@ -119,6 +119,22 @@ def test_speech_left_is_what_the_caller_has_still_to_hear() -> None:
     assert playout.speech_left(1.5) == 0
 
 
+def test_unheard_audio_is_what_was_sent_and_not_heard() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    assert playout.unheard(0.0) == b""
+    speech = bytes(n % 251 for n in range(SECOND))
+    playout.enqueue(("a", 0), speech)
+    playout.poll(0.0)
+    sent = SECOND - playout.queued
+    assert playout.unheard(0.0) == speech[:sent]
+    assert playout.unheard(0.1) == speech[800:sent]
+    for at in (0.25, 0.5, 0.75):
+        playout.poll(at)
+    assert playout.unheard(0.8) == speech[6400:], "also of pieces that were sent one after the other"
+    assert playout.unheard(2.0) == b""
+
+
 def test_ambience_is_no_speech_that_is_left() -> None:
     playout = Playout()
     playout.start(0.0)
