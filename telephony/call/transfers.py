@@ -14,7 +14,7 @@ from ..errors import CallError, NoCallerId, TwilioError
 from ..masking import BULLET
 from ..twilio import twiml
 from ..twilio.callbacks import CallStatus, DialResult
-from ..twilio.twiml import briefing, is_shown, say_and_hang_up
+from ..twilio.twiml import briefing, can_be_read_aloud, say_and_hang_up
 from .controls import Controls
 from .conversation import Conversation
 from .ending import EndReason, Release
@@ -215,7 +215,8 @@ class Transfers:
         agent = self._conversation.session.current_agent.name
         words = self._wording
         document = briefing(
-            summary.strip() or words.introduction(parties.other_party if is_shown(parties.other_party) else "", agent),
+            summary.strip()
+            or words.introduction(parties.other_party if can_be_read_aloud(parties.other_party) else "", agent),
             addresses.leg_key(second.leg_id),
             intros=(words.text("call_for_you"), words.text("once_more")),
             ask=words.text("take_the_call"),

@@ -24,14 +24,14 @@ __all__ = ["routes", "set_cookie"]
 
 def routes() -> list[BaseRoute]:
     return [
-        Route("/console/api/login", ways),
+        Route("/console/api/login", login_methods),
         Route("/console/api/login", log_in, methods=["POST"]),
         Route("/console/api/logout", log_out, methods=["POST"]),
         Route("/console/api/me", me),
     ]
 
 
-async def ways(request: Request) -> Response:
+async def login_methods(request: Request) -> Response:
     """Returns the ways to log in without a token, as JSON: `{"single_sign_on": true}`. The route needs no login."""
     return JSONResponse({"single_sign_on": phone_of(request).settings.telephony_oidc_issuer is not None})
 

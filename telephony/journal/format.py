@@ -34,7 +34,7 @@ gap. The caller heard the sample at this position when Twilio sent the frame wit
 timestamp of its first sample, and is sent after its last sample, one frame later.) The record is written when a run
 begins and when it ends. A later record with the same position replaces an earlier one. `heard`: the stream has ended,
 and this was the last position that the caller heard |
-| `interruption` | `cause` (see `CutCause`; missing if the caller spoke), `item_id`, `position` (where the stream became
+| `interruption` | `cause` (see `CutCause`; not in old journals), `item_id`, `position` (where the stream became
 silent), `heard`: `[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id, content_index, audio_end_ms],
 ...]` |
 | `model` | `type`, `turn_policy`: the class of the model, and the policy that decides turns |

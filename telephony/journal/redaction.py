@@ -56,7 +56,7 @@ class Redaction:
         """Whether no masking is configured, so `line` returns every line unchanged."""
         return not (self.secrets or self.patterns or self.audio)
 
-    def stated(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """Returns the description of the masking that the header of the journal contains. The description has no
         secrets and no patterns.
         """

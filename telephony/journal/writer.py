@@ -96,7 +96,7 @@ class JournalWriter:
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         if kind == "header":
-            fields = {**fields, "versions": _versions(), "redaction": self._redaction.stated()}
+            fields = {**fields, "versions": _versions(), "redaction": self._redaction.description()}
         body = dump(fields)
         self._put(t, f'{{"t":{t:.6f},"kind":"{kind}"{"," if fields else ""}{body[1:]}\n')
 

@@ -128,9 +128,9 @@ def _without_private_data(record: Record, redaction: Redaction) -> Record:
     """Returns a header that describes the masking of the original journal and of the copy."""
     if record.kind != "header":
         return record
-    before, now = record.data.get("redaction") or {}, redaction.stated()
-    stated = {name: max(before.get(name, 0), value) for name, value in now.items()}
-    return Record(record.t, record.kind, {**record.data, "redaction": stated})
+    before, now = record.data.get("redaction") or {}, redaction.description()
+    combined = {name: max(before.get(name, 0), value) for name, value in now.items()}
+    return Record(record.t, record.kind, {**record.data, "redaction": combined})
 
 
 def renew(path: Path, call: ReplayedCall) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from . import clips
 from .call_verbs import CallVerbs
 from .callees import Callee
-from .detection import detect, detects_aside
+from .detection import detect, starts_before_detection
 from .handset import Handset
 from .interpreter import RAN_OUT, interpret
 from .peer import Caller, MediaPeer
@@ -227,7 +227,7 @@ class SimulatedCall:
         detection = asyncio.create_task(detect(self, callee), name=f"{self.sid} detection")
         try:
             async with asyncio.timeout(limit_s):
-                if not detects_aside(self.options):
+                if not starts_before_detection(self.options):
                     await self.while_silent(detection)
                 await self._follow(document)
         except TimeoutError:
@@ -302,7 +302,7 @@ class SimulatedCall:
         }
         if self.parent is not None:
             form["ParentCallSid"] = self.parent.sid
-        if self.answered_by is not None and not detects_aside(self.options):
+        if self.answered_by is not None and not starts_before_detection(self.options):
             form["AnsweredBy"] = self.answered_by
         return form
 

@@ -12,10 +12,10 @@ from typing import Any
 from .callees import Callee
 from .ports import Leg
 
-__all__ = ["detect", "detects_aside"]
+__all__ = ["detect", "starts_before_detection"]
 
 
-def detects_aside(options: Mapping[str, Any]) -> bool:
+def starts_before_detection(options: Mapping[str, Any]) -> bool:
     """Returns whether the TwiML of the call starts without waiting for the result of the answering machine detection.
     `options` are the parameters of the request that created the call. The TwiML also starts immediately if the call has
     no such detection.
@@ -39,7 +39,7 @@ async def detect(call: Leg, callee: Callee | None) -> None:
     start = loop.time()
     call.answered_by = await _verdict(call, callee, mode)
     name = "AsyncAmdStatusCallback" if "AsyncAmd" in options else "AmdStatusCallback"
-    if detects_aside(options) and (url := options.get(name)):
+    if starts_before_detection(options) and (url := options.get(name)):
         form = {
             "CallSid": call.sid,
             "AccountSid": call.twilio.account_sid,

@@ -25,6 +25,7 @@ __all__ = [
     "apologise",
     "briefing",
     "busy",
+    "can_be_read_aloud",
     "choose_language",
     "clean",
     "conference",
@@ -33,7 +34,6 @@ __all__ = [
     "enqueue",
     "fits",
     "hang_up",
-    "is_shown",
     "play_digits",
     "record_message",
     "redirect",
@@ -301,7 +301,7 @@ def choose_language(offers: Sequence[tuple[str, Voice]], *, action: str, otherwi
 # --- the second leg of a warm transfer -------------------------------------------------------------------------------
 
 
-def is_shown(caller: str) -> bool:
+def can_be_read_aloud(caller: str) -> bool:
     """Returns whether the caller id is a phone number that can be read aloud digit by digit, and not withheld."""
     return re.fullmatch(r"\+?[0-9]+", caller) is not None and not is_withheld(caller)
 

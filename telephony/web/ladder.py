@@ -13,7 +13,7 @@ from starlette.responses import Response
 from ..twilio import twiml
 from ..twilio.callbacks import DialResult, VoiceRequest
 from .forms import Form
-from .ladder_steps import after_message, ladder_over, next_step, step_twiml, took
+from .ladder_steps import after_message, ladder_over, next_step, note_step_result, step_twiml
 from .live_numbers import RoutedCall
 from .phone_server import PhoneServer
 from .twiml_responses import apologise, twiml_response
@@ -49,7 +49,7 @@ async def ladder_step(request: Request, phone: PhoneServer, form: Form) -> Respo
         return twiml_response(after_message(phone, voice, call, form))
     if what == "dialled":
         result = DialResult.parse(form)
-        took(call, f"dial {call.step.dial}: {result.status}")
+        note_step_result(call, f"dial {call.step.dial}: {result.status}")
         if result.connected or voice.ended:
             ladder_over(phone, voice, call, "dial" if result.connected else "hung-up")
             return twiml_response(twiml.hang_up())

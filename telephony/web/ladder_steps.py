@@ -22,7 +22,7 @@ from .live_numbers import RoutedCall, shared_limits
 from .phone_server import PhoneServer
 from .twiml_responses import call_info, new_stream
 
-__all__ = ["after_message", "answer_number", "ladder_over", "next_step", "step_twiml", "took"]
+__all__ = ["after_message", "answer_number", "ladder_over", "next_step", "note_step_result", "step_twiml"]
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ async def answer_number(request: Request, phone: PhoneServer, voice: VoiceReques
     if why:
         phone.metrics.call_refused(why)
         phone.refusals.warning(why, f"No agent takes a call: {why}. The next step of its number does.")
-        took(call, f"agent: {why}")
+        note_step_result(call, f"agent: {why}")
         return next_step(request, phone, voice, call)
     if Choice.KEYPAD in call.number.choose_language and len(call.number.offered) > 1:
         return _offer_languages(request, phone, call)
@@ -93,7 +93,7 @@ def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: 
             assert phone.numbers is not None
             usable = phone.defaults.model is not None or phone.numbers.endpoints.may_try(call.number.models)
             if not usable or phone.registry.draining:
-                took(call, "agent: the model's endpoints fail")
+                note_step_result(call, "agent: the model's endpoints fail")
                 return next_step(request, phone, voice, call)
             info = call_info(request, voice, call.token)
             document = new_stream(request, phone, info)
@@ -105,15 +105,15 @@ def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: 
                 destination = voice.parties(phone.settings.twilio_phone_number).reach(target)
             except NoCallerId as error:
                 log.error("A step cannot dial %s: %s.", step.dial, error)
-                took(call, f"dial {step.dial}: no caller id")
+                note_step_result(call, f"dial {step.dial}: no caller id")
                 return next_step(request, phone, voice, call)
-            took(call, f"dial {step.dial}: ringing")
+            note_step_result(call, f"dial {step.dial}: ringing")
             phone.call_records.on_ladder(voice.call_sid, voice.caller, call, within_s=step.ring_s + 4 * 3600)
             say = locale.text("connecting")
             action = addresses.ladder(call.token, "dialled")
             return twiml.dial(destination, action=action, ring_s=round(step.ring_s), say=say, voice=speaks)
         case StepKind.VOICEMAIL:
-            took(call, "voicemail: no message")
+            note_step_result(call, "voicemail: no message")
             phone.call_records.on_ladder(voice.call_sid, voice.caller, call, within_s=step.max_s + 120)
             greeting = text_in(step.voicemail, call.language) or locale.text("leave_message")
             return twiml.record_message(
@@ -137,7 +137,7 @@ def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, for
     reports the recording with a separate callback.
     """
     locale = call.book.locale(call.language)
-    took(call, f"voicemail: {form.get('RecordingDuration', '0')} s")
+    note_step_result(call, f"voicemail: {form.get('RecordingDuration', '0')} s")
     ladder_over(phone, voice, call, "voicemail")
     phone.voicemails.message(voice, call, form)
     if voice.ended:
@@ -145,7 +145,7 @@ def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, for
     return twiml.say_and_hang_up(locale.text("message_saved"), voice_of(locale))
 
 
-def took(call: RoutedCall, what: str) -> None:
+def note_step_result(call: RoutedCall, what: str) -> None:
     """Adds `what`, the result of the current step for the caller, to the call. A later result of the same step replaces
     the earlier result.
     """

@@ -6,7 +6,7 @@ import pytest
 
 from telephony.errors import NoCallerId
 from telephony.twilio.caller_id import Destination, Parties, is_number, is_withheld
-from telephony.twilio.twiml import is_shown
+from telephony.twilio.twiml import can_be_read_aloud
 
 OWN, CALLED, THEIRS, KITCHEN = "+14155550199", "+14155550188", "+14155550100", "+14155550123"
 WITHHELD = ["", "anonymous", "Anonymous", "RESTRICTED", "unavailable", "unknown", "+266696687", "+86282452253",
@@ -23,7 +23,7 @@ def test_what_is_no_caller_id(address: str) -> None:
 @pytest.mark.parametrize("address", WITHHELD)
 def test_what_is_withheld(address: str) -> None:
     assert is_withheld(address)
-    assert not is_shown(address)
+    assert not can_be_read_aloud(address)
 
 
 @pytest.mark.parametrize("address", [*DEVICES, THEIRS, "12345", "sip:+14155550100@example.com"])
