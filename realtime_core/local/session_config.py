@@ -242,9 +242,9 @@ class SessionConfig:
         self._said_anything = True
 
     def update(self, change: Any, *, responding: bool) -> None:
-        """Applies `change`, the `session` object of a `session.update`, completely. Omitted fields stay unchanged.
-        `responding` is True while a response is in progress, when some fields cannot change. If `change` is invalid,
-        raises `Rejected` and changes nothing.
+        """Applies `change`, the `session` object of a `session.update`. Omitted fields stay unchanged. `responding` is
+        True while a response is in progress, when some fields cannot change. If any part of `change` is invalid, raises
+        `Rejected` and changes nothing.
         """
         if isinstance(change, dict):
             _type_is("realtime")(change.get("type", "realtime"), "session.type")  # before its unknown fields

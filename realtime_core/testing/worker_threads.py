@@ -2,8 +2,8 @@
 
 A worker thread runs when nothing else is ready in the loop. Threads run in the order in which their jobs were
 submitted. The loop continues when the thread ends, when the thread declares virtual time (`spend`), or when the thread
-waits for the loop (`run_coroutine_threadsafe(...).result()`, `anyio.from_thread.run`). The permission to run is called
-`control` below.
+waits for the loop (`run_coroutine_threadsafe(...).result()`, `anyio.from_thread.run`). In this module, the permission
+to run is called `control`.
 """
 
 from __future__ import annotations

@@ -52,9 +52,9 @@ def find_run_config(settings: Settings, given: RealtimeRunConfig | None) -> Real
 def is_openai(
     settings: Settings, model: RealtimeModel | Callable[[], RealtimeModel] | None, given: RealtimeModelConfig | None
 ) -> bool:
-    """Returns whether the calls of an application use OpenAI's Realtime API. False if the application gives its own
-    model, a URL or a transport, or if the settings select the embedded model. `model` and `given` (the configuration of
-    the model) are arguments of the application.
+    """Returns whether the calls of an application use OpenAI's Realtime API. Returns False if the application gives its
+    own model, a URL or a transport, or if the settings select the embedded model. `model` and `given` (the
+    configuration of the model) are arguments of the application.
     """
     return model is None and not settings.wants_script and not (given and {"url", "transport"} & given.keys())
 

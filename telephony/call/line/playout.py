@@ -349,7 +349,9 @@ class Playout:
 
     @property
     def confirmed_position(self) -> int:
-        """The position on the stream timeline, in samples, up to which marks have confirmed that the caller heard."""
+        """The position on the stream timeline, in samples, up to which the caller has heard the audio according to
+        Twilio's marks.
+        """
         return self._confirmed_position
 
     def silent_at(self, now: float) -> float:

@@ -66,7 +66,7 @@ class DigitMasker:
 
     @property
     def has_secrets(self) -> bool:
-        """Whether `hide` was called."""
+        """Whether later records must be searched for secret texts, because `hide` was called."""
         return bool(self._named)
 
     def message(self, text: str) -> str:

@@ -189,7 +189,9 @@ class Seal:
             self._ids[item_id] = None
 
     def hides(self, item_id: str) -> bool:
-        """Returns whether this item, response or tool call belongs to a part of the call that must not be recorded."""
+        """Returns whether the item, response or tool call with the id `item_id` belongs to a part of the call that must
+        not be recorded.
+        """
         return item_id in self._ids
 
     # --- messages and records ----------------------------------------------------------------------------------------
