@@ -28,8 +28,8 @@ class Acknowledgements:
         `end`. Returns None if the server accepted the request, otherwise the exception that was passed to `answered` or
         `end`.
 
-        `accepted` is called in the same step of the event loop in which the server accepts the request, before the
-        caller of `wait` continues. Only the first answer counts. An answer after the end of the wait has no effect.
+        `accepted` is called in the same step of the event loop in which the server accepts the request, before
+        `wait` returns. Only the first answer counts. An answer after the end of the wait has no effect.
         """
         answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 

@@ -1,4 +1,6 @@
-"""The actions that `Responses` returns and that its caller must execute (effects). Pure."""
+"""The actions (effects) that the methods of `Responses` return. The code that calls such a method must execute them.
+Pure.
+"""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ class RealtimeSession(RealtimeModelListener):
             tracker.set_audio_format("g711" if self._bytes_per_ms == 8 else "pcm16")
 
     async def enter(self) -> Self:
-        """Connects, as `async with` does. The caller must call `close()`."""
+        """Connects, as `async with` does. The session must later be closed with `close()`."""
         return await self.__aenter__()
 
     async def __aexit__(self, *exc: object) -> None:
@@ -220,8 +220,8 @@ class RealtimeSession(RealtimeModelListener):
     async def close(self) -> None:
         """Ends the session: cancels users' code, closes the model, and stops the iteration. Takes at most a second.
 
-        Idempotent. Several tasks and tools may call this method at the same time. All callers wait for the same
-        closing, and cancelling one caller does not stop the closing. If the model fails to close, all callers get its
+        Idempotent. Several tasks and tools may call this method at the same time. All calls wait for the same
+        closing, and cancelling one call does not stop the closing. If the model fails to close, all calls raise its
         exception, and a later call tries again.
         """
         if self._status == "closed":

@@ -8,8 +8,8 @@ raises an `Exception`. `CancelledError` is raised only if the calling task itsel
   `StopIteration` cannot pass through a coroutine or a future. These exceptions become `UserCodeError`, with the
   original exception as its cause.
 - Awaitables are awaited. The values of a generator become a list.
-- Tools, and code with a time limit, run in their own task (`within`). After the limit the caller does not wait for the
-  task any longer. At the end of the session the task is awaited for a short time.
+- Tools, and code with a time limit, run in their own task (`within`). After the limit nobody waits for the task any
+  longer. At the end of the session the task is awaited for a short time.
 """
 
 from __future__ import annotations

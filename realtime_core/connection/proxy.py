@@ -32,7 +32,7 @@ def environment_proxy(uri: WebSocketURI) -> str | None:
 
 async def open_tunnel(proxy: str, uri: WebSocketURI, context: tls.SSLContext | None) -> asyncio.Transport:
     """Returns a connection to the server of `uri` through the HTTP proxy at the address `proxy` (`http:` or `https:`).
-    The caller must begin TLS to the server itself. `context` has the TLS settings for an `https:` proxy (None: the
+    TLS to the server itself must be begun afterwards. `context` has the TLS settings for an `https:` proxy (None: the
     defaults).
 
     Source: the CONNECT method, RFC 9110, section 9.3.6. Raises `ConnectFailed` if the proxy cannot be used or refuses,

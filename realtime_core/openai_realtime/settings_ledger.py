@@ -80,8 +80,8 @@ class _Update:
 
 @dataclass(frozen=True, slots=True)
 class DueUpdates:
-    """The actions that are due: send each update of `updates`, which are pairs of an event id and fields, and report
-    the changes in `settled` as done, because these changes need no update.
+    """The result of `SettingsLedger.due`. `updates` has the updates to send, each as a pair (event id, fields).
+    `settled` has the changes that count as accepted at once, because the settings have these values already.
     """
 
     updates: list[tuple[str, Fields]]

@@ -172,7 +172,7 @@ class ServerSession:
         self._steps.run(now, self._configure)
 
     def on_time(self, now: float) -> None:
-        """Performs the actions that are due at `now`. The caller calls this method at the time `deadline`."""
+        """Performs the actions that are due at `now`. Must be called at the time `deadline`."""
         self._steps.run(now, self._on_time)
 
     @property
