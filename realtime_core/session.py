@@ -368,7 +368,10 @@ class RealtimeSession(RealtimeModelListener):
         await self._deliver(RealtimeModelSendUserInput(message, respond=respond))
 
     async def send_audio(self, audio: bytes, *, commit: bool = False) -> None:
-        """Sends the caller's audio in the session's input format. If `commit` is True, the turn ends."""
+        """Sends the caller's audio in the session's input format. If `commit` is True, the turn ends, and the agent
+        answers. With `turn_detection` None, the agent answers only after `request_response()` or a raw
+        `response.create`.
+        """
         await self._deliver(RealtimeModelSendAudio(audio, commit=commit))
 
     @property

@@ -41,12 +41,13 @@ class ServerWait(Enum):
 @dataclass(frozen=True, slots=True)
 class EffectiveSettings:
     """The settings that the server uses now, as it has reported them in `session.updated`: the audio formats, whether
-    the server answers turns (`create_response`) and interrupts responses by itself, and whether responses are spoken
-    (`speaks`) or written.
+    the server detects turns, answers turns (`create_response`) and interrupts responses by itself, and whether
+    responses are spoken (`speaks`) or written.
     """
 
     input_format: Mapping[str, Any]
     output_format: Mapping[str, Any]
+    detects_turns: bool
     create_response: bool
     interrupt_response: bool
     speaks: bool
@@ -59,11 +60,13 @@ class EffectiveSettings:
         audio = _mapping(session.get("audio"))
         given, taken = _mapping(audio.get("input")), _mapping(audio.get("output"))
         turns = given.get("turn_detection") if "turn_detection" in given else session.get("turn_detection")
+        is_off = turns is None and ("turn_detection" in given or "turn_detection" in session)
         detection = _mapping(turns)
         modalities = session.get("output_modalities") or session.get("modalities") or ["audio"]
         return cls(
             input_format=audio_format(given.get("format") or session.get("input_audio_format")),
             output_format=audio_format(taken.get("format") or session.get("output_audio_format")),
+            detects_turns=not is_off,
             create_response=bool(detection) and detection.get("create_response") is not False,
             interrupt_response=bool(detection) and detection.get("interrupt_response") is not False,
             speaks=not isinstance(modalities, list) or "audio" in modalities,

@@ -167,7 +167,9 @@ class CallerTurns:
         self._emit(emitted.RealtimeModelInputAudioCommittedEvent(item_id, previous_item_id))
         self._emit_if(interrupted)
         self._requests.perform(self._responses.committed(now, by_client=by_client))
-        if by_client or TurnAction.RESPOND in actions or self._gate.is_closed:
+        # Without turn detection, the application decides when the model responds, as in the Agents SDK.
+        wants_answer = by_client and self._updates.config.effective.detects_turns
+        if wants_answer or TurnAction.RESPOND in actions or self._gate.is_closed:
             self._requests.perform(self._responses.request_answer(now, item_id or None, acknowledged=True))
 
     def _timeout_triggered(self, event: wire.TimeoutTriggered) -> None:
