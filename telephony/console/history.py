@@ -84,9 +84,9 @@ def routes() -> list[BaseRoute]:
 
 
 async def list_calls(request: Request) -> Response:
-    """Returns a page of the history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `q` is a
-    number, or words of the summary and the result. `interrupted=1` selects the calls in which the caller interrupted
-    the agent. Returns 400 for an invalid filter, and 503 if the database cannot be used.
+    """Returns a page of the history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `q` is a phone
+    number, or words that the summary or the result contains. `interrupted=1` selects the calls in which the caller
+    interrupted the agent. Returns 400 for an invalid filter, and 503 if the database cannot be used.
     """
     console = console_of(request)
     phone = console.phone

@@ -256,7 +256,9 @@ def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[Ch
 
 
 def check_clock(answer: Answer | None, now: datetime) -> CheckResult:
-    """Compares the local clock with the Date header of a response. The header has whole seconds."""
+    """Compares the local clock (`now`) with the Date header of a response. The header has whole seconds, so the
+    measured difference is accurate to about half a second.
+    """
     server_time = None
     if answer is not None:
         try:

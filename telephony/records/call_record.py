@@ -85,7 +85,7 @@ class CallRecord:
     or `interrupted` if the process of the call has died.
     """
     reason: str = ""
-    """The reason why this application ended the call. The text is empty before the end."""
+    """The reason why the call ended, as text, as far as this application knows it. The text is empty before the end."""
     error: str = ""
     answered_by: str = ""
     message_left: bool = False

@@ -25,8 +25,9 @@ _ACCIDENTAL = frozenset(("id", "action", "tool", "ours", "ms"))
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One action of the agent: an effect on the caller, the model or the outside world. The actions of two calls are
-    aligned by `what`. `data` has the details, and `index` is the number of the journal record.
+    """One action of the agent: an effect on the caller, the model or the outside world. `what` is a short name, by
+    which the actions of two calls are paired for a comparison. `data` has the details, and `index` is the number of the
+    journal record.
     """
 
     lane: Lane
