@@ -73,9 +73,10 @@ class Outcome:
 
 
 def items_of(response: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Returns the output items of a `response` object."""
+    """Returns the output items of a `response` object. Items with an id that is not a text are left out."""
     output = response.get("output")
-    return [each for each in output if isinstance(each, Mapping)] if isinstance(output, list) else []
+    items = [each for each in output if isinstance(each, Mapping)] if isinstance(output, list) else []
+    return [item for item in items if isinstance(item.get("id"), str | None)]
 
 
 def _parts(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -182,12 +182,16 @@ def _tool(tool: Any) -> dict[str, Any]:
 
 
 def flatten(session: Mapping[str, Any]) -> Fields:
-    """Returns the fields of a session object by their path, such as `("audio", "output", "voice")`."""
+    """Returns the fields of a session object by their path, such as `("audio", "output", "voice")`. Parts of `audio`
+    that are not objects are left out.
+    """
     fields: Fields = {}
     for key, value in session.items():
-        if key == "audio" and isinstance(value, Mapping):
-            for side, part in value.items():
-                fields |= {("audio", side, name): each for name, each in part.items()} if part else {}
+        if key == "audio":
+            for side, part in value.items() if isinstance(value, Mapping) else ():
+                fields |= (
+                    {("audio", side, name): each for name, each in part.items()} if isinstance(part, Mapping) else {}
+                )
         elif key != "type":
             fields[key,] = value
     return fields

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.extent import extent
@@ -89,7 +89,23 @@ def look() -> str:
     return "found"
 
 
-@settings(max_examples=extent(100, 2000))
+def response_done(**changes: Any) -> dict[str, Any]:
+    """Returns the end of a response with one message, in which these fields have other values."""
+    response = {"id": "resp_1", "status": "completed", "output": [MESSAGE | changes]}
+    return {**FIELDS, "item": CALL, "response": response, "type": "response.done"}
+
+
+def session_event(kind: str, audio: Any) -> dict[str, Any]:
+    """Returns `session.created` or `session.updated` with this value as the settings of the audio."""
+    return {**FIELDS, "session": SESSION | {"audio": audio}, "type": f"session.{kind}"}
+
+
+@settings(max_examples=extent(40, 2000))
+@example([response_done(id=[])], False)
+@example([response_done(id={}, type="mcp_call", output="x"), response_done(id=17)], True)
+@example([response_done(type={}, status=[], content={})], False)
+@example([session_event("created", {"input": [1], "output": "x"})], False)
+@example([session_event("updated", {"input": [1], "output": 1.5}), session_event("updated", "x")], False)
 @given(st.lists(events(), max_size=12), st.booleans())
 def test_whatever_the_server_says_the_session_goes_on(said: list[dict[str, Any]], raw: bool) -> None:
     async def main() -> None:
