@@ -23,18 +23,20 @@ __all__ = ["argument_mismatches"]
 _Schemas = Mapping[str, Mapping[str, Any]]
 
 
-def argument_mismatches(recorded: Iterable[Record], replayed: Iterable[Record]) -> list[Divergence]:
+def argument_mismatches(commands: Iterable[Record], replayed: Iterable[tuple[int, Record]]) -> list[Divergence]:
     """Returns the recorded tool calls whose arguments do not fit the current tools, in the order of the calls.
-    `recorded` and `replayed` are the records of both journals.
+
+    `commands` are the recorded messages to the model. `replayed` are the records of the replay that contain messages to
+    and from the model, with their numbers.
     """
     then: dict[str, Mapping[str, Any]] = {}
-    for record in recorded:
-        if record.kind == "model.out" and record.event == "session.update":
+    for record in commands:
+        if record.event == "session.update":
             then |= tool_schemas(object_at(record.message, "session"))
     now: _Schemas = {}
     found: list[Divergence] = []
     seen: set[str] = set()
-    for index, record in enumerate(replayed):
+    for index, record in replayed:
         if record.kind == "model.out" and record.event == "session.update":
             session = object_at(record.message, "session")
             now = tool_schemas(session) if "tools" in session else now

@@ -159,7 +159,8 @@ def replay_call(
         run, heard, violations = simulated, simulated.heard, simulated.violations
     compared = compare(recording.behaviour, behaviour_of(run.own_records(), recording.schema), wanted)
     if model == RECORDED:
-        compared.divergences[:0] = argument_mismatches(original.records, run.journal.records())
+        messages = run.journal.numbered(lambda kind: kind in ("model.out", "model.in"))
+        compared.divergences[:0] = argument_mismatches(recording.commands, messages)
     replayed = ReplayedCall(
         run.journal.records, compared, original, mode=_mode(caller, model), phone_audio=heard,
         unrecorded_tools=run.unrecorded, violations=violations, report=text_of,

@@ -82,7 +82,8 @@ def explained(original: HeardCall, replayed: HeardCall, divergences: Sequence[Di
     first = divergences[0] if divergences[0].kind == "schema" else min(step, key=lambda each: each.lane != "tools")
     rest = [each for each in divergences if each is not first]
     first = _moved(first, rest)
-    texts = {turn.item_id: turn.said for call in (replayed, original) for turn in call.turns if turn.said}
+    calls = (replayed.recorded, original.recorded)
+    texts = {part.item_id: text for call in calls for part in call.parts.values() if (text := part.transcript.strip())}
     cause = first.cause or cause_of(first, texts)
     return [replace(first, cause=cause, context=context_of(original.records, first)), *rest]
 
