@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 from tests.support import commands
 from tests.support.databases import create_schemas_quickly, wait_for_slow_databases
@@ -22,9 +23,13 @@ PROOF = bool(os.environ.get("PROOF"))
 """`make proof` explores: each run tries other examples, from a seed that pytest prints, and keeps those that fail."""
 
 # A busy machine breaks deadlines.
-settings.register_profile("test", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("test", deadline=None, derandomize=True, max_examples=40, print_blob=True)
 settings.register_profile("proof", deadline=None, max_examples=2_000, print_blob=True)
 settings.load_profile("proof" if PROOF else "test")
+if not PROOF:
+    # Hypothesis also tries constants that it finds in the modules of ours that are imported by then. So its examples
+    # would depend on the tests that ran before, and each worker would parse all modules. There is no setting for this.
+    providers.is_local_module_file = lambda path: False  # type: ignore[attr-defined, assignment]
 
 BY_THE_CLOCK = {
     "console": {

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.extent import extent
 from realtime_core import (
     HostedTool,
     HostedToolFailed,
@@ -272,7 +273,7 @@ PIECES: list[Callable[[Desk], None]] = [
 
 
 @given(st.permutations(range(len(PIECES))), st.sets(st.sampled_from(range(len(PIECES) - 2))))
-@settings(max_examples=60)
+@settings(max_examples=extent(30, 2000))
 def test_a_call_is_reported_once_in_any_order_of_its_events(order: list[int], lost: set[int]) -> None:
     async def run() -> None:
         async with desk() as d:

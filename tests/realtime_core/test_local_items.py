@@ -265,7 +265,7 @@ EVENTS = st.builds(
 
 
 @given(st.lists(EVENTS, max_size=12))
-@settings(max_examples=extent(100, 5000))
+@settings(max_examples=extent(40, 5000))
 def test_no_message_breaks_the_session(events: list[dict[str, Any]]) -> None:
     conversation = Conversation(ScriptDirector(SCRIPT), Voice(), sources=Sources(1), now=0.0, expires_at=0)
     for i, event in enumerate(events):

@@ -39,7 +39,7 @@ def test_a_human_voice_begins_and_ends_where_it_does() -> None:
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=40))
-@settings(max_examples=extent(30, 200))
+@settings(max_examples=extent(15, 200))
 def test_edges_do_not_depend_on_how_the_audio_is_cut(sizes: list[int]) -> None:
     pcm = bytes(4000) + recording() + bytes(16000)
     whole = [*detector().push(pcm)]

@@ -262,7 +262,7 @@ class PlaybackMachine(RuleBasedStateMachine):
             self.heard[part] = each.heard_ms
 
 
-PlaybackMachine.TestCase.settings = settings(max_examples=extent(150, 5000), stateful_step_count=40)
+PlaybackMachine.TestCase.settings = settings(max_examples=extent(60, 5000), stateful_step_count=40)
 test_no_truncation_that_the_server_would_refuse = PlaybackMachine.TestCase
 
 

@@ -1044,5 +1044,5 @@ class ResponsesMachine(RuleBasedStateMachine):
             said |= made.items
 
 
-ResponsesMachine.TestCase.settings = settings(max_examples=extent(200, 20000), stateful_step_count=50)
+ResponsesMachine.TestCase.settings = settings(max_examples=extent(80, 20000), stateful_step_count=50)
 test_any_order_of_events_loses_no_response_and_doubles_none = ResponsesMachine.TestCase

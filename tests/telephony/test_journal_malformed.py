@@ -20,6 +20,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.extent import extent
 from realtime_core.connection import Connection
 from realtime_core.connection.wrapper import ConnectionWrapper
 from realtime_core.testing import virtual_time
@@ -355,7 +356,7 @@ def test_a_call_goes_on_whatever_the_model_sends(tmp_path: Path, monkeypatch: py
     assert end.data["reason"] == "hung up"
 
 
-@settings(max_examples=25)
+@settings(max_examples=extent(12, 500))
 @given(sent=st.lists(frames, max_size=40))
 def test_a_call_ends_as_the_caller_wants_whatever_the_model_sends(
     tmp_path_factory: pytest.TempPathFactory, sent: list[str | bytes]
@@ -440,7 +441,7 @@ def spoilt(value: Any, random: Random, rate: float) -> Any:
     return value
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(extent(4, 24)))
 def test_every_reader_takes_records_that_hold_anything(seed: int, tmp_path: Path) -> None:
     random = Random(seed)
     rate = 0.5 ** random.randint(2, 9)

@@ -347,7 +347,7 @@ def _outcome(read: Callable[[str], ms.Message], text: str) -> object:
         return type(error), str(error)
 
 
-@settings(max_examples=extent(400, 20_000))
+@settings(max_examples=extent(150, 20_000))
 @given(_frame_texts())
 def test_a_frame_is_read_the_same_with_and_without_the_json_parser(text: str) -> None:
     assert _outcome(ms.decode, text) == _outcome(ms._decode_json, text)

@@ -668,5 +668,5 @@ class Line(RuleBasedStateMachine):
         assert 0 <= self.playout.heard_position(self.now) <= self.playout.sent == self.position
 
 
-Line.TestCase.settings = settings(max_examples=extent(150, 5000), stateful_step_count=40)
+Line.TestCase.settings = settings(max_examples=extent(60, 5000), stateful_step_count=40)
 TestLine = Line.TestCase

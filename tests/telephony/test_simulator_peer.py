@@ -281,7 +281,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=extent(60, 2000))
+@settings(max_examples=extent(25, 2000))
 @given(STEPS, st.integers(0, 2**32), st.booleans())
 def test_physics(steps: list[tuple[str, int, float]], seed: int, rough: bool) -> None:
     sent: list[str] = []

@@ -183,7 +183,7 @@ said = st.lists(st.tuples(events, pauses), max_size=25)
 ends = st.sampled_from(["stop", "close", "break", "nothing"])
 
 
-@settings(max_examples=extent(60, 600))
+@settings(max_examples=extent(25, 600))
 @given(said, ends)
 async def test_whatever_comes_on_the_stream_the_call_ends_in_order(messages: Messages, end: str) -> None:
     async with LocalRealtimeServer("trattoria", in_memory=True, sources=Sources(2)) as server:
@@ -201,7 +201,7 @@ async def test_whatever_comes_on_the_stream_the_call_ends_in_order(messages: Mes
         assert len(registry) == 0
 
 
-@settings(max_examples=extent(30, 600))
+@settings(max_examples=extent(15, 600))
 @given(said, ends)
 @example([(json.dumps(START), 0.0)], "break")
 async def test_whatever_comes_on_the_servers_endpoint_leaves_no_call_behind(messages: Messages, end: str) -> None:
