@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.assertion import rewrite
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
 
@@ -32,12 +33,10 @@ if not PROOF:
     providers.is_local_module_file = lambda path: False  # type: ignore[attr-defined, assignment]
 
 BY_THE_CLOCK = {
-    "console": {
+    "sound and pages": {
         "test_console_many.py",
         "test_console_pages.py",
         "test_console_sockets.py",
-    },
-    "sound": {
         "test_demo.py",
         "test_journal_survives.py",
         "test_probe.py",
@@ -60,15 +59,37 @@ BY_THE_CLOCK = {
     },
 }
 """Files of tests that take real time and little of the processor: browsers and processes that hear, speak and are
-killed. The tests of one group run one after the other."""
+killed. The tests of one group run one after the other. On each core, one worker can wait in such a group while the
+other one computes, so two cores need two groups.
+"""
 
 MADE_ONCE = {
-    "recorded calls": {"test_honest_replay.py"},
-    "a call with secret parts": {"test_secret_parts.py"},
+    "recorded calls": {
+        "test_honest_replay.py",
+        "test_journal_malformed.py",
+        "test_perturbations.py",
+        "test_replay.py",
+        "test_replay_finds_bugs.py",
+    },
     "a new project": {"test_new_project.py"},
     "the Agents SDK": {"test_sdk_difference.py", "test_sdk_objects.py", "test_sdk_surface.py"},
 }
 """Files of tests that share what takes seconds to make or to import. The tests of one group run in one worker."""
+
+LONG = {
+    "test_application_failures.py", "test_audit.py", "test_backup.py", "test_call_outcomes.py", "test_call_queries.py",
+    "test_calls_command.py", "test_calls_records.py", "test_campaign_alike.py", "test_campaign_page.py",
+    "test_campaign_rehearsal.py", "test_campaign_server.py", "test_campaign_store.py", "test_console_access.py",
+    "test_console_history.py", "test_demo_of_an_agent.py", "test_docs.py", "test_docs_evals.py", "test_endurance.py",
+    "test_erasure.py", "test_eval_calls.py", "test_heard_position.py", "test_leases.py", "test_outbound_examples.py",
+    "test_records.py", "test_records_refusals.py", "test_repeated_events.py", "test_replay_stories.py",
+    "test_report_pages.py", "test_shared_stream_ends.py", "test_story_caller_ids.py", "test_story_hang_ups.py",
+    "test_story_lost_stream.py", "test_story_transfer.py", "test_user_code.py",
+}  # fmt: skip
+"""Files of tests that take more than four seconds. They begin before the others, so that no worker is alone at the
+end."""
+
+GROUPS = BY_THE_CLOCK | MADE_ONCE
 
 WORKERS_PER_CORE = 2
 """Half of the tests' time is waiting."""
@@ -100,22 +121,43 @@ def same_logging() -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Keep the modules and the list of tests out of each later garbage collection. They live until the end."""
     gc.disable()
     try:
+        if (worker := getattr(session.config, "workerinput", None)) is not None:
+            compile_share(session.config, int(worker["workerid"].removeprefix("gw")), worker["workercount"])
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
 
 
+def compile_share(config: pytest.Config, worker: int, workers: int) -> None:
+    """Compiles every `workers`-th file of tests, from the number `worker` on. Without this, in a new clone each worker
+    compiles all of them, which takes it five seconds.
+    """
+    if sys.dont_write_bytecode:
+        return
+    for path in sorted(Path(__file__).parent.rglob("test_*.py"))[worker::workers]:
+        folder = rewrite.get_cache_dir(path)
+        compiled = folder / f"{path.stem}{rewrite.PYC_TAIL}"
+        if not compiled.exists() and rewrite.try_makedirs(folder):
+            stat, code = rewrite._rewrite_test(path, config)
+            rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, stat, compiled)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks the tests that go by the clock. Leaves out those with the mark `proof`, except in `make proof`."""
+    """Marks the tests that go by the clock. Leaves out those with the mark `proof`, except in `make proof`. The workers
+    of a whole run begin with the long groups and files.
+    """
     files = {file for group in BY_THE_CLOCK.values() for file in group}
     for item in items:
         if item.path.name in files:
             item.add_marker(pytest.mark.by_the_clock)
+    if hasattr(config, "workerinput"):
+        order = [*GROUPS.values(), LONG]
+        items.sort(key=lambda item: next((at for at, files in enumerate(order) if item.path.name in files), len(order)))
     if PROOF:
         return
     left_out = [item for item in items if item.get_closest_marker("proof") is not None]
@@ -142,7 +184,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Sends each test to a worker that is free. The groups that go by the clock are the largest, and so begin first.
+    """Sends each group, or file, to a worker that is free, in the order of the tests. What the tests of a file make or
+    import once is then made in one worker.
 
     The mark `xdist_group` has no effect with xdist 3.8 under pytest 9.2.
     """
@@ -150,8 +193,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0].rpartition("/")[2]
-            groups = BY_THE_CLOCK | MADE_ONCE
-            return next((group for group, files in groups.items() if file in files), nodeid)
+            file = nodeid.partition("::")[0]
+            return next((group for group, files in GROUPS.items() if file.rpartition("/")[2] in files), file)
 
+    config.option.loadscopereorder = False  # it would begin with the files that have the most tests
     return Scheduling(config, log)
