@@ -51,16 +51,25 @@ CALLS = [
 ]
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
+@pytest.fixture(scope="module", params=["memory", "sqlite", "postgresql"])
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
+    """Records of each kind. The tests of this module fill them again."""
     if request.param == "memory":
         yield MemoryRecords()
         return
-    url = f"sqlite:///{tmp_path}/records.db"
+    url = f"sqlite:///{tmp_path_factory.mktemp('records')}/records.db"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql").new_database()
     with closing(DatabaseRecords(url)) as database:
         yield database
+
+
+@pytest.fixture
+def records(kept: Records) -> Records:
+    """Empty records of each kind."""
+    kept.purge(NOON + timedelta(days=10_000))
+    assert kept.calls(query()) == []
+    return kept
 
 
 def query(**given: str) -> CallQuery:
