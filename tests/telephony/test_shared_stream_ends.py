@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 import pytest
 
+from benchmarks.extent import extent
 from realtime_core import RealtimeAgent
 from realtime_core.connection.memory import MemoryConnection
 from realtime_core.local import Call as ToolCall
@@ -171,10 +172,14 @@ def used_token(it: World) -> None:
     it.phone("b").call_records.client.claim = claim  # type: ignore[method-assign]
 
 
+REFUSALS = [draining, full, another_account, used_token]
+EACH = [(why, shared, to_a) for why in REFUSALS for shared in (True, False) for to_a in (True, False)]
+SOME = [(draining, True, True), (full, True, False), (another_account, True, True), (used_token, True, False),
+        (draining, False, True), (used_token, False, False)]  # fmt: skip
+
+
 @real_time
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("to_a", [True, False])
-@pytest.mark.parametrize("why", [draining, full, another_account, used_token])
+@pytest.mark.parametrize(("why", "shared", "to_a"), extent(SOME, EACH))
 async def test_a_refused_stream_leads_to_an_apology_and_no_other_stream(
     tmp_path: Path, why: Callable[[World], None], shared: bool, to_a: bool
 ) -> None:
@@ -237,31 +242,28 @@ async def test_while_the_database_is_down_the_answer_is_an_apology_at_once(postg
 # --- what the records say ------------------------------------------------------------------------------------------
 
 
-async def next_verbs(it: World, path: str = "after-stream", **form: str) -> list[str]:
+async def next_verbs(it: World, path: str = "after-stream", sid: str = CALL, **form: str) -> list[str]:
     """The verbs that a answers, and the instance in the address of a stream."""
     url = f"{PUBLIC}/i/a/{path}"
-    whole = {"CallSid": CALL, "From": "+15550001", "To": OWN, "CallStatus": "in-progress", **form}
+    whole = {"CallSid": sid, "From": "+15550001", "To": OWN, "CallStatus": "in-progress", **form}
     answer = await it.twilio.webhooks.ask(url, whole)
     verbs = ElementTree.fromstring(answer.body)
     stream = verbs.find("Connect/Stream")
     return [verb.tag for verb in verbs] + ([] if stream is None else [stream.get("url", "").split("/")[-2]])
 
 
-class Silent:
+def silent(sid: str) -> Any:
     """The parts of a call that the records read."""
-
-    recorder = None
-    commands = None
-    lifetime = SimpleNamespace(reason="")
-    leg = SimpleNamespace(info=CallInfo(CALL), had_stream=True)
+    leg = SimpleNamespace(info=CallInfo(sid), had_stream=True)
+    return SimpleNamespace(recorder=None, commands=None, lifetime=SimpleNamespace(reason=""), leg=leg)
 
 
-async def tells(it: World, name: str, end: StreamEnd | None) -> None:
+async def tells(it: World, name: str, end: StreamEnd | None, sid: str = CALL) -> None:
     """This process has, or had, the call, and its stream is open, or ended so."""
-    call = Call(Silent(), {})  # type: ignore[arg-type]
+    call = Call(silent(sid), {})
     result = it.phone(name).call_records
     if end is not None and end.why == "refused":
-        result.refused(CALL, "refused: no room")
+        result.refused(sid, "refused: no room")
     else:
         result.started(call)
         result.stream(call, None)
@@ -292,18 +294,17 @@ ENDS: list[tuple[StreamEnd, list[str], list[str]]] = [
 
 
 @real_time
-@pytest.mark.parametrize(("end", "lives", "died"), ENDS, ids=[f"{it[0].why}{it[0].reattached}" for it in ENDS])
-async def test_another_process_answers_by_each_end(
-    tmp_path: Path, end: StreamEnd, lives: list[str], died: list[str]
-) -> None:
+async def test_another_process_answers_by_each_end(tmp_path: Path) -> None:
     async with two(f"sqlite:///{tmp_path}/records.db") as it:
-        await tells(it, "b", end)
-        assert await next_verbs(it, CallStatus="completed") == ["Hangup"]
-        assert await next_verbs(it) == lives
-        await asyncio.to_thread(
-            it.phone("b").call_records.client._database.leave, it.phone("b").call_records.client.process
-        )
-        assert await next_verbs(it) == died
+        calls = {f"CA{number:032}": each for number, each in enumerate(ENDS)}
+        for sid, (end, lives, _) in calls.items():
+            await tells(it, "b", end, sid)
+            assert await next_verbs(it, sid=sid, CallStatus="completed") == ["Hangup"], end
+            assert await next_verbs(it, sid=sid) == lives, end
+        client = it.phone("b").call_records.client
+        await asyncio.to_thread(client._database.leave, client.process)
+        for sid, (end, _, died) in calls.items():
+            assert await next_verbs(it, sid=sid) == died, end
 
 
 def test_every_documented_end_is_covered() -> None:
