@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.extent import extent
 from telephony.cli.app import app
 from telephony.errors import ReplayError
 from telephony.journal.audio import pcm_of
@@ -93,18 +94,23 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[ReplayedCall], None]]] = {
 }
 
 
+REPEATED = {"noise", "loss", "late clears"}
+"""The perturbations whose replay is run twice: one of the audio, one of the messages, one on a simulated phone."""
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_it_has_an_effect_and_the_call_continues(name: str) -> None:
     options, does_something = CASES[name]
-    one, other = (replay_call(recorded("demo"), AGENT, seed=1, **options) for _ in range(2))
+    one = replay_call(recorded("demo"), AGENT, seed=1, **options)
     does_something(one)
-    assert one.records == other.records
+    if name in extent(REPEATED, CASES.keys()):
+        assert one.records == replay_call(recorded("demo"), AGENT, seed=1, **options).records
     assert one.ended == "hung up" and one.underruns == 0 and one.violations == []
     assert one.goodbye_heard or name == "disconnected"
     assert [tool.arguments for tool in one.tools] == [ARGUMENTS]
 
 
-@pytest.mark.parametrize("options", [{"noise_dbfs": -45.0}, {"late_clears_ms": 250.0}, {"disconnect_at_s": 15.0}])
+@pytest.mark.parametrize("options", [{"late_clears_ms": 250.0}, {"disconnect_at_s": 15.0}])
 def test_with_another_model_the_call_continues_too(options: dict[str, Any]) -> None:
     call = replay_call(recorded("demo"), AGENT, caller="simulated", model="trattoria", seed=1, **options)
     assert call.ended == "hung up" and call.underruns == 0 and call.violations == []
@@ -131,7 +137,7 @@ def _sentinels(call: ReplayedCall) -> list[tuple[float, list[float]]]:
 
 def test_the_call_continues_after_races_of_clears() -> None:
     silences, behind, dry = set[float](), 0, 0
-    for seed in range(6):
+    for seed in range(extent(3, 6)):
         line = {"caller": "simulated", "round_trip_ms": 120.0, "seed": seed}
         call = replay_call(recorded("breaks_in"), AGENT, clear_races=1.0, **line)  # type: ignore[arg-type]
         assert call.divergence is None, call.divergence  # what is done is the same, whenever the clear arrived
@@ -141,7 +147,7 @@ def test_the_call_continues_after_races_of_clears() -> None:
         for sentinel, flushed in _sentinels(call):
             behind += any(at > sentinel for at in flushed)
             dry += bool(flushed) and max(flushed) < sentinel - 0.1
-    assert len(silences) > 5 and behind and dry, (silences, behind, dry)
+    assert len(silences) > 3 and behind and dry, (silences, behind, dry)
 
 
 def test_all_kinds_of_races_are_drawn() -> None:

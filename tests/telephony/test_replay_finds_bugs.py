@@ -263,8 +263,3 @@ def test_a_bug_is_found(
     assert (found.kind, found.lane) == (divergence, lane) and words in found.what, str(found)
     assert any(before in line for line in found.context), str(found)
     assert found.t == min(each.t for each in call.comparison.divergences)
-
-
-@pytest.mark.parametrize("kind", ["demo", "breaks_in", "keys", "let_go"])
-def test_without_a_bug_nothing_is_found(kind: str) -> None:
-    assert replay_call(recorded(kind), AGENT).divergence is None
