@@ -232,8 +232,8 @@ def test_a_hundred_thousand_calls_are_listed_at_once(tmp_path: Path) -> None:
             connection.commit()
         for given in ({}, {"number": ADA}, {"number": OWN}, {"agent": "Night"}, {"status": "busy"}, {"since": "24h"}):
             database.calls(query(**given))
-            started = time.perf_counter()
+            started = time.process_time()
             found = database.calls(query(**given))
-            taken_s = time.perf_counter() - started
+            taken_s = time.process_time() - started
             assert found and taken_s < 2.0, (given, taken_s)
             print(given, f"{taken_s * 1000:.1f} ms")
