@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.extent import pairs
 from realtime_core import RealtimeAgent, function_tool
 from realtime_core.errors import ConnectFailed
 from realtime_core.local import Call as ToolCall
@@ -142,8 +143,13 @@ async def test_each_call_may_say_how_its_model_is_reached() -> None:
 # Callbacks
 
 
-@pytest.mark.parametrize("behaviour", [name for name in RAISING if "coroutine" not in name])
-@pytest.mark.parametrize("callback", ["on_start", "on_end", "on_digit", "on_frame", "on_event"])
+@pytest.mark.parametrize(
+    ("behaviour", "callback"),
+    pairs(
+        [name for name in RAISING if "coroutine" not in name],
+        ["on_start", "on_end", "on_digit", "on_frame", "on_event"],
+    ),
+)
 async def test_a_callback_that_fails_changes_nothing(
     callback: str, behaviour: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
+from benchmarks.extent import pairs
 from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
 from realtime_core.local import Call as ToolCall
@@ -116,8 +117,9 @@ async def _answers(phone: Handset) -> None:
         await phone.agent_silent(1.0)
 
 
-@pytest.mark.parametrize("kind", ["function", "coroutine function", "object", "returns a coroutine"])
-@pytest.mark.parametrize("exception", EXCEPTIONS)
+@pytest.mark.parametrize(
+    ("exception", "kind"), pairs(EXCEPTIONS, ["function", "coroutine function", "object", "returns a coroutine"])
+)
 async def test_on_end_may_raise_anything(exception: str, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     called: list[str] = []
 
