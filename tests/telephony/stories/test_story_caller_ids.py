@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
+from benchmarks.extent import extent
 from realtime_core import RealtimeAgent
 from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
@@ -42,7 +43,9 @@ NUMBERLESS = [
 ]
 SIP_DOMAIN = "sip:desk@acme.sip.twilio.com"
 
-numberless = pytest.mark.parametrize("caller", NUMBERLESS)
+ONE_OF_EACH_KIND = ["", "anonymous", "+266696687", "12345", "sip:ada@example.com", "client:ada"]
+
+numberless = pytest.mark.parametrize("caller", extent(ONE_OF_EACH_KIND, NUMBERLESS))
 
 
 @asynccontextmanager

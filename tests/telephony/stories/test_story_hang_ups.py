@@ -104,7 +104,7 @@ async def test_hang_ups_at_random_moments_leave_nothing(tmp_path: Path) -> None:
         assert settle(10)
         gc.collect()
         before = len(asyncio.all_tasks()), timers(), threading.active_count(), len(os.listdir("/proc/self/fd"))
-        for batch in range(extent(6, 20)):
+        for batch in range(extent(3, 20)):
             async with asyncio.TaskGroup() as group:
                 for number in range(10):
                     group.create_task(one_call(registry, options, 1 + 10 * batch + number))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.extent import extent
 from realtime_core import RealtimeAgent, function_tool
 from realtime_core.connection.memory import MemoryConnection
 from realtime_core.local import Reply, Script, Turn
@@ -258,7 +259,7 @@ async def test_a_slow_socket_loses_nothing() -> None:
     told.assert_no_undecided_silence()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(extent(2, 8)))
 async def test_a_line_that_stalls_three_times_a_minute_costs_no_stream(seed: int) -> None:
     async def talks(ear: CallerPhone) -> None:
         for _ in range(3):
