@@ -31,7 +31,7 @@ from telephony.settings import read_settings
 RULES = DialingRules()
 SPEECH = Speech(agent, Answer, LeaveMessage("Blu Dental: please call us back."))
 OWN = "+14155550199"
-COUNT = extent(12, 500)
+COUNT = extent(8, 500)
 
 
 def people(count: int) -> tuple[Contact, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,6 +141,7 @@ def test_the_command_takes_a_function_that_changes_the_options_of_the_calls() ->
 def test_an_unchanged_agent_has_no_changes() -> None:
     call = replay_call(recorded("demo"), AGENT)
     assert call.changes == [] and "Changed" not in text_of(call)
+    call.assert_same()  # also without pytest
 
 
 def test_todays_model_is_compared_where_it_is_set() -> None:
@@ -221,10 +223,14 @@ def test_a_cause_is_said_in_plain_words(kind: Any, lane: str, what: str, says: s
     assert not any(word in sentence for word in ("item_1", "response.", "conversation.", "clear"))
 
 
+@cache
+def with_a_slow_tool() -> ReplayedCall:
+    return replay_call(recorded("demo"), AGENT, slow_tools_ms=2000.0)
+
+
 def test_the_tool_is_the_cause_of_a_late_answer() -> None:
-    call = replay_call(recorded("demo"), AGENT, slow_tools_ms=2000.0)
     assert (
-        text_of(call).splitlines()[0]
+        text_of(with_a_slow_tool()).splitlines()[0]
         == "demo (recorded): DIVERGED. book_table returns 2000 ms later than in the recording."
     )
 
@@ -344,9 +350,8 @@ def test_an_update_does_not_take_arguments_that_do_not_fit(shown: tuple[Path, st
 
 
 def test_assert_same_without_pytest() -> None:
-    replay_call(recorded("demo"), AGENT).assert_same()
     with pytest.raises(CallDiffers, match=r"(?s)^demo \(recorded\): DIVERGED\. .*recorded +\| now"):
-        replay_call(recorded("demo"), AGENT, slow_tools_ms=2000.0).assert_same()
+        with_a_slow_tool().assert_same()
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
