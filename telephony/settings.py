@@ -253,8 +253,8 @@ class Settings(BaseSettings):
     telephony_quiet_hours: str = "21:00-08:00"
     """The hours without outgoing calls, in the local time of the called number. `off` means no quiet hours."""
     telephony_do_not_call: Path | None = Field(default=None, examples=["lists/do-not-call.txt"])
-    """A file of numbers that must never be called, one number per line. Agents add the numbers of people who ask for
-    this. These numbers are also added to the list in the database, which all processes share.
+    """A file of phone numbers that must never be called, one number per line. Agents add the numbers of people who ask
+    for this. These numbers are also added to the list in the database, which all processes share.
     """
     telephony_opt_out_key: str | None = Field(default=None, pattern=r"^[0-9*#]$", examples=["9"])
     """The key with which the other party of a call adds their number to the do-not-call list and ends the call. The

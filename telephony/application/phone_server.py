@@ -71,7 +71,7 @@ def build_phone_server(
         display: A function that returns a new `Display`, which shows one live call to operators.
         tee: A function that wraps the journal of a live call, so web pages can also follow the call. Its arguments are
             the CallSid and the journal. It returns the journal to write to.
-        numbers: The configured numbers. None if there is no file of numbers.
+        numbers: The configured numbers. None if there is no numbers file.
     """
     sources = options.sources
     instance = settings.telephony_instance or sources.token(4)

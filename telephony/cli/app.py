@@ -85,7 +85,7 @@ def serve(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="The file of numbers. Other numbers are answered by AGENT. [TELEPHONY_NUMBERS]", show_default=False
+            help="The numbers file. Other numbers are answered by AGENT. [TELEPHONY_NUMBERS]", show_default=False
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON line with the address when ready.")] = False,

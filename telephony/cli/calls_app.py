@@ -170,7 +170,7 @@ def erase_calls(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="The file of numbers, whose accounts may have recordings.",
+            help="The numbers file, whose accounts may have recordings.",
             envvar="TELEPHONY_NUMBERS",
             show_default=False,
         ),

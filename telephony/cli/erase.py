@@ -34,7 +34,7 @@ __all__ = ["erase_number"]
 
 def erase_number(number: str, folder: Path | None, output: Path | None, config: Path | None = None) -> None:
     """Erases the data that is stored about `number`. Writes the receipt to the file `output`, or prints the receipt if
-    `output` is None. `folder` is the folder of the journals. `config` is the file of numbers, whose Twilio accounts may
+    `output` is None. `folder` is the folder of the journals. `config` is the numbers file, whose Twilio accounts may
     have recordings. Exits with code 1 if some data is left. Raises `CliError` if the number is invalid or is our own
     number, or if the records contain hashes of phone numbers that were made with another key.
     """

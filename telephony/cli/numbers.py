@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["app", "clients_of"]
 
 app = typer.Typer(
-    help="Compare the numbers at Twilio with a file of numbers, change and restore them.",
+    help="Compare the numbers at Twilio with a numbers file, change and restore them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 File = Annotated[
-    Path, typer.Argument(help="The file of numbers.", envvar="TELEPHONY_NUMBERS", show_default="numbers.toml")
+    Path, typer.Argument(help="The numbers file.", envvar="TELEPHONY_NUMBERS", show_default="numbers.toml")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DIFFERS = 3

@@ -267,7 +267,7 @@ def test_recordings_at_twilio_are_deleted(place: Path, monkeypatch: pytest.Monke
 
 
 def test_recordings_in_another_account_are_deleted(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A number of the file of numbers is in a subaccount, and so are the recordings of its calls."""
+    """A number of the numbers file is in a subaccount, and so are the recordings of its calls."""
     sid = "AC" + "b" * 32
     numbers = place / "numbers.toml"
     numbers.write_text(

@@ -1,4 +1,4 @@
-"""The file of numbers: its meaning, and that each mistake is found with its line and the remedy."""
+"""The numbers file: its meaning, and that each mistake is found with its line and the remedy."""
 
 from __future__ import annotations
 
