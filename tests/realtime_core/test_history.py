@@ -73,7 +73,7 @@ def test_the_end_of_a_response_ends_its_open_messages(ended: str, status: str) -
     )
     items, changes = play(RealtimeModelTurnEndedEvent(response_id="r", status=ended), items=items)
     assert [(i.item_id, i.status) for i in listed(items)] == [("a", "completed"), ("u", "in_progress"), ("b", status)]
-    assert [type(change) for change in changes] == [Updated]
+    assert changes == [Updated(listed(items)[2])]
     late = AssistantMessageItem(item_id="b", content=[], status="completed")
     items, _ = play(RealtimeModelItemUpdatedEvent(late), items=items)
     assert listed(items)[-1].status == "completed", "what the server tells later counts"

@@ -107,8 +107,9 @@ def test_quiet_hours_within_a_day_begin_with_their_first_and_end_before_their_la
     rules = DialingRules(quiet_from=time(12), quiet_until=time(14), timezone="UTC")
     now = datetime(2026, 11, 20, *at, tzinfo=UTC)
     if quiet:
-        with pytest.raises(CallRefused, match="no calls from 12:00 to 14:00"):
+        with pytest.raises(CallRefused, match="no calls from 12:00 to 14:00") as refused:
             rules.check(ADA, from_=OURS, now=now)
+        assert refused.value.temporary, "the person can be called later"
     else:
         assert rules.check(ADA, from_=OURS, now=now) == ADA
 
