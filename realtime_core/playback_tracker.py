@@ -107,13 +107,17 @@ class RealtimePlaybackTracker:
         return cut
 
     def hold(self) -> None:
-        """Does nothing, because other code plays the audio."""
+        """Required by the interface `Player`. Does nothing, because this object does not play the audio itself and
+        cannot pause it.
+        """
 
     def duck(self, by_db: float) -> None:
-        """Does nothing, because other code plays the audio and reacts to `audio_interrupted`."""
+        """Required by the interface `Player`. Does nothing, because this object does not play the audio itself. The
+        code that plays the audio reacts to `audio_interrupted`.
+        """
 
     def release(self) -> None:
-        """Does nothing, because other code plays the audio."""
+        """Required by the interface `Player`. Does nothing, because `hold` and `duck` do nothing."""
 
     def heard(self) -> Sequence[HeardItem]:
         current, current_ms = self._position()

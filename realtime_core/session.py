@@ -311,8 +311,9 @@ class RealtimeSession(RealtimeModelListener):
         """Calls `handler(event)` with each event, in order, in the step of the event loop that caused the event. The
         handler must not block.
 
-        A handler that is added before the session is entered counts as the reader of the first events. `async for` then
-        gets only the events since its own start, so events that only the handler needs are not queued.
+        If a handler is added before the session is entered, no events are queued for `async for` before it starts, so
+        `async for` yields only later events. Without such a handler, all events are queued for `async for` from the
+        start.
         """
         self._events.add_handler(handler)
 

@@ -21,11 +21,13 @@ class TurnAction(Enum):
     """An action that a turn policy requests from the model, such as to interrupt the agent."""
 
     INTERRUPT = auto()
-    """Stop playback, truncate the audio on the server at the heard position, and cancel the response."""
+    """Stop the agent's audio, truncate it on the server at the heard position, and cancel the response."""
     HOLD = auto()
-    """Become silent and be ready to continue. If the policy has `duck_db`, become quieter instead."""
+    """Pause the agent's audio, so that it can continue later. If the policy has `duck_db`, make the audio quieter
+    instead.
+    """
     RELEASE = auto()
-    """Continue after the last heard sample, at full volume."""
+    """Continue the agent's audio after the last heard sample, at full volume."""
     RESPOND = auto()
     """Request a response to the turn that was just committed."""
 

@@ -282,7 +282,9 @@ def _last(attempts: Sequence[Attempt]) -> Attempt | None:
 
 
 def hold_of(campaign: Campaign, counts: CampaignCounts, now: datetime) -> Hold | Pause | None:
-    """Returns why the campaign may not start a call now, or None."""
+    """Returns what the campaign must do in place of a call now, with the reason: wait (`Hold`) or pause (`Pause`).
+    Returns None if the campaign may start a call.
+    """
     config = campaign.config
     if campaign.status is not CampaignStatus.RUNNING:
         return Hold(HoldReason.NOT_RUNNING)

@@ -29,13 +29,15 @@ class StoreAccess:
         self._is_draining = is_draining
 
     async def ask(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """Runs a query of the store. Raises `RecordsUnavailable`, `RecordRefused` and `CampaignError`."""
+        """Calls `query(store)` in a worker thread and returns its result. Raises `RecordsUnavailable`, `RecordRefused`
+        and `CampaignError`.
+        """
         return await self._client.ask(lambda _: query(self._store))
 
     async def persist(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """Runs a query of the store. Repeats the query until the records can be used, because an attempt must not be
-        lost. Raises `CampaignError` if the records refuse the query, or if the process ends and the records still
-        cannot be used after some repetitions.
+        """Calls `query(store)` as `ask` does. Repeats the query until the records can be used, because an attempt must
+        not be lost. Raises `CampaignError` if the records refuse the query, or if the process ends and the records
+        still cannot be used after some repetitions.
         """
         return await self.persist_any(lambda: self.ask(query))
 

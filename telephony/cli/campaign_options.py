@@ -93,9 +93,9 @@ def own_number(settings: Settings) -> str:
 
 
 def rules_of(settings: Settings, *, simulate: bool) -> DialingRules:
-    """Returns the dialing rules of the settings, such as quiet hours and allowed countries. With `simulate`, the quiet
-    hours and the do-not-call file also apply, and without a phone number of the application, all countries may be
-    called.
+    """Returns the dialing rules of the settings, such as quiet hours and allowed countries. With `simulate`, all
+    countries may be called if the settings have neither a phone number of the application nor allowed countries. The
+    other rules also apply then.
     """
     rules = dialing_rules_of(settings)
     if simulate and settings.twilio_phone_number is None and settings.telephony_call_countries is None:

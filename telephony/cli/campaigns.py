@@ -71,8 +71,8 @@ def dry_run(
     is stored, and no call is made.
 
     `start` is the time at which the campaign begins, such as `2026-12-01T09:00Z`, by default now. With `group`, all
-    lines with the same number get one call. With `simulate`, only the dialing rules that the settings
-    name apply, and not the default quiet hours and countries.
+    lines with the same number get one call. With `simulate`, all countries may be called if the settings have neither a
+    phone number of the application nor allowed countries.
     """
     settings = load_settings()
     rules = with_listed(rules_of(settings, simulate=simulate), settings)

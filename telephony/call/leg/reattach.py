@@ -102,7 +102,9 @@ class Reattach:
         self._pacing.away()
 
     def lost(self) -> None:
-        """Starts the wait for a new media stream after the last stream broke. The broken stream must be detached."""
+        """Starts the wait for a new media stream after the last stream broke. The broken stream must already be
+        detached from the call.
+        """
         log.warning("Call %s lost its media stream and waits for a new one.", self._leg.info.sid)
         self._leg.leave("lost")
         self._lifetime.start(self._replace(None))

@@ -50,7 +50,9 @@ class Goodbye:
 
 
 class SilencePrompts:
-    """Measures the silence of the caller while the count is not paused. `pause` and `resume` are idempotent."""
+    """Measures how long the caller is silent, and says when the model must prompt the caller or say goodbye. The
+    silence is not measured during a pause. `pause` and `resume` are idempotent.
+    """
 
     def __init__(self, policy: SilencePolicy) -> None:
         self._policy = policy
