@@ -1,6 +1,7 @@
 """Detects stalled media streams. Pure.
 
-Twilio sends a frame every 20 ms, also during silence, and reads the audio that this process sends.
+In a working stream, Twilio sends a frame every 20 ms, also during silence, and reads the audio that this process sends.
+In a stalled stream one of these stops, although the connection stays open.
 """
 
 from __future__ import annotations
