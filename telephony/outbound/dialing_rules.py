@@ -187,6 +187,6 @@ def _do_not_call(given: Any) -> Container[str]:
             return given
         raise UserError("DialingRules(do_not_call=...): write a list of numbers, or DoNotCall(file).")
     try:
-        return frozenset(map(international, given))
-    except ValueError as error:
+        return frozenset(_e164(phonenumbers.parse(international(each))) for each in given)
+    except (ValueError, phonenumbers.NumberParseException) as error:
         raise UserError(f"DialingRules(do_not_call=...): {error}.") from None

@@ -7,14 +7,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
 from typing import Any
-
-import phonenumbers
 
 from realtime_core import FunctionTool
 from realtime_core.run_context import ToolContext
@@ -29,20 +26,26 @@ from ..text_encoding import encoding_of
 from ..twilio.caller_id import is_withheld
 from ..twilio.numbers import legible, text_of
 from .dialing_rules import DialingRules
+from .listed_numbers import forms_of, numbers_of, written_forms
 
 __all__ = ["DoNotCall", "dialing_rules_of", "opt_out", "opted_out", "simulated", "simulated_dialing_rules"]
 
 log = logging.getLogger(__name__)
 
-_E164 = re.compile(r"\+\d{7,15}(?!\S)")
-_AS_WRITTEN = re.compile(r"\s*(?:[a-z]+:|[\"'])?\s*([\d\s().\-/]+(?:(?<=[\d\-])[A-Z]{3,}[A-Z\d\-]*)?)", re.IGNORECASE)
-_INTERNATIONAL = re.compile(r"\+[\d\s().\-/]+")
-_BETWEEN = re.compile(r"\s*(?:[,;|&{}\[\]\"]|\b(?:or|and|oder|und)\b)")
-_SHORTEST_DIGITS = 7
-_FROM_AMERICA = re.compile(r"0?11(?=\d{10})")
-"""Matches the digits that are dialled before the country code in the United States and Canada."""
 _SUBJECT = "subject:"
 _UTF8 = encoding_of(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """The content of a file. `digits` are the digits of its numbers with a country code, and `endings` those of the
+    others. `subjects` are the hashes of erased numbers. `seen` tells versions of the file apart.
+    """
+
+    seen: tuple[int, int, int] | None = None
+    digits: frozenset[str] = frozenset()
+    endings: tuple[str, ...] = ()
+    subjects: frozenset[str] = frozenset()
 
 
 class DoNotCall:
@@ -65,10 +68,8 @@ class DoNotCall:
     ) -> None:
         self.path = Path(path)
         self.subjects = subjects
-        self._subjects: set[str] = set()
-        self._seen: tuple[int, int, int] | None = None
-        self._digits: set[str] = set()
-        self._endings: list[str] = []
+        self._listed = _Listed()
+        """The content of the file. Threads read the file at the same time, so it is replaced as a whole."""
         self._simulated = simulation is not None
         self._added = set[str]() if simulation is None else simulation.opted_out(self.path)
 
@@ -86,13 +87,12 @@ class DoNotCall:
         if number in self._added:
             return True
         try:
-            self._read()
+            listed = self._read()
         except OSError as error:
             raise CallRefused(f"The do-not-call list cannot be read, so no number is called: {error}") from error
-        digits = number.lstrip("+")
-        if self._subjects and self._subject(number) in self._subjects:
+        if listed.subjects and self._subject(number, listed.subjects) in listed.subjects:
             return True
-        return digits in self._digits or any(digits.endswith(ending) for ending in self._endings)
+        return any(form in listed.digits or form.endswith(listed.endings) for form in forms_of(number))
 
     def numbers(self) -> frozenset[str]:
         """Returns the numbers in the file that have a country code, in E.164.
@@ -101,10 +101,10 @@ class DoNotCall:
             CallRefused: the list cannot be read.
         """
         try:
-            self._read()
+            listed = self._read()
         except OSError as error:
             raise CallRefused(f"the do-not-call file cannot be read: {error}") from error
-        return frozenset(f"+{digits}" for digits in self._digits)
+        return frozenset(f"+{digits}" for digits in listed.digits)
 
     def add(self, number: str, remark: str = "") -> None:
         """Adds a number to the list, with `remark` behind it. Outside of a simulation, the number is on the disk when
@@ -143,15 +143,16 @@ class DoNotCall:
         """
         if number not in self or not self.path.exists():
             return False
-        digits, kept = number.lstrip("+"), []
+        forms, kept = frozenset(forms_of(number)), list[str]()
         for line in self._text().splitlines():
-            exact, ending = _numbers_of(legible(line))
-            if digits not in exact and not any(digits.endswith(each) for each in ending):
+            exact, endings = _numbers_in(legible(line))
+            others = [each for each in endings if not any(form.endswith(each) for form in forms)]
+            if exact.isdisjoint(forms) and others == endings:
                 kept.append(line)
                 continue
-            kept += [f"+{each}" for each in sorted(exact - {digits})]
-            kept += [each for each in ending if not digits.endswith(each)]
-        if (subject := f"{_SUBJECT}{self._subject(number)}") not in kept:
+            kept += [f"+{each}" for each in sorted(exact) if written_forms(each).isdisjoint(forms)]
+            kept += others
+        if (subject := f"{_SUBJECT}{self._subject(number, self._read().subjects)}") not in kept:
             kept.append(subject)
         self._replace(kept)
         self._added.discard(number)
@@ -172,32 +173,47 @@ class DoNotCall:
             os.fsync(file.fileno())
         new.replace(self.path)
 
-    def _subject(self, number: str) -> str:
-        """Returns the hash of a number, with the fingerprint of the key.
+    def _subject(self, number: str, listed: Collection[str]) -> str:
+        """Returns the hash of a number, with the fingerprint of the key. `listed` are the hashes in the file.
 
         Raises:
             CallRefused: the hashes in the file were made with another key.
         """
         key = self.subjects = self.subjects or subject_key(read_settings())
-        if any(not each.startswith(f"{key.fingerprint}:") for each in self._subjects):
+        if any(not each.startswith(f"{key.fingerprint}:") for each in listed):
             raise CallRefused(
                 f"{self.path} has hashes of another TELEPHONY_NUMBER_KEY, so no number is called: set that key."
             )
         return f"{key.fingerprint}:{key.of(number)}"
 
-    def _read(self) -> None:
+    def _read(self) -> _Listed:
+        """Returns the content of the file. The file is read only if it has changed."""
+        listed = self._listed
         try:
             state = self.path.stat()
         except FileNotFoundError:
-            self._seen, self._digits, self._endings, self._subjects = None, set(), [], set()
-            return
+            self._listed = listed = _Listed()
+            return listed
         seen = state.st_mtime_ns, state.st_size, state.st_ino
-        if seen == self._seen:
-            return
-        self._digits, self._endings, self._subjects = set(), [], set()
-        for number, line in enumerate(self._text().splitlines(), 1):
-            self._take(legible(line), number)
-        self._seen = seen
+        if seen != listed.seen:
+            self._listed = listed = self._content(seen)
+        return listed
+
+    def _content(self, seen: tuple[int, int, int]) -> _Listed:
+        digits, endings, subjects = set[str](), list[str](), set[str]()
+        for number, line in enumerate(map(legible, self._text().splitlines()), 1):
+            exact, others = _numbers_in(line)
+            digits |= exact
+            endings += others
+            if line.startswith(_SUBJECT):
+                subjects.add(line.removeprefix(_SUBJECT).strip())
+            elif line and not line.startswith("#") and not exact and not others:
+                log.warning(
+                    "%s, line %d has no phone number, so the line has no effect: write it like +14155550123.",
+                    self.path,
+                    number,
+                )
+        return _Listed(seen, frozenset(digits), tuple(endings), frozenset(subjects))
 
     def _text(self) -> str:
         """Returns the text of the file: UTF-8, or UTF-16 or UTF-32 with a byte order mark, which Excel writes.
@@ -211,21 +227,10 @@ class DoNotCall:
             raise CallRefused(f"{self.path} is not text in UTF-8, so no number is called: save it as UTF-8.")
         return text
 
-    def _take(self, line: str, number: int) -> None:
-        if not line or line.startswith("#"):
-            return
-        if line.startswith(_SUBJECT):
-            self._subjects.add(line.removeprefix(_SUBJECT).strip())
-            return
-        exact, ending = _numbers_of(line)
-        self._digits |= exact
-        self._endings += ending
-        if not exact and not ending:
-            log.warning(
-                "%s, line %d has no phone number, so the line has no effect: write it like +14155550123.",
-                self.path,
-                number,
-            )
+
+def _numbers_in(line: str) -> tuple[set[str], list[str]]:
+    """Returns the numbers in a line (see `numbers_of`). A remark and a hash contain no numbers."""
+    return (set(), []) if line.startswith(("#", _SUBJECT)) else numbers_of(line)
 
 
 def _text(number: object) -> str:
@@ -233,35 +238,6 @@ def _text(number: object) -> str:
         return text_of(number)
     except ValueError as error:
         raise CallRefused(f"{number!r:.100} is not in a do-not-call list: {error}.") from None
-
-
-def _numbers_of(line: str) -> tuple[set[str], list[str]]:
-    """Returns the digits of the numbers in a line: the numbers with a country code, and the numbers without a country
-    code.
-    """
-    if line.startswith(("#", _SUBJECT)):
-        return set(), []
-    found: set[str] = set()
-    if (exact := _E164.match(line)) is not None:
-        found.add(exact[0][1:])
-        line = line[exact.end() :]
-        if "+" not in line and not _BETWEEN.match(line):
-            return found, []
-    line = line.replace("(0)", "")  # dialled within the country only
-    whole = {re.sub(r"\D", "", each) for each in _INTERNATIONAL.findall(line)}
-    # A number without a country code, which may begin with the 0 of national numbers.
-    ending = {_digits(part).lstrip("0") for part in _BETWEEN.split(_INTERNATIONAL.sub(" ", line))}
-    ending |= {_FROM_AMERICA.sub("", digits, count=1) for digits in ending}
-    found |= {digits for digits in whole if len(digits) >= _SHORTEST_DIGITS}
-    return found, [digits for digits in ending if len(digits) >= _SHORTEST_DIGITS]
-
-
-def _digits(written: str) -> str:
-    """Returns the digits of the number at the start of the text. Letters, as in 1-800-FLOWERS, are converted to
-    digits.
-    """
-    found = _AS_WRITTEN.match(written)
-    return "" if found is None else re.sub(r"\D", "", phonenumbers.convert_alpha_characters_in_number(found[1]))
 
 
 def opt_out(do_not_call: DoNotCall | None = None) -> FunctionTool:
