@@ -172,13 +172,19 @@ class NoCurrentCall(TelephonyError):
 
 
 class RecordRefused(TelephonyError):
-    """The database refuses one record. The record is logged and dropped. Other records are written."""
+    """The database refuses one record. The record is logged and dropped. Other records are written. `database` is the
+    file or the address of the database, without a password, if it is known.
+    """
+
+    database = ""
 
 
 class RecordsUnavailable(TelephonyError):
     """The database of `DATABASE_URL` cannot be used, or a newer release has written the database. Calls continue. Run
-    `telephony doctor`.
+    `telephony doctor`. `database` is the file or the address of the database, without a password, if it is known.
     """
+
+    database = ""
 
 
 class ReplayError(TelephonyError):

@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -27,7 +26,7 @@ from ..records import Records
 from ..records.call_query import CallQuery, page_of, query_of
 from ..records.call_record import CallRecord
 from ..records.exports import note_export
-from ..records.opening import open_records
+from ..records.opening import missing_file, open_records
 from ..records.subjects import subject_key
 from ..settings import Settings, load_settings
 from .errors import USAGE, CliError
@@ -55,10 +54,10 @@ def stored_journals(settings: Settings, given: Path | None) -> StoredJournals:
 @contextmanager
 def opened_records(settings: Settings) -> Iterator[Records | None]:
     """Yields the records, or None if there are no records, and closes the records at the end of the block. A database
-    file that does not exist is not created.
+    file that does not exist is not created. If the settings name this file, a message says that it does not exist.
     """
     url = settings.records_url
-    if url is None or (url.startswith("sqlite:") and not Path(urlsplit(url).path.removeprefix("/")).exists()):
+    if url is None or ((file := missing_file(url)) is not None and _may_be_missing(settings, file)):
         yield None
         return
     records = open_records(settings)
@@ -67,6 +66,17 @@ def opened_records(settings: Settings) -> Iterator[Records | None]:
     finally:
         if records is not None:
             records.close()
+
+
+def _may_be_missing(settings: Settings, file: Path) -> bool:
+    """Returns True for a database file that does not exist. Raises `CliError` if its folder does not exist either."""
+    names = [name for name in ("database_url", "telephony_data_dir") if name in settings.model_fields_set]
+    hint = f"Start the server, which creates it, or correct {names[0].upper()}." if names else ""
+    if "database_url" in names and not file.parent.is_dir():
+        raise CliError(f"{file} cannot be used: there is no folder {file.parent}.", "Correct DATABASE_URL.")
+    if names:
+        typer.echo(f"telephony: {file} does not exist, so no call records are read.\n  hint: {hint}", err=True)
+    return True
 
 
 def list_calls(folder: Path | None, filters: Mapping[str, str], *, json: bool) -> None:

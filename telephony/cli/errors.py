@@ -12,7 +12,7 @@ from contextvars import ContextVar
 import typer
 
 from realtime_core.errors import RealtimeCoreError
-from telephony.errors import ImportStringError, SettingsError, TelephonyError
+from telephony.errors import ImportStringError, RecordRefused, RecordsUnavailable, SettingsError, TelephonyError
 
 __all__ = ["FAILED", "USAGE", "CliError", "at_end", "reporting"]
 
@@ -62,10 +62,10 @@ def _reported(verbose: bool) -> Iterator[None]:
     except (CliError, TelephonyError, RealtimeCoreError) as error:
         if verbose:
             traceback.print_exc()
-        for line in error.problems if isinstance(error, SettingsError) else [str(error)]:
+        for line in _lines(error):
             typer.echo(f"telephony: {line}", file=sys.stderr)
-        if isinstance(error, CliError | ImportStringError) and error.hint:
-            typer.echo(f"  hint: {error.hint}", file=sys.stderr)
+        if hint := _hint(error):
+            typer.echo(f"  hint: {hint}", file=sys.stderr)
         raise typer.Exit(_exit_code(error)) from None
     except OSError as error:
         if verbose:
@@ -74,6 +74,20 @@ def _reported(verbose: bool) -> Iterator[None]:
         typer.echo(f"telephony: {where}cannot be used: {error.strerror or error}.", file=sys.stderr)
         typer.echo("  hint: -v shows where.", file=sys.stderr)
         raise typer.Exit(FAILED) from None
+
+
+def _lines(error: Exception) -> list[str]:
+    if isinstance(error, SettingsError):
+        return error.problems
+    if isinstance(error, RecordRefused | RecordsUnavailable):
+        return [f"{error.database or 'The database of the records'} cannot be used: {error}"]
+    return [str(error)]
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, RecordRefused | RecordsUnavailable):
+        return "DATABASE_URL or TELEPHONY_DATA_DIR names this database. `telephony doctor` checks it."
+    return error.hint if isinstance(error, CliError | ImportStringError) else ""
 
 
 def _exit_code(error: Exception) -> int:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import closing
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from realtime_core.sources import Sources
 
-from ..errors import RecordsUnavailable, SettingsError
+from ..errors import RecordRefused, RecordsUnavailable, SettingsError
+from ..records.opening import missing_file
 from ..settings import Settings
 from .check_result import CheckResult, ok, skipped, wrong
 
@@ -24,8 +23,8 @@ async def check_records(settings: Settings, sources: Sources) -> CheckResult:
         return skipped("records", "used tokens, keys and call records are in memory", _IN_MEMORY)
     if settings.database_url is None and settings.data_dir is not None and not settings.data_dir.exists():
         return ok("records", f"{settings.data_dir.absolute()} will be created")
-    if (file := _file_to_be(url)) is not None:
-        if os.access(file.parent, os.W_OK):
+    if (file := missing_file(url)) is not None:
+        if file.parent.is_dir() and os.access(file.parent, os.W_OK):
             return ok("records", f"{file} will be created")
         return wrong(
             "records",
@@ -34,17 +33,12 @@ async def check_records(settings: Settings, sources: Sources) -> CheckResult:
         )
     try:
         return ok("records", await asyncio.to_thread(_try, url, sources))
-    except RecordsUnavailable as error:
-        return wrong("records", str(error), "Start the database, or correct DATABASE_URL. Calls continue without it.")
+    except (RecordsUnavailable, RecordRefused) as error:
+        name = "TELEPHONY_DATA_DIR" if settings.database_url is None else "DATABASE_URL"
+        cure = f"Start or repair the database, or correct {name}. Calls continue without it."
+        return wrong("records", f"{error.database} cannot be used: {error}", cure)
     except SettingsError as error:
         return wrong("records", "cannot be used", str(error))
-
-
-def _file_to_be(url: str) -> Path | None:
-    """Returns the SQLite file if the file does not exist yet, because opening the file would create it."""
-    parts = urlsplit(url)
-    file = Path(parts.path.removeprefix("/"))
-    return file.absolute() if parts.scheme == "sqlite" and not file.exists() else None
 
 
 def _try(url: str, sources: Sources) -> str:

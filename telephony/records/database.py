@@ -40,7 +40,7 @@ from .database_erasure import DatabaseErasure
 from .database_opt_outs import DatabaseNumberClaims, DatabaseOptOuts
 from .database_outbox import DatabaseOutbox, put
 from .database_releases import DatabaseReleases
-from .engine import READS, create_file, engine_of, parse_url
+from .engine import READS, create_file, engine_of, name_of, parse_url
 from .outbox import message_of
 from .schema import VERSION, calls, claims, processes, upgrade, version_of, webhooks
 from .storable import clean_text, is_key
@@ -254,11 +254,17 @@ class DatabaseRecords:
                 yield connection
         except IntegrityError as error:
             raise _Collided(_first_line(error)) from None
+        except (RecordRefused, RecordsUnavailable) as error:
+            raise self._named(error) from None
         except (SQLAlchemyError, OSError) as error:
             kind = RecordRefused if _is_of_one_record(error) else RecordsUnavailable
-            raise kind(_first_line(error)) from None
+            raise self._named(kind(_first_line(error))) from None
         except (ValueError, TypeError, OverflowError) as error:  # the driver could not convert a value
-            raise RecordRefused(f"{type(error).__name__}: {_first_line(error)}") from None
+            raise self._named(RecordRefused(f"{type(error).__name__}: {_first_line(error)}")) from None
+
+    def _named(self, error: RecordRefused | RecordsUnavailable) -> RecordRefused | RecordsUnavailable:
+        error.database = error.database or name_of(self._url)
+        return error
 
     def _prepare(self) -> None:
         if self._engine.dialect.name == "sqlite" and self._url.database:

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 from ..errors import SettingsError
 
-__all__ = ["READS", "WITHIN_S", "create_file", "engine_of", "parse_url"]
+__all__ = ["READS", "WITHIN_S", "create_file", "engine_of", "name_of", "parse_url"]
 
 WITHIN_S = 2
 """The time limit in seconds of one SQL statement, and of one attempt to connect."""
@@ -28,6 +28,14 @@ _creating = threading.Lock()
 def parse_url(url: str) -> URL:
     parsed = make_url(url)
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername.startswith("postgres") else parsed
+
+
+def name_of(url: URL) -> str:
+    """Returns the name of a database for messages: the absolute path of its file, or its address without a password."""
+    if url.drivername == "sqlite":
+        return os.path.abspath(url.database) if url.database else "the database in memory"
+    host = url.host or str(url.query.get("host", "this machine"))
+    return f"PostgreSQL at {host}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
 def engine_of(url: URL) -> Engine:

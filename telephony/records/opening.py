@@ -5,14 +5,25 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..errors import SettingsError
 from ..settings import Settings
 from . import Records
 
-__all__ = ["open_records"]
+__all__ = ["missing_file", "open_records"]
 
 log = logging.getLogger(__name__)
+
+
+def missing_file(url: str) -> Path | None:
+    """Returns the path of the SQLite file of this URL if there is no such file. Returns None if there is one, or if the
+    URL is that of another database.
+    """
+    parts = urlsplit(url)
+    file = Path(parts.path.removeprefix("/"))
+    return file.absolute() if parts.scheme == "sqlite" and not os.path.lexists(file) else None
 
 
 def open_records(settings: Settings) -> Records | None:
