@@ -3,18 +3,26 @@
 An option of a command has priority over an environment variable, and an environment variable has priority over the
 file. An empty variable counts as not set. Only the current folder is searched, so a program never uses the settings of
 another project.
+
+`${NAME}` in a value is replaced by the value of this variable, as python-dotenv does it. A text in single quotes is not
+changed. `${NAME}` is also kept if there is no variable `NAME`, because it may be a part of a password. python-dotenv
+would remove it without a message.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from .errors import SettingsError
 
-__all__ = ["ENCODING", "VARIABLE", "env_file", "environment"]
+__all__ = ["ENCODING", "VARIABLE", "composed", "env_file", "environment", "values_of"]
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "TELEPHONY_ENV_FILE"
 _DEFAULT = ".env"
@@ -76,12 +84,63 @@ def environment() -> Mapping[str, str]:
         SettingsError: the file cannot be read.
     """
     path = env_file()
-    given: Mapping[str, str | None] = {}
-    if path is not None:
-        from dotenv import dotenv_values  # each command imports this module, and few have a file
+    given = {} if path is None else values_of(path)
+    return given | {k: v for k, v in os.environ.items() if v}
 
-        given = dotenv_values(path, encoding=ENCODING)
-    return {name: value for name, value in given.items() if value} | {k: v for k, v in os.environ.items() if v}
+
+def values_of(path: Path) -> dict[str, str]:
+    """Returns the variables of this file of settings that are not empty. `${NAME}` is replaced by the value of `NAME`
+    in the lines above or in the environment, except in single quotes. If there is no such variable, `${NAME}` is kept,
+    and a warning names the line.
+    """
+    found: dict[str, str] = {}
+    for line, name, value, is_literal in _settings_of(path):
+        found[name] = value if is_literal else _replaced(value, os.environ | found, f"{path}, line {line}: {name}")
+    return {name: value for name, value in found.items() if value}
+
+
+def composed(path: Path) -> list[str]:
+    """Returns the names of the settings in this file whose values contain the values of other variables."""
+    values = values_of(path)
+    return [name for _, name, value, _ in _settings_of(path) if values.get(name, value) != value]
+
+
+def _settings_of(path: Path) -> Iterator[tuple[int, str, str, bool]]:
+    """Yields the line, the name and the value of each setting, and whether the value is in single quotes."""
+    from dotenv.parser import parse_stream  # each command imports this module, and few have a file
+
+    for binding in parse_stream(io.StringIO(path.read_text(ENCODING))):
+        if binding.key is not None and binding.value is not None:
+            line, written = binding.original.line, binding.original.string
+            yield (
+                line + _lines_before(written),
+                binding.key,
+                binding.value,
+                written.partition("=")[2].lstrip()[:1] == "'",
+            )
+
+
+def _replaced(value: str, variables: Mapping[str, str], where: str) -> str:
+    from dotenv.variables import Variable, parse_variables
+
+    parts = []
+    for atom in parse_variables(value):
+        if isinstance(atom, Variable) and atom.default is None and atom.name not in variables:
+            _say_kept(where)
+            parts.append(f"${{{atom.name}}}")
+        else:
+            parts.append(atom.resolve(variables))
+    return "".join(parts)
+
+
+@cache
+def _say_kept(where: str) -> None:
+    """Logs once in this process that `${...}` is kept. The name may be a part of a secret, so it is not logged."""
+    log.warning(
+        "%s contains ${...}, and there is no variable of this name. The text is kept as it is written. Write the value "
+        "in single quotes if this is right.",
+        where,
+    )
 
 
 _CURE = f"{VARIABLE}=off reads no file."

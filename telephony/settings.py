@@ -9,10 +9,15 @@ from urllib.parse import urlsplit
 
 import pydantic_settings
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from .cost import ModelPrice
-from .env_file import ENCODING, env_file
+from .env_file import env_file, values_of
 from .errors import SettingsError
 from .masking import Patterns
 from .setting_values import (
@@ -58,6 +63,20 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Reads the file of settings with `env_file.values_of`, which keeps passwords as they are written."""
+        if isinstance(dotenv_settings, DotEnvSettingsSource) and isinstance(path := dotenv_settings.env_file, Path):
+            dotenv_settings.env_vars = {name.lower(): value for name, value in values_of(path).items()}
+        return init_settings, env_settings, dotenv_settings
 
     openai_api_key: SecretStr | None = None
     """The API key of the account that pays for the model."""
@@ -478,7 +497,7 @@ def read_settings(**overrides: object) -> Settings:
     """Reads the settings as `load_settings` does, but without the checks that only a server needs."""
     try:
         given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
-        return Settings(_env_file=env_file(), _env_file_encoding=ENCODING, **given)  # type: ignore[call-arg]
+        return Settings(_env_file=env_file(), **given)  # type: ignore[call-arg]
     except pydantic_settings.SettingsError as error:  # from a field that is read as JSON
         name = str(error).partition('"')[2].partition('"')[0].upper()
         raise SettingsError([f'{name}: write a JSON list, like ["[0-9]{{16}}"]']) from None

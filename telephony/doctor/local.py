@@ -12,6 +12,7 @@ from pathlib import Path
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Downsampler3, Upsampler3
 
+from ..env_file import composed, env_file
 from ..errors import SettingsError, StorageError
 from ..journal.daemon import in_daemon
 from ..journal.disk import Files
@@ -37,7 +38,10 @@ def check_settings(environment: Mapping[str, str]) -> tuple[Settings | None, lis
         problems = [problem.partition(": ") for problem in error.problems]
         return None, [*results, *(wrong(name, "is invalid", advice) for name, _, advice in problems)]
     given = sum(bool(environment.get(name.upper())) for name in Settings.model_fields)
-    return settings, [*results, ok("settings", f"{given} are set and valid; the others have their defaults")]
+    message = f"{given} are set and valid; the others have their defaults"
+    if (path := env_file()) is not None and (names := composed(path)):
+        message += f". In {path}, these contain values of other variables: {', '.join(names)}"
+    return settings, [*results, ok("settings", message)]
 
 
 def check_model(settings: Settings) -> CheckResult:

@@ -9,9 +9,10 @@ import pytest
 
 from telephony import Telephony
 from telephony.demo.environment import child_environment
+from telephony.doctor.local import check_settings
 from telephony.env_file import environment
 from telephony.errors import SettingsError
-from telephony.settings import load_settings
+from telephony.settings import load_settings, read_settings
 from tests.support import commands
 
 
@@ -56,6 +57,46 @@ def test_a_line_that_is_not_a_setting_is_refused_with_its_number(text: str, line
             read()
         assert [problem.split(":")[0] for problem in caught.value.problems] == [f".env, line {n}" for n in lines]
         assert "pass-word" not in str(caught.value)
+
+
+KEPT = ["pass-${word}", "${word}", "a$b", "$word", "p${", "p${word", "${}", "x$$y", "${word}${other}"]
+
+
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+@pytest.mark.parametrize("value", KEPT)
+def test_a_secret_with_a_dollar_sign_is_kept(
+    value: str, quote: str, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TELEPHONY_ENV_FILE", f"{folder.name}.env")  # each file warns once
+    (folder / f"{folder.name}.env").write_text(f"# a note\nOPENAI_API_KEY={quote}{value}{quote}\n")
+    key = read_settings().openai_api_key
+    assert key is not None and key.get_secret_value() == value
+    assert environment()["OPENAI_API_KEY"] == value
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == (value.count("}") > 0 and quote != "'")
+    assert all(".env, line 2: OPENAI_API_KEY contains ${...}" in line and "word" not in line for line in warned)
+
+
+def test_a_value_in_single_quotes_is_kept_even_if_the_variable_exists(folder: Path) -> None:
+    (folder / ".env").write_text("WORD=other\nOPENAI_API_KEY='p${WORD}'\n")
+    key = read_settings().openai_api_key
+    assert key is not None and key.get_secret_value() == "p${WORD}"
+
+
+def test_a_variable_that_exists_is_replaced_and_the_doctor_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOST_NAME", "phone.example.com")
+    (folder / ".env").write_text(
+        "PASSWORD=word\nDATABASE_URL=postgresql://ada:${PASSWORD}@db/calls\nTWILIO_AUTH_TOKEN=token\n"
+        "PUBLIC_URL=https://${HOST_NAME}\nTELEPHONY_APOLOGY=${NONE:-Sorry.}\nOPENAI_API_KEY=sk-1\n"
+    )
+    settings = load_settings()
+    assert settings.public_url == "https://phone.example.com" and settings.telephony_apology == "Sorry."
+    assert settings.records_url == "postgresql://ada:word@db/calls"
+    [result] = check_settings(environment())[1]
+    assert "values of other variables: DATABASE_URL, PUBLIC_URL, TELEPHONY_APOLOGY" in result.message
+    assert "word" not in result.message
 
 
 def test_an_empty_variable_counts_as_not_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
