@@ -9,15 +9,14 @@ Source: https://platform.openai.com/docs/api-reference/realtime-server-events
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 import pybase64
 
+from .. import lenient_json
 from .server_events import (
     AudioDelta,
     AudioDone,
@@ -64,7 +63,6 @@ __all__ = [
 
 
 _MAX_PARTS = 256
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _InvalidField(Exception):
@@ -286,41 +284,12 @@ def parse(message: str | bytes) -> Object | Malformed:
         data = orjson.loads(message)
     except ValueError as error:
         try:
-            data = _loads_leniently(message)
+            data = lenient_json.loads(message)
         except (ValueError, RecursionError):
             return Malformed(f"not JSON: {error}")
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
         return Malformed("not an object with a type")
     return data
-
-
-def _loads_leniently(message: str | bytes) -> Any:
-    """Parses JSON with half of a surrogate pair, as in a text that was cut within an emoji. orjson refuses such JSON.
-    As in orjson, an integer of more than 64 bits becomes a float.
-
-    Raises `ValueError` and `RecursionError`.
-    """
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is not JSON")
-
-    def integer(digits: str) -> int | float:
-        return int(digits) if len(digits) < 19 else float(digits)
-
-    return _whole(json.loads(message, parse_constant=refuse, parse_int=integer))
-
-
-def _whole(value: Any) -> Any:
-    """Returns the value with U+FFFD in place of each half of a surrogate pair."""
-    match value:
-        case str():
-            return _SURROGATE.sub("\ufffd", value)
-        case list():
-            return [_whole(each) for each in value]
-        case dict():
-            return {_whole(key): _whole(each) for key, each in value.items()}
-        case _:
-            return value
 
 
 def decode_object(data: Object) -> ServerEvent:

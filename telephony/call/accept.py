@@ -12,6 +12,7 @@ from realtime_core.connection import Close, Connection
 from ..errors import StreamRefused
 from ..logs import Repeats
 from ..twilio import media_stream
+from ..twilio.callbacks import is_sid
 from .call_info import Admit, CallInfo
 from .ending import Ending, EndReason
 from .line.stream import MediaStream
@@ -47,7 +48,7 @@ async def accept_stream(
         except StreamRefused as error:
             refusals.warning(str(error)[:_MAX_KIND_CHARS], f"Refused a media stream: {error}")
             reason = str(Ending(EndReason.REFUSED, str(error)))
-            if (sid := stream.call_sid) is not None:
+            if (sid := stream.call_sid) is not None and is_sid(sid):
                 on_refused(sid, reason)
             connection.close(1008, "refused")
             return CallOutcome(None, reason, await reader, stream.skipped)

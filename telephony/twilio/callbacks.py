@@ -8,6 +8,7 @@ https://www.twilio.com/docs/voice/answering-machine-detection
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,12 +24,21 @@ __all__ = [
     "ProgressBook",
     "StreamStatus",
     "VoiceRequest",
+    "is_sid",
 ]
 
 ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """The final statuses of a call."""
 
 Form = Mapping[str, str]
+_SID = re.compile(r"[A-Za-z0-9]{1,64}")
+
+
+def is_sid(text: str) -> bool:
+    """Returns whether the text has the form of an id of Twilio: letters and digits. Twilio's ids have two letters and
+    32 hexadecimal digits (https://www.twilio.com/docs/glossary/what-is-a-sid). Shorter ids are permitted for tests.
+    """
+    return _SID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 import pybase64
 
+from realtime_core import lenient_json
+
 from ..errors import BadAudio, BadField, BadJson, BinaryFrame, TooLarge
 
 __all__ = [
@@ -143,7 +145,9 @@ Message = Connected | Start | Media | Dtmf | Mark | Stop | Unknown
 
 
 def decode(message: str | bytes) -> Message:
-    """Decodes a message of Twilio. Raises only `MediaStreamError`, for an invalid message."""
+    """Decodes a message of Twilio. Half of a surrogate pair in a text becomes U+FFFD. Raises only `MediaStreamError`,
+    for an invalid message.
+    """
     if not isinstance(message, str):
         raise BinaryFrame("a binary message, where Twilio sends text only")
     if len(message) > MAX_CHARS:
@@ -172,7 +176,10 @@ def _decode_json(message: str) -> Message:
     try:
         fields = orjson.loads(message)
     except orjson.JSONDecodeError as error:
-        raise BadJson(f"not JSON: {error}") from None
+        try:
+            fields = lenient_json.loads(message)
+        except (ValueError, RecursionError):
+            raise BadJson(f"not JSON: {error}") from None
     if type(fields) is not dict:
         raise BadJson("not a JSON object")
     if message.count("{") + message.count("[") > MAX_DEPTH and _is_deep(fields):

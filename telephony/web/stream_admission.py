@@ -15,6 +15,7 @@ from ..call.registry import Registry
 from ..errors import StreamRefused
 from ..records.client import RecordsClient
 from ..settings import Settings
+from ..twilio.callbacks import is_sid
 from ..twilio.media_stream import Start
 from ..twilio.stream_token import StreamToken, TokenRefused, mint, verify
 from .limits import CallLimits, Limits
@@ -65,8 +66,10 @@ class StreamAdmission:
         """Checks the token in the `start` message of a media stream, and returns the data of its call.
 
         Raises:
-            StreamRefused: the token is invalid, or no more calls are allowed.
+            StreamRefused: an id or the token is invalid, or no more calls are allowed.
         """
+        if not is_sid(start.call_sid) or not is_sid(start.stream_sid):
+            raise StreamRefused("its CallSid or its StreamSid is not an id of Twilio")
         account = self._settings.twilio_account_sid
         if account is not None and start.account_sid != account and not self.has_account(start.account_sid):
             raise StreamRefused("the stream belongs to another account than TWILIO_ACCOUNT_SID")

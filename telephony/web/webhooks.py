@@ -7,7 +7,6 @@ Source: https://www.twilio.com/docs/voice/twiml#twilios-voice-webhook-requests
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -23,7 +22,7 @@ from ..errors import NoCallerId
 from ..locales.locale import english
 from ..logs import about_call
 from ..twilio import twiml
-from ..twilio.callbacks import DialResult, VoiceRequest
+from ..twilio.callbacks import DialResult, VoiceRequest, is_sid
 from ..twilio.refusal import Refusal
 from .forms import BadForm, Form, read_forms
 from .ladder_steps import answer_number
@@ -43,7 +42,6 @@ log = logging.getLogger(__name__)
 
 _ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial", "leg_key", "ladder_step", "chosen_language"}
 
-_SID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 Answer = Callable[[Request, PhoneServer, Form], Response | Awaitable[Response]]
 
@@ -222,7 +220,7 @@ async def _admit(request: Request, phone: PhoneServer) -> Form:
     form = authenticator.choose(request, forms)
     if not isinstance(form, Form):
         raise _Refused(_forbidden(form.signed_for, form.expected))
-    if not _SID.fullmatch(form.get("CallSid", "")):
+    if not is_sid(form.get("CallSid", "")):
         authenticator.refuse(
             "no CallSid",
             f"Refused a webhook to {path!r}: it has no CallSid. Only the voice webhook and the callbacks of calls "

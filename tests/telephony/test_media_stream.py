@@ -268,6 +268,23 @@ def test_any_fields_give_a_value_or_a_typed_error(event: str, frame: dict[str, A
         pass
 
 
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "\\uD83D x"])
+def test_half_of_a_surrogate_pair_does_not_lose_the_message(half: str) -> None:
+    text = json.dumps({**START, "start": {**START["start"], "customParameters": {"name": "@"}}}).replace("@", half)
+    start = ms.decode(text)
+    assert isinstance(start, ms.Start) and start.parameters["name"].startswith("\ufffd")
+    mark = ms.decode(f'{{"event":"mark","sequenceNumber":"2","streamSid":"{SID}","mark":{{"name":"m{half}"}}}}')
+    assert isinstance(mark, ms.Mark) and mark.name.startswith("m\ufffd")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"event":"start\\ud800"', "[" * 60_000, '{"event":NaN}', '{"a":' * 9000 + "1" + "}" * 9000]
+)
+def test_what_is_no_json_or_too_deep_is_a_typed_error_in_both_parsers(text: str) -> None:
+    with pytest.raises(MediaStreamError):
+        ms.decode(text)
+
+
 NAMES = st.text(st.characters(exclude_categories=["Cs"]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +69,19 @@ async def test_a_stream_is_admitted_once() -> None:
     registry.draining = True
     with pytest.raises(StreamRefused, match="room"):
         await admission.admit(start("CA3", admission.parameters("CA3")))
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize(
+    "sid",
+    ["", " ", "CA 1", "CA1\n", "../../etc/passwd", "CA1/x", "CA\0", pytest.param("C" * 10_000, id="10 kB"), "CA\ufffd"],
+)
+async def test_a_stream_with_an_id_that_twilio_never_sends_is_refused_without_signatures_too(sid: str) -> None:
+    admission = StreamAdmission(load_settings(), Registry(10), Sources())
+    with pytest.raises(StreamRefused, match="not an id of Twilio"):
+        await admission.admit(start(sid, {}))
+    with pytest.raises(StreamRefused, match="not an id of Twilio"):
+        await admission.admit(replace(start("CA1", {}), stream_sid=sid))
 
 
 @pytest.mark.real_time
