@@ -14,7 +14,6 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from types import TracebackType
@@ -22,6 +21,8 @@ from typing import Any, Protocol, Self
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
+
+from realtime_core.daemon_threads import DaemonThreads
 
 from ..errors import QueueUnavailable, SettingsError
 from ..records.engine import create_file, parse_url
@@ -106,7 +107,7 @@ class DurableQueue:
         self._executor = executor
         self._work = work
         self._at_once = at_once
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="campaigns")
+        self._thread = DaemonThreads(1, "campaigns")  # a database that never answers does not keep the process
         self._request: asyncio.Future[None] | None = None
         """The last request to DBOS. At most one request is in progress."""
         self._is_open = False
@@ -125,7 +126,6 @@ class DurableQueue:
                 closed.result()
             else:
                 log.warning("The queue of attempts was not closed, because its database does not answer.")
-        self._thread.shutdown(wait=False)
 
     async def open(self) -> None:
         if self._is_open:

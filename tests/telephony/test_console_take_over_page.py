@@ -38,7 +38,7 @@ window.WebSocket = class {
 STARTS = """async () => {
   const { TakeOver } = await import("/static/take-over.js")
   window.states = []
-  const on = { state: text => window.states.push(text), over: () => window.states.push("over") }
+  const on = { state: text => window.states.push(text), over: (_, why) => window.states.push(why) }
   window.started = new TakeOver("ws://localhost:9/take-over", document.createElement("div"), on).start()
   for (let n = 0; n < 100; n++) await null // until it connects
 }"""
@@ -87,3 +87,10 @@ def test_an_attempt_to_continue_a_take_over_that_hangs_leaves_time_for_others() 
             3,
             "You have taken over. The caller hears you.",
         ]
+        page.evaluate("void window.sockets[2].onclose({ code: 1006 })")
+        page.clock.run_for(100)
+        page.evaluate("void window.sockets[3].onclose({ code: 4401 })")
+        page.clock.run_for(100)
+        assert page.evaluate("window.states.at(-1)") == "The login has ended. Log in again."
+        page.clock.run_for(10_000)
+        assert page.evaluate("window.sockets.length") == 4, "another attempt cannot succeed"

@@ -60,7 +60,7 @@ async def test_a_queue_whose_start_was_cancelled_closes_its_connections(tmp_path
         opening = asyncio.create_task(queue.open())
         await condition(lambda: bool(connections))
         opening.cancel()
-    await asyncio.to_thread(queue._thread.shutdown, wait=True)
+    await asyncio.to_thread(queue._thread.submit(lambda: None).result)
     await condition(lambda: not connections)
 
 
@@ -106,3 +106,20 @@ async def test_a_request_without_an_answer_does_not_block(tmp_path: Path, monkey
         monkeypatch.setattr(durable_queue, "_WITHIN_S", 60.0)
         await condition(lambda: queue._request is not None and queue._request.done())
         await queue.put("attempt", "campaign", 1)
+
+
+async def test_a_database_that_never_answers_does_not_keep_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interpreter waits for each thread that is not a daemon."""
+    answers = threading.Event()
+    monkeypatch.setattr(durable_queue, "_WITHIN_S", 0.05)
+    monkeypatch.setattr(DurableQueue, "_launch", lambda self, work: answers.wait())
+    try:
+        async with DurableQueue(f"sqlite:///{tmp_path}/records.db", "a", durable_queue._nothing, at_once=1) as queue:
+            with pytest.raises(QueueUnavailable, match="has not answered"):
+                await queue.open()
+        busy = [thread for thread in threading.enumerate() if thread.name.startswith("campaigns")]
+        assert busy and all(thread.daemon for thread in busy)
+    finally:
+        answers.set()

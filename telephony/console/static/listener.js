@@ -57,6 +57,9 @@ export class Listener {
   }
 }
 
+/** Whether another attempt is useless after this close code: the login, the token or the call does not permit it. */
+export const isFinal = code => [4401, 4403, 4404].includes(code)
+
 /** What a close code of the console means. */
 export function reason(code) {
   return {

@@ -1,7 +1,7 @@
 // Taking over: the supervisor's microphone becomes the agent's voice until the call is handed back.
 
 import { Failed, element, show } from "./console.js"
-import { reason } from "./listener.js"
+import { isFinal, reason } from "./listener.js"
 
 const PAUSE_MS = 1000
 const AGAIN_MS = 8000 // the server waits so long for a supervisor whose connection was lost
@@ -11,6 +11,7 @@ const QUIET_MS = 5000
 const QUIET_PEAK = 100 // of 32,768: what a microphone that is muted does not reach
 const METER_MS = 100
 const LIVE = "You have taken over. The caller hears you."
+const GONE = "The connection was lost. The agent has the call again."
 const LOST = "The connection was lost. This page connects again."
 const SILENT = "The agent is silent, and hears the caller but not you. Wear headphones. "
 const TYPED = `${SILENT}Before you hand back, write in a few words what you said, so that the agent knows it.`
@@ -92,7 +93,8 @@ export class TakeOver {
         if (state === "live") live(this.#id = id)
         if (state === "failed") failed(Object.assign(new Failed(error), { isFinal: true }))
       }
-      socket.onclose = ({ code }) => failed(new Failed(reason(code) || "The call cannot be taken over now."))
+      socket.onclose = ({ code }) => failed(Object.assign(
+        new Failed(reason(code) || "The call cannot be taken over now."), { isFinal: isFinal(code), reason: reason(code) }))
       if (limitMs) limit = setTimeout(() => {
         socket.close()
         failed(new Failed("The server does not answer.")) // at once: a browser may report the close much later
@@ -112,14 +114,14 @@ export class TakeOver {
       try {
         await this.#connect(again, ATTEMPT_MS)
       } catch (error) {
-        if (error.isFinal) break
+        if (error.isFinal) return this.#ended(error.reason || GONE)
         await new Promise(done => setTimeout(done, RETRY_MS))
         continue
       }
       if (this.#over) return this.#socket.close()
       return this.#on.state(LIVE)
     }
-    this.#ended("The connection was lost. The agent has the call again.")
+    this.#ended(GONE)
   }
 
   /** Show the panel. Returns a function that shows the level of a piece of the microphone. */
