@@ -41,7 +41,7 @@ class Answer(StrEnum):
     NONE = ""
     """The caller has not answered yet."""
     STAYED = "stayed"
-    """The caller heard the notice to its end and did not hang up, which counts as consent."""
+    """The caller stayed on the line after the whole notice, or no notice is required. This counts as consent."""
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNHEARD = "unheard"
@@ -231,7 +231,10 @@ class ConsentEvidence:
     heard_at: str = ""
     answer: str = Answer.NONE
     by: str = ""
-    """The way in which the caller answered: `word`, `key`, `tool`, `silence` or `staying`."""
+    """The way in which the caller answered: `word` (spoken words), `key`, `tool` (the model called a tool), `silence`
+    (no answer in time), or `staying` (no answer was required, and the caller did not hang up). The text is empty if
+    there is no answer.
+    """
     answered_at: str = ""
     recording: str = ""
     """The SID of the Twilio recording."""
