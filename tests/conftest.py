@@ -153,6 +153,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     files = {file for group in BY_THE_CLOCK.values() for file in group}
     for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid}: the address of an object differs in each worker: set other ids")
         if item.path.name in files:
             item.add_marker(pytest.mark.by_the_clock)
     if hasattr(config, "workerinput"):
