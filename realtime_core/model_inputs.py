@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "RealtimeModelSendUserInput",
     "RealtimeModelUserInput",
     "RealtimeModelUserInputMessage",
+    "as_sent",
 ]
 
 
@@ -180,3 +182,18 @@ RealtimeModelSendEvent = (
     | RealtimeModelSendResponseCancel
     | RealtimeModelSendPauseResponses
 )
+
+
+def as_sent(event: RealtimeModelSendEvent) -> RealtimeModelSendEvent:
+    """Returns the input with copies of its dicts. An input may wait for a connection or for the end of a response, and
+    the application may change its dict in the meantime.
+    """
+    match event:
+        case RealtimeModelSendUserInput():
+            return replace(event, user_input=copy.deepcopy(event.user_input))
+        case RealtimeModelSendRawMessage():
+            return replace(event, message=copy.deepcopy(event.message))
+        case RealtimeModelSendResponseCreate():
+            return replace(event, options=copy.deepcopy(event.options))
+        case _:
+            return event

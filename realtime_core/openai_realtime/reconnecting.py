@@ -158,7 +158,7 @@ class ReconnectingTransport:
         link = self._link
         assert link is not None
         if not isinstance(event, sent.RealtimeModelSendAudio):
-            self._send_other(link.session, event)
+            self._send_other(link.session, sent.as_sent(event))
             return
         if not self._ready or (link.connection.buffered_bytes > _STALLED_BYTES and not event.commit):
             self._backlog.put(event.audio)

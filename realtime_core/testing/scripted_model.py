@@ -43,7 +43,7 @@ from ..done import DONE, Done, is_done, withdraw
 from ..errors import ScriptError
 from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from ..model_events import RealtimeModelEvent
-from ..model_inputs import RealtimeModelSendEvent
+from ..model_inputs import RealtimeModelSendEvent, as_sent
 from ..playback import Player
 
 __all__ = [
@@ -161,7 +161,7 @@ class ScriptedRealtimeModel(RealtimeModel):
 
     @property
     def sent_events(self) -> tuple[RealtimeModelSendEvent, ...]:
-        """All received inputs, in order."""
+        """All received inputs, in order, as they were when they were sent."""
         return tuple(self._sent)
 
     @property
@@ -206,7 +206,7 @@ class ScriptedRealtimeModel(RealtimeModel):
 
     def _take(self, event: RealtimeModelSendEvent) -> Sequence[RealtimeModelEvent]:
         """Compares the input with the script. Returns the model's events."""
-        self._sent.append(event)
+        self._sent.append(as_sent(event))
         if not self._steps or not _fits(self._steps[0].expect, event):
             if self._strict:
                 expected = self._steps[0].expect if self._steps else None

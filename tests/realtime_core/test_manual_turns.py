@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -106,3 +107,27 @@ async def test_a_turn_that_the_server_ends_and_may_not_answer_waits_for_the_appl
         await session.model.send_event(RealtimeModelSendRawMessage({"type": "response.create"}))
         await settle(30.0)
         assert server.responses() == 1
+
+
+@pytest.mark.parametrize("kind", ["message", "raw", "response"])
+async def test_an_input_that_waits_is_sent_as_it_was_given(kind: str) -> None:
+    """The application may change its dict and use it again."""
+    server = Server()
+    part = {"type": "input_text", "text": "given"}
+    message: Any = {"type": "message", "role": "user", "content": [part]}
+    raw: Any = {"type": "conversation.item.create", "other_data": {"item": message}}
+    async with await opened(server, {}) as session:
+        assert server.connection is not None
+        server.connection.break_()
+        await settle(0.01)
+        if kind == "message":
+            await session.send_message(message)
+        elif kind == "raw":
+            await session.model.send_event(RealtimeModelSendRawMessage(raw))
+        else:
+            await session.request_response(input=[message])
+        part["text"] = "changed"
+        await settle(30.0)
+        assert (
+            server.opened == 2 and '"given"' in json.dumps(server.sent) and '"changed"' not in json.dumps(server.sent)
+        )

@@ -159,3 +159,14 @@ async def test_a_listener_that_fails_at_the_connection_leaves_the_model_unconnec
     with pytest.raises(LookupError):
         await model.connect({})
     assert not model.connected
+
+
+async def test_an_input_is_recorded_as_it_was_when_it_was_sent() -> None:
+    model = ScriptedRealtimeModel(strict=False)
+    message: Any = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "first"}]}
+    async with RealtimeSession(model, RealtimeAgent(name="Desk")) as session:
+        for text in ("first", "second"):
+            message["content"][0]["text"] = text
+            await session.send_message(message)
+    said = [event.user_input for event in model.sent_events if isinstance(event, RealtimeModelSendUserInput)]
+    assert [each["content"][0]["text"] for each in said if isinstance(each, dict)] == ["first", "second"]  # type: ignore[typeddict-item]
