@@ -71,7 +71,8 @@ class OutputChecks:
         self._core = core
         self._current_agent = current_agent
         settings = core.run_config.get("guardrails_settings") or {}
-        self._debounce = settings.get("debounce_text_length", 100)
+        length = settings.get("debounce_text_length")
+        self._debounce = 100 if length is None else length
         self._feedback = Feedback(core, FEEDBACK)
         self._responses: OrderedDict[str, _Response] = OrderedDict()
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from .acknowledgements import Acknowledge, Acknowledgements
 from .agent_settings import ActiveAgent, activate, output_bytes_per_ms
@@ -100,7 +100,8 @@ class RealtimeSession(RealtimeModelListener):
         self._model_config: RealtimeModelConfig = {**(model_config or {})}
         if isinstance(player := player_of(self._model_config), ForeignTracker):
             self._model_config["playback_tracker"] = player
-        self._run_config: RealtimeRunConfig = run_config or {}
+        given = {key: value for key, value in (run_config or {}).items() if value is not None}
+        self._run_config = cast("RealtimeRunConfig", given)
         self._overrides: RealtimeSessionModelSettings = self._model_config.get("initial_model_settings") or {}
         self._base: RealtimeSessionModelSettings = (self._run_config.get("model_settings") or {}) | self._overrides
         wrapped = context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)

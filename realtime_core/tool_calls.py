@@ -112,7 +112,7 @@ class ToolCalls:
         self._note = note
         self._config: RealtimeToolExecutionConfig = core.run_config.get("tool_execution") or {}
         in_order = not core.run_config.get("async_tool_calls", True)
-        self._limit = asyncio.Semaphore(1 if in_order else self._config.get("max_concurrent", 8))
+        self._limit = asyncio.Semaphore(1 if in_order else self._config.get("max_concurrent") or 8)
         self._calls: OrderedDict[str, ToolCall] = OrderedDict()
         self._running: dict[str, tuple[ToolCall, Tool | HostedTool, float]] = {}
         """Hosted tools that were reported as begun, with the loop's time."""

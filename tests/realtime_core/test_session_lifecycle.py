@@ -20,6 +20,7 @@ from realtime_core import (
     function_tool,
 )
 from realtime_core.agent import RealtimeRunHooks
+from realtime_core.config import RealtimeRunConfig
 from realtime_core.connection import Close
 from realtime_core.errors import ConnectionLost
 from realtime_core.model import DONE
@@ -33,7 +34,7 @@ from realtime_core.model_events import (
 from realtime_core.model_inputs import RealtimeModelSendAudio, RealtimeModelSendUserInput
 from realtime_core.outbox import Outbox
 from realtime_core.testing import ScriptedRealtimeModel
-from tests.support.session_kit import audio, call, ended, opened, settle, started, types
+from tests.support.session_kit import audio, call, ended, opened, said, settle, started, types
 
 pytestmark = pytest.mark.virtual_time
 
@@ -550,3 +551,17 @@ async def test_other_events_are_only_raw() -> None:
         kit.emit(RealtimeModelOtherEvent({"type": "new"}))
         assert [event.data.data for event in kit.of("raw_model_event")] == [{"type": "new"}]
         assert kit.types == ["history_updated"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        dict.fromkeys(RealtimeRunConfig.__annotations__),
+        {"guardrails_settings": {"debounce_text_length": None}, "tool_execution": {"max_concurrent": None}},
+    ],
+)
+async def test_none_in_the_configuration_of_a_run_means_the_default(config: Any) -> None:
+    async with opened(RealtimeAgent(name="Desk"), run_config=config) as kit:
+        kit.emit(started(), said("Hello."), ended())
+        await settle()
+        assert kit.types[-1] == "agent_end" and not kit.of("error")
