@@ -30,8 +30,9 @@ from ..errors import (
     TwilioUnreachable,
     TwimlError,
 )
+from .callbacks import is_sid
 from .resources import Account, Application, CallResource, DialingPermission, PhoneNumber
-from .rest_errors import error_of
+from .rest_errors import error_of, one_line
 
 __all__ = ["Credentials", "TwilioRest"]
 
@@ -182,7 +183,7 @@ class TwilioRest:
             options["time_limit"] = max_s
         if send_digits is not None:
             options["send_digits"] = send_digits
-        return str((await self._ask("create_call", lambda: self._client.calls.create(**options))).sid)
+        return _sid((await self._ask("create_call", lambda: self._client.calls.create(**options))).sid)
 
     async def call_status(self, call_sid: str) -> str:
         """Returns the status of a call: `queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer`
@@ -214,7 +215,7 @@ class TwilioRest:
         """
         recordings = self._client.calls(call_sid).recordings
         made = await self._ask("start_recording", lambda: recordings.create(recording_channels="dual"))
-        return str(made.sid)
+        return _sid(made.sid)
 
     async def pause_recording(self, call_sid: str) -> str | None:
         """Pauses the Twilio recording of a call that is in progress. The recording contains silence for the pause.
@@ -295,7 +296,7 @@ class TwilioRest:
         if label is not None:
             options["label"] = label
         participants = self._client.conferences(conference).participants
-        return str((await self._ask("add_participant", lambda: participants.create(**options))).call_sid)
+        return _sid((await self._ask("add_participant", lambda: participants.create(**options))).call_sid)
 
     async def update_participant(
         self, conference_sid: str, call_sid: str, *, hold: bool | None = None, muted: bool | None = None
@@ -422,8 +423,18 @@ class TwilioRest:
             raise _broken(error) from error
         except TwilioException as error:
             raise error_of(error) from error
-        except (requests.RequestException, ValueError) as error:
-            raise TwilioServerError(f"Twilio's response could not be read: {error}") from error
+        except (requests.RequestException, ValueError, AttributeError, KeyError, TypeError) as error:
+            # the library reads fields of any JSON value, also of a list
+            raise TwilioServerError(f"Twilio's response could not be read: {one_line(error)}") from error
+
+
+def _sid(given: object) -> str:
+    """Returns the SID in a response. Raises `TwilioServerError` if there is none, because the request may have been
+    executed.
+    """
+    if isinstance(given, str) and is_sid(given):
+        return given
+    raise TwilioServerError("Twilio's response has no SID.")
 
 
 def _broken(error: requests.ConnectionError) -> TwilioError:

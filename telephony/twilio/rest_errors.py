@@ -17,7 +17,9 @@ from ..errors import (
     TwilioServerError,
 )
 
-__all__ = ["error_of"]
+__all__ = ["error_of", "one_line"]
+
+_MAX_CHARS = 400
 
 _BY_CODE: dict[int, type[TwilioError]] = {
     20003: TwilioAuthError,
@@ -59,9 +61,17 @@ def error_of(error: TwilioException) -> TwilioError:
     kind = _BY_CODE.get(code or 0) or _by_status(status)
     if status is None or message is None:
         message = f"{error.args[0] if error.args else error.__class__.__name__}"
-    text = str(message).strip().rstrip(".")
+    text = one_line(message).rstrip(".")
     verb = "failed" if kind is TwilioServerError else "said no"
     return kind(f"Twilio {verb}: {text}.", status=status, code=code, advice=_ADVICE.get(code or 0))
+
+
+def one_line(text: object) -> str:
+    """Returns a text of a server for messages and logs: one line of printable characters, which is cut if it is long.
+    A gateway may answer in place of Twilio.
+    """
+    printable = "".join(c if c.isprintable() else " " for c in str(text)[: 2 * _MAX_CHARS])
+    return " ".join(printable.split())[:_MAX_CHARS]
 
 
 def _answer(response: Any) -> dict[str, Any]:

@@ -204,6 +204,57 @@ async def test_a_call_is_made_once_whatever_twilio_answers(twilio: Twilio) -> No
     assert len(twilio.requested) == 1
 
 
+NO_CALL: list[Any] = [
+    [],
+    None,
+    {},
+    "x",
+    5,
+    {"sid": None},
+    {"sid": "../x"},
+    {"status": "queued"},
+    b"",
+    b"<html>",
+    b'{"sid":"CA',
+]
+
+
+@pytest.mark.parametrize("body", NO_CALL, ids=repr)
+async def test_a_response_without_a_call_leaves_the_call_uncertain(body: Any, twilio: Twilio) -> None:
+    """The call may exist, so it is searched for and not made again."""
+    for status in (200, 201):
+        twilio.answer = (status, body)
+        with pytest.raises(TwilioServerError, match=r"no SID|could not be read"):
+            await ask_twilio(
+                twilio, lambda rest: rest.create_call(to="+14155550123", from_="+14155550100", twiml="<Response/>")
+            )
+    assert len(twilio.requested) == 2
+
+
+@pytest.mark.parametrize("body", [[], None, "x"], ids=repr)
+async def test_a_response_that_is_no_object_is_an_error_of_twilio(body: Any, twilio: Twilio) -> None:
+    twilio.answer = (200, body)
+    for ask in (
+        lambda rest: rest.hang_up(CALL),
+        lambda rest: rest.redirect(CALL, "<Response/>"),
+        lambda rest: rest.call(CALL),
+        lambda rest: rest.calls_between("+14155550100", "+14155550123"),
+    ):
+        with pytest.raises(TwilioServerError, match="could not be read"):
+            await ask_twilio(twilio, ask)
+
+
+@pytest.mark.parametrize(
+    "message", ["a\0b\nforged line \x1b[31m", "\ud800", "x" * 300_000], ids=["controls", "half", "long"]
+)
+async def test_the_message_of_a_gateway_is_one_short_line(message: str, twilio: Twilio) -> None:
+    twilio.answer = refusal(400, 21211, message)
+    with pytest.raises(TwilioRejected) as refused:
+        await ask_twilio(twilio, lambda rest: rest.hang_up(CALL))
+    text = str(refused.value)
+    assert text.isprintable() and len(text) < 600 and "21211" in text
+
+
 async def test_what_a_call_is_made_of(twilio: Twilio) -> None:
     twilio.answer = (201, {"sid": CALL, "status": "queued"})
     made = await ask_twilio(
