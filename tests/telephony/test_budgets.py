@@ -90,11 +90,11 @@ async def note(it: World, number: str, **changes: Any) -> None:
     ids=lambda it: next(iter(it)),
 )
 async def test_another_process_has_used_the_budget_up(
-    database_url: str, settings: dict[str, Any], changes: dict[str, Any]
+    shared_database_url: str, settings: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     """A caller is turned away, and no call is placed. Another number has its own budget."""
     key = {"telephony_number_key": "a key of the tests"}
-    async with world(database_url, "a", "b", **key, **settings) as it:
+    async with world(shared_database_url, "a", "b", **key, **settings) as it:
         it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
         it.twilio.default_callee = callees.busy(after_s=0.1)
         assert (await it.servers["b"].ask("POST", "/calls", {"to": TO}))[0] == 201
