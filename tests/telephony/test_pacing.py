@@ -175,13 +175,6 @@ def test_a_far_end_that_repeats_long_sentences_is_a_machine() -> None:
     assert machine.on_time(90.0) is False
 
 
-def test_a_human_is_no_machine_after_all() -> None:
-    machine = MachineLimit(60.0)
-    machine.found(0.0)
-    machine.is_human()
-    assert machine.deadline is None
-
-
 def test_one_cause_after_the_other_is_one_silence() -> None:
     answer = PendingAnswer(line_s=2.0, limit_s=20.0)
     answer.add(PendingCause.TURN, 0.0)

@@ -79,11 +79,6 @@ class MachineLimit:
         if self._found_at is None:
             self._found_at = now
 
-    def is_human(self) -> None:
-        """Registers that the other party is a person, and forgets the sentences of this party."""
-        self._found_at = None
-        self._said.clear()
-
     def heard(self, transcript: str, now: float) -> None:
         """Handles a sentence of the other party, to recognise a repeated sentence. A transcript with a bracket (such as
         `[2.1 s of speech]`) has no words of the other party and is ignored.
