@@ -42,10 +42,6 @@ class Route:
     language: str
     hours: HoursState
 
-    @property
-    def chooses_by_key(self) -> bool:
-        return Choice.KEYPAD in self.number.choose_language
-
 
 def route_of(
     config: NumbersConfig, key: str, caller: str, now: datetime, *, fallback_number: str | None = None
