@@ -122,6 +122,8 @@ class AuditQuery:
     limit: int = 100
     call: str = ""
     """The `CallSid` of the call that the entries concern."""
+    calls: tuple[str, ...] | None = None
+    """The `CallSid`s of several calls. The entries must concern one of them. None means all entries."""
     who: str = ""
     """A part of the name of the client. Upper and lower case are equal."""
     action: Action | None = None
@@ -136,6 +138,7 @@ class AuditQuery:
         return (
             (self.before is None or entry.id < self.before)
             and self.call in ("", entry.call)
+            and (self.calls is None or entry.call in self.calls)
             and self.who.casefold() in entry.who.casefold()
             and self.action in (None, entry.action)
             and (self.start is None or entry.at >= self.start)

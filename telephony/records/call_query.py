@@ -66,6 +66,8 @@ class CallQuery:
     """
     is_interrupted: bool = False
     """Whether only calls match in which the caller interrupted the agent."""
+    sids: tuple[str, ...] | None = None
+    """The `CallSid`s of calls. A call must be one of them. None matches all calls."""
     is_open: bool = False
     """Whether only calls that have not ended match."""
     start: datetime | None = None
@@ -109,6 +111,7 @@ class CallQuery:
             and (not self.endings or row.ending_code in self.endings)
             and (not self.text or _has_text(row, self))
             and (not self.is_interrupted or (row.interruptions or 0) > 0)
+            and (self.sids is None or row.sid in self.sids)
             and (not self.is_open or row.ended_at is None)
             and (self.start is None or started >= self.start)
             and (self.end is None or started < self.end)

@@ -53,6 +53,8 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
         )
     if query.is_interrupted:
         yield c.interruptions > 0
+    if query.sids is not None:
+        yield c.sid.in_(query.sids)
     if query.is_open:
         yield c.ended_at.is_(None)
     if query.until is not None:

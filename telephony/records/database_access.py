@@ -103,6 +103,8 @@ def _conditions(query: AuditQuery) -> Iterator[ColumnElement[bool]]:
         yield c.id < query.before
     if query.call:
         yield c.call == clean_text(query.call, 64)
+    if query.calls is not None:
+        yield c.call.in_([clean_text(each, 64) for each in query.calls])
     if query.who:
         yield c.who.icontains(clean_text(query.who, 100), autoescape=True)
     if query.action is not None:

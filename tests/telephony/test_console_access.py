@@ -95,6 +95,8 @@ FILTERS = {
     "who": (AuditQuery(who="ADA"), "310"),
     "no pattern": (AuditQuery(who="a%a"), ""),
     "action": (AuditQuery(action=Action.LISTEN), "20"),
+    "calls": (AuditQuery(calls=("1", "3")), "31"),
+    "no calls": (AuditQuery(calls=()), ""),
     "begin": (AuditQuery(start=NOON + HOUR), "321"),
     "end": (AuditQuery(end=NOON + 2 * HOUR), "10"),
     "both": (AuditQuery(who="ada", start=NOON + HOUR, limit=1), "3"),
@@ -106,7 +108,7 @@ def test_the_audit_is_filtered_by_person_action_and_time(store: AccessStore, nam
     for n, (who, action) in enumerate(
         [("Ada", Action.LISTEN), ("Ada L.", Action.SAY), ("Bob", Action.LISTEN), ("ada", Action.CONFIGURE)]
     ):
-        store.add_entry(AuditEntry(NOON + n * HOUR, who, action, detail=str(n)))
+        store.add_entry(AuditEntry(NOON + n * HOUR, who, action, call=str(n), detail=str(n)))
     query, found = FILTERS[name]
     assert "".join(each.detail for each in store.entries(query)) == found
 
