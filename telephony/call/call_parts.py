@@ -12,7 +12,7 @@ from realtime_core.sources import SYSTEM, Sources
 from ..journal.cuts import CutCause
 from ..records.opt_outs import OptOutSource
 from .digits import DigitCollector, Digits
-from .hand_back import Line
+from .hand_back import HandedBack, Line
 from .leg.caller_leg import CallerLeg
 from .lifetime import Lifetime
 from .line.player import Heard, LinePlayer
@@ -100,7 +100,7 @@ class SupervisorCommands(Protocol):
 
     def words(self, item_id: str, text: str, *, usage: Mapping[str, Any] | None = None) -> None: ...
 
-    async def hand_back(self, said: str = "", dialogue: Sequence[Line] | None = None) -> None: ...
+    async def hand_back(self, said: str = "", dialogue: Sequence[Line] | None = None) -> HandedBack: ...
 
 
 class TransferAttempt(Protocol):

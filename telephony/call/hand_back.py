@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-__all__ = ["Dialogue", "Line", "note_of"]
+__all__ = ["Dialogue", "HandedBack", "Line", "note_of"]
 
 Line = Sequence[str]
 """One utterance, as a pair of texts: the speaker (`SUPERVISOR` or `CALLER`), and the words. The words are empty if they
@@ -28,6 +29,19 @@ _HANDED_BACK = (
     "greet again, and do not repeat what was settled."
 )
 _UNKNOWN = {CALLER: "(you heard it)", SUPERVISOR: "(not understood)"}
+
+
+class HandedBack(StrEnum):
+    """What the model knows of a take-over after the supervisor has handed the call back."""
+
+    WORDS = "words"
+    """The words of the supervisor and the caller, as they were transcribed, and the typed text."""
+    NOTE = "note"
+    """The text that the supervisor typed."""
+    NOTHING_SAID = "nothing said"
+    """That there was a take-over. No words of the supervisor are known."""
+    UNKNOWN = "unknown"
+    """The server of the model did not confirm in time that it has the message about the take-over."""
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ from . import clips
 from .controls import Controls
 from .conversation import Conversation
 from .ending import EndReason
-from .hand_back import Dialogue, Line, note_of
+from .hand_back import Dialogue, HandedBack, Line, note_of
 from .leg.caller_leg import CallerLeg
 from .lifetime import Lifetime
 from .line.live_voice import LiveVoice
@@ -107,6 +107,8 @@ class Supervision:
         self._next_part = False
         """Whether the next piece of the voice begins a part, because the supervisor begins to speak."""
         self._filled = False
+        self._is_told = False
+        """Whether the server of the model has the message about the last take-over."""
         self._loop = asyncio.get_running_loop()
         conversation.handlers.append(self._on_event)
 
@@ -304,13 +306,14 @@ class Supervision:
             self._commands.done("supervisor.back")
             self._stop_filling()
 
-    async def hand_back(self, said: str = "", dialogue: Sequence[Line] | None = None) -> None:
+    async def hand_back(self, said: str = "", dialogue: Sequence[Line] | None = None) -> HandedBack:
         """Gives the call back to the agent, which continues. `said` is the text that the supervisor typed for the
         agent. `dialogue` has the words of the supervisor and the caller, in order. By default, these are the
-        transcripts. The last transcripts may delay the hand-back by at most 1.5 s.
+        transcripts. The last transcripts may delay the hand-back by at most 1.5 s. Returns what the model knows of the
+        take-over.
         """
         if self.state not in (TakeOver.LIVE, TakeOver.AWAY):
-            return
+            return HandedBack.UNKNOWN
         if self._transcription is not None:
             self.state = TakeOver.ENDING
             try:
@@ -323,25 +326,35 @@ class Supervision:
         if dialogue is None:
             dialogue = [] if self._dialogue is None else self._dialogue.lines(self._recorder.seal.hides)
         told = {"dialogue": dialogue} if dialogue else {}
+        self._is_told = False
         await self._commands.run("supervisor.hand_back", self._hand_back(said, dialogue), said=said, **told)
+        if not self._is_told:
+            return HandedBack.UNKNOWN
+        return HandedBack.WORDS if dialogue else HandedBack.NOTE if said.strip() else HandedBack.NOTHING_SAID
 
     async def _hand_back(self, said: str, dialogue: Sequence[Line]) -> None:
         self.state = TakeOver.ENDING
         self._end_part()
-        await self._send_note(note_of(dialogue, said))
-        await self._resume()
+        is_sent = await self._send_note(note_of(dialogue, said))
+        # The server handles the messages of a session in order, so it has the note when it confirms the responses.
+        self._is_told = await self._resume() and is_sent
 
-    async def _send_note(self, note: str) -> None:
-        """Sends a note to the model. The model answers the note as soon as a response is possible."""
+    async def _send_note(self, note: str) -> bool:
+        """Sends a note to the model. The model answers the note as soon as a response is possible. Returns whether the
+        note was sent.
+        """
         content: list[Any] = [{"type": "input_text", "text": note}]
         try:
             await self._conversation.session.send_message({"type": "message", "role": "system", "content": content})
         except RealtimeCoreError as error:
             log.warning("Call %s: the model could not be told what happened: %s", self._leg.info.sid, error)
-        self._pacing.expect_answer()
+            return False
+        finally:
+            self._pacing.expect_answer()
+        return True
 
-    async def _resume(self) -> None:
-        """Lets the agent speak again."""
+    async def _resume(self) -> bool:
+        """Lets the agent speak again. Returns whether the server of the model has confirmed it."""
         self.state = TakeOver.NONE
         self._dialogue = None
         self._conversation.taken_over = False
@@ -353,6 +366,8 @@ class Supervision:
         except (TimeoutError, RealtimeCoreError) as error:
             log.warning("Call %s: the model's server did not confirm that it answers again: %s",
                         self._leg.info.sid, error or "no answer")  # fmt: skip
+            return False
+        return True
 
     # --- the caller's ear ----------------------------------------------------------------------------------------
 

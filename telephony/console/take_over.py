@@ -7,6 +7,7 @@ sends JSON:
 ```
 {"state": "live", "id": "..."}    the caller hears the supervisor; `id` is the id of the take-over
 {"state": "over"}                 this connection does not speak to the caller any more, and is closed with 1000
+{"state": "over", "agent": "..."} the same, after a hand-back; `agent` is what the agent knows (`HandedBack`)
 {"state": "failed", "error": "..."}
 ```
 
@@ -38,6 +39,7 @@ from ..records.access import Action, Scope
 from .access import Grant
 from .console import console_of
 from .live_calls import live_call
+from .taken_over import AGAIN, NOT_TAKEN_OVER
 
 __all__ = ["routes"]
 
@@ -75,7 +77,7 @@ async def take_over(websocket: WebSocket) -> None:
     console = console_of(websocket)
     call, grant = await live_call(websocket, Scope.CONTROL)
     again = websocket.query_params.get("again", "")
-    await console.access.record(grant, Action.TAKE_OVER, call=call.sid, detail="connected again" if again else "")
+    await console.access.record(grant, Action.TAKE_OVER, call=call.sid, detail=AGAIN if again else "")
     await websocket.accept()
     try:
         if again:
@@ -84,6 +86,8 @@ async def take_over(websocket: WebSocket) -> None:
             current = await _begin(call, grant, websocket, console.phone.sources.token())
     except CallError as error:
         await _close(websocket, 4409, {"state": "failed", "error": str(error)})
+        if not again:
+            await console.access.record(grant, Action.TAKE_OVER, call=call.sid, detail=NOT_TAKEN_OVER)
         return
     said = None
     is_quiet = False
@@ -100,9 +104,10 @@ async def take_over(websocket: WebSocket) -> None:
             console.background.start(_left(call, current, websocket), f"lost supervisor of {call.sid}")
     if said is not None:
         _take_overs.pop(call, None)
-        await call.supervision.hand_back(said)  # before the audit: a slow database must not leave the caller in silence
+        # Before the audit: a slow database must not leave the caller in silence.
+        known = await call.supervision.hand_back(said)
         await console.access.record(grant, Action.HAND_BACK, call=call.sid)
-        await _close(websocket, 1000, {"state": "over"})
+        await _close(websocket, 1000, {"state": "over", "agent": known.value})
     elif not _is_heard(call, current, websocket):
         await _close(websocket, 1000, {"state": "over"})
     elif is_quiet:
