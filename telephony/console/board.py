@@ -131,6 +131,7 @@ class Board:
             "warnings": [] if row.ended_at is not None else state.warnings(now),
             "taken_over": row.ended_at is None and call.supervision.is_active,
             "transcribes": row.ended_at is None and call.supervision.transcribes,
+            "transferring": "" if row.ended_at is not None else state.transferring,
             "over": row.ended_at is not None,
         }
         masked: dict[str, Any] = call.masked(described)

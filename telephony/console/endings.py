@@ -20,11 +20,11 @@ class EndingWords:
 
 _WORDS: dict[str, EndingWords] = {
     "hung_up": EndingWords("Caller hung up", "The caller hung up."),
-    "agent_hung_up": EndingWords("Agent hung up", "The agent said goodbye and hung up."),
+    "agent_hung_up": EndingWords("Agent hung up", "The agent hung up."),
     "supervisor_hung_up": EndingWords("Supervisor hung up", "A supervisor hung up in the console."),
-    "silence": EndingWords("Silence", "The caller said nothing for a long time, so the agent said goodbye."),
+    "silence": EndingWords("Silence", "The caller said nothing for a long time, so the call was ended."),
     "said_nothing": EndingWords("Silence", "The caller said nothing at all, so the call was ended."),
-    "maximum_length": EndingWords("Too long", "The call reached the maximum length, so the agent said goodbye."),
+    "maximum_length": EndingWords("Too long", "The call reached the maximum length, so it was ended."),
     "machine": EndingWords("Answering machine", "An answering machine took the call."),
     "transferred": EndingWords("Transferred", "The caller was transferred."),
     "stream_lost": EndingWords("Line lost", "The connection to the caller was lost and could not be replaced."),
@@ -33,7 +33,7 @@ _WORDS: dict[str, EndingWords] = {
     "no_stream": EndingWords("No audio", "The caller's audio never arrived. The caller had probably hung up before."),
     "refused": EndingWords("Refused", "The call was refused, because it did not come from Twilio as expected."),
     "failed": EndingWords("Failed", "The agent could not continue the call."),
-    "drained": EndingWords("Server stopped", "The server was stopped, so the agent said goodbye."),
+    "drained": EndingWords("Server stopped", "The server was stopped, so the call was ended."),
     "process_stops": EndingWords("Server stopped", "The server was stopped during the call."),
     "interrupted": EndingWords("Server failed", "The process of this call ended during the call."),
     "busy": EndingWords("Busy", "The line of the called person was busy."),

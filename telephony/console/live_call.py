@@ -19,6 +19,7 @@ from ..call.recording.cut_causes import CutCauses
 from ..journal.cuts import CutCause
 from ..journal.format import object_at
 from .entries import MAX_ENTRIES, Entries, Entry
+from .event_words import event_words
 
 __all__ = ["LiveCall", "Speaker"]
 
@@ -30,6 +31,8 @@ _SLOW_MS = 2_000
 _SILENT_S = 15.0
 _RECENT_S = 30.0
 """The time in seconds for which a failure is shown as a warning."""
+_WORDS_S = 10.0
+"""The time in seconds after which the page stops waiting for the transcript of a turn of the caller."""
 _FORMATS = {"audio/pcm": 48, "audio/pcmu": 8, "audio/pcma": 8}
 """The number of bytes per millisecond of audio, by audio format."""
 
@@ -73,6 +76,8 @@ class LiveCall:
     """
     is_taken_over: Callable[[], bool] = lambda: False
     """A function that returns whether a supervisor speaks in place of the agent."""
+    transferring: str = ""
+    """The name of the target to which a supervisor is transferring the caller, or an empty text."""
     waiting: dict[str, str] = field(default_factory=dict)
     """The tool calls that wait for an approval: a mapping from the call id to the name of the tool."""
     _began: float | None = None
@@ -80,6 +85,10 @@ class LiveCall:
     _of_item: dict[str, Entry] = field(default_factory=dict)
     _parts: dict[tuple[str, int], _Part] = field(default_factory=dict)
     _tools: dict[str, Entry] = field(default_factory=dict)
+    _unwritten: dict[str, float] = field(default_factory=dict)
+    """The turns of the caller that are over and have no final transcript: item id -> the end of the speech."""
+    _began_of_part: dict[str, int] = field(default_factory=dict)
+    """When the parts of the supervisor's voice began, in milliseconds of the call."""
     _caller_speaks: bool = False
     _quiet_since: float = 0.0
     _heard_until_ms: int = 0
@@ -117,6 +126,8 @@ class LiveCall:
                 self._caller_speaks, self._quiet_since = False, now
                 if (entry := self._of_item.get(event.item_id)) is not None:
                     self._entries.change(entry, end_ms=self._ms(now))
+                    if not entry.fields.get("is_final"):
+                        self._unwritten[event.item_id] = now
             case "input_audio_transcription_delta":
                 entry = self._caller(event.item_id, now)
                 self._say(entry, event.item_id, entry.fields["said"] + event.delta)
@@ -149,6 +160,9 @@ class LiveCall:
         match event.type:
             case "input_audio_transcription_completed":
                 self._say(self._caller(event.item_id, now), event.item_id, event.transcript)
+                self._finish_words(event.item_id)
+            case "input_audio_transcription_failed":
+                self._finish_words(event.item_id)
             case "transcript_done":
                 entry = self._part(event.item_id, event.content_index, now).entry
                 self._say(entry, event.item_id, event.transcript)
@@ -170,17 +184,22 @@ class LiveCall:
             case "supervisor":
                 self._supervisor(str(fields.get("item_id")), now)
             case "supervisor.words":
-                entry = self._supervisor_turn(str(fields.get("item_id")), now)
-                self._say(entry, "", f"{entry.fields['said']} {fields.get('text', '')}".strip())
+                self._supervisor_words(str(fields.get("item_id")), str(fields.get("text", "")), now)
             case "control" if not fields.get("ours"):
                 said = f"(said={fields['said']})" if fields.get("said") else ""
                 self._add("control", now, text=_cut(f"{fields.get('action', '')}{said}"))
+                if fields.get("action") == "supervisor.transfer":
+                    self.transferring = str(fields.get("target", ""))
+                    self._entries.touch()
+            case "control.end" if fields.get("action") == "supervisor.transfer":
+                self._transfer_ended(fields, now)
             case "timer":
-                self._add("timer", now, text=str(fields.get("name", "")))
+                self._event("timer", str(fields.get("name", "")), now, silence_ms=self._silence_ms(now))
             case "rest":
-                self._add("rest", now, text=f"{fields.get('action')}: {fields.get('status')}".replace("_", " "))
-            case "close" if fields.get("peer") == "twilio":
-                self._add("stream", now, text="The phone line's audio stopped")
+                self._event("rest", f"{fields.get('action')}: {fields.get('error') or fields.get('status')}", now)
+            case "callback":
+                values = " ".join(str(value) for name, value in fields.items() if name != "what")
+                self._event("callback", f"{fields.get('what')} {values}".strip(), now)
 
     def on_key(self, now: float) -> None:
         """Adds an entry that says that the caller pressed a key. The entry does not say which key."""
@@ -217,6 +236,8 @@ class LiveCall:
             self._heard(part, share, now)
             if item.finished:
                 self._close(part, self._end_of(part, now))
+        for item_id in [item_id for item_id, end in self._unwritten.items() if now >= end + _WORDS_S]:
+            self._finish_words(item_id)
         self._note_speaker(is_playing, now)
 
     def _note_speaker(self, is_playing: bool, now: float) -> None:
@@ -260,6 +281,32 @@ class LiveCall:
     def _add(self, type_: str, now: float, **fields: Any) -> Entry:
         return self._entries.add(type_, self._ms(now), **fields)
 
+    def _event(self, type_: str, text: str, now: float, *, silence_ms: float | None = None) -> None:
+        """Adds an event of the call, if it says anything to a supervisor."""
+        if words := event_words(type_, text, silence_ms=silence_ms):
+            self._add(type_, now, text=text, words=_cut(words))
+
+    def _silence_ms(self, now: float) -> float:
+        """Returns the time since the last speech of either side, in milliseconds. No page may have looked at the call
+        since an answer of the agent was heard to its end.
+        """
+        ends = [self._end_of(it, now) for it in self._parts.values() if it.complete and it.n_bytes and not it.over]
+        began = now if self._began is None else self._began
+        return (now - max([self._quiet_since, *(began + end_ms / 1000 for end_ms in ends)])) * 1000
+
+    def _transfer_ended(self, fields: Mapping[str, Any], now: float) -> None:
+        self.transferring = ""
+        if result := str(fields.get("result") or fields.get("error") or ""):
+            first, _, _ = result.partition(". ")  # the rest is an instruction for the model
+            self._add("transfer", now, text=_cut(f"{first.rstrip('.')}."))
+        self._entries.touch()
+
+    def _finish_words(self, item_id: str) -> None:
+        """Registers that the words of a turn of the caller will not change any more."""
+        self._unwritten.pop(item_id, None)
+        if (entry := self._of_item.get(item_id)) is not None:
+            self._entries.change(entry, is_final=True)
+
     def _keep(self, item_id: str, entry: Entry) -> None:
         self._of_item[item_id] = entry
         if len(self._of_item) > MAX_ENTRIES:
@@ -291,6 +338,9 @@ class LiveCall:
     def _supervisor(self, item_id: str, now: float) -> None:
         """Updates the entry of a supervisor's turn for a piece of the part `item_id` of the supervisor's voice."""
         self._quiet_since = now
+        self._began_of_part.setdefault(item_id, self._ms(now))
+        if len(self._began_of_part) > MAX_ENTRIES:
+            self._began_of_part.pop(next(iter(self._began_of_part)))
         entry = self._supervisor_turn(item_id, now)
         if entry.end_ms is None or self._ms(now) >= entry.end_ms + _STEP_MS:
             self._entries.change(entry, end_ms=self._ms(now) + _STEP_MS)
@@ -306,6 +356,15 @@ class LiveCall:
             entry = last if last is not None and is_same_turn else self._add("turn", now, speaker="supervisor", said="")
             self._keep(item_id, entry)
         return entry
+
+    def _supervisor_words(self, item_id: str, words: str, now: float) -> None:
+        """Adds words of the supervisor to the turn in which they begin. Sound before the first words of a turn does not
+        count as its beginning, because a microphone also sends the end of the words before and silence.
+        """
+        entry = self._supervisor_turn(item_id, now)
+        if not entry.fields["said"]:
+            entry.start_ms = self._began_of_part.get(item_id, entry.start_ms)
+        self._say(entry, "", f"{entry.fields['said']} {words}".strip())
 
     def _agent_text(self, item_id: str, content_index: int, delta: str, now: float) -> None:
         entry = self._part(item_id, content_index, now).entry
@@ -331,6 +390,8 @@ class LiveCall:
     def _close(self, part: _Part, end_ms: int) -> None:
         part.over = True
         self._heard_until_ms = max(self._heard_until_ms, end_ms)
+        if self._began is not None:
+            self._quiet_since = max(self._quiet_since, self._began + end_ms / 1000)
         self._entries.change(part.entry, end_ms=end_ms)
 
     def _interrupted(self, items: Sequence[HeardItem], cause: CutCause, now: float) -> None:
@@ -342,7 +403,10 @@ class LiveCall:
             self._heard(part, min(1.0, item.heard_ms / ms) if ms else 0.0, now)
             self._entries.change(part.entry, interrupted=not item.finished)
             self._close(part, self._ms(now))
-        self._add("interruption", now, cause=cause.value, text=cause.words)
+        words = event_words("interruption", cause.words)
+        self._add(
+            "interruption", now, cause=cause.value, text=cause.words, **({} if words is None else {"words": words})
+        )
 
     def _tool(self, call_id: str, name: str, arguments: str, now: float, *, waits: bool) -> None:
         entry = self._tools.get(call_id)

@@ -175,6 +175,7 @@ def _elsewhere(row: CallRecord) -> dict[str, Any]:
         "latency_ms": latencies[-1] if latencies else None,
         "taken_over": False,
         "transcribes": False,
+        "transferring": "",
         "warnings": ["Ringing"] if row.status in ("queued", "ringing") else [],
         "over": False,
         "instance": row.instance,
