@@ -15,15 +15,18 @@ from starlette.routing import BaseRoute, Route
 
 from realtime_core.errors import UserError
 
-from ..errors import ConsoleError
+from ..errors import AccessRefused, ConsoleError, RecordRefused, RecordsUnavailable
 from ..records.access import Action, AuditQuery, Scope
-from ..records.call_query import time_of
+from ..records.call_query import CallQuery, time_of
+from ..web.phone_server import PhoneServer
 from .console import console_of
+from .number_search import is_like_number, text_query
 
 __all__ = ["routes"]
 
 _MAX_ENTRIES = 1000
 _PAGE = 100
+_MAX_CALLS = 1000
 
 
 def routes() -> list[BaseRoute]:
@@ -32,8 +35,9 @@ def routes() -> list[BaseRoute]:
 
 async def audit(request: Request) -> Response:
     """Returns the newest entries of the audit log: `{"entries": [...], "next": id, "actions": [...]}`. The query
-    parameter `who` is a part of the name. `before` is the value `next` of the previous page. Needs the scope `control`
-    for all numbers. Returns 400 for an invalid filter.
+    parameter `who` is a part of the name. `call` is a CallSid or a phone number of a caller. An entry about a call has
+    the `number` of the other party, as the call record has it. `before` is the value `next` of the previous page. Needs
+    the scope `control` for all numbers. Returns 400 for an invalid filter.
     """
     console = console_of(request)
     grant = await console.access.admit(request, Scope.CONTROL)
@@ -42,11 +46,18 @@ async def audit(request: Request) -> Response:
         query = _query(request)
     except UserError as error:
         raise ConsoleError(400, str(error)) from None
-    found = await console.access.entries(replace(query, limit=query.limit + 1))
-    shown = found[: query.limit]
+    try:
+        if wanted := request.query_params.get("call", "").strip():
+            sids = await _sids_of(console.phone, wanted)
+            query = replace(query, calls=(wanted,) if sids is None else sids)
+        found = await console.access.entries(replace(query, limit=query.limit + 1))
+        shown = found[: query.limit]
+        numbers = await _numbers(console.phone, {it.call for it in shown if it.call})
+    except (RecordsUnavailable, RecordRefused) as error:
+        raise AccessRefused(503, f"The records cannot be read: {error}") from None
     entries = [
         {"id": it.id, "at": it.at.isoformat(), "who": it.who, "action": it.action.value, "call": it.call,
-         "detail": it.detail}
+         "number": numbers.get(it.call, ""), "detail": it.detail}
         for it in shown
     ]  # fmt: skip
     following = shown[-1].id if len(found) > query.limit else None
@@ -54,6 +65,22 @@ async def audit(request: Request) -> Response:
         {"entries": entries, "next": following, "actions": [each.value for each in Action]},
         headers={"Cache-Control": "no-store"},
     )
+
+
+async def _sids_of(phone: PhoneServer, text: str) -> tuple[str, ...] | None:
+    """Returns the CallSids of the newest calls with the phone number `text`. Returns None if `text` is not a number."""
+    if not is_like_number(text):
+        return None
+    query = text_query(phone, text, CallQuery(limit=_MAX_CALLS))
+    return tuple(row.sid for row in (await phone.call_records.client.calls(query)).calls if row.sid)
+
+
+async def _numbers(phone: PhoneServer, sids: set[str]) -> dict[str, str]:
+    """Returns the number of the other party by CallSid, as the call records have it. A number may be masked."""
+    if not sids:
+        return {}
+    page = await phone.call_records.client.calls(CallQuery(sids=tuple(sids), limit=len(sids)))
+    return {row.sid: row.called if row.is_outbound else row.caller for row in page.calls if row.sid}
 
 
 def _query(request: Request) -> AuditQuery:
@@ -68,7 +95,6 @@ def _query(request: Request) -> AuditQuery:
     return AuditQuery(
         before=_number(given.get("before")),
         limit=min(_number(given.get("limit")) or _PAGE, _MAX_ENTRIES),
-        call=given.get("call", ""),
         who=given.get("who", "").strip(),
         action=Action(action) if action else None,
         start=time_of("from", begin) if begin else None,

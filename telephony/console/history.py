@@ -1,7 +1,7 @@
 """The routes of the call history and of the page of one call. The data comes from the call records.
 
 ```
-GET  /console/api/calls                     the newest first; ?q=&agent=&why=&interrupted=&from=&to=&cursor=
+GET  /console/api/calls                     the newest first; ?q=&agent=&why=&interrupted=&taken_over=&from=&to=&cursor=
 GET  /console/api/calls/{sid}               one call: its record, and where it is live
 GET  /console/api/calls/{sid}/timeline      turns, events and loudness of a recorded call
 GET  /console/api/calls/{sid}/audio         the recording: WAV, left the caller, right the agent; ranges, ?playback=
@@ -19,7 +19,7 @@ import logging
 import re
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,7 +33,6 @@ from realtime_core.errors import UserError
 
 from ..errors import (
     AccessRefused,
-    CallRefused,
     JournalError,
     RecordRefused,
     RecordsUnavailable,
@@ -42,19 +41,19 @@ from ..errors import (
 )
 from ..journal.encoding import dump, parse_object
 from ..journal.journals import redaction_of
-from ..outbound.dialing_rules import e164 as dialed
 from ..records.access import AuditQuery
-from ..records.call_query import CallQuery, Party, query_of
+from ..records.call_query import CallQuery, query_of
 from ..records.call_record import CallRecord
 from ..replay.recording_files import make_test
-from ..twilio.numbers import e164
 from ..web.phone_server import PhoneServer
 from .access import Action, Grant, Scope, own_number
 from .board import LiveRow
 from .bodies import json_of
 from .console import Console, console_of
 from .endings import CHOICES, words_of
+from .number_search import text_query
 from .recordings import PreparedFiles, Source
+from .taken_over import all_taken_over, supervisors_of
 
 __all__ = ["routes"]
 
@@ -86,13 +85,16 @@ def routes() -> list[BaseRoute]:
 async def list_calls(request: Request) -> Response:
     """Returns a page of the history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `q` is a phone
     number, or words that the summary or the result contains. `interrupted=1` selects the calls in which the caller
-    interrupted the agent. Returns 400 for an invalid filter, and 503 if the database cannot be used.
+    interrupted the agent. `taken_over=1` selects the calls that a supervisor took over. Returns 400 for an invalid
+    filter, and 503 if the database cannot be used.
     """
     console = console_of(request)
     phone = console.phone
     grant = await console.access.admit(request, Scope.VIEW)
     try:
         query = _query(phone, request.query_params)
+        if request.query_params.get("taken_over"):
+            query = replace(query, sids=await all_taken_over(console.access))
         page = await phone.call_records.client.calls(query)
     except UserError as error:
         return JSONResponse({"error": str(error)}, status_code=400, headers=_NO_STORE)
@@ -101,7 +103,8 @@ async def list_calls(request: Request) -> Response:
     shown = [row for row in page.calls if grant.allows(Scope.VIEW, own_number(row.direction, row.caller, row.called))]
     choices = {key: label for key, (label, _) in CHOICES.items()}
     names = sorted({name for name in phone.routing.names.values() if name})
-    listed = [_listed(row) for row in shown]
+    supervisors = await supervisors_of(console.access, [row.sid for row in shown if row.sid])
+    listed = [_listed(row) | {"taken_over_by": supervisors.get(row.sid or "", [])} for row in shown]
     return JSONResponse(
         {"calls": listed, "next": page.cursor or None, "agents": names, "why": choices}, headers=_NO_STORE
     )
@@ -109,10 +112,7 @@ async def list_calls(request: Request) -> Response:
 
 def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
     """Returns the filters of the request as a query. Raises `UserError` for an invalid filter."""
-    subject_of, words = phone.call_records.subjects.of, given.get("q", "").strip()
     wanted = {name: given[name] for name in ("agent", "from", "to", "cursor") if given.get(name)}
-    if number := _number(words):
-        wanted["number"], words = number, ""
     for name in ("from", "to"):
         if name in wanted and not re.match(r"\d{4}-\d{2}-\d{2}", wanted[name]):
             raise UserError(f"{name}: write a date like 2026-01-31.")
@@ -121,46 +121,16 @@ def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
         raise UserError(f"why: choose one of {', '.join(CHOICES)}.")
     if given.get("interrupted", "") not in ("", "1"):
         raise UserError("interrupted: write 1, or leave it out.")
-    query = query_of(wanted, now=phone.sources.now(), subject_of=subject_of)
-    national = _national_number(phone, words)
+    if given.get("taken_over", "") not in ("", "1"):
+        raise UserError("taken_over: write 1, or leave it out.")
+    query = query_of(wanted, now=phone.sources.now(), subject_of=phone.call_records.subjects.of)
     return replace(
-        query,
-        text=words,
-        text_number=Party(national, subject_of(national)) if national else None,
+        text_query(phone, given.get("q", ""), query),
         endings=CHOICES[why][1] if why else (),
         is_interrupted=given.get("interrupted") == "1",
         limit=_PAGE,
         scan=_SCAN,
     )
-
-
-def _number(text: str) -> str:
-    """Returns the number in E.164 if the text is a complete number. Returns an empty text if the text may be a part of
-    a number, and must be searched as words.
-    """
-    if not _is_like_number(text):
-        return ""
-    try:
-        return e164(text)
-    except ValueError:
-        return ""
-
-
-def _national_number(phone: PhoneServer, text: str) -> str:
-    """Returns the number in E.164 if the text is a complete number without its country code, in the country of one of
-    the own numbers. Returns an empty text otherwise.
-    """
-    if not _is_like_number(text):
-        return ""
-    configured = () if phone.numbers is None else phone.numbers.book.config.numbers
-    for own in (phone.settings.twilio_phone_number, *configured):
-        with contextlib.suppress(CallRefused):
-            return dialed(text, own or "")
-    return ""
-
-
-def _is_like_number(text: str) -> bool:
-    return sum(map(str.isdigit, text)) >= 7 and re.fullmatch(r"[+\d\s().\-/]+", text) is not None
 
 
 def _listed(row: CallRecord) -> dict[str, Any]:
@@ -190,7 +160,7 @@ async def one_call(request: Request) -> Response:
     if row is None:
         assert live is not None
         return JSONResponse({"sid": sid, "record": None, "live": _live(phone, live, row)}, headers=_NO_STORE)
-    words = words_of(row)
+    words, sid = words_of(row), row.sid or row.id
     record = row.to_json()
     without = _NOTHING_KEPT if phone.journals.folder is None else "There is no recording of this call."
     try:
@@ -199,10 +169,11 @@ async def one_call(request: Request) -> Response:
         recorded, without = False, str(error)
     return JSONResponse(
         {
-            "sid": row.sid or row.id,
+            "sid": sid,
             "record": {name: value for name, value in record.items() if name != "journal"},
             "ended": None if words is None else {"label": words.label, "sentence": words.sentence},
             "live": _live(phone, live, row),
+            "taken_over_by": (await supervisors_of(console.access, [sid])).get(sid, []),
             "recording": recorded,
             "no_recording": without,
             "may": [
@@ -224,8 +195,11 @@ def _live(phone: PhoneServer, live: LiveRow | None, row: CallRecord | None) -> d
 
 async def timeline(request: Request) -> Response:
     """Returns the turns, events and loudness of a recorded call. Returns 404 if there is no recording."""
-    _, prepared, _ = await _recorded(request, Scope.VIEW)
-    return FileResponse(prepared.timeline, media_type="application/json", headers=_NO_STORE)
+    console = console_of(request)
+    row, journal, _ = await _journal_of(request, Scope.VIEW)
+    with _journal_errors(row.sid or row.id):
+        file = await console.recordings.timeline(journal)
+    return FileResponse(file, media_type="application/json", headers=_NO_STORE)
 
 
 async def audio(request: Request) -> Response:
@@ -332,17 +306,32 @@ async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepare
     """Returns the record of the call and its prepared recording. Raises `AccessRefused` if the client is not allowed or
     if there is no recording.
     """
+    row, journal, grant = await _journal_of(request, scope)
+    with _journal_errors(row.sid or row.id):
+        return row, await console_of(request).recordings.get(journal), grant
+
+
+async def _journal_of(request: Request, scope: Scope) -> tuple[CallRecord, Source, Grant]:
+    """Returns the record of the call and the place of its journal. Raises `AccessRefused` if the client is not allowed
+    or if there is no recording.
+    """
     row, _, grant = await _found(request, scope)
     console = console_of(request)
     journal = None if row is None else await _journal(console, row)
     if row is None or journal is None:
         raise AccessRefused(404, _NOTHING_KEPT if console.phone.journals.folder is None else "There is no recording.")
+    return row, journal, grant
+
+
+@contextlib.contextmanager
+def _journal_errors(sid: str) -> Iterator[None]:
+    """Raises `AccessRefused` for a journal that cannot be read in this block."""
     try:
-        return row, await console.recordings.get(journal), grant
+        yield
     except JournalError as error:
         raise AccessRefused(404, str(error)) from None
     except StorageError as error:
-        raise _unreachable(row.sid or row.id, error) from None
+        raise _unreachable(sid, error) from None
 
 
 async def _journal(console: Console, row: CallRecord) -> Source | None:

@@ -3,13 +3,16 @@
     python -m telephony.console.prepare JOURNAL FOLDER
 
 This module runs in its own process. Reading a journal uses the CPU for up to a second. In the server process this would
-delay the audio of calls. The module writes `call.wav` and `call.json` into the folder.
+delay the audio of calls. The module writes `call.json` into the folder, then prints a line, and then writes `call.wav`.
+A person waits for the conversation in `call.json`, so the process has a priority that is only a little below normal
+until then. On a busy machine a process of low priority would get almost no CPU.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +27,14 @@ from ..journal.recorded import RecordedCall
 from ..journal.transcript import Event, to_json
 from ..journal.wav import write_stereo
 from ..replay.call import HeardCall
+from .event_words import event_words
 from .wave import loudness
 
 __all__ = ["AUDIO", "TIMELINE", "main", "timeline_of"]
 
 AUDIO, TIMELINE = "call.wav", "call.json"
+_NICE_FIRST, _NICE_THEN = 3, 7
+"""The priority: the increments of the niceness before and after the timeline is written."""
 _MAX_STEPS = 4_000
 _MIN_STEP_MS = 20
 
@@ -61,17 +67,45 @@ def _entries(call: HeardCall) -> list[dict[str, Any]]:
             entry["latency_ms"] = round(answers[0].ms) if answers else None
             share = entry["heard_ms"] / entry["received_ms"] if entry["received_ms"] else 1.0
             entry["heard_share"] = 1.0 if not entry["interrupted"] else min(1.0, round(share, 3))
+    _note_unheard_end(entries)
+    _add_words(entries)
     return entries
+
+
+def _note_unheard_end(entries: list[dict[str, Any]]) -> None:
+    """Adds `unheard` to the last turn of the agent if the call ended before the caller heard all of it."""
+    for entry in reversed(entries):
+        if entry["type"] == "turn" and entry["speaker"] == "agent":
+            if not entry["interrupted"] and len(entry["heard"].strip()) < len(entry["said"].strip()):
+                entry["unheard"] = "call ended"
+            return
+
+
+def _add_words(entries: list[dict[str, Any]]) -> None:
+    """Adds `words` to the events that have a sentence for a supervisor. `words` is empty if an event says nothing to a
+    supervisor.
+    """
+    spoken_until = 0
+    for entry in entries:
+        if entry["type"] == "turn":
+            spoken_until = max(spoken_until, entry["end_ms"])
+        elif entry["type"] != "tool":
+            silence_ms = max(0, entry["start_ms"] - spoken_until)
+            words = event_words(entry["type"], entry["text"], silence_ms=silence_ms)
+            if words is not None:
+                entry["words"] = words
 
 
 def _with_joined_supervisor(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the entries with one entry for each turn of a supervisor. If a supervisor pauses during a turn, the
-    journal has several parts of the turn.
+    journal has several parts of the turn. The words are in the part in which they begin.
     """
     joined: list[dict[str, Any]] = []
     for entry in entries:
         if entry.get("speaker") == "supervisor":
             if joined and joined[-1].get("speaker") == "supervisor":
+                if entry["said"] and not joined[-1]["said"]:
+                    joined[-1]["start_ms"] = entry["start_ms"]
                 said = f"{joined[-1]['said']} {entry['said']}".strip()
                 joined[-1].update(end_ms=entry["end_ms"], said=said, heard=said)
                 continue
@@ -106,18 +140,28 @@ def _peaks(pcm: NDArray[np.int16], step_ms: int) -> list[int]:
     return [loudness(int(peak)) for peak in padded.max(axis=1, initial=0)]
 
 
-def main(journal: Path, folder: Path) -> None:
-    """Reads the journal, and writes the audio of the call (`call.wav`) and its timeline (`call.json`) into `folder`.
-    Raises `JournalError` if the journal cannot be read, and `OSError` if a file cannot be written.
+def main(journal: Path, folder: Path, on_timeline: Callable[[], None] = lambda: None) -> None:
+    """Reads the journal, and writes the timeline of the call (`call.json`) and then its audio (`call.wav`) into
+    `folder`. `on_timeline` is called when the timeline is written. Raises `JournalError` if the journal cannot be read,
+    and `OSError` if a file cannot be written.
     """
+    if not journal.exists():  # the journal was compressed a moment ago
+        journal = Path(f"{journal}.gz")
     call = HeardCall(lambda: read_journal(journal), journal.parent.name)
-    write_stereo(folder / AUDIO, call.audio)
     (folder / TIMELINE).write_text(dump(timeline_of(call)), encoding="utf-8")
+    on_timeline()
+    write_stereo(folder / AUDIO, call.audio)
+
+
+def _report_timeline() -> None:
+    sys.stdout.write(f"{TIMELINE}\n")
+    sys.stdout.flush()
+    os.nice(_NICE_THEN)
 
 
 if __name__ == "__main__":
-    os.nice(10)
+    os.nice(_NICE_FIRST)
     try:
-        main(Path(sys.argv[1]), Path(sys.argv[2]))
+        main(Path(sys.argv[1]), Path(sys.argv[2]), _report_timeline)
     except (JournalError, OSError) as error:
         sys.exit(str(error))

@@ -9,7 +9,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -39,14 +39,13 @@ class Source:
 
     @property
     def key(self) -> _Key:
-        """The name and the version of the journal, to recognise a changed journal. Raises `OSError` if the file was
-        deleted.
+        """The name and the version of the journal, to recognise a changed journal. A journal keeps its time when it is
+        compressed, so the key stays the same. Raises `OSError` if the file was deleted.
         """
         if self.stored is not None:
             return self.stored.key, int(self.stored.written.timestamp() * 1e9), self.stored.n_bytes
         assert self.local is not None
-        stat = self.local.stat()
-        return str(self.local), stat.st_mtime_ns, stat.st_size
+        return str(self.local).removesuffix(".gz"), self.local.stat().st_mtime_ns, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +66,28 @@ class PreparedFiles:
         return self.folder / TIMELINE
 
 
+@dataclass(slots=True)
+class _Preparation:
+    """A recorded call that is being prepared."""
+
+    task: asyncio.Task[PreparedFiles] = field(init=False)
+    timeline: Path | None = None
+    """The file with the timeline. It exists before the audio."""
+    has_timeline: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the timeline exists, or when the task has ended."""
+
+
 def existing(journal: Path) -> Path | None:
     """Returns the file of a journal: `journal`, or its compressed form. Returns None if the journal does not exist."""
     return next((each for each in (journal, Path(f"{journal}.gz")) if each.is_file()), None)
+
+
+def _key(source: Source) -> _Key:
+    """Returns `source.key`. Raises `JournalError` if the journal was deleted."""
+    try:
+        return source.key
+    except OSError as error:
+        raise JournalError("There is no recording of this call.") from error
 
 
 class Recordings:
@@ -83,7 +101,7 @@ class Recordings:
     def __init__(self, storage: ObjectStorage | None = None) -> None:
         self._storage = storage
         self._kept: OrderedDict[_Key, PreparedFiles] = OrderedDict()
-        self._preparing: dict[_Key, asyncio.Task[PreparedFiles]] = {}
+        self._preparing: dict[_Key, _Preparation] = {}
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._root: Path | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -94,10 +112,11 @@ class Recordings:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for task in self._preparing.values():
+        tasks = [each.task for each in self._preparing.values()]
+        for task in tasks:
             task.cancel()
-        if self._preparing:
-            await asyncio.wait(self._preparing.values())
+        if tasks:
+            await asyncio.wait(tasks)
         if self._timer is not None:
             self._timer.cancel()
         if self._root is not None:
@@ -127,18 +146,41 @@ class Recordings:
             JournalError: the journal was deleted or cannot be read.
             StorageError: object storage cannot be used.
         """
-        try:
-            key = source.key
-        except OSError as error:
-            raise JournalError("There is no recording of this call.") from error
+        key = _key(source)
         if (kept := self._kept.get(key)) is not None:
             return kept
-        task = self._preparing.get(key)
-        if task is None:
-            work = self._prepare(key, source)
-            task = self._preparing[key] = asyncio.create_task(work, name="prepare a recorded call")
-            task.add_done_callback(lambda _: self._preparing.pop(key, None))
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._preparation(key, source).task)
+
+    async def timeline(self, source: Source) -> Path:
+        """Returns the file with the timeline of the call. The timeline exists before the audio.
+
+        Raises:
+            JournalError: the journal was deleted or cannot be read.
+            StorageError: object storage cannot be used.
+        """
+        key = _key(source)
+        if (kept := self._kept.get(key)) is not None:
+            return kept.timeline
+        preparation = self._preparation(key, source)
+        await preparation.has_timeline.wait()
+        if preparation.timeline is not None:
+            return preparation.timeline
+        return (await asyncio.shield(preparation.task)).timeline
+
+    def _preparation(self, key: _Key, source: Source) -> _Preparation:
+        """Returns the preparation of the call that is going on, or begins one."""
+        if (known := self._preparing.get(key)) is not None:
+            return known
+        preparation = self._preparing[key] = _Preparation()
+        work = self._prepare(key, source, preparation)
+        preparation.task = asyncio.create_task(work, name="prepare a recorded call")
+
+        def done(_: asyncio.Task[PreparedFiles]) -> None:
+            preparation.has_timeline.set()
+            self._preparing.pop(key, None)
+
+        preparation.task.add_done_callback(done)
+        return preparation
 
     @asynccontextmanager
     async def file(self, source: Source) -> AsyncIterator[Path]:
@@ -152,15 +194,20 @@ class Recordings:
         with tempfile.TemporaryDirectory(prefix="telephony-console-") as folder:
             yield await in_daemon(partial(self._storage.get, source.stored, Path(folder)), "copy a journal")
 
-    async def _prepare(self, key: _Key, source: Source) -> PreparedFiles:
+    async def _prepare(self, key: _Key, source: Source, preparation: _Preparation) -> PreparedFiles:
         async with self._at_once, self.file(source) as journal:
             if self._root is None:
                 self._root = Path(tempfile.mkdtemp(prefix="telephony-console-"))
             folder = Path(tempfile.mkdtemp(dir=self._root))
             command = (sys.executable, "-m", "telephony.console.prepare", str(journal), str(folder))
-            process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+            assert process.stdout is not None
             try:
                 async with asyncio.timeout(_PREPARE_S):
+                    if await process.stdout.readline():
+                        preparation.timeline = folder / TIMELINE
+                        preparation.has_timeline.set()
                     _, problem = await process.communicate()
             except (TimeoutError, asyncio.CancelledError) as error:
                 process.kill()
@@ -184,7 +231,9 @@ class Recordings:
     def _expire(self) -> None:
         self._timer = None
         old = asyncio.get_running_loop().time() - _KEPT_S
-        self._drop(lambda key: self._kept[key].at < old or (self._kept[key].is_local and not Path(key[0]).exists()))
+        self._drop(
+            lambda key: self._kept[key].at < old or (self._kept[key].is_local and existing(Path(key[0])) is None)
+        )
         self._schedule()
 
     def _drop(self, is_old: object) -> None:

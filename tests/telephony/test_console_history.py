@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import io
 import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,15 @@ from starlette.testclient import TestClient
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from telephony import create_app, load_settings
 from telephony.call.ending import Ending, EndReason
+from telephony.console.access import Access, Credential, Grant
 from telephony.console.endings import CHOICES, words_of
 from telephony.console.pages import PAGES, render
+from telephony.console.prepare import TIMELINE, main
+from telephony.console.recordings import Recordings, Source
+from telephony.console.taken_over import NOT_TAKEN_OVER
 from telephony.errors import StorageError
+from telephony.journal.compression import compress
+from telephony.records.access import Action
 from telephony.records.call_record import CallRecord, CallUpdate
 from telephony.records.database import DatabaseRecords
 from telephony.records.subjects import SubjectKey
@@ -204,6 +213,54 @@ def test_a_recording_without_its_first_bytes_is_in_the_audit(console: TestClient
     assert noted(console) == [(action, "recording")]
 
 
+def test_a_call_that_a_supervisor_took_over_is_marked_and_found(console: TestClient) -> None:
+    access: Access = console.app.state.console.access  # type: ignore[attr-defined]
+    grant, portal = Grant("Ada", Credential.BEARER), console.portal
+    assert portal is not None
+    for sid, detail in (("CA003", ""), ("CA004", ""), ("CA004", NOT_TAKEN_OVER)):
+        portal.call(partial(access.record, grant, Action.TAKE_OVER, call=sid, detail=detail))
+    assert found(console, taken_over="1") == ["CA003"]
+    assert found(console, taken_over="1", why="failed") == []
+    listed = {each["sid"]: each["taken_over_by"] for each in console.get(API).json()["calls"]}
+    assert [listed[sid] for sid in ("CA003", "CA004", "CA005")] == [["Ada"], [], []]
+    assert console.get(f"{API}/CA003").json()["taken_over_by"] == ["Ada"]
+    assert console.get(API, params={"taken_over": "yes"}).status_code == 400
+
+
+@pytest.mark.parametrize("wanted, n", [(ADA, 1), ("(415) 555-0123", 1), ("CA001", 1), ("+14155550177", 0)])
+def test_the_audit_has_the_number_of_the_caller_as_the_record_has_it(console: TestClient, wanted: str, n: int) -> None:
+    assert console.get(f"{API}/CA001/export.json").status_code == 200
+    entries = console.get("/console/api/audit", params={"call": wanted}).json()["entries"]
+    assert [(entry["call"], entry["number"]) for entry in entries] == [("CA001", "+14•••••••23")] * n
+
+
+def test_the_timeline_comes_before_the_audio_and_stays_when_the_journal_is_compressed(tmp_path: Path) -> None:
+    folder = tmp_path / "calls" / "CA001"
+    folder.mkdir(parents=True)
+    journal = folder / "journal.jsonl"
+    journal.write_bytes(gzip.decompress(JOURNAL.read_bytes()))
+
+    async def story() -> None:
+        async with Recordings() as recordings:
+            source = Source(local=journal)
+            timeline = await recordings.timeline(source)
+            assert timeline.read_text(encoding="utf-8").endswith("}")
+            whole = await recordings.get(source)
+            assert whole.timeline == timeline and whole.audio.exists()
+            packed = Source(local=compress(journal))
+            assert await recordings.timeline(packed) == timeline
+            assert await recordings.get(packed) is whole
+
+    asyncio.run(story())
+
+
+def test_a_journal_that_is_compressed_meanwhile_is_read(tmp_path: Path) -> None:
+    shutil.copy(JOURNAL, tmp_path / "journal.jsonl.gz")
+    (tmp_path / "made").mkdir()
+    main(tmp_path / "journal.jsonl", tmp_path / "made")
+    assert (tmp_path / "made" / TIMELINE).exists()
+
+
 def test_a_call_whose_journal_was_deleted_cannot_be_played(console: TestClient, tmp_path: Path) -> None:
     assert console.get(f"{API}/CA001/timeline").status_code == 200
     shutil.rmtree(tmp_path / "calls" / "CA001")
@@ -305,5 +362,5 @@ def test_the_addresses_of_a_page_are_relative_to_the_console(mount: str, path: s
     html = render(page, mount + path)
     assert f'<base href="{base}">' in html
     assert "{{" not in html
-    assert html.count("aria-current=page") == 1
+    assert html.count("aria-current=page") == (0 if "{sid}" in page.path else 1), "a call may be live or past"
     assert 'href="/' not in html and 'src="/' not in html
