@@ -42,7 +42,6 @@ PAGES = [
         "one-call",
         "Call",
         "The page of one call: live, or its recording. `?t=12.4`: a moment in it.",
-        below="calls",
     ),
     Page("campaigns", "campaigns", "Campaigns", "The page of the campaigns.", "Campaigns"),
     Page(

@@ -60,7 +60,7 @@ say = "We are open every day from noon until eleven in the evening. To hear that
 DESK: Any = {"width": 1280, "height": 860}
 PHONE: Any = {"width": 390, "height": 844}
 MAX_PAGE_BYTES = 200_000
-CALLER = "+14155550100"
+CALLER, CALLER_SHOWN = "+14155550100", "+1 415 555 0100"
 TALK = "document.querySelector('#talk').textContent"
 
 
@@ -108,6 +108,11 @@ IN_VIEW = """(() => {
   const list = document.querySelector("#talk").getBoundingClientRect()
   return top >= Math.max(0, list.top) && bottom <= Math.min(innerHeight, list.bottom)
 })()"""
+NEWEST_IN_VIEW = """(() => {
+  const list = document.querySelector("#talk").getBoundingClientRect()
+  const { bottom } = [...document.querySelectorAll("#talk li:not([hidden])")].at(-1).getBoundingClientRect()
+  return scrollY === 0 && bottom <= Math.min(innerHeight, list.bottom) + 1
+})()"""
 
 
 @dataclass
@@ -136,8 +141,8 @@ class Story:
     listened_entries: list[int] = field(default_factory=list)
     """The number of entries "Listened" in the audit: before the recording was played, and afterwards."""
     asked_before_leaving: list[str] = field(default_factory=list)
-    hidden_while_taken: str = ""
-    """The visibility of the button "Stop listening"."""
+    listening_while_taken: tuple[bool, str] = (False, "")
+    """Whether the button of the listening is disabled, and its text."""
     levels: list[float] = field(default_factory=list)
     """What the meter of the microphone showed."""
     back: str = ""
@@ -209,6 +214,7 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         phone.page.click("#mute")
         call.until(f"{TALK}.includes('Tonight we serve')")
         looked_at("one call", call)
+        told.places["newest words are in view"] = call.page.evaluate(NEWEST_IN_VIEW)
         it.kill_another(phone)
         told.problems["phone in a call"] = accessibility_problems(phone.page)
         begun = phone.page.evaluate("window.played.length")
@@ -227,7 +233,8 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ended = phone.page.evaluate("window.played.length")
         told.texts["while taken over"] = call.page.inner_text("#talk")
         told.levels = call.page.evaluate("window.levels")
-        told.hidden_while_taken = call.page.evaluate("getComputedStyle(document.querySelector('#listen')).visibility")
+        button = call.page.locator("#listen")
+        told.listening_while_taken = button.is_disabled(), button.inner_text()
         call.page.once("dialog", stays)
         call.page.evaluate("document.querySelector('#back').click()")
         call.until("document.querySelector('#taken input')")
@@ -242,7 +249,7 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         call.until(f"{TALK}.split('handed the call back')[1]?.includes('Agent')")
         phone.page.click("#mute")  # the caller speaks, and interrupts the agent
         call.until(f"{TALK}.includes('The caller interrupted the agent')")
-        told.places = call.page.evaluate("window.places")
+        told.places |= call.page.evaluate("window.places")
         call.page.set_viewport_size(DESK)
         call.page.click("#hang-up")
         call.page.get_by_role("button", name="Hang up", exact=True).last.click()
@@ -310,9 +317,10 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_the_call_appears_live_with_its_number_agent_and_words(story: Story) -> None:
-    assert CALLER in story.texts["live"]
+    assert CALLER_SHOWN in story.texts["live"]
     assert "1 call" in story.texts["live"]
     assert "No calls right now" in story.texts["no calls"]
+    assert story.places["newest words are in view"]
 
 
 def likeness(voice: NDArray[Any], sound: NDArray[Any], piece_s: float = 0.5) -> float:
@@ -366,13 +374,15 @@ def test_a_take_over_by_keyboard_returns_the_focus(story: Story) -> None:
 
 def test_a_take_over_and_a_hand_back_are_said_and_a_key_that_is_held_down_repeats_neither(story: Story) -> None:
     assert "You have taken over. The caller hears you." in story.texts["taken over"]
-    assert "You handed the call back. The caller no longer hears you." in story.texts["handed back"]
+    known = "The agent has the call again, and has your words. The caller no longer hears you."
+    assert known in story.texts["handed back"]
     assert story.texts["over"].count("A supervisor took over") == 1
+    assert "A supervisor stopped the agent" not in story.texts["over"], "one line for one take-over"
 
 
 def test_a_supervisor_who_has_taken_over_cannot_leave_or_stop_listening_by_mistake(story: Story) -> None:
     assert story.asked_before_leaving == ["beforeunload"]
-    assert story.hidden_while_taken == "hidden"
+    assert story.listening_while_taken == (True, "Listening")
 
 
 def test_the_page_shows_the_level_of_the_microphone(story: Story) -> None:
@@ -391,6 +401,8 @@ def test_the_audit_and_the_versions_show_the_call(story: Story) -> None:
 
 def test_the_call_is_found_by_its_number_and_played_in_step(story: Story) -> None:
     assert "Supervisor hung up" in story.texts["history"]
+    assert "Taken over" in story.texts["history"].split("Length")[1]
+    assert f"Taken over by\n{story.site.person}" in story.texts["over"]
     assert "Every day, from noon" in story.texts["playing"]
     assert "interrupted the agent" in story.texts["moment"]
     assert story.places["interruption is in view"], "the conversation scrolls to it"

@@ -27,6 +27,8 @@ window.AudioWorkletNode = class { port = {} }
 window.sockets = []
 window.WebSocket = class {
   static OPEN = 1
+  readyState = 1
+  send() {}
   constructor(url) {
     this.url = String(url)
     window.sockets.push(this)
@@ -38,8 +40,10 @@ window.WebSocket = class {
 STARTS = """async () => {
   const { TakeOver } = await import("/static/take-over.js")
   window.states = []
-  const on = { state: text => window.states.push(text), over: (_, why) => window.states.push(why) }
-  window.started = new TakeOver("ws://localhost:9/take-over", document.createElement("div"), on).start()
+  const on = { state: text => window.states.push(text), over: (known, why) => window.states.push(why || `over: ${known}`) }
+  window.panel = document.createElement("div")
+  window.takeOver = new TakeOver("ws://localhost:9/take-over", window.panel, on)
+  window.started = window.takeOver.start()
   for (let n = 0; n < 100; n++) await null // until it connects
 }"""
 IS_LIVE = """async n => {
@@ -94,3 +98,15 @@ def test_an_attempt_to_continue_a_take_over_that_hangs_leaves_time_for_others() 
         assert page.evaluate("window.states.at(-1)") == "The login has ended. Log in again."
         page.clock.run_for(10_000)
         assert page.evaluate("window.sockets.length") == 4, "another attempt cannot succeed"
+        page.evaluate(STARTS)
+        page.evaluate(IS_LIVE, 4)
+        page.evaluate("window.takeOver.handBack()")
+        page.evaluate("window.takeOver.transcribes(false)")  # the transcription ends with the hand-back
+        panel, is_disabled = page.evaluate("[panel.textContent, panel.querySelector('button').disabled]")
+        assert "Handing back…" in panel and "Before you hand back" not in panel and is_disabled
+        over = """() => {
+          window.sockets[4].onmessage({ data: '{"state": "over", "agent": "note"}' })
+          window.sockets[4].onclose({ code: 1000 })
+        }"""
+        page.evaluate(over)
+        assert page.evaluate("window.states.at(-1)") == "over: note"

@@ -1,7 +1,7 @@
 // The audit: filters in the address, and a list that grows by pages.
 
-import { $, element, get, instant, notice, show } from "./console.js"
-import { Filters } from "./filters.js"
+import { $, element, get, instant, legible, notice, show } from "./console.js"
+import { Filters, Searching } from "./filters.js"
 
 const WORDS = {
   "log in": "Logged in", "log out": "Logged out", listen: "Listened", export: "Exported", "take over": "Took over",
@@ -9,16 +9,20 @@ const WORDS = {
   reject: "Rejected a tool", say: "Let the agent speak", erase: "Erased", configure: "Changed the configuration",
   "create token": "Created a token", "revoke token": "Revoked a token",
 }
+const PLAYBACK = /, playback \w+$/ // which requests belong to one listening: nothing for a person
+const searching = new Searching($("list"), $("found"))
 let next = null
 let asking = new AbortController()
 
-function row({ at, who, action, call, detail }) {
-  const about = element("span", "about", detail)
+function row({ at, who, action, call, number, detail }) {
+  const about = element("span", "about")
   if (call) {
-    const link = element("a", "mono", call)
-    link.href = `calls/${encodeURIComponent(call)}`
-    about.append(detail ? " · " : "", link)
+    const link = element("a", number ? "number" : "mono", number ? legible(number) : call)
+    link.href = `calls/${encodeURIComponent(call)}?${new URLSearchParams({ audit: filters.query() })}` // the way back
+    if (number) link.title = call
+    about.append(link, detail ? " · " : "")
   }
+  about.append(detail.replace(PLAYBACK, ""))
   return element("li", "", element("div", "row",
     element("time", "quiet", instant(at)), element("b", "", who), element("span", "", WORDS[action] ?? action), about))
 }
@@ -30,9 +34,11 @@ async function load({ more = false } = {}) {
   const query = filters.query()
   if (more) query.set("before", next)
   $("more").disabled = true
+  if (!more) searching.begins()
   try {
     const page = await get(`api/audit?${query}`, { signal })
     if (signal.aborted) return
+    searching.ends()
     notice($("notice"), "")
     filters.choices("action", page.actions.map(action => [action, WORDS[action] ?? action]))
     const items = page.entries.map(row)
@@ -48,6 +54,7 @@ async function load({ more = false } = {}) {
     show($("found"), next ? `The newest ${count}` : n === 0 ? "" : count)
   } catch (error) {
     if (error.name === "AbortError") return
+    searching.ends()
     notice($("notice"), error.message)
   }
   $("more").disabled = false

@@ -1,6 +1,6 @@
 // What the records know of one call: its title, and the cards beside the conversation.
 
-import { $, clock, element, moment, notice, party, post, show } from "./console.js"
+import { $, clock, element, legible, moment, notice, party, post, show } from "./console.js"
 import { ask } from "./ask.js"
 
 /** Show the number, the direction, the agents and the length of a call, from its record. */
@@ -14,17 +14,17 @@ export function showTitle(call) {
   show($("subtitle"), parts.filter(Boolean).join(" · "))
 }
 
-/** Show the cards of a call. `may` has the scopes of the person at the page. */
-export function showFacts(sid, { record, recording, ended, live }, may) {
+/** Show the cards of a call. `may` has the scopes of the person at the page. `hasEnded`: the call has just ended. */
+export function showFacts(sid, { record, recording, ended, live, taken_over_by }, may, hasEnded) {
   const side = []
   if (record) {
     if (record.outcome || record.summary || record.result) side.push(outcome(record))
-    side.push(numbers(record, ended))
+    side.push(numbers(record, ended, taken_over_by ?? []))
     if (!live && recording && may.has("export")) side.push(files(`api/calls/${sid}`))
   }
   $("side").replaceChildren(...side)
   $("state").classList.remove("live")
-  notice($("state"), live ? "" : ended?.sentence ?? "")
+  notice($("state"), live ? "" : [hasEnded ? "This call has just ended." : "", ended?.sentence].filter(Boolean).join(" "))
   $("state").classList.toggle("bad", /^(Failed|Line lost|Server failed|Refused)$/.test(ended?.label ?? ""))
 }
 
@@ -46,7 +46,7 @@ function outcome({ outcome, summary, result }) {
     list(fields.map(([name, value]) => [name.replaceAll("_", " "), text(value)]), "facts stacked"))
 }
 
-function numbers(record, ended) {
+function numbers(record, ended, supervisors) {
   const latencies = (record.turns ?? []).map(turn => turn.latency_ms).filter(ms => ms != null).sort((a, b) => a - b)
   const cost = [record.model_cost != null ? `${money(record.model_cost)} USD model` : "",
     record.cost != null ? `${money(Math.abs(record.cost))} ${record.currency} phone` : ""].filter(Boolean).join(", ")
@@ -55,10 +55,11 @@ function numbers(record, ended) {
   const transfers = (record.transfers ?? []).map(each => `${each.target}: ${each.succeeded ? "done" : each.result || "not done"}`).join("; ")
   return card("This call", list([
     ["Began", moment(record.started_at)],
-    ["From", record.caller || "Number withheld"],
-    ["To", record.called],
+    ["From", legible(record.caller || "") || "Number withheld"],
+    ["To", legible(record.called || "")],
     ["Agents", (record.agents ?? [record.agent]).filter(Boolean).join(", ")],
     ["Why it ended", ended?.label],
+    ["Taken over by", supervisors.join(", ")],
     ["Interrupted by caller", record.interruptions == null ? "" : element("span", "interruptions", `${record.interruptions}×`)],
     ["Typical answer after", latencies.length ? `${(latencies[latencies.length >> 1] / 1000).toFixed(1)} s` : ""],
     ["Tools", tools],

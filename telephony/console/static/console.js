@@ -108,6 +108,17 @@ export function clock(seconds) {
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`
 }
 
+/** "+14155550171" as "+1 415 555 0171". Other numbers in groups of three, and masked numbers as they are. */
+export function legible(number) {
+  const american = number.match(/^\+1(\d{3})(\d{3})(\d{4})$/)
+  if (american) return `+1 ${american.slice(1).join(" ")}`
+  if (!/^\+\d{8,15}$/.test(number)) return number
+  return number.replace(/(\d{2})(?=(\d{3})+$)/, "$1 ").replace(/(\d{3})(?=(\d{3})+$)/g, "$1 ")
+}
+
+/** Words that were said, for a person: a model that does not write words down says only how long somebody spoke. */
+export const spoken = text => text.replace(/\[(\d+\.\d) s of speech\]/g, "(spoke for $1 s, the words were not written down)")
+
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" })
 const SECOND = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" })
 const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" })
@@ -131,7 +142,7 @@ function day(iso) {
 /** The number of the person outside, and which way the call went. */
 export function party({ caller, called, direction }) {
   const outbound = direction?.startsWith("outbound")
-  const number = outbound ? called : caller
+  const number = legible((outbound ? called : caller) || "")
   return { number: number || "Number withheld", outbound, label: `${outbound ? "To " : ""}${number || "Number withheld"}` }
 }
 

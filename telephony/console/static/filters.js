@@ -1,6 +1,37 @@
 // The filters of a list: a form whose fields are in the address of the page.
 
+import { show } from "./console.js"
+
 const PAUSE_MS = 80 // after a key, before the list is asked for
+
+const QUICK_MS = 150 // a quicker search does not hide the list before
+
+/** A list that is searched: the page says so, and does not show a list that belongs to other filters. */
+export class Searching {
+  #list
+  #found
+  #timer
+
+  /** `list` has the attribute `aria-busy` from the beginning, because the first search begins with the page. */
+  constructor(list, found) {
+    this.#list = list
+    this.#found = found
+  }
+
+  begins() {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      this.#list.setAttribute("aria-busy", "true")
+      show(this.#found, "Searching…")
+    }, QUICK_MS)
+  }
+
+  ends() {
+    clearTimeout(this.#timer)
+    this.#list.removeAttribute("aria-busy")
+    if (this.#found.textContent === "Searching…") show(this.#found, "")
+  }
+}
 
 export class Filters {
   #form

@@ -1,11 +1,12 @@
 // The history: filters in the address, and a list that grows by pages.
 
 import { $, clock, element, get, moment, notice, party, show } from "./console.js"
-import { Filters } from "./filters.js"
+import { Filters, Searching } from "./filters.js"
 
 const PAGE = 50
 let cursor = null
 let asking = new AbortController()
+const searching = new Searching($("list"), $("found"))
 let opening = false // the first result is opened as soon as it is found
 
 function row(call) {
@@ -16,7 +17,8 @@ function row(call) {
   const line = element("div", "row", link,
     element("time", "quiet", moment(call.started_at)),
     element("span", "agent-name", call.agent || "–"),
-    element("span", "words", [call.outcome, call.summary].filter(Boolean).join(". ")),
+    element("span", "words", ...(call.taken_over_by?.length ? [element("span", "tag", "Taken over"), " "] : []),
+      [call.outcome, call.summary].filter(Boolean).join(". ")),
     element("span", "", call.live ? element("span", "tag good", "Live") : call.why),
     element("span", "figure right", call.duration_s == null ? "–" : clock(call.duration_s)))
   return element("li", "", line)
@@ -31,6 +33,7 @@ async function load({ more = false } = {}) {
   const wanted = filters.query()
   if (!more) cursor = null
   $("more").disabled = true
+  if (!more) searching.begins()
   let missing = PAGE
   let fresh = !more
   do {
@@ -40,6 +43,7 @@ async function load({ more = false } = {}) {
       page = await get(`api/calls?${wanted}`, { signal })
     } catch (error) {
       if (error.name === "AbortError") return
+      searching.ends()
       opening = false
       notice($("notice"), error.message)
       $("more").disabled = false
@@ -49,12 +53,13 @@ async function load({ more = false } = {}) {
     notice($("notice"), "")
     filters.choices("agent", page.agents.map(name => [name, name]))
     filters.choices("why", Object.entries(page.why))
+    cursor = page.next
     const items = page.calls.map(row)
     if (fresh) $("calls").replaceChildren(...items)
     else $("calls").append(...items)
     fresh = false
+    if (items.length || !cursor) searching.ends()
     if (opening && items.length) return $("calls").querySelector("a").click()
-    cursor = page.next
     missing -= items.length
     tell(cursor && missing > 0)
   } while (cursor && missing > 0)
@@ -62,16 +67,17 @@ async function load({ more = false } = {}) {
   $("more").disabled = false
 }
 
-function tell(searching) {
+function tell(goesOn) {
   const n = $("calls").childElementCount
-  $("more").hidden = !cursor || searching
-  $("nothing").hidden = n > 0 || searching
+  $("more").hidden = !cursor || goesOn
+  $("titles").hidden = n === 0
+  $("nothing").hidden = n > 0 || goesOn
   show($("advice"), filters.query().size ? "No call matches these filters." : "Calls appear here when they begin.")
   const count = n === 1 ? "1 call" : `${n} calls`
-  show($("found"), searching ? `${count}, searching older ones` : cursor ? `The newest ${count}` : n === 0 ? "" : count)
+  show($("found"), goesOn ? `${count}, searching older ones` : cursor ? `The newest ${count}` : n === 0 ? "" : count)
 }
 
-const filters = new Filters($("filters"), ["q", "agent", "why", "interrupted", "from", "to"], load)
+const filters = new Filters($("filters"), ["q", "agent", "why", "interrupted", "taken_over", "from", "to"], load)
 $("more").addEventListener("click", () => load({ more: true }))
 
 const search = $("filters").elements.q

@@ -12,7 +12,7 @@ export class LiveCall {
   #supervision
   #may
   #reload
-  #talk = new Talk($("talk"), null)
+  #talk = new Talk($("talk"), { isLive: true })
   #stop = () => {}
 
   /** `reload` is called when the call is over, and when another process has it. */
@@ -27,8 +27,12 @@ export class LiveCall {
   /** Follow the call in the process that has it. A proxy sends the addresses of other pages to any process. */
   follow(instance) {
     const call = this.#supervision.call = `${consoleOf(instance)}api/calls/${this.#sid}`
+    document.body.classList.add("follows")
     $("player").hidden = true
-    $("silent").hidden = false
+    $("timeline").hidden = $("conversation").hidden = $("silent").hidden = false
+    show($("silent"), "Loading the conversation…")
+    notice($("state"), "Connecting to the live call…")
+    this.#supervision.expect(this.#may)
     let failures = 0
     this.#stop = follow(`${call}/feed`, {
       data: event => {
@@ -50,9 +54,11 @@ export class LiveCall {
   #show({ call, entries, wave, elapsed_ms, targets }) {
     showStatus(call, elapsed_ms)
     this.#supervision.show(call, targets, this.#may)
-    this.#talk.put(entries, { follow: true })
+    this.#talk.put(entries)
     const all = this.#talk.entries
     $("silent").hidden = all.length > 0
+    show($("silent"), "Nothing was said yet.")
+    leaveSpace()
     this.#timeline.add({ elapsed_ms, wave, entries: all })
     this.#showApprovals(all)
     if (call.over) this.#end()
@@ -87,10 +93,16 @@ export class LiveCall {
     $("subtitle").classList.remove("live")
     $("state").setAttribute("role", "status")
     $("state").classList.remove("live")
-    notice($("state"), "The call has ended. Its record is being written.")
-    await new Promise(done => setTimeout(done, 1500))
-    this.#reload()
+    notice($("state"), "This call has just ended.")
+    this.#reload({ hasEnded: true })
   }
+}
+
+/** Let the conversation end where the window ends, so that the newest words are in view. */
+function leaveSpace() {
+  const above = Math.round($("talk").getBoundingClientRect().top + scrollY)
+  const now = `${above}px`
+  if (document.body.style.getPropertyValue("--above") !== now) document.body.style.setProperty("--above", now)
 }
 
 function showStatus(call, elapsed_ms) {

@@ -1,6 +1,6 @@
 // The list of live calls.
 
-import { $, clock, consoleOf, element, follow, notice, party, show } from "./console.js"
+import { $, clock, consoleOf, element, follow, legible, notice, party, show, spoken } from "./console.js"
 
 const rows = new Map() // sid -> {call, item, cells}
 let offset = 0 // the server's clock minus ours, in ms
@@ -41,7 +41,7 @@ function fill({ call, item, cells }) {
   show(cells.speaking, SPEAKS[call.speaking])
   cells.speaking.className = `speaks ${call.speaking}`
   const who = { caller: "Caller: ", agent: "Agent: ", supervisor: "Supervisor: " }[call.last.who] ?? ""
-  show(cells.last, call.last.text ? who + call.last.text : "")
+  show(cells.last, call.last.text ? who + spoken(call.last.text) : "")
   show(cells.latency, call.latency_ms == null ? "–" : `${(call.latency_ms / 1000).toFixed(1)} s`)
   const tags = call.over ? [["Ended", ""]] : [
     ...(call.taken_over ? [["A supervisor speaks", "good"]] : []),
@@ -69,7 +69,7 @@ function sift() {
   let shown = 0
   let live = 0
   for (const { call, item } of rows.values()) {
-    const text = `${call.caller} ${call.called} ${call.agent}`.toLowerCase()
+    const text = `${call.caller} ${call.called} ${legible(call.caller)} ${legible(call.called)} ${call.agent}`.toLowerCase()
     const fits = (!wanted || text.includes(wanted) || (digits.length > 2 && text.includes(digits)))
       && (!$("attention").checked || call.warnings.length > 0)
     item.hidden = !fits
@@ -85,6 +85,9 @@ function sift() {
 
 follow("api/live", {
   data({ first, state, calls, gone }) {
+    $("loading").hidden = true
+    show($("connection"), "Up to date")
+    $("connection").className = "dot on quiet small"
     offset = Date.parse(state.now) - Date.now()
     if (first) {
       const here = new Set(calls.map(call => call.sid))
@@ -98,10 +101,6 @@ follow("api/live", {
     notice($("notice"), state.draining ? "This server is stopping. Live calls go on, and new calls go elsewhere." : "")
     tick()
     sift()
-  },
-  open() {
-    show($("connection"), "Up to date")
-    $("connection").className = "dot on quiet small"
   },
   lost() {
     show($("connection"), "Connecting again")

@@ -26,27 +26,36 @@ export class PastCall {
   }
 
   /** Show a call from what the server knows of it. Playback begins at `from_s`, in seconds, when it is started. */
-  async show(sid, { recording, no_recording, ended }, may, from_s) {
+  async show(sid, { record, recording, no_recording, ended }, may, from_s) {
+    document.body.classList.remove("follows")
     if (!recording) {
       $("timeline").hidden = $("conversation").hidden = true
       notice($("preparing"), no_recording ?? "There is no recording of this call.")
       return
     }
-    notice($("preparing"), "The recording is being prepared.")
+    const known = $("talk").childElementCount > 0 // of the live call, which this page has followed
+    $("conversation").hidden = false
+    $("silent").hidden = known
+    show($("silent"), "The conversation is being prepared…")
+    notice($("preparing"), known ? "The recording is being prepared." : "")
     let made
     try {
       made = await get(`api/calls/${sid}/timeline`)
     } catch (error) {
       notice($("problem"), error.message)
+      $("conversation").hidden = !known
       return
     } finally {
       notice($("preparing"), "")
     }
-    this.#talk = new Talk($("talk"), may.has("listen") ? ms => this.play(ms) : null)
+    const length_s = record.duration_s ?? made.duration_ms / 1000
+    $("timeline").hidden = false
+    this.#talk = new Talk($("talk"), { onSeek: may.has("listen") ? ms => this.play(ms) : null })
     this.#talk.put(made.entries)
-    if (ended) this.#talk.put([{ id: "end", type: "end", start_ms: made.duration_ms, text: ended.sentence }])
+    const last = Math.max(made.duration_ms, ...made.entries.map(entry => entry.start_ms))
+    if (ended) this.#talk.put([{ id: "end", type: "end", start_ms: last, label: clock(length_s), text: ended.sentence }])
     this.#timeline.set(made)
-    describe(made.entries, made.duration_ms)
+    describe(made.entries, length_s)
     this.#showInterruptions(made.entries)
     $("silent").hidden = made.entries.length > 0
     show($("silent"), "Nothing was said.")
@@ -93,9 +102,9 @@ export class PastCall {
 }
 
 /** Describe the timeline in words, for screen readers. */
-function describe(entries, duration_ms) {
+function describe(entries, length_s) {
   const n = type => entries.filter(entry => entry.type === type).length
-  $("canvas").setAttribute("aria-label", `Timeline of the call, ${clock(duration_ms / 1000)} long: ${count(n("turn"), "turn", "turns")}, ` +
+  $("canvas").setAttribute("aria-label", `Timeline of the call, ${clock(length_s)} long: ${count(n("turn"), "turn", "turns")}, ` +
     `${count(n("interruption"), "interruption", "interruptions")}, ${count(n("tool"), "tool", "tools")}. The list below has all of them.`)
 }
 
@@ -109,7 +118,7 @@ function keepMoment() {
 
 async function copyLink() {
   const url = keepMoment()
-  url.searchParams.delete("search")
+  for (const name of ["search", "audit"]) url.searchParams.delete(name)
   try {
     await navigator.clipboard.writeText(url.href)
     show($("copy"), "Copied")

@@ -5,12 +5,25 @@ import { ask } from "./ask.js"
 import { Listener } from "./listener.js"
 import { TakeOver, refuseHaste } from "./take-over.js"
 
+const KNOWN = {
+  words: "The agent has the call again, and has your words.",
+  note: "The agent has the call again, and has your note.",
+  "nothing said": "The agent has the call again. It does not know what you said.",
+  unknown: "The agent has the call again. It is not certain that the agent knows what you said.",
+}
+const TAKING_OVER = "Taking over… The caller does not hear you yet."
+const ANNOUNCED_MS = 6000 // a command that was accepted is shown so long, until the call itself says more
+const BUTTONS = ["listen", "take-over", "say", "transfer", "hang-up"]
+
 export class Supervision {
   /** The address of the call, in the process that has it. */
   call = ""
   #targets = [] // the names of those to whom the caller can be transferred
   #listener
   #takeOver
+  #isReady = false // the state of the call is known
+  #isHeld = false // the supervisor speaks, and has to hear the caller
+  #announcedUntil = 0
 
   constructor() {
     const onClick = (id, action) => $(id).addEventListener("click", action)
@@ -25,14 +38,26 @@ export class Supervision {
     })
   }
 
+  /** Show the buttons that the person will have, before anything is known of the call. `may` has the scopes. */
+  expect(may) {
+    this.#isReady = false
+    for (const id of BUTTONS) {
+      $(id).disabled = true
+      $(id).hidden = !may.has(id === "listen" ? "listen" : "control")
+    }
+    $("actions").hidden = !(may.has("listen") || may.has("control"))
+  }
+
   /** Show the actions that the person may take now. `may` has the scopes of the person. */
   show(call, targets, may) {
     this.#targets = targets
+    if (!this.#isReady) for (const id of BUTTONS) $(id).disabled = false
+    this.#isReady = true
     $("actions").hidden = call.over || !(may.has("listen") || may.has("control"))
-    $("listen").hidden = !may.has("listen")
     this.#takeOver?.transcribes(call.transcribes)
-    $("listen").classList.toggle("away", Boolean(this.#takeOver && this.#listener)) // the supervisor has to hear the caller
-    for (const id of ["take-over", "say", "transfer", "hang-up"]) $(id).hidden = !may.has("control")
+    this.#hold()
+    if (call.transferring) this.#announce(transferring(call.transferring), 0)
+    else if (performance.now() > this.#announcedUntil) this.#announce("", 0)
     $("take-over").disabled = call.taken_over && document.activeElement !== $("take-over") // it would lose the focus
     $("say").disabled = call.taken_over
   }
@@ -42,7 +67,22 @@ export class Supervision {
     this.#listener?.stop()
     this.#takeOver?.stop()
     notice($("taken-state"), "")
+    this.#announce("", 0)
     $("actions").hidden = true
+  }
+
+  /** Say what is being done, at least for `forMs`. */
+  #announce(text, forMs = ANNOUNCED_MS) {
+    this.#announcedUntil = performance.now() + forMs
+    notice($("doing"), text)
+  }
+
+  /** While the supervisor speaks, the listening cannot be stopped. */
+  #hold() {
+    const held = Boolean(this.#takeOver && this.#listener)
+    if (held === this.#isHeld) return
+    this.#isHeld = $("listen").disabled = held
+    show($("listen"), held ? "Listening" : this.#listener ? "Stop listening" : "Listen")
   }
 
   async #listen(on) {
@@ -63,27 +103,31 @@ export class Supervision {
 
   async #startTakeOver() {
     if (this.#takeOver) return
+    notice($("taken-state"), TAKING_OVER)
     this.#takeOver = new TakeOver(this.#socket("take-over"), $("taken"), {
       state: text => notice($("taken-state"), text),
-      over: (handedBack, why) => this.#endTakeOver(handedBack, why),
+      over: (known, why) => this.#endTakeOver(known, why),
     })
     try {
       await this.#takeOver.start()
     } catch (error) {
       this.#takeOver = null
+      notice($("taken-state"), "")
       throw error
     }
     if (this.#listener) this.#listener.callerOnly = true
     else if (!$("listen").hidden) await this.#listen(true)
+    this.#hold()
   }
 
-  #endTakeOver(handedBack, why) {
+  /** `known`: what the agent knows, if the call was handed back. */
+  #endTakeOver(known, why) {
     const hadFocus = document.activeElement === document.body // it was in the panel, which is gone
     this.#takeOver = null
     if (this.#listener) this.#listener.callerOnly = false
     notice($("problem"), why)
-    notice($("taken-state"), handedBack && !why ? "You handed the call back. The caller no longer hears you." : "")
-    $("listen").classList.remove("away")
+    notice($("taken-state"), known && !why ? `${KNOWN[known] ?? KNOWN.unknown} The caller no longer hears you.` : "")
+    this.#hold()
     $("take-over").disabled = false
     refuseHaste($("take-over"))
     if (hadFocus) $("take-over").focus()
@@ -97,7 +141,10 @@ export class Supervision {
       fields: [{ name: "target", label: "To whom", options: this.#targets },
         { name: "warm", label: "Ask the other person first, while the caller hears music", type: "checkbox" }],
       action: "Transfer",
-      run: values => post(`${this.call}/transfer`, values),
+      run: async values => {
+        await post(`${this.call}/transfer`, values)
+        this.#announce(transferring(values.target))
+      },
     })
   }
 
@@ -117,7 +164,10 @@ export class Supervision {
       text: "The call ends at once, and the caller hears nothing more.",
       action: "Hang up",
       danger: true,
-      run: () => post(`${this.call}/hang-up`),
+      run: async () => {
+        await post(`${this.call}/hang-up`)
+        this.#announce("The call is being ended.")
+      },
     })
   }
 
@@ -127,3 +177,5 @@ export class Supervision {
     return url
   }
 }
+
+const transferring = target => `The caller is being transferred to ${target}.`

@@ -13,9 +13,10 @@ const METER_MS = 100
 const LIVE = "You have taken over. The caller hears you."
 const GONE = "The connection was lost. The agent has the call again."
 const LOST = "The connection was lost. This page connects again."
+const SAID = "What you said, in a few words"
 const SILENT = "The agent is silent, and hears the caller but not you. Wear headphones. "
 const TYPED = `${SILENT}Before you hand back, write in a few words what you said, so that the agent knows it.`
-const TRANSCRIBED = `${SILENT}What you say is written down in the conversation. The agent gets these words when you hand back, and what you add here.`
+const TRANSCRIBED = `${SILENT}Your words are written down below. The agent gets them when you hand back.`
 
 /** Refuse Enter in this element for a second, and refuse it always from a key that is held down. Call this when the
  *  focus moves into the element, because the person may still press the key for the element before. */
@@ -38,11 +39,13 @@ export class TakeOver {
   #microphone
   #hint
   #said
+  #back // the button that hands the call back
   #handedBack = false
+  #known = "" // what the agent knows after the hand-back
   #over = false
 
-  /** `on.state(text)` gets what the supervisor has to know. `on.over(handedBack, why)` is called when the supervisor
-   *  does not speak any more; `why` may be empty. */
+  /** `on.state(text)` gets what the supervisor has to know. `on.over(known, why)` is called when the supervisor does
+   *  not speak any more. `known` is empty if the call was not handed back; `why` may be empty. */
   constructor(url, panel, on) {
     this.#url = url
     this.#panel = panel
@@ -89,7 +92,8 @@ export class TakeOver {
     let limit
     await new Promise((live, failed) => {
       socket.onmessage = ({ data }) => {
-        const { state, error, id } = JSON.parse(data)
+        const { state, error, id, agent } = JSON.parse(data)
+        if (agent) this.#known = agent
         if (state === "live") live(this.#id = id)
         if (state === "failed") failed(Object.assign(new Failed(error), { isFinal: true }))
       }
@@ -128,10 +132,10 @@ export class TakeOver {
   #show() {
     const said = element("input")
     said.autocomplete = "off"
-    said.placeholder = "What you said, like: the refund was approved"
+    said.placeholder = SAID
     said.setAttribute("aria-label", "What you said, for the agent")
-    const back = element("button", "primary", "Hand back to the agent")
-    const form = element("form", "", said, element("p", "buttons", back))
+    const back = this.#back = element("button", "primary", "Hand back to the agent")
+    const form = element("form", "", said, back)
     form.onsubmit = event => {
       event.preventDefault()
       this.handBack()
@@ -153,8 +157,9 @@ export class TakeOver {
 
   /** Say whether what the supervisor says is written down, or must be typed. */
   transcribes(on) {
-    if (this.#hint) show(this.#hint, on ? TRANSCRIBED : TYPED)
-    if (this.#said) this.#said.placeholder = on ? "Anything to add or correct, like: order 4711" : "What you said, like: the refund was approved"
+    if (!this.#hint || this.#handedBack) return
+    show(this.#hint, on ? TRANSCRIBED : TYPED)
+    this.#said.placeholder = on ? "Anything to add or correct" : SAID
   }
 
   /** Give the call back, with what was typed. */
@@ -162,6 +167,12 @@ export class TakeOver {
     if (this.#socket?.readyState !== WebSocket.OPEN || this.#handedBack) return
     this.#socket.send(JSON.stringify({ type: "hand-back", said: this.#said?.value.trim() ?? "" }))
     this.#handedBack = true
+    if (!this.#hint) return
+    this.#on.state("Handing back… The caller no longer hears you.")
+    show(this.#hint, "The agent gets what was said.")
+    this.#said.readOnly = true
+    show(this.#back, "Handing back…")
+    this.#back.disabled = true
   }
 
   /** The page is left: give the call back at once, with what was typed. */
@@ -188,7 +199,7 @@ export class TakeOver {
     this.#close()
     this.#panel.hidden = true
     this.#panel.replaceChildren()
-    this.#on.over(this.#handedBack, why)
+    this.#on.over(this.#handedBack ? this.#known || "unknown" : "", why)
   }
 
   #close() {

@@ -1,6 +1,6 @@
 // The conversation as a list: turns of both sides, tools and events, each with its moment.
 
-import { clock, element, heardOf } from "./console.js"
+import { clock, element, heardOf, spoken } from "./console.js"
 
 const WHO = { caller: "Caller", agent: "Agent", supervisor: "Supervisor" }
 const WORDS = {
@@ -10,7 +10,11 @@ const WORDS = {
     api: "The application stopped the agent", call: "The call stopped the agent",
     supervisor: "A supervisor stopped the agent",
   },
-  timer: "Time limit: ", control: "Request: ", rest: "Asked Twilio: ", callback: "From Twilio: ", stream: "",
+  control: "Request: ",
+}
+const UNHEARD = {
+  interrupted: " · was cut off, the struck words were not heard",
+  "call ended": " · the call ended, the struck words were not heard",
 }
 const CONTROL = {
   "supervisor.take_over": "A supervisor took over", "supervisor.hand_back": "The supervisor handed the call back",
@@ -20,20 +24,35 @@ const CONTROL = {
   "supervisor.back": "The supervisor is back", hang_up: "The agent hangs up", transfer: "The agent transfers the caller",
   collect_digits: "The agent asks for keys", hold: "The caller is on hold", muted: "The agent does not hear the caller",
 }
-const TECHNICAL = new Set(["rest", "callback", "stream", "timer", "control"])
+const AT_END_PX = 60
+const GESTURE_MS = 1000
 
 export class Talk {
   #list
   #items = new Map() // id -> {item, state, entry}
   #onSeek
+  #isLive
+  #follows = true // the newest entry stays in view
   #now = null
   #found = null
 
-  /** `onSeek(ms)` is called when a moment is chosen. Null: the moments are only shown. */
-  constructor(list, onSeek) {
+  /** `onSeek(ms)` is called when a moment is chosen. Null: the moments are only shown. `isLive`: the entries still change,
+   *  and the newest stays in view until the person scrolls up. */
+  constructor(list, { onSeek = null, isLive = false }) {
     this.#list = list
     this.#onSeek = onSeek
+    this.#isLive = isLive
     list.replaceChildren()
+    if (!isLive) return
+    let movedAt = -Infinity
+    for (const type of ["wheel", "touchmove", "pointermove", "keydown"]) {
+      list.addEventListener(type, () => { movedAt = performance.now() }, { passive: true })
+    }
+    list.addEventListener("scroll", () => {
+      if (performance.now() > movedAt + GESTURE_MS) return // the page has scrolled, and not the person
+      this.#follows = list.scrollHeight - list.scrollTop - list.clientHeight < AT_END_PX
+    })
+    new ResizeObserver(() => this.#follow()).observe(list)
   }
 
   get entries() {
@@ -41,9 +60,7 @@ export class Talk {
   }
 
   /** Show these entries; those with a known id replace the earlier ones. */
-  put(entries, { follow = false } = {}) {
-    const { scrollHeight, scrollTop, clientHeight } = this.#list
-    const atEnd = scrollHeight - scrollTop - clientHeight < 60
+  put(entries) {
     for (const entry of entries) {
       const state = JSON.stringify(entry)
       let shown = this.#items.get(entry.id)
@@ -56,7 +73,23 @@ export class Talk {
       Object.assign(shown, { state, entry })
       this.#fill(shown.item, entry)
     }
-    if (follow && atEnd && entries.length) this.#list.scrollTop = this.#list.scrollHeight
+    if (!entries.length) return
+    this.#sort()
+    this.#follow()
+  }
+
+  /** Put the items in the order of their moments. Few are moved, because entries come nearly in order. */
+  #sort() {
+    const sorted = [...this.#items.values()].sort((a, b) => a.entry.start_ms - b.entry.start_ms)
+    let next = this.#list.firstElementChild
+    for (const { item } of sorted) {
+      if (item === next) next = next.nextElementSibling
+      else this.#list.insertBefore(item, next)
+    }
+  }
+
+  #follow() {
+    if (this.#isLive && this.#follows && document.body.classList.contains("follows")) this.#list.scrollTo({ top: this.#list.scrollHeight, behavior: "instant" })
   }
 
   /** Mark what is playing at this moment. */
@@ -77,7 +110,7 @@ export class Talk {
     if (top < list.scrollTop || top + now.clientHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3
   }
 
-  /** Scroll an entry into view, mark it, and move the focus to it. */
+  /** Scroll the list to an entry, mark it, and move the focus to it. The timeline above the list stays in view. */
   reveal(id) {
     const item = this.#items.get(id)?.item
     if (!item) return
@@ -85,32 +118,36 @@ export class Talk {
     this.#found = item
     item.classList.add("found")
     item.querySelector("button").focus({ preventScroll: true })
-    item.scrollIntoView({ block: "center" })
+    this.#list.scrollTo({ top: item.offsetTop - this.#list.offsetTop - this.#list.clientHeight / 3, behavior: "instant" })
+    document.querySelector("#timeline").scrollIntoView()
+    item.scrollIntoView({ block: "nearest", behavior: "instant" })
   }
 
   #fill(item, entry) {
-    const at = element("button", "at", clock(entry.start_ms / 1000))
+    const at = element("button", "at", entry.label ?? clock(entry.start_ms / 1000))
     at.type = "button"
     at.disabled = !this.#onSeek
     at.onclick = () => this.#onSeek?.(entry.start_ms)
     if (this.#onSeek) at.setAttribute("aria-label", `Play from ${at.textContent}`)
     const body = element("div")
-    if (entry.type === "turn") body.append(...turn(entry))
+    if (entry.type === "turn") body.append(...turn(entry, this.#isLive))
     else if (entry.type === "tool") body.append(...tool(entry))
     else body.append(element("p", "", words(entry)))
     const kind = entry.type === "turn" ? entry.speaker : entry.type === "tool" ? "tool" : `event ${entry.type}`
-    item.className = `${kind}${entry.interrupted ? " cut" : ""}${TECHNICAL.has(entry.type) ? " technical" : ""}`
+    item.className = `${kind}${entry.interrupted || entry.unheard ? " cut" : ""}`
+    item.hidden = entry.words === "" // it says nothing to a supervisor
     item.replaceChildren(at, body)
   }
 }
 
-function turn(entry) {
+function turn(entry, isLive) {
   const who = element("p", "who", WHO[entry.speaker] ?? entry.speaker)
   if (entry.latency_ms != null) who.append(element("span", "quiet", ` · answered after ${(entry.latency_ms / 1000).toFixed(1)} s`))
   const text = element("p")
   if (entry.speaker !== "agent") {
-    const silent = entry.speaker === "supervisor" ? "speaks to the caller" : "(no words were recognized)"
-    text.textContent = entry.said || (entry.end_ms == null ? "speaks" : silent)
+    const silent = entry.speaker === "supervisor" ? "speaks to the caller"
+      : isLive && !entry.is_final ? "(is being written down)" : "(no words were recognized)"
+    text.textContent = spoken(entry.said) || (entry.end_ms == null ? "speaks" : silent)
     if (!entry.said) text.className = "quiet"
     return [who, text]
   }
@@ -118,10 +155,11 @@ function turn(entry) {
   const [heard, rest] = [entry.said.slice(0, end), entry.said.slice(end)]
   text.append(heard)
   if (rest.trim()) {
-    text.append(element("span", "rest", element("span", "unseen", entry.interrupted ? " (not heard: " : " (not heard yet: "), rest,
+    text.append(element("span", "rest", element("span", "unseen", entry.interrupted || entry.unheard ? " (not heard: " : " (not heard yet: "), rest,
       element("span", "unseen", ")")))
   }
-  if (entry.interrupted && rest.trim()) who.append(element("span", "quiet", " · was cut off, the struck words were not heard"))
+  const why = UNHEARD[entry.unheard || (entry.interrupted ? "interrupted" : "")]
+  if (why && rest.trim()) who.append(element("span", "quiet", why))
   return [who, text]
 }
 
@@ -147,6 +185,7 @@ function readable(text) {
 }
 
 function words(entry) {
+  if (entry.words) return entry.words
   const known = WORDS[entry.type]
   if (entry.type === "interruption") return known[entry.cause] ?? known.caller
   if (entry.type === "key") return entry.text.length === 1 ? `The caller pressed ${entry.text}` : "The caller pressed a key"

@@ -2,12 +2,9 @@
 
 import { clock } from "./console.js"
 
-const HEIGHT = 196
-const LANE = 54 // the height of a side
-const CALLER = 12 // where each side begins
-const EVENTS = 72
-const AGENT = 100
-const AXIS = 172
+// The height, the height of a side, and where the sides, the events and the axis are. A live call has less space.
+const WHOLE = { height: 196, lane: 54, caller: 12, events: 72, event: 22, agent: 100, axis: 172 }
+const COMPACT = { height: 120, lane: 32, caller: 6, events: 42, event: 16, agent: 62, axis: 102 }
 const LIVE_S = 60 // a live call shows its last minute
 const LATE_MS = 300 // the caller hears a supervisor at most so much later than the turn says
 const COLORS = ["caller", "agent", "supervisor", "caller-ground", "agent-ground", "supervisor-ground", "rule", "quiet", "alert", "tool", "key", "event", "ink", "card", "edge"]
@@ -71,6 +68,10 @@ export class Timeline {
     if (x < scrollLeft || x > scrollLeft + clientWidth - 40) this.#scroller.scrollLeft = x - clientWidth / 3
   }
 
+  get #size() {
+    return this.#live ? COMPACT : WHOLE
+  }
+
   get #from() {
     return this.#live ? Math.max(0, this.#duration - LIVE_S * 1000) : 0
   }
@@ -101,8 +102,9 @@ export class Timeline {
     const width = this.#width
     const ratio = Math.min(devicePixelRatio, 16000 / width)
     this.#canvas.style.width = `${width}px`
+    this.#canvas.style.height = `${this.#size.height}px`
     this.#canvas.width = width * ratio
-    this.#canvas.height = HEIGHT * ratio
+    this.#canvas.height = this.#size.height * ratio
     const context = this.#canvas.getContext("2d")
     context.scale(ratio, ratio)
     const style = getComputedStyle(this.#canvas)
@@ -110,12 +112,12 @@ export class Timeline {
     context.font = `12px ${style.fontFamily}`
     this.#axis(context, color, width)
     this.#turns(context, color)
-    this.#wave(context, "caller", CALLER, () => color.caller)
-    this.#wave(context, "agent", AGENT, ms => this.#isSupervisor(ms) ? color.supervisor : color.agent)
+    this.#wave(context, "caller", this.#size.caller, () => color.caller)
+    this.#wave(context, "agent", this.#size.agent, ms => this.#isSupervisor(ms) ? color.supervisor : color.agent)
     this.#events(context, color, width)
     if (this.#at !== null) {
       context.fillStyle = color.ink
-      context.fillRect(this.#x(this.#at) - 1, 0, 2, AXIS)
+      context.fillRect(this.#x(this.#at) - 1, 0, 2, this.#size.axis)
     }
   }
 
@@ -129,24 +131,24 @@ export class Timeline {
     for (let s = Math.ceil(this.#from / 1000 / step) * step; s * 1000 <= this.#from + this.#span; s += step) {
       const x = this.#x(s * 1000)
       context.fillStyle = color.rule
-      context.fillRect(x, CALLER - 4, 1, AXIS - CALLER + 4)
+      context.fillRect(x, this.#size.caller - 4, 1, this.#size.axis - this.#size.caller + 4)
       context.fillStyle = color.quiet
-      if (x < width - 34) context.fillText(clock(s), x + 3, AXIS + 10)
+      if (x < width - 34) context.fillText(clock(s), x + 3, this.#size.axis + 10)
     }
     context.fillStyle = color.rule
-    context.fillRect(0, AXIS, width, 1)
+    context.fillRect(0, this.#size.axis, width, 1)
   }
 
   /** Where each side spoke, also where the loudness is not known. */
   #turns(context, color) {
     for (const entry of this.#entries) {
       if (entry.type !== "turn") continue
-      const y = entry.speaker === "caller" ? CALLER : AGENT
+      const y = entry.speaker === "caller" ? this.#size.caller : this.#size.agent
       const x = this.#x(entry.start_ms)
       const width = Math.max(2, this.#x(entry.end_ms ?? this.#duration) - x)
       context.fillStyle = color[`${entry.speaker}-ground`]
       context.beginPath()
-      context.roundRect(x, y, width, LANE, 5)
+      context.roundRect(x, y, width, this.#size.lane, 5)
       context.fill()
     }
   }
@@ -164,17 +166,17 @@ export class Timeline {
     for (let n = first; n <= last; n++) {
       const level = this.#levels[side].get(n)
       if (!level) continue
-      const height = level / 100 * LANE
+      const height = level / 100 * this.#size.lane
       context.fillStyle = colorAt(n * step)
-      context.fillRect(this.#x(n * step), y + (LANE - height) / 2, width, height)
+      context.fillRect(this.#x(n * step), y + (this.#size.lane - height) / 2, width, height)
     }
   }
 
   #events(context, color, width) {
     context.fillStyle = color.edge
-    for (const ms of this.#marks) context.fillRect(this.#x(ms), AGENT + LANE + 4, 1, 4)
+    for (const ms of this.#marks) context.fillRect(this.#x(ms), this.#size.agent + this.#size.lane + 4, 1, 4)
     context.fillStyle = color.alert
-    for (const ms of this.#clears) context.fillRect(this.#x(ms) - 1, AGENT + LANE + 2, 2, 8)
+    for (const ms of this.#clears) context.fillRect(this.#x(ms) - 1, this.#size.agent + this.#size.lane + 2, 2, 8)
     let free = -Infinity // where the next label may begin
     for (const entry of this.#entries) {
       const x = this.#x(entry.start_ms)
@@ -182,20 +184,20 @@ export class Timeline {
       const kind = { tool: "tool", key: "key", interruption: "alert", guardrail: "alert", error: "alert" }[entry.type] ?? "event"
       context.fillStyle = color[kind]
       if (kind === "alert") {
-        context.fillRect(x - 1, CALLER, 2, AGENT + LANE - CALLER)
+        context.fillRect(x - 1, this.#size.caller, 2, this.#size.agent + this.#size.lane - this.#size.caller)
       } else if (kind === "tool") {
         context.beginPath()
-        context.roundRect(x, EVENTS, Math.max(4, this.#x(entry.end_ms ?? this.#duration) - x), 22, 4)
+        context.roundRect(x, this.#size.events, Math.max(4, this.#x(entry.end_ms ?? this.#duration) - x), this.#size.event, 4)
         context.fill()
       } else {
         context.beginPath()
-        context.arc(x, EVENTS + 11, 4, 0, 7)
+        context.arc(x, this.#size.events + this.#size.event / 2, 4, 0, 7)
         context.fill()
       }
       if (entry.type === "tool" && x > free) {
         const begin = Math.max(x + 4, this.#x(entry.end_ms ?? entry.start_ms)) + 5
         const size = context.measureText(entry.name).width
-        if (begin + size < width) context.fillText(entry.name, begin, EVENTS + 11)
+        if (begin + size < width) context.fillText(entry.name, begin, this.#size.events + this.#size.event / 2)
         free = begin + size
       }
     }
