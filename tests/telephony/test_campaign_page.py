@@ -99,7 +99,7 @@ def test_a_campaign_is_shown_and_paused_at_once(store: DatabaseStore, tmp_path: 
         page.goto(f"{address}/console/audit?who={it.person[-7:]}&action=configure")
         page.get_by_text("campaign spring: pause").first.wait_for()
         assert page.locator("#entries li").count() == 2
-        page.get_by_label("Person or token").fill("nobody")
+        page.get_by_label("Who", exact=True).fill("nobody")
         page.get_by_text("No entry matches these filters.").wait_for()
         assert it.unexplained(complaints) == []
 
