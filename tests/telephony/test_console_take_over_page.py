@@ -40,7 +40,7 @@ window.WebSocket = class {
 STARTS = """async () => {
   const { TakeOver } = await import("/static/take-over.js")
   window.states = []
-  const on = { state: text => window.states.push(text), over: (known, why) => window.states.push(why || `over: ${known}`) }
+  const on = { state: text => window.states.push(text), over: (known, why) => window.states.push(why || known) }
   window.panel = document.createElement("div")
   window.takeOver = new TakeOver("ws://localhost:9/take-over", window.panel, on)
   window.started = window.takeOver.start()
@@ -109,4 +109,4 @@ def test_an_attempt_to_continue_a_take_over_that_hangs_leaves_time_for_others() 
           window.sockets[4].onclose({ code: 1000 })
         }"""
         page.evaluate(over)
-        assert page.evaluate("window.states.at(-1)") == "over: note"
+        assert page.evaluate("window.states.at(-1)") == "note"
