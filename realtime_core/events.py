@@ -1,9 +1,10 @@
 """The events that a session emits.
 
-Each class has its name as `type`. `info.context` is the run context. `RealtimeSessionEvent` contains the fifteen events
-of the OpenAI Agents SDK's realtime layer. `async for event in session` yields only these events, so code that rejects
-unknown events works. `RealtimeAnyEvent` also contains the additional events of this package. Handlers,
-`session.events()` and `session.subscribe()` deliver all events.
+The attribute `type` of an event is its name as a text: `"agent_start"` for `RealtimeAgentStartEvent`. `info.context` is
+the run context. `RealtimeSessionEvent` contains the fifteen events of the OpenAI Agents SDK's realtime layer. `async
+for event in session` yields only these events, so code that rejects unknown events works. `RealtimeAnyEvent` also
+contains the additional events of this package. Handlers, `session.events()` and `session.subscribe()` deliver all
+events.
 
 The SDK's classes take the same positional arguments as in the SDK. Additional fields of this package are keyword-only.
 """

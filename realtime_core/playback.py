@@ -197,7 +197,7 @@ class ClockPlayer:
         self._held = True
 
     def duck(self, by_db: float) -> None:
-        """Continues at the same volume, because a clock has no volume."""
+        """Does nothing, because this player only counts time and has no volume."""
 
     def release(self) -> None:
         self._advance()

@@ -33,8 +33,8 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a response ended, read from the `response` object of `response.done`. `spoke`, `wrote` and `called` are True
-    if the response has audio, text and tool calls.
+    """How a response ended, read from the `response` object of `response.done`. `spoke` is True if the response has
+    audio, `wrote` if it has text, and `called` if it has tool calls.
     """
 
     status: str

@@ -176,7 +176,9 @@ class ToolCalls:
         self._core.send(RealtimeModelSendMcpApproval(request.id, decision.approved, decision.message))
 
     def end(self) -> None:
-        """Handles the end of the session: stops waiting for running tools, and rejects the waiting calls."""
+        """Ends all calls because the session ends. A running tool is not cancelled, but its output is ignored. A call
+        that waits for an approval is rejected.
+        """
         now = asyncio.get_running_loop().time()
         for call, tool, started in list(self._running.values()):
             self._emit_end(call, tool, UNFINISHED, now - started, silent=True, error=RealtimeCoreError(UNFINISHED))

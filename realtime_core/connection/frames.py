@@ -29,7 +29,7 @@ _HEAD_64 = Struct("!BBQ").pack
 
 Piece = tuple[bool, bytes]
 """A part of the received bytes. If the first value is True, the second value is the payload of a whole text message. If
-False, the second value has bytes for the general protocol (the library `websockets`).
+False, the second value has the bytes of other frames, which the library `websockets` decodes.
 """
 
 

@@ -26,9 +26,9 @@ class Faults:
     """The faults of one direction of a connection. Times are in seconds.
 
     `jitter_s` is the maximum of an additional delay, uniform for each message. Messages keep their order, as with TCP.
-    `drop` is the probability that a message is lost, which does not happen with TCP. `stalls` are pairs of a start (in
-    seconds since the pair was created) and a length. During a stall no message arrives. After a stall all delayed
-    messages arrive together.
+    `drop` is the probability that a message is lost, which does not happen with TCP. `stalls` has a tuple for each
+    stall: its start, counted from the creation of the connection, and its length. During a stall no message arrives.
+    After a stall all delayed messages arrive together.
     """
 
     delay_s: float = 0.0

@@ -35,14 +35,16 @@ class StoreAccess:
         return await self._client.ask(lambda _: query(self._store))
 
     async def persist(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """Calls `query(store)` as `ask` does. Repeats the query until the records can be used, because an attempt must
-        not be lost. Raises `CampaignError` if the records refuse the query, or if the process ends and the records
-        still cannot be used after some repetitions.
+        """Calls `query(store)` in a worker thread and returns its result. Repeats the query until the database answers,
+        because its result must not be lost. Raises `CampaignError` if the database refuses the query, or if the process
+        ends and the database still does not answer after some repetitions.
         """
         return await self.persist_any(lambda: self.ask(query))
 
     async def persist_any(self, query: Callable[[], Awaitable[_T]]) -> _T:
-        """Runs any query of the records, as `persist` does."""
+        """Awaits `query()`, which may use any part of the database, and returns its result. Repeats the query until the
+        database answers. Raises `CampaignError` as `persist` does, which takes a query of the store of campaigns.
+        """
         failures = 0
         while True:
             try:

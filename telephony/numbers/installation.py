@@ -180,8 +180,9 @@ class Installation:
         return changed
 
     async def restore(self, *, force: bool = False) -> list[tuple[SavedWebhook, bool]]:
-        """Restores the numbers of the file that were changed. Returns each number with True, or with False if the
-        number was not restored because another person has changed it since. With `force`, restores such numbers, too.
+        """Sets the webhooks at Twilio that the numbers had before they were installed. Returns the saved webhook of
+        each number with True, or with False if somebody has changed the webhook after the installation. With `force`,
+        sets these webhooks, too.
 
         Raises:
             TwilioError: Twilio refused a change.

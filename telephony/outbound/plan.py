@@ -1,4 +1,4 @@
-"""The plan of a placed call, and its result."""
+"""An outgoing call: the plan (who is called, by which agent, within which limits), and the result of the call."""
 
 from __future__ import annotations
 

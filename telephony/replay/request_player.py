@@ -53,7 +53,9 @@ class ReplayClock:
 
 
 class RequestPlayer:
-    """Repeats the requests of one tool call, or of the code outside of tools, in order."""
+    """Makes the recorded requests of the user's code to `Call` (such as `say` or `transfer`) again during a replay, in
+    their order and at their times. The requests are those of one tool call, or those of the code outside of tools.
+    """
 
     def __init__(self, requests: Sequence[RecordedRequest], clips: Mapping[str, bytes]) -> None:
         self._clips = clips

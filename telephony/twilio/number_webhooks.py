@@ -134,7 +134,8 @@ class NumberWebhooks:
         return is_restored
 
     def saved(self) -> dict[str, SavedWebhook]:
-        """Returns the saved webhooks, by the SID of the number.
+        """Returns the webhooks that the numbers had before this program changed them, by the SID of the number. The
+        mapping is empty if nothing was changed.
 
         Raises:
             NumberError: the file exists but cannot be read.

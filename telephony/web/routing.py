@@ -23,7 +23,9 @@ called numbers to such values.
 
 
 class Routing:
-    """The agents of an application. `source` returns the agent for a call, or the function that selects the agent."""
+    """Knows which agent answers a call to a number of the application. `source` is an agent, or a function that selects
+    the agent of a call from its `CallInfo`.
+    """
 
     def __init__(self, agents: Agents | None) -> None:
         self._by_number: dict[str, AgentSource] | None = None

@@ -130,8 +130,9 @@ class HostedTools:
                 self._report(item_id)
 
     def item_seen(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
-        """Handles an item of type `mcp_call` in the conversation or in a response. `previous_item_id` is the id of the
-        item before it ("" if there is none, None if it is not known).
+        """Takes the arguments, the output and the error of a call from its item of type `mcp_call`, and emits the call
+        as an item of the history. `previous_item_id` is the id of the item before the call in the conversation ("" if
+        there is none, None if it is not known).
         """
         item_id = str(item.get("id") or "")
         call = self._call(item_id)
