@@ -42,8 +42,9 @@ DONE = Done()
 
 
 def is_done(returned: Any) -> bool:
-    """Returns whether a call has finished its work. `returned` is the value that the call returned. A call that
-    returned nothing awaitable has finished.
+    """Returns whether a function that may be async has already finished its work. `returned` is the value that the
+    function returned. Returns False if the value must still be awaited, and True if it is `DONE`, another `Done`
+    object, or not awaitable.
     """
     return returned is DONE or isinstance(returned, Done) or not inspect.isawaitable(returned)
 

@@ -40,7 +40,10 @@ _MAX_OPEN = 100
 
 
 class Tracing:
-    """Creates the traces of an application's calls. `model` is the name of the speech model."""
+    """Creates OpenTelemetry traces: one trace for each call of the application, and spans for other requests to Twilio.
+    `provider` receives the spans, `model` is the name of the speech model, and `content` decides whether the spans
+    contain the words of the conversation.
+    """
 
     def __init__(self, provider: TracerProvider, sources: Sources, *, model: str = "", content: bool = False) -> None:
         self._tracer = provider.get_tracer("telephony")

@@ -129,10 +129,11 @@ class ReconnectingTransport:
         self.ports.emit(RealtimeModelConnectionStatusEvent("connected"))
 
     async def stay(self, tasks: asyncio.TaskGroup) -> None:
-        """Waits until the conversation ends, and replaces each session that is lost or about to expire. `tasks` runs
-        the tasks of the connections. Raises `ConnectionLost` or `SessionExpired` if the conversation ends early.
+        """Waits until the conversation ends. When the session with the server is lost or about to expire, opens a new
+        session that continues the conversation. `tasks` runs the tasks of the connections.
 
-        Raises `ServerRejected` or `UserError` if the server refuses a new session.
+        Raises `ConnectionLost` or `SessionExpired` if a session ended and was not replaced. Raises `ServerRejected` or
+        `UserError` if the server refuses a new session.
         """
         while True:
             assert self._link is not None

@@ -52,7 +52,9 @@ def former(root: Path) -> System:
 
 
 class Target:
-    """One of the measured systems as a running process, and the process that makes the calls to the system."""
+    """A server whose performance a benchmark measures, as a running process, together with the process that makes the
+    calls to the server.
+    """
 
     def __init__(self, server: subprocess.Popen[str], load: subprocess.Popen[str], address: str) -> None:
         self._server = server

@@ -1,9 +1,11 @@
-"""One call of the load: the caller's end on Twilio's side, and the model's end.
+"""One of the many calls that a benchmark makes to a server at the same time. The load generator is both ends of the
+call: Twilio's side with the caller, and the model.
 
-Audio is encoded in advance: 20 ms frames of a human voice, sent at absolute times, and answers in 200 ms deltas at five
-times real time. There is no voice activity detection. The call decides when its caller interrupts. A mark is returned
-when the audio before the mark would have been played. Times are from `time.monotonic`, which is the clock of the event
-loop. The method `time` of uvloop has a resolution of only a millisecond.
+The audio is encoded in advance: 20 ms frames of a human voice for the caller, and answers of the model in messages of
+200 ms of audio, at five times the speed of speech. Every frame has a fixed time at which it is sent, so a late frame
+does not delay the next frame. There is no voice activity detection: this module decides when the caller interrupts. A
+mark is returned when the audio before the mark would have been played. Times are from `time.monotonic`, which is the
+clock of the event loop. The method `time` of uvloop has a resolution of only a millisecond.
 """
 
 from __future__ import annotations

@@ -138,7 +138,9 @@ class Consent:
     recording.
     """
     without_recording: Otherwise | str = Otherwise.HANG_UP
-    """The action if a required recording cannot be written."""
+    """The action if a recording is required (`requires_recording`) and cannot be written, for example `hang-up` or
+    `transfer`. A text must be a value of `Otherwise`.
+    """
 
     def __post_init__(self) -> None:
         for name, kind in (("policy", ConsentPolicy), ("on_refusal", Otherwise), ("without_recording", Otherwise)):

@@ -1,4 +1,6 @@
-"""The reasons why a call ends, and what happens at Twilio then. Pure."""
+"""The reasons why a call ends, and whether the caller's phone connection then ends, too, or only the media stream.
+Pure.
+"""
 
 from __future__ import annotations
 

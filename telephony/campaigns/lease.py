@@ -43,9 +43,12 @@ class Lease:
         return asyncio.get_running_loop().time() < self._held_until - _SAFE_S
 
     async def renew(self) -> None:
-        """Extends the lease in the records to 20 seconds from now. Does nothing if the lease was extended less than 4
-        seconds ago. The end is counted from the time before the request, so this process never uses a lease that other
-        processes consider expired.
+        """Extends the lease of this process, which shows other processes that this process is alive, to 20 seconds from
+        now. The lease is stored in the records (the shared database). Does nothing if the lease was extended less than
+        4 seconds ago.
+
+        The 20 seconds count from the time before the query to the database. So this process never relies on a lease
+        that other processes consider expired.
         """
         began = asyncio.get_running_loop().time()
         if began < self._renew_at:

@@ -1,5 +1,5 @@
-"""Recognises contacts of campaigns that call the application. The agent gets the data of the contact, and the contact
-is not called again.
+"""Recognises a contact of a campaign who calls the application. The agent then gets the data of the contact, and the
+campaign does not call the contact again.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def resume(name: Campaign, json: Json = False) -> None:
 
 @app.command()
 def stop(name: Campaign, json: Json = False) -> None:
-    """End a campaign. Live calls continue, and the other contacts are done. A second `stop` hangs up the live calls."""
+    """End a campaign. Live calls continue, and no other contact is called. A second `stop` hangs up the live calls."""
     _change(name, "STOPPED", json=json)
 
 

@@ -80,9 +80,10 @@ class Plan:
 
 
 def make_call(case: Case, plan: Plan, *, caller_seed: int, model_seed: int) -> Evidence:
-    """Makes the simulated call of a case, and returns the evidence of the call. The caller and the line depend only on
-    `caller_seed`, so both agents of a pair get the same caller and the same line. `model_seed` is the random seed of
-    the embedded model.
+    """Makes one simulated call for an eval, and returns the data by which the call is judged (`Evidence`). `case`
+    describes the caller, and `plan` has the agent and the settings. The behaviour of the caller and of the line depends
+    only on `caller_seed`. If the new agent and the old agent are called with the same `caller_seed`, both get the same
+    caller and line. `model_seed` is the random seed of the embedded model.
     """
 
     async def run() -> Evidence:

@@ -89,13 +89,15 @@ class _Queued(Protocol):
 
 
 class Disk:
-    """Writes the journals of one event loop. Each journal is written every `flush_s` seconds.
+    """Writes the journals (the recordings of calls as JSON lines) of one event loop to the disk, in a thread of its
+    own. Each journal is written every `flush_s` seconds.
 
     The thread runs from the first to the last journal, or from `start` to `stop`. At most `max_queued_chars` characters
     of all journals are queued. Further records are dropped and counted in `lost`. `clock` returns real time in seconds,
     even if the event loop has virtual time.
 
-    `on_change` is called in the thread with each new fault, and with "" when the disk works again.
+    When journals can no longer be written, `on_change` is called in the thread with the reason. When they can be
+    written again, it is called with "".
     """
 
     def __init__(

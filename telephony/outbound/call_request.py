@@ -36,8 +36,9 @@ class CallRequest(BaseModel):
     secrets: dict[str, Any] = Field({}, repr=False)
     greeting: str | None = None
     message: str | None = None
-    """The words for a voicemail. Alternatively, `clip` is an audio file, or mu-law at 8 kHz, in base64, of at most one
-    minute.
+    """The words that the agent leaves if a voicemail answers. An alternative is the field `clip`: a recorded message,
+    encoded in base64, as an audio file or as mu-law at 8 kHz without a header, of at most one minute. `message` and
+    `clip` cannot be combined.
     """
     clip: str | None = None
     result: dict[str, Any] | None = None

@@ -22,7 +22,9 @@ _DATES = ("started_at", "answered_at", "ended_at", "updated_at")
 
 
 def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
-    """Yields the SQL conditions that correspond to `CallQuery.matches`."""
+    """Yields the SQL conditions for a search of call records. A record satisfies all conditions if it matches the
+    filters of `query`, such as the numbers, the agent and the period.
+    """
     c, outbound = calls.c, calls.c.direction.startswith("outbound")
     yield c.started_at.is_not(None)
     if query.caller is not None:

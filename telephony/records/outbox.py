@@ -92,8 +92,8 @@ class Outbox(Protocol):
         """Returns the newest messages, at most `limit`. With `state`, returns only messages in this state."""
 
     def redeliver(self, ids: Sequence[str] | None, now: datetime) -> int:
-        """Makes the messages with these ids due, so they are delivered again. With None, makes all dead messages due.
-        Returns the number of messages.
+        """Makes the messages with these ids due, so they are delivered again. With None, makes all dead messages due:
+        the messages whose delivery was given up. Returns the number of messages.
         """
 
     def waiting(self) -> Waiting:
@@ -101,8 +101,8 @@ class Outbox(Protocol):
 
 
 def contact_key(campaign_id: str, contact_id: str) -> str:
-    """Returns the value of `Message.call_id` for a message about a contact of a campaign: a hash of both ids. A message
-    about a call has the id of the call there.
+    """Returns the value of `Message.call_id` for a message about a contact of a campaign: a hash of both ids. For a
+    message about a call, `Message.call_id` is the id of the call.
     """
     return sha256(f"{campaign_id}\0{contact_id}".encode()).hexdigest()
 

@@ -17,7 +17,8 @@ The options are the options of `telephony.replay.replaying.replay_call`, with th
 `call.assert_same()` and `assert call.divergence is None` check the same condition. If a test fails, the report about
 each replay that differs is shown once, with both calls side by side. `--update-calls` shows how a call diverges and
 writes today's behaviour into the recording. `--call-pages DIR` writes a page about each replay, and an index of them.
-The summary names what changed since the recordings and cannot be judged by a replay.
+At the end of the run, pytest's summary lists the changes since the recordings that a replay cannot judge, for example
+new instructions of an agent.
 """
 
 from __future__ import annotations

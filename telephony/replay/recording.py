@@ -49,8 +49,8 @@ class Incoming:
 
 @dataclass(slots=True)
 class ToolAnswer:
-    """The recorded effect of a tool call: `requests` to the call, and `output` after `seconds`. `seconds` is None if
-    the tool never returned.
+    """What a tool call did in the recorded call. `requests` are the commands that the tool gave to the call, such as to
+    hang up. The tool returned `output` after `seconds` seconds. `seconds` is None if the tool never returned.
     """
 
     call_id: str

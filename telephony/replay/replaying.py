@@ -1,4 +1,6 @@
-"""Replays journals with the function `replay_call`, which the pytest fixture and the command use."""
+"""Replays recorded calls from their journals, with the function `replay_call`. The command `telephony replay` and the
+pytest fixture `replay` use this function.
+"""
 
 from __future__ import annotations
 

@@ -89,8 +89,9 @@ class Triggers:
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:
-        """Returns the triggers (causes) of a received message of the model: the commands that the message answers, and
-        the last sent audio or the opening of the connection. `event` is the type of the message.
+        """Returns the triggers of a message that the model sent: the events that caused the message. These are the
+        commands that the message answers, if there are any, and the latest audio that was sent to the model, or,
+        without such audio, the opening of the connection. `event` is the type of the message.
         """
         triggers = self._answered(event, message)
         clock = self._audio or self._open

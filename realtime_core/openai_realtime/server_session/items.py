@@ -94,8 +94,8 @@ class ConversationItems:
         return self.create({"type": "message", "role": "system", "content": content}, hidden=True)
 
     def edit(self, event_id: str, type: str, fields: dict[str, Any]) -> None:
-        """Sends a `conversation.item.create` or `conversation.item.delete` that the user requested. `fields` are the
-        fields of the event.
+        """Sends a client event of the user that changes the conversation. `type` is `conversation.item.create` or
+        `conversation.item.delete`, `fields` are the fields of the event, and `event_id` is its id.
         """
         item = fields.get("item")
         if isinstance(item, Mapping) and isinstance(call_id := item.get("call_id"), str):
@@ -128,9 +128,9 @@ class ConversationItems:
         return True
 
     def creation_refused(self, event_id: str) -> None:
-        """Handles an error of the server that may refuse the creation of an item. `event_id` is the id of the client
-        event that the error names. If the item is the output of a tool, the output is sent to the model as a message
-        instead.
+        """Registers that the server has reported an error about the client event with the id `event_id`. If this event
+        created an item, the item is dropped. If the item was the output of a tool, a message to the model contains the
+        output instead. Any other event is ignored.
         """
         item_id = self._created.pop(event_id, None)
         if item_id is None:

@@ -62,7 +62,9 @@ class ResponseEvents:
             self._unannounced_id = response_id
 
     def on_time(self) -> None:
-        """Performs the actions for responses that are due now."""
+        """Does what is due now for responses: for example sends a request for a response that has waited, or ends a
+        response from which no event has come for too long. Called when the session's timer expires.
+        """
         active_id, was_cancelled = self._responses.active_id, self._responses.cancelling
         effects = self._responses.on_time(self._steps.now)
         if active_id and any(isinstance(each, ResponseStalled) and each.is_complete for each in effects):

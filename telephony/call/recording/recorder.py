@@ -208,8 +208,9 @@ class RecordedConnection(ConnectionWrapper):
 
 
 class RecordedControl:
-    """A `PhoneControl` that writes a `rest` record for each response of Twilio. For a TwiML document, only the verbs
-    are recorded. A call is recorded as `caller` or `second leg`, without phone numbers.
+    """Sends the requests of one call to Twilio's REST API with `control`, and writes each request with its result to
+    the journal of the call, as a record of the kind `rest`. Of a TwiML document, the record has only the names of the
+    verbs. The record names a phone call as `caller` or `second leg`, and contains no phone numbers.
     """
 
     def __init__(self, control: PhoneControl, record: CallRecorder, call_sid: str) -> None:
