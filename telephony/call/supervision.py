@@ -53,6 +53,7 @@ _LAST_WORDS_S = 1.0
 _WORDS_S = 1.5
 """The maximum time in seconds for which a hand-back waits for the transcripts of the supervisor's last words."""
 _NOT_TRANSFERRED = "A member of staff tried to transfer the caller. {result}"
+_NOT_POSSIBLE = "It is not possible. The caller is still with you: continue."
 _WORDS = "Say this to the caller now, in these words: {words}"
 
 
@@ -172,12 +173,18 @@ class Supervision:
         await self._commands.run("supervisor.reject", work, call_id=call_id, message=message)
 
     async def _transfer(self, target: str, number: str, *, warm: bool) -> str:
+        if self._transfers.is_busy:
+            raise CallError("The caller is being transferred already.")
         self._end_part()
         self._transferring = True
         try:
             if self.state is TakeOver.NONE:
                 await self._conversation.interrupt(CutCause.SUPERVISOR)
             result = await self._transfers.transfer(target, number, warm=warm)
+        except CallError:
+            if self.state is TakeOver.NONE and not self._lifetime.over:  # the agent was interrupted
+                await self._send_note(_NOT_TRANSFERRED.format(result=_NOT_POSSIBLE))
+            raise
         finally:
             self._transferring = False
         if self.state is TakeOver.NONE and not self._lifetime.over:
@@ -221,7 +228,7 @@ class Supervision:
         except (TimeoutError, RealtimeCoreError) as error:
             await self._resume()
             raise CallError(f"The agent could not be silenced: {error or 'its server did not answer'}.") from None
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or a failure of a model of the application: the agent must speak again
             await self._resume()
             raise
         self.state = TakeOver.LIVE
@@ -335,9 +342,13 @@ class Supervision:
     async def _hand_back(self, said: str, dialogue: Sequence[Line]) -> None:
         self.state = TakeOver.ENDING
         self._end_part()
-        is_sent = await self._send_note(note_of(dialogue, said))
+        is_sent = is_resumed = False
+        try:
+            is_sent = await self._send_note(note_of(dialogue, said))
+        finally:  # also if the hand-back is cancelled or the model fails: the caller must not stay without a voice
+            is_resumed = await self._resume()
         # The server handles the messages of a session in order, so it has the note when it confirms the responses.
-        self._is_told = await self._resume() and is_sent
+        self._is_told = is_resumed and is_sent
 
     async def _send_note(self, note: str) -> bool:
         """Sends a note to the model. The model answers the note as soon as a response is possible. Returns whether the

@@ -107,6 +107,11 @@ class Transfers:
         self._second: _SecondLeg | None = None
         self._busy = False
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a transfer is in progress."""
+        return self._busy
+
     async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str:
         """Transfers the caller to `number`, which has the name `name`. Returns the result as text for the model.
 
