@@ -57,7 +57,9 @@ class Outbox:
             self._on_error(error)
 
     def post_audio(self, audio: bytes) -> None:
-        """Sends a piece of the caller's audio, as `post` does. Called 50 times a second in a call."""
+        """Sends a piece of the caller's audio to the model without waiting. If this fails, the session emits an `error`
+        event. Does nothing if the outbox is closed. Called 50 times a second in a call.
+        """
         event = RealtimeModelSendAudio(audio)
         if self._closed or self._pumping:  # inputs wait only while the task sends them
             self.post(event)

@@ -151,8 +151,9 @@ def verify_by_call_back(
 def verify_with(
     check: Check, what: str, *, attempts: int = _MAX_ATTEMPTS, level: str = VERIFIED, name: str = "verify_caller"
 ) -> FunctionTool:
-    """Returns a tool that verifies the caller with a check of the user. `what` tells the model what to ask for, such as
-    `the postal code`. `check(call, said)` returns whether the words of the caller are right.
+    """Returns a tool with which the model verifies the identity of the caller. The application supplies the check: the
+    function `check(call, said)` returns whether the words `said` of the caller are right. `what` tells the model what
+    to ask for, such as `the postal code`.
 
     After `attempts` failed attempts, the tool refuses for the rest of the call. A verified caller has the level `level`
     in `Call.verified`. `name` is the name of the tool for the model.

@@ -103,7 +103,9 @@ class RecentAudio:
             self.dropped += size
 
     def keep_last(self, size: int) -> None:
-        """Removes the oldest pieces while the other pieces have at least `size` bytes."""
+        """Removes the oldest pieces of audio, and keeps the newest pieces: as few pieces as contain at least `size`
+        bytes together.
+        """
         while self._pieces and self.size - len(self._pieces[0]) >= size:
             self.size -= len(self._pieces.popleft())
 

@@ -68,9 +68,13 @@ def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group:
 def contacts_from_rows(
     rows: Iterable[Mapping[str, Any]], *, own_number: str, rules: DialingRules, group: bool = False
 ) -> ContactList:
-    """Checks contacts that a program created, and returns them. Each row is a mapping from the names of the columns to
-    values. The columns, `own_number`, `rules` and `group` are as in `contacts_from_csv`. The values of columns that are
-    data for the agent may be any JSON values. The line of a contact is its position in `rows`, and the first row is 1.
+    """Checks contacts that a program supplies, and returns the valid and the invalid contacts. Each row is a mapping
+    from column names to values. The column `to` (the phone number) is required. The columns `id`, `timezone` and
+    `consent` are optional. All other columns are data for the agent, and their values may be any JSON values.
+
+    `own_number` is the phone number from which the calls are made. Its country is the default country of the numbers. A
+    number that `rules` never allow to call makes its contact invalid. If `group` is True, contacts with the same number
+    become one call. The line of a contact is its position in `rows`, and the first row is 1.
     """
     return _checked(((n, dict(row), "") for n, row in enumerate(rows, 1)), own_number, rules, group=group)
 

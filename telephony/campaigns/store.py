@@ -71,13 +71,14 @@ class CampaignStore(Protocol):
     def begin(
         self, campaign_id: str, contact_id: str, now: datetime, *, attempt_id: str, owner: str, rules: DialingRules
     ) -> Attempt | Action:
-        """Decides the next action for a pending contact, and executes the action that `policy.decide` returns.
-        `attempt_id` is the id of the new attempt, and `owner` is the id of the process that makes it. `rules` are the
-        dialing rules.
+        """Begins an attempt to call a pending contact, if the campaign may call the contact now. `policy.decide`
+        decides the action, and this method executes the action in the store. `attempt_id` is the id of the new attempt,
+        and `owner` is the id of the process that makes it. `rules` are the dialing rules.
 
-        For `Dial`, stores the attempt, sets the contact to `CALLING`, marks its number as in a call, and returns the
-        attempt. `Wait` and `Done` change the contact, `Pause` changes the campaign, and `Hold` changes nothing. If the
-        contact is not pending or not due, returns `Hold(NOT_RUNNING)`, because another process has the contact.
+        For the action `Dial`, stores the attempt, sets the contact to `CALLING`, marks its number as in a call, and
+        returns the attempt. For any other action, stores no attempt and returns the action. `Wait` and `Done` change
+        the contact, `Pause` changes the campaign, and `Hold` changes nothing. If the contact is not pending or not due,
+        returns `Hold(NOT_RUNNING)`, because another process has the contact.
         """
 
     def placed(self, attempt_id: str, sid: str) -> None:

@@ -42,8 +42,8 @@ class LiveRow:
 
 
 class CallDisplay:
-    """Shows one call in the console's list of live calls. The methods pass their arguments to the `LiveCall` of the
-    call.
+    """Shows one call in the console's list of live calls. The call informs this object of its events, and the object
+    passes them to the `LiveCall` that the list shows.
     """
 
     def __init__(self, board: Board) -> None:

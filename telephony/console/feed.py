@@ -91,8 +91,8 @@ class Feeds:
 
     @contextmanager
     def follow(self, call_sid: str) -> Iterator[Feed]:
-        """Yields a feed of the call with this CallSid, during this block. The block must begin before the call starts,
-        else the feed lacks the first records.
+        """Yields an object that receives the journal records of the call with this CallSid while they are produced,
+        during this block. The block must begin before the call starts, else the first records are missing.
         """
         feed = Feed()
         with self.add(call_sid, feed):
@@ -100,8 +100,8 @@ class Feeds:
 
     @contextmanager
     def add(self, call_sid: str, follower: Follower) -> Iterator[None]:
-        """Passes the records of this call to `follower` during this block. A call without a journal produces records
-        only if it had a follower at its start.
+        """Passes the journal records of this call to `follower` while they are produced, during this block. A call
+        without a journal produces records only if it had a follower at its start.
         """
         followers = self._followers.setdefault(call_sid, [])
         followers.append(follower)

@@ -73,12 +73,16 @@ class PairCounts:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The comparison of the two agents for one criterion.
+    """The comparison of the new agent with the baseline for one criterion. A pair is one call of each agent with the
+    same simulated caller. `pairs` has the numbers of pairs.
 
-    `p` is the p-value of the paired test. `adjusted_p` is the p-value after Holm's correction. `interval` is the
-    confidence interval of the difference with the confidence 1 - 2 alpha. The verdict is "same" if this interval lies
-    within the margin. `detectable` is the smallest true difference that a test with this number of pairs finds in four
-    of five runs. None means that the test cannot find any difference.
+    `p` is the p-value of the exact test of the pairs. `adjusted_p` is the p-value after Holm's correction for several
+    criteria. `interval` is the confidence interval of the difference of the two pass rates. Its confidence is 1 - 2
+    alpha, and alpha is the significance level of the test. The verdict is "same" if this interval lies within the
+    permitted margin.
+
+    `detectable` is the smallest true difference that the test finds in four of five evals with this number of pairs.
+    None means that the test cannot find any difference.
     """
 
     verdict: Verdict

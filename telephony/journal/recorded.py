@@ -35,7 +35,7 @@ class Part:
     transcript: str = ""
     complete: bool = False
     is_clip: bool = False
-    """Whether the part is a clip or the voice of a supervisor, and not audio of the model. Such a part is mu-law."""
+    """Whether this audio comes from a clip or from a supervisor, and not from the model. Such audio is mu-law."""
     is_supervisor: bool = False
     """Whether the part is the voice of a supervisor. The transcript is empty if the words are not known."""
 
@@ -53,7 +53,9 @@ class Media:
     """The checksum of the audio. None if the audio belongs to a part of the call that was not recorded."""
     segments: tuple[Segment, ...]
     bed: tuple[str, int] | None = None
-    """The clip that is mixed under the speech: its digest, and the first sample of the loop that is used."""
+    """The clip that plays in a loop under the speech, or None. The pair has the digest of the clip, and the index of
+    the clip's sample with which this message begins.
+    """
 
 
 @dataclass(slots=True)
@@ -159,7 +161,7 @@ class RecordedCall:
     media: list[Media] = field(default_factory=list)
     runs: dict[int, float] = field(default_factory=dict)
     """The time in milliseconds at which the caller heard the first sample of each run of playback (playback without a
-    gap). The key is the position of this sample on the stream.
+    gap). The key is the number of samples that were sent on the media stream before this sample.
     """
     interruptions: list[Interruption] = field(default_factory=list)
     speech: list[Speech] = field(default_factory=list)
@@ -172,7 +174,9 @@ class RecordedCall:
     end: Mapping[str, Any] | None = None
     lost: int = 0
     malformed: int = 0
-    """The number of malformed records, such as messages of a peer that the call ignored."""
+    """The number of malformed records in the journal. An example is a record of an invalid message from Twilio or the
+    model.
+    """
     reached_model: bool = False
     """Whether the model started a session."""
     output_format: str = "audio/pcm"

@@ -112,8 +112,9 @@ def masked_ulaw(ulaw: bytes) -> bytes:
 
 
 def masked_pcm16(pcm: bytes, rate: int = 24_000) -> bytes:
-    """Returns noise in place of the 16-bit samples `pcm` at `rate` Hz, as `masked_ulaw` does. Half a sample at the end
-    is dropped.
+    """Returns noise in place of the audio `pcm` (16-bit samples at `rate` Hz), to make the voice unrecognizable. The
+    noise has the same length and in each 20 ms the same level, so silence stays silence. Half a sample at the end is
+    dropped.
     """
     samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.float64)
     frame = round(rate * _FRAME_S)

@@ -45,11 +45,11 @@ class ClaimResult:
 
 
 class Records(Protocol):
-    """A store of records. The methods may block, so they must be called in a worker thread, as `RecordsClient` does.
-    `now` is in UTC.
+    """A store of the call records and of other data that all processes share, such as a database. The methods may
+    block, so they must be called in a worker thread (`RecordsClient` does this). `now` is in UTC.
 
-    A method raises `RecordsUnavailable` if the store cannot be used, and `RecordRefused` if the store refuses this
-    record. A method raises no other exception.
+    A method raises `RecordsUnavailable` if the store cannot be used, and `RecordRefused` if the store refuses the data
+    that the method should write. A method raises no other exception.
     """
 
     @property
@@ -120,8 +120,8 @@ class Records(Protocol):
         """Returns the time of the last update of a call, or None if there is no call."""
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
-        """Renews the lease of a process (which shows that it is alive) until `now + ttl_s`. Returns False if the lease
-        is new or had expired.
+        """Renews the lease of a process until `now + ttl_s`. A process with a valid lease counts as alive. Returns
+        False if the process had no valid lease: it had no lease yet, or its lease had expired.
         """
 
     def is_alive(self, process: str, *, now: datetime) -> bool:

@@ -61,7 +61,9 @@ class Links(Protocol):
         """Returns an HTTP client for the official Twilio client, for the running event loop."""
 
     def close(self) -> None:
-        """Stops the threads of the links. No request may be made after this."""
+        """Ends the transport: stops the threads in which requests of the simulation are made. No request may be made
+        after this.
+        """
 
 
 def links(in_memory: bool | None) -> Links:

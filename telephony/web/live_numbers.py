@@ -45,7 +45,9 @@ class RoutedCall:
     at: int = 0
     """The number of the step at which the call is, from 0."""
     taken: list[dict[str, Any]] = field(default_factory=list)
-    """The results of the steps, for the call record."""
+    """The steps of the answering plan that the call has tried, each with its result. The call record contains this
+    list.
+    """
 
     @property
     def number(self) -> NumberConfig:
@@ -71,7 +73,9 @@ class RoutedCall:
 
 
 class LiveNumbers:
-    """The current configuration of the phone numbers, and the calls that use the configuration."""
+    """Holds the current configuration of the phone numbers, and finds the configuration of each call. A call keeps the
+    configuration with which it began. Also counts the calls for the limits of the numbers.
+    """
 
     def __init__(
         self,

@@ -16,8 +16,9 @@ from ..ending import Ending, EndReason
 __all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "Why", "after_dial", "after_stream", "end_of_call"]
 
 MAX_REATTACHED = 2
-"""The maximum number of lost media streams of one call that are replaced by a new stream. The call is also given up if
-Twilio got TwiML for a new stream this number of times and opened no stream.
+"""The maximum number of new media streams for one call after its media stream was lost. After this number, the caller
+hears an apology and the call ends. A new stream counts as soon as Twilio gets its TwiML, even if Twilio never opens the
+stream.
 """
 
 Why = Literal["goodbye", "lost", "stalled", "failed", "refused", "transfer", "digits", "conference"]

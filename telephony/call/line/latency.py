@@ -64,18 +64,23 @@ class LatencyMeter:
         self._voice_ended = None
 
     def frame(self, timestamp_s: float, level: int) -> None:
-        """Handles a frame (20 ms) of the caller's audio. `timestamp_s` is the time of the first sample in seconds,
-        `level` is the root mean square of the samples.
+        """Stores the level of a frame (20 ms) of the caller's audio. The levels show when the caller speaks.
+        `timestamp_s` is the time of the first sample in seconds, and `level` is the root mean square of the samples.
         """
         self._levels.append((timestamp_s, level))
 
     def speech_started(self) -> None:
-        """Registers that the model reported the start of the caller's speech."""
+        """Stores the start of the caller's speech, which the model has just reported. The latency of a later
+        interruption of the agent counts from this start. The start is computed from the levels of the last frames,
+        because the report arrives late.
+        """
         self._speech_began = self._onset()
         self._voice_ended = None
 
     def speech_stopped(self) -> None:
-        """Registers that the model reported the end of the caller's speech."""
+        """Stores the end of the caller's speech, which the model has just reported. The latency of the answer counts
+        from this end. The end is computed from the levels of the last frames, because the report arrives late.
+        """
         loud = self._threshold()
         spoken = [stamp for stamp, level in self._levels if level >= loud and stamp >= self._speech_began]
         self._voice_ended = spoken[-1] + FRAME_S if spoken else None

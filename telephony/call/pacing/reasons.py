@@ -44,4 +44,4 @@ class PendingCause(Enum):
     RESPONSE = auto()
     """The model produces a response. The caller may not hear it yet."""
     TOOL = auto()
-    """A tool runs."""
+    """A tool call of the model is running."""

@@ -173,7 +173,9 @@ class CallRecorder:
         self._journal.write_raw("model.out", self._clock() - self._start, message)
 
     def close(self) -> None:
-        """Stops writing. A command that ends after the call writes no record."""
+        """Closes the journal of the call. Records that come later, for example from a tool that still runs, are not
+        written.
+        """
         self._journal.close()
         self.is_on, self._on_record = False, None
 
