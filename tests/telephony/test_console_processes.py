@@ -131,9 +131,9 @@ def test_the_other_process_goes_on_with_its_call(story: Story) -> None:
 
 
 def test_the_history_shows_the_call_of_the_killed_process_as_interrupted(story: Story) -> None:
-    rows = [row for row in story.texts["history"].split("+1415") if row.strip()]
-    (killed,) = [row for row in rows if row.startswith(CALLERS[2].removeprefix("+1415"))]
-    (other,) = [row for row in rows if row.startswith(CALLERS[3].removeprefix("+1415"))]
+    rows = [row for row in story.texts["history"].split("+1 415") if row.strip()]
+    (killed,) = [row for row in rows if row.startswith(CALLERS[2].removeprefix("+1 415"))]
+    (other,) = [row for row in rows if row.startswith(CALLERS[3].removeprefix("+1 415"))]
     assert "Server failed" in killed and "Live" not in killed
     assert "Live" in other
 
