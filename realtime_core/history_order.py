@@ -32,8 +32,8 @@ Items = tuple[Entry, ...]
 
 
 def listed(items: Items) -> list[RealtimeItem]:
-    """Returns the items that users see in the history, without the entries of type `OtherItem`, which only keep their
-    place.
+    """Returns the items that users see in the history. Leaves out the entries of type `OtherItem`: they are stored only
+    because other items name them as their predecessor.
     """
     return [item for item in items if not isinstance(item, OtherItem)]
 

@@ -58,7 +58,9 @@ class RealtimeModelConfig(TypedDict, total=False):
     heard. The default plays nothing, and assumes that the caller hears all audio without delay from its arrival.
     """
     playback_tracker: Player
-    """The name of `player` in the OpenAI Agents SDK, for a `RealtimePlaybackTracker`. `player` has precedence."""
+    """The object that plays the agent's audio, under the name that this key has in the OpenAI Agents SDK, usually a
+    `RealtimePlaybackTracker`. If `player` is also set, `player` is used.
+    """
     call_id: str
     """The id of a SIP call that the model's server has already accepted. The session then controls this call."""
     conversation: Callable[[], Sequence[RealtimeItem]]

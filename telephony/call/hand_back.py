@@ -77,9 +77,10 @@ class Dialogue:
         self._words.append(_Words(SUPERVISOR, began, text=text))
 
     def lines(self, hides: Callable[[str], bool] = lambda item_id: False) -> list[list[str]]:
-        """Returns the utterances in the order in which they began, each as [speaker, words]. `hides` returns whether an
-        item of the caller belongs to a secret part of the call. Such utterances are left out. Of a long dialogue only
-        the end is returned. The list is empty if no words of the supervisor are known.
+        """Returns what the supervisor and the caller said during the take-over, in the order in which they began to
+        speak. Each utterance is given as [speaker, words]. `hides` returns whether an item of the caller belongs to a
+        secret part of the call. Such utterances are left out. Of a long dialogue only the end is returned. The list is
+        empty if the supervisor's words are not known.
         """
         words = sorted(self._words, key=lambda each: each.began)
         lines = [[each.speaker, " ".join(each.text.split())[:_MAX_CHARS]] for each in words if not hides(each.item_id)]

@@ -22,7 +22,9 @@ class QueueBackoff:
         self._retry_at = -math.inf
 
     def is_due(self, now: float) -> bool:
-        """Returns whether the queue may be used now."""
+        """Returns whether the pause after the last error is over at the time `now`, so the queue may be tried again.
+        Without an error, the queue may always be used.
+        """
         return now >= self._retry_at
 
     def failed(self, now: float, error: str) -> bool:

@@ -23,7 +23,9 @@ __all__ = ["CampaignStore", "Funnel"]
 
 @dataclass(slots=True)
 class Funnel:
-    """The numbers of contacts and attempts of a campaign by state, reason and outcome."""
+    """Counts of the contacts and the attempts (calls) of one campaign: how many contacts are in each state, for which
+    reasons contacts are done, and how the attempts ended. Also has the total minutes and cost.
+    """
 
     contacts: int = 0
     states: Counter[ContactState] = field(default_factory=Counter)

@@ -20,7 +20,10 @@ __all__ = ["CertifiedCall", "CertifyServer"]
 
 @dataclass(slots=True)
 class CertifiedCall:
-    """One call: both ends, the TwiML of each end, and Twilio's callbacks about the call."""
+    """One call that `telephony certify` makes between two numbers of the user, to check how Twilio behaves. `near` is
+    the calling end, and `far` is the called end, each with the TwiML that it gets. The object also collects what Twilio
+    reports about the call: the statuses, and who answered (`verdict`).
+    """
 
     name: str
     near: Leg

@@ -29,7 +29,7 @@ def list_webhooks(
     limit: Annotated[int, typer.Option(min=1, help="The maximum number of webhooks.")] = 100,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List webhooks, the newest first."""
+    """List the webhook messages about ended calls and campaigns, the newest first."""
     from ..records.outbox import MessageState
 
     with reporting(verbose=False):

@@ -374,8 +374,9 @@ class Access:
 
 
 async def console_error(connection: Any, error: Exception) -> Any:
-    """Returns the response to a `ConsoleError`. A WebSocket is accepted before it is closed, so a page can read the
-    code.
+    """Returns the response to a request that raised a `ConsoleError`: a JSON object with the error, and the status of
+    the error. A WebSocket is closed with the code 4000 plus this status, and None is returned. The WebSocket is
+    accepted before it is closed, because otherwise a page cannot read the code.
     """
     assert isinstance(error, ConsoleError)
     if isinstance(connection, Request):

@@ -37,8 +37,8 @@ class Console:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Runs the console during this block. At the end of the block, cancels the background tasks and deletes the
-        prepared files.
+        """Runs the console during this block. At the end of the block, cancels the background tasks, and deletes the
+        audio files and timelines that were prepared for pages.
         """
         async with self.recordings:
             try:

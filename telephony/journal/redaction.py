@@ -37,8 +37,9 @@ _NOISE: NDArray[np.float64] = np.random.default_rng(1).standard_normal(48_000)
 
 @dataclass(slots=True)
 class Redaction:
-    """The settings for masking journals. `digits` masks keys. `secrets` are values that are masked in any text. `audio`
-    masks both voices.
+    """The settings that decide what is masked in a journal. `digits` masks pressed keys, and `audio` masks the voices
+    of both sides. `secrets` are texts that are masked everywhere. `patterns` are regular expressions whose matches are
+    masked.
 
     A transcript arrives in pieces (`delta` events) and then complete. A match of a pattern may be split over several
     pieces. Therefore, with `patterns`, every piece is masked completely, and only the matches are masked in the

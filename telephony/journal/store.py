@@ -17,7 +17,9 @@ JOURNALS = ("journal.jsonl", "journal.jsonl.gz")
 
 
 def is_journal(path: Path) -> bool:
-    """Returns whether a file in a call's folder is a journal. A second journal of a call has a number in its name."""
+    """Returns whether a file in a call's folder is a journal, by its name. A folder can contain several journals,
+    because the name of a further journal contains a number.
+    """
     return path.name.startswith("journal") and path.name.endswith((".jsonl", ".jsonl.gz"))
 
 

@@ -85,8 +85,8 @@ class StoredJournals:
 
 
 def journal_of(storage: ObjectStorage, sid: str, *, exact: bool = False) -> StoredObject | None:
-    """Returns the journal of a call in object storage, or None. `sid` is the CallSid. Without `exact`, it may be the
-    beginning of a CallSid if only one call has it. Raises `StorageError`.
+    """Returns the journal of a call in object storage, or None. `sid` is the CallSid. If `exact` is False, `sid` may
+    also be the first characters of a CallSid, if only one stored call begins with them. Raises `StorageError`.
     """
     journals = [each for each in storage.find(sid) if each.is_journal and (each.sid == sid or not exact)]
     return min(journals, key=lambda each: (len(each.name.partition(".")[0]), each.name), default=None)

@@ -31,8 +31,9 @@ class Release:
 
 
 class Releases(Protocol):
-    """A store of decisions about canaries (new agent versions for a part of the callers) and of the last calls of
-    canaries. The last decision about a place (a number, or `*`) applies.
+    """A store for canaries (new agent versions for a part of the callers). It stores whether the canary of a place (a
+    called number, or `*` for all numbers) runs or was rolled back. The newest decision about a place applies. It also
+    counts the failures among the last calls of each canary.
     """
 
     def decide(self, release: Release) -> None: ...

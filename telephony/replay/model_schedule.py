@@ -91,8 +91,10 @@ class ModelSchedule:
                     self._renames[then] = today
 
     def due(self) -> float | None:
-        """Returns the time at which the next recorded message of the model is due or may be skipped. Returns None if
-        the code must first send another message.
+        """Returns the time at which the next recorded message of the model must be handled: it is then given to the
+        replayed code, or skipped if the code has not sent the command that caused the message in the recording. Returns
+        None if the time is not yet known, because the code must first connect or send more audio, or if no message is
+        left.
         """
         self._awaited_bytes = None
         head = self.head

@@ -48,8 +48,8 @@ class RecordedRequest:
 
     @property
     def ends_by_itself(self) -> bool:
-        """Whether users' code waited until the request was executed. False if users' code cancelled the request or
-        ended its state.
+        """Whether the request ended because the call had executed it. False if users' code ended the request: it
+        cancelled the request, or it ended the state (such as `hold`) that the request had begun.
         """
         return self.action not in STATES and not self.outcome.get("cancelled")
 
@@ -88,8 +88,9 @@ class RequestLog:
         self.requests.append(RecordedRequest("supervisor.words", record.t, arguments, order=order, end_is_known=False))
 
     def take(self, record: Record, *, inside: str | None) -> None:
-        """Handles a journal record: adds the request of a `control` record, or the end of the request of a
-        `control.end` record. `inside` is the running tool, for records that do not name a tool.
+        """Adds the command of users' code (such as `say`) that a `control` record describes to `requests`. For a
+        `control.end` record, which reports that a command ended, adds the time and the result to the earlier command.
+        `inside` is the id of the tool call that was running, for records that do not name a tool call.
         """
         data, order = record.data, next(self._order)
         if record.kind == "control.end":

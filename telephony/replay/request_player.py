@@ -48,7 +48,9 @@ class ReplayClock:
         self.reached(t)
 
     def reached(self, t: float) -> None:
-        """Registers that the replay has now reached the recorded time `t`, in seconds."""
+        """Sets the relation between the two times: the recorded time `t`, in seconds, is the current time of the event
+        loop.
+        """
         self.recorded, self.now = t, asyncio.get_running_loop().time()
 
 

@@ -1,4 +1,5 @@
-"""Simulates `<Gather>` and `<Record>`: keys, speech and messages. Speech is recognised by the names of the clips.
+"""Simulates `<Gather>` and `<Record>`: collects the keys and the speech of the simulated caller, and records messages.
+There is no speech recognition. The recognised text is the name of the audio clip that the caller plays.
 
 https://www.twilio.com/docs/voice/twiml/gather, https://www.twilio.com/docs/voice/twiml/record
 """

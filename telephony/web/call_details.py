@@ -63,8 +63,8 @@ class CallDetails:
                 self._changed = True
 
     def on_response(self, seconds: float) -> None:
-        """Stores the latency in seconds of the last turn whose audio has arrived. The caller begins to hear this
-        turn.
+        """Stores how long the caller waited for the agent's last turn: `seconds` is the time from the end of the
+        caller's speech until the caller hears the turn. Called when the caller begins to hear the turn.
         """
         if self.turns and self._is_counted and self.turns[-1]["latency_ms"] is None:
             self.turns[-1]["latency_ms"] = round(seconds * 1000)

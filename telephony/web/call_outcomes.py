@@ -254,8 +254,8 @@ def model_names(config: RealtimeModelConfig, run_config: RealtimeRunConfig, *, i
 
 
 def result_type(result: Any) -> ResultType | None:
-    """Returns the type of a call's result as a `ResultType`, or None if `result` is None. Raises `UserError` if
-    `result` cannot describe a result.
+    """Returns the type of the result of a call as a `ResultType`, or None if `result` is None. `result` is a pydantic
+    model, a dataclass, a TypedDict, or the JSON schema of an object. Raises `UserError` for any other value.
     """
     if result is None:
         return None

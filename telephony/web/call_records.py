@@ -261,9 +261,10 @@ class CallRecords:
         hold_s: float = 0.0,
         goes_on: bool = False,
     ) -> None:
-        """Writes the end of a call. `outcome` has further fields of the call record. The webhook about the call waits
-        for `hold_s` seconds, or until `outcome` is called. If `goes_on` is True, only the conversation with the agent
-        has ended, and another step of the number's configuration continues the call.
+        """Writes the end of a call to its call record. The parameter `outcome` has further fields of the record. The
+        webhook about the call is sent after `hold_s` seconds, or as soon as the method `outcome` has added the final
+        result. If `goes_on` is True, only the conversation with the agent has ended, and another step of the number's
+        configuration continues the call.
         """
         info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}

@@ -13,7 +13,9 @@ TICK_S = 1.0
 
 
 class TimeLimitedConnection:
-    """A connection that checks once a second whether its peer takes too long."""
+    """A server's HTTP or WebSocket connection that is closed if its client takes too long in a phase, for example to
+    send the head of a request. The connection is checked once a second.
+    """
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop

@@ -79,7 +79,9 @@ class ItemEvents:
         self.response_over(event.response_id, is_complete=status == "completed")
 
     def response_over(self, response_id: str, *, is_complete: bool) -> None:
-        """Reports the tool calls of a response that has ended. `is_complete` is True if the response was not cut."""
+        """Registers that a response has ended, and emits its tool calls, so the tools run. If `is_complete` is False,
+        the response was cancelled or failed, and its tool calls are not emitted.
+        """
         self._parts.response_over(response_id, is_complete=is_complete)
         self._report_calls()
 

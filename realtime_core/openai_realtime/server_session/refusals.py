@@ -1,4 +1,6 @@
-"""Handles the errors that the server sends."""
+"""Decides what an error of the server means for the session: which client event the server refused, what is sent in its
+place, and whether the user gets an error event.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +55,9 @@ class Refusals:
         self._log = log
 
     def handle(self, event: ServerError, error: ServerRejected) -> None:
-        """Handles an error event of the server after the session was configured. `error` is the exception for the same
-        event.
+        """Reacts to an error event that arrives after the session was configured. Finds the client event that the
+        server refused, and undoes or replaces it. Emits an error event to the user, unless the error is harmless.
+        `error` is the exception for the same event.
         """
         fault = classify(event)
         if (refusal := self._refused_update(event)) is not None:

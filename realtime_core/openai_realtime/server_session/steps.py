@@ -26,8 +26,8 @@ class Steps:
         self._waiting: deque[tuple[float, Callable[..., None], tuple[Any, ...]]] = deque()
 
     def run(self, now: float, step: Callable[..., None], *args: Any) -> None:
-        """Calls `step(*args)` as a step at the time `now`: immediately, or after the current step and the waiting
-        steps.
+        """Calls `step(*args)`, which handles one input with all its effects, and sets `now`, the time of the input. If
+        another step is running, the call waits until that step and all steps that wait before it have ended.
 
         Raises `UserError` if too many steps wait, because a listener answers each event with an input that causes the
         next event.

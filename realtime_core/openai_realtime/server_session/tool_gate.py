@@ -82,7 +82,9 @@ class ToolGate:
             self.close()
 
     def close(self) -> None:
-        """Delays answers from now on if a tool runs. Called when the caller speaks."""
+        """Called when the caller speaks. If a tool runs, the model gives no more answers until the tool has returned,
+        or for at most 20 seconds.
+        """
         if not self._enabled or not self.tool_runs or self.is_closed:
             return
         self._held_until = self._steps.now + _HOLD_LIMIT_S

@@ -48,7 +48,10 @@ class WarmTransfer:
         return self.state not in (LegState.CALLING, LegState.BRIEFING)
 
     def status(self, status: str, now: float) -> None:
-        """Handles a status of the second call that Twilio reported, such as `ringing` or `busy`."""
+        """Updates the state with a status of the second call that Twilio reported. After `in-progress`, the called
+        person hears the summary. A final status, such as `busy`, means that the transfer has failed, unless the person
+        was already joined with the caller. Any other status changes nothing.
+        """
         if status == "in-progress" and self.state is LegState.CALLING:
             self.state = LegState.BRIEFING
             self.deadline = now + self._brief_s

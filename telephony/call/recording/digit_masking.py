@@ -70,8 +70,8 @@ class DigitMasker:
         return bool(self._named)
 
     def message(self, text: str) -> str:
-        """Returns a message of the model or of the media stream with masked digits. `text` is the JSON text of an
-        object (see `parse_object`).
+        """Returns the JSON text of a message of the model or of the media stream, with bullets in place of pressed
+        keys, digits that were sent, and the texts that were passed to `hide`. `text` is the text of one JSON object.
         """
         if _is_audio(text):
             return text
