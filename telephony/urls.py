@@ -51,10 +51,11 @@ def websocket_address(base: str, path: str) -> str:
 
 
 def mounted(base: str, root_path: str) -> str:
-    """Returns `base` with the path under which the application is mounted (ASGI's `root_path`).
+    """Returns the URL `base` with the path under which the application is mounted, `root_path` (as in ASGI). A part of
+    `root_path` with which `base` already ends is not added again.
 
-    `base` may already contain this path, or the part of the path that a proxy removes: `https://a/x` and `/x` give
-    `https://a/x`, `https://a` and `/x` give `https://a/x`, `https://a/x` and `/y` give `https://a/x/y`.
+    Examples: `https://a/x` and `/x` give `https://a/x`. `https://a` and `/x` give `https://a/x`. `https://a/x` and `/y`
+    give `https://a/x/y`.
     """
     parts = urlsplit(base)
     outer = [segment for segment in parts.path.split("/") if segment]

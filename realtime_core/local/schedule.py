@@ -1,7 +1,7 @@
-"""A heap of deadlines, with the time of the current action. Pure.
+"""A timer queue without a clock: actions with deadlines, stored in a heap. Pure.
 
-The code that uses the heap sleeps until `next_due` and then calls `run`. During an action, `now` is the planned time of
-the action, so late execution causes no drift.
+The code that uses the queue sleeps until `next_due` and then calls `run`, which runs the due actions. During an action,
+`now` is the planned time of the action and not the actual time, so late execution causes no drift.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The configuration of one server session: the requested settings, and the settings in effect.
 
-Pure. A `session.update` changes only the settings that it contains, so only differences are sent. Settings that the
-user has changed at run time therefore keep their values. A voice is not sent again after the agent has spoken, because
-the server refuses this (`cannot_update_voice`). `settings_ledger` knows which settings the server has accepted and
-refused.
+Pure. Only settings that differ from the settings in effect are sent in a `session.update`. The server keeps all
+settings that a `session.update` does not contain. A change of one setting therefore keeps the values of other settings
+that the user changed at run time. A voice is not sent again after the agent has spoken, because the server refuses this
+(`cannot_update_voice`). `settings_ledger` knows which settings the server has accepted and refused.
 """
 
 from __future__ import annotations

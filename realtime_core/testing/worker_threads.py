@@ -149,7 +149,7 @@ class Worker:
 
 
 class Threads:
-    """Runs the jobs of one event loop with virtual time in worker threads, one job at a time. A job is a function that
+    """Runs jobs in worker threads, one job at a time, for an event loop that has virtual time. A job is a function that
     was passed to `loop.run_in_executor`. All methods of this class must be called in the thread of the event loop.
     """
 

@@ -82,7 +82,9 @@ class Figures:
     received this sample.
     """
     out: list[float] = field(default_factory=list)
-    """For each answer, the time from its first audio message by the model until its first media message to Twilio."""
+    """For each answer of the model, the time that the server needs to pass the first audio on: from the first audio
+    message of the model until the first media message to Twilio.
+    """
     barge: list[float] = field(default_factory=list)
     """For each interruption, the time from the model's event `speech_started` until the server's message `clear`, which
     stops playback.

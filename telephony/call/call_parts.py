@@ -124,8 +124,8 @@ class TransferCommands(Protocol):
 
 
 class OptOutWriter(Protocol):
-    """The method of the application's do-not-call list that a call needs. Implemented by
-    `telephony.outbound.opt_out_list`.
+    """Adds a phone number to the do-not-call list of the application. `telephony.outbound.opt_out_list` implements this
+    protocol. A call needs no other method of the list.
     """
 
     async def add(

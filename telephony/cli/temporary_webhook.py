@@ -96,9 +96,9 @@ class TemporaryWebhook:
         self._setting = threading.Thread(target=self._set, name="number", daemon=True)
 
     def set(self) -> None:
-        """Starts a thread that waits until this server can be reached at its public URL and accepts a request that is
-        signed with the auth token. Then the thread sets the webhook. Returns immediately. If this fails, the server is
-        stopped.
+        """Starts a thread that sets the webhook of the phone number to this server, and returns immediately. The thread
+        first waits until this server accepts a signed request at its public URL. If the thread fails, it stores the
+        error in `error` and stops the server.
         """
         self._setting.start()
 

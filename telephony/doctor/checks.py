@@ -32,8 +32,8 @@ async def run_checks(
     """Runs all checks of the command `telephony doctor`, and returns the results. If the settings are invalid, the
     checks that need the settings are skipped.
 
-    With `to`, also checks whether this number may be called. With `model_key`, also checks the key of the model. `web`
-    sends the requests.
+    With `to`, also checks whether this phone number may be called. With `model_key`, also checks the API key of the
+    model. `web` makes the HTTP requests, and `sources` has the clock. Tests replace both.
     """
     settings, results = check_settings(environment)
     results += check_audio()

@@ -64,8 +64,9 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """The result of one criterion. `comparison` is None if there is no baseline. `missed` is the reason why the command
-    fails because of this criterion. The text is empty if the command does not fail.
+    """The result of one criterion of an eval. `new` and `baseline` are the pass rates of the two agents. `comparison`
+    is None if there is no baseline. If the criterion makes the command `telephony eval` fail, `missed` is the reason as
+    text. Otherwise `missed` is empty.
     """
 
     criterion: Criterion
@@ -73,7 +74,9 @@ class CriterionResult:
     baseline: Rate | None = None
     comparison: Comparison | None = None
     dropped_pairs: int = 0
-    """The number of pairs that are not counted, because one of the two agents has no result."""
+    """The number of pairs of calls that are not compared, because the call of one agent has no result for the
+    criterion. A pair is one call of each agent with the same simulated caller.
+    """
     missed: str = ""
 
 

@@ -69,7 +69,9 @@ class AnswerClassifier:
     after_sentence_s: float = 0.7
     """The pause in seconds after a longer utterance, because the callee may continue after a breath."""
     long_s: float = 3.0
-    """The maximum length of a person's greeting in seconds."""
+    """The maximum length of a person's greeting in seconds. After a longer greeting the callee may be a machine, so the
+    agent waits for a longer pause (`after_long_s`).
+    """
     after_long_s: float = 2.5
     """The pause in seconds after a longer greeting. After this pause the callee counts as a person, or as a machine
     without a beep.
@@ -148,9 +150,10 @@ class AnswerClassifier:
         return None
 
     def transcript(self, text: str, now: float) -> Move | None:
-        """Handles the transcript of words that the callee said. Recognises the announcements of voicemails and of call
-        screening services. Returns the next move, or None if the agent does nothing new. A decision that the audio
-        alone permits does not wait for the transcript, because a transcript arrives late or not at all.
+        """Uses the transcript of words that the callee said, to recognise the announcements of voicemails and of call
+        screening services. Returns what the agent does next, or None if the agent does nothing new. The classifier does
+        not wait for a transcript if the audio alone is sufficient for a decision, because a transcript arrives late or
+        not at all.
         """
         if self._state in (_State.LISTENING, _State.MACHINE) or (self._state is _State.TALKING and not self.conversed):
             if _SCREENING.search(text):
@@ -166,8 +169,9 @@ class AnswerClassifier:
         return None
 
     def verdict(self, answered_by: str, now: float) -> Move | None:
-        """Handles Twilio's verdict about who answered, such as `human`, `machine_start`, `machine_end_beep`, `fax` or
-        `unknown`. Returns the next move, or None if the agent does nothing new.
+        """Uses Twilio's verdict about who answered the call, such as `human`, `machine_start`, `machine_end_beep`,
+        `fax` or `unknown`. Returns what the agent does next (for example greet the callee, leave the message, or hang
+        up), or None if the agent does nothing new.
         """
         self._verdict = answered_by
         if self._state in (_State.OVER, _State.SCREENING) or self.conversed:

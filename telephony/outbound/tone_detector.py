@@ -52,7 +52,9 @@ class Sound:
 
 
 class ToneDetector:
-    """Detects sounds in the audio of the callee. The audio may be passed in pieces of any size."""
+    """Detects sounds in the audio of the callee: the start and the end of speech, the beep of a voicemail, fax tones,
+    and the busy tone. The audio may be passed in pieces of any size.
+    """
 
     def __init__(self) -> None:
         self._rest = b""

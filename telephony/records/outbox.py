@@ -1,9 +1,9 @@
 """The outbox: messages about ended calls and campaigns that wait for their delivery by webhook. Pure.
 
-A message is written in the transaction that makes the change, for example that gives a call a final status. The id of
-the message is computed from the call, contact or campaign, so a repeated write creates no second message. A process
-claims due messages for a short time. If the process dies, the messages become due again, and another process delivers
-them with the same id.
+A message is written in the same database transaction as the change that it reports, for example the final status of a
+call. The id of the message is computed from the call, contact or campaign, so a repeated write creates no second
+message. A process claims due messages for a short time. If the process dies, the messages become due again, and another
+process delivers them with the same id.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ class Outbox(Protocol):
         """
 
     def waiting(self) -> Waiting:
-        """Returns the number and the age of the messages that have not been delivered."""
+        """Returns the numbers of webhook messages that have not been delivered, and the time at which the oldest
+        pending message was created.
+        """
 
 
 def contact_key(campaign_id: str, contact_id: str) -> str:

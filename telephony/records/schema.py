@@ -176,7 +176,7 @@ webhooks = Table(
     Index("ix_telephony_webhooks_due", "state", "due_at"),
     Index("ix_telephony_webhooks_call_id", "call_id"),
 )
-"""The outbox of messages (`outbox.Message`)."""
+"""The messages about ended calls and campaigns that are delivered by webhook. Each row is one `outbox.Message`."""
 
 tokens = Table(
     "telephony_tokens",
@@ -282,8 +282,9 @@ contacts = Table(
     Index("ix_telephony_contacts_subject", "subject"),
     Index("ix_telephony_contacts_due", "campaign", "next_at", sqlite_where=_is_pending, postgresql_where=_is_pending),
 )
-"""The contacts of campaigns. Until `queued_until`, an attempt for the contact waits in the queue, or the limits of the
-campaign allow no attempt.
+"""The contacts of campaigns. Each row is one contact: the person, the state, and the time of the next attempt. No
+process begins an attempt for the contact before `queued_until`. The time is set when an attempt waits in the queue, or
+when the limits of the campaign allow no attempt.
 """
 
 _is_in_progress = text("outcome = ''")

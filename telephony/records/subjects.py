@@ -59,8 +59,8 @@ class SubjectKey:
 
 
 def check_key(records: Records, key: SubjectKey, now: datetime) -> bool:
-    """Returns whether the phone numbers in `records` were hashed with this key. The first key that is checked is stored
-    as the right key, because no hash was made before.
+    """Returns whether the database `records` uses this key for the hashes of phone numbers. The database stores a
+    fingerprint of the first key that is checked. Returns True for the first key, and later for the same key only.
 
     Raises:
         RecordsUnavailable, RecordRefused: the database cannot be used.

@@ -45,8 +45,9 @@ command.
 
 
 def cause_of(divergence: Divergence, texts: Mapping[str, str]) -> str:
-    """Returns in one sentence what a difference means, or an empty text if no sentence is known for this difference.
-    `texts` has the spoken words by the id of the item.
+    """Returns one sentence that explains a difference between a recorded call and its replay, in plain words. Returns
+    an empty text if no sentence is known for this difference. `texts` maps the id of each spoken conversation item to
+    its words.
     """
     match divergence.lane:
         case "phone":

@@ -66,7 +66,9 @@ class ModelSchedule:
         return len(self._met["open"]) - 1
 
     def stream_began(self) -> None:
-        """Registers that the caller's audio now comes from a new media stream, whose bytes are counted from 0."""
+        """Counts the caller's audio from 0 again, because it now comes from a new media stream. Recorded messages that
+        waited for audio of the earlier stream do not wait for it any more.
+        """
         self._stream += 1
         self._audio_bytes.clear()
         self._audio_t.clear()

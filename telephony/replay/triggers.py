@@ -40,8 +40,9 @@ def our_ids(message: Mapping[str, Any]) -> list[str]:
 
 
 class Triggers:
-    """Finds the triggers of the messages in a recording: the sent commands that each received message follows. The sent
-    messages must be passed in order, and `of` returns the triggers of each received message.
+    """Finds out what caused each message of the model in a recording: its triggers. A trigger is a command or audio
+    that was sent to the model, or the opening of the connection. All commands must be passed to `sent`, in order. `of`
+    returns the triggers of a message from the model. A replay delays the message until its triggers have happened.
     """
 
     def __init__(self) -> None:

@@ -71,8 +71,9 @@ class Leg(Protocol):
         """Ends the call with `status`. Only the first call of this method has an effect."""
 
     def continue_in_background(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
-        """Sends the request to the `action` URL of a verb in the background, because the caller has hung up and the
-        call does not wait. `base` is the URL of the document, and `fields` are fields of the request.
+        """Makes the request to the `action` URL of a TwiML verb in the background. Used when the person on the phone
+        has hung up: Twilio still makes this request, and the call ends without waiting for the response. `base` is the
+        URL of the TwiML document, and `fields` are additional form fields of the request.
         """
 
     async def joins(self) -> bool:

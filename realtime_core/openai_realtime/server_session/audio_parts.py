@@ -93,8 +93,8 @@ class AudioParts:
         return True
 
     def play(self, event: AudioDelta) -> None:
-        """Plays a piece of audio to the caller, and emits an audio event for the piece. `receive` must be
-        called first.
+        """Plays a piece of the agent's audio to the caller, and emits an audio event for the piece. The piece must have
+        been passed to `receive` before, which counts it for later truncations.
         """
         part = event.item_id, event.content_index
         self._player.play(*part, event.audio)

@@ -147,7 +147,9 @@ class Seal:
     # --- the caller's audio ------------------------------------------------------------------------------------------
 
     def stream_started(self) -> None:
-        """Registers that a new media stream has started. Its timestamps begin at 0."""
+        """Discards the measurements on the timestamps of the earlier media stream, because a new media stream has
+        started. Its timestamps begin at 0.
+        """
         self._lag_s, self._from_ms = None, 0.0
 
     def frame(self, stamp_ms: int, now: float) -> bool:
@@ -169,7 +171,9 @@ class Seal:
         return self._is_frame_hidden or self._was_frame_hidden
 
     def appended(self, n_bytes: int) -> None:
-        """Registers that `n_bytes` bytes of the caller's audio were sent to the model."""
+        """Counts `n_bytes` bytes of the caller's audio that were sent to the model. The count shows which of the speech
+        that the model reports was spoken in a part of the call that must not be recorded.
+        """
         self._appended_bytes += n_bytes
         self._is_fresh = False
 
