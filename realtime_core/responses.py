@@ -307,18 +307,24 @@ class Responses:
             self._active.progress_at = now
 
     def began_item(self, response_id: str) -> None:
-        """Registers that the response has begun an output item."""
+        """Marks the response as incomplete, because it has begun a further output item. An incomplete response gets
+        more time than a complete one before it counts as stalled.
+        """
         if self._active and self._active.response_id == response_id:
             self._active.is_complete = False
 
     def completed_item(self, now: float, response_id: str) -> None:
-        """Registers that an output item of the response is complete."""
+        """Marks the response as complete, because its output item is complete. If the server then sends no end of the
+        response and no further item for some seconds, the response counts as ended.
+        """
         if self._active and self._active.response_id == response_id:
             self._active.is_complete = True
             self._active.watch_at = min(self._active.watch_at, now + _END_LIMIT_S)
 
     def spoke(self, response_id: str) -> None:
-        """Registers that audio of the response has arrived."""
+        """Marks the response as one with audio, because audio of it has arrived. If the connection is lost, such a
+        response is not requested again.
+        """
         if self._active and self._active.response_id == response_id:
             self._active.spoke = True
 

@@ -1,4 +1,6 @@
-"""The context that users' code gets: the object of the user and, for tools, the tool call."""
+"""The context that tools, hooks and guardrails get: the object that the user passed to the session, and for tools also
+the tool call.
+"""
 
 from __future__ import annotations
 

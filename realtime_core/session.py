@@ -298,9 +298,9 @@ class RealtimeSession(RealtimeModelListener):
     def events(self, *types: str) -> EventStream:
         """Returns a stream of all events, or of these types: `async for event in session.events("audio", "dtmf")`.
 
-        The stream begins with the events that the plain iteration has not yet taken, so no event since the start of the
-        session is lost. Each call creates an independent consumer. The stream must be closed after use, or used as a
-        context manager.
+        The stream begins with the events that still wait for `async for event in session`, so no event since the start
+        of the session is lost. Each call creates an independent consumer. The stream must be closed after use, or used
+        as a context manager.
         """
         return self._events.open_stream(types, after=self._stream)
 

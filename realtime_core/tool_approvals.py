@@ -28,7 +28,9 @@ class Decision:
 
 
 class Approvals:
-    """Decisions about single tool calls, and decisions about all calls of a tool in this session (`always`)."""
+    """Stores the decisions of the user (approved or rejected) about tool calls. A decision is about one tool call, or
+    about all calls of a tool in this session (`always`).
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[str, tuple[str, asyncio.Future[Decision]]] = {}
@@ -67,7 +69,7 @@ class Approvals:
         return True
 
     def end(self) -> None:
-        """Rejects all waiting calls, because the session has ended."""
+        """Rejects all tool calls that wait for an approval, because the session has ended."""
         for _, decided in self._waiting.values():
             if not decided.done():
                 decided.set_result(Decision(approved=False))

@@ -41,7 +41,10 @@ SYSTEMS: Mapping[str, System] = {
     "bare pass-through": System(("-m", "telephony.bench.bridges", "through")),
     "echo": System(("-m", "telephony.bench.bridges", "echo")),
 }
-"""The systems that the benchmark measures. `telephony.bench.bridges` describes the bridges."""
+"""The systems that the benchmark measures, by name: the server of this package with and without journals, and minimal
+programs for comparison. These programs (bridges) only pass audio between Twilio and the model, and
+`telephony.bench.bridges` describes them.
+"""
 
 
 def former(root: Path) -> System:

@@ -53,7 +53,7 @@ def list_calls(
     folder: Folder = None,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """List the calls of the records, and journals without a record. Times are in UTC."""
+    """List calls: the calls in the database, and the calls that have only a journal in the folder. Times are in UTC."""
     from . import call_list as commands
 
     filters = _filters(from_=from_, to=to, number=number, agent=agent, status=status, since=since, limit=limit)

@@ -9,8 +9,8 @@ from typing import Any
 __all__ = ["MAX_ENTRIES", "Entries", "Entry", "heard_text"]
 
 MAX_ENTRIES = 600
-"""The maximum number of entries of one call. Above this number the oldest entries are dropped. A call of an hour has
-fewer.
+"""The maximum number of entries that the console keeps of one live call. An entry is a turn, a tool call or an event.
+Above this number the oldest entries are dropped. Even a call of one hour has fewer entries.
 """
 
 

@@ -99,7 +99,9 @@ class LiveCall:
     _bytes_per_ms: int = _FORMATS["audio/pcm"]
 
     def begin(self, now: float) -> None:
-        """Starts the call. The times of all entries count from `now`."""
+        """Sets the start of the call to the time `now`, in seconds. The times of all displayed entries count from this
+        start.
+        """
         self._began = self._quiet_since = now
 
     def elapsed_ms(self, now: float) -> float:

@@ -100,8 +100,8 @@ class Figures:
 
 
 def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
-    """Returns the measurements of a call, such as latencies and interruptions, computed from the journal and the
-    rebuilt audio.
+    """Returns the measurements of a recorded call, such as latencies and interruptions. `call` is the content of the
+    journal, and `audio` is the audio that the two parties heard, computed from the journal.
     """
     cpu_s = (call.end or {}).get("cpu_s")
     return Figures(

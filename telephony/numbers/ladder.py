@@ -30,8 +30,9 @@ class Ladder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The part of the configuration that applies to one call. It does not change during the call, even if the
-    configuration is reloaded.
+    """The configuration of one call: the configuration of the called number, the steps that are tried for the caller,
+    the language, and whether the number is open. It does not change during the call, even if the configuration is
+    reloaded.
     """
 
     key: str

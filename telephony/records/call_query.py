@@ -57,8 +57,9 @@ class CallQuery:
     calls.
     """
     text: str = ""
-    """A text that the summary, the outcome, the result, the reason, the agent or a displayed phone number must contain.
-    A call also matches if the text is its call id, or the start of its call id with the letters `CA`.
+    """A text to search for. A call matches if its summary, outcome, result or reason, the name of its agent, or a
+    displayed phone number contains this text. A call also matches if the text is its `CallSid`, or the beginning of its
+    `CallSid` (at least `CA` and one more character).
     """
     text_number: Party | None = None
     """The phone number in `text` if the text is a complete phone number, else None. A call also matches `text` if one
@@ -81,7 +82,9 @@ class CallQuery:
     whole table. A page may then be short or empty and still have a next page. 0 means no limit.
     """
     until: tuple[datetime, str] | None = None
-    """The start time and the id of the last call that is searched for this page (see `Records.boundary`)."""
+    """The position at which the search for this page stops: the start time and the id of the last call that is
+    searched. `Records.boundary` computes this position from `scan`. None means no limit.
+    """
 
     @property
     def number_text(self) -> str:

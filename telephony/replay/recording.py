@@ -65,7 +65,9 @@ class ToolAnswer:
 
 @dataclass(slots=True)
 class RecordedStream:
-    """One media stream of the call. The stream began at `t` with the message `start`."""
+    """One media stream of the recorded call. `t` is the time in seconds of the call at which the stream began. `start`
+    is the text of Twilio's `start` message, and `index` is the number of its journal record.
+    """
 
     sid: str
     start: str
@@ -120,7 +122,7 @@ class Recording:
     """
     duration_s: float = 0.0
     malformed: int = 0
-    """The number of records that do not have the fields of their kind."""
+    """The number of journal records that lack the fields that their kind needs. The replay ignores these records."""
 
     @property
     def config(self) -> Mapping[str, Any]:

@@ -162,8 +162,10 @@ _NAMED: dict[str, Callable[[], Callee]] = {
 
 
 def find(name: str) -> Callee:
-    """Finds a callee by name (`person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`), by TOML file,
-    or as `callers.find` does. Raises `CallerError` for an unknown callee, and `OSError` if the file cannot be read.
+    """Finds the simulated callee (the person or machine that answers an outgoing call) with this name. `name` is one of
+    `person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer` and `failed`, or the path of a TOML file, or the name
+    of a simulated caller (see `callers.find`), who then answers as a person. Raises `CallerError` for an unknown
+    callee, and `OSError` if the file cannot be read.
     """
     if name in _NAMED:
         return _NAMED[name]()

@@ -54,7 +54,9 @@ class Parties:
     """
 
     other_party: str
-    """The number or address of the other party."""
+    """The number or address of the person or device on the other side of the call: the caller of an incoming call, or
+    the called party of an outgoing call.
+    """
     this_party: str
     """The number or address of this application in this call."""
     own: str | None = None

@@ -1,4 +1,6 @@
-"""Marks requests to Twilio that code of a call sends. The journal and the trace of the call contain such requests."""
+"""Marks REST requests to Twilio as requests of a call. The journal and the trace of the call contain each marked
+request.
+"""
 
 from __future__ import annotations
 

@@ -338,7 +338,8 @@ class PhoneServer:
 
 
 def phone_of(connection: HTTPConnection) -> PhoneServer:
-    """Returns the phone server of the application of this connection. Also stores the path of the mount.
+    """Returns the phone server of the application that got this request. Also stores in the phone server the path under
+    which the application is mounted, for URLs that are created later without a request.
 
     Raises:
         NotStarted: the application's lifespan was not run.

@@ -52,8 +52,9 @@ class CallParts:
         """The last response that has ended, if it was completed."""
 
     def item_seen(self, response_id: str, item: Mapping[str, Any]) -> None:
-        """Stores the parts of a call that an item of type `function_call` has. An empty `response_id` means that the
-        response is unknown. The call then belongs to the last response that was completed.
+        """Stores what an item of type `function_call` contains of a tool call: its name, its id and its arguments. An
+        empty `response_id` means that the response of the item is unknown. The tool call then belongs to the last
+        response that was completed.
         """
         call = self._call(response_id or self._last_id, str(item.get("id") or item.get("call_id") or ""))
         call.name, call.call_id, call.arguments = (
@@ -63,8 +64,9 @@ class CallParts:
         call.is_cut = call.is_cut or item.get("status") == "incomplete"
 
     def arguments_seen(self, data: Mapping[str, Any], *, is_piece: bool) -> None:
-        """Stores the parts of a call that an event about its arguments has. `data` is the JSON object of the event. If
-        `is_piece` is True, the event has one piece of the arguments, otherwise all arguments.
+        """Stores what an event about the arguments of a tool call contains: the arguments, and the name and the id if
+        the event has them. `data` is the JSON object of the event. If `is_piece` is True, the event has one piece of
+        the arguments, otherwise all arguments.
         """
         item_id, arguments = data.get("item_id") or data.get("call_id"), data.get("delta" if is_piece else "arguments")
         if not isinstance(item_id, str):
@@ -91,7 +93,9 @@ class CallParts:
         return any(call.response_id == response_id for call in self._calls.values())
 
     def response_over(self, response_id: str, *, is_complete: bool) -> None:
-        """Registers that the response has ended. `is_complete` is False if the response was cancelled or failed."""
+        """Ends the response for its tool calls. `is_complete` is False if the response was cancelled or failed. Only
+        tool calls of complete responses are returned by `due`, and are run.
+        """
         self._last_id = response_id if is_complete else ""
         if is_complete:
             self._complete[response_id] = True

@@ -144,12 +144,17 @@ class ServerSession:
     # Inputs.
 
     def receive(self, message: str | bytes, now: float) -> None:
-        """Handles one JSON message of the server, which arrived at `now`."""
+        """Processes one JSON message that the server sent and that arrived at the time `now`: changes the state of the
+        session, emits events, and sends commands that follow from the message.
+        """
         self._steps.run(now, self._receive, message)
 
     def send(self, event: RealtimeModelSendEvent, now: float) -> None:
-        """Handles an input of the user. Raises `UserError` for an object that is not an input of a model. If an input
-        waits for the end of a step, an error in its values is reported with an `error` event.
+        """Processes an input of the user, such as audio, a text or a change of settings, and sends the resulting
+        commands to the server. Raises `UserError` for an object that is not an input of a model.
+
+        If the session is processing another input or message, this input waits until that is complete. An error in the
+        values of such an input is not raised, but reported with an `error` event.
         """
         if isinstance(event, RealtimeModelSendAudio) and event.audio:
             self.append(event.audio)

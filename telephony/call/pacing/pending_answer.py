@@ -89,8 +89,8 @@ class PendingAnswer:
         self._pauses.add(reason)
 
     def resume(self, reason: PauseReason, now: float) -> None:
-        """Ends the pause that `pause` began with the same reason. The silence is then measured from the beginning: it
-        starts at the time `now`, in seconds.
+        """Ends the pause that `pause` began with the same reason. The silence before the pause no longer counts: the
+        silence now begins at the time `now`, in seconds.
         """
         if reason in self._pauses:
             self._pauses.discard(reason)

@@ -30,7 +30,9 @@ it does not repeat these commands from the journal.
 
 
 def cut_cause() -> CutCause:
-    """Returns the cause of an interruption that the running code makes: a tool, the call itself, or the application."""
+    """Returns the cause of an interruption of the agent that code (and not the caller) makes now. The cause depends on
+    the running code: a tool (`TOOL`), this package (`CALL`), or other code of the application (`API`).
+    """
     tool = current_tool.get()
     return CutCause.API if tool is None else CutCause.CALL if tool is OURS else CutCause.TOOL
 
