@@ -305,7 +305,10 @@ class RealtimeSession(RealtimeModelListener):
         return self._events.open_stream(types, after=self._stream)
 
     def subscribe(self, *types: str) -> EventStream:
-        """Returns a stream like `events`, but only with events that are emitted after this call."""
+        """Returns a stream of the session's events, or of the events of these types, from now on: `async for event in
+        session.subscribe("audio")`. Unlike the stream of `events`, it has no events from before this call. It must be
+        closed after use, or used as a context manager.
+        """
         return self._events.open_stream(types)
 
     def add_handler(self, handler: EventHandler) -> None:

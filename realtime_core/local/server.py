@@ -1,4 +1,6 @@
-"""Connects `Conversation`, the state machine of one session, to sockets, timers and threads."""
+"""The embedded server with the OpenAI Realtime protocol, for tests and demos. Connects each session's state machine
+(`Conversation`) to sockets, timers and threads.
+"""
 
 from __future__ import annotations
 

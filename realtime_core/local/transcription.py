@@ -1,9 +1,10 @@
 """One transcription session of the embedded server (`?intent=transcription`), as a state machine. Pure.
 
 The session takes audio, and answers each committed turn with a transcript. It has no model, no items of the client, no
-tools and no responses. Events and fields of a conversation are refused. Public issue threads quote the codes and texts
-of `invalid_model`, `invalid_parameter` (an update of the other type of session) and of refused turn detection. Source
-of the form: https://developers.openai.com/api/docs/guides/realtime-transcription and the reference of `session.update`.
+tools and no responses. Events and fields of a conversation are refused. The form of the events is that of
+https://developers.openai.com/api/docs/guides/realtime-transcription and of the reference of `session.update`. The texts
+and codes of three errors are those that users have quoted in public issue threads: `invalid_model`, `invalid_parameter`
+(an update of the other type of session), and the refusal of turn detection.
 """
 
 from __future__ import annotations
@@ -100,8 +101,8 @@ class Transcription:
         return self._schedule.next_due
 
     def receive(self, message: str | bytes, now: float) -> None:
-        """Handles one JSON message of the client. An invalid message causes an `error` event for the client, and no
-        exception.
+        """Executes one JSON message of the client, such as `session.update` or a piece of audio, at the time `now`. The
+        answers are appended to `outbox`. An invalid message causes an `error` event for the client, and no exception.
         """
         self._schedule.now = now
         handle_message(message, self._handlers, self._outbox)

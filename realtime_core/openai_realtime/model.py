@@ -156,9 +156,16 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         return await super().send_event_if(event, send_if) and self._live is not None
 
     async def transcription_session(self, on_delta: OnDelta | None = None) -> TranscriptionSession:
-        """Opens a transcription session (`wss://.../v1/realtime?intent=transcription`), as the base class describes.
-        `on_delta` is called with each piece of a transcript, as (item id, text). The functions `tap` and `on_refused`
-        of the model's configuration are not called for this connection, because they are for the conversation.
+        """Opens a session that only transcribes speech, on a second connection
+        (`wss://.../v1/realtime?intent=transcription`). The session uses the address, the key and the transcription
+        settings of the last `connect`. `on_delta` is called with each piece of a transcript, as (item id, text). The
+        functions `tap` and `on_refused` of the model's configuration are not called for this connection, because they
+        are for the conversation.
+
+        Raises:
+            UserError: the model is not connected, or the transcription is switched off.
+            ConnectFailed: the connection could not be opened.
+            ServerRejected: the server refused the settings.
 
         Source: https://developers.openai.com/api/docs/guides/realtime-transcription
         """

@@ -335,8 +335,9 @@ class Call:
 
     @property
     def verified(self) -> frozenset[str]:
-        """The levels at which the application has verified the identity of the caller in this call (see
-        `telephony.identity`).
+        """The levels, such as `verified`, at which the application has verified the identity of the caller in this
+        call. The set is empty before `mark_verified` is called. A tool with `requires(level)` is only offered to the
+        model if the set contains its level.
         """
         return self._verified
 

@@ -62,7 +62,9 @@ class TakeOver(Enum):
 
     NONE = auto()
     BEGINNING = auto()
-    """The agent was interrupted, and the server has not confirmed the pause of the responses."""
+    """The supervisor's take-over of the conversation has begun. The agent was interrupted, and the model's server has
+    not yet confirmed that it starts no further responses.
+    """
     LIVE = auto()
     """The caller hears the supervisor."""
     AWAY = auto()

@@ -258,8 +258,9 @@ class Transfers:
             second.transfer.fail(failure)
 
     def leg_key(self, leg_id: str, key: str) -> str | None:
-        """Handles a key that was pressed in the second call of a warm transfer. `leg_id` is the id of that call.
-        Returns its next TwiML, or None if this call has no such transfer.
+        """Called when the called person of a warm transfer has pressed a key. The key `1` accepts the transfer. Any
+        other key, or an empty text (no key in time), declines it. Returns the next TwiML for the called person: the
+        conference with the caller, or a goodbye. Returns None if this call has no transfer with the id `leg_id`.
         """
         second = self._second
         if second is None or second.leg_id != leg_id:

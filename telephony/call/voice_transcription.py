@@ -69,7 +69,10 @@ class VoiceTranscription:
         self._over = asyncio.Event()
 
     async def run(self) -> None:
-        """Opens the session, and closes it at the end."""
+        """Opens the transcription session, passes the supervisor's audio to it, and closes it when `finish` is called
+        or the task is cancelled. If the session cannot be opened, nothing is transcribed, and `is_available` becomes
+        False.
+        """
         try:
             session = await self._open_session()
         except RealtimeCoreError as error:

@@ -89,9 +89,10 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 
 def csv_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Returns the cells of a result row by the name of the column. The line numbers become one text with spaces, as do
-    the ids of the calls. `attempts` becomes the number of attempts. Each field of the result and of the data gets its
-    own column.
+    """Returns the cells of one CSV row about a contact of a campaign, by the name of the column. `row` is the result of
+    the contact as a JSON object. The column `line` has the lines of the contact file from which the contact was read,
+    and `call_ids` has the ids of the calls, both separated by spaces. `attempts` is the number of calls. Each field of
+    the result and of the data has its own column.
     """
     cells = {name: row.get(name) for name in CSV_COLUMNS}
     cells["line"] = " ".join(map(str, row["lines"]))

@@ -43,7 +43,8 @@ class StoreAccess:
 
     async def persist_any(self, query: Callable[[], Awaitable[_T]]) -> _T:
         """Awaits `query()`, which may use any part of the database, and returns its result. Repeats the query until the
-        database answers. Raises `CampaignError` as `persist` does, which takes a query of the store of campaigns.
+        database answers. Raises `CampaignError` if the database refuses the query, or if the process ends and the
+        database still does not answer after some repetitions.
         """
         failures = 0
         while True:

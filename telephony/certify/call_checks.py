@@ -232,8 +232,9 @@ def check_clear(near: Trace, far: Trace, sent_s: float) -> list[Check]:
 
 
 def proposals(checks: Sequence[Check]) -> list[str]:
-    """Returns the corrections of the simulator (`telephony.simulator.Line`) that these figures require, as
-    sentences.
+    """Returns the differences between the measurements in `checks` and the simulated phone line, as sentences. Each
+    sentence has the measured value and, if there is one, the setting of `telephony.simulator.Line` that simulates it.
+    The list is empty if nothing differs much.
     """
     figures: dict[str, float] = {}
     for check in checks:

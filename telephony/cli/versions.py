@@ -1,5 +1,5 @@
-"""Implements `telephony versions`: figures by version of an agent, and the rollback of a canary (a new version for a
-part of the callers).
+"""Implements `telephony versions`: shows the number of calls, the failures and the latency of each version of an agent,
+and rolls back a canary (a new version for a part of the callers).
 """
 
 from __future__ import annotations

@@ -83,10 +83,11 @@ def routes() -> list[BaseRoute]:
 
 
 async def list_calls(request: Request) -> Response:
-    """Returns a page of the history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `q` is a phone
-    number, or words that the summary or the result contains. `interrupted=1` selects the calls in which the caller
-    interrupted the agent. `taken_over=1` selects the calls that a supervisor took over. Returns 400 for an invalid
-    filter, and 503 if the database cannot be used.
+    """Returns a page of the call history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `agents`
+    has the names of the agents, and `why` has the reasons for the end of a call with their labels, as choices for the
+    filters. `q` is a phone number, or words that the summary or the result contains. `interrupted=1` selects the calls
+    in which the caller interrupted the agent. `taken_over=1` selects the calls that a supervisor took over. Returns 400
+    for an invalid filter, and 503 if the database cannot be used.
     """
     console = console_of(request)
     phone = console.phone

@@ -25,7 +25,9 @@ class Plan:
     folder: Path
     verbose: bool
     caller_name: str | None = None
-    """The name of the caller that the user selected."""
+    """The simulated caller that the user selected for the demo call, such as `visitor` or a file. None means that the
+    demo selects a caller.
+    """
     tools: int = 0
     """The number of tools that the embedded model should call if it has no script."""
 

@@ -161,7 +161,7 @@ def parse_criteria(text: str, where: str = "criteria") -> Criteria:
 
 
 def load_criteria(path: Path) -> Criteria:
-    """Reads criteria from a file. Raises `EvalError` if the file cannot be read or has a problem."""
+    """Reads the criteria of an eval from a TOML file. Raises `EvalError` if the file cannot be read or is invalid."""
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

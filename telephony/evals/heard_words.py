@@ -32,7 +32,9 @@ class HeardWords:
         self._reported_chars: dict[int, int] = {}
 
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
-        """Reads the next journal record: its kind, its time in seconds, and its fields."""
+        """Passes the next journal record to the estimate of the heard words: its kind, its time in seconds, and its
+        fields. `new_words` then returns the words.
+        """
         if kind in ("twilio.out", "model.in"):
             self._call.feed(Record(t, kind, fields))
 

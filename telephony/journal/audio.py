@@ -86,8 +86,9 @@ def rebuild(call: RecordedCall) -> CallAudio:
 
 
 def voice_of(part: Part, output_format: str) -> bytes:
-    """Returns the audio of one part of an answer as mu-law, converted chunk by chunk as in the call. The filter is
-    flushed at the end of the part.
+    """Returns the agent's audio of one content part, or of a clip, as mu-law at 8 kHz. `output_format` is the format in
+    which the model sent the audio. Audio at 24 kHz is resampled piece by piece, as in the call, so the samples are the
+    same. If the part is complete, the last samples of the resampler are added.
     """
     if part.is_clip or output_format == "audio/pcmu":
         return b"".join(part.chunks)

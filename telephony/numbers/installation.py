@@ -162,7 +162,8 @@ class Installation:
         )
 
     async def apply(self, plans: Sequence[NumberPlan]) -> list[NumberPlan]:
-        """Changes the numbers of these plans. Returns the plans whose numbers were changed.
+        """Changes the webhooks and regions of phone numbers at Twilio as planned. Plans without a change, or with a
+        problem, are skipped. Returns the plans whose numbers were changed.
 
         Raises:
             TwilioError, NumberError: Twilio refused a change. Earlier changes stay in effect, and can be restored.

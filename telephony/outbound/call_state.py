@@ -129,8 +129,8 @@ class CallState:
             self._set_status("in-progress")
 
     def stream_ended(self, now: float) -> None:
-        """Registers that the media stream has ended. The call will probably end now. If no callback arrives within 1 s,
-        `next_step` returns `FETCH`.
+        """Registers that the media stream of the call has ended, so the call will probably end now. If Twilio reports
+        nothing about the call within 1 s, `next_step` returns `FETCH`: the dialer must request the status of the call.
         """
         if not self.over:
             self.deadline = now + 1.0

@@ -23,8 +23,8 @@ __all__ = ["LiveControls"]
 
 
 class LiveControls:
-    """The controls of a placed call, documented in `Call`. Each control raises `CallError` before the call is
-    answered.
+    """The commands and data of a call that this application has placed, such as `say`, `transfer` and `info`. They are
+    the same as on `Call`, and are available after the callee has answered. Before that, each raises `CallError`.
     """
 
     def __init__(self) -> None:

@@ -36,7 +36,9 @@ OPERATOR = "operator"
 THIS_MACHINE = "this machine"
 """The name in the audit log for a client on this machine that needs no token."""
 SINGLE_SIGN_ON = "single sign-on"
-"""The value of `parent` for login sessions that began with single sign-on (OpenID Connect)."""
+"""The value of `StoredToken.parent` for login sessions that began with single sign-on (OpenID Connect). Other login
+sessions began with a token.
+"""
 _PREFIX = "tel_"
 
 

@@ -88,8 +88,8 @@ class CallQuery:
 
     @property
     def number_text(self) -> str:
-        """The text that a displayed phone number must contain: `text`, without spaces, brackets, dashes and dots if
-        `text` may be a part of a number.
+        """The text that is searched in phone numbers. If `text` can be a part of a phone number, such as `(415) 555`,
+        it is `text` without spaces, brackets, dashes and dots. Otherwise it is `text`.
         """
         text = legible(self.text)
         return re.sub(r"[\s().\-]", "", text) if _PART_OF_NUMBER.fullmatch(text) else self.text

@@ -64,7 +64,9 @@ class Verbs(Protocol):
 
 
 class LeaveDocument(Exception):
-    """Raised by the execution of a verb to skip the rest of the TwiML document. The call continues with `following`."""
+    """Raised by a TwiML verb, such as `<Redirect>`, that ends the current document. `following` is the document with
+    which the call continues, or None if the call is hung up.
+    """
 
     def __init__(self, following: Following) -> None:
         super().__init__()

@@ -148,7 +148,9 @@ def signed_for(
 
 
 def other_slash(url: str) -> str:
-    """Returns the URL with a slash at the end of its path added or removed."""
+    """Returns the URL with a slash at the end of its path added or removed. Twilio may have signed a URL that differs
+    in this slash.
+    """
     parts = urlsplit(url)
     path = parts.path[:-1] if parts.path.endswith("/") else parts.path + "/"
     return urlunsplit(parts._replace(path=path))

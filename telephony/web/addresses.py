@@ -65,7 +65,9 @@ class Addresses:
         return self._address(f"ladder/{place}{what and '/'}{what}")
 
     def voicemail(self, what: str) -> str:
-        """Returns the URL for callbacks about a voicemail message. `what` is the recording or the transcript."""
+        """Returns the URL to which Twilio sends a callback about a voicemail message. `what` is the end of the path:
+        the name of the step (`RoutedCall.token`), and `recording` or `transcript`, as in `NAME/recording`.
+        """
         return self._address(f"voicemail/{what}")
 
     def choose_language(self, place: str) -> str:

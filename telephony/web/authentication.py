@@ -59,11 +59,13 @@ class AccountKeys(Protocol):
 
 
 class Authenticator:
-    """Admits or refuses webhooks, WebSocket upgrades of media streams, and requests of operators.
+    """Admits or refuses webhooks, WebSocket upgrades of media streams, and requests of operators. `on_refused` gets the
+    reason of every refusal.
 
-    For each kind of refusal, the first refusal and then at most one refusal in a minute is logged, because any client
-    can send invalid requests. A refusal needs one check of the signature. The search for the URL that the sender signed
-    needs several checks, so the rate of searches is limited. `on_refused` gets the reason of every refusal.
+    Any client can send invalid requests. Therefore only the first refusal with a reason, and then at most one in a
+    minute, is logged. After an invalid signature, the log also names the URL that the sender has signed, if it was
+    found. The search for this URL needs several checks of the signature, so the number of searches per second is
+    limited.
     """
 
     def __init__(self, settings: Settings, *, on_refused: Callable[[str], None] = lambda kind: None) -> None:

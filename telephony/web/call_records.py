@@ -247,7 +247,9 @@ class CallRecords:
             await self.client.written()
 
     def progress(self, call: Call, details: CallDetails) -> None:
-        """Writes the current details of the call. The details are then known even if the process is killed."""
+        """Writes the details of a running call to its call record: the agents, the turns, the interruptions, the tools
+        and the language. They are then not lost if the process is killed.
+        """
         changes = {"agent": _agent(call), **details.changes(), **_language(call)}
         self.client.note(self._key(call.info), begins=False, held_by=self.client.process, **changes)
 

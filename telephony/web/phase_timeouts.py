@@ -1,4 +1,6 @@
-"""Timeouts for the phases of a connection. Pure: the time is an argument."""
+"""Limits how long an HTTP or WebSocket connection may be in one phase, for example how long the server waits for the
+body of a request. Pure: the time is an argument.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ WEBSOCKET_LIMITS_S: Mapping[Phase, float] = {Phase.HANDSHAKE: 10.0, Phase.UNREAD
 
 
 class PhaseTimeouts:
-    """Measures how long one connection is in each phase."""
+    """Decides whether one connection has been in its current phase, such as waiting for the body of a request, for too
+    long. `limits_s` has the limit of each phase in seconds. A phase without a limit may last for any time.
+    """
 
     def __init__(self, limits_s: Mapping[Phase, float]) -> None:
         self._limits_s = limits_s

@@ -122,7 +122,9 @@ class AudioParts:
         return response_id in self._finished
 
     def finish(self, response_id: str) -> None:
-        """Registers the end of a response. All audio of the response has arrived."""
+        """Registers that a response has ended, and ends its audio: emits the end of each content part whose audio was
+        still expected. Audio of this response that arrives later is still played.
+        """
         self._finished[response_id] = True
         for (item_id, content_index), owner in list(self.open.items()):
             if owner == response_id:

@@ -158,9 +158,9 @@ class HostedTools:
             self._over(str(item.get("id") or ""))
 
     def answer_began(self, response_id: str) -> None:
-        """Registers that a response begins. The response is taken as the answer to all calls that have ended and whose
-        end was not reported yet. At the end of this response, these calls are reported, because the server sends no
-        more events about them.
+        """Registers that a response begins. The server may not report the result of a hosted tool's call that has
+        ended. Therefore this response is taken as the answer to all such calls, and the calls are reported as ended
+        when the response ends.
         """
         for call in self._calls.values():
             is_over = call.outcome is not _Outcome.UNKNOWN

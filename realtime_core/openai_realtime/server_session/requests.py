@@ -20,8 +20,8 @@ __all__ = ["ResponseRequests"]
 
 
 class ResponseRequests:
-    """Sends requests for responses and cancellations to the server. `responses` is the state machine that decides
-    when.
+    """Sends requests for responses, and cancellations of responses, to the server. `responses` is the state machine
+    that decides at which time each request may be sent.
     """
 
     def __init__(

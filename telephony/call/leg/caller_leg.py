@@ -126,8 +126,8 @@ class CallerLeg:
         return self.end_of_call(ending)
 
     def end_of_call(self, ending: Ending) -> StreamEnd:
-        """Returns the description of a media stream that ended because the call ended. `ending` says how the call
-        ended.
+        """Returns the `StreamEnd` of a media stream that ended because the call ended, from which the next TwiML for
+        Twilio is decided. `ending` says how the call ended.
         """
         return end_of_call(ending, reattached=self.reattached, document=self.fallback_twiml())
 

@@ -36,7 +36,9 @@ class StreamEnd:
     reattached: int = 0
     """The number of lost media streams of the call that were replaced so far."""
     twiml: str | None = None
-    """The TwiML for the next request of Twilio. None if the TwiML follows from `why`."""
+    """The TwiML for the next request of Twilio. None if `why` alone decides what Twilio gets. For example, after `lost`
+    Twilio gets TwiML that opens a new media stream.
+    """
     offered: int = 0
     """How often Twilio got TwiML for a new media stream since this stream ended, without opening a stream."""
     instance: str = ""

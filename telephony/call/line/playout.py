@@ -202,8 +202,9 @@ class Playout:
                     break
 
     def mark(self, name: str, now: float) -> None:
-        """Handles the mark `name` that Twilio returned at `now`. Unknown marks, and marks of audio that was removed by
-        a `clear` message, are ignored.
+        """Updates the estimate of what the caller has heard: Twilio returned the mark `name` at the time `now`, so all
+        audio before the mark was played. Unknown marks, and marks of audio that was removed by a `clear` message, are
+        ignored.
         """
         if all(pending.name != name for pending in self._marks):
             return

@@ -80,8 +80,9 @@ class MachineLimit:
             self._found_at = now
 
     def heard(self, transcript: str, now: float) -> None:
-        """Handles a sentence of the other party, to recognise a repeated sentence. A transcript with a bracket (such as
-        `[2.1 s of speech]`) has no words of the other party and is ignored.
+        """Counts how often the other party has said this sentence. Starts the time limit for a machine when the same
+        sentence was said `repetitions` times. A transcript with a bracket (such as `[2.1 s of speech]`) has no words of
+        the other party and is ignored.
         """
         if "[" in transcript:
             return

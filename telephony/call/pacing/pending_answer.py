@@ -97,8 +97,8 @@ class PendingAnswer:
             self._restart(now)
 
     def fill_now(self, now: float) -> bool:
-        """Makes the next fill (a sentence or the waiting sound) due immediately. Returns whether an answer is pending
-        and the time is not paused.
+        """Lets the agent bridge the wait for a late answer now, with a sentence or the waiting sound, and not only
+        after the usual time. Returns False and does nothing if no answer is pending, or if the measurement is paused.
         """
         if not self._causes or self._pauses:
             return False

@@ -53,8 +53,9 @@ class PacedCall(Protocol):
 
 
 class Scheduler:
-    """The pacing of one call. `begin` must be called when the call has a media stream, and `go_live` when the model is
-    connected.
+    """Makes the agent of one call act at the right time without a request: fills the silence before a late answer,
+    prompts a silent caller, and ends a call that lasts too long. `begin` must be called when the call has a media
+    stream, and `go_live` when the model is connected.
     """
 
     call: PacedCall

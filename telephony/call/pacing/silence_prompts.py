@@ -68,7 +68,9 @@ class SilencePrompts:
         return self._since + self._policy.after_s
 
     def begin(self, now: float) -> None:
-        """Starts the count. Called when the call is live."""
+        """Starts the measurement of the caller's silence at the time `now`, in seconds. Called when the model is
+        connected.
+        """
         self._since = now
 
     def heard_until(self, at: float) -> None:
@@ -86,8 +88,9 @@ class SilencePrompts:
         self._pauses.add(reason)
 
     def resume(self, reason: PauseReason, now: float) -> None:
-        """Ends the pause that `pause` began with the same reason. The silence is then measured from the beginning: it
-        starts at the time `now`, in seconds.
+        """Continues the measurement of the caller's silence, if it was paused for this reason. The silence then counts
+        from the time `now` (in seconds), or from the later end of the agent's queued audio. If there is another reason
+        for a pause, the measurement stays paused.
         """
         if reason in self._pauses:
             self._pauses.discard(reason)

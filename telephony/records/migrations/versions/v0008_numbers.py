@@ -1,4 +1,6 @@
-"""Adds to calls the language, the results of the steps for the caller, and the task after the call."""
+"""Adds three columns to the table of calls: the language, the results of the configured steps (such as an agent and a
+voicemail) that were tried for the caller, and a task that must be done after the call.
+"""
 
 from __future__ import annotations
 
