@@ -50,8 +50,9 @@ class AnswerGate:
         self._closed_until = now + self._answer_limit_s if server_answers else _PAST
 
     def answered(self) -> None:
-        """Registers that a response was created, so the next response does not have to wait. Has no effect while the
-        caller speaks, because the created response then answers earlier speech, and the next response must wait.
+        """Registers that the server has created a response. The wait for an answer to the caller's last speech is then
+        over, and the next response may begin at any time. Has no effect while the caller speaks, because the created
+        response then answers earlier speech, and the next response must wait for the end of the new speech.
         """
         if not self._speaking:
             self._closed_until = _PAST

@@ -44,8 +44,8 @@ __all__ = ["EventTranslator"]
 
 
 class EventTranslator:
-    """Converts model events to session events, and remembers which agent made each response. `player` gets the audio if
-    the model itself does not pass its audio to a player.
+    """Converts model events to session events, and remembers which agent made each response. Some models pass their
+    audio to a player themselves. For any other model, `player` gets the audio.
     """
 
     def __init__(

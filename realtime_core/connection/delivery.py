@@ -34,12 +34,14 @@ def check_close(code: int, reason: str) -> str:
 
 
 class DeliveringConnection(Connection):
-    """Calls `on_message` immediately for each message that arrives, and keeps messages that cannot be delivered yet.
+    """The base class of connections that deliver messages to a function. `run(on_message)` calls `on_message` with each
+    message as soon as the message arrives. While the connection is paused or `run` was not called, messages are kept
+    and delivered later. Messages that arrived before the end of the connection are delivered before `run` returns.
+    After a local `close` no message is delivered.
 
-    A subclass calls `_deliver` with each message that arrives, and calls `_end` once. As a faster way, a subclass may
-    call `_handler` itself while `_handler` is not None (no messages are kept or dropped). If `_handler` raises an
-    exception, the subclass must call `_failed` with this exception. Messages that arrived before the end are delivered
-    before `run` returns. After a local `close` no message is delivered.
+    A subclass calls `_deliver` with each message that arrives, and calls `_end` once. To save time, a subclass may call
+    `_handler` directly while `_handler` is not None, which means that no messages are kept or dropped. If `_handler`
+    raises an exception, the subclass must call `_failed` with this exception.
     """
 
     def __init__(self) -> None:

@@ -24,8 +24,8 @@ class HangUp:
 
 
 class Outbox:
-    """Collects the messages to send to the client, in order, and at most one `HangUp` as the last element. The code
-    that sends the messages must empty `actions`.
+    """Collects in `actions` what must be sent to the client, in order: messages, and at the end at most one `HangUp`,
+    the command to close the connection. The code that sends them must empty `actions`.
     """
 
     def __init__(self, sources: Sources) -> None:

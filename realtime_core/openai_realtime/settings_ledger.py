@@ -100,8 +100,9 @@ class Refusal:
 
 @dataclass
 class SettingsLedger:
-    """Keeps the changes of the session settings: changes that wait, changes that were sent and not answered, and
-    changes that the server has accepted. `now` is in seconds on any steady clock.
+    """Keeps the changes of the session settings (such as instructions and tools): changes that wait to be sent, changes
+    that were sent and not yet answered by the server, and changes that the server has accepted. `now` is in seconds on
+    any steady clock.
     """
 
     granted: Fields = field(default_factory=dict)

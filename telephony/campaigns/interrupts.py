@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def drained_by_ctrl_c(drain: Callable[[], None], hang_up: Callable[[], Awaitable[None]]) -> Iterator[None]:
-    """During this block, calls `drain` at the first Ctrl-C (SIGINT), and `hang_up` at every later Ctrl-C. Also works in
-    virtual time. Does nothing outside of the main thread.
+    """During this block, the first Ctrl-C (SIGINT) calls `drain`, which must stop new calls from beginning. Every later
+    Ctrl-C calls `hang_up`, which must end the live calls. Also works in virtual time. Does nothing outside of the main
+    thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

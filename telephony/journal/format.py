@@ -174,8 +174,9 @@ def object_at(message: Any, *names: str) -> Mapping[str, Any]:
 
 
 def segments_of(message: Mapping[str, Any]) -> list[Segment]:
-    """Returns the segments of a `twilio.out` media message, in order. The sum of their lengths is the message's
-    `bytes`.
+    """Returns the segments of audio in a recorded media message to Twilio (a `twilio.out` record), in order. Each
+    segment says from which audio part its samples come. The sum of their lengths is the number of samples in the
+    message (its field `bytes`).
 
     Raises `KeyError`, `TypeError` or `ValueError` for a malformed message.
     """

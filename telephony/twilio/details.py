@@ -74,7 +74,7 @@ def sip_headers(form: Mapping[str, str]) -> dict[str, str]:
 
 
 def own_query(query: Mapping[str, str], *, is_form: bool) -> dict[str, str]:
-    """Returns the query parameters of the webhook's URL that are the user's own. `is_form` is True if the query also
-    contains Twilio's fields (a GET request).
+    """Returns the query parameters that the user has added to the URL of the webhook. If `is_form` is True (a GET
+    request), Twilio has added its own fields to the query, and these are left out.
     """
     return {name: value for name, value in query.items() if not (is_form and _TWILIOS.fullmatch(name))}
