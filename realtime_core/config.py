@@ -206,7 +206,9 @@ class RealtimeToolExecutionConfig(TypedDict, total=False):
     them. Without this setting, the agent is silent while a tool runs.
     """
     filler_after_seconds: float
-    """The time in seconds after which the filler is requested. Default 3."""
+    """The time in seconds that a tool runs before the filler (`filler`, a short response of the model during a slow
+    tool) is requested. Default 3.
+    """
 
 
 class RealtimeQueueSettings(TypedDict, total=False):

@@ -77,7 +77,9 @@ class OutputChecks:
         self._responses: OrderedDict[str, _Response] = OrderedDict()
 
     def began(self, response_id: str) -> None:
-        """Registers that the current agent began the response with this id."""
+        """Starts the checks of the response with this id, which the current agent has begun. The output guardrails of
+        this agent and of the session then check the response.
+        """
         if response_id in self._responses and self._responses[response_id].over:
             del self._responses[response_id]  # the model gives no ids
         self._response(response_id)

@@ -105,8 +105,8 @@ def call_now(function: Callable[..., Any], *args: Any) -> Any:
 
 
 async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Calls a plain function of the user in one of 64 threads. Raises only exceptions of the type `Exception`. Returns
-    the result of the function.
+    """Calls a plain (not async) function of the user in one of 64 threads, and returns its result. An exception of the
+    function is raised here. An exception that is no `Exception`, such as `SystemExit`, is replaced by one that is.
     """
     run = contextvars.copy_context().run
     # The outcome is wrapped, because a future cannot contain StopIteration, and SystemExit would stop the event loop.

@@ -30,8 +30,9 @@ def load_agent(name: str) -> AgentSource:
 
 
 def load_agents(name: str) -> AgentSource | Mapping[str, AgentSource]:
-    """Returns an agent as `load_agent` does, or a mapping of called numbers to agents. Raises `ImportStringError` if
-    the object is neither.
+    """Returns what the import string `name` (`module:attribute`) refers to: a `RealtimeAgent`, a function that selects
+    an agent for a call, or a mapping of called numbers to such agents or functions. Raises `ImportStringError` if there
+    is no such object.
     """
     value = load_object(name)
     if not isinstance(value, Mapping):

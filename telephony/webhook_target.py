@@ -16,8 +16,8 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 
 
 def check_url(url: str) -> str:
-    """Returns the URL of the receiver. Raises `ValueError` unless the URL is `https:`, or `http:` to this machine or
-    into a private network.
+    """Checks a URL to which this application sends signed webhook requests, and returns the URL. Raises `ValueError`
+    unless the URL is `https:`, or `http:` to this machine or into a private network.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.fragment:

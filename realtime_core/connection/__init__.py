@@ -33,7 +33,9 @@ class Connection(ABC):
         """
 
     def send_all(self, texts: Sequence[str]) -> None:
-        """Sends several text messages, as `send` does. A socket sends these messages in one write."""
+        """Sends several text messages, in order. The effect is that of one `send` for each message, but a socket sends
+        the messages in one write.
+        """
         for text in texts:
             self.send(text)
 

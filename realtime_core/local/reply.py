@@ -117,4 +117,6 @@ class Director(Protocol):
         """
 
     def begun(self, reply: Reply) -> None:
-        """Registers that the first output of `reply` was sent, or that `reply` is empty and has ended."""
+        """Informs the director that the first output of `reply` was sent, or that `reply` is empty and has ended. The
+        director then counts this answer as given, and continues with the next turn.
+        """

@@ -89,7 +89,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A validated script. With `greeting` None, the server greets as it does without a script."""
+    """A validated script: what the embedded server (a local server in place of a real model) answers to the turns of
+    the caller. `greeting` answers a request for a response before the caller has spoken. `otherwise` is the answer when
+    no other answer is left, and the greeting if `greeting` is None.
+    """
 
     turns: Sequence[Turn] = ()
     name: str = ""

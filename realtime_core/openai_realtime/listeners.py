@@ -67,7 +67,8 @@ class Listeners:
         self._ended = False
 
     async def deliver(self) -> None:
-        """Awaits the listeners that must be awaited, until `end` is called. Their exceptions go to the loop's exception
+        """Delivers the queued events to the listeners that wait (`async` listeners), one event after the other. Returns
+        when `end` was called and all queued events are delivered. Exceptions of listeners go to the loop's exception
         handler.
         """
         while True:

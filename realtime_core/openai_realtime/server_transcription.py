@@ -76,7 +76,7 @@ class ServerTranscription:
         return turn
 
     def end(self, error: RealtimeCoreError) -> None:
-        """Settles all turns without a transcript with `error`, because the session is over."""
+        """Ends all turns that have no transcript yet with the exception `error`, because the session is over."""
         turns = [*self._transcribing.values(), *(turn for _, turn in self._committing)]
         self._committing.clear()
         self._transcribing.clear()

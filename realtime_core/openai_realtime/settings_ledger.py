@@ -47,8 +47,9 @@ the refusal.
 
 @dataclass(eq=False, slots=True)
 class Change:
-    """Settings that are changed together in one `session.update`. The update also contains the settings of `named` with
-    the values that the server has accepted, because a server could take their absence as a return to the defaults.
+    """Settings that are changed together in one `session.update`. `fields` are the changed settings. `named` has the
+    names of further settings that the update repeats with the values that the server has accepted. Without them, a
+    server could reset these settings to their defaults.
     """
 
     fields: Fields
@@ -201,7 +202,9 @@ class SettingsLedger:
     # Answers.
 
     def created(self, session: Fields) -> None:
-        """Handles the server event `session.created`. `session` has the settings of the session before any update."""
+        """Stores the settings that the server event `session.created` reports: the settings of the session before any
+        update. Later reports are compared with these settings, to find out which updates the server has applied.
+        """
         self._echo = session
 
     def taken(self, session: Fields) -> list[Change]:

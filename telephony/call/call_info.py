@@ -114,8 +114,8 @@ class CallInfo:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """Returns the numbers of the two parties of the call. A call that this call causes, such as a transfer, selects
-        its caller id from these numbers. `own` is the number TWILIO_PHONE_NUMBER, or None.
+        """Returns the numbers of the two parties of the call. These numbers are used to select a caller id for a
+        further call, such as a transfer of the caller. `own` is the number TWILIO_PHONE_NUMBER, or None.
         """
         return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
 

@@ -24,7 +24,9 @@ _MARGIN_S = 2.0
 
 
 class SecretParts:
-    """Opens the secret parts of one call. Secret parts may overlap."""
+    """Begins and ends the secret parts of one call. The words, keys and audio of a secret part are written nowhere, for
+    example to no journal, log or Twilio recording. Secret parts may overlap.
+    """
 
     def __init__(
         self, info: CallInfo, recorder: CallRecorder, player: LinePlayer, control: PhoneControl | None

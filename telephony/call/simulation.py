@@ -17,7 +17,7 @@ class Simulation:
         self._opted_out: dict[Path | None, set[str]] = {}
 
     def opted_out(self, path: Path | None) -> set[str]:
-        """Returns the numbers that opted out within the simulation. `path` is the do-not-call file. If `path` is None,
-        the numbers belong to the do-not-call list in the database.
+        """Returns the set of the numbers that opted out in simulated calls and would stand on a do-not-call list. The
+        caller may add numbers. `path` is the do-not-call file. None means the do-not-call list in the database.
         """
         return self._opted_out.setdefault(None if path is None else path.resolve(), set())

@@ -1,4 +1,4 @@
-"""Decides when the queue of attempts is used again after an error. Pure."""
+"""Decides when the queue of a campaign's call attempts is used again after an error of the queue. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _MAX_S = 30.0
 
 
 class QueueBackoff:
-    """The error of the queue of attempts, and the time of the next try. Times are in seconds of the event loop. The
-    pause doubles with each error in a row, from 1 second up to 30 seconds.
+    """The error of the queue of call attempts, and the time of the next try. Times are in seconds of the event loop.
+    The pause doubles with each error in a row, from 1 second up to 30 seconds.
     """
 
     def __init__(self) -> None:

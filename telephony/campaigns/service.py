@@ -228,9 +228,10 @@ def campaign_dialer_of(
     sources: Sources,
 ) -> tuple[CampaignDialer, DurableQueue] | None:
     """Returns the dialer and the queue that make the calls of the campaigns in this process, or None if DBOS is not
-    installed. `room` returns how many more calls this process can take, and `executor` is the name of this process. The
-    contexts must be entered in this order: the queue, the campaign dialer, `dialer`. After that the campaign dialer
-    must be started.
+    installed. `room` returns how many more calls this process can take, and `executor` is the name of this process.
+
+    The three objects are async context managers and must be entered in this order: the returned queue, the returned
+    campaign dialer, `dialer`. After that, the campaign dialer must be started.
     """
     campaign_dialer = CampaignDialer(
         campaigns.store,

@@ -23,9 +23,9 @@ __all__ = ["call_in_memory"]
 
 
 def call_in_memory(plan: Plan, agent: AgentSource, greeting: str | None, seed: int) -> DemoCall:
-    """Makes the demo call of the plan in virtual time, with all parts in this process. Returns the call. `greeting` has
-    the instructions for the first words of the agent. The same seed gives the same journal, byte for byte, on each
-    version of Python.
+    """Makes a demo call in virtual time, with all parts in this process, and returns the call. `plan` has the options
+    of the demo call. `greeting` has the instructions for the first words of the agent. The same seed gives the same
+    journal, byte for byte, on each version of Python.
     """
     demo_call = virtual_time.run(lambda: _ring(plan, agent, greeting, Sources(seed)), seed=seed)
     settle()

@@ -153,13 +153,13 @@ class Disk:
         return self.dropped + self.unwritten
 
     def start(self) -> None:
-        """Starts the thread of the disk, which then runs until `stop` is called."""
+        """Starts the thread that writes journals to the disk. The thread then runs until `stop` is called."""
         self._stays = True
         with self._lock:
             self._ensure_thread()
 
     def stop(self) -> None:
-        """Lets the thread of the disk end after it has written the last journal. Does not wait for this end."""
+        """Lets the thread that writes journals end after it has written the last journal. Does not wait for the end."""
         self._stays = False
         self._wake.set()
 

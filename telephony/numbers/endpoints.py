@@ -59,7 +59,9 @@ class Endpoints:
         return {name: breaker.state(now) for name, breaker in self._breakers.items()}
 
     def failed(self, name: str) -> None:
-        """Registers that a call failed because of the model endpoint with this name."""
+        """Counts a failure of the model endpoint with this name, because a call failed on it. After some failures in a
+        row, new calls do not use the endpoint for some time (see `CircuitBreaker`).
+        """
         breaker, now = self.breaker(name), asyncio.get_running_loop().time()
         was_open = breaker.state(now) is not BreakerState.CLOSED
         breaker.failed(now)

@@ -38,8 +38,8 @@ class NextStep(Enum):
 
 @dataclass(slots=True)
 class CallState:
-    """The state of one placed call. `now` is in seconds on any steady clock. `deadline` is the time at which
-    `next_step` is due.
+    """The state of one placed call. All times, such as `now`, are in seconds on a clock that never goes back, such as
+    the clock of the event loop. `deadline` is the time at which `next_step` must be called.
     """
 
     fetch_s: float = 10.0

@@ -206,8 +206,8 @@ class RecordsClient:
         return admitted
 
     async def release(self, kind: str, key: str, call_id: str) -> None:
-        """Removes the claim of this kind on the key, so it can be claimed again, because the call for which the key was
-        claimed was not made.
+        """Removes the claim on a key, such as the idempotency key of a request, because the call of this request was
+        not made. The key can then be used again. `kind` is the kind of the key, and `call_id` is the id of the call.
         """
         self._memory.release(kind, key, call_id=call_id)
         try:

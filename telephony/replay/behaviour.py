@@ -43,8 +43,8 @@ class Action:
 
 @dataclass(slots=True)
 class SpokenPart:
-    """The pieces of one audio part of an answer that were sent, each as (offset, length, checksum of the samples, time
-    in seconds).
+    """The audio of one content part of an answer, as it was sent to Twilio. Each element of `pieces` is one piece of
+    the audio: (offset in the part in samples, length in samples, checksum of the samples or None, time in seconds).
     """
 
     item_id: str

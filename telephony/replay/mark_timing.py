@@ -89,7 +89,9 @@ class MarkTiming:
             mark.returned, mark.order, mark.frames = t, float(index), len(self._frames)
 
     def settle(self) -> None:
-        """Ends the input of recorded messages. Marks that were never returned are dropped."""
+        """Prepares the timing for `due`, when all messages of the recording were passed. Marks that were never returned
+        in the recording are dropped.
+        """
         self._n_sent.clear()
         kept = {
             position: [mark for mark in marks if mark.returned is not None] for position, marks in self._marks.items()

@@ -133,8 +133,9 @@ class Perturbation:
         return [due, due + 0.02] if self._happens("doubled", self.doubled_marks) else [due]
 
     def clear(self) -> ClearRace | None:
-        """Returns the fault that the next `clear` message gets, or None if the message gets no fault. Each message gets
-        a fault from `ClearRace` with the probability `clear_races`, and otherwise the delay `late_clears_s`.
+        """Returns the fault of the next `clear` message, or None if the message has no fault. With the probability
+        `clear_races`, the fault is chosen at random from the kinds that `ClearRace` describes. Otherwise the fault is a
+        delay of `late_clears_s` seconds, if this is not 0.
         """
         if self._happens("race", self.clear_races):
             random = self._random_of("race")

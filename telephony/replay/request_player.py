@@ -68,7 +68,9 @@ class RequestPlayer:
         self._moments = sorted(moments, key=lambda moment: moment[0])
 
     async def run(self, call: Call, clock: ReplayClock) -> None:
-        """Makes the recorded requests to `call`. Sets `clock` to the time of the last request."""
+        """Repeats the recorded commands of users' code (for example play a clip, or hang up) on `call`, at their
+        recorded times. Keeps `clock` set to the time of the last repeated command.
+        """
         tasks, states = dict[int, asyncio.Task[None]](), dict[int, AsyncExitStack]()
         async with AsyncExitStack() as leaving, asyncio.TaskGroup() as group:
             for at, (_, t, begins, n, request) in enumerate(self._moments):

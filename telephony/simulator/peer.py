@@ -45,11 +45,11 @@ _NO_PARAMETERS: Mapping[str, str] = {}
 
 
 class MediaPeer:
-    """Twilio's end of one media stream over `connection`. The peer computes what the caller hears without the code of
-    the product.
+    """Simulates Twilio's end of one media stream over `connection`. The peer computes what the caller hears with its
+    own code, independent of the tested application.
 
-    `drawn` has the values (delays, jitter and clock drift) that were drawn from `line` for this call. `events` has the
-    events in order. `heard` is the audio that was played to the caller.
+    `drawn` has the delays, jitter and clock drift of this call, which were drawn at random from the ranges in `line`.
+    `events` has the events in order. `heard` is the audio that was played to the caller.
     """
 
     def __init__(

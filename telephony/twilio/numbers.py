@@ -124,8 +124,8 @@ def e164(text: object) -> str:
 
 
 def dialled(target: object) -> str:
-    """Returns a target that users' code gives, in the form that Twilio dials: a number in E.164, or a `sip:` address.
-    Raises `ValueError` as `e164` does.
+    """Returns the destination of a call that users' code gives, in the form that Twilio dials: a phone number in E.164,
+    or a `sip:` address. Raises `ValueError` if the text is neither, for example a number without a country code.
     """
     address = tidy(text_of(target))
     return address if _SIP.fullmatch(address) else e164(address)

@@ -67,8 +67,8 @@ def error_of(error: TwilioException) -> TwilioError:
 
 
 def one_line(text: object) -> str:
-    """Returns a text of a server for messages and logs: one line of printable characters, which is cut if it is long.
-    A gateway may answer in place of Twilio.
+    """Returns the text of a server's response as one line for error messages and logs: printable characters only, and
+    cut if it is long. The text may come from a gateway and not from Twilio, so it can have any content.
     """
     printable = "".join(c if c.isprintable() else " " for c in str(text)[: 2 * _MAX_CHARS])
     return " ".join(printable.split())[:_MAX_CHARS]

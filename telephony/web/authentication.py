@@ -88,8 +88,10 @@ class Authenticator:
         return fault is None
 
     def choose(self, request: HTTPConnection, forms: Sequence[Form]) -> Form | Unsigned:
-        """Checks the signature of a webhook. `forms` are the possible readings of its body (see `forms.read_forms`).
-        Returns the reading to which the signature belongs, or the refusal. `admits_headers` must be called first.
+        """Checks the signature of a webhook. The body of a webhook can often be decoded in several ways, and `forms`
+        are the possible results (see `forms.read_forms`). Returns the one to which the signature belongs. If the
+        signature belongs to none, returns the refusal. `admits_headers`, which checks the headers, must be called
+        first.
         """
         if not self._checks:
             return forms[0]

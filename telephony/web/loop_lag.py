@@ -26,7 +26,9 @@ class LoopLag:
         self._on_change = on_change
 
     async def watch(self) -> None:
-        """Measures the delay four times a second. Runs until the task is cancelled."""
+        """Measures the delay of the event loop (how late a sleeping task continues) four times a second. Runs until the
+        task is cancelled.
+        """
         clock = asyncio.get_running_loop().time
         while True:
             due = clock() + _LAG_EVERY_S

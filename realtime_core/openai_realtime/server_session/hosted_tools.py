@@ -76,7 +76,9 @@ class _Call:
 
 
 class HostedTools:
-    """Follows calls of hosted tools, and reports the start and the end of each call once."""
+    """Follows the calls of hosted tools, which are tools that the model's server runs (MCP). Emits an event for the
+    start and an event for the end of each call, once.
+    """
 
     def __init__(
         self,
@@ -117,8 +119,9 @@ class HostedTools:
         self._calls.pop(item_id, None)
 
     def notice(self, event: wire.Notice | wire.Unknown) -> None:
-        """Handles an event of the server about the progress of a call of a hosted tool. Any other event has no
-        effect.
+        """Updates the state of a call of a hosted tool (a tool that the model's server runs), from a server event about
+        its arguments or its progress. Emits the start or the end of the call if the event shows it. Any other event has
+        no effect.
         """
         if (handler := self._notices.get(event.type)) is not None:
             self._requests.responses.progress(self._steps.now)

@@ -143,7 +143,9 @@ class ConversationItems:
                 self._requests.request_answer(note_id)
 
     def confirmed(self, item_id: Any) -> None:
-        """Registers that the server has confirmed the item."""
+        """Marks the item as a part of the conversation on the server, because the server has confirmed it. The item is
+        then not sent again in a new session.
+        """
         if isinstance(item_id, str):
             self.unconfirmed.pop(item_id, None)
             if item_id in self._edited:

@@ -72,8 +72,9 @@ class ResponseEvents:
         self._requests.perform(effects)
 
     def announce(self) -> None:
-        """Handles a response whose `response.created` event was lost or is late: if other events of the response have
-        arrived, the response counts as created. Called before a command that refers to the response in progress.
+        """Corrects the state if the `response.created` event of a response was lost or is late: if other events of the
+        response have arrived, the response counts as created. Must be called before each command that refers to the
+        response in progress, such as a cancellation.
         """
         response_id = self._unannounced_id
         is_known = self._known.has(wire.ResponseDone, response_id) or self._known.has(wire.ResponseCreated, response_id)

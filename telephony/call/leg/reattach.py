@@ -78,7 +78,7 @@ class Reattach:
         self._timer.set(asyncio.get_running_loop().time() + within_s)
 
     def close(self) -> None:
-        """Stops the time limit that `expect` has set, because the call has ended."""
+        """Stops the time limit for the next media stream, which `expect` has set, because the call has ended."""
         self._timer.cancel()
 
     def _on_time(self, now: float) -> None:

@@ -148,8 +148,8 @@ class Scheduler:
     # --- pauses --------------------------------------------------------------------------------------------------
 
     def pause(self, reason: PauseReason, *, fill: bool = False) -> None:
-        """Stops the silence prompts until `resume` is called with the same reason. If `fill` is True, the silence
-        before a pending answer is still filled.
+        """Stops the prompts for a silent caller until `resume` is called with the same reason. If `fill` is True, a
+        caller who waits for an answer of the agent still hears a sentence and the waiting sound.
         """
         self._hanging_up = self._hanging_up or reason is PauseReason.HANGING_UP
         self._silence.pause(reason)

@@ -24,8 +24,8 @@ current_tool: ContextVar[str | None] = ContextVar("telephony_tool", default=None
 """The `call_id` of the tool call whose code is running in this context, or None."""
 
 OURS = ""
-"""The value of `current_tool` while code of this package gives commands to the call. A replay runs this code again, so
-it does not repeat these commands from the journal.
+"""The value of `current_tool` while this package itself (and not users' code) gives commands to the call. A replay does
+not repeat such commands from the journal, because the code of this package runs again and gives them.
 """
 
 
