@@ -494,7 +494,13 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def read_settings(**overrides: object) -> Settings:
-    """Reads the settings as `load_settings` does, but without the checks that only a server needs."""
+    """Reads the settings from the environment and `.env`. Values of `overrides` that are not None have priority. Does
+    not check whether the settings fit together (for example, whether the webhooks have a secret). A server must use
+    `load_settings`, which also checks this.
+
+    Raises:
+        SettingsError: a setting is invalid.
+    """
     try:
         given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
         return Settings(_env_file=env_file(), **given)  # type: ignore[call-arg]

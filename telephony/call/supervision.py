@@ -309,7 +309,9 @@ class Supervision:
             self._fill()
 
     async def back(self) -> None:
-        """Registers that the supervisor has connected again. The caller hears the supervisor again."""
+        """Continues the take-over, because the supervisor has connected again after a lost connection. The waiting
+        sound ends, and the caller hears the supervisor again.
+        """
         if self.state is TakeOver.AWAY:
             self.state = TakeOver.LIVE
             self._commands.done("supervisor.back")

@@ -34,9 +34,9 @@ class PauseReason(Enum):
     succession.
     """
     MINUTES = "minutes"
-    """The budget of minutes is used up."""
+    """The calls of the campaign have used up its budget of minutes (`max_minutes`)."""
     COST = "cost"
-    """The budget of cost is used up."""
+    """The calls of the campaign have used up its budget of money (`max_cost`)."""
     CALLS = "calls"
     """The maximum number of calls (`max_calls`) is reached."""
     HANG_UP = "hang-up"

@@ -1,4 +1,6 @@
-"""Makes the calls of `telephony certify`, one after the other."""
+"""Makes the calls of `telephony certify`, one after the other. This command checks in real calls how Twilio's media
+streams behave.
+"""
 
 from __future__ import annotations
 

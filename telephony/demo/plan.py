@@ -14,8 +14,8 @@ DEMO_AGENT = "telephony.demo.agent:agent"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options of a demo call. `agent` is the import string of the agent. With None, the demo's own agent with its
-    script and its caller is used.
+    """The options of a demo call. `agent` is the import string of the agent. If `agent` is None, the demo uses its own
+    agent, and by default also its own script for the embedded model and its own simulated caller.
     """
 
     agent: str | None

@@ -112,8 +112,9 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
 
 
 def exact_p(only_new: int, only_baseline: int) -> float:
-    """Returns the two-sided p-value of McNemar's exact test. `only_new` is the number of pairs in which only the new
-    agent passed. `only_baseline` is the number of pairs in which only the baseline passed.
+    """Returns the two-sided p-value of McNemar's exact test for two agents. A pair has one call of each agent with the
+    same simulated caller. `only_new` is the number of pairs in which only the new agent passed. `only_baseline` is the
+    number of pairs in which only the baseline passed.
     """
     n, less = only_new + only_baseline, min(only_new, only_baseline)
     tail = sum(math.comb(n, k) for k in range(less + 1)) / (1 << n)
@@ -172,8 +173,9 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def detectable(total: int, alpha: float, power: float = _POWER) -> float | None:
-    """Returns the smallest true difference that the exact test with level `alpha` finds with this power, assuming that
-    all pairs that differ favour the same agent. Returns None if `total` pairs cannot show any difference.
+    """Returns the smallest true difference between the pass rates of two agents that `total` pairs of calls show with
+    the probability `power`. The test is McNemar's exact test with the error level `alpha`. All pairs with different
+    results are assumed to favour the same agent. Returns None if `total` pairs are too few for every difference.
     """
     needed = next((n for n in range(1, total + 1) if exact_p(n, 0) <= alpha), None)
     if needed is None or _at_least(needed, total, 1.0) < power:
@@ -192,9 +194,9 @@ def _at_least(needed: int, total: int, rate: float) -> float:
 
 
 def pairs_for_same(margin: float, alpha: float) -> int:
-    """Returns the smallest number of pairs that can give the verdict "same" if no pair differs. A difference of the
-    rates that is certainly smaller than `margin` counts as the same. The confidence interval has the level `1 - 2 *
-    alpha`.
+    """Returns the smallest number of pairs of calls (one call of each agent) with which two agents can get the verdict
+    "same", if both agents have the same result in each pair. The verdict is "same" if the confidence interval of the
+    difference of the pass rates lies between `-margin` and `margin`. The interval has the level `1 - 2 * alpha`.
     """
     return next(n for n in range(1, 1_000_000) if paired_interval(0, 0, n, 1 - 2 * alpha).high < margin)
 

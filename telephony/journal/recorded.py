@@ -24,8 +24,8 @@ PartId = tuple[str, int]
 
 @dataclass(slots=True)
 class Part:
-    """One audio part of the agent, as the model sent it, or a part of a supervisor's voice. `chunks` are in the
-    session's output format.
+    """One piece of audio in a recorded call: a content part of an item of the model, a clip, or speech of a supervisor.
+    `chunks` is the audio. Audio of the model is in the session's output format.
     """
 
     item_id: str
@@ -83,8 +83,9 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """An interruption of the agent. `heard` has (part, milliseconds) for each audio part that was playing or queued.
-    `position` is the stream position at which the agent became silent, or None if the journal does not contain it.
+    """An interruption of the agent. `heard` has (key of the part, milliseconds) for each audio part of the agent that
+    was playing or queued: how much of the part the caller had heard. `position` is the stream position at which the
+    agent became silent, or None if the journal does not contain it.
     """
 
     t: float

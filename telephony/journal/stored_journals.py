@@ -63,9 +63,10 @@ class StoredJournals:
         return self.storage.get(stored, self._copies)
 
     def purge(self, *, days: float, now: datetime, dry_run: bool = False) -> list[tuple[str, datetime]]:
-        """Deletes the journals that are older than `days` days. Returns the CallSid and the time of each deleted call.
-        With `dry_run`, deletes nothing. The time of an object is the time at which it was copied. Raises `JournalError`
-        and `StorageError`.
+        """Deletes the journals that are older than `days` days, in the folder and in object storage. Returns for each
+        deleted call its CallSid and the time from which the age of its journal counts. This is the time of the last
+        change of a file in the folder, and the time at which a file was copied to object storage. With `dry_run`,
+        deletes nothing. Raises `JournalError` and `StorageError`.
         """
         old: dict[str, datetime] = {}
         if self.storage is None or self.folder.is_dir():

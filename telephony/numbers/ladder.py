@@ -80,9 +80,10 @@ def language_of(number: NumberConfig, caller: str) -> str:
 
 
 def text_in(text: bool | str | dict[str, str] | None, language: str) -> str | None:
-    """Returns the text of a step in a language. `text` is one text for all languages, or the texts by language. If
-    `text` does not have the language, returns its first text. Returns None if `text` is True or None: then the caller
-    hears the default text of the locale.
+    """Returns the text that the caller hears at a step of the ladder (the list of steps for a caller), in this
+    language. `text` is one text for all languages, or the texts by language. If `text` does not have the language,
+    returns its first text. Returns None if `text` is True or None: then the caller hears the default text of the
+    locale.
     """
     if isinstance(text, dict):
         return text.get(language) or text.get(language.partition("-")[0]) or next(iter(text.values()), None)

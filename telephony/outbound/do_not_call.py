@@ -74,7 +74,9 @@ class DoNotCall:
         self._added = set[str]() if simulation is None else simulation.opted_out(self.path)
 
     def simulated(self, simulation: Simulation) -> DoNotCall:
-        """Returns a list with the same numbers for a simulation. This list does not change the file."""
+        """Returns a do-not-call list for simulated calls. It contains the numbers of this list. Numbers that are added
+        to it are kept in memory, and do not change the file.
+        """
         return DoNotCall(self.path, simulation=simulation, subjects=self.subjects)
 
     def __contains__(self, number: object) -> bool:

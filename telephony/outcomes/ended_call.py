@@ -17,7 +17,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)  # with slots, EndedCall[Model](...) raises TypeError on Python 3.11
 class EndedCall(Generic[T]):
-    """One call that has ended. Phone numbers are complete, and the conversation is not masked. Dates are in UTC."""
+    """What the callback `on_end` of the application gets about a call that has ended. Phone numbers are complete, and
+    the conversation is not masked. Dates are in UTC.
+    """
 
     id: str
     """The id: this application's own id for a placed call, and the `CallSid` for an inbound call."""

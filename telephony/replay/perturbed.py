@@ -1,4 +1,6 @@
-"""A media stream with the faults of a `Perturbation`."""
+"""Puts faults into the media stream of a replayed call: messages are delayed, dropped, doubled or changed. A
+`Perturbation` says which faults.
+"""
 
 from __future__ import annotations
 

@@ -20,8 +20,9 @@ AUDIO = "input_audio_buffer.append"
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """A command that was sent to the model at the time `t`: the `count`-th command of the type `type`, counted from 1.
-    For audio, `count` is the number of bytes that were sent on the media stream with the number `stream`.
+    """An event in a recorded call that a message of the model followed: the `count`-th command of the type `type` that
+    was sent to the model, counted from 1. `t` is the time of the event in seconds. If the event is audio of the caller,
+    `count` is the number of bytes that were sent to the model so far on the media stream with the number `stream`.
     """
 
     type: str

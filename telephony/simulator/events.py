@@ -51,8 +51,9 @@ class MarkReturned:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """A `clear` message took effect: from `position` on, the audio that was buffered is not played. `received` is the
-    number of samples since the start of the stream. The last `flushed` of these samples were never played.
+    """A `clear` message took effect: playback stopped at `position`, and the buffered audio was dropped. `received` is
+    the number of samples that the phone has received since the start of the stream. `flushed` is the number of dropped
+    samples, which were the last of these. `marks` has the names of the marks that the message returned.
     """
 
     kind: ClassVar[str] = "cleared"

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["CallOutcomes", "ModelNames", "TranscriptionUsage", "model_names", "result_type", "with_form"]
 
 READING_S = 60.0
-"""The maximum time in seconds for which the webhook about a call waits for the text model. The limit applies if this
-process dies while the text model reads the transcript.
+"""The maximum time in seconds by which the text model delays the webhook message about an ended call. The message is
+sent when the text model has read the transcript. If this process dies before, the message is sent at the end of this
+time.
 """
 _MAX_PLACED = 1000
 
@@ -153,9 +154,12 @@ class CallOutcomes:
     def ended(
         self, call: Call, form: ResultForm | None, details: CallDetails, duration_s: float, cost: float | None
     ) -> EndedCall[Any]:
-        """Handles the end of a call that this process served. `form` has the recorded result, `duration_s` is the
-        length of the call in seconds, and `cost` is the cost of the models in US dollars. Returns the data of the call
-        for the callback `on_end`. The summary is not known yet. The text model and the callbacks run later in tasks.
+        """Returns the data of an ended call that this process served. `form` has the recorded result, `duration_s` is
+        the length of the call in seconds, and `cost` is the cost of the models in US dollars.
+
+        The data of an inbound call with a media stream also go to the callback `on_end`, later and in a task. If a text
+        model is configured, it first adds the summary, so the returned data have no summary. The data of an outgoing
+        call are stored until `placed` gets the final state of the call.
         """
         ended = self._snapshot(call, details, duration_s, cost)
         if call.info.direction == OUTBOUND:

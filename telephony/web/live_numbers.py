@@ -1,6 +1,5 @@
-"""The configured numbers of a running application: the current configuration, its reload, and the routes of live calls.
-
-A call keeps the configuration with which the call began. A reload applies only to later calls.
+"""The phone numbers that a running application answers: loads their configuration, reloads it, and stores for each live
+call the configuration with which the call began. A reload applies only to later calls.
 """
 
 from __future__ import annotations
@@ -206,7 +205,9 @@ class LiveNumbers:
 
     @property
     def clients(self) -> dict[str, TwilioRest]:
-        """The REST clients of all accounts of the configuration, by name, without the client of the settings."""
+        """The clients for Twilio's REST API, by the name of the Twilio account: one client for each account in the
+        configuration of the numbers. The account of the settings (TWILIO_ACCOUNT_SID) is not included.
+        """
         accounts = self.book.config.accounts
         found = {name: self._rest_of(name, account) for name, account in accounts.items()}
         return {name: rest for name, rest in found.items() if rest is not None}

@@ -76,8 +76,9 @@ def number_options(
 
 
 def canary_of(call: RoutedCall) -> Canary | None:
-    """Returns the canary (the new agent version for a part of the callers) of the called number. The canary applies
-    only to the agent of the number.
+    """Returns the canary of the called number: the new version of the number's agent, and the percentage of the callers
+    who get this version. Returns None if the number has no canary, or if the current step of the call has another
+    agent.
     """
     number = call.number
     if number.canary is None or call.step.agent is not number.agent:

@@ -71,7 +71,9 @@ def outgoing_status(request: Request, phone: PhoneServer, form: Form) -> Respons
 
 @for_twilio
 def outgoing_machine(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The endpoint for the callback with the result of answering machine detection for an outgoing call."""
+    """The endpoint for Twilio's callback with the result of answering machine detection for an outgoing call. The
+    result (for example a person or a machine) goes to the call, which then decides what the agent does.
+    """
     if (dialer := _dialer(request)) is not None:
         dialer.machine(request.path_params["token"], MachineDetection.parse(form))
     return Response(status_code=204)

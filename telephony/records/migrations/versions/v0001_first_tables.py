@@ -1,4 +1,6 @@
-"""Creates the first tables: claims and calls."""
+"""Creates the first tables: the calls, and the claims. A claim prevents a second use of a key, such as the token of a
+media stream.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Adds the evidence about the consent to a recording, and the decisions about versions of agents."""
+"""Adds the column `consent` of a call: whether and how the caller has agreed to the recording. Adds the table of the
+decisions about canaries (new agent versions for a part of the callers), such as a rollback.
+"""
 
 from __future__ import annotations
 
