@@ -19,7 +19,9 @@ class ResponseState(Enum):
 
 
 class StateEvent(Enum):
-    """An event that changes the `ResponseState` of a server session."""
+    """An event that changes the state of the model's responses in a server session, such as from "requested" to
+    "active".
+    """
 
     SENT = auto()
     """The client sent `response.create`."""

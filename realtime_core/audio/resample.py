@@ -196,8 +196,8 @@ class Downsampler3:
         return b"".join([piece.tobytes() for piece in self._pieces(pcm16_24k)])
 
     def push_to_ulaw(self, pcm16_24k: bytes) -> bytes:
-        """Does the same as `push`, with mu-law output. The result is `g711.encode(push(...))`, computed with one
-        look-up per sample.
+        """Converts PCM16 (24 kHz, mono) to mu-law at 8 kHz: returns one byte for three samples. The chunks may have any
+        length. The result is `g711.encode(push(pcm16_24k))`, computed faster.
         """
         return b"".join([_ULAW.take(piece.view(_UINT16)).tobytes() for piece in self._pieces(pcm16_24k)])
 

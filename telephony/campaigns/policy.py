@@ -63,7 +63,9 @@ class HoldReason(Enum):
     PER_DAY = "per-day"
     ABANDONED = "abandoned"
     BUDGET = "budget"
-    """The calls in progress may use up the rest of `max_minutes` or `max_cost`."""
+    """No further call begins, because the calls that are in progress may already use up the rest of `max_minutes` or
+    `max_cost`, the limits of the campaign.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,9 @@ class Record(NamedTuple):
 
     @property
     def event(self) -> str:
-        """The name of the message: Twilio's `event` or the model's `type`."""
+        """The type of the message in this journal record: the field `event` of Twilio's message, or the field `type` of
+        the model's message. The text is empty if the record has no message.
+        """
         message = self.data.get("message")
         if not isinstance(message, dict):
             return ""

@@ -137,8 +137,8 @@ _INCOMING = re.compile(rb'\{"t":([0-9]{1,9}\.[0-9]+),"kind":"(twilio\.in|model\.
 
 
 def raw_lines(path: Path) -> Iterator[tuple[float, str, str | None, Mapping[str, Any] | None]]:
-    """Yields (t, kind, text, data) for each record of the journal, for replays. Raises the same exceptions as
-    `read_journal`.
+    """Yields (t, kind, text, data) for each record of the journal, for replays. `t` is in seconds. Raises
+    `JournalError` if the file cannot be opened, has lines but no record, or has a newer schema.
 
     Incoming messages, which are most of the bytes, have `text` as received. All other records have `data`, the parsed
     fields. `text` begins and ends with a brace but may be invalid JSON, because older versions did not check the text.

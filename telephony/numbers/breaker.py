@@ -15,7 +15,7 @@ class BreakerState(StrEnum):
     OPEN = "open"
     """The endpoint fails, and is not tried."""
     PROBING = "probing"
-    """One call tries the endpoint again."""
+    """The endpoint has failed, and one call tries now whether it works again. Other calls do not use the endpoint."""
 
 
 class CircuitBreaker:

@@ -62,8 +62,8 @@ class CallQuery:
     `CallSid` (at least `CA` and one more character).
     """
     text_number: Party | None = None
-    """The phone number in `text` if the text is a complete phone number, else None. A call also matches `text` if one
-    party of the call has this number.
+    """The phone number that the filter `text` contains, if `text` is a complete phone number, else None. A call also
+    matches `text` if one party of the call has this number.
     """
     is_interrupted: bool = False
     """Whether only calls match in which the caller interrupted the agent."""

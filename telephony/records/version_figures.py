@@ -30,7 +30,7 @@ class VersionFigures:
     slow_ms: float | None
     """The time in milliseconds that 95 of 100 answers do not exceed (the 95th percentile)."""
     answers: int
-    """The number of measured answers."""
+    """The number of the agent's answers whose latency was measured."""
     endings: dict[str, int]
     """The number of calls by the code of the ending, the most frequent first."""
     outcomes: dict[str, int]

@@ -1,5 +1,6 @@
-"""Checks that each option of a replay has an effect in the chosen mode. Pure. An option without an effect is refused,
-because a successful replay with such an option would prove nothing.
+"""Checks that each option of a replay, such as noise on the line, has an effect in the chosen mode (with the recorded
+or another caller, and with the recorded or another model). Pure. An option without an effect is refused, because a
+successful replay with such an option would prove nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Adds the leases of processes, and the media stream of a call."""
+"""Adds the table of processes with their leases, and columns about the process and the media stream to the table of
+calls.
+"""
 
 from __future__ import annotations
 
