@@ -1,4 +1,6 @@
-"""A player for audio that other code plays and reports."""
+"""Tracks how much of the agent's audio was played, for an application that plays the audio itself. The application
+reports what it has played, and the session uses the reports in place of its own player.
+"""
 
 from __future__ import annotations
 

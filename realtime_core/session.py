@@ -327,8 +327,9 @@ class RealtimeSession(RealtimeModelListener):
     # Events of the model
 
     def on_event(self, event: RealtimeModelEvent) -> Coroutine[Any, Any, None]:
-        """Handles an event of the model. The session handles the event in this call, so the returned awaitable is
-        already done. Events after the end of the session are ignored.
+        """Receives an event of the model: updates the history, emits events of the session, and starts tools. All of
+        this happens before the method returns, so the returned awaitable is already done. Events after the end of the
+        session are ignored.
         """
         if self._ended:
             return DONE

@@ -33,7 +33,7 @@ class ServerWait(Enum):
     """
 
     TOOL = auto()
-    """A tool runs, and the model would invent its result."""
+    """A tool runs. Without the result of the tool, the model would answer with an invented result."""
     PAUSE = auto()
     """The responses are paused."""
 
@@ -183,7 +183,9 @@ class SessionConfig:
             self._waits.discard(reason)
 
     def sent_by_user(self, event_id: str, session: Mapping[str, Any], now: float) -> None:
-        """Registers a `session.update` that the user sends. This change is handled like any other change."""
+        """Registers a `session.update` that the user sends as a raw event, so the server's answer to it is expected.
+        The settings in `session` are then in effect when the server has accepted them, as with a change by the agent.
+        """
         self._ledger.sent(event_id, Change(flatten(session)), now)
 
     def due(self, ids: Callable[[], str], now: float) -> tuple[list[tuple[str, dict[str, Any]]], list[Change]]:

@@ -74,20 +74,20 @@ class Figures:
     """
 
     up: list[float] = field(default_factory=list)
-    """For each frame of a caller, the time from sending the frame until the model's socket has received its last
-    sample.
+    """For each frame of a caller, the time in seconds from sending the frame until the model's socket has received its
+    last sample.
     """
     up_oldest: list[float] = field(default_factory=list)
-    """For each message to the model, the time from sending the oldest sample in it until the model's socket has
-    received this sample.
+    """For each audio message that the model received, the age of its oldest sample in seconds: the time from sending
+    this sample as the caller until the model's socket has received it.
     """
     out: list[float] = field(default_factory=list)
     """For each answer of the model, the time that the server needs to pass the first audio on: from the first audio
     message of the model until the first media message to Twilio.
     """
     barge: list[float] = field(default_factory=list)
-    """For each interruption, the time from the model's event `speech_started` until the server's message `clear`, which
-    stops playback.
+    """For each interruption, the time in seconds from the model's event `speech_started` until the server's message
+    `clear`, which stops playback.
     """
     heard_error: list[float] = field(default_factory=list)
     """For each interruption, the difference between the position at which the server truncated the answer and the

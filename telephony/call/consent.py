@@ -243,7 +243,7 @@ class ConsentEvidence:
     problem: str = ""
     """The reason why a required recording was not written."""
     notices: int = field(default=0)
-    """The number of times that the notice was started."""
+    """The number of times that the notice about the recording began to play."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

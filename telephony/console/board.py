@@ -95,7 +95,7 @@ class Board:
         return self._rows.get(call_sid)
 
     def rows(self) -> dict[str, LiveRow]:
-        """Returns all rows by CallSid. The rows are at most 0.4 s old."""
+        """Returns the rows of the list of live calls, by CallSid. The data of the rows are at most 0.4 s old."""
         now = self._clock()
         if now >= self._updated + _FRESH_S or not self._updated:
             self._updated = now

@@ -33,7 +33,7 @@ class Console:
     recordings: Recordings = field(default_factory=Recordings)
     """The recorded calls that the console plays."""
     background: Background = field(default_factory=Background)
-    """The tasks that continue after their request."""
+    """The tasks that requests to the console have started and that continue after the response."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -28,7 +28,9 @@ _PROBE = bytes(2**16)
 
 
 class Files:
-    """The file system operations. Each method may block as long as the disk does not respond, and raises `OSError`."""
+    """The operations of the file system that write journals. Each method may block as long as the disk does not
+    respond, and raises `OSError`.
+    """
 
     def create(self, path: Path) -> tuple[Path, int]:
         """Creates a new file (mode 0600) and its folders. Returns the path, and a file descriptor in append mode.

@@ -55,9 +55,10 @@ class _State(Enum):
 
 @dataclass(slots=True)
 class AnswerClassifier:
-    """Decides what the agent does at the beginning of one placed call. Each method that handles a sound, words, a
-    verdict or the time returns the next `Move`, or None if the agent does nothing new. `begun_at` is the start of the
-    stream, in seconds on any steady clock.
+    """Decides what the agent does at the beginning of one placed call. There is a method for each kind of input:
+    sounds, words, the result of Twilio's machine detection (the verdict), and the time. Each of these methods returns
+    the next `Move`, or None if the agent does nothing new. `begun_at` is the start of the stream, in seconds on any
+    steady clock.
     """
 
     begun_at: float
@@ -81,7 +82,9 @@ class AnswerClassifier:
     after_machine_s: float = 4.0
     """The length of a silence in seconds after which no beep of a machine is expected."""
     screening_s: float = 45.0
-    """The maximum time in seconds to wait for a call screening service after each answer to the service."""
+    """The maximum time in seconds to wait for a call screening service (software that asks who calls) after each answer
+    that the agent gives to it.
+    """
     unheard_s: float = 2.5
     """After a call screening, the maximum time in seconds to wait for the transcript of speech. Without a transcript
     the agent talks, because the person may have spoken.

@@ -150,8 +150,8 @@ class CallPage:
 
 
 def page_of(rows: list[CallRecord], query: CallQuery) -> CallPage:
-    """Returns a page with at most `query.limit` of these calls. There is a next page if there are more calls, or if the
-    page did not search all calls.
+    """Returns a page with the first `query.limit` of the found calls, `rows`. There is a next page if more calls were
+    found, or if the search ended at its limit (`query.scan`) before it had searched all calls.
     """
     shown = rows[: query.limit]
     last = shown[-1] if len(rows) > query.limit else None

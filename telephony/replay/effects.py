@@ -15,9 +15,9 @@ __all__ = ["ReplayRequest", "check_effects"]
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """The options of a replay that may have no effect. `listens` is True if code of this package listens to the
-    caller's audio, as the tone detector of an outgoing call does. `duration_s` is the length of the recording in
-    seconds.
+    """The options of a replay, for the check whether each of them has an effect. `listens` is True if code of this
+    package listens to the caller's audio, as the tone detector of an outgoing call does. `duration_s` is the length of
+    the recording in seconds.
     """
 
     recorded_caller: bool

@@ -254,8 +254,9 @@ class SimulatedAccount:
         return self.faults_at.get(to, self.faults)
 
     def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
-        """Sends a callback about a call to the application, unless a fault prevents or changes this. `form` has its
-        fields, `method` is the HTTP method, and `event` is its name for faults.
+        """Sends a callback about a call to the application at `url`. `form` has the fields of the request, and `method`
+        is its HTTP method. `event` is the name of the callback in `Faults`, such as `ringing`. The faults of the called
+        number may drop, double or delay the callback.
         """
         faults = self.faults_of(call.to)
         if event in faults.lost:

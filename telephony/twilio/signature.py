@@ -138,9 +138,9 @@ def signed_for(
     *,
     requested: str = "",
 ) -> str | None:
-    """Finds the reason of an invalid signature: a wrong PUBLIC_URL. Checks the signature with up to four similar URLs
-    (for example with another slash at the end). Returns the URL for which the signature is valid, or None. The request
-    must be refused in any case. The URL is only for a hint in the log.
+    """Finds out whether a wrong PUBLIC_URL is the reason of an invalid signature. Checks the signature with up to four
+    similar URLs (for example with another slash at the end). Returns the URL for which the signature is valid, or None.
+    The URL is only for a hint in the log: the request must be refused in any case.
 
     `url` is the expected URL, and `requested` is the URL that the request itself names (from its Host header).
     """

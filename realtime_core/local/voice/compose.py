@@ -54,8 +54,9 @@ def _number(n: int) -> Iterator[str]:
 
 
 def compose(text: str, stored: Mapping[str, bytes]) -> bytes:
-    """Returns `text` as speech, put together from stored phrases. `stored` maps phrases (as in `words_of`, without
-    punctuation) to their 16-bit samples at 24 kHz.
+    """Returns `text` as speech, put together from stored phrases. `stored` maps each phrase to its 16-bit samples at 24
+    kHz. A phrase is one or several words in lower case, without punctuation and with numbers as words. A word that is
+    not stored becomes a hum.
     """
     longest = max((phrase.count(" ") + 1 for phrase in stored), default=1)
     words = words_of(text)

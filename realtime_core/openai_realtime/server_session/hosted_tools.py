@@ -150,8 +150,10 @@ class HostedTools:
         self._report(item_id, previous_item_id)
 
     def item_done(self, item: Mapping[str, Any]) -> None:
-        """Handles an item that the server reports as complete: a request for approval, or a call with its result. The
-        server reports both several times. Items that the client has created have no effect.
+        """Takes an item that the server reports as complete. If the item is a request for approval, an event reports
+        the request to the session. If it is a call with its result, an event reports the end of the call, and a
+        response is requested. The server reports both several times, and only the first report counts. Items that the
+        client has created have no effect.
         """
         if self._items.is_edited(item.get("id")) or self._items.is_hidden(item.get("id")):
             return
@@ -171,8 +173,9 @@ class HostedTools:
                 call.answer_id = response_id
 
     def response_done(self, response_id: str, response: Mapping[str, Any]) -> None:
-        """Handles the end of a response. If the response spoke after a call, the call is over, even if the server has
-        not reported the end of the call.
+        """Handles the end of a response: reports the end of the hosted tool calls that the response has answered. A
+        tool call that was followed by speech in the response is over, even if the server has not reported the end of
+        the tool call.
         """
         for item_id in _spoken_about(response):
             self._known.add(True, _Fact.SPOKEN_ABOUT, item_id)

@@ -182,7 +182,9 @@ class ServerSession:
 
     @property
     def deadline(self) -> float | None:
-        """The time at which `on_time` must be called, or None."""
+        """The time at which the next action is due, such as a request that was delayed. `on_time` must be called at
+        this time. None if no action is due.
+        """
         deadlines = (self.responses.deadline, self._ports.policy.deadline, self.config.deadline)
         return min((each for each in deadlines if each is not None), default=None)
 
@@ -221,12 +223,12 @@ class ServerSession:
         turn_audio: Sequence[bytes] = (),
         later_audio: Sequence[bytes] = (),
     ) -> None:
-        """Continues the conversation of a lost session.
+        """Continues the conversation of the session `lost`, whose connection has ended.
 
-        `knows_calls` is True if the server still has the tool calls of that session. `items` or `summary` have the
-        conversation so far and request no response. Then the session repeats what the lost session has not answered:
-        messages, the audio of the caller's unfinished turn (`turn_audio`), and requests for responses. `later_audio` is
-        the caller's audio that arrived while there was no session.
+        First this session gets the conversation so far, from `items` or as the text `summary`. This requests no
+        response. Then this session repeats what the lost session has not answered: messages, the audio of the caller's
+        unfinished turn (`turn_audio`), and requests for responses. `later_audio` is the caller's audio that arrived
+        while there was no session. `knows_calls` is True if the server still has the tool calls of the lost session.
         """
         self._steps.run(now, self._succeed, lost, knows_calls, items, summary, turn_audio, later_audio)
 

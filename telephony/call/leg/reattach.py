@@ -90,7 +90,9 @@ class Reattach:
         self._requested.set()
 
     def twiml_requested(self) -> None:
-        """Registers that Twilio has requested the next TwiML."""
+        """Registers that Twilio has requested the next TwiML of the call. After a lost media stream, the call is then
+        not redirected to a new stream with the REST API, because the response to the request opens a new stream.
+        """
         self._requested.set()
 
     def detach(self) -> None:

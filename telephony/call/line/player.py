@@ -41,7 +41,7 @@ _MAX_FIRST_SAMPLES = 100
 
 
 class Heard(Enum):
-    """The ways in which a playback can end: whether the caller heard all of the audio."""
+    """The result of playing audio to the caller: whether the caller heard all of the audio, or why not."""
 
     HEARD = auto()
     INTERRUPTED = auto()

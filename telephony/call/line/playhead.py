@@ -127,7 +127,9 @@ class LineClock:
 
     @property
     def known(self) -> bool:
-        """Whether the delay of the line is known, because Twilio has returned a probe mark."""
+        """Whether the delay of the line is known. It is known when Twilio has returned the first probe (a mark that is
+        sent without audio before it).
+        """
         return bool(self._trips)
 
     def effect(self, now: float) -> float:
@@ -198,8 +200,9 @@ class Playhead:
         self._arrived = x
 
     def played(self, position: int, now: float) -> bool:
-        """Corrects the estimate with a mark at `position` that Twilio returned at `now` because the audio before the
-        mark was played. Returns True if the estimated start of the run moved later.
+        """Corrects the estimate with a mark: Twilio had played the audio before `position`, and returned the mark at
+        `now`. Returns True if the estimated start of this playback run (playback without a gap) moved later, because
+        playback had stopped for a moment.
         """
         earliest, latest = self._line.date(now)
         offset = (position - self.base) / self._rate

@@ -33,8 +33,8 @@ class SilencePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The action: the model prompts a silent caller with a spoken response. `instructions` are the instructions for the
-    response.
+    """The next action of the call: the model speaks to a caller who has been silent for some time. `instructions` are
+    the instructions for this response.
     """
 
     instructions: str
