@@ -206,8 +206,8 @@ class RealtimeToolExecutionConfig(TypedDict, total=False):
     them. Without this setting, the agent is silent while a tool runs.
     """
     filler_after_seconds: float
-    """The time in seconds that a tool runs before the filler (`filler`, a short response of the model during a slow
-    tool) is requested. Default 3.
+    """If a tool runs longer than this number of seconds, a short response of the model is requested (see `filler`).
+    Default 3.
     """
 
 

@@ -73,7 +73,9 @@ class TurnPolicy(ABC):
         return ()
 
     def reset(self) -> None:
-        """Resets the state of the current turn, because the connection to the server was lost."""
+        """Forgets the current turn of the caller, for example its pending `deadline`, because the connection to the
+        server was lost.
+        """
         self.deadline = None
 
 

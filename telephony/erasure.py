@@ -89,10 +89,10 @@ class Receipt:
 
 
 async def erase(person: Party, places: Places, now: datetime) -> Receipt:
-    """Erases the data about a person from all places that may store such data: the journals, object storage, exports,
-    Twilio's recordings, and the database. `places` has these places. In the do-not-call file, a hash replaces the phone
-    number, so the person stays on the list. Returns a report. The database is erased last, so an interrupted command
-    can find the remaining data again.
+    """Erases the data about a person from the places that may store such data: the journals, object storage, exports,
+    Twilio's recordings, and the database. `places` says where they are. In the do-not-call file, a hash replaces the
+    phone number, so the person stays on the list. Returns a report. The database is erased last, so an interrupted
+    command can find the remaining data again.
 
     Raises:
         RecordsUnavailable, RecordRefused: the database cannot be used.

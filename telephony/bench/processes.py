@@ -88,7 +88,8 @@ class Target:
 
 @contextmanager
 def running(system: System) -> Iterator[Target]:
-    """Runs a system and its load generator during this block. The first call triggers late imports and is not counted.
+    """Starts the processes of a system and of its load generator, and ends them after this block. Before the block, one
+    call is made and not measured, because the first call is slower.
 
     Raises:
         BenchmarkFailed: a process ended before it answered.

@@ -239,9 +239,9 @@ class Registry:
             session.leg.offer()
 
     def call_status(self, status: CallStatus) -> None:
-        """Passes a call status that Twilio reported to the live call. If the call has ended, its session ends as a
-        hang-up of the caller. A status of the second call of a transfer (the call to the target) is passed to the
-        transfer. Late and repeated statuses, and statuses of unknown calls, have no effect.
+        """Passes a call status that Twilio reported to the live call. If the call has ended according to Twilio, its
+        session ends. A status of the second call of a transfer (the call to the target) is passed to the transfer. Late
+        and repeated statuses, and statuses of unknown calls, have no effect.
         """
         if (session := self._sessions.get(status.call_sid)) is not None:
             session.recorder.callback("call status", status=status.status)

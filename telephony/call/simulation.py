@@ -17,7 +17,8 @@ class Simulation:
         self._opted_out: dict[Path | None, set[str]] = {}
 
     def opted_out(self, path: Path | None) -> set[str]:
-        """Returns the set of the numbers that opted out in simulated calls and would stand on a do-not-call list. The
-        caller may add numbers. `path` is the do-not-call file. None means the do-not-call list in the database.
+        """Returns the set of the phone numbers that opted out in simulated calls. `path` is the do-not-call file to
+        which the numbers would be added in real calls. None means the do-not-call list in the database. Numbers that
+        are added to the returned set are kept.
         """
         return self._opted_out.setdefault(None if path is None else path.resolve(), set())

@@ -60,8 +60,8 @@ async def run_in_process(
 
 
 async def until_over(campaigns: Campaigns, campaign_id: str, is_drained: Callable[[], bool] = lambda: False) -> None:
-    """Waits until the campaign is over and this process has no call in progress. With `is_drained`, also ends the wait
-    when this function returns True and no call is in progress.
+    """Waits until the campaign no longer runs (it is finished, paused or stopped) and this process has no call in
+    progress. With `is_drained`, also ends the wait when this function returns True and no call is in progress.
     """
     assert campaigns.dialer is not None
     while True:

@@ -74,7 +74,9 @@ class Board:
         self._feeds = 0
 
     def display(self) -> CallDisplay:
-        """Returns an object that adds one call to the list of live calls. The call is in the list from its start."""
+        """Returns a new object that shows one call in the list of live calls. The call appears in the list when it
+        starts, and informs this object of its events.
+        """
         return CallDisplay(self)
 
     def start(self, call: Call, state: LiveCall) -> None:

@@ -1,4 +1,5 @@
-"""Finds the live call of a request. If another process has the call, the client is redirected to this process.
+"""Finds the live call to which an HTTP request of the console refers. If another process has the call, the client is
+redirected to this process.
 
 A call belongs to one process. The call record contains the name of this process (the instance). A proxy sends requests
 for `/i/INSTANCE/...` to the process with this name.

@@ -61,7 +61,9 @@ def expected_cost(
 
 
 def actual_cost(calls: Sequence[CallResult], judged: TextModelUsage, model: str, chat: ChatSettings) -> str:
-    """Returns the cost of these calls as a sentence. `judged` has the requests and tokens of the judge."""
+    """Returns the cost of the calls of an eval as a sentence: the speech model, and the text model that plays the
+    callers and judges the calls. `judged` has the requests and tokens of the judge.
+    """
     parts = []
     if model == LIVE:
         costs = [call.evidence.measures.get("cost_usd") for call in calls]

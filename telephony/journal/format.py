@@ -90,7 +90,7 @@ __all__ = [
 ]
 
 SCHEMA = 4
-"""The version of this format. A reader accepts this version and all older versions."""
+"""The version of the journal format that this release writes. A reader accepts this version and all older versions."""
 
 EXACT_SAMPLES = 4
 """The first schema of journals in which the same input gives the same resampled audio on every machine."""

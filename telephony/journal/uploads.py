@@ -48,7 +48,7 @@ _MAX_WAITING = 10_000
 
 
 class Upload(StrEnum):
-    """The possible results of an attempt to copy the files of a call."""
+    """The possible results of an attempt to copy the files of an ended call to object storage."""
 
     SENT = "sent"
     FAILED = "failed"

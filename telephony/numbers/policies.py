@@ -54,7 +54,9 @@ class ConsentConfig(Part):
     default is a notice in the language of the call.
     """
     text: Text = ""
-    """The words of the audio file of `notice`. The call record contains these words as evidence."""
+    """The words that are spoken in the audio file, if `notice` is an audio file. The call record contains these words
+    as evidence.
+    """
     asks: bool = False
     """Whether the caller must agree. If true, the call is recorded only after the caller has said yes or pressed
     `accept_key`.

@@ -57,8 +57,8 @@ def _is_code(digits: str) -> bool:
 
 
 def numbers_of(line: str) -> tuple[set[str], list[str]]:
-    """Returns the digits of the numbers in a line: the numbers with a country code, and the numbers without a country
-    code.
+    """Finds the phone numbers in a line of a do-not-call file. Returns (the numbers with a country code, the numbers
+    without a country code). Each number is given by its digits.
     """
     found: set[str] = set()
     if (exact := _E164.match(line)) is not None:

@@ -118,8 +118,8 @@ class ResultForm:
             self.validate()
 
     def tool(self) -> FunctionTool:
-        """Returns the tool `record_result`, with which the agent records fields of the result. Its parameters are the
-        fields.
+        """Returns the tool `record_result`, with which the agent records fields of the call's result. The parameters of
+        the tool are the fields of the result.
         """
 
         async def invoke(context: ToolContext[Any], arguments: str) -> str:

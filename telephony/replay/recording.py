@@ -93,7 +93,9 @@ class Recording:
     streams: list[RecordedStream] = field(default_factory=list)
     """The media streams in the order of their start. There is at least one stream."""
     model: list[Incoming] = field(default_factory=list)
-    """The messages of the model. The end of a connection is a `close` message."""
+    """The recorded messages from the model, in order. A replay sends these messages again in place of a model. The end
+    of a connection is a `close` message.
+    """
     attempts: list[Record] = field(default_factory=list)
     """The journal records with the attempts to connect to the model (`open`)."""
     model_class: Mapping[str, Any] = field(default_factory=dict)

@@ -61,10 +61,10 @@ def run_simulated(
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
 ) -> SimulatedRun:
-    """Makes a recorded call again, with a simulated caller on a simulated phone. Returns the run. `agent` is the
-    current agent. With None, the agent of the recorded session configuration is used. `line` and `perturbation` are the
-    quality of the simulated line and the faults. If `run_tools` is False, tools answer from the recording. `configure`
-    changes the options of the call before its start, and `seed` is the seed of all random numbers.
+    """Makes a recorded call again, with a simulated caller on a simulated phone. Returns the result. `agent` is the
+    current agent. With None, the agent of the recorded session configuration is used. `line` is the quality of the
+    simulated line, and `perturbation` has the faults. If `run_tools` is False, tools answer from the recording.
+    `configure` changes the options of the call before its start, and `seed` is the seed of all random numbers.
 
     `model` is `recorded`, `live` (the real model, in real time, which costs money), or a script for the embedded model.
     With `embedded`, the embedded model has no script and calls each tool of the agent once.

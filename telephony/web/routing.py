@@ -1,4 +1,4 @@
-"""Selects the agent of a call."""
+"""Selects the agent that answers a call: by the called number, or with a function of the user."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class SessionUpdates:
 
     @property
     def server_responds(self) -> bool:
-        """Whether the server answers turns by itself."""
+        """Whether the server answers each turn of the caller by itself, so the client need not request a response."""
         return self._decides_turns and self.config.effective.create_response
 
     def stop(self) -> None:

@@ -1,4 +1,6 @@
-"""Sends the inputs of the program to the server: messages, interruptions, tool outputs and settings."""
+"""Sends to the server the inputs that a program gives to the model, such as messages, interruptions, tool outputs and
+settings.
+"""
 
 from __future__ import annotations
 

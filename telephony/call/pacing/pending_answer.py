@@ -53,7 +53,9 @@ class PendingAnswer:
 
     @property
     def deadline(self) -> float | None:
-        """The time at which `on_time` must be called, or None if no answer is pending."""
+        """The time at which `on_time` must be called next, to find out what the caller hears in the silence. None if
+        there is no such time, for example because no answer is pending.
+        """
         if not self._causes or self._pauses:
             return None
         start = max(self._silent_since, self._heard_until)

@@ -171,8 +171,8 @@ class Seal:
         return self._is_frame_hidden or self._was_frame_hidden
 
     def appended(self, n_bytes: int) -> None:
-        """Counts `n_bytes` bytes of the caller's audio that were sent to the model. The count shows which of the speech
-        that the model reports was spoken in a part of the call that must not be recorded.
+        """Counts `n_bytes` bytes of the caller's audio that were sent to the model. The count is needed to find out
+        whether speech that the model reports was spoken in a part of the call that must not be recorded.
         """
         self._appended_bytes += n_bytes
         self._is_fresh = False
