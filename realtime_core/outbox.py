@@ -22,8 +22,9 @@ _Entry = tuple[RealtimeModelSendEvent, Any, "asyncio.Future[None] | None"]
 
 
 class Outbox:
-    """Sends an input in the same step of the event loop if the model can (its `send_event` does not wait). Otherwise a
-    task sends the inputs in order.
+    """Sends the inputs of a session (audio, messages and commands) to the model. If the model can, an input is sent in
+    the same step of the event loop (`send_event` of the model does not wait). Otherwise a task sends the inputs in
+    order.
 
     At most `max_bytes` bytes wait. An input other than audio counts as 1000 bytes. The oldest audio is dropped and
     counted, because late audio is useless. Another input for which there is no room raises `RealtimeCoreError`.

@@ -205,7 +205,10 @@ class InputChecks:
         self._heard: OrderedDict[tuple[str, int], str] = OrderedDict()
 
     def heard(self, item_id: str, content_index: int, transcript: str) -> None:
-        """Handles the transcript of a turn of the caller. A repeated transcript is not checked again."""
+        """Starts the input guardrails on the transcript of a turn of the caller, in a task. If a guardrail trips, the
+        reply is interrupted. `item_id` and `content_index` name the part of the conversation that has the transcript. A
+        repeated transcript is not checked again.
+        """
         key = item_id, content_index
         if item_id and self._heard.get(key) == transcript:
             return

@@ -124,8 +124,8 @@ class PlaybackLedger:
         return part.n_bytes / self.bytes_per_ms if part else 0.0
 
     def forget_heard(self, heard: Sequence[HeardItem]) -> None:
-        """Removes the parts that are finished: complete or truncated, and no longer in the player. `heard` is the
-        result of `Player.heard()`.
+        """Removes the data about audio parts that need no more tracking: a part is complete or truncated, and the
+        player does not have its audio any more. `heard` is the result of `Player.heard()`.
         """
         playing = {(h.item_id, h.content_index) for h in heard if not h.finished}
         for key in [k for k, part in self._parts.items() if (part.done or part.truncated) and k not in playing]:

@@ -50,5 +50,5 @@ _TABLE: Mapping[tuple[ResponseState, StateEvent], ResponseState] = {
 
 
 def next_state(state: ResponseState, event: StateEvent) -> ResponseState:
-    """Returns the state after the event. An event that the table does not list for the state does not change it."""
+    """Returns the state after the event. If the event cannot change this state, returns `state`."""
     return _TABLE.get((state, event), state)

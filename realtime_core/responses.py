@@ -185,8 +185,9 @@ class Responses:
         return self._next(now)
 
     def request(self, now: float, options: Options) -> list[Effect]:
-        """Requests a response with options. No other response fulfils this request. An out-of-band request is sent
-        immediately. Returns the effects that follow: usually the request.
+        """Requests a response with `options`, which are fields of `response.create`, such as instructions. Only the
+        response to this request fulfils the request. A response outside of the conversation (`conversation` is `none`)
+        is requested immediately. Returns the effects that follow: usually the request.
         """
         if not options:
             return self.request_answer(now)

@@ -314,8 +314,8 @@ async def invoke_tool(
 
 
 async def within(limit_s: float | None, work: Coroutine[Any, Any, TResult], name: str) -> TResult:
-    """Runs users' code as `work`. `limit_s` is the time limit in seconds (None means no limit). Raises
-    `ToolTimeoutError`, which contains `name`, or the exception of the code. Returns the result of the code.
+    """Awaits `work`, a call of users' code, and returns its result. `limit_s` is the time limit in seconds, and None
+    means no limit. Raises the exception of the code, or `ToolTimeoutError` with the tool's `name` after the time limit.
     """
     try:
         return cast("TResult", await user_code.within(work, limit_s))

@@ -81,8 +81,9 @@ class _Update:
 
 @dataclass(frozen=True, slots=True)
 class DueUpdates:
-    """The result of `SettingsLedger.due`. `updates` has the updates to send, each as a pair (event id, fields).
-    `settled` has the changes that count as accepted at once, because the settings have these values already.
+    """The changes of the session settings that are due now (see `SettingsLedger.due`). `updates` has the
+    `session.update` events to send, each as a pair (event id, fields). `settled` has the changes for which nothing is
+    sent, because the settings have these values already. These changes count as accepted.
     """
 
     updates: list[tuple[str, Fields]]

@@ -75,7 +75,9 @@ _S = TypeVar("_S", bound=OpeningSession)
 
 @dataclass(frozen=True)
 class Link(Generic[_S]):
-    """A running connection, and the session on this connection."""
+    """An open connection to the model's server: the connection, the session that uses it, and the task `run` that reads
+    its messages.
+    """
 
     connection: Connection
     session: _S

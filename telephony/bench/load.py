@@ -1,7 +1,8 @@
 """The load generator: many callers on Twilio's side and their models, in one process with one clock.
 
 `python -m telephony.bench.load` prints `{"model": address}`. For each input line `{"server": address, "pid": ...,
-"calls": ..., "seconds": ...}`, the process makes the calls and prints the figures, or `{"failed": reason}`.
+"calls": ..., "seconds": ...}`, the process makes the calls and prints the measurements (see `Load.measure`), or
+`{"failed": reason}`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Load:
     async def measure(self, server: str, pid: int, count: int, seconds: float) -> dict[str, Any]:
         """Makes `count` calls of `seconds` seconds at the same time to the address `server`. While all calls run,
         measures the CPU time and the memory of the server process `pid`. Returns the CPU time and the memory per call,
-        the load of both processes, and as `figures` the measured times (the fields of `Figures`).
+        the share of one CPU that the server (`server_busy`) and this process (`load_busy`) used, and as `figures` the
+        measured times (the fields of `Figures`).
 
         Raises:
             ExceptionGroup: the calls did not connect in time, or a connection failed.

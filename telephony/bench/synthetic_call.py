@@ -82,8 +82,8 @@ class Figures:
     this sample as the caller until the model's socket has received it.
     """
     out: list[float] = field(default_factory=list)
-    """For each answer of the model, the time that the server needs to pass the first audio on: from the first audio
-    message of the model until the first media message to Twilio.
+    """For each answer of the model, the time in seconds that the server needs to pass the first audio on: from the
+    first audio message of the model until the first media message to Twilio.
     """
     barge: list[float] = field(default_factory=list)
     """For each interruption, the time in seconds from the model's event `speech_started` until the server's message

@@ -73,8 +73,10 @@ class Guard:
         self._acted.set()
 
     def emergency(self) -> None:
-        """Handles an emergency. Called when the caller says one of the emergency phrases. A replay of a call with
-        masked words also calls this method.
+        """Helps a caller in an emergency. The agent stops speaking. Then the caller is transferred to the configured
+        number. If no number is configured or the transfer fails, the caller hears a sentence. Called when the caller
+        says one of the emergency phrases, and by a replay of a call with masked words. Only the first call of this
+        method has an effect.
         """
         emergency = self._screening.emergency
         if emergency is None or self._is_emergency:

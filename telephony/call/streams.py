@@ -33,8 +33,9 @@ __all__ = ["CallStreams"]
 
 
 class CallStreams:
-    """The `StreamListener` of the media streams of one call. A call can have several streams, because a new stream
-    replaces a lost stream.
+    """Receives the audio, the keys and the marks of the media streams of one call, and passes them to the parts of the
+    call, such as the conversation and the player. A call can have several streams, because a new stream replaces a lost
+    stream.
     """
 
     def __init__(

@@ -35,7 +35,9 @@ class Leg:
         self._clock = asyncio.get_running_loop().time
 
     async def serve(self, socket: WebSocket) -> None:
-        """Reads the messages of one media stream of this end into `trace`, until the connection ends."""
+        """Reads the messages of a media stream of this end of the call until the connection ends, and stores their
+        content in `trace` for the checks.
+        """
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             while True:
                 self._take(socket, json.loads(await socket.receive_text()))

@@ -61,10 +61,10 @@ class ScenarioCall:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One call of `telephony certify`. `run` makes the call and returns its checks. `near_twiml` and `far_twiml` are
-    the TwiML of the calling and the called end. In each, `{stream}` stands for the TwiML that opens the media stream of
-    this end. `detects` is True if Twilio's machine detection is on. `minutes` is the maximum length, from which the
-    cost is estimated.
+    """One call of `telephony certify`. `run` makes the call and returns its checks. `near_twiml` is the TwiML for the
+    end that calls, and `far_twiml` is the TwiML for the called end. In each, `{stream}` stands for the TwiML that opens
+    the media stream of this end. `detects` is True if Twilio's machine detection is on. `minutes` is the maximum
+    length, from which the cost is estimated.
     """
 
     name: str

@@ -83,7 +83,9 @@ async def _number(settings: Settings) -> str:
 
 
 class TemporaryWebhook:
-    """The webhook of the phone number while the server runs."""
+    """Sets the voice webhook of a phone number to this server while the server runs, and restores the earlier webhook
+    at the end.
+    """
 
     def __init__(self, settings: Settings, number: str) -> None:
         self.error: TelephonyError | None = None

@@ -52,8 +52,8 @@ class Feed:
             self.record(kind, t, {"message": parse_object(json_text)})
 
     async def records(self, *, start_s: float = 30.0) -> AsyncIterator[dict[str, Any] | None]:
-        """Yields the records until the `end` record of the call. Yields None after 15 s without a record, so the caller
-        of this method can send something and notice a closed connection.
+        """Yields the journal records of the call until its `end` record. Yields None after 15 s without a record, so
+        the caller of this method can send something and notice a closed connection.
 
         The iteration also ends if the call has not started within `start_s` seconds.
         """

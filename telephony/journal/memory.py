@@ -36,8 +36,8 @@ class MemoryJournal:
         return (record for _, record in self.numbered())
 
     def numbered(self, wanted: Callable[[str], bool] = lambda kind: True) -> Iterator[tuple[int, Record]]:
-        """Yields (index, record) for each record for whose kind `wanted(kind)` returns True. The first record of the
-        journal has the index 0.
+        """Yields (index, record) for each record that is wanted: `wanted` gets the kind of a record, and returns True
+        if the record is wanted. The index counts all records of the journal, from 0.
         """
         for index, (t, kind, body) in enumerate(self._lines):
             if wanted(kind):

@@ -139,7 +139,9 @@ class Opening:
         self._set()
 
     def ended(self) -> None:
-        """Registers the end of the call, which ends the opening."""
+        """Registers the end of the call. If a person still waits for the agent's first words, the measurement of this
+        wait (`silence_s`) ends now.
+        """
         if self._talks:
             self._end_silence()
 

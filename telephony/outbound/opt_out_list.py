@@ -33,8 +33,8 @@ class OptOutList:
     """Adds numbers to the do-not-call list, and checks whether a number is on the list.
 
     While the database cannot be reached, a copy of the list is used. The copy is at most ten seconds older than the
-    start of the outage. Without a copy, no number is called. `file` is the file of TELEPHONY_DO_NOT_CALL. `simulation`
-    is set if the calls of this application are simulated. Their opt-outs stay in memory.
+    start of the outage. Without a copy, no number is called. `file` is the file of TELEPHONY_DO_NOT_CALL. If the calls
+    of this application are simulated, `simulation` is given, and numbers that are added stay in memory.
     """
 
     def __init__(

@@ -91,7 +91,9 @@ class StoredToken:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     parent: str = ""
-    """The id of the token that began this session, or `OPERATOR` or `SINGLE_SIGN_ON`. The text is empty for a token."""
+    """The origin of a login session: the id of the token with which the person logged in, or `OPERATOR` or
+    `SINGLE_SIGN_ON`. The text is empty if this object is a token and not a session.
+    """
 
     def is_valid(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

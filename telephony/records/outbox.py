@@ -78,9 +78,9 @@ class Outbox(Protocol):
     """
 
     def claim_due(self, now: datetime, *, lease_s: float, limit: int) -> list[Message]:
-        """Claims at most `limit` due messages for this process, the oldest first. No other process gets a claimed
-        message for `lease_s` seconds. After this time the message is due again, unless `settle` was called for the
-        message.
+        """Claims at most `limit` due webhook messages, the oldest first, so that this process delivers them. No other
+        process gets a claimed message for `lease_s` seconds. After this time the message is due again, unless `settle`
+        was called for the message.
         """
 
     def settle(self, message: Message) -> bool:

@@ -226,7 +226,9 @@ number_claims = Table(
     Column("process", String(64), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
 )
-"""The numbers that are being called (`opt_outs.NumberClaims`)."""
+"""The phone numbers that are being called now. While a number is in this table, no second call to it begins
+(`opt_outs.NumberClaims`).
+"""
 
 campaigns = Table(
     "telephony_campaigns",

@@ -21,7 +21,9 @@ __all__ = ["AFTER_ALL", "MarkTiming", "StreamPosition"]
 
 _FRAME = 160
 AFTER_ALL = float(2**62)
-"""The order of a mark that is not in the recording: among messages of the same time, such a mark is the last."""
+"""The sort key of a mark that is not in the recording. Among the messages of the same time in a replay, such a mark is
+the last.
+"""
 
 
 @dataclass(slots=True)

@@ -42,8 +42,8 @@ class RecordedRequest:
     same time.
     """
     end_is_known: bool = True
-    """Whether the end of the request is known. False in journals with schema 2, in which the next request follows at
-    any time.
+    """Whether the journal contains the end of the request. False for the voice and the words of a supervisor, and for
+    all requests in a journal with schema 2. The next request may then follow at any time.
     """
 
     @property

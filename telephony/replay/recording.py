@@ -1,7 +1,8 @@
 """A recorded call as input for a replay: the incoming messages, with their times and triggers. Pure.
 
-Each message of the model has triggers: a command to the model, or the caller's audio, which is the model's clock. In a
-replay, a message is due when its triggers have happened again and the recorded interval has passed.
+The triggers of a message of the model are the events that it followed in the recording: a command to the model, or an
+amount of the caller's audio, because the model measures time by this audio. In a replay, a message is due when its
+triggers have happened again and the recorded interval has passed.
 """
 
 from __future__ import annotations

@@ -219,7 +219,9 @@ class Handset:
             self._waits = [wait for wait in self._waits if not self._settle(*wait)]
 
     def hear_beep(self) -> None:
-        """Registers that the line has played the beep of a voicemail. A joined handset hears the beep, too."""
+        """Registers that the line has played the beep of a voicemail: sets `beeped` of this handset, and of the handset
+        that is joined with it.
+        """
         self.beeped.set()
         if self._other is not None:
             self._other.beeped.set()

@@ -60,7 +60,9 @@ class Line:
         return line if seed is None else replace(line, seed=seed)
 
     def draw(self) -> DrawnLine:
-        """Returns the line of one call, with a value drawn at random from each range."""
+        """Returns the line for one simulated call: each quality with a range gets a value that is drawn at random from
+        the range.
+        """
         random = Random(self.seed)
         round_trip_s = _draw(self.round_trip_s, random)
         start_delay_s = _draw(self.start_delay_s, random)

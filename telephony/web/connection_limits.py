@@ -57,7 +57,9 @@ def descriptors_for(max_calls: int) -> int:
 
 
 class ConnectionLimits:
-    """The state that all connections of one server share. `http` and `ws` are for `uvicorn.Config`."""
+    """Limits the number of connections of one server. All connections of the server share this object. `http` and `ws`
+    create the connections: they are the values of `http` and `ws` for `uvicorn.Config`.
+    """
 
     def __init__(self, max_connections: int) -> None:
         self.max_connections = max_connections

@@ -47,9 +47,9 @@ class Display(Protocol):
 
 
 class ObservedCall:
-    """One call whose events are collected. `form` is the result form that the agent fills in, and `display` shows the
-    call. `on_start` and `on_end` are called with the call at its start and end. `on_progress` is called from time to
-    time if the details have changed.
+    """Collects data of one call from its events, such as the turns, the tokens and the latencies, and passes the events
+    to `display`, which shows the call. `form` is the result form that the agent fills in. `on_start` and `on_end` are
+    called with the call at its start and end. `on_progress` is called from time to time if the data have changed.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The server's events about items of the conversation."""
+"""Handles the server's events about items of the conversation: reports items for the history, and tool calls to run."""
 
 from __future__ import annotations
 

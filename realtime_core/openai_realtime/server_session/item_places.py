@@ -1,6 +1,8 @@
-"""The order of the items, from the reports of the server and the requests of the client.
+"""Finds out the order of the items of a conversation. The sources are the events of the server and the requests of the
+client.
 
-The protocol's `previous_item_id` is null for the first item of a conversation. Some servers send null for every item.
+The server's events name the item before an item in `previous_item_id`. This field is null for the first item of a
+conversation. Some servers send null for every item.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ __all__ = ["ItemPlaces"]
 
 
 class ItemPlaces:
-    """The places of the items in the conversation of one server session. `goes_on` is True if another session came
-    before this session, so its first item is not the first item of the conversation.
+    """Finds out which item precedes an item in the conversation of one server session. `goes_on` is True if the
+    conversation began in an earlier session. The first item of this session is then not the first item of the
+    conversation.
     """
 
     def __init__(self) -> None:

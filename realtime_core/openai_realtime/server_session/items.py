@@ -111,10 +111,10 @@ class ConversationItems:
         self._client.send(type, fields, event_id=event_id)
 
     def edit_refused(self, event_id: str, code: str) -> bool:
-        """Handles the server's refusal (with the error code `code`) of an edit that names an item which the server does
-        not know, for example after a reconnect. `event_id` is the id of the refused client event. An item that was to
-        be deleted is already gone, so nothing is done. A new item is added at the end instead. Returns True if the
-        error was such a refusal.
+        """Reacts to the server's error `code` for an edit of the conversation. `event_id` is the id of the refused
+        client event. The reason of such an error is an item that the server does not know, for example after a
+        reconnect. If the edit deletes this item, the item counts as deleted. If the edit adds a new item after this
+        item, the new item is added at the end. Returns False if `event_id` is no edit or the error has another reason.
         """
         type, fields = self._edits.pop(event_id, ("", {}))
         if type == "conversation.item.delete" and code == "item_delete_invalid_item_id":

@@ -24,7 +24,9 @@ __all__ = ["ResponseEvents"]
 
 
 class ResponseEvents:
-    """Handles the beginning, the audio and the end of responses."""
+    """Handles the server's events about the beginning, the audio and the end of responses. Reports the beginning and
+    the end of a response to the session only once, even if the server repeats an event or omits the beginning.
+    """
 
     def __init__(
         self,

@@ -51,8 +51,8 @@ class StreamListener(Protocol):
     def on_digit(self, digit: str) -> None: ...
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
-        """Handles the end of the media stream. Called once. `stopped` is True if Twilio sent `stop`. If `stopped` is
-        False, the caller may still be on the phone.
+        """Called once, when the media stream has ended. `stopped` is True if Twilio sent `stop`. If `stopped` is False,
+        the caller may still be on the phone.
         """
 
 

@@ -168,7 +168,9 @@ class Scheduler:
         self._set()
 
     def expect_answer(self) -> None:
-        """Registers that a response was requested from the model, so an answer is pending."""
+        """Registers that a response was requested from the model, so the caller waits for an answer from now on. If the
+        wait is long, the caller hears a filler sentence.
+        """
         self._add(PendingCause.TURN)
 
     def close(self) -> None:
