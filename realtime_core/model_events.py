@@ -404,7 +404,9 @@ RealtimeModelOwnEvent = (
     | RealtimeModelRateLimitsEvent
     | RealtimeModelDtmfEvent
 )
-"""The events that the OpenAI Agents SDK does not have. `async for event in session` does not yield these events."""
+"""The model's events that the OpenAI Agents SDK does not have. `async for event in session` does not yield these
+events. Handlers of the session get each of them as the `data` of a `RealtimeRawModelEvent`.
+"""
 
 OWN_MODEL_EVENTS = get_args(RealtimeModelOwnEvent)
 

@@ -137,8 +137,8 @@ class CampaignError(TelephonyError):
 
 
 class QueueUnavailable(TelephonyError):
-    """The queue of attempts of campaigns cannot be used, because its database refuses a request or does not answer. The
-    dialer tries again until the queue can be used.
+    """The queue of calls that campaigns will make cannot be used, because its database refuses a request or does not
+    answer. The campaigns try again until the queue can be used.
     """
 
 

@@ -19,8 +19,8 @@ class Fault(Enum):
     """The cause of an error event of the server: this package, the user's settings, the service, or no side."""
 
     BENIGN = "benign"
-    """No side is at fault, because two messages crossed on the way. No action is needed, and no event reports the
-    error.
+    """No side is at fault. A message of the client and a message of the server crossed: for example, the client
+    cancelled a response that had just ended. No action is needed, and no event reports the error.
     """
     OURS = "ours"
     """This package should not have sent the event. The error is counted, and no event reports the error."""

@@ -39,7 +39,9 @@ __all__ = [
 
 
 class ConversationCommands(Protocol):
-    """The methods of the conversation with the model that `Call` calls."""
+    """The interface through which `Call` uses the conversation with the model: the session, its state, and
+    interruptions of the agent. `waiting_tools` has the tool calls that wait for approval.
+    """
 
     session: RealtimeSession
     live: bool
@@ -49,7 +51,9 @@ class ConversationCommands(Protocol):
 
 
 class ControlCommands(Protocol):
-    """The methods of `telephony.call.controls.Controls` that `Call` calls."""
+    """The interface through which `Call` executes commands such as playing audio, collecting digits and hanging up.
+    Implemented by `telephony.call.controls.Controls`.
+    """
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> Heard: ...
 
@@ -67,7 +71,9 @@ class ControlCommands(Protocol):
 
 
 class SupervisorCommands(Protocol):
-    """The methods of `telephony.call.supervision.Supervision` that `Call` calls."""
+    """The interface through which `Call` executes the commands of a supervisor, such as speaking in place of the agent.
+    Implemented by `telephony.call.supervision.Supervision`.
+    """
 
     @property
     def is_active(self) -> bool: ...

@@ -43,7 +43,9 @@ class DigitCollector:
         self.result: Digits | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """Returns the arguments of the collector as JSON values for the journal."""
+        """Returns the limits and the terminator of this collector as JSON values, by the names of the parameters, for
+        the journal.
+        """
         return {
             "max_digits": self._max_digits,
             "terminator": self._terminator,

@@ -73,7 +73,7 @@ class DialingRules:
 
     @classmethod
     def at_any_hour(cls) -> DialingRules:
-        """Returns the default rules without quiet hours."""
+        """Returns the default dialing rules, but without quiet hours, so numbers may be called at any hour."""
         return cls(quiet_from=time(0), quiet_until=time(0))
 
     def check(self, to: str, *, from_: str, now: datetime, timezone: str | ZoneInfo | None = None) -> str:

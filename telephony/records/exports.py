@@ -1,4 +1,4 @@
-"""Stores the paths of exported calls. The exports can then be deleted when a number is erased."""
+"""Stores the paths of exported calls. The exports can then be deleted when the data of a phone number are erased."""
 
 from __future__ import annotations
 

@@ -29,7 +29,9 @@ class BadForm(Exception):
 
 
 class Form(ImmutableMultiDict[str, str]):
-    """The fields of a form in the body or query of a request, and the representation that Twilio signs."""
+    """The fields of a form in the body or query of a request. `signed` is the form as input for the check of Twilio's
+    signature.
+    """
 
     @cached_property
     def signed(self) -> Mapping[str, str]:

@@ -474,8 +474,8 @@ class Playout:
         return max(0, last - heard)
 
     def set_bed(self, bed: Callable[[int], bytes] | None) -> None:
-        """Sets the ambience sound, a function that returns the next samples. None removes the ambience sound. Audio
-        that was already sent plays to its end.
+        """Sets the ambience sound, which plays in the background. `bed(n)` returns the next n samples of it (mu-law, 8
+        kHz). None removes the ambience sound. Audio that was already sent plays to its end.
         """
         self._bed = bed
 

@@ -87,7 +87,9 @@ class PendingAnswer:
         return not self._causes
 
     def pause(self, reason: PauseReason) -> None:
-        """Stops the measurement of the silence before an answer until `resume` is called with the same reason."""
+        """Stops the measurement of the silence before an answer, so no filler is due. The pause ends when `resume` is
+        called with the same reason.
+        """
         self._pauses.add(reason)
 
     def resume(self, reason: PauseReason, now: float) -> None:
