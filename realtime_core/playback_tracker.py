@@ -1,5 +1,5 @@
 """Tracks how much of the agent's audio was played, for an application that plays the audio itself. The application
-reports what it has played, and the session uses the reports in place of its own player.
+reports what it has played. At an interruption, the session uses these reports to find out what the user has heard.
 """
 
 from __future__ import annotations
