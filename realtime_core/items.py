@@ -100,9 +100,10 @@ class AssistantText(_Dumpable):
 class AssistantAudio(_Dumpable):
     """A content part with speech of the model.
 
-    `transcript` is the whole generated text. If playback was cut, `heard_ms` is the heard position in milliseconds,
-    otherwise None. `heard_transcript` has the words up to the heard position: the share of the text that equals the
-    share of the audio that was heard, cut at the end of a word. `received_ms` is the length of the received audio.
+    `transcript` is the whole generated text. `received_ms` is the length of the received audio. If playback was cut,
+    `heard_ms` is the heard position in milliseconds, otherwise None. `heard_transcript` has the words up to the heard
+    position. These words are an estimate: if half of the audio was heard, they are the first half of the text, cut at
+    the end of a word.
     """
 
     type: Literal["audio"] = "audio"

@@ -91,10 +91,11 @@ class _Refused(Exception):
 
 
 class ToolCalls:
-    """All tool calls of a session.
+    """Runs the tools that the model calls in one session, and sends their results to the model.
 
-    `current` returns the current agent. `hand_off` switches to the agent of a handoff and answers the call. `note` is
-    called with events for the history.
+    `current` is a function that returns the current agent. `hand_off` switches to the agent of a handoff, and sends the
+    result of this tool call to the model. `note` is called with each result that was sent, for the history of the
+    conversation.
     """
 
     def __init__(

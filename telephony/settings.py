@@ -288,10 +288,13 @@ class Settings(BaseSettings):
     """
     telephony_when_limited: str = "busy"
     """The response to a caller who calls more often than `TELEPHONY_CALLS_PER_CALLER_HOUR` permits, and to every caller
-    when the minutes or the cost of the day are used up. The values are those of `TELEPHONY_WHEN_FULL`.
+    when the minutes or the cost of the day are used up: `busy`, `queue:NAME`, `say:TEXT`, a URL to redirect to, or a
+    number to dial.
     """
     telephony_when_draining: str = "busy"
-    """The response to a call while the process is stopping. The values are those of `TELEPHONY_WHEN_FULL`."""
+    """The response to a call while the process is stopping: `busy`, `queue:NAME`, `say:TEXT`, a URL to redirect to, or
+    a number to dial.
+    """
     telephony_warm: bool = True
     """Connect the model when a call is announced, before its media stream starts. The agent then speaks sooner."""
     telephony_apology: str = "We are sorry, something went wrong at our end."

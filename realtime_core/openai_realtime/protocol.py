@@ -1,8 +1,9 @@
 """Decodes the server events of the OpenAI Realtime protocol.
 
-Pure and tolerant: every message becomes a value, never an exception. An unknown type becomes `Unknown`, a missing or
-wrong field `Malformed`, and an event that requires no action of a client `Notice`. The table has the 46 server events
-of the GA protocol, and the beta names that compatible servers still send.
+Pure and tolerant: every message becomes a value, never an exception. An event of an unknown type becomes `Unknown`. An
+event with a missing or wrong field becomes `Malformed`. An event that requires no action of a client becomes `Notice`.
+The table `SERVER_EVENTS` has the 46 server events of the GA protocol, and the beta names that compatible servers still
+send.
 
 Source: https://platform.openai.com/docs/api-reference/realtime-server-events
 """

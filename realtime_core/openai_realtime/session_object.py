@@ -93,8 +93,8 @@ def session_object(
 ) -> Fields:
     """Converts `settings` (`RealtimeSessionModelSettings`) to a flat session object, which maps paths to values. Nested
     keys have precedence over flat keys. With `defaults`, missing settings get the values of `DEFAULT_MODEL_SETTINGS`.
-    `turns` is a function that gets the user's `turn_detection` object and returns the object to send. It belongs to the
-    turn policy.
+    `turns` is a function that gets the user's `turn_detection` object and returns the object to send. The turn policy,
+    which decides how turns of the caller are handled, provides this function.
     """
     fields = session_object(DEFAULT_MODEL_SETTINGS, defaults=False, turns=turns) if defaults else {}
     fields |= {(key,): without_nones(settings[key]) for key in _PLAIN_KEYS if settings.get(key) is not None}

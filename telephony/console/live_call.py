@@ -57,8 +57,9 @@ class _Part:
 
 @dataclass(slots=True)
 class LiveCall:
-    """One live call. The owner must pass each event of the session to `on_event`, and must regularly pass to `observe`
-    how much of each audio part the caller has heard.
+    """The state of one live call, as the console shows it: who speaks, the latest latency, and a list of turns, tool
+    calls and events. The code that creates this object must pass each event of the session to `on_event`, and must
+    regularly pass to `observe` how much of each audio part the caller has heard.
 
     Times are in seconds of the event loop.
     """

@@ -40,7 +40,9 @@ _MIN_STEP_MS = 20
 
 
 def timeline_of(call: HeardCall) -> dict[str, Any]:
-    """Returns the timeline of a recorded call: entries in the form of `LiveCall`, and the loudness of both sides."""
+    """Returns what the console shows about a recorded call, as a JSON object: the turns, tool calls and events (in the
+    same form as for a live call), the loudness of both sides, the times of marks and clears, and the measurements.
+    """
     recorded, audio = call.recorded, call.audio
     step_ms = max(_MIN_STEP_MS, -(-round(call.duration_ms) // _MAX_STEPS // 10) * 10)
     return {

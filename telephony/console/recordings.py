@@ -50,7 +50,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class PreparedFiles:
-    """The folder with the files that were made from one recorded call for the pages of the console."""
+    """The files that a page of the console needs for one recorded call: its audio (WAV) and its timeline (JSON). They
+    were made from the journal of the call, and are in the folder `folder`.
+    """
 
     folder: Path
     at: float

@@ -76,7 +76,9 @@ class Criterion(BaseModel):
 
     name: Annotated[str, Field(min_length=1)]
     measure: str | None = None
-    """The name of a measurement of the call, from `measures.MEASURES`."""
+    """The name of the measurement of the call that this criterion limits, from `measures.MEASURES`. The call passes if
+    the measured value is at least `min` and at most `max`.
+    """
     max: float | None = None
     min: float | None = None
     tool: str | None = None

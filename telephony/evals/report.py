@@ -41,7 +41,10 @@ def verdict_text(result: CriterionResult) -> str:
 
 
 def counts_text(result: CriterionResult) -> str:
-    """Returns the numbers of calls and pairs from which the rates are computed, as text."""
+    """Returns a text about the calls of the new agent that were decided for one criterion: the number of calls that
+    passed or failed, the number of calls for which the judge could not tell, and how often the votes of the judge
+    agree.
+    """
     parts = [f"{result.new.passed + result.new.failed} calls"]
     if result.new.unknown:
         parts.append(f"{result.new.unknown} cannot tell")
@@ -51,7 +54,10 @@ def counts_text(result: CriterionResult) -> str:
 
 
 def rows_of(result: EvalResult, family: Family) -> Iterator[tuple[str, str, str, str, str]]:
-    """Yields the rows of the table for one family of criteria, each as (name, new, baseline, verdict, note)."""
+    """Yields the rows of the table about one family of criteria (measured, checked, or judged by a text model). Each
+    row is about one criterion: its name, the pass rate of the new agent, the pass rate of the baseline, the verdict,
+    and a note.
+    """
     for each in result.results:
         if each.criterion.family is family:
             note = "; ".join(filter(None, [f"FAILS: {each.missed}" if each.missed else "", _figures(each)]))

@@ -261,8 +261,9 @@ def judge_calls(
     *,
     on_decision: Callable[[], None] = lambda: None,
 ) -> None:
-    """Decides all criteria of all calls, and writes the decisions into the call results. A judge is asked in several
-    threads.
+    """Decides all criteria of all calls, and writes the decisions into the call results. `judge` decides the criteria
+    that need a judgement of the words. It is asked in several threads at the same time. `on_decision` is called after
+    each of its decisions, for example to show the progress.
     """
     judged = criteria.of(Family.JUDGED)
     for call in calls:

@@ -52,8 +52,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class PairCounts:
-    """The numbers of pairs in which both agents passed, only the new agent passed, only the baseline passed, and no
-    agent passed.
+    """The results of the pairs of calls in an eval, for one criterion. In a pair, the new agent and the baseline (the
+    agent to compare with) get a call from the same simulated caller. The fields are numbers of pairs: `both` if both
+    agents passed the criterion, `only_new` if only the new agent passed, `only_baseline` if only the baseline passed,
+    and `none` if both failed.
     """
 
     both: int = 0

@@ -32,9 +32,13 @@ class VersionFigures:
     answers: int
     """The number of the agent's answers whose latency was measured."""
     endings: dict[str, int]
-    """The number of calls by the code of the ending, the most frequent first."""
+    """The reasons why the calls ended: maps the code of an ending (`CallRecord.ending_code`) to the number of calls
+    that ended in this way. The most frequent code comes first.
+    """
     outcomes: dict[str, int]
-    """The number of calls by outcome, the most frequent first."""
+    """The outcomes of the calls: maps an outcome (`CallRecord.outcome`) to the number of calls with this outcome. The
+    most frequent outcome comes first.
+    """
 
 
 def figures_of(rows: Iterable[CallRecord]) -> list[VersionFigures]:

@@ -82,7 +82,10 @@ def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) ->
 
 
 class BehaviourReader:
-    """Reads the behaviour of an agent, record by record. The function `behaviour_of` reads a whole journal."""
+    """Collects the behaviour of an agent (`Behaviour`: its actions and its speech) from the journal of a call. `take`
+    adds one record of the journal at a time. `behaviour` is the result. The function `behaviour_of` reads a whole
+    journal at once.
+    """
 
     def __init__(self, schema: int = SCHEMA) -> None:
         self.behaviour = Behaviour()

@@ -63,11 +63,13 @@ class ClearRace:
 
 @dataclass(slots=True)
 class Perturbation:
-    """The faults of one replay. By default there are no faults.
+    """The faults that are added to one replay, such as lost frames, late marks or slow tools. By default there are no
+    faults. All times are in seconds.
 
-    The fields correspond to `Perturbations`, with times in seconds of the call. `jitter_s` is the maximum of a uniform
-    additional delay of each message of the phone. The order of the messages is kept. `stalls` are stalls of the event
-    loop, each as (start, length).
+    `Perturbations` describes most of these faults. Its times in milliseconds, such as `slow_tools_ms`, are in seconds
+    here (`slow_tools_s`). Two faults are only here. `jitter_s`: each message of the phone is delayed by a random time
+    of at most `jitter_s`, and the order of the messages is kept. `stalls`: the times at which the event loop is
+    blocked, each as (start, length).
     """
 
     seed: int = 0

@@ -60,9 +60,11 @@ def decided_tools(requests: Iterable[RecordedRequest]) -> frozenset[str]:
 
 
 class RequestLog:
-    """Collects the requests of users' code in a journal.
+    """Collects the requests that users' code (such as a tool) made during a recorded call, for example to say a text or
+    to hang up. The requests are read from the records of the call's journal. `requests` is the list of them.
 
-    `complete` is True if the journal contains the ends of requests and only the requests of users' code (schema 3).
+    `complete` is True if the journal shows when each request ended, and distinguishes the requests of users' code from
+    those of the call itself (journal schema 3). Older journals do not.
     """
 
     def __init__(self) -> None:

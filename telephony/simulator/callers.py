@@ -62,8 +62,9 @@ async def visitor(phone: Handset) -> None:
 
 
 def visitor_of(turns: int) -> Caller:
-    """Returns a simulated caller like `visitor` that speaks `turns` times before the goodbye, and at least three times.
-    Its name is for example `visitor-12`.
+    """Returns a simulated caller that can call any agent. The caller speaks `turns` times (at least three times),
+    interrupts one answer, presses a key, and says goodbye. `visitor` is this caller with three turns. The command line
+    has a name for such a caller, for example `visitor-12`.
     """
 
     async def caller(phone: Handset) -> None:

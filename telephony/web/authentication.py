@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 
 SEARCHES_PER_S = 1.0
 SEARCHES_AT_ONCE = 5
-"""The number of searches with `signed_for` (for the URL for which a wrong signature is valid) that may follow each
-other without a pause. In the long run `SEARCHES_PER_S` limits the rate.
+"""The maximum number of searches without a pause between them. A search follows a webhook with a wrong signature: it
+finds the URL for which the signature is valid (`signed_for`), so the log can show the mistake. In the long run
+`SEARCHES_PER_S` limits the number of searches per second.
 """
 _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 """The headers that proxies add. A proxy that adds no header may use HTTP/1.0, which is the default of nginx."""
@@ -39,7 +40,8 @@ _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-for
 class Unsigned:
     """The refusal of a webhook without a valid signature.
 
-    The two URLs are set if the signature was made with the configured auth token but for another URL than the URL from
+    Usually both fields are None. They are set if the signature was made with the configured auth token, but for another
+    URL than expected: `signed_for` is the URL for which the signature was made, and `expected` is the URL from
     PUBLIC_URL. Twilio's debugger shows these URLs, and `telephony doctor` reads them.
     """
 

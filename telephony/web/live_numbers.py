@@ -121,8 +121,9 @@ class LiveNumbers:
         return self._calls.get(sid)
 
     def resumed(self, sid: str, called: str, caller: str, token: str, now: datetime) -> RoutedCall | None:
-        """Returns the call of a webhook at the step that `token` names (`RoutedCall.token`). A call that began in
-        another process gets the current configuration.
+        """Returns a call for which Twilio sends another webhook, and sets its position in the list of steps for the
+        caller. `token` is this position as text (`RoutedCall.token`), from the URL of the webhook. A call that began in
+        another process gets the current configuration. Returns None if the called number is not configured.
         """
         call = self._calls.get(sid)
         ladder, _, rest = token.partition(".")
@@ -195,8 +196,8 @@ class LiveNumbers:
         return sid in self.book.keys
 
     def rest(self, call: RoutedCall) -> TwilioRest | None:
-        """Returns the REST client for the Twilio account of the number. Returns None if the client of the settings must
-        be used.
+        """Returns the client for Twilio's REST API for this call, if the called number belongs to a Twilio account of
+        the numbers file. Returns None if the client of the account in the settings (TWILIO_ACCOUNT_SID) must be used.
         """
         name = call.number.account
         if name not in call.book.config.accounts:
@@ -229,7 +230,9 @@ class LiveNumbers:
     # --- reload ----------------------------------------------------------------------------------------------------
 
     def request_reload(self) -> None:
-        """Requests a reload of the file, because the process received a signal."""
+        """Requests that the task of `watch` reads the numbers file (the configuration of the phone numbers) again,
+        because the process received a signal.
+        """
         self._reload.set()
 
     async def reload(self) -> bool:

@@ -103,7 +103,10 @@ class LatencyMeter:
             self._voice_ended = None
 
     def silenced(self, at_s: float) -> None:
-        """Registers that the caller interrupted the agent, and that the agent is silent from the time `at_s` on."""
+        """Measures the latency of an interruption, and passes it to `on_latency`: the time from the start of the
+        caller's speech until the time `at_s` in seconds, from which the caller no longer hears the agent. Called when
+        the caller has interrupted the agent.
+        """
         self._measured(LatencyKind.BARGE_IN, self._speech_began, at_s)
 
     def _measured(self, kind: LatencyKind, from_s: float, at_s: float) -> None:

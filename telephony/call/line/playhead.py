@@ -237,7 +237,8 @@ class Playhead:
         return moved
 
     def position(self, x: float) -> int:
-        """Returns the position (in samples) that plays at the time `x`, in seconds on the clock of the caller's frames.
-        The result is at least the first position of this playback run.
+        """Returns the position (in samples) of the audio that the caller hears at the time `x`. `x` is a media
+        timestamp of the caller's audio in seconds. The result is at least the first position of this playback run
+        (audio that plays without a gap).
         """
         return self.base + max(0, int((x - self.origin) * self._rate + 1e-3))
