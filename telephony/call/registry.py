@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from realtime_core.connection import Connection
+from realtime_core.user_code import error_text
 
 from ..errors import StreamRefused
 from ..locales.locale import english
@@ -83,12 +84,19 @@ class Registry:
             session.lifetime.end(EndReason.PROCESS_STOPS)
 
     async def farewell(self) -> None:
-        """Says goodbye in all live calls, and ends these calls, because the process stops."""
+        """Says goodbye in all live calls, and ends these calls, because the process stops. If a goodbye fails, its call
+        ends with an apology, and the other calls continue.
+        """
         async with asyncio.TaskGroup() as group:
             for session in list(self._sessions.values()):
-                group.create_task(
-                    session.controls.say_farewell(session.wording.instructions(session.options.policy.farewell))
-                )
+                group.create_task(self._say_farewell(session))
+
+    async def _say_farewell(self, session: CallSession) -> None:
+        try:
+            await session.controls.say_farewell(session.wording.instructions(session.options.policy.farewell))
+        except Exception as error:  # the model may be the application's code
+            log.exception("Call %s: the goodbye failed.", session.call.sid)
+            await session.controls.give_up(error_text(error) or type(error).__name__)
 
     # --- how many ------------------------------------------------------------------------------------------------
 

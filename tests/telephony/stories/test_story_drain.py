@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -11,8 +14,10 @@ from realtime_core.connection.memory import memory_pair
 from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
 from realtime_core.sources import Sources
 from telephony.call.call import CallInfo
+from telephony.call.clips import apology
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
+from telephony.call.session import CallSession
 from telephony.errors import StreamRefused
 from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
@@ -31,7 +36,18 @@ SCRIPT = Script(
 )
 
 
-async def test_three_live_calls_are_drained_with_a_farewell() -> None:
+@dataclass
+class Drained:
+    """Three calls after a drain: a caller who only listens (0), one who talks (1), and one who leaves (2)."""
+
+    stories: list[Story]
+    took_s: float
+    late: CallerPhone
+    """A call that came during the drain."""
+
+
+async def drained(defect: Callable[[CallSession], None] = lambda session: None) -> Drained:
+    """Drains three live calls. `defect` gets the session of the first call before the drain."""
     records: dict[str, Records] = {}
     ears: dict[str, CallerPhone] = {}
 
@@ -80,20 +96,44 @@ async def test_three_live_calls_are_drained_with_a_farewell() -> None:
                 group.create_task(phone_call(number, caller))
             await asyncio.sleep(4.0)
             assert len(registry) == 3
+            defect(registry._sessions[next(iter(ears))])
             began = asyncio.get_running_loop().time()
             group.create_task(drain_calls(registry, within_s=5.0, farewell_s=20.0))
             await asyncio.sleep(1.0)
             late = await phone_call(9, stays)
-            assert b"".join(late.heard_frames).strip(b"\xff") == b"", "new calls are refused"
             await registry.empty()
             took = asyncio.get_running_loop().time() - began
-    assert 5.0 < took < 15.0
-    reasons = [each.of("end")[0][1]["reason"] for each in records.values()]
-    assert sorted(reasons) == ["drained", "drained", "hung up"]
-    for sid, record in records.items():
-        result = Story(ears[sid], Exchange(registry), record, [], [])
-        result.assert_no_undecided_silence()
-        if result.reason == "drained":
-            *_, farewell = result.spoken().values()
-            assert farewell in result.heard, "to its last sample"
-            assert len(result.heard) - result.heard.index(farewell) - len(farewell) < 8000
+    stories = [Story(ears[sid], Exchange(registry), records[sid], [], []) for sid in list(ears)[:3]]
+    return Drained(stories, took, late)
+
+
+def assert_heard_the_farewell(call: Story) -> None:
+    *_, farewell = call.spoken().values()
+    assert farewell in call.heard, "to its last sample"
+    assert len(call.heard) - call.heard.index(farewell) - len(farewell) < 8000
+
+
+async def test_three_live_calls_are_drained_with_a_farewell() -> None:
+    after = await drained()
+    assert b"".join(after.late.heard_frames).strip(b"\xff") == b"", "new calls are refused"
+    assert 5.0 < after.took_s < 15.0
+    assert [call.reason for call in after.stories] == ["drained", "drained", "hung up"]
+    for call in after.stories:
+        call.assert_no_undecided_silence()
+    for call in after.stories[:2]:
+        assert_heard_the_farewell(call)
+
+
+async def test_a_farewell_that_fails_ends_its_own_call_with_an_apology() -> None:
+    async def fails(*args: Any, **options: Any) -> None:
+        raise ValueError("a model of the application has a defect")
+
+    def defect(session: CallSession) -> None:
+        session.controls.say = fails  # type: ignore[assignment, method-assign]
+
+    after = await drained(defect)
+    broken, other, _ = after.stories
+    assert broken.reason == "failed: a model of the application has a defect"
+    assert apology() in broken.heard
+    assert other.reason == "drained"
+    assert_heard_the_farewell(other)
