@@ -194,8 +194,9 @@ class OutputChecks:
 
 
 class InputChecks:
-    """Runs the input guardrails of a session on the transcripts of the caller's speech. The reply has already begun
-    when a transcript arrives.
+    """Runs the input guardrails of a session on the transcripts of the caller's speech. The agent has already begun to
+    reply when a transcript arrives. Therefore a guardrail that trips interrupts this reply. By default the model is
+    then asked for another reply.
     """
 
     def __init__(self, core: SessionCore, current_agent: Callable[[], RealtimeAgent[Any]]) -> None:

@@ -211,8 +211,8 @@ class ToolCalls:
         )
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
-        """Approves or rejects a waiting call, and with `always` every later call of the same tool. Returns False if no
-        such call waits.
+        """Approves or rejects a tool call that waits for approval. With `always`, the decision also applies to every
+        later call of the same tool. Returns False if no tool call with this id waits.
         """
         return self._approvals.decide(call_id, decision, always=always)
 

@@ -121,7 +121,9 @@ class TransferAttempt(Protocol):
 
 
 class TransferCommands(Protocol):
-    """The methods of `telephony.call.transfers.Transfers` that `Call` calls."""
+    """Transfers the caller of a `Call` to another phone number. `attempts` are the transfers so far. Implemented by
+    `telephony.call.transfers.Transfers`.
+    """
 
     @property
     def attempts(self) -> Sequence[TransferAttempt]: ...

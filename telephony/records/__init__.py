@@ -103,7 +103,9 @@ class Records(Protocol):
         """
 
     def calls(self, query: CallQuery) -> list[CallRecord]:
-        """Returns the calls that match the query, the newest first. Returns at most `query.limit` + 1 calls."""
+        """Returns the calls that match the query, the newest first. Returns one call more than `query.limit` if there
+        are so many. This shows that there is a next page.
+        """
 
     def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
         """Returns the value of `CallQuery.until` for a page that searches only `query.scan` calls: the start time and

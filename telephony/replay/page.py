@@ -135,8 +135,9 @@ def page_of(call: ReplayedCall, name: str, folder: str = "") -> Page:
 
 
 def index_of(results: Sequence[Mapping[str, Any]], summary: str) -> str:
-    """Returns an HTML page with a list of these replays. `results` are the results of `batch.run`. The results with a
-    difference come first. `summary` is a text at the end of the page.
+    """Returns an HTML page with a list of replayed calls. `results` are the results of `batch.run`, one for each call.
+    Calls whose replay failed, or differed from the recording, come first. The lines of `summary` after its first line
+    are shown above the list.
     """
     rows = []
     for result in sorted(results, key=lambda each: not (each.get("error") or each.get("diverged"))):

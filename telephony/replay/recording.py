@@ -35,9 +35,10 @@ _FRAME_S = 0.02
 
 @dataclass(slots=True)
 class Incoming:
-    """A recorded message of the phone or of the model. `index` is the number of the message among all records, without
-    the records of the caller's audio to the model. `session` is the number of the connection to the model. The class is
-    not frozen, because creating a frozen object takes twice as long.
+    """A message of a recorded call that Twilio or the model sent. `t` is the time in seconds of the call, and `text` is
+    the JSON text. `index` is the place of the message among the journal records. Records of the caller's audio that was
+    sent to the model are not counted. `session` is the number of the connection to the model. The class is not frozen,
+    because creating a frozen object takes twice as long.
     """
 
     index: int
@@ -85,8 +86,8 @@ class RecordedStream:
 
 @dataclass(slots=True)
 class Recording:
-    """A recorded call as the input of a replay, together with the behaviour of the recorded code. `name` is for
-    reports.
+    """A recorded call, as a replay needs it: the messages that the application received, and what the application did
+    with them when the call was recorded. Reports show the call under its `name`.
     """
 
     name: str

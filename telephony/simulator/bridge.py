@@ -17,8 +17,9 @@ _ANSWER_S = 30.0
 
 
 def bridge(ring: Callable[[Caller], None], *, verdict: str) -> Callee:
-    """Returns a simulated callee for a number of the same account. `ring` starts the incoming call with the person at
-    its other end. `verdict` is the result of machine detection.
+    """Returns the simulated callee of a call that the application makes to one of its own numbers. The callee calls the
+    webhook of that number: `ring` starts this incoming call, with the given simulated caller. The audio of each call is
+    then played in the other call. `verdict` is the result of the answering machine detection.
     """
     answered: asyncio.Future[Handset] = asyncio.get_running_loop().create_future()
     over = asyncio.Event()

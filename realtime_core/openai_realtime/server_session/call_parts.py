@@ -79,8 +79,9 @@ class CallParts:
             call.arguments = call.arguments or arguments
 
     def whole(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns `item`, an item of type `function_call`, completed by the parts that only other events have
-        reported.
+        """Returns a copy of `item`, an item of type `function_call`, in which the missing values are filled in. The
+        name, the `call_id` and the arguments come from the events that were stored with `item_seen` and
+        `arguments_seen`.
         """
         call = self._calls.get(str(item.get("id") or item.get("call_id") or ""))
         if call is None:

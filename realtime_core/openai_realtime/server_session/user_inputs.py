@@ -28,7 +28,8 @@ __all__ = ["UserInputs"]
 
 
 class UserInputs:
-    """Executes the inputs of the program, with one method for each type of input. `cancels` is True if the server can
+    """Executes what the program that uses the session wants from the model. There is one method for each type of input,
+    such as audio of the caller, a text message, a tool output or an interruption. `cancels` is True if the server can
     cancel responses.
     """
 
