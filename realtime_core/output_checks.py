@@ -35,8 +35,8 @@ INPUT_FEEDBACK = (
     "and offer what you can do."
 )
 MAX_TRIPS_IN_A_ROW = 3
-"""The maximum number of tripped responses in a row. After this number no further response is requested, because the
-model does not follow the rules.
+"""If guardrails have stopped more responses in a row than this number, the model is not asked for another response,
+because it does not follow the rules.
 """
 _REMEMBERED = 64
 

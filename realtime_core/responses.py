@@ -132,7 +132,7 @@ class Responses:
 
     @property
     def idle(self) -> bool:
-        """Whether no response is in progress, and no request was sent or is queued."""
+        """Whether no response is in progress, and no `response.create` was sent or waits to be sent."""
         return self.state is ResponseState.IDLE and not self._queue
 
     def at_rest(self, now: float) -> bool:
@@ -217,7 +217,9 @@ class Responses:
             self._sent.revoked = True
 
     def hold(self, until: float) -> None:
-        """Delays requests without options until `release` is called, but at most until the time `until`."""
+        """Delays each `response.create` without options until `release` is called, but at most until the time `until`.
+        Requests with options, such as instructions of their own, are not delayed.
+        """
         self._gate.hold(until)
 
     def release(self, now: float) -> list[Effect]:

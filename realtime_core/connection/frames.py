@@ -34,12 +34,13 @@ False, the second value has the bytes of other frames, which the library `websoc
 
 
 class FrameSplitter:
-    """Splits the bytes of a peer into frames. `masked` is True if the peer is a client. `max_bytes` is the maximum size
-    of a message.
+    """Splits the bytes that one side of a WebSocket sends into frames. Decodes whole text messages itself, and yields
+    all other frames unchanged for the library `websockets`. `masked` is True if the sender is a client. `max_bytes` is
+    the maximum size of a message.
 
-    The general protocol (the library `websockets`) gets only whole frames. Otherwise it would wait for the rest of a
-    frame that this class has decoded. After an invalid frame, the general protocol gets all bytes, and reports the
-    error. At most one incomplete frame of `max_bytes` is stored.
+    `websockets` gets only whole frames. Otherwise it would wait for the rest of a frame that this class has decoded.
+    After an invalid frame, `websockets` gets all further bytes, and reports the error. At most one incomplete frame of
+    `max_bytes` is stored.
     """
 
     def __init__(self, *, masked: bool, max_bytes: int) -> None:

@@ -141,7 +141,9 @@ class SessionConfig:
 
     @property
     def deadline(self) -> float | None:
-        """The time at which `on_time` must be called, or None."""
+        """The time at which `on_time` must be called, because the server has not answered a `session.update` by then.
+        None if no answer is expected.
+        """
         return self._ledger.deadline
 
     def change(

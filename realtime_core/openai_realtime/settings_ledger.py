@@ -141,7 +141,9 @@ class SettingsLedger:
 
     @property
     def deadline(self) -> float | None:
-        """The time at which `on_time` must be called, or None."""
+        """The time at which `on_time` must be called, because the server has not answered a `session.update` by then.
+        None if no answer is expected.
+        """
         return min((each.due_at for each in self._sent if not each.given_up), default=None)
 
     # Requests.
@@ -297,8 +299,9 @@ class SettingsLedger:
         return renewed
 
     def succeed(self, lost: SettingsLedger) -> None:
-        """Takes over the state of `lost`, the ledger of a session whose connection was lost. Changes that the lost
-        session has not answered are requested again, each as a separate update.
+        """Continues after a lost connection: this ledger belongs to the new server session, and `lost` is the ledger of
+        the old one. Requests the settings that were in effect in the old session and differ here, and, each separately,
+        the changes that the server had not answered. Empties the waiting changes of `lost`.
         """
         known = self.desired
         missed = {path: value for path, value in lost.granted.items() if path not in known or known[path] != value}

@@ -31,7 +31,9 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
     """
 
     async def connect(self, options: RealtimeModelConfig) -> None:
-        """Connects, as the base class does. Also raises `UserError` without a `call_id`."""
+        """Opens the connection to the SIP call. Returns when the server has acknowledged the configuration. Raises
+        `UserError` without a `call_id`, and the errors of the base class, such as `ConnectFailed`.
+        """
         if not options.get("call_id"):
             raise UserError("Give call_id: it comes with the webhook realtime.call.incoming.")
         await super().connect(options)

@@ -67,7 +67,9 @@ class OpeningSession(Protocol):
     expired: bool
 
     def configure(self, now: float) -> None:
-        """Sends the configuration."""
+        """Sends the settings of the session to the server as a `session.update`. `now` is the time of the event loop in
+        seconds.
+        """
 
 
 _S = TypeVar("_S", bound=OpeningSession)

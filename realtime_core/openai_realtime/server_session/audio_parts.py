@@ -103,8 +103,9 @@ class AudioParts:
             self.end(*part)  # the audio came late, and no other event ends its part
 
     def end(self, item_id: str, content_index: int) -> None:
-        """Registers that all audio of a content part has arrived. The part is given by the id of its item and its index
-        in the item.
+        """Must be called when all audio of a content part has arrived. Tells the player that the part is complete, and
+        emits `RealtimeModelAudioDoneEvent`, unless the response is muted. `item_id` is the id of the part's item, and
+        `content_index` is the index of the part in the item.
         """
         response_id = self.open.pop((item_id, content_index), None)
         if response_id is None:

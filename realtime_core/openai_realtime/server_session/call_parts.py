@@ -102,8 +102,8 @@ class CallParts:
             self._complete[response_id] = True
 
     def due(self) -> list[tuple[str, dict[str, Any]]]:
-        """Returns the calls of complete responses of which all parts are known. Each call is given by the id of its
-        response and its item in the protocol's form.
+        """Returns the tool calls that can run: their response is complete, and their name, id and arguments are known.
+        Each tool call is a pair of the id of its response and the `function_call` item in the protocol's form.
         """
         return [
             (call.response_id, {"id": item_id, "type": "function_call", **_fields(call)})

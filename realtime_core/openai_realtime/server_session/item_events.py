@@ -64,8 +64,9 @@ class ItemEvents:
         }
 
     def in_response(self, event: wire.ResponseDone, status: str) -> None:
-        """Handles the items in the `response.done` event of a response. Some compatible servers report a tool call, and
-        the final text and status of an item, only in this event. `status` is the status of the response.
+        """Reads the items in the server's event `response.done`: emits the final texts and the tool calls that no
+        earlier event has reported. Some compatible servers report these only in this event. `status` is the status of
+        the response, such as `completed`.
         """
         for item in items_of(event.response):
             if item.get("type") != "function_call":
