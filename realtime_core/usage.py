@@ -137,8 +137,9 @@ class Usage:
         )
 
     def add(self, other: Usage) -> None:
-        """Adds another usage to this object. If `other` is the usage of one response and has no entry for the response,
-        an entry is added.
+        """Adds the numbers of requests and tokens of `other` to this object, and appends the entries of `other` (one
+        entry for each response) to `request_usage_entries`. If `other` is the usage of one response and has no entry,
+        an entry is created from its numbers.
         """
         self.requests += other.requests
         self.input_tokens += other.input_tokens

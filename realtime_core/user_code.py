@@ -118,8 +118,9 @@ async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: M
 
 
 async def settled(value: Any) -> Any:
-    """Returns the value. Awaits an awaitable or the future of a thread, and collects the values of a generator.
-    Exceptions are not caught.
+    """Returns the final result of a user's function that has returned `value`. If `value` is an awaitable or the future
+    of a thread, the result is the value for which it waits. If `value` is a generator, the result is a list of its
+    values. Any other value is returned unchanged. Exceptions are not caught.
     """
     for _ in range(_MAX_LAYERS):
         if inspect.isawaitable(value):
@@ -235,8 +236,9 @@ def log_failure(what: str, error: BaseException, *, at: str = "") -> None:
 
 
 async def called(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function of the user, and awaits and returns its value. Used with `within`. Exceptions of the code are
-    not caught.
+    """Calls a function of the user with `args`, and returns its result. If the result is an awaitable, awaits it and
+    returns its value. Exceptions of the function are not caught and there is no time limit, so this coroutine should be
+    passed to `within`.
     """
     try:
         value = function(*args)

@@ -98,7 +98,9 @@ class Script:
     name: str = ""
     greeting: Reply | None = None
     transcribed: Sequence[Heard] = ()
-    """The transcripts of the turns of a transcription session. Each such session begins with the first one."""
+    """The transcripts of the caller's turns in a transcription session (a session that only transcribes speech), in
+    order. Each new transcription session begins again with the first transcript.
+    """
     otherwise: Reply = field(default_factory=lambda: Reply(say=DEFAULT_OTHERWISE))
     latency_s: float = 0.3
     expires_after_s: float = 3600.0

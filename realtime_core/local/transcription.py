@@ -108,7 +108,10 @@ class Transcription:
         handle_message(message, self._handlers, self._outbox)
 
     def run(self, now: float) -> None:
-        """Performs the actions whose time has come."""
+        """Performs the planned actions of this transcription session that are due at the time `now`, such as sending a
+        transcript or ending an expired session. Their messages are appended to `outbox`. `next_due` says when this
+        method must be called next.
+        """
         self._schedule.run(now)
 
     def speech_is_ready(self, now: float) -> None:

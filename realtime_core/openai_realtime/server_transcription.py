@@ -58,7 +58,9 @@ class ServerTranscription:
         """The turns without a transcript, by item id."""
 
     def configure(self, now: float) -> None:
-        """Sends the configuration."""
+        """Sends the settings of the session to the server (`session.update`): the audio format, the transcription
+        settings, and no turn detection.
+        """
         audio = {"format": _PCM, "transcription": dict(self._transcription), "turn_detection": None}
         session = {"type": "transcription", "audio": {"input": audio}}
         self._send(encode(self._ids(), "session.update", {"session": session}))

@@ -224,8 +224,9 @@ class SessionConfig:
         return self._ledger.taken(shown)
 
     def refused(self, event_id: str, param: str, code: str) -> Refusal | None:
-        """Handles an error of the server, which has the id of the refused client event, the refused setting (`param`)
-        and a code. Returns the `session.update` that the error refuses, or None.
+        """Finds the `session.update` that the server has refused with an `error` event, and returns it, or None if the
+        error is not about such an update. `event_id` is the id of the refused client event, `param` names the refused
+        setting, and `code` is the code of the error. The refused settings do not take effect.
         """
         return self._ledger.refused(event_id, _VOICE if code == "cannot_update_voice" else path_of(param))
 
@@ -237,8 +238,9 @@ class SessionConfig:
         return self._ledger.on_time(now)
 
     def renewed(self) -> SessionConfig:
-        """Returns the configuration of a new server session: all settings that the server has accepted, with the voice
-        that the caller has heard.
+        """Returns the configuration for a new server session that continues the conversation of this one. The new
+        session requests all settings that the server has accepted in this session. If the caller has already heard the
+        agent's voice, the voice cannot change in the new session.
         """
         renewed = SessionConfig({}, turns=self._turns, defaults=False)
         renewed._ledger = self._ledger.renewed()

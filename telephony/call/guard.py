@@ -1,4 +1,6 @@
-"""Ends a call if the caller does nothing, and handles emergencies."""
+"""Ends a call if the caller neither speaks nor presses a key for a time after its start. If the caller says an
+emergency phrase, the caller is transferred to a configured number, or hears a configured sentence.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The conversation between a supervisor and the caller while the supervisor speaks in place of the agent (a take-over),
-and the message about it that the model gets afterwards. Pure.
+"""Collects what a supervisor and the caller say during a take-over (the time in which the supervisor speaks in place of
+the agent), and writes the message about this conversation that the model gets afterwards. Pure.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class Dialogue:
         self._words.append(_Words(CALLER, now, item_id))
 
     def caller_said(self, item_id: str, text: str) -> None:
-        """Adds the transcript of a turn of the caller. A turn that began before the take-over is left out."""
+        """Adds the transcript of a turn of the caller. `item_id` is the item of the turn. A turn that began before the
+        take-over (before the supervisor began to speak in place of the agent) is left out.
+        """
         for words in self._words:
             if words.item_id == item_id:
                 words.text = text

@@ -329,9 +329,10 @@ class DatabaseStore:
         until: datetime | None = None,
         owner: str | None = None,
     ) -> Contact | None:
-        """Removes an attempt, as `CampaignStore.withdraw` does with the same arguments. If `owner` is given, the
-        attempt is removed only if the process `owner` makes the attempt. Returns the changed contact, or None if no
-        attempt was removed.
+        """Removes an attempt for which no call was made. If `done` is given, no further attempt to reach the contact is
+        made, for this reason. Otherwise the contact is pending and is not called before the time `until` (None: the
+        contact may be called immediately). If `owner` is given, the attempt is removed only if the process `owner`
+        makes the attempt. Returns the changed contact, or None if no attempt was removed.
         """
         with self._transaction() as connection:
             found = queries.open_attempt(connection, attempt_id)

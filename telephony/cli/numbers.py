@@ -47,7 +47,9 @@ def plan(file: File = Path("numbers.toml"), json: Json = False) -> None:
 
 @app.command()
 def diff(file: File = Path("numbers.toml"), json: Json = False) -> None:
-    """Show the changes as `plan` does. The exit code is 3 if a number differs from the file."""
+    """Show the changes that `apply` would make, without the numbers that stay as they are. The command changes nothing.
+    The exit code is 3 if a number at Twilio differs from the file.
+    """
     import asyncio
 
     with reporting(verbose=False):

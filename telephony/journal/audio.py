@@ -100,8 +100,11 @@ def voice_of(part: Part, output_format: str) -> bytes:
 
 
 def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
-    """Returns the stretches of audio that the caller heard without a gap, in order. Each is a tuple of sample numbers:
-    (first sample in the stream, sample after the last, sample of the call at which the first was heard).
+    """Returns the stretches of audio that the caller heard without a gap, in order. Each stretch is a tuple of three
+    numbers of samples (8 kHz): (start, end, time).
+
+    `start` and `end` are positions in the audio that was sent to Twilio: the first sample of the stretch, and the
+    sample after the last. `time` is the time in the call at which the caller heard the first sample.
     """
     sent = max((media.position + media.n_bytes for media in call.media), default=0)
     runs = sorted(call.runs.items())

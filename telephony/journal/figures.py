@@ -131,8 +131,9 @@ def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
 
 
 def end_of_voice_ms(caller: bytes, speech: Speech, end_ms: float) -> float:
-    """Returns the time in milliseconds at which the caller's voice ends in the turn `speech`, at the latest `end_ms`:
-    the end of the last 20 ms frame whose level is within 30 dB of the loudest frame.
+    """Returns the time in the call, in milliseconds, at which the caller's voice really ended in the turn `speech`.
+    `caller` is the caller's audio (mu-law, 8 kHz). The audio from the start of the turn until `end_ms` is searched for
+    the last frame of 20 ms that is at most 30 dB quieter than the loudest frame. The result is the end of this frame.
     """
     first, last = int(speech.start_ms * 8) // FRAME, int(end_ms * 8) // FRAME
     pcm = pcm_of(caller)[first * FRAME : last * FRAME].astype(np.float64)

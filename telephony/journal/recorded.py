@@ -188,7 +188,10 @@ class RecordedCall:
     """
 
     def ms(self, t: float) -> float:
-        """Converts a time of the journal (seconds) to milliseconds on the clock of the call."""
+        """Converts the time `t` of a journal record (in seconds) to the time of the call, in milliseconds since its
+        `start` message. The time of the call is the clock of the caller's audio. It is `lag_s` seconds behind the clock
+        of the journal.
+        """
         return max(0.0, (t - self.lag_s) * 1000)
 
     @property

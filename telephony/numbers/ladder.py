@@ -36,7 +36,9 @@ class Route:
     """
 
     key: str
-    """The key of the number in the configuration."""
+    """The key under which the called number stands in the numbers configuration: the number itself, or a pattern such
+    as `+1415*`.
+    """
     number: NumberConfig
     ladder: Ladder
     steps: tuple[Step, ...]

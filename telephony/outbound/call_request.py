@@ -83,7 +83,10 @@ class CallRequest(BaseModel):
         return self
 
     def plan(self, agents: Mapping[str, AgentSource]) -> CallPlan:
-        """Returns the plan of the call. Raises `UserError` if `agent` is not one of `agents`."""
+        """Returns the plan of the requested call: who is called, by which agent, with which data, messages and limits.
+        `agents` has the agents of the server by name. Raises `UserError` if the `agent` of this request is not one of
+        them.
+        """
         if self.agent is not None and self.agent not in agents:
             known = ", ".join(agents) or "none by name"
             raise UserError(f"agent: there is no {self.agent!r} here; there is: {known}. (serve --outgoing adds one.)")

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 OPERATOR = "operator"
-"""The value of `parent` for login sessions that began with TELEPHONY_API_TOKEN."""
+"""The value of `StoredToken.parent` for login sessions of the console that began with TELEPHONY_API_TOKEN."""
 THIS_MACHINE = "this machine"
 """The name in the audit log for a client on this machine that needs no token."""
 SINGLE_SIGN_ON = "single sign-on"

@@ -28,8 +28,8 @@ the last.
 
 @dataclass(slots=True)
 class StreamPosition:
-    """A position in the audio that was sent on the media stream: the number of clears, and the number of samples sent
-    since the last clear.
+    """A position in the audio that was sent on the media stream: the number of `clear` messages (which drop the audio
+    that has not been played) that were sent before, and the number of samples sent since the last of them.
     """
 
     clears: int = 0

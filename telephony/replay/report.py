@@ -70,11 +70,11 @@ def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, 
 def explained(original: HeardCall, replayed: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
     """Returns `divergences`, the differences between the recorded call `original` and its replay `replayed`, with the
     most probable cause as the first element. This element gets a sentence that explains the difference (`cause`) and
-    the last records before the difference (`context`).
+    the last journal records before the difference (`context`).
 
-    The most probable cause is the earliest divergence. If the action of a tool also diverges within 2 ms of the
-    earliest divergence, the action of the tool counts as the cause, because a tool can cause a message. The other
-    divergences are mostly consequences.
+    The earliest difference is the most probable cause, and the later differences are mostly its consequences. There is
+    one exception: if another difference within 2 ms of the earliest one concerns an action of a tool, that difference
+    comes first, because a tool can cause a message.
     """
     if not divergences:
         return []

@@ -105,7 +105,9 @@ class Handset:
 
     @property
     def speeches(self) -> int:
-        """How many times a voice has begun after more than 300 ms of silence."""
+        """How many times the other side (usually the agent) has begun to speak. A voice after more than 300 ms of
+        silence counts as a new start.
+        """
         return self._speeches
 
     def say(self, clip: str | Clip) -> asyncio.Future[None]:

@@ -26,7 +26,7 @@ def as_request_of_call() -> Iterator[None]:
 
 
 def is_request_of_call() -> bool:
-    """Returns whether a request to Twilio at this point belongs to the current call, because the code runs in a block
-    `with as_request_of_call():`.
+    """Returns whether a REST request to Twilio that this code sends now must be written to the journal and the trace of
+    the current call. This is the case inside a block `with as_request_of_call():`.
     """
     return _is_of_call.get()

@@ -26,8 +26,9 @@ class ItemPlaces:
         self._first_item_id = ""
 
     def requested(self, item_id: str, previous_item_id: str) -> None:
-        """Registers that the client requests the item `item_id` after the item `previous_item_id`, or as the first item
-        (`root`).
+        """Stores the place at which the client has asked the server to insert the item `item_id`: after the item
+        `previous_item_id`, or as the first item (`root`). `previous` returns this place if the server does not report
+        one.
         """
         self._requested[item_id] = "" if previous_item_id == "root" else previous_item_id
 

@@ -43,7 +43,10 @@ class KnownFacts:
         return key in self._facts
 
     def value(self, *key: Hashable) -> Any:
-        """Returns the stored value of the fact with this key (see `add`), or None if the fact is unknown."""
+        """Returns what the server has reported last for this key, such as the text of a transcript, or None if the
+        server has reported nothing for this key. The key is the type of the event that reports the fact, and the ids in
+        the event.
+        """
         return self._facts.get(key)
 
     def forget(self, *key: Hashable) -> None:

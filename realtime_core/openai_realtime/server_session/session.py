@@ -1,4 +1,6 @@
-"""One session with the server: creates the parts, and handles messages, inputs and time."""
+"""One session with the model's server. Creates the objects that do its work, such as the agent's audio, the caller's
+turns and the responses, and passes to them the server's messages, the inputs and the time.
+"""
 
 from __future__ import annotations
 

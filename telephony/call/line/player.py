@@ -188,8 +188,9 @@ class LinePlayer:
         self._settle()
 
     def play_clip(self, name: str, ulaw: bytes) -> None:
-        """Queues a clip (mu-law, 8 kHz) after the audio that is already queued. `name` is the key of the clip in marks
-        and in records, in place of the id of an item.
+        """Queues a clip (mu-law, 8 kHz) after the audio that is already queued. `name` identifies the clip in the names
+        of marks and in the journal, where the agent's speech is identified by its item id. A name that was already used
+        gets a number.
         """
         if self._source is not None:
             self._end_source()

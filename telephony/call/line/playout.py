@@ -180,7 +180,9 @@ class Playout:
             track.received += len(payload)
 
     def end(self, source: Source) -> None:
-        """Registers that the audio of `source` is complete, and fills its last frame with silence."""
+        """Must be called when all audio of an answer or a clip was queued. `source` is its key. If this audio is the
+        last in the queue, silence is added until the last frame of 20 ms is full.
+        """
         if (track := self._tracks.get(source)) is None:
             return
         track.ended = True

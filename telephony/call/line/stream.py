@@ -42,8 +42,9 @@ class StreamListener(Protocol):
     """
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        """Handles the caller's audio of one media message (mu-law, 8 kHz). If messages were lost before it, silence
-        stands in their place at the start. `timestamp_ms` is the media timestamp of this message in milliseconds.
+        """Called for each piece of the caller's audio that arrives in a media message. `ulaw` is the audio (mu-law, 8
+        kHz). If earlier messages were lost, `ulaw` begins with silence in place of the lost audio. `timestamp_ms` is
+        the media timestamp of the message in milliseconds.
         """
 
     def on_mark(self, name: str) -> None: ...
