@@ -12,8 +12,10 @@ __all__ = ["ScriptDirector"]
 
 
 class ScriptDirector:
-    """Answers as a script says. Selects the next scripted turn for each spoken turn, in order. Selects the scripted
-    turn for a written turn by its text. Answers tool results with the turn that made the tool calls.
+    """Decides the answers of the embedded server according to a script. Each spoken turn of the caller gets the next
+    spoken turn of the script as its answer. A text of the client is answered by the scripted turn whose `text` it
+    contains. The output of a tool is answered by the turn that called the tool. If no turn fits, the answer is the
+    greeting (once, before the caller has spoken) or `otherwise` of the script.
     """
 
     def __init__(self, script: Script) -> None:

@@ -159,8 +159,9 @@ class SettingsLedger:
         self._sent.append(_Update(event_id, dict(change.fields), now, change))
 
     def due(self, ids: Callable[[], str], now: float) -> DueUpdates:
-        """Returns the updates to send at the time `now`. `ids` returns the event ids. A setting that is in effect, and
-        that no pending update changes, is left out.
+        """Returns the `session.update` events that must be sent at the time `now` for the changes that were requested.
+        A setting that already has the requested value is left out, unless a pending update changes it. `ids` is a
+        function that returns a new event id.
         """
         due = DueUpdates([], [])
         while self._waiting:

@@ -165,7 +165,11 @@ class Transfers:
         return f"{name} did not take the call: {_DIAL_FAILURES.get(status, status)}. {_IS_BACK}"
 
     def dialled(self, status: CallStatus) -> None:
-        """Handles a status of the call to the target of a cold transfer. Twilio may send the status late and twice."""
+        """Handles the status that Twilio reports for the call to the target of a cold transfer. If the target has
+        answered, the transfer has succeeded, and the call session ends. If the target has not answered, Twilio must
+        open a new media stream for the caller within some seconds. Otherwise the caller counts as hung up. Twilio may
+        send a status late and twice.
+        """
         if not self._target or status.call_sid in self._ended_legs:
             return
         if status.status in ("in-progress", "completed"):
@@ -274,8 +278,9 @@ class Transfers:
         return say_and_hang_up(self._wording.text("goodbye"), self._wording.voice)
 
     def leg_status(self, call_sid: str, status: str) -> bool:
-        """Handles a status of the second call of a warm transfer. `call_sid` is the SID of that second call. Returns
-        whether it belongs to this call.
+        """Handles the status that Twilio reports for the call to the target of a warm transfer. After `in-progress` the
+        target hears the summary. After a failure, such as `busy`, the transfer has failed. `call_sid` is the SID of the
+        call to the target. Returns False if this call session has not made that call.
         """
         second = self._second
         if second is None or second.call_sid != call_sid:

@@ -61,7 +61,9 @@ class Queue(Protocol):
     """A queue of attempts to reach contacts. The attempts run in this process or in another process."""
 
     async def open(self) -> None:
-        """Starts to run the queued attempts in this process. Idempotent. Raises `QueueUnavailable`."""
+        """Starts to take attempts from the queue and to run them in this process. An attempt is one call to a contact
+        of a campaign. Idempotent. Raises `QueueUnavailable` if the queue cannot be used.
+        """
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
         """Puts an attempt for the contact at `position` of the campaign into the queue. An attempt with the same
@@ -86,7 +88,9 @@ class DirectQueue(TaskOwner):
 
 
 class DurableQueue:
-    """The queue of attempts of a process. The object is an async context manager. A process has at most one such queue.
+    """The queue of attempts to call the contacts of campaigns, stored in a database by DBOS. A process has at most one
+    such queue. The object is an async context manager.
+
     DBOS starts in `open`, and runs in its own threads with its own event loop. Attempts run on the event loop of the
     server. Therefore DBOS does not block the event loop of the server, and does not replace its default executor.
 

@@ -24,8 +24,9 @@ _FROM_MODEL = {
 
 
 def wants(kind: str) -> bool:
-    """Returns whether the page may get records of this kind (whether `select` can return such a record). If False, the
-    record need not be parsed. If True, `select` can still drop the record because of its fields.
+    """Returns whether the page of the softphone may get journal records of this kind that contain a message. If False,
+    the message need not be parsed. If True, the parsed record must be passed to `select`, which decides by the fields
+    of the record.
     """
     return kind in _KINDS or kind in ("model.in", "twilio.out")
 

@@ -77,8 +77,9 @@ class ResultForm:
         return self.validate()
 
     def validate(self) -> list[str]:
-        """Checks the recorded fields, and sets `output` if they are all valid. Returns the fields that are missing or
-        invalid.
+        """Checks the fields of the result that the agent has recorded so far. If all fields of the result are valid,
+        sets `output`, and returns an empty list. Otherwise returns a text for each missing or invalid field, with the
+        reason.
         """
         output, problems = self.type.check(self._given)
         if not problems:

@@ -36,8 +36,9 @@ __all__ = ["ClaimResult", "Records"]
 
 @dataclass(frozen=True, slots=True)
 class ClaimResult:
-    """The result of `Records.claim`. `first` is True if this claim succeeded, because no earlier claim of the key is
-    valid. `value` is the value of the claim that is valid now.
+    """The result of `Records.claim`, which claims a key for a time, so that something is done only once. `first` is
+    True if this claim succeeded, and False if an earlier claim of the key is still valid. `value` is the text that was
+    stored with the valid claim.
     """
 
     first: bool
@@ -90,8 +91,8 @@ class Records(Protocol):
         """
 
     def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:
-        """Removes the claim of this kind on the key. With `call_id`, also removes the call record that was created with
-        the claim.
+        """Ends a claim that `claim` has made, before its time is over. The key can then be claimed again. `kind` and
+        `key` are those of the claim. With `call_id`, also removes the call record that was created with the claim.
         """
 
     def note(self, news: Sequence[CallUpdate]) -> None:

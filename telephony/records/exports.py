@@ -42,7 +42,9 @@ def note_export(folder: Path | None, path: Path, call_id: str = "") -> None:
 
 
 def noted_exports(folder: Path | None) -> list[Export]:
-    """Returns the list of exports in the data directory `folder`, including files that do not exist any more."""
+    """Returns the list of exports (the files to which calls were exported) in the data directory `folder`, including
+    files that do not exist any more.
+    """
     if folder is None or not (folder / EXPORTS_FILE).exists():
         return []
     text = (folder / EXPORTS_FILE).read_text("utf-8", "surrogateescape")
@@ -50,6 +52,8 @@ def noted_exports(folder: Path | None) -> list[Export]:
 
 
 def rewrite_exports(folder: Path, exports: list[Export]) -> None:
-    """Replaces the list of exports in the data directory `folder` by `exports`."""
+    """Replaces the list of exports (the files to which calls were exported) in the data directory `folder` by
+    `exports`.
+    """
     text = "".join(f"{export}\n" for export in exports)
     (folder / EXPORTS_FILE).write_text(text, encoding="utf-8", errors="surrogateescape")

@@ -343,9 +343,9 @@ class Playout:
         return bytes(audio)
 
     def plays_at(self, position: int) -> float | None:
-        """Returns the time at which the caller hears the sample at this position of the stream timeline, in seconds on
-        the clock of the caller's frames. Returns None if nothing plays, or if the position is before the last gap in
-        playback.
+        """Returns the time at which the caller hears the sample `position`, in seconds on the clock of the media
+        timestamps in the caller's frames. `position` counts the samples since the start of the media stream (8,000 in a
+        second). Returns None if nothing plays, or if the sample is before the last gap in playback.
         """
         run = self._playhead
         return None if run is None or position < run.base else run.origin + (position - run.base) / RATE

@@ -61,12 +61,16 @@ class DigitMasker:
             self._named[secret] = mask_spelled(secret)
 
     def press(self, key: str) -> None:
-        """Stores a key that the caller pressed. `anywhere` then masks it in records."""
+        """Stores a key that the caller pressed. If three or more stored keys appear in this order in a value,
+        `anywhere` replaces them by bullets.
+        """
         self._pressed = (self._pressed + key)[-_MAX_PRESSED:]
 
     @property
     def has_secrets(self) -> bool:
-        """Whether later records must be searched for secret texts, because `hide` was called."""
+        """Whether there are secret texts, which `hide` has added. Later journal records of the call must then be
+        searched for these texts.
+        """
         return bool(self._named)
 
     def message(self, text: str) -> str:

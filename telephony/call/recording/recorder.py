@@ -80,7 +80,9 @@ class CallRecorder:
         self._secrets.hide(secret)
 
     def press(self, key: str) -> None:
-        """Stores a key that the caller pressed. `masked` masks stored keys."""
+        """Stores a key that the caller pressed. If three or more stored keys appear in this order in a value, `masked`
+        replaces them by bullets.
+        """
         self._secrets.press(key)
 
     def write(self, kind: str, **fields: Any) -> None:
