@@ -85,8 +85,9 @@ class EventStream:
         return [slot.event for slot in self._slots if slot.event is not None]
 
     def put(self, event: RealtimeAnyEvent) -> None:
-        """Queues an event for the consumer. If a limit is reached, drops events as the class describes. Does nothing
-        after the end of the stream.
+        """Queues an event for the consumer. If too many events of its kind are queued, the oldest of them are dropped.
+        Control events are not dropped: too many of them end the stream with `EventsOverflowed`. Does nothing after the
+        end of the stream, or if the stream does not select the type of the event.
         """
         if self._ended or (self._types and event.type not in self._types):
             return
@@ -217,7 +218,9 @@ EventHandler = Callable[["RealtimeAnyEvent"], None]
 
 
 class EventHub:
-    """Passes each event to the handlers immediately and in order, and to all streams."""
+    """Delivers the events of one session to its consumers. Each event is queued in all open streams, from which
+    consumers read. Then each handler (a plain function) is called with the event immediately.
+    """
 
     def __init__(self, settings: RealtimeQueueSettings, audio_bytes_per_ms: float) -> None:
         self._settings = settings

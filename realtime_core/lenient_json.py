@@ -1,4 +1,6 @@
-"""Parses JSON with half of a surrogate pair, as in a text that was cut within an emoji, which orjson refuses. Pure."""
+"""Parses JSON that contains half of a surrogate pair, for example in a text that was cut within an emoji. The library
+`orjson` refuses such JSON. Pure.
+"""
 
 from __future__ import annotations
 

@@ -64,9 +64,13 @@ _PARTS_OF = {
     "assistant": ("output_text",),
 }
 CREATE = obj({"type": text(), "event_id": text(), "item": anything, "previous_item_id": anything})
-"""The fields of `conversation.item.create`. `Items` checks their values."""
+"""The schema of the event `conversation.item.create`: the names of its fields. The class `Items` checks the item
+itself.
+"""
 NAME_ITEM = obj({"type": text(), "event_id": text(), "item_id": anything})
-"""The fields of `conversation.item.delete` and `.retrieve`. `Items` checks their values."""
+"""The schema of the events `conversation.item.delete` and `conversation.item.retrieve`: the names of their fields. The
+class `Items` checks the value of `item_id`.
+"""
 _TRUNCATE = obj(
     {
         "type": text(),

@@ -35,7 +35,7 @@ class ServerWait(Enum):
     TOOL = auto()
     """A tool runs. Without the result of the tool, the model would answer with an invented result."""
     PAUSE = auto()
-    """The responses are paused."""
+    """The program has paused the answers of the model."""
 
 
 @dataclass(frozen=True, slots=True)

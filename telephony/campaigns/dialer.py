@@ -69,9 +69,10 @@ class CampaignDialer:
         opt_outs: The do-not-call list.
         speech: A function that returns the `Speech` of a campaign. Raises `CampaignError` if this process does not know
             the agent of the campaign.
-        check: A function that returns the check before dialing of a campaign, or None if the campaign has no check.
-        room: A function that returns how many more calls this process can take. Its argument is the number of attempts
-            of campaigns in progress.
+        check: A function that returns the check of a campaign, or None if the campaign has no check. The check is
+            called before each call, and decides whether the call is still wanted.
+        room: A function that returns how many more calls this process can take. Its argument is the number of campaign
+            calls that this process makes now.
         sources: The wall clock and random tokens.
     """
 
@@ -155,7 +156,9 @@ class CampaignDialer:
 
     @property
     def queue_error(self) -> str:
-        """Why no attempt can be put into the queue. Empty if the queue can be used."""
+        """Why this process cannot use the queue of attempts (calls to contacts that must be made). The text is empty if
+        the queue can be used.
+        """
         return self._backoff.error
 
     # --- which attempts ----------------------------------------------------------------------------------------------

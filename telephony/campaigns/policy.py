@@ -142,7 +142,8 @@ def settled(
     hours: CallingHours,
 ) -> Contact:
     """Returns the contact with its new state after an attempt has ended: done, or pending until the next attempt.
-    `person` has the calls to its number, and `hours` are its calling hours.
+    `person` has the calls of all campaigns to the contact's number. `hours` are the times at which the contact may be
+    called.
     """
     if (ended := _end_of(campaign, contact, attempts, now, person)) is not None:
         return done(contact, ended.reason)

@@ -1,4 +1,5 @@
-"""The checks of the calls with their figures, and the corrections of the simulator that result from the figures. Pure.
+"""Checks the calls of `telephony certify`, from the messages that both ends of a call have sent and received.
+`proposals` compares the measured values with the simulator. Pure.
 
 All times are in seconds on the clock of this process, which serves both ends of a call.
 """

@@ -147,7 +147,9 @@ class Board:
 
     @property
     def full(self) -> bool:
-        """Whether the maximum number of pages follow calls. If True, no further page may follow a call."""
+        """Whether the console's maximum number of open browser pages that show live calls is reached. If True, a
+        further page is refused.
+        """
         return self._feeds >= _MAX_FEEDS
 
     @contextmanager

@@ -69,7 +69,9 @@ class Entries:
         return next(reversed(self._entries.values()), None)
 
     def since(self, version: int) -> list[dict[str, Any]]:
-        """Returns the entries that were added or changed after `version` had this value, the oldest first."""
+        """Returns the entries (turns, tool calls and events of the call) that were added or changed after `version` had
+        this value, as JSON objects. The oldest entry is first.
+        """
         return [entry.to_json() for entry in self._entries.values() if entry.version > version]
 
     @property

@@ -126,7 +126,9 @@ class Hours(Part):
         return value
 
     def at(self, moment: datetime) -> HoursState:
-        """Returns the state of the number at `moment`. `moment` must have a time zone."""
+        """Returns whether the number is open at `moment`, and the reason if it is closed. `moment` must have a time
+        zone.
+        """
         local = moment.astimezone(ZoneInfo(self.timezone))
         today = local.date()
         for day in (today, today - _DAY):

@@ -127,9 +127,9 @@ class OptOutList:
             await self._copy_list()
 
     async def watch(self) -> None:
-        """Updates the copy of the list, and adds the numbers of the file to the database when the file has changed.
-        Runs until the task is cancelled. Other machines find these numbers in the database. A number that is removed
-        from the file stays in the database.
+        """Keeps the do-not-call list up to date until the task is cancelled. Reads the list again and again from the
+        database into the copy in memory. Adds the numbers of the do-not-call file, if there is one, to the database, so
+        other machines find them. A number that is removed from the file stays in the database.
         """
         if self._simulation is not None:
             return

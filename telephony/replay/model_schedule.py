@@ -59,8 +59,8 @@ class ModelSchedule:
         return self._attempts.popleft() if self._attempts else None
 
     def opened(self, now: float) -> int:
-        """Registers that the replayed code has opened a connection to the model at `now`. Returns the number of the
-        connection, from 0.
+        """Stores the time `now` at which the replayed code has opened a connection to the model. From then on, the
+        recorded messages of this connection may be sent. Returns the number of the connection, from 0.
         """
         self._met["open"].append(now)
         return len(self._met["open"]) - 1

@@ -99,7 +99,9 @@ class Recording:
     of a connection is a `close` message.
     """
     attempts: list[Record] = field(default_factory=list)
-    """The journal records with the attempts to connect to the model (`open`)."""
+    """The recorded attempts to connect to the model: the journal records of the kind `open`. The record of a failed
+    attempt has the field `error`.
+    """
     model_class: Mapping[str, Any] = field(default_factory=dict)
     tools: list[ToolAnswer] = field(default_factory=list)
     requests: list[RecordedRequest] = field(default_factory=list)

@@ -167,8 +167,9 @@ class SimulatedCall:
             self._over.set()
 
     async def be_called(self, callee: Callee, document: Document | Fetch) -> str:
-        """Runs an outbound call to `callee`, from the status `queued` to the end of the call. Returns the final status,
-        such as `completed` or `busy`.
+        """Runs an outbound call to `callee`, from the status `queued` to the end of the call. `document` is the TwiML
+        that is executed after the answer, or the request that fetches it. Returns the final status, such as `completed`
+        or `busy`.
         """
         if self.direction == "outbound-api":
             self.queued_ms = round(1000 * await self.twilio.turn_to_dial())

@@ -1,4 +1,6 @@
-"""Possible differences between the real Twilio and this simulation, for tests of `telephony certify`. Pure."""
+"""Deviations from the normal behaviour of the simulated Twilio. With them, tests check that `telephony certify` finds a
+Twilio that behaves differently. Pure.
+"""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ class Verbs(Protocol):
         """
 
     async def gather(self, verb: Verb, prompt: Coroutine[Any, Any, None]) -> Mapping[str, str]:
-        """Executes `<Gather>`. Returns an empty mapping if there was no key and no speech. `prompt` plays the verbs
-        within the `<Gather>`.
+        """Executes `<Gather>`. Returns the caller's keys or speech as the fields for the request to the verb's
+        `action`, or an empty mapping if there was no key and no speech. `prompt` plays the verbs within the `<Gather>`.
         """
 
     async def record(self, verb: Verb, base: str) -> Mapping[str, str]:

@@ -38,8 +38,9 @@ async def chosen_language(request: Request, phone: PhoneServer, form: Form) -> R
 
 @for_twilio
 async def ladder_step(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The endpoint for the webhooks of a step in the ladder (the list of steps for a caller). In the path, `what` is
-    empty for the step itself, and `dialled` or `recorded` after it.
+    """The endpoint for the webhooks of one step of the ladder: the list of steps for a caller, such as an agent, a
+    person or a message. The part `what` of the path is empty when the step begins, `dialled` after a person was called,
+    and `recorded` after the caller left a message. Returns the TwiML of the step, or of what follows.
     """
     voice = VoiceRequest.parse(form)
     call, what = _call(request, phone, voice), request.path_params.get("what", "")

@@ -34,7 +34,8 @@ class ItemPlaces:
 
     def previous(self, event: type[ServerEvent], item_id: str, named: str | None) -> str | None:
         """Returns the id of the item that precedes the item `item_id` in the conversation. Returns "" if the item is
-        the first, and None if its place is not known. The history then orders it by its arrival.
+        the first, and None if its place is not known. If the result is None, the history orders the item by the time of
+        its arrival.
 
         `event` is the type of the server event that reports the item. `named` is the predecessor that the event names:
         "" if it is null, or None if the event does not have the field. Null means that the item is the first, but some

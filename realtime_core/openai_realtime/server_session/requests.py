@@ -1,4 +1,4 @@
-"""Sends requests for responses, as decided by `Responses`."""
+"""Sends requests for responses and cancellations of responses, as the state machine `Responses` decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's events about responses and their audio."""
+"""Handles the server's events about the beginning, the audio and the end of responses."""
 
 from __future__ import annotations
 

@@ -68,7 +68,9 @@ class ToolGate:
         return call_id in self._foreign_calls
 
     def make_known(self, call_id: str) -> None:
-        """Registers that a tool call of an earlier server session was sent to the current server session."""
+        """Registers that the current server session now knows this tool call of an earlier server session, because the
+        conversation was sent again. The output of the call is then sent in the usual form, and not as a note.
+        """
         self._foreign_calls.discard(call_id)
 
     def call_began(self, call_id: str) -> None:

@@ -92,8 +92,9 @@ class LatencyMeter:
         self._voice_ended = None
 
     def heard(self, at_s: float, *, is_clip: bool) -> None:
-        """Registers that the caller hears the first sample of an answer, or of a clip (`is_clip`), at the time `at_s`.
-        A clip does not count as a response of the model.
+        """Measures latencies when the caller hears the first sample of an answer or of a clip (`is_clip`), at the time
+        `at_s` in seconds. The first sample of the call gives the latency `FIRST_WORD`. The first answer after the
+        caller's words gives the latency `RESPONSE`. A clip is not an answer.
         """
         if not self._has_spoken:
             self._has_spoken = True

@@ -123,7 +123,10 @@ class Scheduler:
         self._set()
 
     def connecting(self) -> None:
-        """Starts the wait for the model. The call has a media stream, and the model is not connected yet."""
+        """Registers that the caller waits for the model: the call has a media stream, and the model is not connected
+        yet. In a long wait the caller hears a sentence and a waiting sound. After a time limit the call ends with an
+        apology.
+        """
         self._add(PendingCause.MODEL)
 
     def go_live(self, capabilities: ModelCapabilities) -> None:

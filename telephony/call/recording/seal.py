@@ -63,8 +63,8 @@ class SealReason(Enum):
     """The reasons why the conversation of a call must not be recorded at the moment (why the call is sealed)."""
 
     NOTICE = auto()
-    """The caller has not heard the notice about the recording to its end, or has not answered the question of the
-    notice.
+    """Nothing may be recorded yet: the caller has not heard the notice about the recording to its end, or has not
+    answered the question of the notice.
     """
     REFUSED = auto()
     """The caller has refused a recording."""
@@ -153,8 +153,9 @@ class Seal:
         self._lag_s, self._from_ms = None, 0.0
 
     def frame(self, stamp_ms: int, now: float) -> bool:
-        """Handles a frame of the caller's audio with the media timestamp `stamp_ms`. Returns whether the frame must be
-        hidden in the records.
+        """Returns whether a frame of the caller's audio belongs to a part of the call that must not be recorded. The
+        journal then hides the audio. `stamp_ms` is the media timestamp of the frame. Must be called with each frame,
+        when it arrives.
         """
         lag_s = now - stamp_ms / 1000
         if self._lag_s is None or lag_s < self._lag_s:
@@ -165,8 +166,9 @@ class Seal:
 
     @property
     def hides_caller(self) -> bool:
-        """Whether the last frame of the caller, or the frame before the last frame, was hidden. The filter of the
-        resampler mixes a part of each frame into the next frame.
+        """Whether the resampled audio of the caller must now be hidden, because the last frame or the frame before it
+        must not be recorded. The frame before it counts because the filter of the resampler mixes a part of each frame
+        into the next frame.
         """
         return self._is_frame_hidden or self._was_frame_hidden
 
@@ -178,8 +180,9 @@ class Seal:
         self._is_fresh = False
 
     def connected(self) -> None:
-        """Registers a new connection to the model. The conversation is sent again over the new connection, and its
-        hidden items stay hidden.
+        """Registers a new connection to the model, on which the caller's audio is counted from 0 again. The
+        conversation is sent again over this connection. The items in it that must not be recorded stay hidden in the
+        journal.
         """
         self._connections += 1
         self._appended_bytes, self._spoken_ms = 0, 0.0
