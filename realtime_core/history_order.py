@@ -67,9 +67,10 @@ def chain_end(items: Items, start: int) -> int:
 
 
 def place(items: Items, chain: Items) -> Items:
-    """Returns the items with a chain of items inserted after the predecessor of the chain. In a chain, each item names
-    the item before it as its predecessor. Items that name the last item of the chain as their predecessor are moved
-    after this item.
+    """Returns the items of a conversation with a chain of items inserted. In a chain, each item names the item before
+    it as its predecessor. The chain is inserted after the predecessor of its first item. If `items` already contains an
+    item whose predecessor is the last item of the chain, this item and its own chain are moved after the inserted
+    chain.
     """
     previous = chain[0].previous_item_id
     if previous is None:

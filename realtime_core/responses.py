@@ -242,8 +242,10 @@ class Responses:
         return self._next(now)
 
     def unanswered(self, now: float) -> list[Options]:
-        """Returns the options of each request that a lost connection leaves unanswered. The options are empty for a
-        plain request. A response in progress counts as unanswered if none of its audio has arrived.
+        """Returns the requests for a response that have no answer when the connection is lost, so the next session can
+        send them again. Each request is given by its options, which are empty for a request without options. A response
+        in progress counts as unanswered if none of its audio has arrived. At most one request without options is
+        returned.
         """
         requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.revoked else []
         if self._active and not self._active.spoke and not self.cancelling:

@@ -41,8 +41,9 @@ class Sources:
         return prefix + self.token(16) if len(prefix) == 2 and prefix.isupper() else f"{prefix}_{self.token(12)}"
 
     def now(self) -> datetime:
-        """Returns the current time in UTC. A seeded source counts the event loop's seconds from 2026-01-01, unless it
-        has a clock."""
+        """Returns the current time in UTC. With a seed and without a `clock`, the time begins at 2026-01-01 and
+        advances with the clock of the event loop. With a `clock`, returns the time of this clock.
+        """
         if self._clock is not None:
             return self._clock()
         if self.seed is None:

@@ -219,8 +219,8 @@ class Telephony:
         forbid has the status `refused`. If the task is cancelled, the call is hung up.
 
         With a server, `agent` is the name of an agent that the server was started with. None selects the default agent
-        of the server. `data` and `secrets` are sent as JSON, `result` as its JSON schema, and a clip for a voicemail of
-        up to a minute as audio.
+        of the server. `data` and `secrets` are sent to the server as JSON, and `result` is sent as its JSON schema. The
+        message for a voicemail can be a clip of up to a minute, which is sent as audio.
         """
         if self._remote is not None:
             return await self._remote.run_call(to, **options)

@@ -114,7 +114,9 @@ class Conversation:
         self._schedule.run(now)
 
     def speech_is_ready(self, now: float) -> None:
-        """Continues the answer, because a text of `wanted_speech` has been synthesised."""
+        """Must be called after a text of `wanted_speech` (the texts that must be synthesised) has been synthesised.
+        Continues the answer that waited for this speech.
+        """
         self._schedule.now = now
         self._responder.speech_is_ready()
 

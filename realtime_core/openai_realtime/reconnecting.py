@@ -101,8 +101,9 @@ class ReconnectingTransport:
         return self._backlog.dropped
 
     async def begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Opens the first session. Makes several attempts if another attempt may succeed. `tasks` runs the tasks of the
-        connection. Raises the exceptions of `open_link`.
+        """Opens the first session with the model's server. If this fails and another attempt may succeed, tries again
+        after a pause. `tasks` runs the tasks of the connection. Raises the error of the last attempt, such as
+        `ConnectFailed` or `ServerRejected`.
         """
         self.ports.emit(RealtimeModelConnectionStatusEvent("connecting"))
         give_up_at = self._now() + self._policy.first_session_s

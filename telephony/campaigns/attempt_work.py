@@ -37,9 +37,11 @@ Twilio made no call.
 
 
 class AttemptWork:
-    """Makes attempts, and finishes attempts whose process has ended. `CampaignDialer` describes `dialer`, `opt_outs`,
-    `speech` and `check`. `on_change` is called after each change of a contact. `is_draining` returns whether this
-    process ends.
+    """Makes attempts, and finishes attempts whose process has ended. An attempt is one call to a contact of a campaign.
+
+    `dialer` places and follows the calls, and `opt_outs` is the do-not-call list. `speech` returns the agent and the
+    messages of a campaign. `check` returns the check of a campaign (a function that is called before each call), or
+    None. `on_change` is called after each change of a contact. `is_draining` returns whether this process ends.
     """
 
     def __init__(

@@ -135,7 +135,10 @@ class CallingHours:
         return bool(self.zones) and self.closed_by(now) is None
 
     def closed_by(self, now: datetime) -> ClosedBy | None:
-        """Returns the rule that forbids a call now, in the first zone in which a rule does, or None."""
+        """Returns the rule that forbids a call at the time `now`, or None if no rule does. The rules are checked in
+        each time zone in which the callee may be, in the order of `zones`. The first rule that forbids the call is
+        returned.
+        """
         rules = (self._closed_by_in(now.astimezone(ZoneInfo(zone))) for zone in self.zones)
         return next((rule for rule in rules if rule is not None), None)
 

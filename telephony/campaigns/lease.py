@@ -25,9 +25,9 @@ _SAFE_S = 3.0
 
 
 class Lease:
-    """The lease of this process for making the calls of campaigns. The records store the lease with its end time. Other
-    processes take over the calls of this process after the lease has expired. `owner` is the random name of this
-    process in the records.
+    """The lease of this process for making the calls of campaigns. While the lease is valid, this process counts as
+    alive. The lease and its end time are stored in the shared database. After the lease has expired, other processes
+    take over the calls of this process. `owner` is the random name of this process in the database.
     """
 
     def __init__(self, client: RecordsClient, sources: Sources) -> None:

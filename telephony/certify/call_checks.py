@@ -160,8 +160,9 @@ def check_frames(trace: Trace) -> list[Check]:
 
 
 def check_marks(near: Trace, far: Trace) -> list[Check]:
-    """Checks that each mark of the near end is returned at the time at which the far end hears the audio before the
-    mark. Returns the results of the checks.
+    """Checks the marks in a call whose two ends both belong to this program. `near` is the end that sends a test sound
+    and marks. `far` is the end that hears the sound. Each mark must be returned at the time at which the far end has
+    heard the audio before the mark. Returns the results of the checks.
     """
     heard = heard_times(far)
     if heard is None:

@@ -37,8 +37,8 @@ _NOT_RETRIED = (DoneReason.REACHED, DoneReason.OPTED_OUT, DoneReason.DO_NOT_CALL
 
 @contextmanager
 def opened_store(settings: Settings) -> Iterator[DatabaseStore]:
-    """Opens the database of the records during this block, and yields the store of its campaigns. Raises `CliError` if
-    the records are in memory.
+    """Opens the configured database during this block, and yields the store of the campaigns in it. Raises `CliError`
+    if no database is configured.
     """
     records = open_records(settings)
     if not isinstance(records, DatabaseRecords):

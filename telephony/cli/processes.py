@@ -93,9 +93,9 @@ class _Process:
 class Processes:
     """Several servers with the same arguments of `telephony serve`, and the proxy before these servers, if configured.
 
-    `proxy` is a Caddyfile, such as `deploy/Caddyfile`. The proxy reads two environment variables. PROCESSES has the
-    addresses of all servers. PROCESS is the address of one server, in which Caddy replaces `{re.home.1}` by the number
-    in the path.
+    `proxy` is a Caddyfile, such as `deploy/Caddyfile`. The proxy gets two environment variables. `PROCESSES` has the
+    addresses of all servers. `PROCESS` is the pattern `127.0.0.{re.home.1}:PORT`, with which the proxy finds one
+    server: Caddy replaces `{re.home.1}` by the number of the server, from the path of the request.
     """
 
     def __init__(self, count: int, port: int, arguments: Sequence[str], proxy: Path | None = None) -> None:

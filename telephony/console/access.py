@@ -163,7 +163,9 @@ class Access:
         return grant
 
     async def still(self, grant: Grant) -> bool:
-        """Returns whether the token of the grant is still valid. Also returns True if the records cannot be used."""
+        """Returns whether the token of the grant is still valid. Also returns True if the database with the tokens
+        cannot be reached, because the answer is then unknown.
+        """
         if not grant.token_id:
             return True
         try:

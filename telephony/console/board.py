@@ -154,7 +154,9 @@ class Board:
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Counts one more page that follows calls during this block (see `full`)."""
+        """Counts one more page that shows live calls and gets their changes, during this block. When there are too many
+        such pages, `full` is True.
+        """
         self._feeds += 1
         try:
             yield

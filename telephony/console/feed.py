@@ -27,9 +27,9 @@ class Follower(Protocol):
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None: ...
 
     def raw(self, kind: str, t: float, json_text: str) -> None:
-        """Receives a journal record that has a message. `kind` is its kind, `t` is its time in seconds since the start
-        of the call, and `json_text` is its message as JSON text. (A follower that ignores the kind does not have to
-        parse it.)
+        """Receives a journal record that contains a message, for example a message of the model. `kind` is the kind of
+        the record, `t` is its time in seconds since the start of the call, and `json_text` is the message as JSON text.
+        A follower that does not use records of this kind does not have to parse the text.
         """
 
 
@@ -115,8 +115,9 @@ class Feeds:
             self._settle(call_sid)
 
     def tee(self, call_sid: str, journal: Journal) -> Journal:
-        """Returns a journal that writes to `journal` and to the followers of the call. If `journal` is switched off and
-        the call has no followers, returns `journal`.
+        """Returns the journal that the call with this CallSid must use. It writes each record to `journal`, and passes
+        the record to the followers of the call (the pages that show it). If `journal` is switched off and the call has
+        no followers, returns `journal` itself.
         """
         if call_sid not in self._followers and not getattr(journal, "is_on", True):
             return journal

@@ -33,8 +33,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The evidence of one call. If the call could not be made, `error` contains the reason, and the other fields are
-    empty.
+    """The data of one call of an eval, from which the criteria are decided: the words of both sides, the tool calls,
+    the result and the measurements. If the call could not be made, `error` contains the reason, and the other fields
+    are empty.
     """
 
     error: str = ""

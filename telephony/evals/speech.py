@@ -47,8 +47,8 @@ class Voice(Protocol):
 
 
 class StoredVoice:
-    """A voice with stored audio for the words of the package (flite's voice). For any other word the voice returns a
-    hum in the rhythm of the word's syllables.
+    """A voice that needs no speech program. The package contains recordings of some words (spoken by flite). The voice
+    uses these recordings. For any other word it returns a hum in the rhythm of the syllables.
     """
 
     name = "stored"

@@ -24,7 +24,8 @@ _DECODER = json.JSONDecoder()
 
 
 def messages_in(text: str) -> Iterator[dict[str, Any]]:
-    """Yields the messages in a text, in order.
+    """Yields the messages of Twilio media streams in a text, such as a line of a log, in the order in which they stand
+    in the text.
 
     Raises:
         ValueError: the text contains a message that cannot be read. The messages before it were yielded.

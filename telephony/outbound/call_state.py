@@ -29,7 +29,7 @@ class NextStep(Enum):
     """The possible next steps of the dialer for a placed call."""
 
     WAIT = "wait"
-    """Wait for events until the deadline."""
+    """Do nothing until the next webhook or callback of the call arrives, or until the time `CallState.deadline`."""
     LIST = "list"
     """Search for the call in the list of the account's calls. Then `listed` or `listing_failed` must be called."""
     FETCH = "fetch"
@@ -70,7 +70,9 @@ class CallState:
         self.identified(sid, now)
 
     def refused(self, error: str) -> None:
-        """Registers that Twilio did not create the call. `error` is the reason."""
+        """Sets the status of the call to `failed`, because Twilio refused to create the call. `error` is the reason.
+        Has no effect if the call is already known to exist.
+        """
         if self.sid is None:
             self._end("failed", error)
 
@@ -86,9 +88,9 @@ class CallState:
     # --- news --------------------------------------------------------------------------------------------------------
 
     def identified(self, sid: str, now: float) -> bool:
-        """Handles the `CallSid` of a webhook whose URL has the token of this call. Returns False, so the webhook must
-        be refused, if the dialer has already decided that there is no call, or if another `CallSid` is known for this
-        token.
+        """Must be called when a webhook arrives whose URL has the token of this call. Stores the `CallSid` of the
+        webhook, so the call is known to exist. Returns False if the webhook must be refused: the dialer has already
+        decided that there is no call, or another `CallSid` is known for this token.
         """
         if self.over and self.sid is None:
             return False

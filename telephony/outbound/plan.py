@@ -78,7 +78,9 @@ class CallResult(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """The plan of one placed call. Without an `agent`, the server's own agent speaks."""
+    """The plan of one placed call: who is called, by which agent, with which data, messages and limits. Without an
+    `agent`, the server's own agent speaks.
+    """
 
     to: str
     agent: AgentSource | None = None
@@ -95,7 +97,7 @@ class CallPlan:
     tools.)
     """
     detect: bool = True
-    """Whether the answer is classified before the agent speaks."""
+    """Whether the program finds out who has answered (a person or a machine) before the agent speaks."""
     timezone: str | None = None
     """The time zone of the callee, for quiet hours. With None, the time zone is derived from the number."""
     extension: str = ""
@@ -117,7 +119,10 @@ class CallPlan:
 
     @classmethod
     def from_journal(cls, recorded: Mapping[str, Any]) -> CallPlan:
-        """Returns the plan of a replayed call. `recorded` is the plan in its journal."""
+        """Returns the plan with which a recorded call is replayed: the greeting, the message for a voicemail, and the
+        data of the call. `recorded` is what `to_journal` wrote to the journal. A recorded clip is replaced by silence
+        of the same length.
+        """
         message = recorded.get("message")
         clip_or_words = b"\xff" * max(message, 1) if isinstance(message, int) else message
         return cls(

@@ -15,7 +15,9 @@ DOLLARS = "USD"
 
 @dataclass(frozen=True, slots=True)
 class BudgetUsage:
-    """The seconds and the cost that a group of calls has used so far."""
+    """How much of a budget some calls have used so far, for example all calls of one day: their length in seconds and
+    their cost.
+    """
 
     seconds: float = 0.0
     cost: float = 0.0

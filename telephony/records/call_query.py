@@ -96,7 +96,9 @@ class CallQuery:
 
     @property
     def is_start_of_call_id(self) -> bool:
-        """Whether `text` begins like the id of a call."""
+        """Whether the searched `text` can be the beginning of a Twilio `CallSid`: `CA` and at least one more letter or
+        digit. The calls whose `CallSid` begins with it then match too.
+        """
         return _CALL_ID_START.fullmatch(self.text) is not None
 
     def matches(self, row: CallRecord) -> bool:

@@ -121,8 +121,8 @@ class CallPlayer(ModelPlayer):
         self.changed()
 
     def changed(self) -> None:
-        """Computes again when the next message of the phone is due, because the message or its time may have
-        changed.
+        """Must be called when the next message that the recorded phone sends, or its time, may have changed, for
+        example because the call has sent a mark. Sets the timer for this message again.
         """
         self._set_timer()
 

@@ -74,8 +74,9 @@ class ModelSchedule:
         self._audio_t.clear()
 
     def appended(self, n_bytes: int, now: float) -> bool:
-        """Registers that `n_bytes` bytes of the caller's audio were sent to the model at `now`. Returns whether the
-        result of `due` may have changed.
+        """Must be called when the replayed code sends `n_bytes` bytes of the caller's audio to the model, at the time
+        `now`. A recorded message of the model may wait for this audio. Returns True if the next message has now got all
+        audio for which it waits, so `due` must be called again.
         """
         total = (self._audio_bytes[-1] if self._audio_bytes else 0) + n_bytes
         self._audio_bytes.append(total)
@@ -83,8 +84,9 @@ class ModelSchedule:
         return self._awaited_bytes is not None and total >= self._awaited_bytes
 
     def sent(self, type: str, message: Mapping[str, Any], now: float) -> None:
-        """Registers that the replayed code sent a command of this type to the model at `now`. Audio is passed to
-        `appended` instead.
+        """Must be called when the replayed code sends a command to the model. `type` is the type of the command, such
+        as `response.create`, and `now` is the time. The recorded messages of the model that wait for this command can
+        then become due. Commands with audio are passed to `appended` instead.
         """
         self._met[type].append(now)
         if recorded := self._recorded_ids[type]:

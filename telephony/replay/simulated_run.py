@@ -1,7 +1,8 @@
-"""Runs a recorded call again on a simulated phone, with the recorded model or with another model.
+"""Runs a recorded call again on a simulated phone, with the recorded model or with another model. There are three uses:
 
-The recorded caller over another line, with the recorded model, tests the code on a bad network. The recorded caller
-with a live model tests a prompt and a model. A scripted caller tests the situation of the script.
+- The recorded caller and the recorded model, over another phone line: tests the code on a bad network.
+- The recorded caller and a live model: tests a prompt and a model.
+- A caller that follows a script: tests the situation that the script describes.
 """
 
 from __future__ import annotations

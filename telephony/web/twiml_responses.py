@@ -52,10 +52,11 @@ def new_stream(request: Request, phone: PhoneServer, info: CallInfo, *, instance
 
 
 def call_info(request: Request, voice: VoiceRequest, route: str = "") -> CallInfo:
-    """Returns the data of the call of a webhook: the two parties, and the parameters of a softphone. `route` is the
-    position in the steps for the caller.
+    """Returns the data of the call of a webhook, such as the two parties, and the parameters of a softphone (a phone in
+    the browser). `route` is the position of the call in the configured list of steps for the caller, as text
+    (`RoutedCall.token`).
 
-    A URL that is too long for a stream parameter is left out.
+    An address of a party with more than 400 characters is left out, because it is too long for a stream parameter.
     """
     caller, called = (_fitting(address) for address in (voice.caller, voice.called))
     return CallInfo(

@@ -238,8 +238,8 @@ def _forbidden(signed_for: str | None, expected: str | None) -> Response:
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """Returns the response after an endpoint raised an exception: TwiML with an apology for a webhook. The server logs
-    the exception.
+    """Returns the response to a request whose endpoint raised an exception. A webhook that expects TwiML gets TwiML
+    with an apology. Any other request gets the status 500. The server logs the exception.
     """
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)

@@ -80,8 +80,9 @@ class AudioParts:
         self.ledger.forget_heard(self._player.heard())
 
     def receive(self, event: AudioDelta, *, can_be_truncated: bool) -> bool:
-        """Counts a piece of audio that the server sent, before `play`. If `can_be_truncated` is False, an interruption
-        does not truncate its part on the server. Returns whether the piece is the first piece of its content part.
+        """Must be called for each piece of audio that the server sends, before `play`. Counts the piece for later
+        truncations. If `can_be_truncated` is False, an interruption does not truncate the content part of this piece on
+        the server. Returns whether the piece is the first piece of its content part.
         """
         part = event.item_id, event.content_index
         if can_be_truncated:

@@ -24,8 +24,9 @@ Emit = Callable[[emitted.RealtimeModelEvent], None]
 
 
 class CallerTurns:
-    """Handles the server's events about the caller. The turn policy decides the consequences of an event for the
-    agent.
+    """Reacts to the server's events about the caller: speech, turns, transcripts and keys. Emits these events of the
+    caller as model events. The turn policy decides what happens to the agent, for example whether the caller's speech
+    interrupts it or whether a response is requested. This class executes the decision.
     """
 
     def __init__(

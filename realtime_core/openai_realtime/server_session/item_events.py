@@ -91,8 +91,10 @@ class ItemEvents:
         return self._parts.has_call(response_id)
 
     def notice(self, event: wire.Notice | wire.Unknown) -> None:
-        """Handles an event about the arguments of a tool call or about a content part. Any other event has no
-        effect.
+        """Uses the data of three server events that have no class of their own: the end of a content part
+        (`response.content_part.done`), and a piece or the whole of the arguments of a tool call
+        (`response.function_call_arguments.delta` and `.done`). Emits the texts and tool calls that are complete
+        afterwards. Any other event has no effect.
         """
         if event.type == "response.content_part.done":
             self._texts.final_part(event.data)

@@ -18,11 +18,11 @@ class CallPolicy:
     silence: SilencePolicy | None = field(default_factory=SilencePolicy)
     """The policy for prompts to a silent caller. None switches the prompts off."""
     answer_line_s: float | None = 1.7
-    """The time in seconds after which the caller hears a sentence while an answer is pending. Later the caller hears a
-    waiting sound.
+    """The time in seconds for which the caller waits in silence for an answer before a sentence such as "One moment,
+    please." is played. If the answer has still not begun after the sentence, the caller hears a waiting sound.
 
-    Before this time, the caller waits 0.5 s until the server detects the end of the turn. After this time, the caller
-    waits for the first sample of the sentence. The sum is less than three seconds.
+    The whole silence is longer than this time, but less than three seconds: the server needs 0.5 s to detect the end of
+    the caller's turn, and the sentence needs some time to reach the caller.
     """
     answer_limit_s: float = 20.0
     """The maximum time in seconds for which an answer may be pending. After this time the caller hears an apology, and

@@ -74,7 +74,9 @@ class SilencePrompts:
         self._since = now
 
     def heard_until(self, at: float) -> None:
-        """Sets the time at which the caller will have heard the queued audio."""
+        """Registers that the caller hears queued audio until the time `at`, in seconds. The caller's silence counts
+        from this time, unless it already counts from a later time.
+        """
         if self._since is not None:
             self._since = max(self._since, at)
 

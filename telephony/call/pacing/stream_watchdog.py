@@ -61,8 +61,9 @@ class StreamWatchdog:
         return False
 
     def sent(self, buffered_bytes: int) -> bool:
-        """Handles the number of bytes that wait to be sent to Twilio. Returns True once when the media stream is
-        stalled, because too many bytes wait.
+        """Checks whether too much audio waits to be sent to Twilio. `buffered_bytes` is the number of waiting bytes. If
+        this number exceeds `max_bytes`, the media stream is stalled, and the method returns True, but only once for
+        each stream. Otherwise returns False.
         """
         if self._last is None or buffered_bytes <= self._max_bytes:
             return False
