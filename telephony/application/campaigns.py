@@ -35,11 +35,12 @@ def find_campaigns(phone: PhoneServer) -> Campaigns | None:
 
 
 async def enter_campaign_dialer(phone: PhoneServer, dialer: Dialer, stack: AsyncExitStack) -> CampaignDialer | None:
-    """Starts the objects that make the calls of campaigns in this process, and returns the campaign dialer, or None if
-    the records are in memory. Adds the campaign dialer to `stack`.
+    """Starts the campaign dialer of this process, which makes the calls of campaigns (lists of people to call), and
+    adds it to `stack`. Returns the campaign dialer, or None if the records are in memory.
 
-    `dialer` must be added to `stack` after this function. Then `dialer` is closed first and hangs up the calls, and the
-    campaign dialer can still store how these calls ended.
+    `dialer` is the object that places the single calls. The calling code must add `dialer` to `stack` after this
+    function. At the end, `dialer` is then closed first and hangs up its calls, and the campaign dialer can still store
+    how these calls ended.
     """
     if phone.campaigns is None:
         return None

@@ -33,7 +33,9 @@ _CPU_CLOCK = 2
 
 
 class Load:
-    """Makes calls. The n-th connection to the model belongs to the n-th call, because the calls connect one by one."""
+    """Makes the calls of a benchmark: plays both Twilio and the model for the measured server. The calls connect one
+    after the other, so the n-th connection to the model belongs to the n-th call.
+    """
 
     def __init__(self) -> None:
         self._numbers = 0

@@ -14,8 +14,8 @@ from .processes import System, running
 __all__ = ["LATE_LIMIT_S", "P99_LIMIT_S", "prove", "quantile", "rounds", "search", "summary", "sweep"]
 
 P99_LIMIT_S = 0.020
-"""The limit in seconds of the p99 of the added latency. A core can serve a number of calls only if the latency stays
-below this limit and no playback runs out of audio (underrun).
+"""The limit in seconds of the p99 of the latency that the measured server adds to audio, in each direction. The server
+can handle a number of calls only if the p99 stays below this limit and no playback runs out of audio (underrun).
 """
 LATE_LIMIT_S = 0.005
 """The maximum lateness in seconds of the load generator's frames. At most 1 % of the frames may be later."""

@@ -43,9 +43,11 @@ _SAY = 'Say exactly these words, and nothing else: "{}"'
 
 
 class ConsentProcedure:
-    """The consent procedure of one call. `run` must be called once, when the first media stream is attached.
+    """Carries out the consent policy of one call: plays the notice about the recording, takes the caller's answer, and
+    starts the recordings. `run` must be called once, when the first media stream is attached.
 
-    `on_change` is called with the evidence after each change of the evidence.
+    `on_change` is called each time the evidence changes, with the new `ConsentEvidence`: whether the caller heard the
+    notice, and what the caller answered.
     """
 
     def __init__(

@@ -172,7 +172,9 @@ class Controls:
     # --- keys ----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """Handles a key that the caller pressed. Returns whether a digit collector accepted the key."""
+        """Gives a key that the caller pressed to `collect_digits`, if it waits for digits now. Returns whether it did.
+        If not, the key can be used for something else.
+        """
         if self._collector is None:
             return False
         self._collector.press(digit, asyncio.get_running_loop().time())

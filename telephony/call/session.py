@@ -304,7 +304,10 @@ class CallSession:
             self.leg.let_go()
 
     def stream_end(self) -> StreamEnd:
-        """Returns a description of why the last media stream ended, which decides the next TwiML."""
+        """Returns why the last media stream of the call ended. The webhook that asks for the next TwiML uses this to
+        choose it. Must be called only for such a webhook, because the call is then not redirected to a new stream with
+        the REST API.
+        """
         self.reattach.twiml_requested()
         return self.leg.stream_end(self.lifetime.ending if self.lifetime.over else None)
 

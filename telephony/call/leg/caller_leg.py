@@ -137,8 +137,8 @@ class CallerLeg:
         self._detached.set()
 
     def leave(self, why: Why, twiml: str | None = None) -> None:
-        """Registers that the caller leaves the media stream for the reason `why`. `twiml` is the TwiML that follows.
-        With None, the TwiML follows from `why`.
+        """Stores that the caller leaves the media stream, for the reason `why`, so Twilio's next webhook gets the right
+        TwiML: `twiml`, or with None the TwiML that follows from `why`. Does not end the stream.
         """
         self.away = StreamEnd(why, self.reattached, twiml)
         self._report(self.away)

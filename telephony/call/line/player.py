@@ -211,7 +211,9 @@ class LinePlayer:
         self._enqueue((name, 0), ulaw)
 
     def end_voice(self, name: str) -> None:
-        """Registers that the audio `name` of a person's voice is complete."""
+        """Ends the audio `name` of a person's voice: no more pieces follow. Fills the last frame of the audio (20 ms)
+        with silence, so the whole audio is played.
+        """
         self.playout.end((name, 0))
         self._settle()
         self._pump()

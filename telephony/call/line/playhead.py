@@ -133,8 +133,8 @@ class LineClock:
         return bool(self._trips)
 
     def effect(self, now: float) -> float:
-        """Returns the earliest time at which a message that is sent at `now` takes effect, in seconds on the clock of
-        the caller's frames.
+        """Returns the earliest time at which Twilio can act on a message that this process sends at `now`, such as a
+        `clear`. The time is in seconds on the clock of the timestamps in the caller's frames.
         """
         return now + self.round_trip - self.up
 

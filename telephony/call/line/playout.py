@@ -326,9 +326,10 @@ class Playout:
     # --- heard audio ---------------------------------------------------------------------------------------------
 
     def heard_position(self, now: float) -> int:
-        """Returns the position on the stream timeline, in samples, that the caller hears when a `clear` message that is
-        sent at `now` takes effect. The position is at most the end of the sent audio, and at least the position that
-        marks have confirmed.
+        """Returns the position of the last sample that the caller hears if a `clear` message is sent at `now`. The
+        `clear` takes effect at Twilio only after a delay, and the caller hears the audio of this time, too. Positions
+        count the samples (8 kHz) from the start of the stream. The result is at most the end of the sent audio, and at
+        least the position that Twilio's marks have confirmed.
         """
         if self._playhead is None:
             return self.sent

@@ -24,7 +24,9 @@ _THRESHOLD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a turn (mu-law, 8 kHz). `begins` and `ends` are True for the first and the last piece of a turn."""
+    """A piece of the audio of a turn (mu-law, 8 kHz). A turn is a person's speech without a longer pause. `begins` is
+    True for the first piece of the turn. `ends` is True for the last piece.
+    """
 
     ulaw: bytes
     begins: bool

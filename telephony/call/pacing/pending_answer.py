@@ -75,8 +75,8 @@ class PendingAnswer:
         self._causes.add((cause, key))
 
     def remove(self, cause: PendingCause, now: float, key: str = "") -> bool:
-        """Removes a cause of a pending answer. `key` is the id that was given to `add`. Returns whether no cause is
-        left.
+        """Removes a cause for which the caller waits for an answer, for example when a tool has returned. `key` is the
+        id that was given to `add`. Returns True if this was the last cause, so the caller no longer waits.
         """
         if (cause, key) not in self._causes:
             return False

@@ -22,7 +22,7 @@ class PauseReason(Enum):
     """The agent only listens (`Call.listening`)."""
     HOLD = auto()
     DIGITS = auto()
-    """The caller types digits."""
+    """The agent waits for digits that the caller types, so the caller's silence is not measured."""
     SENDING_DIGITS = auto()
     TRANSFER = auto()
     HANGING_UP = auto()
@@ -37,7 +37,7 @@ class PendingCause(Enum):
     """The reasons why the caller waits for the voice of the agent."""
 
     MODEL = auto()
-    """The model is not connected."""
+    """The connection to the model is not open yet, or is lost, so no answer can begin."""
     GREETING = auto()
     TURN = auto()
     """A response was requested and has not begun."""

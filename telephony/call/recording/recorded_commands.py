@@ -47,9 +47,9 @@ class RecordedCommands:
         self._count = 0
 
     async def run(self, action: str, work: Awaitable[_T], /, **arguments: Any) -> _T:
-        """Awaits `work`, and returns its result. Writes one record before and one record after `work`. `action` is the
-        name of the command, and `arguments` are written to the first record. An exception of `work` is recorded and
-        raised.
+        """Awaits `work`, which carries out a command to the call, and returns its result. Writes one record to the
+        call's journal before `work` and one after it. `action` is the name of the command. `arguments` are written to
+        the first record, and the result or the exception to the second record. The exception is raised again.
         """
         end = self._begin(action, arguments)
         try:

@@ -125,8 +125,8 @@ class Seal:
         self._is_frame_hidden = True
 
     def open(self, reason: SealReason, now: float) -> None:
-        """Removes one reason that `close` has set. When no reason is left, the conversation is recorded again from the
-        time `now` on.
+        """Ends what one call of `close` with this reason began: the conversation may be recorded again as far as this
+        reason is concerned. When no reason is left, the conversation is recorded from the time `now` on.
         """
         left = self._reasons.get(reason, 0) - 1
         if left > 0:
@@ -233,9 +233,9 @@ class Seal:
         return hidden
 
     def message(self, kind: str, text: str) -> str:
-        """Returns `text`, a JSON message of the media stream or of the model's connection, without the content that
-        must not be recorded. `kind` is the kind of its record. This method must be called for each message, because the
-        messages show which items are sealed.
+        """Returns `text`, a JSON message from or to Twilio or the model, as it may be written to the journal: without
+        the content that must not be recorded. `kind` is the kind of the journal record. This method must be called for
+        each message, because it learns from the messages which items of the conversation must not be recorded.
         """
         if not self.watches:
             self._notice(text)
