@@ -24,11 +24,12 @@ class Acknowledgements:
     async def wait(
         self, request: Callable[[Acknowledge], Awaitable[None]], accepted: Callable[[], None] = lambda: None
     ) -> Exception | None:
-        """Sends a request with `request(answered)`, and waits until the model calls `answered` or the session calls
-        `end`. Returns None if the server accepted the request, otherwise the exception that was passed to `answered` or
-        `end`.
+        """Sends a request to the server, and waits for the answer. `request(answered)` sends the request. The model
+        later calls the function `answered` with the answer: None if the server has accepted the request, or an
+        exception if not. `wait` returns this answer. If the session ends first, `wait` returns the exception that was
+        passed to `end`.
 
-        `accepted` is called in the same step of the event loop in which the server accepts the request, before
+        `accepted` is called when the server has accepted the request, in the same step of the event loop and before
         `wait` returns. Only the first answer counts. An answer after the end of the wait has no effect.
         """
         answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()

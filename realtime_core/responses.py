@@ -170,9 +170,9 @@ class Responses:
     # Requests.
 
     def request_answer(self, now: float, item_id: str | None = None, *, acknowledged: bool = False) -> list[Effect]:
-        """Requests a response, to `item_id` if given. With `acknowledged`, the server has already confirmed this item.
-        Requests without options that have not been sent are merged. Returns the effects that follow: usually the
-        request.
+        """Requests a response of the model, to the item `item_id` if given. With `acknowledged`, the server has already
+        confirmed this item. If a request without options has not been sent yet, it also counts for this item, so only
+        one response is requested. Returns the actions (effects) that must be executed now: usually to send the request.
         """
         request = next((each for each in self._queue if each.options is None), None)
         if request is None:
@@ -388,8 +388,9 @@ class Responses:
         return self._next(now)
 
     def committed(self, now: float, *, by_client: bool = False) -> list[Effect]:
-        """Registers that the server committed a turn of the caller, and returns the effects that follow. If the client
-        requested the commit (`by_client`), the server does not answer the turn.
+        """Registers that the server has added a turn of the caller to the conversation. Returns the actions (effects)
+        that must be executed now, for example the request of a response that waited for the end of the turn. If the
+        client requested the commit (`by_client`), the server does not answer the turn by itself.
         """
         server_answers = self.server_responds and not by_client
         self._turn_taken_at = now if server_answers else None

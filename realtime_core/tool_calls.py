@@ -164,8 +164,9 @@ class ToolCalls:
         self._hooks.hosted_tool_ended(call.active.agent, tool, output)
 
     def begin_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
-        """Waits for the approval of a tool that the model's server runs. Called when the server requests the
-        approval.
+        """Handles the server's request for approval of a tool that the server runs (hosted MCP). Emits
+        `RealtimeToolApprovalRequired`, waits in a task until the application approves or rejects the call, and sends
+        the decision to the server.
         """
         self._core.start(self._approve_hosted(request), f"approval of {request.name}")
 

@@ -87,7 +87,9 @@ table is empty, because prices change. Users can enter the prices of their accou
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """A cost in US dollars. `known` is False if the table has no entry for the model. In this case the sums are 0."""
+    """A cost in US dollars, estimated with a table of prices: `input` for the input tokens, and `output` for the output
+    tokens. `known` is False if the table has no prices for the model. Then both costs are 0.
+    """
 
     input: float
     output: float

@@ -73,8 +73,8 @@ class Telephony:
             by `sources` (or by a fixed seed).
         dialing_rules: The rules about which numbers may be called, and when. With None, the rules of the settings
             apply: by default only the country of the application's phone number, no calls at night, and no number of
-            TELEPHONY_DO_NOT_CALL. In a simulation, the rules that are set apply with the real clock, no list is
-            written, and default rules do not apply.
+            TELEPHONY_DO_NOT_CALL. In a simulation, only rules that are set explicitly apply, with the real time of day,
+            and numbers that opt out are not written to the do-not-call list.
         model_config: The configuration of the connection to the model.
         outgoing: The agents for campaigns, by name. A campaign in the database contains only the name of its agent.
         care: A former name of `dialing_rules`.

@@ -1,4 +1,6 @@
-"""The interface between the protocol (`conversation`) and a `Director`, which decides the answers."""
+"""The interface between a session of the embedded server (`conversation`) and its `Director`. The session describes the
+situation, and the director decides the answer.
+"""
 
 from __future__ import annotations
 

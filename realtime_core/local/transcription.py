@@ -115,7 +115,9 @@ class Transcription:
         self._schedule.run(now)
 
     def speech_is_ready(self, now: float) -> None:
-        """Does nothing: the session says nothing."""
+        """Does nothing, because a transcription session never speaks. The server calls this method of any session when
+        a text of `wanted_speech` has been synthesised.
+        """
 
     @property
     def _audio(self) -> dict[str, Any]:

@@ -61,7 +61,9 @@ class Dialogue:
         self._words: list[_Words] = []
 
     def caller_began(self, item_id: str, now: float) -> None:
-        """Registers that the caller began to speak. `item_id` is the item of the caller's turn."""
+        """Adds an utterance of the caller, which began at the time `now`. `item_id` is the id of its conversation item,
+        with which `caller_said` later adds the words.
+        """
         self._words.append(_Words(CALLER, now, item_id))
 
     def caller_said(self, item_id: str, text: str) -> None:

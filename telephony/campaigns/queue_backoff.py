@@ -35,7 +35,9 @@ class QueueBackoff:
         return is_first
 
     def succeeded(self) -> bool:
-        """Registers that the queue was used without an error. Returns whether an error came before."""
+        """Registers that the queue was used without an error. Clears `error`, and the pause after the next error is
+        again the shortest one. Returns whether there was an error before.
+        """
         had_error = bool(self.error)
         self.error, self._pause_s = "", _FIRST_S
         return had_error

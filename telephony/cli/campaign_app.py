@@ -66,7 +66,7 @@ def run(
     json: Json = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose")] = False,
 ) -> None:
-    """Run a campaign until every contact is done. The first Ctrl-C drains, the second hangs up."""
+    """Run a campaign until every contact is done. Ctrl-C stops new calls, a second Ctrl-C hangs up the live calls."""
     from . import campaigns as commands
     from .campaign_options import config_of
 

@@ -62,8 +62,8 @@ class EvalOptions:
 
 
 def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
-    """Makes the calls of the callers at `paths`, for the command `telephony eval`. Prints the result, and exits with
-    code 1 if a threshold is missed.
+    """Runs the command `telephony eval`: calls the agent with each simulated caller in the files and folders `paths`,
+    decides the criteria, and prints the result. Exits with code 1 if a criterion is missed.
     """
     criteria = load_criteria(options.criteria)
     cases = find_cases(paths)

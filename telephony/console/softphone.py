@@ -115,8 +115,8 @@ async def media_stream(websocket: WebSocket) -> None:
 
 
 async def feed(request: Request) -> Response:
-    """Returns the journal records of the call with this CallSid as server-sent events. The page can connect before the
-    call starts.
+    """Returns the journal records of one call, as they are written, as server-sent events for the page of the
+    softphone. The path has the CallSid. The page can connect before the call starts.
     """
     console = console_of(request)
     call = console.phone.registry.call(request.path_params["call_sid"])

@@ -24,7 +24,10 @@ _UNKNOWN = 8
 
 @dataclass(slots=True)
 class ToolCoverage:
-    """The names of the tools that were called, that the model must not call, and that were offered and not called."""
+    """The names of the agent's tools in a demo. `called` has the tools that the embedded model called. `left_alone` has
+    the tools that it must not call, because they end the call or have a similar effect. `missed` has the other tools
+    that were offered and not called.
+    """
 
     called: list[str] = field(default_factory=list)
     left_alone: list[str] = field(default_factory=list)

@@ -92,7 +92,9 @@ class EvalResult:
 
     @property
     def missed(self) -> list[CriterionResult]:
-        """The results of the criteria because of which the command fails."""
+        """The results of the criteria that make the command `telephony eval` fail. `CriterionResult.missed` has the
+        reason.
+        """
         return [each for each in self.results if each.missed]
 
     @property
@@ -123,10 +125,12 @@ def result_of(
     baseline: Sequence[CallResult] = (),
     about: Mapping[str, Any] | None = None,
 ) -> EvalResult:
-    """Returns the result of these calls. The two calls of a pair have the same `case` and `nth`.
+    """Returns the result of an eval from the calls `new` of the new agent and the calls `baseline` of the agent with
+    which it is compared. Two calls with the same `case` and `nth` are compared as a pair. `about` describes how the
+    calls were made.
 
-    Holm's correction is applied twice: once for the criteria without a judge, and once for the criteria with a judge.
-    Therefore a judge does not change the results of the other criteria.
+    Holm's correction for several tests is applied twice: once for the criteria without a judge, and once for the
+    criteria with a judge. Therefore a judge does not change the results of the other criteria.
     """
     results: dict[str, CriterionResult] = {}
     without = [each for each in criteria.criterion if each.family is not Family.JUDGED]

@@ -43,8 +43,8 @@ JUDGES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """The URL, the key and the name of the text model. If `url` is None, the stand-ins play the personas and judge the
-    calls.
+    """The URL, the key and the name of the text model, which plays the personas (simulated callers) and judges the
+    calls. If `url` is None, programs with fixed rules do this in place of the text model.
     """
 
     url: str | None = None

@@ -192,8 +192,9 @@ class Disk:
         self._wake.set()
 
     def checked(self, within_s: float) -> bool:
-        """Waits at most `within_s` seconds for the result of `check`, which is then in `fault`. The method blocks.
-        Returns False if there was no result in time.
+        """Waits at most `within_s` seconds for the end of the test that `check` has started. Returns False if the test
+        has not ended in time. After the test, `fault` has the reason why files cannot be written, or is empty. The
+        method blocks.
         """
         return self._checked.wait(within_s)
 

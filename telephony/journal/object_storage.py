@@ -85,7 +85,8 @@ class ObjectStorage:
         return self.url.partition("://")[0] not in _OBJECT_STORES
 
     def connect(self) -> None:
-        """Imports the library of the backend.
+        """Imports fsspec and the Python library for the URL of the storage, so a missing library is found before the
+        first use.
 
         Raises:
             SettingsError: fsspec or this library is not installed, or fsspec does not know the URL.

@@ -40,7 +40,9 @@ class CircuitBreaker:
         return BreakerState.PROBING if now < self._probe_until else BreakerState.OPEN
 
     def may_try(self, now: float) -> bool:
-        """Returns whether a call may use the endpoint at the time `now`. Does not change the state of the breaker."""
+        """Returns whether a call may use the model endpoint at the time `now`: the endpoint works, or it has failed and
+        may be tried again now. Does not change the state of the breaker.
+        """
         return self._retry_at is None or (now >= self._retry_at and now >= self._probe_until)
 
     def tries(self, now: float) -> None:

@@ -74,8 +74,8 @@ class AnswerClassifier:
     agent waits for a longer pause (`after_long_s`).
     """
     after_long_s: float = 2.5
-    """The pause in seconds after a longer greeting. After this pause the callee counts as a person, or as a machine
-    without a beep.
+    """The time in seconds for which the agent waits after a greeting of more than `long_s` seconds, because the beep of
+    a machine may follow. Then the agent speaks. The callee is a person, or a machine without a beep.
     """
     beep_s: float = 45.0
     """The maximum time in seconds to wait for the beep of a machine."""

@@ -203,7 +203,9 @@ class CallUpdate:
     the update, a message is put into the outbox.
     """
     shows_numbers: bool = False
-    """Whether the message contains the full phone number of the other party."""
+    """Whether the webhook message about the ended call contains the full phone number of the other party. If False, the
+    number is masked.
+    """
     held_by: str = ""
     """The id of a process. If set, the update applies only while this process handles the call
     (`CallRecord.process`).

@@ -112,7 +112,9 @@ def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def spread_text(spread: dict[str, Any]) -> str:
-    """Formats the result of `spread_of` as text."""
+    """Returns the summary of many replays of one call (the result of `spread_of`) as lines of text for the command
+    line.
+    """
     tools = ", ".join(f"{name} in {count}" for name, count in spread["tools"].items()) or "none"
     lines = [
         f"{spread['n']} times: {spread['diverged']} diverged, goodbye heard in {spread['goodbye_heard']}, tools: "

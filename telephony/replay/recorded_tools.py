@@ -135,10 +135,11 @@ class RecordedTools:
 def agent_for_replay(
     recording: Recording, agent: AgentSource | None, tools: RecordedTools, *, run_tools: bool
 ) -> AgentSource:
-    """Returns the given agent, or the recorded agent. The tools of the agent answer from the recording, unless
-    `run_tools` is True.
+    """Returns the agent for a replay: the given agent, or the agent of the recording if `agent` is None. Its tools
+    answer from the recording, except the tools of a given agent if `run_tools` is True.
 
-    The data and the tools of an outgoing call are added to the agent.
+    If the recorded call was an outgoing call, a given agent also gets the data and the tools that were added for that
+    call.
     """
     if agent is None:
         return recorded_agent(recording, tools)

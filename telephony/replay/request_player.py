@@ -1,8 +1,9 @@
-"""Repeats the recorded requests of users' code at their recorded times. The users' code does not run.
+"""Repeats the recorded requests of users' code, such as to say something or to play a clip, at their recorded times.
+The users' code does not run.
 
 A request follows the request before it after the recorded interval. The interval counts from the start of the earlier
-request, or from its end if users' code waited for the end. Over another line a sentence may take longer, and the next
-request still follows the sentence.
+request, or from its end if users' code waited for the end. Therefore a request that followed the end of a sentence also
+follows it in the replay, even if the sentence now takes longer.
 """
 
 from __future__ import annotations

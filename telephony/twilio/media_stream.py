@@ -69,9 +69,9 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first message of a media stream. `encoding`, `sample_rate` and `channels` are documented as `audio/x-mulaw`,
-    8000 and 1, and must be checked. `parameters` are the `<Parameter>` elements of the TwiML. `raw` is the whole
-    message.
+    """The first message of a media stream. According to Twilio's documentation, `encoding` is always `audio/x-mulaw`,
+    `sample_rate` is 8000, and `channels` is 1. The code that uses the message must check these values. `parameters` are
+    the `<Parameter>` elements of the TwiML. `raw` is the whole message.
     """
 
     stream_sid: str

@@ -55,8 +55,9 @@ def tidy(text: str) -> str:
 
 
 def legible(text: object) -> str:
-    """Returns the text of `tidy` with ASCII characters in place of digits, dashes and signs of other scripts and
-    fonts. Raises `ValueError` as `text_of` does.
+    """Returns the text of a phone number with ASCII characters in place of digits, dashes and signs of other scripts
+    and fonts. Surrounding blanks and zero-width characters are removed (`tidy`). Raises `ValueError` if the value is
+    neither a text nor a number of the library `phonenumbers`.
     """
     text = tidy(text_of(text))
     if text.isascii():

@@ -36,7 +36,7 @@ def call_status(request: Request, phone: PhoneServer, form: Form) -> Response:
 @for_twilio
 def stream_status(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The endpoint for the status callback of a media stream. Twilio reports that the stream has started, stopped or
-    failed.
+    failed. A failure is logged. Each status is passed to `Hooks.stream_status`.
     """
     status = StreamStatus.parse(form)
     if status.failed:

@@ -28,7 +28,8 @@ __all__ = ["NotStartedAnswer", "no_such_address", "unknown_path"]
 
 
 class NotStartedAnswer:
-    """An exception handler for `NotStarted`. The caller hears an apology, and a log line says what must be corrected.
+    """An exception handler for `NotStarted`, which a request raises if the application was not started (its ASGI
+    lifespan was not run). The caller hears an apology, and a log line says what must be corrected.
 
     `settings` are the settings of the application. With None, the settings of the environment are used.
     """

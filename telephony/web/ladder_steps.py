@@ -82,8 +82,9 @@ def next_step(request: Request, phone: PhoneServer, voice: VoiceRequest, call: R
 
 
 def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
-    """Returns the TwiML of the current step for the caller, or of the next step that is possible. `voice` has the data
-    of the request.
+    """Returns the TwiML of the current step of the call, such as an agent, another number or a voicemail. If this step
+    is not possible now, for example because the model cannot be used, returns the TwiML of the next step that is
+    possible. `voice` has the data of Twilio's request.
     """
     step, addresses = call.step, phone.addresses(request)
     locale = call.book.locale(call.language)

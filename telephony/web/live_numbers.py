@@ -36,7 +36,9 @@ MakeRest = Callable[[Account], TwilioRest | None]
 
 @dataclass(slots=True)
 class RoutedCall:
-    """One call to a configured number: its steps, and the configuration that was current when the call began."""
+    """One call to a configured number: the list of steps for the caller (such as an agent, another number and a
+    voicemail), the current step, and the configuration that was current when the call began.
+    """
 
     book: NumberBook
     route: Route

@@ -57,8 +57,9 @@ def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
 
 @for_twilio
 def outgoing_status(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The endpoint for the status callback of an outgoing call. Twilio may send the callback twice, late, and in any
-    order.
+    """The endpoint for the status callback of an outgoing call. Passes the status to the dialer, which follows the
+    call. If this process has not placed the call, writes the status to the call record. Twilio may send the callback
+    twice, late, and in any order.
     """
     status, token = CallStatus.parse(form), request.path_params["token"]
     if (dialer := _dialer(request)) is not None and token in dialer.calls:

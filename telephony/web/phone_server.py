@@ -106,7 +106,9 @@ class PhoneServer:
     display: Callable[[], Display]
     """A function that returns an object that shows one live call in the console."""
     simulation: Simulation = field(default_factory=Simulation)
-    """The simulation to which softphone calls belong. With a simulated Twilio, all calls belong to this simulation."""
+    """The simulated calls of this application. Calls from the softphone always belong to them. With a simulated Twilio,
+    all calls belong to them.
+    """
     outgoing: Mapping[str, AgentSource] = field(default_factory=dict)
     """The agents that a request to `POST /calls` may name, by name."""
     progress: ProgressBook = field(default_factory=ProgressBook)

@@ -30,7 +30,9 @@ from .time_limited_connection import TimeLimitedConnection
 __all__ = ["TAKE_OVER", "ServerWebSocket", "TakeOver"]
 
 TAKE_OVER = "telephony.take_over"
-"""The key of the `TakeOver` function in `extensions` of the ASGI scope."""
+"""The key in `extensions` of the ASGI scope for the server's `TakeOver` function. This function accepts a WebSocket, so
+messages then go directly between the socket and the call.
+"""
 TakeOver = Callable[[], Awaitable[Connection]]
 """A function that accepts the WebSocket and returns its connection. The function is called instead of
 `websocket.accept`, before any message was received. The endpoint must return after `Connection.run`.
@@ -51,7 +53,9 @@ _RESTART = 1012
 
 
 class FloodLimits:
-    """The limits of one WebSocket for pings and for fragments. The function `cut` ends the connection."""
+    """Limits the pings and the frames of a message that the peer of one WebSocket may send. If a limit is exceeded,
+    calls `cut`, a function that ends the connection.
+    """
 
     def __init__(self, repeats: Repeats, cut: Callable[[], None]) -> None:
         self._repeats = repeats

@@ -29,9 +29,10 @@ _KIND = "stream token"
 
 
 class StreamAdmission:
-    """Creates stream tokens, and accepts each token once, in any process. `RecordsClient` describes the behaviour if
-    the database cannot be reached. Without an auth token in the settings no token is checked, and only connections from
-    this machine are admitted (see `Authenticator`).
+    """Creates stream tokens, and admits the media streams that have a valid token. A stream token is a one-time secret
+    that a media stream gets from its TwiML. All processes together accept each token once. While the database cannot be
+    reached, each process accepts a token once. Without an auth token in the settings no token is checked, and only
+    connections from this machine are admitted (see `Authenticator`).
     """
 
     def __init__(

@@ -42,7 +42,9 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """The response in a few words, for the log and the command line."""
+        """The response as a short text for the log and the command line: the HTTP status, or the error if there was no
+        response.
+        """
         if not self.status:
             return self.error
         return f"HTTP {self.status}" + (" (redirects are not followed)" if 300 <= self.status < 400 else "")

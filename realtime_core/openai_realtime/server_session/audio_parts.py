@@ -117,7 +117,9 @@ class AudioParts:
             self._emit(RealtimeModelAudioDoneEvent(item_id, content_index, response_id=response_id))
 
     def begin(self, response_id: str) -> None:
-        """Registers the start of a response. A server may use the id of an earlier response again."""
+        """Registers the start of a response. If an earlier response had the same id and has ended, `is_finished`
+        returns False again, because a server may use an id again.
+        """
         self._finished.pop(response_id, None)
 
     def is_finished(self, response_id: str) -> bool:

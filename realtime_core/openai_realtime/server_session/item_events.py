@@ -25,7 +25,9 @@ __all__ = ["ItemEvents"]
 
 
 class ItemEvents:
-    """Reports items to the history, and tool calls to the session."""
+    """Handles the server's events about conversation items. Emits model events with the items, for the session's
+    history, and with the tool calls that the session must run.
+    """
 
     def __init__(
         self,

@@ -73,8 +73,8 @@ class LineClock:
         """The mean of the shortest `_usual_count` round trips."""
 
     def frame(self, timestamp_s: float, now: float) -> None:
-        """Registers the arrival of a frame of the caller at `now`. `timestamp_s` is the timestamp of the frame in
-        seconds.
+        """Measures the delay and the jitter of a frame (20 ms of the caller's audio) that arrived at `now`, and updates
+        `up`, `jitter` and `last_frame`. `timestamp_s` is the media timestamp of the frame in seconds.
         """
         self.last_frame = timestamp_s
         difference, newest = now - timestamp_s, self._newest

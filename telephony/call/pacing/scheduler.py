@@ -140,7 +140,9 @@ class Scheduler:
         self._remove(PendingCause.MODEL)
 
     def caller_acted(self) -> None:
-        """Registers that the caller has pressed a key, so the caller is not silent."""
+        """Registers that the caller has pressed a key. The time until the next prompt for a silent
+        caller starts again.
+        """
         self._silence.caller_acted(self._loop.time())
 
     def machine_found(self) -> None:
