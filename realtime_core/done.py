@@ -35,7 +35,7 @@ class Done(Coroutine[Any, Any, None]):
         raise typ
 
     def close(self) -> None:
-        """Does nothing, because there is nothing to stop."""
+        """Required by the class `Coroutine`. Does nothing, because the work is already finished."""
 
 
 DONE = Done()

@@ -48,7 +48,9 @@ class Handoff(Generic[TContext, TAgent]):
     session refuses an agent with another value (`UserError`).
     """
     nest_handoff_history: bool | None = None
-    """Must be None or False, for the same reason as `input_filter`."""
+    """Must be None or False, because the server stores the conversation and the next agent's history cannot be changed.
+    A session refuses an agent with another value (`UserError`).
+    """
     strict_json_schema: bool = True
     is_enabled: ToolEnabled = field(default=True)
     target: TAgent | None = None

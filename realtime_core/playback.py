@@ -104,7 +104,7 @@ class PlaybackLedger:
         return len(self._parts)
 
     def received(self, item_id: str, content_index: int, n_bytes: int) -> None:
-        """Counts `n_bytes` bytes of audio that the model sent for a part."""
+        """Counts `n_bytes` bytes of audio that the model sent for the content part `content_index` of an item."""
         part = self._parts.get((item_id, content_index))
         if part is None:
             part = self._parts[item_id, content_index] = _Received()

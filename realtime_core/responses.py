@@ -259,7 +259,9 @@ class Responses:
     # Events of the server.
 
     def acknowledged(self, item_id: str) -> None:
-        """Registers that the server added the item to the conversation."""
+        """Registers that the server added the item to the conversation. If an answer to this item is requested, the
+        next response that the server creates counts as this answer.
+        """
         if any(item_id in request.items for request in self._requests()):
             self._acknowledged.add(item_id)
 

@@ -242,8 +242,9 @@ class Telephony:
 
         Each contact is a mapping with the key `to`, the optional keys `id`, `timezone` and `consent`, and data for the
         agent under any other key. With `group`, all contacts with the same number get one call. `config` has the
-        settings of a campaign (`CampaignConfig`). Its `agent` is one of `outgoing`. If the database contains a campaign
-        with this name, this campaign is continued. In a simulation the campaign is in memory.
+        settings of a campaign (`CampaignConfig`). Its field `agent` is the name of an agent in `outgoing`, an argument
+        of `Telephony`. If the database contains a campaign with this name, this campaign is continued. In a simulation
+        the campaign is in memory.
 
         Raises:
             CampaignError: the campaign cannot be run in this process, or is over.

@@ -17,7 +17,7 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 class Transcripts:
-    """Sends the transcripts of one session."""
+    """Sends the transcripts of the caller's speech in one session of the embedded server."""
 
     def __init__(self, outbox: Outbox, schedule: Schedule) -> None:
         self._outbox = outbox

@@ -218,5 +218,7 @@ def audio_format(shown: Any) -> Mapping[str, Any]:
 
 
 def setting_name(path: Path) -> str:
-    """Returns the name of the setting at `path` in the form of the `param` of a server error."""
+    """Returns the name of the setting at `path` as the server names it in the field `param` of an error, such as
+    `session.audio.output.voice`.
+    """
     return ".".join(("session", *path))

@@ -271,9 +271,10 @@ _patches: list[Callable[[], None]] = []
 
 @contextlib.contextmanager
 def patched(counts: Callable[[object], bool]) -> Iterator[None]:
-    """Patches futures and anyio while a virtual-time loop runs. A job that waits for the loop then returns control, and
-    anyio's worker threads become jobs. `counts` returns whether an event loop is a loop with virtual time. Other loops
-    and their threads keep the original behaviour.
+    """Changes `concurrent.futures.Future.result` and the worker threads of `anyio` during this block, in which an event
+    loop with virtual time runs. A worker thread that waits for the result of a future then lets the loop continue. The
+    work of `anyio`'s worker threads is done by the worker threads of this module. `counts` returns whether an event
+    loop is a loop with virtual time. Other loops and their threads keep the original behaviour.
     """
     with _patches_lock:
         _patches.append(_patches[-1] if _patches else _patch(counts))

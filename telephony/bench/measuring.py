@@ -73,9 +73,10 @@ def _steps(name: str, system: System, counts: Sequence[int], seconds: float, say
 
 
 def search(name: str, system: System, *, seconds: float, start: int, steps: int, say: Say) -> int:
-    """Returns the maximum number of calls that one core serves within the limits, found by bisection. The first
-    measurement has `start` calls. There are at most `steps` measurements, each of `seconds` seconds. `say` is called
-    with a line about each measurement. `name` is the name of the system in these lines.
+    """Returns the maximum number of calls that one core serves within the limits, found by bisection. The limits are a
+    p99 of the added latency below `P99_LIMIT_S`, and no playback that runs out of audio. The first measurement has
+    `start` calls. There are at most `steps` measurements, each of `seconds` seconds. `say` is called with a line about
+    each measurement. `name` is the name of the system in these lines.
     """
     good, bad, calls = 0, 0, start
     for _ in range(steps):

@@ -71,7 +71,9 @@ class Guard:
             self._lifetime.end(EndReason.SAID_NOTHING)
 
     def pressed(self) -> None:
-        """Registers that the caller has pressed a key."""
+        """Registers that the caller has pressed a key. The call is then not ended as a call without any action of the
+        caller.
+        """
         self._acted.set()
 
     def emergency(self) -> None:

@@ -40,8 +40,9 @@ class SecretParts:
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator[None]:
-        """Makes this block a secret part of the call. The secret part begins when the caller has heard the audio that
-        the agent produced before. This audio is still recorded.
+        """Makes this block a secret part of the call. In this part, the journal contains no words and no audio, and a
+        recording at Twilio is paused. The secret part begins when the caller has heard the audio that the agent
+        produced before. This audio is still recorded.
 
         Raises:
             CallError: the recording at Twilio cannot be paused. The secret part does not begin.

@@ -95,9 +95,9 @@ class VoiceTranscription:
                 log.exception("%s: the transcription session could not be closed.", self._name)
 
     def hear(self, ulaw: bytes, part: str, now: float) -> bool:
-        """Takes a piece of the supervisor's voice (mu-law, 8 kHz), which the caller hears at the time `now`. Returns
-        whether a turn begins with this piece. `part` is the id of the audio to which such a turn belongs (see
-        `Supervision.voice`).
+        """Transcribes a piece of the supervisor's voice (mu-law, 8 kHz), which the caller hears at the time `now`.
+        Returns whether a turn of speech begins with this piece. `part` is the id of the audio without a gap to which
+        the piece belongs. The transcript of a turn gets the id of its first piece.
         """
         if not self.is_available or (piece := self._turns.push(ulaw)) is None:
             return False

@@ -138,7 +138,9 @@ class AttemptWork:
             await self._withdraw(campaign, attempt)
 
     async def give_up(self, campaign: Campaign, attempt: Attempt) -> None:
-        """Ends an attempt as failed. Called when errors have too often prevented that its end was found and stored."""
+        """Ends an attempt as failed. Called when this process has tried several times to find out and store how the
+        attempt ended, and each time an error occurred.
+        """
         error = "The attempt could not be finished because of errors: see the log."
         await self._end(campaign, replace(attempt, outcome=Outcome.FAILED, error=error))
 

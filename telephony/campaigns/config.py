@@ -78,7 +78,7 @@ class RetryRule(_Counted):
 
 
 class Rate(_Counted):
-    """The maximum number of calls within any period of this length. `3/7d` means at most 3 calls in 7 days."""
+    """A limit: at most `times` calls within any period of the length `per`. `3/7d` means at most 3 calls in 7 days."""
 
     times: int = Field(ge=1, le=100)
 

@@ -111,8 +111,8 @@ class DatabaseStore:
             return self._changes.set_status(connection, campaign, status, now, reason)
 
     def to_hang_up(self, owner: str) -> list[str]:
-        """Returns the ids of the attempts of the process `owner` whose calls must be hung up, because their campaigns
-        were stopped twice.
+        """Returns the ids of the attempts of the process `owner` whose calls must be hung up: the attempts in progress
+        of campaigns that a user has stopped twice. Calls continue after the first stop.
         """
         twice = select(campaigns.c.id).where(campaigns.c.pause_reason == PauseReason.HANG_UP.value)
         condition = (attempts.c.owner == owner) & attempts.c.campaign.in_(twice)

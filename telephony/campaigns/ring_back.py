@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 
 
 class RingBack(TaskOwner):
-    """Recognises contacts that call the application. The object is an async context manager. The function `ask` runs a
-    query of the store of campaigns.
+    """Recognises contacts of campaigns who call the application. The agent of such a call gets the data of the contact,
+    and the campaign does not call the contact any more. The object is an async context manager. The function `ask`
+    calls a function with the store of campaigns and returns its result.
     """
 
     def __init__(self, ask: Callable[[Callable[[CampaignStore], Any]], Awaitable[Any]], sources: Sources) -> None:

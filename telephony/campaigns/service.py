@@ -117,7 +117,9 @@ class Campaigns:
         return {**shown, "next_at": None if next_at is None else next_at.isoformat()}
 
     async def listed(self, now: datetime) -> list[dict[str, Any]]:
-        """Returns all campaigns as `shown` does, without the time of the next attempt. The newest campaign is first."""
+        """Returns the status and the counts of all campaigns as JSON values, and why a campaign starts no call now. The
+        newest campaign is first.
+        """
         return await self.ask(lambda store: [self._json(store, campaign, now) for campaign in store.campaigns()])
 
     def _json(self, store: DatabaseStore, campaign: Campaign, now: datetime) -> dict[str, Any]:

@@ -53,8 +53,9 @@ def stored_journals(settings: Settings, given: Path | None) -> StoredJournals:
 
 @contextmanager
 def opened_records(settings: Settings) -> Iterator[Records | None]:
-    """Yields the records, or None if there are no records, and closes the records at the end of the block. A database
-    file that does not exist is not created. If the settings name this file, a message says that it does not exist.
+    """Opens the store of call records that the settings name, and yields it. Closes it at the end of the block. Yields
+    None if the settings name no store, or if its database file does not exist. The file is not created. If the settings
+    name the file, a message says that it does not exist.
     """
     url = settings.records_url
     if url is None or ((file := missing_file(url)) is not None and _may_be_missing(settings, file)):

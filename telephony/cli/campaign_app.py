@@ -195,7 +195,7 @@ def retry(
                      show_default=False),
     ] = None,
 ) -> None:  # fmt: skip
-    """Call contacts that were not reached again, as if they were new."""
+    """Call the contacts that were not reached once more, as if they were new."""
     from .campaign_store import retry
 
     with reporting(verbose=False):

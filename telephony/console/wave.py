@@ -22,7 +22,9 @@ from ..journal.format import MALFORMED, object_at, segments_of
 __all__ = ["STEP_MS", "Wave", "loudness"]
 
 STEP_MS = 50
-"""The duration of one step, in milliseconds. A step has one value of loudness for each side."""
+"""The duration of one step of the loudness diagram, in milliseconds. A step has one value of loudness for each side of
+the call.
+"""
 _FRAME = 20 * 8
 _MAX_ITEMS = 20
 _MAX_EVENTS = 500

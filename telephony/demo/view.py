@@ -43,7 +43,7 @@ class View(Protocol):
 
 
 class NoView:
-    """A view that shows nothing."""
+    """A view of the demo call that shows nothing."""
 
     def show(self, call: LiveCall, ms: float) -> None:
         pass

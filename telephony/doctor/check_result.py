@@ -1,4 +1,4 @@
-"""The result of one check of the doctor. Pure."""
+"""The result of one check of `telephony doctor`, the command that checks an installation. Pure."""
 
 from __future__ import annotations
 

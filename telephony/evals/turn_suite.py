@@ -87,8 +87,8 @@ def turn_clips() -> tuple[TurnClip, ...]:
 
 
 def is_cut_by(clip: TurnClip, policy: Policy, *, noise_suppression: bool = False) -> bool:
-    """Returns whether the clip, when a caller plays it during the agent's speech, stops the agent under this turn
-    policy. Runs one simulated call. `noise_suppression` is the setting of this name.
+    """Plays the clip of a caller to an agent that speaks, in one simulated call. Returns whether the clip interrupts
+    the agent under this turn policy. `noise_suppression` is the option of this name of the call (`CallOptions`).
     """
     journal = MemoryJournal()
 

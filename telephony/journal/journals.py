@@ -34,7 +34,9 @@ _MAX_BEGUN = 1_000
 
 
 class JournalState(StrEnum):
-    """The possible states of the journals."""
+    """Whether journals can be written: they are switched off (`OFF`), the disk works (`OK`), or it does not
+    (`UNAVAILABLE`).
+    """
 
     OFF = "off"
     """TELEPHONY_JOURNAL_DIR is not set."""

@@ -129,9 +129,9 @@ class Key:
 
 @dataclass(slots=True)
 class Stream:
-    """One media stream of the call. Its timestamp 0 is at sample `at` of the call. The caller did not hear the audio
-    from the position `heard` to the position `sent`, because the stream had ended. `heard` is None if the call ended
-    with the stream.
+    """One media stream of the call. It begins `at` samples (8 kHz) after the start of the first stream. At its end,
+    `sent` samples had been sent to Twilio in the whole call. The caller never heard the samples from `heard` to `sent`,
+    because the stream had ended. `heard` is None if the call ended with the stream.
     """
 
     sid: str

@@ -77,8 +77,9 @@ class NumberPlan:
 
 
 class Installation:
-    """The numbers of one configuration at Twilio. `rest_of` returns the REST client of an account by the name of the
-    account. `routes_of` returns the client of an account in `us1`, which sets the regions of numbers.
+    """Installs the phone numbers of one configuration: sets their webhooks and regions at Twilio. `rest_of` returns the
+    REST client of an account by the name of the account. `routes_of` returns the client of the account in the region
+    `us1`. Only this client can set the region of a number.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class Otherwise(StrEnum):
     """The action after the caller refuses the recording, or if a required recording cannot be written."""
 
     CONTINUE = "continue"
-    """The call continues, and is not recorded."""
+    """The call continues without a recording."""
     TRANSFER = "transfer"
     FALLBACK = "fallback"
     """The caller hears an apology. Then the steps of `fallback` begin, if the number has such steps."""

@@ -142,8 +142,9 @@ class Records(Protocol):
         """Removes the lease of a process (which shows that it is alive), because the process is about to end."""
 
     def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
-        """Removes the calls that were last updated before `before`, and expired claims. With `dry_run`, removes
-        nothing. Returns the ids of the calls.
+        """Removes the records of the calls that were last updated before `before`, and expired claims (keys that a
+        process has claimed, so that something is done only once). With `dry_run`, removes nothing. Returns the ids of
+        the calls.
         """
 
     def check(self) -> str:

@@ -28,8 +28,9 @@ class Export:
 
 
 def note_export(folder: Path | None, path: Path, call_id: str = "") -> None:
-    """Adds an export to the list of exports in the data directory `folder`: its path, and the id of the call if the
-    export contains one call. Does nothing without a data directory.
+    """Adds a file with exported calls to the list of exports in the data directory `folder`, so that an erasure finds
+    the file. `path` is the path of the file, and `call_id` is the id of the call if the file contains only one call.
+    Does nothing if `folder` is None.
 
     Raises:
         OSError: the data directory is not writable.

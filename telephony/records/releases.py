@@ -41,9 +41,9 @@ class Releases(Protocol):
     def all(self) -> list[Release]: ...
 
     def count(self, place: str, version: str, *, failed: bool, keep: int) -> tuple[int, int]:
-        """Counts a call of the canary (the new agent version) `version` at `place`. The store keeps the last `keep`
-        calls of all processes. `failed` says whether the call failed. Returns the number of failures among the kept
-        calls, and the number of kept calls.
+        """Counts a call of the canary (the new agent version) `version` at `place`: a called number, or `*` for all
+        numbers. The store keeps the last `keep` calls of all processes. `failed` says whether the call failed. Returns
+        the number of failures among the kept calls, and the number of kept calls.
         """
 
 

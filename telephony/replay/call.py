@@ -100,7 +100,7 @@ class HeardCall:
 
     @cached_property
     def records(self) -> list[Record]:
-        """The records of the journal."""
+        """All records of the call's journal, in order."""
         return list(self._read())
 
     @cached_property
@@ -319,7 +319,10 @@ class ReplayedCall(HeardCall):
 
     @property
     def unjudged(self) -> list[Change]:
-        """The changes since the recording that this replay cannot evaluate, because the recorded model answered."""
+        """The changes of the model's configuration since the recording, such as other instructions, if the recorded
+        model answered. The replay cannot show their effect, because a recorded model always gives the recorded answers.
+        The list is empty if another model answered.
+        """
         return self.changes if self.has_recorded_model else []
 
     def assert_same(self) -> None:

@@ -46,11 +46,12 @@ class Change:
 
 
 def changes_between(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[Change]:
-    """Returns the changes between the commands that were sent to the model in the recording and in the replay. Each
-    change is returned once.
+    """Returns the changes between the commands that were sent to the model in the recording (`then`) and in the replay
+    (`now`). Each change is returned once.
 
     A call has one `session.update` for each agent, and one `response.create` for each answer with its own instructions.
-    These commands are compared in order. If the number of commands differs, the replayed call itself differs.
+    These commands are compared in order. If one call has more commands than the other, the surplus commands are not
+    compared.
     """
     found: dict[Change, None] = {}
     for one, other in zip(_sessions(then), _sessions(now), strict=False):

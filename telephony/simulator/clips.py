@@ -26,7 +26,7 @@ _VOICE = files(__package__) / "voice"
 
 
 def names() -> list[str]:
-    """Returns the names of all clips."""
+    """Returns the names of all clips of simulated callers, such as `hello`."""
     return sorted(file.name.removesuffix(".wav") for file in _VOICE.iterdir() if file.name.endswith(".wav"))
 
 

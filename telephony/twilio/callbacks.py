@@ -79,8 +79,8 @@ class VoiceRequest:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """Returns the numbers of the two parties of the call, from which the caller id of a further call is chosen.
-        `own` is TWILIO_PHONE_NUMBER.
+        """Returns the numbers of the two parties of the call. From these numbers, `Parties` chooses the caller id when
+        the caller is connected with another number. `own` is TWILIO_PHONE_NUMBER.
         """
         return Parties.of(self.caller, self.called, inbound=not self.direction.startswith("outbound"), own=own)
 

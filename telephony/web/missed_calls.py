@@ -60,8 +60,9 @@ class MissedCalls:
         self._since: datetime | None = None
 
     async def begin(self) -> None:
-        """Stores the time since which calls may have been missed. This method is called before the process accepts
-        calls.
+        """Determines the time since which calls may have been missed: five minutes before the last change of a call
+        record, but at most one day ago. Must be called before the process accepts calls, because each call changes a
+        record.
         """
         now = self._sources.now()
         try:

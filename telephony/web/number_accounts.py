@@ -45,8 +45,8 @@ def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
 
 
 def routes_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
-    """Returns the client for Twilio's REST API of an account in the region `us1`, which sets the regions of numbers, or
-    None if the environment variable of the account is not set.
+    """Returns the client of an account for Twilio's REST API in the region `us1`. Only this API can set the region of a
+    phone number. Returns None if the environment variable with the account's auth token is not set.
     """
     token = os.environ.get(account.us1_auth_token_env or account.auth_token_env, "")
     return TwilioRest(account.sid, account.sid, token, base_url=base_url) if token else None

@@ -157,7 +157,9 @@ class ConversationItems:
         self._edited[item_id] = True
 
     def deleted(self, item_id: str) -> None:
-        """Registers that the item was removed from the conversation."""
+        """Emits the event that the item was removed from the conversation. A later report of the server about this
+        removal then has no effect.
+        """
         if self._edited.get(item_id) is not False:  # else the user has created an item with this id again
             self._known.add(True, ItemDeleted, item_id)
         self._emit(RealtimeModelItemDeletedEvent(item_id))

@@ -84,7 +84,9 @@ class CallerLeg:
         return self._fallback_twiml(self.info, apologises)
 
     def offer(self) -> None:
-        """Registers that Twilio gets TwiML that opens a new media stream."""
+        """Registers that Twilio now gets TwiML that opens a new media stream. A media stream that began earlier then
+        counts as ended (see `is_stale`).
+        """
         self.offered += 1
         self._offered_at = asyncio.get_running_loop().time()
 

@@ -179,7 +179,9 @@ class LinePlayer:
             self._pump()
 
     def mark(self, name: str) -> None:
-        """Handles the mark `name` that Twilio returned, because the caller has heard the audio before the mark."""
+        """Corrects the estimate of what the caller has heard, because Twilio returned the mark `name`. Also measures
+        the latency of the answers and clips that the caller has begun to hear before this mark.
+        """
         self.playout.mark(name, self._loop.time())
         while self._first_samples and self._first_samples[0][0] < self.playout.confirmed_position:
             position, is_clip = self._first_samples.popleft()

@@ -114,8 +114,9 @@ class LineClock:
         return earliest, min(latest, self.last_frame + FRAME_S)
 
     def probe(self, sent_at: float, now: float) -> float:
-        """Handles a probe mark that Twilio returned. Returns the time at which Twilio sent the mark, in seconds on the
-        clock of the caller's frames.
+        """Measures the delay of the line with a probe: a mark that was sent at `sent_at` without audio before it, and
+        that Twilio returned immediately. The mark arrived here at `now`. Returns the time at which Twilio sent the
+        mark, in seconds on the clock of the caller's frames.
         """
         earliest, latest = self.date(now)
         x = (max(earliest, now - self.up - 2 * self.jitter) + latest) / 2
@@ -139,9 +140,9 @@ class LineClock:
         return now + self.round_trip - self.up
 
     def expected_effect(self, now: float) -> float:
-        """Returns the time at which a message that is sent at `now` takes effect, if its delay is the mean delay of the
-        probes. The time is in seconds on the clock of the caller's frames. Probes that were delayed by a stall are not
-        counted.
+        """Returns the expected time at which a message that is sent at `now` takes effect, in seconds on the clock of
+        the caller's frames. The expected delay is the mean delay of the probes (marks without audio before them, which
+        Twilio returns immediately). Probes that were delayed by a stall are not counted.
         """
         if not self._trips:
             return now - self.up
@@ -193,9 +194,9 @@ class Playhead:
         return max(0.0, self.origin - self._arrived)
 
     def arrived(self, x: float) -> None:
-        """Registers that Twilio sent back the probe (a mark without audio before it) at the time `x`, in seconds. The
-        probe was sent before the first sample of the run, so `x` is the time at which the audio of the run arrived at
-        Twilio.
+        """Stores the time at which the audio of this playback run (playback without a gap) arrived at Twilio. It is the
+        time `x`, in seconds, at which Twilio sent back the probe: a mark without audio before it, which was sent before
+        the first sample of the run.
         """
         self._arrived = x
 
@@ -221,7 +222,7 @@ class Playhead:
     def waiting(self, position: int, timestamp_s: float) -> bool:
         """Corrects the estimate with a frame of the caller whose timestamp is `timestamp_s` seconds. The frame arrived
         before the mark at `position` was returned, so this position was not played yet. Returns True if the estimated
-        start of the run moved later.
+        start of this playback run (playback without a gap) moved later.
         """
         bound = timestamp_s - (position - self.base) / self._rate
         return bound > self._lower and self._not_before(bound)

@@ -191,8 +191,9 @@ class Playout:
             self._push(_Chunk(None, 0, SILENCE * (-self._queued % FRAME)))
 
     def frame(self, timestamp_s: float, now: float) -> None:
-        """Registers that a frame of the caller's audio has arrived at `now`. `timestamp_s` is the timestamp of the
-        frame in seconds. The frames are the clock of the playout.
+        """Corrects the estimate of what the caller has heard, because a frame of the caller's audio has arrived at
+        `now`. `timestamp_s` is the media timestamp of the frame in seconds. Twilio plays audio on the clock of these
+        timestamps.
         """
         self.line.frame(timestamp_s, now)
         self._frame_at = now

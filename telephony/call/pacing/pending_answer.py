@@ -69,7 +69,9 @@ class PendingAnswer:
         return None
 
     def add(self, cause: PendingCause, now: float, key: str = "") -> None:
-        """Registers that an answer is pending, with its cause. `key` is the id of the response or of the tool call."""
+        """Starts or continues the wait for an answer, because of `cause`, such as a running tool. `key` is the id of
+        the response or of the tool call. The wait lasts until `remove` was called for each cause.
+        """
         if not self._causes:
             self._restart(now)
         self._causes.add((cause, key))
