@@ -48,7 +48,9 @@ class Places:
     """The data directory. It contains the list of the files to which calls were exported."""
     do_not_call: DoNotCall | None = None
     recordings: Sequence[Recordings] = ()
-    """The Twilio accounts: the account of the settings, and the accounts in the numbers file (`TELEPHONY_NUMBERS`)."""
+    """The Twilio accounts whose recordings of the person's calls are deleted: the account of the settings, and the
+    accounts in the numbers file (`TELEPHONY_NUMBERS`).
+    """
 
 
 @dataclass(slots=True)

@@ -408,7 +408,9 @@ class DatabaseStore:
             return queries.attempts_for(connection, campaign_id, contact_id)
 
     def attempts_of(self, campaign_id: str, contact_ids: Sequence[str]) -> dict[str, list[Attempt]]:
-        """Returns the attempts for these contacts, the oldest first."""
+        """Returns the attempts to call these contacts of a campaign: for each id in `contact_ids`, the list of the
+        contact's attempts, the oldest first. The list is empty if there was no attempt.
+        """
         found: dict[str, list[Attempt]] = {each: [] for each in contact_ids}
         rest = iter(contact_ids)
         with self._transaction(reads=True) as connection:

@@ -21,7 +21,9 @@ _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class StoreAccess:
-    """Runs queries of the store in worker threads. `is_draining` returns whether the process ends."""
+    """Runs queries on the store of campaigns in worker threads, so the event loop is not blocked. `is_draining` returns
+    whether the process is about to end. In this case, repetitions of a failed query stop soon.
+    """
 
     def __init__(self, store: DatabaseStore, client: RecordsClient, is_draining: Callable[[], bool]) -> None:
         self._store = store

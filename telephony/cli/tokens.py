@@ -73,7 +73,7 @@ def create(
 
 @app.command("list")
 def list_tokens(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the tokens, the oldest first."""
+    """List the access tokens of the console, the oldest first."""
     from realtime_core.sources import SYSTEM
 
     with reporting(verbose=False):

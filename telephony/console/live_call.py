@@ -174,9 +174,9 @@ class LiveCall:
                 self._bytes_per_ms = _FORMATS.get(str(name), self._bytes_per_ms)
 
     def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        """Adds an entry for a journal record, for example for a played announcement, an action of a supervisor, a
-        timer, or a request to Twilio. Other kinds of records are ignored. `fields` are the fields of the record, and
-        `now` is the time of the event loop in seconds.
+        """Adds an entry to the displayed list of this call, for a journal record such as a played announcement, an
+        action of a supervisor, a timer, or a request to Twilio. Other kinds of records are ignored. `kind` and `fields`
+        are the kind and the fields of the record. `now` is the time of the event loop in seconds.
         """
         match kind:
             case "play":

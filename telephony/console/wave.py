@@ -74,8 +74,9 @@ class Wave:
         return taken
 
     def raw(self, kind: str, json_text: str, now_ms: float) -> None:
-        """Does the same as `record` for a journal record whose message is the JSON text `json_text`. The text is parsed
-        only if the message is needed.
+        """Adds the loudness of the audio in a journal record whose message is given as the JSON text `json_text`. The
+        text is parsed only if messages of this `kind` can contain audio or change its times. `now_ms` is the time since
+        the start of the call in milliseconds.
         """
         if kind in _KINDS:
             self.record(kind, {"message": parse_object(json_text)}, now_ms)

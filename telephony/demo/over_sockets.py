@@ -41,8 +41,9 @@ _BEHIND_MS = 400.0
 
 
 def call_over_sockets(plan: Plan, view: View) -> DemoCall:
-    """Makes the demo call of the plan in real time, with several processes and real sockets. Returns the call when all
-    processes have ended. Raises `DemoFailed` if a process fails, and `KeyboardInterrupt` after Ctrl-C or SIGTERM.
+    """Makes a demo call in real time, with several processes and real sockets. `plan` has the options of the call, such
+    as the agent. `view` shows the call while it runs. Returns the call when all processes have ended. Raises
+    `DemoFailed` if a process fails, and `KeyboardInterrupt` after Ctrl-C or SIGTERM.
     """
     return asyncio.run(_ring(plan, view))
 

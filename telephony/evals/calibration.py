@@ -65,7 +65,9 @@ class Calibration:
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa, computed from the calls with an answer: the agreement beyond chance."""
+        """Cohen's kappa: how much the judge's answers agree with the labels, beyond the agreement by chance (1: full
+        agreement, 0: no more than by chance). Answers "cannot tell" are left out.
+        """
         decided = [(call.answer, decision.outcome is Outcome.PASSED) for call, decision in self.answers
                    if decision.outcome is not Outcome.UNKNOWN]  # fmt: skip
         if not decided:

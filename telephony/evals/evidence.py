@@ -20,8 +20,9 @@ __all__ = ["Evidence", "Line", "evidence_of"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One turn of the caller or the agent. `said` has the words of the model. `heard` has the words that the caller
-    heard.
+    """One turn of a call: speech of the caller or of the agent (`speaker`). `said` has all words of the turn, from the
+    transcript. For a turn of the agent, `heard` has only the words that the caller heard. For a turn of the caller,
+    `heard` is the same as `said`. Times are in milliseconds of the call.
     """
 
     start_ms: float

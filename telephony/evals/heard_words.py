@@ -39,7 +39,10 @@ class HeardWords:
             self._call.feed(Record(t, kind, fields))
 
     def raw(self, kind: str, t: float, text: str) -> None:
-        """Reads the next journal record, if its message is the JSON text `text`. `t` is its time in seconds."""
+        """Passes the next journal record to the estimate of the heard words, for a record whose message is the JSON
+        text `text`. `kind` is the kind of the record, and `t` is its time in seconds. `new_words` then returns the
+        words.
+        """
         if (kind == "model.in" and text.startswith(_WANTED)) or kind == "twilio.out":
             self._call.feed(Record(t, kind, {"message": parse_object(text)}))
         else:

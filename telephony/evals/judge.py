@@ -67,7 +67,9 @@ class Judge(Protocol):
 
 
 class TextJudge:
-    """A judge that asks a text model."""
+    """Answers questions about a call with a text model, such as whether the agent confirmed the time. Implements
+    `Judge`.
+    """
 
     is_stand_in = False
 

@@ -45,7 +45,9 @@ _ANSWER = (
 
 
 class Policy(StrEnum):
-    """The turn policies that the suite compares."""
+    """The turn policies that this suite compares. A turn policy decides when a turn of the caller begins and ends, and
+    which speech interrupts the agent.
+    """
 
     SERVER = "server"
     """The server decides when a turn begins and ends. Any speech interrupts the agent."""

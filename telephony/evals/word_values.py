@@ -1,5 +1,6 @@
-"""Finds the value of a parameter in the words of a caller, by the name and the description of the parameter. The
-stand-ins use this module. Pure.
+"""Finds the value of a tool's parameter in the words of a caller, such as a day or a number of people, by the name and
+the description of the parameter. Also recognises words such as yes, no and goodbye. Used in evals by the parts that
+replace AI models by fixed rules. Pure.
 """
 
 from __future__ import annotations

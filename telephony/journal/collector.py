@@ -28,7 +28,9 @@ _MAX_MS = 7 * 86_400_000.0
 
 
 def collect(records: Iterable[Record]) -> RecordedCall:
-    """Collects a call from its records. A truncated journal results in a shorter call."""
+    """Returns the data of a call from the records of its journal, such as the audio, the tool calls and the
+    interruptions. If the journal ends before the call did, the result has only the recorded part of the call.
+    """
     return _Collector().run(records)
 
 

@@ -172,8 +172,8 @@ class Disk:
         self._wake.set()  # the thread may be about to wait
 
     def takes(self, n_chars: int) -> bool:
-        """Returns whether the queue has room for `n_chars` more characters. Wakes the thread when the queue is nearly
-        full.
+        """Returns whether `n_chars` more characters can be queued for the thread that writes journals to the disk. If
+        more than a quarter of the queue is used, also makes the thread write immediately.
         """
         queued = self.taken - self.written
         if queued > self._max_queued // 4:

@@ -75,7 +75,9 @@ class Figures:
     cpu_s: float | None
     counts: dict[str, int] = field(default_factory=dict)
     cuts: dict[str, int] = field(default_factory=dict)
-    """The number of interruptions, by cause."""
+    """How often the agent's speech was interrupted, by cause (the values of `CutCause`, such as the caller or a
+    guardrail).
+    """
     handoffs: int = 0
 
     def to_json(self) -> dict[str, Any]:

@@ -154,10 +154,11 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment of `length` samples of one audio part. The segment begins at the sample `offset` of the part and at
-    `position` of the stream.
+    """A piece of the audio that was sent to Twilio. It is `length` samples long, and all its samples come from one
+    audio part: one content part of an answer (`item_id` and `content_index`), or a clip. `offset` is its first sample
+    in this audio part. `position` is its first sample in the stream of all sent audio. Samples are counted at 8 kHz.
 
-    An empty `item_id` means padding or ambience.
+    An empty `item_id` means silence that fills a frame, or the ambience sound.
     """
 
     position: int

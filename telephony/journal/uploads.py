@@ -98,7 +98,9 @@ class JournalUploads:
         self._repeats = Repeats(log)
 
     async def run(self) -> None:
-        """Copies files until the task is cancelled. Scans the folder at the start and every ten minutes."""
+        """Copies the files of ended calls to object storage, until the task is cancelled. Copies a call soon after its
+        end. At the start and every ten minutes, also searches the folder for calls that were not copied yet.
+        """
         clock = asyncio.get_running_loop().time
         next_scan = clock()
         async with asyncio.TaskGroup() as group:

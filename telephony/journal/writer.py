@@ -39,7 +39,9 @@ def open_journal(
 
 
 class NullJournal:
-    """A journal that is switched off. It writes nothing. Callers can check `is_on` before they create a record."""
+    """A journal that is switched off. It writes nothing. Its `is_on` is False, so other code can skip the creation of
+    records.
+    """
 
     is_on = False
 
