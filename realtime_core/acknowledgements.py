@@ -16,7 +16,9 @@ refusal.
 
 
 class Acknowledgements:
-    """The requests of a session that the server has not answered yet."""
+    """The requests of a session to the model's server (a change of the settings, or a pause of the responses) that the
+    server has not answered yet. `wait` sends a request and waits for its answer.
+    """
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[Exception | None]] = set()
@@ -49,7 +51,9 @@ class Acknowledgements:
             self._waiting.discard(answer)
 
     def end(self, error: Exception) -> None:
-        """Ends the wait for all requests with this error, because no more answers arrive."""
+        """Must be called when the session ends, because no more answers arrive. Each `wait` that is in progress then
+        returns `error`.
+        """
         for answer in self._waiting:
             if not answer.done():
                 answer.set_result(error)

@@ -232,8 +232,8 @@ class InputChecks:
 
 
 class Feedback:
-    """Informs the model after a guardrail has stopped it: sends a system text with the reason, and requests another
-    response.
+    """Informs the model after a guardrail has stopped its response or refused the caller's words: sends the model a
+    system text that names the guardrail, and requests another response.
     """
 
     def __init__(self, core: SessionCore, default: str) -> None:

@@ -16,7 +16,9 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CreateResponse:
-    """An action that `Responses` requests: send `response.create` with this event id and these options."""
+    """An action that a method of `Responses` returns: send the client event `response.create` with this event id and
+    these options.
+    """
 
     event_id: str
     options: Options

@@ -57,7 +57,9 @@ class ChatSettings:
 
 @dataclass(frozen=True)
 class VoiceSettings:
-    """The settings of the voice of personas (see `speech.voice_of`)."""
+    """The settings of the voice with which the personas (the simulated callers of an eval) speak. The fields are the
+    arguments of `speech.voice_of`.
+    """
 
     name: str = "auto"
     url: str | None = None

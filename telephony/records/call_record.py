@@ -137,8 +137,8 @@ class CallRecord:
     journal: str = ""
     """The path of the journal, or its URL in object storage."""
     variant: str = ""
-    """The version of the agent: `name digest`, or `name digest canary` for a new version that only a part of the
-    callers get (see `telephony.versions`).
+    """The version of the agent that answered the call: the name of the agent and a digest of its definition, such as
+    `Desk 3f2a91c0d47e`. The word `canary` follows for a new version that only a part of the callers get.
     """
     language: str = ""
     """The language of the call."""

@@ -329,8 +329,8 @@ class RecordsClient:
                       "do not find all calls: give all processes the same key.")  # fmt: skip
 
     async def is_alive(self, process: str) -> bool:
-        """Returns whether this process is alive (has a valid lease). Also returns True if the database cannot be
-        reached, because the answer is unknown.
+        """Returns whether the process with the name `process` is alive (has a valid lease). Also returns True if the
+        database cannot be reached, because the answer is unknown.
         """
         now = self._sources.now()
         try:

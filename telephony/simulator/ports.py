@@ -28,7 +28,9 @@ class RunningRecording(Protocol):
         """Ends the recording. With `heard=False`, the recording contains no speech."""
 
     def fields(self) -> dict[str, str]:
-        """Returns the fields about the recording in a request to the application."""
+        """Returns the form fields that describe the recording, such as its SID and URL, for a webhook request to the
+        application.
+        """
 
 
 class Leg(Protocol):

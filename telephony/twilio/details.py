@@ -1,4 +1,5 @@
-"""The details of a call other than its numbers, as parameters of its media stream. Pure.
+"""The details of a call other than its numbers (such as the name of the caller, or SIP headers), as parameters of its
+media stream. Pure.
 
 The webhook and the stream may reach different processes. Therefore the details of the webhook are sent with the stream,
 in `<Parameter>` elements: `details0:NAME`, then `details1:NAME` and so on for the rest of a long value. Name and value
@@ -30,8 +31,9 @@ _TWILIOS = re.compile(
 
 
 def pack(details: Mapping[str, str], room: int) -> tuple[dict[str, str], list[str]]:
-    """Converts the details of a call to stream parameters with at most `room` characters of XML. Returns the
-    parameters, and the names of the details that do not fit.
+    """Converts details of a call (such as the name of the caller, or SIP headers) to parameters of its media stream.
+    The parameters have at most `room` characters of XML. Returns the parameters, and the names of the details that do
+    not fit.
     """
     parameters: dict[str, str] = {}
     left_out: list[str] = []

@@ -31,8 +31,8 @@ class Addresses:
     parameters: Callable[[str], Mapping[str, str]]
     """A function that returns the stream parameters for a call. The parameters contain the stream token."""
     details_chars: int = 1500
-    """The maximum number of characters that the details of a call (see `twilio.details`) may have in TwiML. A request
-    to Twilio's REST API may have 4000 characters of TwiML.
+    """The maximum number of characters in TwiML for the details of a call (such as the name of the caller, or SIP
+    headers). TwiML in a request to Twilio's REST API may have 4000 characters in all.
     """
 
     def stream(self, info: CallInfo) -> StreamTarget:

@@ -72,8 +72,8 @@ class FloodLimits:
         return False
 
     def fragments(self, count: int) -> None:
-        """Registers that the message that is being received has `count` frames so far. If these are too many, ends the
-        connection.
+        """Must be called for each frame of a message that arrives in several frames. `count` is the number of frames so
+        far. Ends the connection if there are too many.
         """
         if count > MAX_FRAGMENTS:
             self._flooded("fragments", "cuts a message into too many frames")

@@ -86,8 +86,8 @@ class LatencyMeter:
         self._voice_ended = spoken[-1] + FRAME_S if spoken else None
 
     def handed_back(self) -> None:
-        """Registers that a person who spoke in place of the agent handed the call back. The next sound of the agent is
-        no answer to the caller, because the caller spoke with that person.
+        """Must be called when a person who spoke in place of the agent has handed the call back to the agent. The next
+        sound of the agent is then not measured as an answer, because the caller spoke with that person.
         """
         self._voice_ended = None
 

@@ -50,13 +50,15 @@ class _Bucket:
 
 
 class LineClock:
-    """Connects the local clock to the clock of the caller's frames. All times are in seconds.
+    """Measures the delays between this process and Twilio, to convert times of the local clock to the clock of the
+    caller's frames (their timestamps). All times are in seconds.
 
-    `up` is the smallest `arrival - timestamp` of the frames of the last seconds: the delay from Twilio without jitter,
-    plus the offset of the two clocks. `up` is 0 before the first frame. `round_trip` is the shortest time in which
-    Twilio returned a probe (a mark without audio before it), and 0 before the first probe. `jitter` is the mean delay
-    in addition to `up`. The delay to Twilio is assumed to have the same jitter. `last_frame` is the timestamp of the
-    newest frame.
+    - `up`: the delay from Twilio without jitter, plus the offset of the two clocks. This is the smallest difference
+      between the arrival and the timestamp of a frame within the last seconds. 0 before the first frame.
+    - `jitter`: the mean additional delay of a frame. The delay to Twilio is assumed to have the same jitter.
+    - `round_trip`: the shortest time in which Twilio returned a probe (a mark without audio before it). 0 before the
+      first probe.
+    - `last_frame`: the timestamp of the newest frame.
     """
 
     def __init__(self) -> None:

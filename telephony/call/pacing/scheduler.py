@@ -59,7 +59,7 @@ class Scheduler:
     """
 
     call: PacedCall
-    """The commands of the call. Must be set before `begin`."""
+    """The call for which this object acts: it prompts the caller or ends the call. Must be set before `begin`."""
     replace_stream: Callable[[], Coroutine[Any, Any, None]]
     """A function that replaces a dead media stream. Must be set before `begin`."""
 
