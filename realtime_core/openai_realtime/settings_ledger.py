@@ -153,8 +153,8 @@ class SettingsLedger:
         self._waiting.append(change)
 
     def sent(self, event_id: str, change: Change, now: float) -> None:
-        """Registers that the user has sent a `session.update` with the id `event_id` directly. `change` has the
-        settings of this update.
+        """Adds a `session.update` that users' code has sent itself as a raw message, so the server's answer to this
+        update is recognised. `event_id` is the id of the sent event, and `change` has its settings.
         """
         self._sent.append(_Update(event_id, dict(change.fields), now, change))
 

@@ -70,8 +70,9 @@ class Target:
         return self._address
 
     def measure(self, calls: int, seconds: float) -> dict[str, Any]:
-        """Makes this number of calls at the same time for `seconds` seconds. Returns the measurement, as `Load.measure`
-        does.
+        """Makes this number of calls at the same time for `seconds` seconds. Returns the measurements as a JSON object:
+        the CPU time and the memory of the server per call, the load of both processes, and under `figures` the measured
+        times, such as the delay of the audio.
 
         Raises:
             BenchmarkFailed: the calls could not be made. The processes must be restarted before the next measurement.

@@ -90,8 +90,8 @@ class Figures:
     `clear`, which stops playback.
     """
     heard_error: list[float] = field(default_factory=list)
-    """For each interruption, the difference between the position at which the server truncated the answer and the
-    position that the caller had heard.
+    """For each interruption, the difference in seconds between the position at which the server truncated the answer
+    and the position that the caller had heard.
     """
     late: list[float] = field(default_factory=list)
     """For each frame of the load generator, how late it was sent. This is the measurement error of the load

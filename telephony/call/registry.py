@@ -281,9 +281,9 @@ class Registry:
             session.guard.emergency()
 
     def machine_detected(self, found: MachineDetection) -> None:
-        """Passes the result of Twilio's answering machine detection to the call. If a machine was found, the length of
-        the call is limited from now on, and the journal gets the result. Has no effect on a call that this process does
-        not have.
+        """Applies the result of Twilio's answering machine detection. If a machine answered, the call ends after
+        `CallPolicy.machine_s` seconds, and its journal gets the result. A call that this process does not have is
+        ignored.
         """
         if found.is_machine and (session := self._sessions.get(found.call_sid)) is not None:
             session.recorder.callback("machine", answered_by=found.answered_by)

@@ -60,7 +60,7 @@ class Calibration:
 
     @property
     def agreement(self) -> Interval:
-        """Wilson's confidence interval of the share of correct answers."""
+        """The share of the judge's answers that agree with the labels of people, as Wilson's confidence interval."""
         return wilson(self.right, len(self.answers))
 
     @property
@@ -138,7 +138,9 @@ def calibrate(judge: Judge, *, votes: int = 3, on_call: Callable[[], None] = lam
 
 
 def labelled_calls() -> Iterator[LabelledCall]:
-    """Yields the labelled calls that come with the package."""
+    """Yields the calls that come with the package to test a judge. Each of these calls has a question about it, and the
+    correct answer (the label) that a person has given.
+    """
     document = tomllib.loads((files(__package__) / "data" / "calibration.toml").read_text("utf-8"))
     for call in document["call"]:
         yield LabelledCall(

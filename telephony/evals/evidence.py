@@ -85,9 +85,10 @@ def evidence_of(
     recorded_tools: Sequence[tuple[str, Any]] = (),
     cost_usd: float | None = None,
 ) -> Evidence:
-    """Returns the evidence of a finished call. `acts` are the actions that the simulated caller has reported. `result`
-    is the result object of the call, `facts` are the values from the persona's file to which criteria can refer, such
-    as the day of a booking. `recorded_tools` are the tool calls of the recorded call.
+    """Returns the evidence of a finished call: everything by which an eval decides whether the call meets its criteria.
+    `acts` are the actions that the simulated caller has reported. `result` is the result object of the call. `facts`
+    are the values from the persona's file to which criteria can refer, such as the day of a booking. `recorded_tools`
+    are the tool calls of the recorded call that the eval repeats. `cost_usd` is the cost of the call, if known.
     """
     lines = [
         Line(round(turn.start_ms), round(turn.end_ms), turn.speaker, turn.said, turn.heard)

@@ -34,8 +34,8 @@ _SCREENED = (
 
 
 class Opening:
-    """Handles the first seconds of one placed call, in which it is detected who answered. `attach` must be called
-    before the call session starts.
+    """Controls the first seconds of one placed call. Finds out who answered, and makes the agent talk, leave a message,
+    answer a call screening service or hang up. `attach` must be called before the call session starts.
     """
 
     def __init__(self, plan: CallPlan) -> None:
@@ -64,8 +64,9 @@ class Opening:
         return self._classifier.answered_by or ("human" if self._verdict == "human" else "unknown")
 
     def attach(self, options: CallOptions) -> None:
-        """Changes the options of the call: the model listens without answering, and the answer classifier gets the
-        audio.
+        """Changes the options of the call, so this object gets the audio and decides when the agent speaks first. The
+        usual greeting is switched off. If the plan wants to know who answers (`CallPlan.detect`), the model listens to
+        the callee and gives no answer until this is known.
         """
         if self._plan.detect:
             settings: RealtimeSessionModelSettings = {**options.model_config.get("initial_model_settings", {})}

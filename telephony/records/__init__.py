@@ -104,8 +104,8 @@ class Records(Protocol):
         """
 
     def calls(self, query: CallQuery) -> list[CallRecord]:
-        """Returns the calls that match the query, the newest first. Returns one call more than `query.limit` if there
-        are so many. This shows that there is a next page.
+        """Returns the calls that match the query, the newest first: at most `query.limit` + 1 calls. The additional
+        call shows that there is a next page.
         """
 
     def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:

@@ -121,11 +121,13 @@ def retimed(turns: list[Turn]) -> Caller:
 
 
 async def wait_for(phone: Handset, turn: Turn, speeches: int) -> None:
-    """Waits until `turn`, the caller's next turn, must begin on the simulated phone. The caller does not speak at the
-    same time as the agent, unless the caller did this in the recording. If the agent says less than in the recording,
-    an interruption begins after the agent's speech. `speeches` is the value of `Handset.speeches` at the start of the
-    previous turn. If the value is higher now, the agent has begun to speak since then, so the function does not wait
-    for this.
+    """Waits until the simulated caller on `phone` must begin its next turn, `turn`. A turn that interrupted the agent
+    in the recording also interrupts the agent now. If the agent says less than in the recording, the turn begins when
+    the agent is silent. All other turns begin while the agent is silent.
+
+    If the agent spoke before this turn in the recording, the function first waits for the agent to speak. It does not
+    wait if the agent has begun to speak since the caller's previous turn, so `phone.speeches` is greater than
+    `speeches`. `speeches` is the value of `phone.speeches` at the start of the previous turn.
     """
     with contextlib.suppress(CallerTimeout):
         if turn.anew and phone.speeches == speeches:

@@ -62,7 +62,9 @@ class MarkTiming:
     turnaround_s: float = 0.0
     """The shortest time in seconds between sending a mark and its return in the recording."""
     lost: bool = False
-    """Whether the stream broke in the recording. In this case no mark is returned after the last frame."""
+    """Whether the connection of the media stream broke in the recorded call. In this case the replay returns no mark
+    after the last recorded frame of the caller.
+    """
     _frames: list[tuple[float, int]] = field(default_factory=list)
     _position: StreamPosition = field(default_factory=StreamPosition)
     _out: dict[str, _Mark] = field(default_factory=dict)
@@ -71,7 +73,10 @@ class MarkTiming:
     _n_sent: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
 
     def frame(self, t: float, index: int) -> None:
-        """Registers a frame of the caller in the recording: the time `t` in seconds, and the index of the record."""
+        """Adds a recorded frame of the caller. The frames are the clock of the phone, by which `due` computes its
+        times. `t` is the time of the frame in seconds of the call, and `index` is the place of its record in the
+        journal.
+        """
         self._frames.append((t, index))
 
     def sent(self, record: Record) -> None:
@@ -106,8 +111,8 @@ class MarkTiming:
         self.turnaround_s = min(trips, default=0.0)
 
     def due(self, position: StreamPosition, now: float) -> tuple[float, float]:
-        """Returns when a mark that is sent at `now` and this position is returned, as (time, order among the messages
-        of that time).
+        """Returns when the replay must return a mark that the application sends at the time `now`. `position` is the
+        place of the mark in the sent audio. The result is (time in seconds, order among the messages of that time).
         """
         key = (position.clears, position.samples)
         soonest = (now + self.turnaround_s, AFTER_ALL)

@@ -28,7 +28,7 @@ class Faults:
     `stream-started`.
     """
     doubled: Collection[str] = ()
-    """The callbacks that arrive twice. The names are those of `lost`."""
+    """The callbacks that arrive twice, by the same names as in `lost`, such as `ringing` or `completed`."""
     reordered_s: float = 0.0
     """The maximum random delay of a callback in seconds."""
     listing_lag_s: float = 0.0

@@ -1,4 +1,4 @@
-"""The endpoint for media streams."""
+"""The WebSocket endpoint to which Twilio sends the audio of a call (a media stream)."""
 
 from __future__ import annotations
 

@@ -95,8 +95,9 @@ class ToolGate:
         self._updates.send()
 
     def call_over(self, call_id: str) -> None:
-        """Registers that the tool call with this id has ended. After the last tool, one response answers the tools and
-        the waiting turns. For a hosted tool, `call_id` is the id of the item.
+        """Called when a tool call has ended. If it was the last one, the model may answer again: one response answers
+        the results of the tools and what the caller has said in the meantime. `call_id` is the id of the tool call, or
+        the id of its item for a hosted tool.
         """
         self._calls.discard(call_id)
         self._foreign_calls.discard(call_id)

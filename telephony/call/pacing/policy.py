@@ -1,4 +1,6 @@
-"""The time limits and texts of the pacing of a call."""
+"""The time limits and texts with which a call reacts to a silent caller, a late answer, a stalled stream or a long
+call.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Adds the do-not-call list, the claims of numbers, and the tables of campaigns."""
+"""Adds the do-not-call list, the claims of numbers (a claimed number gets no second call at the same time), and the
+tables of campaigns.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Adds the configured number to a call, and adds the last calls of each canary (a new agent version for a part of the
-callers).
+"""Adds the configured number to the calls, and a table with the results of the last calls of each canary (a new agent
+version for a part of the callers).
 """
 
 from __future__ import annotations
