@@ -1,4 +1,4 @@
-"""The capabilities of a speech model."""
+"""The capabilities of a speech model: what a session can ask of the model, and what the session must do itself."""
 
 from __future__ import annotations
 

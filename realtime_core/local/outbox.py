@@ -1,4 +1,6 @@
-"""Collects the output of a session: events as JSON text, each with its id, and the end of the connection. Pure."""
+"""Collects the output of a session of the embedded server: events as JSON text, each with its id, and the command that
+closes the connection. Pure.
+"""
 
 from __future__ import annotations
 

@@ -250,7 +250,8 @@ class SettingsLedger:
         return [update.change]
 
     def refused(self, event_id: str, path: Path | None = None) -> Refusal | None:
-        """Handles an error of the server. Returns the refused update, or None if the error refuses no update.
+        """Handles an error event of the server. If the error refuses a `session.update`, the changes of this update do
+        not take effect, and the refusal is returned. Otherwise returns None.
 
         `event_id` is "" if the error has no event id. `path` is the setting that the error names (see `path_of`).
         """

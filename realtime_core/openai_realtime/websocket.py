@@ -37,7 +37,9 @@ class TransportConfig(TypedDict, total=False):
 
 
 def websocket_transport(config: TransportConfig) -> Transport:
-    """Returns a transport that uses `realtime_core.connection.websocket` with these settings."""
+    """Returns a transport: a function that opens a WebSocket to a URL with headers. It uses
+    `realtime_core.connection.websocket` with the settings `config`.
+    """
 
     async def open_websocket(url: str, headers: Mapping[str, str]) -> Connection:
         from ..connection.websocket import MAX_MESSAGE_BYTES, connect

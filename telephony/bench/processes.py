@@ -48,8 +48,8 @@ programs for comparison. These programs (bridges) only pass audio between Twilio
 
 
 def former(root: Path) -> System:
-    """Returns the system that runs the server of another version of this repository, without journals. `root` is the
-    folder of that version.
+    """Returns a system for the load benchmark to measure: the server of another version of this repository, without
+    journals. `root` is the folder of that version.
     """
     return System(_SERVE, {"PYTHONPATH": os.fspath(root.resolve())})
 

@@ -70,7 +70,9 @@ class _SecondLeg:
 
 
 class Transfers:
-    """The transfers of one call. Only one transfer can be in progress."""
+    """Transfers the caller of one call to another number: directly (cold), or after the called person has heard a
+    summary and accepted (warm). Only one transfer can be in progress.
+    """
 
     def __init__(
         self,

@@ -103,8 +103,8 @@ class Grant:
         return scope in self.scopes and (number is None or not self.numbers or tidy(number) in self.numbers)
 
     def demand(self, scope: Scope, number: str | None = None) -> None:
-        """Raises `AccessRefused` if the client does not have this scope for calls of `number`. With None, only the
-        scope is checked.
+        """Raises `AccessRefused` if the client that has this grant may not use `scope` for calls of `number`, a phone
+        number of this application. With None, only the scope is checked.
         """
         if scope not in self.scopes:
             raise AccessRefused(403, f"This needs a token with the scope `{scope.value}`.")

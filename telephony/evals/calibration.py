@@ -123,8 +123,9 @@ class Calibration:
 
 
 def calibrate(judge: Judge, *, votes: int = 3, on_call: Callable[[], None] = lambda: None) -> Calibration:
-    """Asks the judge about all labelled calls of the package, and returns the answers with the labels. `votes` is the
-    number of votes for each call. `on_call` is called after each call.
+    """Asks the judge the questions about all labelled calls of the package (calls with a question whose correct answer
+    is known). Returns the answers of the judge together with the correct answers. `votes` is the number of votes for
+    each call. `on_call` is called after each call.
     """
     calls = list(labelled_calls())
 

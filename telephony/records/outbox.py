@@ -57,7 +57,7 @@ class Message:
     attempts: int = 0
     """How often a process has claimed the message in order to deliver it."""
     error: str = ""
-    """The reason why the last attempt failed."""
+    """The reason why the last attempt to deliver the message failed."""
 
 
 @dataclass(frozen=True, slots=True)

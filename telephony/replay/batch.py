@@ -74,8 +74,9 @@ def _run(job: Job) -> dict[str, Any]:
 
 
 def write_page(call: ReplayedCall, path: Path, sounds: Path) -> None:
-    """Writes the page about a call. Writes its audio to the folder `sounds`, which is the folder of the page or a
-    folder inside it. Raises `OSError` if a file cannot be written.
+    """Writes the HTML page that compares a replayed call with its recording to the file `path`. Writes the audio of the
+    page to the folder `sounds`, which is the folder of the page or a folder inside it. Raises `OSError` if a file
+    cannot be written.
     """
     sounds.mkdir(parents=True, exist_ok=True)
     place = "" if sounds == path.parent else sounds.relative_to(path.parent).as_posix()

@@ -91,7 +91,8 @@ def replay_call(
             `jitter_ms` (or any `line`); or a caller of `telephony.simulator.callers` (a name, FILE.toml,
             `module:function`, or a function).
         model: `recorded`; `embedded`; a script for the embedded model; or `live`, the real model, which costs money.
-        turns: `verbatim` or `retimed`, for the recorded caller on a simulated phone.
+        turns: When the recorded caller speaks on a simulated phone: `verbatim` (at the recorded times) or `retimed`
+            (each turn waits for the agent as in the recording).
         strict: Whether everything is compared, to the sample and to about a millisecond.
         jitter_ms: The maximum of a uniform additional delay of each message: in both directions on a simulated phone,
             otherwise of the phone's messages.

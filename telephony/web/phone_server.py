@@ -106,9 +106,7 @@ class PhoneServer:
     display: Callable[[], Display]
     """A function that returns an object that shows one live call in the console."""
     simulation: Simulation = field(default_factory=Simulation)
-    """The simulated calls of this application. Calls from the softphone always belong to them. With a simulated Twilio,
-    all calls belong to them.
-    """
+    """The simulated calls of this application: the calls from the softphone, and all calls if Twilio is simulated."""
     outgoing: Mapping[str, AgentSource] = field(default_factory=dict)
     """The agents that a request to `POST /calls` may name, by name."""
     progress: ProgressBook = field(default_factory=ProgressBook)

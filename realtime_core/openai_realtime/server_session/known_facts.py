@@ -1,4 +1,6 @@
-"""Keeps the facts that the server has already reported in a session, so a repeated or late event has no effect."""
+"""Keeps what the server has already reported in a session, such as a finished transcript, so a repeated or late event
+has no effect.
+"""
 
 from __future__ import annotations
 

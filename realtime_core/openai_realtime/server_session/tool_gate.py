@@ -1,4 +1,4 @@
-"""Delays answers until a tool has returned."""
+"""Delays the model's answers to the caller's turns while a tool runs."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ def cutting(cause: CutCause) -> Iterator[None]:
 
 
 class CutCauses:
-    """Determines the causes of interruptions of the agent. `of` must be called with each event of a session, in
-    order.
+    """Determines why the agent was interrupted, for example by the caller or by a guardrail. `of` must be called with
+    each event of a session, in order, and returns the cause if the event is an interruption.
     """
 
     def __init__(self) -> None:
