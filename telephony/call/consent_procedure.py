@@ -188,8 +188,8 @@ class ConsentProcedure:
         self._answer(Answer(answer), by)
 
     def refuse(self) -> None:
-        """Stops the recordings of the call, because the caller has refused them. Then follows the action that the
-        consent policy sets for a refusal, such as a transfer. Called when the model calls the tool `refuse_recording`.
+        """Stops the recordings of the call, because the caller has refused them, and starts the action that the consent
+        policy sets for a refusal, such as a transfer. Called when the model calls the tool `refuse_recording`.
         """
         self._answer(Answer.REFUSED, "tool")
 

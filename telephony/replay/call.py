@@ -88,7 +88,8 @@ class HeardCall:
     """A call that is read from its journal. Each value is computed on first use. Times are in milliseconds since the
     start of the call.
 
-    `phone_audio` is the audio that a simulated phone played. This audio is more exact than the journal.
+    `phone_audio` is the audio that a simulated phone played, if the call had such a phone. The agent's speech and
+    silence are then measured in this audio, because it is more exact than the audio that is computed from the journal.
     """
 
     def __init__(

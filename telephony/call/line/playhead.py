@@ -75,8 +75,8 @@ class LineClock:
         """The mean of the shortest `_usual_count` round trips."""
 
     def frame(self, timestamp_s: float, now: float) -> None:
-        """Measures the delay and the jitter of a frame (20 ms of the caller's audio) that arrived at `now`, and updates
-        `up`, `jitter` and `last_frame`. `timestamp_s` is the media timestamp of the frame in seconds.
+        """Updates the measured delay (`up`) and `jitter` of the line with a frame (20 ms of the caller's audio) that
+        arrived at `now`. `timestamp_s` is the media timestamp of the frame in seconds.
         """
         self.last_frame = timestamp_s
         difference, newest = now - timestamp_s, self._newest
