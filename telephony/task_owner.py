@@ -33,6 +33,6 @@ class TaskOwner:
         return self._group.create_task(work, name=name)
 
     def closing(self) -> None:
-        """Stops the tasks, in a subclass that must do this. Called at the end of the block, before the block waits for
-        the tasks.
+        """Called at the end of the block, before the block waits for the tasks. This method does nothing. A subclass
+        overrides it if its tasks do not end by themselves, and stops them here.
         """

@@ -56,7 +56,10 @@ class Turns:
             self._speech_item_id = None
 
     def append(self, audio: Any) -> None:
-        """Handles `input_audio_buffer.append`. Raises `Rejected` for invalid audio."""
+        """Handles the client event `input_audio_buffer.append`: adds the audio to the input buffer. With turn
+        detection, finds the start and the end of speech in it. At the end of speech, the audio becomes an item, and the
+        model answers if the settings say so. Raises `Rejected` for invalid audio.
+        """
         for edge in self._input.append(decode_append(audio)):
             if edge.kind == "started":
                 self._started(edge)

@@ -15,8 +15,8 @@ from rich.table import Table
 __all__ = ["BASE", "conditions", "ratios", "show"]
 
 BASE = "bare bridge"
-"""The name of the system with which all other systems are compared. The ratios of the report are relative to this
-system.
+"""The name of the system with which the report compares all other systems: a minimal program that only passes audio
+between Twilio and the model. The ratios in the report are relative to this program.
 """
 _COLUMNS = 140
 _LIBRARIES = ("uvicorn", "websockets", "starlette", "numpy", "orjson", "uvloop")

@@ -15,8 +15,9 @@ _LATEST = timedelta(days=60)
 
 
 class CallbackTool:
-    """Creates the tool `call_back` for one call. `now` is the start of the call, and `zone` is the time zone of the
-    callee. `at` is the time that the callee named, in UTC, or None.
+    """Creates the tool `call_back` for one call. The agent calls the tool when the callee asks to be called again at
+    another time. `at` is then this time in UTC. Otherwise `at` is None. `now` is the start of the call, and `zone` is
+    the time zone of the callee.
     """
 
     def __init__(self, now: datetime, zone: str) -> None:

@@ -41,8 +41,10 @@ _OF_HOURS = {
 
 @dataclass(frozen=True, slots=True)
 class HoldStatus:
-    """Why a campaign starts no call before `until`, in UTC. `until` is None if no time is known. `reason` is `paused`,
-    `queue`, `campaign-start`, `not-due`, or a value of `HoldReason` or `ClosedBy`. `text` is the reason in words.
+    """Why a campaign starts no call before the time `until` (UTC). `until` is None if no such time is known. `text`
+    explains the reason in words. `reason` is a short code: `paused`, `campaign-start` (its start time is not reached),
+    `not-due` (no contact is due), `queue` (the process cannot use its queue of calls), or a value of `HoldReason` or
+    `ClosedBy`.
     """
 
     reason: str
@@ -71,7 +73,9 @@ def hold_status(store: CampaignStore, campaign: Campaign, now: datetime, rules: 
 
 
 def pause_words(reason: PauseReason) -> str:
-    """Returns the words that follow the status of a paused or stopped campaign: `by a person`."""
+    """Returns the reason why a campaign was paused or stopped, as words after its status. For example, `by a person`
+    follows `paused`.
+    """
     return _OF_PAUSE[reason]
 
 

@@ -28,7 +28,9 @@ class QueueBackoff:
         return now >= self._retry_at
 
     def failed(self, now: float, error: str) -> bool:
-        """Registers an error. Returns whether the error is the first one in a row."""
+        """Called when the queue could not be used. The queue is then not used for a pause, which doubles with each
+        error in a row. `error` is the reason. Returns whether this is the first error after a success.
+        """
         is_first = not self.error
         self.error, self._retry_at = error, now + self._pause_s
         self._pause_s = min(2 * self._pause_s, _MAX_S)

@@ -35,10 +35,11 @@ def run_bench(
     short: bool,
     json: bool,
 ) -> None:
-    """Runs the benchmark and prints the report, with `json` as JSON. Each system is measured `rounds` times, with
+    """Runs the benchmark and prints the report, with `json` as JSON. The benchmark measures this server, and minimal
+    programs that only pass audio between Twilio and the model. Each of these systems is measured `rounds` times, with
     `calls` simultaneous calls for `seconds` seconds. With `short`, 5 calls run once for 4 seconds. With `out`, writes
-    the report and the plot into this folder. Raises `CliError` if the ratio of the CPU time to the bare bridge is
-    greater than `limit`.
+    the report and the plot into this folder. Raises `CliError` if this server needs more than `limit` times the CPU
+    time of the minimal program `bare bridge`.
 
     `sweep` has numbers of calls that are also measured, such as `10,25,50`. With `search`, also finds the maximum
     number of calls on one core. With `prove`, first checks that the load generator is fast enough. `beside` is the

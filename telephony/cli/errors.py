@@ -36,8 +36,9 @@ class CliError(Exception):
 
 @contextmanager
 def reporting(*, verbose: bool) -> Iterator[None]:
-    """Prints the known errors of this block to standard error, and ends the command with an exit code. Then the
-    callbacks of the stack `at_end` run. With `verbose`, the traceback is also printed.
+    """A command runs in this block. A known error is printed to standard error, with `verbose` also with its traceback,
+    and ends the command with an exit code. At the end of the block, with or without an error, the callbacks run that
+    other code has added to `at_end()`.
     """
     with ExitStack() as ends:
         token = _ends.set(ends)

@@ -38,7 +38,9 @@ rests on what did not happen. "cannot tell": the call does not show it."""
 
 
 class Answer(StrEnum):
-    """The possible answers of one vote."""
+    """The possible answers of a judge (a text model or a stand-in) to one question about a call. Each answer is one
+    vote.
+    """
 
     YES = "yes"
     NO = "no"

@@ -97,7 +97,9 @@ class StandInPlayer:
 
 
 class TextPlayer:
-    """Plays a persona with a text model."""
+    """Decides what a simulated caller of an eval says and does. A text model decides each step, in the role that the
+    persona (the description of the caller) gives.
+    """
 
     def __init__(self, persona: Persona, chat: Chat) -> None:
         self._chat = chat

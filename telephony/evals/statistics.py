@@ -204,8 +204,9 @@ def pairs_for_same(margin: float, alpha: float) -> int:
 
 
 def compare(counts: Sequence[PairCounts], *, margin: float, alpha: float) -> list[Comparison]:
-    """Compares the new agent with the baseline, for each criterion. `counts` has the counts of pairs for each
-    criterion. `margin` is the difference of pass rates that does not matter, and `alpha` is the error level for all
+    """Compares the new agent with the baseline (the agent to compare with), for each criterion. `counts` has one
+    element for each criterion: the numbers of simulated callers with whom both agents, only one agent or no agent
+    passed. `margin` is the difference of pass rates that does not matter, and `alpha` is the error level for all
     criteria together.
 
     The verdict "same" has priority over "better" and "worse": a difference that is certainly smaller than the margin

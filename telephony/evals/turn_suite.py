@@ -71,8 +71,9 @@ class TurnClip:
 
 @dataclass(frozen=True, slots=True)
 class TurnFigures:
-    """The errors of a policy, for all clips and for each kind of clip, as (number of wrong decisions, number of
-    clips).
+    """The errors of a turn policy (the rule by which a caller's sound stops the agent), each as (number of errors,
+    number of clips). `false_cuts` has the clips that stopped the agent and should not. `misses` has the clips that
+    should stop the agent and did not. `by_kind` has the errors for each kind of clip.
     """
 
     false_cuts: tuple[int, int]

@@ -80,7 +80,9 @@ class AnswerClassifier:
     beep_s: float = 45.0
     """The maximum time in seconds to wait for the beep of a machine."""
     after_machine_s: float = 4.0
-    """The length of a silence in seconds after which no beep of a machine is expected."""
+    """The time in seconds for which the agent waits for the beep after a machine has paused. Without a beep in this
+    time, the agent leaves its message or hangs up.
+    """
     screening_s: float = 45.0
     """The maximum time in seconds to wait for a call screening service (software that asks who calls) after each answer
     that the agent gives to it.

@@ -42,7 +42,10 @@ def forms_of(number: str) -> tuple[str, ...]:
 
 
 def written_forms(digits: str) -> set[str]:
-    """Returns the digits of a number with its country code, as written and in E.164."""
+    """Returns the forms of one number, each as digits: as it was written, and in E.164. `digits` begins with the
+    country code. The forms differ if the number was written with the prefix that is only dialled within its country,
+    such as the first 0 in `49030123456`. Otherwise the set has one element.
+    """
     if not any(_is_code(digits[:size]) and digits[size:].startswith(_PREFIXES) for size in (1, 2, 3)):
         return {digits}  # fast, because a list may have very many numbers
     try:

@@ -23,7 +23,7 @@ __all__ = ["CALL_ENDED", "GIVE_UP", "Message", "MessageState", "Outbox", "Waitin
 
 CALL_ENDED = "call.ended"
 GIVE_UP = timedelta(days=1)
-"""The time after which a message that could not be delivered is dead."""
+"""The time for which the delivery of a webhook message is tried. After this time the message gets the state `DEAD`."""
 MAX_PAYLOAD_BYTES = 256 * 1024
 _LARGE = ("turns", "tools", "transfers", "result")
 """The fields of a message that are removed, in this order, until the payload is small enough."""

@@ -34,7 +34,9 @@ def clean_number(value: int | float) -> int | float | None:
 
 
 def clean_json(value: Any) -> Any:
-    """Returns a JSON value in which each text is clean, and null replaces NaN and the infinities."""
+    """Returns a copy of a JSON value that every database accepts. In texts, U+FFFD replaces NUL and lone surrogates.
+    null replaces NaN and the infinities.
+    """
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, float):

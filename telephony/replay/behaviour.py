@@ -57,8 +57,9 @@ class SpokenPart:
 
 @dataclass(slots=True)
 class Behaviour:
-    """The behaviour of an agent in one call: its actions and its speech. `caller` has the messages with the caller's
-    audio to the model, each as (bytes, checksum, time in seconds, index).
+    """What an agent did in one call, as its journal shows it: its actions and its speech. Replays compare this with the
+    recorded call. `caller` has the messages with the caller's audio that were sent to the model, each as (length in
+    bytes, checksum or None, time in seconds, number of the journal record).
     """
 
     actions: list[Action] = field(default_factory=list)

@@ -128,8 +128,9 @@ class Perturbation:
         return now + self._random_of("jitter").uniform(0.0, self.jitter_s) if self.jitter_s else now
 
     def mark(self, now: float, *, scattered: bool = False) -> list[float]:
-        """Returns the times at which a mark arrives that the phone returns at `now`: one time, or two times for a
-        doubled mark. `scattered` is True if a `clear` with the fault `scattered` has flushed the mark.
+        """Returns the times at which the application gets a mark that the phone returns at `now`, with the faults of
+        this replay. There is one time, or two if the fault is that the mark arrives twice. `scattered` is True if the
+        mark was flushed by a `clear` whose marks must arrive out of order.
         """
         due = now + self.late_marks_s + (self._random_of("scatter").uniform(0.0, _SCATTER_S) if scattered else 0.0)
         return [due, due + 0.02] if self._happens("doubled", self.doubled_marks) else [due]

@@ -78,9 +78,10 @@ class GeneratedTests:
 def make_tests(
     journals: Mapping[str, Path], module: str, agent: str | None, tests: Path, redaction: Redaction
 ) -> GeneratedTests:
-    """Copies journals as `make_test` does, and writes `test_<module>.py` with one test for each journal. `journals` has
-    the journals by the names of the recordings. A call that cannot be a test is left out. If no call can be a test,
-    writes nothing.
+    """Copies the journals of calls, masked, into the folder `tests`, and writes the file `test_<module>.py` there. The
+    file has one test for each journal. The test expects what the replay of the call shows today. `journals` maps the
+    name of each new recording to the path of its journal. A call that cannot be a test is left out. If no call can be a
+    test, writes nothing.
 
     Raises:
         ReplayError: a name is not an identifier or already exists, or the agent is not an import string.

@@ -52,9 +52,10 @@ async def probe(
     public_url: str | None = None,
     sources: Sources = SYSTEM,
 ) -> ProbeResult:
-    """Makes a simulated call from `from_` to the voice webhook at `url`, signed with `auth_token` as Twilio signs. Says
-    hello, and waits at most `within_s` seconds for the answer. Returns the measured times. `account_sid`, `to` and
-    `public_url` are those of `ring`.
+    """Makes a simulated call from `from_` to the number `to`, whose voice webhook is `url`. Says hello, and waits at
+    most `within_s` seconds for the agent's answer. Returns the measured times. With `auth_token`, the requests are
+    signed as Twilio signs them, for the address `public_url` if it is given. `account_sid` is the account that the
+    webhook names (None: a random id).
 
     Raises no exception: if the call could not be made, the result has an `error`. A sentence that fills the time before
     a late answer ("One moment, please.") also counts as a sound of the agent. `response_s` shows a late answer.

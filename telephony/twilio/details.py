@@ -57,7 +57,9 @@ def _pieces(name: str, value: str) -> dict[str, str]:
 
 
 def unpack(parameters: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Splits the parameters of a media stream. Returns the details of the call in them, and the other parameters."""
+    """Splits the parameters of a media stream. Returns (the details of the call that `pack` has put into the
+    parameters, the parameters that are no details).
+    """
     pieces: dict[str, dict[int, str]] = {}
     others: dict[str, str] = {}
     for name, value in parameters.items():

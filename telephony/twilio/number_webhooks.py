@@ -89,7 +89,8 @@ class NumberWebhooks:
     ) -> SavedWebhook:
         """Sets the webhook of the number at Twilio, and saves the webhook that the number had before the first change.
         `account` is the name of the number's account in the numbers file. Without `account`, the status callback of the
-        number is not changed. `region` is the region of the number, if the caller of this method changes the region.
+        number is not changed. If the region of the number is changed too, `region` is its present region, which is
+        saved with the webhook. Otherwise `region` is empty.
 
         Raises:
             NumberError: the account has no such number, or the number cannot receive calls.

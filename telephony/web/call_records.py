@@ -236,11 +236,11 @@ class CallRecords:
         self.client.note(call_sid, announce_s=_ELSEWHERE_S, sid=call_sid, stream=REFUSED, **self._here(), **how)
 
     async def offered(self, call_sid: str, end: StreamEnd) -> None:
-        """Writes to the call record that Twilio will get TwiML that opens a new media stream for this call. `end` says
-        why the last stream ended.
+        """Writes to the call record that Twilio will get TwiML for a new media stream of this call. `end` describes the
+        end of the last stream.
 
-        If the call belongs to another process, the offer is written before Twilio gets the TwiML. The other process
-        writes an update when the stream starts, and its update must be the later update.
+        If another process has the call, this method returns only when the database has the record. That process also
+        writes to the record when the new stream starts, and its write must come later.
         """
         self.client.note(call_sid, begins=False, offered=end.offered + 1)
         if end.instance:

@@ -31,12 +31,12 @@ _MAX_CALLS = 10_000
 
 
 class Canaries:
-    """The versions of the agents of one application. A canary is a new version for a part of the callers.
+    """Selects the version of the agent for each call. A canary is a new version for a part of the callers.
 
     Args:
         canaries: The canary of all numbers, or a mapping from called numbers to canaries.
-        model: The name of the model, which is a part of the digest.
-        config: The configuration of the model, which is a part of the digest.
+        model: The name of the model. The id of a version is a digest of the agent, this name and `config`.
+        config: The configuration of the model.
     """
 
     def __init__(

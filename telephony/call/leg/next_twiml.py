@@ -101,10 +101,12 @@ def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
 
 
 def after_dial(*, connected: bool, call_ended: bool, known: bool, offered: int = 0) -> Next:
-    """Returns what Twilio must do with the caller after a cold transfer, as a `Next`. If the transfer has connected the
-    parties (`connected`), or the call has ended, Twilio hangs up. Otherwise the caller gets a new media stream to the
-    agent. The caller hears an apology in place of the stream if this process does not know the call (`known`), or if
-    the call has already got the maximum number of new streams (`offered`).
+    """Returns what Twilio must do with the caller after a cold transfer, as a `Next`:
+
+    - `hang up` if the transfer has connected the parties (`connected`), or if the call has ended (`call_ended`).
+    - `new stream`, so the caller comes back to the agent, if the transfer has failed.
+    - `apologise` in place of a new stream, if this process does not know the call (`known` is False), or if Twilio
+      already got TwiML for a new stream too often (`offered` times).
     """
     if connected or call_ended:
         return "hang up"

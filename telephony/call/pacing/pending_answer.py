@@ -113,7 +113,9 @@ class PendingAnswer:
         return True
 
     def heard_until(self, at: float) -> None:
-        """Sets the time at which the caller will have heard the queued audio."""
+        """Sets the time at which the caller will have heard the queued audio, in seconds. The silence that must be
+        filled counts from this time.
+        """
         self._heard_until = at
 
     def model_spoke(self, now: float) -> bool:

@@ -16,12 +16,13 @@ _ROUNDING_S = 1e-9
 
 
 class StreamWatchdog:
-    """Detects that a stream is stalled: no frame arrived for `limit_s` seconds, or more than `max_bytes` bytes wait to
-    be sent.
+    """Detects that a media stream is stalled: no frame arrived for `limit_s` seconds, or more than `max_bytes` bytes
+    wait to be sent.
 
     While the event loop is blocked, this process cannot read frames, so the silence is not the fault of the stream.
-    `on_time` is due every `_STEP_S` seconds. The time by which it is called late is the time for which the loop was
-    blocked, and is not counted. After a long block, the process first reads the frames that wait, and keeps the stream.
+    Therefore `on_time` is due every `_STEP_S` seconds. If it is called later than due, the loop was blocked for the
+    difference, and this time is not counted. After a long block, the process first reads the frames that wait, and
+    keeps the stream.
     """
 
     def __init__(self, limit_s: float = 1.6, *, max_bytes: int = 128 * 1024) -> None:
