@@ -13,8 +13,8 @@ class DeadlineTimer:
     """A timer that calls `on_time(now)` at its deadline. `set` moves the deadline. Needs a running event loop.
 
     The code around a state machine that takes `now` has one such timer. An event loop may call a timer slightly before
-    its time (uvloop: by up to a millisecond). Therefore `now` is never before the deadline. Otherwise the state machine
-    would do nothing, and the same deadline would be set again and again.
+    its time (uvloop: by up to a millisecond). The state machine would then do nothing, and the same deadline would be
+    set again and again. To prevent this, the `now` that `on_time` gets is never before the deadline.
     """
 
     def __init__(self, on_time: Callable[[float], None]) -> None:

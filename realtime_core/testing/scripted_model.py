@@ -115,7 +115,8 @@ class RealtimeStep:
 class ScriptedRealtimeModel(RealtimeModel):
     """A model without a server. It expects inputs in order and emits events as answers.
 
-    - `connect_events` are emitted at the end of `connect`. `connect_error` and `close_error` are raised.
+    - `connect_events` are emitted at the end of `connect`.
+    - `connect_error` is raised by `connect`, and `close_error` is raised by `close`.
     - `strict`: an unexpected input raises `UnexpectedRealtimeSend` in the sender, and again in `assert_complete`. If
       False, unexpected inputs are only recorded.
     - `immediate`: inputs are handled in the step in which they are sent, as by the real model. The events of a step

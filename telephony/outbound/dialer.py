@@ -120,10 +120,10 @@ class Dialer(TaskOwner):
         return call
 
     def adopt(self, plan: CallPlan, token: str, *, to: str, sid: str | None, requested_at: datetime) -> PlacedCall:
-        """Follows a call that another process wanted to place at `requested_at`, and that did not end before this
-        process ended. `plan`, `to` and `token` are those of this call. With `sid`, the call is followed by its CallSid.
-        If `sid` is None, it is unknown whether the process has placed the call, so the call is searched for at Twilio.
-        The call is never placed again. Returns the placed call.
+        """Follows a call of another process. At `requested_at` that process began to place the call, and the process
+        has ended before the end of the call. `plan`, `to` and `token` are those of this call. With `sid`, the call is
+        followed by its CallSid. If `sid` is None, it is unknown whether the call was placed, so the call is searched
+        for at Twilio. The call is never placed again. Returns the placed call.
         """
         call = self._call(plan, token, to, requested_at)
         if sid is None:

@@ -210,8 +210,9 @@ class SimulatedCall:
             self.record("OutboundAPI", given)
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> Recording:
-        """Starts a recording of the call. `source` says who started it, and `options` has its options. The recording
-        ends at the latest with the call. Returns the recording.
+        """Starts a recording of the call, which ends at the latest with the call. Returns the recording. `source` is
+        Twilio's word for what started the recording, such as `RecordVerb`. `options` has the attributes of the
+        recording, such as `recordingChannels`.
         """
         recording = Recording(self, source, options)
         self.recordings.append(recording)

@@ -1,4 +1,4 @@
-"""Faults of the simulated Twilio. Pure."""
+"""The faults that the simulated Twilio can have in a test, such as failed requests and lost callbacks. Pure."""
 
 from __future__ import annotations
 

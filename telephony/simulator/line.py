@@ -1,4 +1,5 @@
-"""Simulates a phone line: delay, jitter, stalls, late playout, ticks and drift. Pure.
+"""Simulates a phone line: delay, jitter, stalls, a late start of playback, playback in steps of 20 ms (ticks), and
+clock drift. Pure.
 
 `Line` has ranges of values. `Line.draw` draws the values of one call. The same seed gives the same values.
 """

@@ -65,8 +65,9 @@ class Leg(Protocol):
         """Plays silence to the person on the phone until `work` is done."""
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> RunningRecording:
-        """Starts a recording of the call. `source` says who started it, and `options` has its options. The recording
-        ends at the latest with the call. Returns the recording.
+        """Starts a recording of the call, which ends at the latest with the call. Returns the recording. `source` is
+        Twilio's word for what started the recording, such as `RecordVerb`. `options` has the attributes of the
+        recording, such as `recordingChannels`.
         """
 
     def end(self, status: str = "completed") -> None:

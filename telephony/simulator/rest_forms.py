@@ -15,8 +15,9 @@ __all__ = ["flag", "not_found", "one", "page", "plain"]
 
 
 def page(request: Request, name: str, items: list[dict[str, Any]]) -> Response:
-    """Returns the response with one page of the resources `items`, as the query of the request selects it. `name` is
-    the key of the list in the JSON.
+    """Returns a response of the simulated REST API with one page of a list. `items` has all resources of the list, such
+    as calls. The query parameters of the request select the page. `name` is the key of the list in the JSON, such as
+    `calls`.
     """
     return JSONResponse(resources.page(name, items, request.url.path, request.query_params))
 

@@ -98,7 +98,9 @@ class CallsElsewhere:
         return ContinuedElsewhere.OFFERED if row.offered else ContinuedElsewhere.NO
 
     async def is_taken(self, sid: str, call_id: str) -> bool:
-        """Returns whether a call other than `call_id` has the `CallSid` `sid`."""
+        """Returns whether the database contains a call with the `CallSid` `sid` that is not the call with the id
+        `call_id`.
+        """
         row = await self._client.call(sid)
         return row is not None and row.id != call_id
 
