@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     the transcript is dropped. Default: no text model.
     """
     telephony_text_model_name: str = "gpt-4.1-mini"
-    """The name of the text model."""
+    """The name of the model at `TELEPHONY_TEXT_MODEL_URL`."""
     telephony_text_model_key: SecretStr | None = Field(default=None, examples=["sk-..."])
     """The key of the text model."""
     telephony_voice_key: SecretStr | None = Field(default=None, examples=["sk-..."])

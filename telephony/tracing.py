@@ -52,7 +52,7 @@ class Tracing:
         self._content = content
 
     def call(self) -> CallTrace:
-        """Returns the trace of one call, which begins with `start`."""
+        """Returns a new trace for one call. The trace begins when its method `start` is called."""
         return CallTrace(self._tracer, self._sources, model=self._model, content=self._content)
 
     def rest_request(self, action: str, code: str, seconds: float, *, headers: Mapping[str, str] | None = None) -> None:

@@ -1,4 +1,6 @@
-"""The campaigns of the application, if its records are in a database."""
+"""Finds the campaigns in the database of the application, and starts the dialer that makes their calls. Without a
+database there are no campaigns.
+"""
 
 from __future__ import annotations
 

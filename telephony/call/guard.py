@@ -71,8 +71,8 @@ class Guard:
             self._lifetime.end(EndReason.SAID_NOTHING)
 
     def pressed(self) -> None:
-        """Registers that the caller has pressed a key. The call is then not ended as a call without any action of the
-        caller.
+        """Registers that the caller has pressed a key. Afterwards the call is no longer ended for the reason that the
+        caller does nothing.
         """
         self._acted.set()
 

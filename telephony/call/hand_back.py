@@ -75,8 +75,8 @@ class Dialogue:
                 words.text = text
 
     def supervisor_said(self, began: float, text: str) -> None:
-        """Adds an utterance of the supervisor, which began at the time `began`. An empty `text` means that the words
-        were not understood.
+        """Adds an utterance of the supervisor, who speaks in place of the agent. `began` is the time at which the
+        utterance began. An empty `text` means that the words were not understood.
         """
         self._words.append(_Words(SUPERVISOR, began, text=text))
 

@@ -244,7 +244,8 @@ class Supervision:
 
     def hear(self, ulaw: bytes) -> None:
         """Plays a piece of the supervisor's voice to the caller (mu-law, 8 kHz, any length). Audio that the caller
-        would hear more than 250 ms later is dropped. Plays nothing unless `state` is `LIVE`.
+        would hear more than 250 ms later is dropped. Plays nothing unless the supervisor has taken over the call
+        (`state` is `LIVE`).
         """
         if self.state is not TakeOver.LIVE or self._leg.stream is None or self._transferring:
             return

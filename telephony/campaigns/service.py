@@ -97,9 +97,9 @@ class Campaigns:
         return await self.ask(lambda store: store.set_status(campaign_id, CampaignStatus.STOPPED, now))
 
     async def retry(self, campaign_id: str, reasons: Sequence[str], now: datetime) -> int:
-        """Makes the contacts pending again that are done with one of these reasons (values of `DoneReason`). Returns
-        the number of these contacts. Raises `CampaignError` if there is no such campaign, and `ValueError` for an
-        unknown reason.
+        """Sets contacts that are done back to pending, so they are called again: all contacts that are done for one of
+        these reasons (values of `DoneReason`). Returns the number of these contacts. Raises `CampaignError` if there is
+        no such campaign, and `ValueError` for an unknown reason.
         """
         await self.existing(campaign_id)
         wanted = [DoneReason(reason) for reason in reasons]

@@ -29,7 +29,7 @@ class Plan:
     demo selects a caller.
     """
     tools: int = 0
-    """The number of tools that the embedded model should call if it has no script."""
+    """The number of tool calls that are expected in the demo call if the embedded model has no script."""
 
     @property
     def model_script(self) -> str | None:

@@ -1,4 +1,6 @@
-"""The measurements of a call by name, as the caller experiences the call. Pure."""
+"""Measures a call as the caller experiences it: latencies, interruptions and silences. Each measurement has a name.
+Pure.
+"""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ _ENDING = (StepKind.SAY, StepKind.VOICEMAIL)
 
 
 class Ladder(StrEnum):
-    """A number has two lists of steps for its callers. This value says which list is used: the list for open hours, or
-    the list for closed hours.
+    """Which of the two lists of steps of a phone number is used for a caller: the list for open hours, or the list for
+    closed hours.
     """
 
     OPEN = "open"
@@ -49,8 +49,9 @@ class Route:
 def route_of(
     config: NumbersConfig, key: str, caller: str, now: datetime, *, fallback_number: str | None = None
 ) -> Route:
-    """Returns the configuration of a call from `caller` to the number with this key. The call begins at `now`.
-    `fallback_number` is TELEPHONY_FALLBACK_NUMBER, which is called if no agent can help.
+    """Returns the configuration of a call from `caller`: the steps that are tried, the language, and whether the number
+    is open. `key` is the key of the called number in `config`. The call begins at `now`. `fallback_number` is
+    TELEPHONY_FALLBACK_NUMBER, which is called if no agent can help.
     """
     number = config.numbers[key]
     hours = config.hours_of(number)

@@ -137,8 +137,9 @@ class DoNotCall:
             os.fsync(file.fileno())
 
     def hash(self, number: str) -> bool:
-        """Replaces this number by its keyed hash in each line that contains the number. The number stays on the list.
-        Returns whether the number was on the list.
+        """Replaces this number by its keyed hash in each line of the do-not-call file that contains the number. The
+        person is still not called, because the hash of a number is compared, too. Returns whether the number was on the
+        list.
 
         Raises:
             OSError, CallRefused: the file could not be read or written.

@@ -13,7 +13,9 @@ __all__ = ["Refusal", "parse_refusal"]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A response to a refused call. `twiml.refuse` returns the TwiML of the response."""
+    """The response to a call that is refused: the busy tone, or a queue, a URL with TwiML, a phone number or a spoken
+    text (`value`). `twiml.refuse` returns the TwiML of the response.
+    """
 
     kind: Literal["busy", "queue", "url", "number", "say"]
     value: str = ""

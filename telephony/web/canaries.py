@@ -102,8 +102,8 @@ class Canaries:
         return pick
 
     def noted(self, agent: AgentSource) -> AgentSource:
-        """Returns a source of agents that selects the same agents as `agent`, and stores the version of this agent for
-        the call. Used for agents without a canary.
+        """Returns a source of agents that selects the same agents as `agent`, and stores for each call the version of
+        the selected agent. Used for agents without a canary (a new version for a part of the callers).
         """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:

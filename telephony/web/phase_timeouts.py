@@ -46,8 +46,9 @@ class PhaseTimeouts:
         self._since = 0.0
 
     def is_over(self, phase: Phase, request: int, now: float) -> bool:
-        """Returns whether the connection has exceeded the timeout of this phase. `request` is the number of the request
-        on the connection.
+        """Returns whether the connection is in this phase for longer than the timeout of the phase. The time counts
+        from the first call of this method with this phase and this request. `request` is the number of the request on
+        the connection.
         """
         if self._in != (phase, request):
             self._in, self._since = (phase, request), now
