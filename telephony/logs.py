@@ -29,7 +29,8 @@ _sid_of_call: ContextVar[str] = ContextVar("telephony_log_sid_of_call", default=
 
 EVERY_S = 60.0
 MAX_KINDS = 200
-"""The default maximum number of kinds of log lines that `Repeats` stores."""
+"""The default maximum number of kinds of log lines that a `Repeats` (which limits repeated log lines) keeps in memory.
+"""
 
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

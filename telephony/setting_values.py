@@ -79,7 +79,9 @@ def check_public_url(url: str) -> str:
 
 
 def check_host(host: str) -> str:
-    """Checks the address on which a server listens."""
+    """Returns the address on which a server listens, such as `127.0.0.1`, without the brackets of an IPv6 address.
+    Raises `ValueError` if the text has a scheme, a path or a port.
+    """
     if "/" in host or (":" in host and not _is_address(host.strip("[]"))):
         raise ValueError("write an address of this machine without a scheme and a port, like 127.0.0.1 or 0.0.0.0")
     return host.strip("[]")

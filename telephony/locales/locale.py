@@ -92,7 +92,9 @@ class Locales:
         return self._by_tag.get(tag) or self._by_tag.get(base_of(tag))
 
     def of(self, tag: str) -> Locale:
-        """Returns the language with this language tag, as `find` does. Raises `LocaleError` for an unknown language."""
+        """Returns the language with this language tag, such as `de-AT`. If there is no such language, returns the
+        language of the tag without its region (`de`). Raises `LocaleError` if that does not exist either.
+        """
         if (found := self.find(tag)) is None:
             raise LocaleError(
                 f"There are no texts in the language {tag!r}: write one of {', '.join(self.tags)}, or set `locales` to "

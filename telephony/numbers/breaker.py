@@ -11,7 +11,7 @@ __all__ = ["BreakerState", "CircuitBreaker"]
 
 class BreakerState(StrEnum):
     CLOSED = "closed"
-    """The endpoint works."""
+    """The model endpoint works, and calls use it."""
     OPEN = "open"
     """The endpoint fails, and is not tried."""
     PROBING = "probing"

@@ -21,12 +21,14 @@ __all__ = ["AnswerClassifier", "Move"]
 
 
 class Move(Enum):
-    """The possible next actions on the call. The values are those in the journal."""
+    """The possible next actions of the agent on a placed call, after it was decided who answered. The journal contains
+    the values.
+    """
 
     TALK = "talk"
     """The agent greets the callee, and answers from now on."""
     MESSAGE = "message"
-    """The agent leaves the message, because the machine records now."""
+    """The agent leaves the message of the call's plan, because a voicemail or another machine records now."""
     SCREEN = "screen"
     """The agent tells the call screening service the name of the caller and the reason of the call, and waits."""
     HANG_UP = "hang up"
@@ -68,7 +70,9 @@ class AnswerClassifier:
     hello_s: float = 1.2
     """The maximum length of a hello in seconds. The agent answers a hello immediately."""
     after_sentence_s: float = 0.7
-    """The pause in seconds after a longer utterance, because the callee may continue after a breath."""
+    """The pause in seconds for which the agent waits after an utterance that is longer than a hello, before it speaks.
+    The callee may continue after a breath.
+    """
     long_s: float = 3.0
     """The maximum length of a person's greeting in seconds. After a longer greeting the callee may be a machine, so the
     agent waits for a longer pause (`after_long_s`).

@@ -66,7 +66,7 @@ class CallState:
     # --- the answer to `POST Calls` ----------------------------------------------------------------------------------
 
     def created(self, sid: str, now: float) -> None:
-        """Registers that Twilio created the call."""
+        """Stores the `CallSid` of the call that Twilio has created. `now` is the current time in seconds."""
         self.identified(sid, now)
 
     def refused(self, error: str) -> None:

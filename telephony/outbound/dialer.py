@@ -45,8 +45,8 @@ class Clearance(Protocol):
     """Decides whether a call may be requested from Twilio now. The decision uses data that all processes share."""
 
     async def problem(self, call: PlacedCall) -> str:
-        """Returns why the call may not be requested. Returns an empty text if the call may be requested. In this case
-        no other process calls the number until `over` is called.
+        """Returns the reason why Twilio must not be asked for this call now, or an empty text if the call may be made.
+        After an empty text, no other process calls the number until `over` is called.
         """
 
     async def over(self, call: PlacedCall) -> None:

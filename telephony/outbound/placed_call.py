@@ -162,8 +162,9 @@ class PlacedCall(LiveControls):
             pass
 
     def identified(self, sid: str) -> bool:
-        """Handles the `CallSid` of a webhook whose URL has the token of this call. Returns False if the `CallSid`
-        belongs to another call, or if this call was already reported as failed.
+        """Must be called for each webhook whose URL has the token of this call. Stores the `CallSid` of the webhook as
+        that of this call. Returns False and stores nothing if another `CallSid` is already known, or if this call was
+        already reported as failed.
         """
         is_new = self.state.identified(sid, self.now)
         self._changed.set()

@@ -109,8 +109,9 @@ class Records(Protocol):
         """
 
     def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
-        """Returns the value of `CallQuery.until` for a page that searches only `query.scan` calls: the start time and
-        the id of the last of these calls. Returns None if there are fewer calls.
+        """Returns where the search for one page of calls must stop, so it reads at most `query.scan` calls: the start
+        time and the id of the last call that is read. Returns None if fewer calls are left. The result is the value for
+        `CallQuery.until`.
         """
 
     def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:

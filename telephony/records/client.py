@@ -304,8 +304,9 @@ class RecordsClient:
         return row
 
     async def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:
-        """Returns the minutes and the cost of calls in all processes together (see `Records.spent`). Raises
-        `RecordsUnavailable` if the database cannot be reached.
+        """Returns the minutes and the cost of the calls that began at `since` or later, in all processes together. With
+        `subject` (the hash of a phone number), only calls with this number are counted. A call in progress counts until
+        `now`. Raises `RecordsUnavailable` if the database cannot be reached.
         """
         return await self._run(lambda records: records.spent(since, now, subject), _CLAIM_S)
 

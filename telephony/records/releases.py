@@ -49,7 +49,8 @@ class Releases(Protocol):
 
 class MemoryReleases:
     """Stores the decisions about canaries (new agent versions for a part of the callers) in the memory of this process,
-    and counts the last calls of canaries. Other processes do not see the data. Implements `Releases`.
+    and counts the failures among the last calls of each canary. Other processes do not see the data. Implements
+    `Releases`.
     """
 
     def __init__(self) -> None:

@@ -40,7 +40,8 @@ class Job:
 
 
 def run(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[dict[str, Any]]:
-    """Runs the jobs. Yields one result for each job, in the order of the jobs.
+    """Runs replays in `workers` processes at the same time. Each job describes one replay. Yields one result for each
+    job, in the order of the jobs.
 
     A result is the dictionary of `report.data_of` with `title`, `path`, `text` and `cpu_s`. If a call cannot be
     replayed, its result has an `error` in place of the report. The pages are written to files.

@@ -24,17 +24,19 @@ Kind = Literal["missing", "extra", "changed", "late", "early", "audio", "schema"
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """The differences between a recording and its replay, in milliseconds, that are tolerated.
+    """The differences between a recording and its replay that are tolerated, and the things that are compared.
 
-    `late_ms` and `early_ms` apply to actions. `audio_ms` applies to the start of an answer, whose audio is sent in
-    steps of 80 ms. `lead_ms` applies to the rest of an answer: the amount of audio that is sent in advance grows in
-    steps of 200 ms. A busy machine delays these steps, and callers do not hear the difference. `heard_ms` applies to
-    the positions in truncations.
-
-    With `timing=False`, times and positions are not compared, because the line is different. `samples` compares the
-    checksums of the agent's audio. `voice` compares the checksums of the caller's audio. With `config=True`,
-    differences of the configuration also make a replay fail. `lanes` are the kinds of actions that are compared, such
-    as those on the phone and those of tools.
+    - `late_ms`, `early_ms`: how many milliseconds later or earlier than in the recording an action may happen.
+    - `audio_ms`: how much later or earlier an answer may start, in milliseconds. Its audio is sent in steps of 80 ms.
+    - `lead_ms`: the tolerance in milliseconds for the rest of an answer. The amount of audio that is sent in advance
+      grows in steps of 200 ms. A busy machine delays these steps, and callers do not hear the difference.
+    - `heard_ms`: how many milliseconds the heard position of an interrupted answer, as reported to the model, may
+      differ.
+    - `timing`: whether times and positions are compared. False for a replay over another line.
+    - `samples`: whether the checksums of the agent's audio are compared.
+    - `voice`: whether the checksums of the caller's audio are compared, if `samples` is True.
+    - `config`: whether a different configuration makes a replay fail.
+    - `lanes`: the kinds of actions that are compared, such as messages to the phone (`phone`) and tool calls (`tools`).
     """
 
     late_ms: float = 40.0

@@ -55,8 +55,10 @@ class _Mark:
 
 @dataclass(slots=True)
 class MarkTiming:
-    """Computes when marks are returned in a replay. First `frame`, `sent` and `returned` are called with the messages
-    of the recording, in order. Then `settle` is called. The replay calls `due` for each mark that it sends.
+    """Computes at which time the replayed phone must return each mark that the current code sends, from the times of
+    the recorded marks. First, all frames of the caller and all sent and returned messages of the recording must be
+    passed to `frame`, `sent` and `returned`, in order. Then `settle` must be called. After that, `due` returns the time
+    for each mark of the replay.
     """
 
     turnaround_s: float = 0.0

@@ -96,7 +96,10 @@ def _update(config: pytest.Config, path: Path, call: ReplayedCall) -> None:
 
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
-    """Returns one line in plain words for `assert call.divergence is None`. The report contains the details."""
+    """Shortens pytest's message for a failed `assert call.divergence is None`: returns one sentence that says how the
+    replay differs from the recording, and a reference to the report in the test's output. Returns None for every other
+    assertion.
+    """
     from .compare import Divergence
 
     if op == "is" and right is None and isinstance(left, Divergence):

@@ -48,8 +48,8 @@ class ReplayRun:
     """The tool calls without a recorded answer, each as (name, arguments)."""
 
     def own_records(self) -> Iterator[tuple[int, Record]]:
-        """Yields the records that the replayed code itself wrote, with their numbers: all records except incoming
-        messages.
+        """Yields the journal records of the replay that say what the current code did, each with its index in the
+        journal: all records except the messages that arrived from Twilio and from the model.
         """
         return self.journal.numbered(lambda kind: kind not in ("twilio.in", "model.in"))
 

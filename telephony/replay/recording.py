@@ -123,8 +123,9 @@ class Recording:
     session: Mapping[str, Any] = field(default_factory=dict)
     """The first session configuration that was sent to the model."""
     stalls: list[tuple[float, float, bool]] = field(default_factory=list)
-    """The times at which the event loop of the recorded process did not run, each as (start, end, whether messages were
-    read before timers ran afterwards). Times are in seconds of the call.
+    """The times at which the event loop of the recorded process was blocked, each as (start, end, reads first). Start
+    and end are in seconds of the call. "Reads first" is True if the loop read the waiting messages before it ran other
+    code afterwards. The replay repeats this order.
     """
     duration_s: float = 0.0
     malformed: int = 0

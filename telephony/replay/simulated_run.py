@@ -152,8 +152,8 @@ def _breaking(transport: Transport, at_s: float) -> Transport:
 
 
 def stalls(length_s: float, duration_s: float, seed: int) -> list[tuple[float, float]]:
-    """Returns stalls of the event loop for a replay of `duration_s` seconds, each about `length_s` seconds long: about
-    one in ten seconds, each as (start, length) in seconds.
+    """Returns times at which the event loop is blocked in a replay of `duration_s` seconds, each as (start, length) in
+    seconds: one at a random time in each ten seconds. Each has the length `length_s`.
     """
     random = Random(seed)
     return [(random.uniform(at, at + 10.0), length_s) for at in range(1, max(2, int(duration_s)), 10)]

@@ -58,8 +58,9 @@ class Triggers:
         self._cancels: dict[str, Trigger] = {}
 
     def sent(self, record: Record, type: str) -> None:
-        """Registers that a command of this type, with its `record`, was sent to the model. The type `open` means that a
-        connection was opened.
+        """Must be called with each command that was sent to the model in the recording, so that it counts as a possible
+        trigger of later messages of the model. `type` is the type of the command, and `record` is its journal record.
+        The type `open` means that a connection was opened.
         """
         message = record.message
         if type == "open":
@@ -87,7 +88,9 @@ class Triggers:
         self._audio = None
 
     def stream_ended(self) -> None:
-        """Registers that the media stream ended. From now on, audio of the caller causes no message of the model."""
+        """Must be called when a media stream ended in the recording. From now on, the caller's audio on this stream is
+        not a trigger of the model's messages.
+        """
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:

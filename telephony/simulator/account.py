@@ -48,7 +48,7 @@ class SimulatedAccount:
         max_concurrent_calls: The maximum number of calls at the same time. Further calls are refused (10004).
         reach: The local addresses that are used in place of public addresses, `{"https://phone.example.com":
             "http://127.0.0.1:1"}`.
-        line: The line of the media streams.
+        line: The qualities of the simulated phone lines, such as delay and jitter. By default the lines are perfect.
         test_credentials: Whether the API behaves as with an account's test credentials: no call is made.
         port: The port of the REST API. 0 selects a free port.
         in_memory: Whether no sockets are used (see `links`). With None, no sockets are used in virtual time.
@@ -153,7 +153,10 @@ class SimulatedAccount:
     def start_ringing(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """Makes a simulated call to a number of the account, as `ring` does, but returns immediately."""
+        """Starts a simulated call from `from_` to `to`, a number of the account, and returns immediately. The call runs
+        in a task. The number requests its voice webhook, and `caller` decides what the caller says. `fields` has
+        further fields of Twilio's requests, such as `StirVerstat`.
+        """
         number = self.numbers[to]
         options = {"StatusCallback": number.status_callback, "StatusCallbackMethod": number.status_callback_method}
         call = SimulatedCall(self, to=to, from_=from_, direction="inbound", options=options)

@@ -22,7 +22,9 @@ class Faults:
     create: deque[CreateFault] = field(default_factory=deque)
     """The faults of the next `POST Calls` requests, in order."""
     listing: deque[Literal["", "500"]] = field(default_factory=deque)
-    """The faults of the next `GET Calls` requests, in order."""
+    """The faults of the next `GET Calls` requests (which list calls), in order. `500` means that the request gets a
+    response with the HTTP status 500. An empty text means no fault.
+    """
     lost: Collection[str] = ()
     """The callbacks that are lost, such as `initiated`, `ringing`, `answered`, `completed`, `amd` and
     `stream-started`.

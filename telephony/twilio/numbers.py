@@ -115,8 +115,8 @@ def split_extension(text: object) -> tuple[str, str]:
 
 
 def e164(text: object) -> str:
-    """Returns the phone number in the text in E.164. The number must have a country code. Raises `ValueError` as
-    `plain` does, and for a number without a country code.
+    """Returns the phone number in the text in E.164, such as `+14155550100`. Raises `ValueError` if the text has no
+    number, several numbers, an extension or letters, or if the number has no country code.
     """
     number = plain(text)
     if not _E164.fullmatch(number):

@@ -1,4 +1,6 @@
-"""The response to a refused call, from the settings. Pure."""
+"""Parses the setting that says what Twilio does with an inbound call that is refused, such as `busy` or `say:TEXT`.
+Pure.
+"""
 
 from __future__ import annotations
 

@@ -73,8 +73,10 @@ def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]
 
 
 def check_header(keys: SigningKeys, signature: str | None, settings: str | None = None) -> Fault | None:
-    """Checks the headers of a signed request as far as this is possible without the form. Returns the fault, for
-    example that there is no signature. Returns None if the signature must be checked with the form.
+    """Checks the headers of a request from Twilio, before its form is read. `signature` is the header
+    `X-Twilio-Signature`, and `settings` is the header `X-Twilio-Webhooks-Signature-Settings`. Returns the fault if
+    there is no signature, its algorithm is unknown, or the secret for the algorithm is not configured. Otherwise
+    returns None. The signature itself must then be checked with `check`.
     """
     if not signature:
         return "unsigned"

@@ -19,8 +19,10 @@ _UNNAMED = "other"
 
 
 class CallDetails:
-    """The details of one conversation. `on_event` must be called with each event of the session and the time of the
-    loop. `on_response` must be called with each response latency that the caller experienced.
+    """Collects the details of one conversation for the call record: the agents that spoke, the turns with their
+    latencies, the number of interruptions by the caller, and the calls and failures of each tool. `on_event` must be
+    called with each event of the session and the time of the loop. `on_response` must be called with each response
+    latency that the caller experienced.
 
     The latency of a turn is the time from the end of the caller's speech until the caller hears the first sound of the
     answer. The latency is None for a turn that the caller did not hear, and for a turn that did not answer speech.
@@ -82,7 +84,9 @@ class CallDetails:
         return True
 
     def changes(self) -> dict[str, Any]:
-        """Returns the details as fields of the call record. Each list is a copy."""
+        """Returns the details as fields of the call record: `agents`, `turns`, `interruptions` and `tools`. The lists
+        and mappings are copies.
+        """
         return {
             "agents": list(self.agents),
             "turns": [dict(turn) for turn in self.turns],

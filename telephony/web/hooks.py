@@ -1,5 +1,5 @@
-"""The callbacks that Twilio's webhooks call. By default the callbacks are methods of the registry of calls. Other code
-may wrap these callbacks.
+"""The functions to which the endpoints of Twilio's webhooks pass their news about a call, such as a new call status. By
+default these are methods of the registry of calls. Other code may wrap them.
 """
 
 from __future__ import annotations

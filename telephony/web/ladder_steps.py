@@ -30,8 +30,9 @@ _NOT_CLOSED = "nobody_available"
 
 
 async def answer_number(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
-    """Returns the TwiML for a new call to a configured number. `voice` has the data of the request, and `call` has the
-    steps for the caller.
+    """Returns the TwiML for a new inbound call to a configured number: the question for a language, or the first
+    possible step for the caller (an agent, a person, a voicemail message, or a notice). `voice` has the data of the
+    request. `call` has the list of steps that are configured for the number.
     """
     why, info = "", call_info(request, voice, call.token)
     if call.step.kind is StepKind.AGENT:
@@ -147,8 +148,9 @@ def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, for
 
 
 def note_step_result(call: RoutedCall, what: str) -> None:
-    """Adds `what`, the result of the current step for the caller, to the call. A later result of the same step replaces
-    the earlier result.
+    """Stores the result of the current step of a call (to an agent, a person or a voicemail) for the call record.
+    `what` has the step and the result, such as `dial kitchen: ringing`. A later result of the same step replaces the
+    earlier result.
     """
     step, _, result = what.partition(": ")
     if call.taken and call.taken[-1]["step"] == step:
@@ -157,8 +159,9 @@ def note_step_result(call: RoutedCall, what: str) -> None:
 
 
 def ladder_over(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, how: str) -> None:
-    """Writes to the call record that the last step for the caller has ended the call. `how` is the code of the
-    reason.
+    """Writes to the call record that the call has ended without an agent, in a step such as a voicemail or a notice.
+    `how` says how it ended: `dial` (a person took the call), `voicemail` (the caller left a message), `say` (the caller
+    heard a notice), or `hung-up`.
     """
     why = "closed" if call.route.ladder is Ladder.CLOSED else "fallback"
     phone.call_records.ladder_ended(voice.call_sid, voice.caller, call, f"{why}-{how}")

@@ -107,7 +107,8 @@ class LiveNumbers:
     # --- calls -----------------------------------------------------------------------------------------------------
 
     def begin(self, sid: str, called: str, caller: str, now: datetime) -> RoutedCall | None:
-        """Returns the configured steps for a new call as a `RoutedCall`, or None if the called number is not
+        """Returns a `RoutedCall` for a new call: the steps that are configured for the called number (such as an agent,
+        then a person, then a voicemail), and the position of the call in them. Returns None if the called number is not
         configured. A repeated webhook gets the same object again.
         """
         if (call := self._calls.get(sid)) is not None:

@@ -117,8 +117,8 @@ class DirectConnection(WebSocketConnection):
 
 
 class ServerWebSocket(TimeLimitedConnection, WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket class with limits for pings, for fragments, and for a peer that does not read, and with the
-    method `take_over`.
+    """uvicorn's WebSocket class, with limits for pings, for fragments, and for a peer that does not read. Its method
+    `take_over` returns a connection that reads from the socket and writes to it without uvicorn.
 
     After `take_over` this object stays in uvicorn's set of connections until the socket is closed. Therefore uvicorn
     counts the connection and can shut it down.

@@ -94,8 +94,9 @@ class Voicemails:
         task.add_done_callback(self._fetching.discard)
 
     def transcript(self, call_sid: str, form: Mapping[str, str]) -> None:
-        """Adds Twilio's transcript of a message to the task in the call record. `form` has the fields of Twilio's
-        request.
+        """Adds Twilio's transcript of a voicemail message to the task to call back the caller, in the call record.
+        `form` has the fields of Twilio's request with the transcript. If the transcription failed, the transcript is an
+        empty text.
         """
         text = form.get("TranscriptionText", "") if form.get("TranscriptionStatus") == "completed" else ""
         self._write(call_sid, hold_s=0.0, transcript=text)
