@@ -232,9 +232,9 @@ _ASSISTANT_PARTS: dict[str, type[AssistantContent]] = {
 
 
 def item_of(given: Any) -> RealtimeItem:
-    """Returns `given` as an item of the history. `given` is an item, a dict as for `item_from_dict`, or an object with
-    `model_dump`, such as an item of the OpenAI Agents SDK. Raises `UserError` for other objects, and for an item
-    without an id.
+    """Returns `given` as an item of the history. `given` is an item, a dict with the fields of an item (in the form of
+    `model_dump` or of the protocol), or an object with `model_dump`, such as an item of the OpenAI Agents SDK. Raises
+    `UserError` for other objects, and for an item without an id.
     """
     item = given
     if not isinstance(item, RealtimeItem):

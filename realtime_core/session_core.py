@@ -85,7 +85,9 @@ class TaskScope:
 
 
 class SessionCore:
-    """The state that the parts of a session share. Only the session creates a `SessionCore`."""
+    """What all parts of a session use: the context, the configuration and the tasks of the session, and the methods
+    that emit events and send inputs to the model. Only the session creates a `SessionCore`.
+    """
 
     def __init__(
         self,

@@ -63,7 +63,7 @@ class Listeners:
         self._wake.set()
 
     def restart(self) -> None:
-        """Accepts events again after `end`."""
+        """Undoes `end`: a later call of `deliver` waits for new events again."""
         self._ended = False
 
     async def deliver(self) -> None:

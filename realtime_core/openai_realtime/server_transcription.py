@@ -29,9 +29,10 @@ _UPDATED = ("session.updated", "transcription_session.updated")
 
 
 class ServerTranscription:
-    """The state of one transcription session, which exists as long as its connection. `send` sends a message to the
-    server. `settle` is called with the number of a turn and its transcript, or the error. `on_delta` is called with the
-    id of an item and a piece of its transcript. `transcription` has the settings `audio.input.transcription`.
+    """The client's side of one transcription session of the server. The session ends with its connection. `send` sends
+    a message to the server. `settle` is called once for each turn of speech, with the number of the turn and its
+    transcript, or with the error if there is no transcript. `on_delta` is called with the id of an item and a piece of
+    its transcript. `transcription` has the settings `audio.input.transcription`.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class ServerTranscription:
             self._settle(turn, error)
 
     def receive(self, message: str | bytes) -> None:
-        """Handles one JSON message of the server. Unknown and malformed messages have no effect."""
+        """Handles one JSON message of the server: passes transcripts on to `settle` and `on_delta`, and stores whether
+        the server has accepted the settings of the session. Unknown and malformed messages have no effect.
+        """
         data = parse(message)
         if isinstance(data, wire.Malformed):
             return

@@ -209,7 +209,9 @@ def consent_of(source: ConsentSource | None, info: CallInfo) -> Consent | None:
 
 @dataclass(slots=True)
 class ConsentEvidence:
-    """The evidence about the caller's consent to the recording of one call. The call record contains the evidence."""
+    """The evidence about the caller's consent to the recording of one call: what the caller heard as a notice, and how
+    and when the caller answered. The call record contains the evidence.
+    """
 
     policy: str
     language: str

@@ -44,7 +44,9 @@ async def _not_followed(call_sid: str) -> ContinuedElsewhere:
 
 @dataclass(slots=True)
 class CallOptions:
-    """The options of a call. Each option has a default."""
+    """The options of a call, such as the greeting, the model, the time limits and the consent to a recording. Each
+    option has a default.
+    """
 
     greeting: str | bytes | None = None
     """The greeting: instructions for the first response of the model, or a clip, which needs no model. If None, the

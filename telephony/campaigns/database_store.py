@@ -166,7 +166,9 @@ class DatabaseStore:
         return None if campaign is None or row is None else (campaign_of(campaign), contact_of(row))
 
     def unqueue(self, campaign_id: str, contact_id: str) -> None:
-        """Makes a queued contact due again, so it can be called, because its attempt did not begin."""
+        """Takes a contact out of the queue, because its call was not begun. The contact is due again, so it can be put
+        into the queue and called later.
+        """
         this = (contacts.c.campaign == campaign_id) & (contacts.c.id == contact_id)
         with self._transaction() as connection:
             connection.execute(update(contacts).where(this, queries.PENDING).values(queued_until=None))

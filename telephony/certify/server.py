@@ -36,8 +36,9 @@ class CertifiedCall:
 
 
 class CertifyServer:
-    """Serves the webhooks and streams under `base`, the public address. Signatures are checked with `token`, the auth
-    token.
+    """The web application for the calls of `telephony certify`, which compares the real Twilio with the simulated one.
+    Twilio requests its webhooks and connects its media streams under `base`, the public address. `token` is the auth
+    token, with which the signature of each request is checked. `secret` is a part of all paths.
     """
 
     def __init__(self, base: str, token: str, secret: str) -> None:

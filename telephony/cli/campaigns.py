@@ -1,4 +1,6 @@
-"""The actions of `telephony campaign`. `campaign_app` has the options of the command."""
+"""What the commands of `telephony campaign` do, such as trying a campaign on simulated phones, showing its status or
+exporting its results. `campaign_app` declares the commands and their options.
+"""
 
 from __future__ import annotations
 

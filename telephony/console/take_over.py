@@ -44,7 +44,9 @@ from .taken_over import AGAIN, NOT_TAKEN_OVER
 __all__ = ["routes"]
 
 GRACE_S = 4.0
-"""The time in seconds within which a supervisor whose connection was lost can connect again."""
+"""The time in seconds within which a supervisor who speaks to the caller can connect again after a lost connection.
+After this time the agent gets the call back.
+"""
 QUIET_S = 4.0
 """The time in seconds without a message after which the connection of a supervisor counts as lost."""
 _QUIET = 4408

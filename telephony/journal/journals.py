@@ -1,4 +1,6 @@
-"""The journals of one application: their folder, their state, and the behaviour if journals cannot be written."""
+"""Opens the journals of the calls of one application, tests whether the disk works, and decides what happens if
+journals cannot be written.
+"""
 
 from __future__ import annotations
 

@@ -183,8 +183,8 @@ class RecordedCall:
     output_format: str = "audio/pcm"
     input_format: str = "audio/pcm"
     lag_s: float = 0.0
-    """The delay in seconds between the journal's clock and the clock of the caller's audio: the smallest measured time
-    from the end of a frame's audio to the arrival of this frame.
+    """How many seconds the clock of the caller's audio is behind the clock of the journal. The value is the smallest
+    measured time from the end of a frame's audio to the arrival of this frame.
     """
 
     def ms(self, t: float) -> float:

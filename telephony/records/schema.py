@@ -252,8 +252,9 @@ campaigns = Table(
     Index("ix_telephony_campaigns_status", "status"),
     Index("ix_telephony_campaigns_created_at", "created_at"),
 )
-"""The campaigns. A process that is about to dial locks the row of its campaign, so the limits apply to all processes
-together. The row contains the number of attempts, because counting all attempts would become slower with each attempt.
+"""The table of campaigns (outgoing calls to a list of contacts). A process that is about to dial locks the row of its
+campaign, so the limits apply to all processes together. The row contains the number of calls so far, because counting
+them again would become slower with each call.
 """
 
 _is_pending = text("state = 'pending'")

@@ -30,7 +30,9 @@ _TTL_S = 100 * 365 * 86_400.0
 
 
 class SubjectKey:
-    """Hashes phone numbers with one secret key."""
+    """Hashes phone numbers with one secret key. Call records keep the hash when the number is masked, so the calls of a
+    person can still be found.
+    """
 
     def __init__(self, key: bytes, *, is_kept: bool = True) -> None:
         self._key = key

@@ -36,8 +36,8 @@ __all__ = ["Startup", "check_port", "free_port", "listening", "raise_descriptor_
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 2 * 2**20
-"""The maximum size of a WebSocket message in bytes. A longer message closes the stream with code 1009. The codec
-ignores messages that are longer than Twilio's messages.
+"""The maximum size of a WebSocket message in bytes. A longer message closes the media stream with code 1009. Messages
+below this size that are still longer than any message of Twilio are ignored, and the stream continues.
 """
 _STOP_S = 5
 _BACKLOG = 128

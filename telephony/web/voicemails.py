@@ -40,7 +40,7 @@ _PAUSE_S = 2.0
 
 
 class RecordingSource(Protocol):
-    """The methods of Twilio's REST API that this module uses."""
+    """Downloads the audio of a Twilio recording (WAV). `telephony.twilio.rest.TwilioRest` implements this protocol."""
 
     async def recording_audio(self, sid: str) -> bytes: ...
 

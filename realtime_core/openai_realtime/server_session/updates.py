@@ -19,7 +19,8 @@ __all__ = ["SessionUpdates"]
 
 
 class SessionUpdates:
-    """Keeps the settings of the server equal to the configuration, until `stop` is called.
+    """Sends `session.update` events until the settings of the server session are those that the program wants
+    (`config`), and handles the server's answers to them. Stops when `stop` is called.
 
     `decides_turns` is True if the server can answer turns by itself.
     """
@@ -69,7 +70,10 @@ class SessionUpdates:
             change.settle(None)
 
     def confirmed(self, session: Mapping[str, Any]) -> None:
-        """Handles `session.updated`: applies the settings that are now in effect."""
+        """Handles the server's event `session.updated`: the settings in `session` are now in effect. Adapts this client
+        to them, for example to the format of the agent's audio. Reports the success of each accepted change, and sends
+        the changes that waited.
+        """
         taken = self.config.updated(session)
         effective = self.config.effective
         self._responses.audio = effective.speaks

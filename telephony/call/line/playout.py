@@ -86,7 +86,8 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How much of the audio `source` the caller had heard when playback stopped.
+    """How much of one answer or clip the caller had heard when playback stopped. `source` is the key of the answer or
+    clip.
 
     `samples` is the number of heard samples. `finished` is True if the audio was complete and the caller heard all of
     it.
