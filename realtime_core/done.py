@@ -1,4 +1,6 @@
-"""The awaitable result of a method that finished its work before it returned."""
+"""The value that a method returns if its result may be awaited, but its work is already finished. A fast method then
+needs no coroutine.
+"""
 
 from __future__ import annotations
 

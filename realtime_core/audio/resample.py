@@ -161,8 +161,8 @@ class Upsampler3:
         return b"".join([self._fir.push(piece).tobytes()[: 3 * len(piece)] for piece in pieces])
 
     def push_ulaw(self, ulaw: bytes) -> bytes:
-        """Does the same as `push` for mu-law input: returns PCM16 at 24 kHz. The usual input is 20 ms, 50 times a
-        second in each call.
+        """Converts mu-law (8 kHz, any length) to PCM16 (16 bit, little-endian, mono) at 24 kHz: returns three samples
+        for each sample. Input of 20 ms, the length of Twilio's frames, is the fastest.
         """
         if len(ulaw) != self._fir.capacity or self._odd:
             return self.push(g711.decode(ulaw))

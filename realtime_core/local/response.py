@@ -21,8 +21,8 @@ from .voice.speech import BURST_MS
 __all__ = ["Host", "Response", "Waits"]
 
 Waits = Generator[float | None, None, None]
-"""A generator of waiting times in seconds, with which a response says when it continues. None means to wait until the
-requested speech is ready.
+"""The generator that runs one response of the embedded server. It yields the time in seconds after which it must be
+resumed. None means that it must be resumed when the requested speech is ready.
 """
 
 _BURST_S = BURST_MS / 1000

@@ -94,7 +94,7 @@ class RecentAudio:
         """The number of bytes that were dropped, because there were more than `limit_bytes` bytes."""
 
     def put(self, audio: bytes) -> None:
-        """Adds a piece of audio. Drops the oldest pieces if there are too many bytes."""
+        """Adds a piece of the caller's audio. Drops the oldest pieces if there are more than `limit_bytes` bytes."""
         self._pieces.append(audio)
         self.size += len(audio)
         while self.size > self._limit and len(self._pieces) > 1:

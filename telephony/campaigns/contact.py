@@ -57,7 +57,7 @@ class Outcome(Enum):
 
 
 FINAL = {Outcome.REACHED, Outcome.OPTED_OUT, Outcome.FAX, Outcome.REFUSED, Outcome.RANG_BACK}
-"""The outcomes after which no attempt is made, whatever the retry rules say."""
+"""The outcomes of an attempt after which the contact is not called again, whatever the retry rules say."""
 
 FAILURES = {Outcome.FAILED, Outcome.ABANDONED}
 """The outcomes that count as failures. Too many failures pause the campaign."""

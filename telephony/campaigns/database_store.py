@@ -285,9 +285,9 @@ class DatabaseStore:
             return action
 
     def requested(self, attempt_id: str, owner: str, *, at_most: int) -> bool:
-        """Registers that the process `owner` now asks Twilio to make the call of an attempt. Returns False if the
-        process must not ask Twilio: Twilio was asked `at_most` times, the attempt has ended, or another process has the
-        attempt.
+        """Must be called immediately before the process `owner` asks Twilio to make the call of an attempt. Counts the
+        request. Returns False if the process must not ask Twilio: the attempt already has `at_most` requests, the
+        attempt has ended, or another process owns the attempt.
         """
         own_attempt = and_(
             attempts.c.id == attempt_id, attempts.c.owner == owner, queries.IN_PROGRESS, attempts.c.requests < at_most

@@ -206,8 +206,9 @@ def check_marks(near: Trace, far: Trace) -> list[Check]:
 
 
 def check_clear(near: Trace, far: Trace, sent_s: float) -> list[Check]:
-    """Checks that the line is silent after the near end has sent `clear`. Measures how many of the `sent_s` seconds of
-    audio the far end heard nevertheless. Returns the results of the checks.
+    """Checks that Twilio stops playback after a `clear`. `near` is the trace of the side that sent `sent_s` seconds of
+    audio and then `clear`. `far` is the trace of the other side of the call, which heard the audio. Also checks how
+    much of the audio was heard, and that it was heard in order. Returns the results of the checks.
     """
     heard = heard_times(far)
     if heard is None or not near.clears:

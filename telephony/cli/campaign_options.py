@@ -104,8 +104,9 @@ def rules_of(settings: Settings, *, simulate: bool) -> DialingRules:
 
 
 def loaded_check(config: CampaignConfig, *, fast: bool = False) -> Check | None:
-    """Returns the function that checks before each call of a campaign whether the call is still wanted, or None. `fast`
-    means virtual time. A URL cannot be requested in virtual time. Raises `CliError` if the check cannot be used.
+    """Returns the function that checks before each call of a campaign whether the call is still wanted. Returns None if
+    the campaign has no check. Also returns None and prints a warning if the check is a URL and `fast` is True, because
+    a URL cannot be requested in virtual time. Raises `CliError` if the check cannot be used.
     """
     if fast and config.check is not None and is_url(config.check):
         typer.echo("The check is a URL, which is not asked in virtual time: every call counts as wanted.", err=True)

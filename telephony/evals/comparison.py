@@ -46,7 +46,8 @@ class CallResult:
 @dataclass(frozen=True, slots=True)
 class Rate:
     """The pass rate of a criterion: the share of calls that meet it. `interval` is Wilson's confidence interval with 95
-    % confidence. `median` is the median of the measured values.
+    % confidence. `median` is the median of the values that the criterion measures, such as a latency, or None for a
+    criterion without a measurement.
     """
 
     passed: int

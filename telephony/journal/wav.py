@@ -21,8 +21,8 @@ _BLOCK = 80_000
 
 
 def write_stereo(path: Path, audio: CallAudio) -> None:
-    """Writes both sides at 8 kHz. The left channel has the caller. The right channel has the agent as the caller heard
-    the agent. The file is valid after its first second. Raises `OSError`.
+    """Writes both sides of a call to a stereo WAV file (8 kHz). The left channel has the caller. The right channel has
+    the agent as the caller heard the agent. The file is valid after its first second. Raises `OSError`.
     """
     with StereoWriter(path) as file:
         for at in range(0, len(audio.caller), _BLOCK):

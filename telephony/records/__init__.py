@@ -121,7 +121,7 @@ class Records(Protocol):
         """
 
     def last_update(self) -> datetime | None:
-        """Returns the time of the last update of a call, or None if there is no call."""
+        """Returns the time of the newest update of any call record, or None if there is no call record."""
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         """Renews the lease of a process until `now + ttl_s`. A process with a valid lease counts as alive. Returns

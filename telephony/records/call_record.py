@@ -213,8 +213,8 @@ class CallUpdate:
 
 
 def updated(row: CallRecord | None, update: CallUpdate) -> CallRecord | None:
-    """Returns the record after the update. Returns None if the update does not apply, because the call is not known and
-    `begins` is False, or because another process handles the call.
+    """Returns the call record `row` with the changes of `update`. With `row` None, returns a new record. Returns None
+    if the update does not apply: there is no record and `update.begins` is False, or another process handles the call.
     """
     if row is None:
         if not update.begins:

@@ -27,8 +27,8 @@ class Perturbations(TypedDict, total=False):
     loss: float
     """The probability that a frame of the caller is lost."""
     noise_dbfs: float
-    """The level (RMS) of noise on the caller's line, relative to full scale, in decibels. The embedded model works at
-    -45. At -25 the model no longer detects the caller's pauses.
+    """The level (RMS) of noise that is added to the caller's audio, in decibels relative to full scale. The embedded
+    model still detects the caller's turns at -45. At -25 it no longer detects the caller's pauses.
     """
     disconnect_at_s: float
     """The time in seconds of the call at which the model's connection breaks."""
@@ -43,9 +43,9 @@ class Perturbations(TypedDict, total=False):
     to the phone. The old answer continues until the clear arrives.
     """
     clear_races: float
-    """The probability that a `clear` races with other messages. One of three faults is chosen at random: the clear
-    arrives when all audio has just been played; the clear arrives up to 200 ms late; or the marks that the clear
-    flushes are returned in any order, before and after newer marks.
+    """The probability of a fault for each `clear` (the message that empties Twilio's audio buffer). One of three faults
+    is chosen at random: the clear arrives when all audio has just been played; the clear arrives up to 200 ms late; or
+    the marks that Twilio returns because of the clear arrive in any order, before and after newer marks.
     """
 
 

@@ -32,7 +32,9 @@ class Faults:
     doubled: Collection[str] = ()
     """The callbacks that arrive twice, by the same names as in `lost`, such as `ringing` or `completed`."""
     reordered_s: float = 0.0
-    """The maximum random delay of a callback in seconds."""
+    """The maximum random delay of each callback in seconds. With a delay, callbacks may arrive in another order than
+    they were sent.
+    """
     listing_lag_s: float = 0.0
     """The time in seconds for which a new call is missing from listings, because Twilio's API is eventually
     consistent.

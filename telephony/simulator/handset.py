@@ -8,7 +8,7 @@ async def impatient(phone: Handset) -> None:
     await phone.agent_silent(1.0)
     phone.press("1")
     await phone.agent_speaks()
-    phone.hang_up()                     # as does returning
+    phone.hang_up()                     # a caller that returns also hangs up
 ```
 """
 

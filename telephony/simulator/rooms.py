@@ -78,7 +78,9 @@ class Room:
         return "completed" if self.over else "in-progress" if self.started else "init"
 
     async def stay(self, member: Member) -> None:
-        """Keeps the member in the room until the member leaves or the room ends."""
+        """Adds the member to the conference, and waits until the member has left or the conference has ended. Audio is
+        exchanged in this time.
+        """
         self.members[member.call.sid] = member
         self._on_change("participant-join", member)
         if not self.started and member.starts and len(self.members) > 1:

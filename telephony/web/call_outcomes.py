@@ -133,8 +133,9 @@ class CallOutcomes:
         return READING_S if self._text_model is not None else 0.0
 
     def changes(self, call: Call, form: ResultForm | None, cost: float | None) -> dict[str, Any]:
-        """Returns the outcome of an ended call as fields of the call record. `form` has the recorded result, and `cost`
-        is the cost of the models in US dollars. Contains the values that are known when the call ends.
+        """Returns the outcome of an ended call as fields of the call record: the recorded result of `form` (`result`),
+        and `cost`, the cost of the models in US dollars (`model_cost`). Values that are known only later, such as the
+        summary, are missing.
         """
         if form is not None:
             form.validate()

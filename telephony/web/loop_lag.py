@@ -1,4 +1,4 @@
-"""Measures the delay of the event loop."""
+"""Measures the delay of the event loop: how late a sleeping task continues."""
 
 from __future__ import annotations
 

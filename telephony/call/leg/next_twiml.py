@@ -40,7 +40,8 @@ class StreamEnd:
     Twilio gets TwiML that opens a new media stream.
     """
     offered: int = 0
-    """How often Twilio got TwiML for a new media stream since this stream ended, without opening a stream."""
+    """The number of times that Twilio got TwiML for a new media stream since this stream ended, and opened no stream.
+    """
     instance: str = ""
     """The name of the process that has the call, if another process has the call. A new media stream must connect to
     that process.
