@@ -131,7 +131,7 @@ class ObjectStorage:
             return list(self._objects(names[0])) if len(names) == 1 else []
 
     def all(self) -> list[StoredObject]:
-        """Returns the files of all calls. Raises `StorageError`."""
+        """Returns all files in the storage, of all calls. Raises `StorageError`."""
         with _translated(self.url):
             return list(self._objects(""))
 

@@ -216,7 +216,9 @@ class PlacedCall(LiveControls):
         options.on_start, options.on_end = start, end
 
     def agent(self, source: AgentSource) -> AgentSource:
-        """Returns the agent `source` with the data and the tools of this call."""
+        """Returns a copy of `source`, an agent or a function that selects the agent. In the copy, the instructions
+        contain the data of this call (such as the name of the callee), and the tools of the call are added.
+        """
         return agent_for_call(source, self.plan.data, self._tools)
 
     async def finish(self) -> None:
