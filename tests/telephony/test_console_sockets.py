@@ -314,7 +314,7 @@ def test_a_person_with_the_same_name_cannot_continue_the_take_over_of_another_pe
         async with connect(f"{base}/take-over?again={live['id']}") as socket:
             assert json.loads(await socket.recv()) == live
             await socket.send(json.dumps({"type": "hand-back"}))
-            assert json.loads(await socket.recv()) == {"state": "over"}
+            assert json.loads(await socket.recv()) == {"state": "over", "agent": "nothing said"}
 
     run(tmp_path, story)
 
