@@ -223,7 +223,9 @@ class ToolInputGuardrail(Generic[TContext]):
 
 
 class ToolGuardrailTripwireTriggered(RealtimeCoreError):
-    """A tool guardrail returned `raise_exception`. `guardrail` and `output` have the details."""
+    """This exception means that a guardrail of a tool returned `raise_exception`. The session emits it in an `error`
+    event. `guardrail` and `output` have the details.
+    """
 
     def __init__(self, guardrail: Any, output: ToolGuardrailFunctionOutput) -> None:
         super().__init__(f"Tool guardrail {guardrail.get_name()} triggered its tripwire.")
@@ -232,11 +234,11 @@ class ToolGuardrailTripwireTriggered(RealtimeCoreError):
 
 
 class ToolInputGuardrailTripwireTriggered(ToolGuardrailTripwireTriggered):
-    """A tool input guardrail tripped before the tool ran."""
+    """This exception means that a guardrail of the tool's input returned `raise_exception`. The tool did not run."""
 
 
 class ToolOutputGuardrailTripwireTriggered(ToolGuardrailTripwireTriggered):
-    """A tool output guardrail tripped after the tool ran."""
+    """This exception means that a guardrail of the tool's output returned `raise_exception`, after the tool had run."""
 
 
 @dataclass(slots=True)

@@ -85,9 +85,9 @@ class AttemptCall:
 
     @staticmethod
     def was_made(call: PlacedCall) -> bool:
-        """Returns whether Twilio got the request for this call, which is over. If False, the call was not allowed: the
-        number is in another call or on the do-not-call list, or a budget of the server is used up. The attempt must
-        then be removed.
+        """Returns whether Twilio got a request for `call`, also if the request failed. `call` must be over. If False,
+        the call was not allowed: the number is in another call or on the do-not-call list, or a budget of the server is
+        used up. The caller of this method must then remove the attempt.
         """
         return not call.not_cleared
 

@@ -1,8 +1,8 @@
 """The clients of Twilio's REST API for commands. If the settings name a collector of traces, each request is written as
 a span.
 
-`TRACEPARENT` names the parent of the spans, as other tools set the variable
-(https://opentelemetry.io/docs/specs/otel/context/env-carriers/).
+If the environment variable `TRACEPARENT` is set, the spans belong to the trace that the variable names. Programs that
+trace the commands they start set it (https://opentelemetry.io/docs/specs/otel/context/env-carriers/).
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def run_simulator(
     calls_per_second: float,
     json: bool,
 ) -> None:
-    """Simulates Twilio until SIGINT or SIGTERM. With `ring`, makes one call from this caller to our number, and prints
-    its result. With `json`, prints JSON lines.
+    """Simulates Twilio until SIGINT or SIGTERM. If `ring` names a simulated caller, this caller makes one call to the
+    number of the simulated account, and the result is printed. With `json`, prints JSON lines.
 
     `port` is the port of the REST API, 0 for any free port. `account_sid` and `auth_token` are the credentials that the
     REST API accepts (None: created at random). `calls_per_second` is the maximum rate of outgoing calls. `voice_url` is

@@ -267,7 +267,9 @@ class LiveCall:
         return self._entries.last_words
 
     def warnings(self, now: float) -> list[str]:
-        """Returns texts about problems of the call for a supervisor, the most urgent first."""
+        """Returns texts about problems of the call for a supervisor, the most urgent first. `now` is the time of the
+        event loop, in seconds.
+        """
         found = [f"Waits for approval: {name}" for name in self.waiting.values()]
         if self._model_lost:
             found.append("No connection to the model")

@@ -35,8 +35,8 @@ class ToolCoverage:
 
 
 def expected_tools(source: AgentSource) -> int:
-    """Returns the number of tools and handoffs that the embedded model should call: those of the agent, and of all
-    agents that it can hand over to.
+    """Returns how many tools and handoffs a demo call should use. The scripted model of the demo calls each tool and
+    handoff once: those of the agent, and of all agents that the agent can hand over to, directly or indirectly.
     """
     if not isinstance(source, RealtimeAgent):
         return _UNKNOWN

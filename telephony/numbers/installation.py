@@ -44,8 +44,8 @@ class NumberPlan:
     """The reason why the number cannot be changed, with the remedy. The text is empty if there is no problem."""
     warning: str = ""
     region: str = ""
-    """The region in which Twilio handles the calls now. The text is empty if the number is in the account of the
-    settings, whose region is not changed.
+    """The region in which Twilio handles the calls of the number now. It is only looked up for numbers whose account
+    has its own credentials in the numbers file. For other numbers, the text is empty and the region is not changed.
     """
     wanted_region: str = ""
 

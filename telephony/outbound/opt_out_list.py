@@ -1,5 +1,5 @@
-"""The do-not-call list of an application: the list in the database, which all processes share, and the file of the
-settings.
+"""The do-not-call list of an application: the list in the database, which all processes share, and the file that the
+setting `TELEPHONY_DO_NOT_CALL` names.
 """
 
 from __future__ import annotations

@@ -124,8 +124,9 @@ class Records(Protocol):
         """Returns the time of the newest update of any call record, or None if there is no call record."""
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
-        """Renews the lease of a process until `now + ttl_s`. A process with a valid lease counts as alive. Returns
-        False if the process had no valid lease: it had no lease yet, or its lease had expired.
+        """Gives a process a lease until `now + ttl_s`. A process with a valid lease counts as alive. Returns True if
+        the process had a valid lease before. Returns False if this lease is its first one, or if the lease before had
+        expired.
         """
 
     def is_alive(self, process: str, *, now: datetime) -> bool:

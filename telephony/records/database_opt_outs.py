@@ -96,8 +96,10 @@ class DatabaseNumberClaims:
 
 
 def hold(connection: Connection, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
-    """Claims a number for a call, so that no other call to it begins, in the transaction of `connection`. `subject` is
-    the hash of the number. Returns whether `holder` has the claim now (see `NumberClaims.hold`).
+    """Claims a number, so that no other call to the number begins. The claim ends after `ttl_s` seconds at the latest.
+    `subject` is the hash of the number, and `holder` the id of the call for which it is claimed. `process` is the name
+    of the process that makes the call; if this process dies, the number is free again. Writes in the transaction of
+    `connection`. Returns False if another call has the number.
     """
     claims, until = number_claims, now + timedelta(seconds=ttl_s)
     leases = select(processes.c.id).where(processes.c.expires_at > now)

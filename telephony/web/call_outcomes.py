@@ -113,7 +113,9 @@ class CallOutcomes:
         """By `CallSid`: the conversations of placed calls that Twilio has not reported as ended."""
 
     async def close(self) -> None:
-        """Waits until the text model has read the transcripts, and then until the callbacks have finished."""
+        """Waits until the language model that fills in results has read the transcripts of the ended calls, and until
+        the results were passed to the application. Waits `READING_S` seconds at most.
+        """
         if self._reading:
             await asyncio.wait(self._reading, timeout=READING_S)
 

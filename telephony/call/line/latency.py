@@ -104,9 +104,9 @@ class LatencyMeter:
             self._voice_ended = None
 
     def silenced(self, at_s: float) -> None:
-        """Measures the latency of an interruption, and passes it to `on_latency`: the time from the start of the
-        caller's speech until the time `at_s` in seconds, from which the caller no longer hears the agent. Called when
-        the caller has interrupted the agent.
+        """Measures how long the caller heard the agent after the caller had begun to interrupt. `at_s` is the time at
+        which the agent became silent for the caller, in seconds since the start of the media stream. Passes the latency
+        (in seconds) to `on_latency`.
         """
         self._measured(LatencyKind.BARGE_IN, self._speech_began, at_s)
 

@@ -61,8 +61,8 @@ class DigitMasker:
             self._named[secret] = mask_spelled(secret)
 
     def press(self, key: str) -> None:
-        """Stores a key that the caller pressed. If three or more stored keys appear in this order in a value,
-        `anywhere` replaces them by bullets.
+        """Stores a key that the caller pressed. In later values, the method `anywhere` replaces each number of three or
+        more digits by bullets if the caller pressed these digits one after the other.
         """
         self._pressed = (self._pressed + key)[-_MAX_PRESSED:]
 

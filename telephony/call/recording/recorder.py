@@ -80,8 +80,8 @@ class CallRecorder:
         self._secrets.hide(secret)
 
     def press(self, key: str) -> None:
-        """Stores a key that the caller pressed. If three or more stored keys appear in this order in a value, `masked`
-        replaces them by bullets.
+        """Stores a key that the caller pressed. In later values, the method `masked` replaces each number of three or
+        more digits by bullets if the caller pressed these digits one after the other.
         """
         self._secrets.press(key)
 
