@@ -202,3 +202,17 @@ def test_the_expected_delay_is_the_mean_of_the_probes_without_those_that_a_stall
     assert line.jitter == pytest.approx(0.0, abs=1e-9)
     for _ in range(2):
         assert line.expected_effect(30.0) == pytest.approx(20.0 + 0.1002, abs=1e-6)
+
+
+@pytest.mark.parametrize(("later", "counts"), [(0.038, True), (0.049, False)])
+def test_a_probe_counts_as_delayed_if_it_took_four_mean_delays_longer_than_the_shortest(
+    later: float, counts: bool
+) -> None:
+    line = jittery()
+    for sent_at, round_trip in ((1.0, 0.1), (2.0, 0.1 + later)):
+        line.frame(sent_at + round_trip - 0.01, sent_at + round_trip)
+        line.probe(sent_at, sent_at + round_trip)
+    shortest, other = sorted(line._trips)
+    assert other - shortest == pytest.approx(later)
+    usual = (shortest + other) / 2 if counts else shortest
+    assert line.expected_effect(3.0) == pytest.approx(3.0 + usual - line.up)

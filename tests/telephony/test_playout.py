@@ -262,6 +262,28 @@ def test_ducked_audio_goes_on_from_the_sample_that_was_heard_last_and_comes_back
     assert cuts[0].samples == 2400 + 1600
 
 
+def test_ambience_without_speech_leaves_in_whole_frames_and_120_ms_ahead() -> None:
+    playout = Playout(bed=lambda n: b"\x10" * n)
+    pieces = [command for command in playout.poll(0.0) if isinstance(command, Media)]
+    assert [len(piece.payload) for piece in pieces] == [160, 800, 640]
+    assert [piece.segments for piece in pieces] == [
+        (Segment(0, 160, None, 0, b"\x10" * 160),),
+        (Segment(160, 960, None, 0, b"\x10" * 800),),
+        (Segment(960, 1600, None, 0, b"\x10" * 640),),
+    ]
+    assert playout.next_wake(0.0) == 641 / 8000
+    assert len(media(playout.poll(641 / 8000))) == 800
+
+
+def test_one_frame_of_speech_over_ambience_is_sent_with_the_lead_of_speech() -> None:
+    playout = Playout(bed=bytes, mix=lambda speech, bed: speech)
+    playout.poll(0.0)
+    assert playout.poll(0.01) == []
+    playout.enqueue(("a", 0), b"\x01" * 160)
+    assert playout.next_wake(0.01) == 0.01
+    assert media(playout.poll(0.01)).startswith(b"\x01" * 160)
+
+
 def test_ambience_goes_on_without_speech_and_lies_under_it() -> None:
     playout = Playout(bed=lambda n: b"\x10" * n, mix=lambda speech, bed: bytes(map(operator.or_, speech, bed)))
     alone = media(playout.poll(0.0))

@@ -286,7 +286,6 @@ class Playout:
                 self._grow_lead()
         self._playhead = Playhead(self.line, self.sent, RATE, now, self._start_delay)
         self.runs.append((self._playhead.base, self._playhead.origin))
-        self._marked = self.sent
         return self._mark(now, probe=True)
 
     def _end_run(self, run: Playhead) -> None:
