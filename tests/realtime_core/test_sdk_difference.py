@@ -101,3 +101,8 @@ def test_a_difference_of_attributes_keys_and_members_is_found(monkeypatch: pytes
         "X: voice is 'cedar', not 'ash'"
     ]
     assert list(sdk_difference._class(WithAttribute, Lacks, "X")) == ["X: without count"]
+
+
+def test_the_changed_imports_of_a_program_work() -> None:
+    (imports,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
+    exec(compile(imports, "agents-sdk.md", "exec"), {})

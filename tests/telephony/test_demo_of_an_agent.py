@@ -36,6 +36,7 @@ def pick(info):
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("telephony.demo.report.timeline_png", lambda *_: b"")  # a third of the CPU of a demo
     (tmp_path / "many_tools.py").write_text(MANY)
     return tmp_path
 
@@ -68,10 +69,10 @@ def test_each_tool_is_called_once(agent: str, folder: Path) -> None:
 def test_what_is_not_called_is_named(
     agent: str, called: list[str], skipped: list[str], missed: list[str], folder: Path
 ) -> None:
-    figures = json.loads(demo(agent, "--json"))
-    assert (figures["called_tools"], figures["skipped_tools"], figures["missed_tools"]) == (called, skipped, missed)
-    said = demo(agent)
-    assert all(name in said for name in (*called, *skipped, *missed))
+    said = " ".join(demo(agent).split())
+    assert (f" Called: {', '.join(called)}." in said) == bool(called)
+    assert (f" do-not-call list: {', '.join(skipped)}." in said) == bool(skipped)
+    assert (f" because the call ended before: {', '.join(missed)}." in said) == bool(missed)
     assert ("Not called" in said) == bool(skipped or missed)
     assert "With --fast" not in said
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from benchmarks import load_figures, measurements
 from benchmarks.extent import extent
@@ -25,6 +24,11 @@ from docs.paths import record, text
 from telephony import Call
 from telephony.bench.plot import draw
 from telephony.cli.app import app
+from telephony.demo.agent import GREETING
+from telephony.demo.in_memory import call_in_memory
+from telephony.demo.plan import Plan
+from telephony.demo.tool_coverage import expected_tools
+from telephony.import_strings import load_agent
 from telephony.journal.reader import read_journal
 from telephony.locales.locale import english
 from telephony.numbers.number_file import parse_numbers
@@ -116,12 +120,15 @@ def test_a_module_can_be_imported_and_its_agent_called(page: str, name: str, fol
     target = next((it for it in ("agent", "pick") if hasattr(module, it)), None)
     if target is None or (page in CALLED_ELSEWHERE and not extent(0, 1)):
         return
-    command = ["demo", f"{module.__name__}:{target}", "--fast", "--run-tools", "--seed", "1", "--folder", "calls"]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0, done.output
-    (journal,) = (folder / "calls").glob("*/journal.jsonl")
-    records = list(read_journal(journal))
+    source = load_agent(f"{module.__name__}:{target}")
+    caller = folder / "caller.toml"
+    turn = '{ agent_speaks = 20 }, { say = "hello" }, { pause = 2.0 }, '  # the embedded model calls one tool
+    turns = turn * (expected_tools(source) + 1)
+    caller.write_text(f"steps = [{turns}{{ agent_silent = 2.0 }}, {{ hang_up = true }}]")
+    plan = Plan(name, None, live=False, run_tools=True, folder=folder, verbose=False, caller_name=str(caller))
+    records = list(read_journal(call_in_memory(plan, source, GREETING, seed=1).journal))
     assert not [record for record in records if record.kind == "error"]
+    assert records[-1].kind == "end" and records[-1].data["reason"] == "hung up"
     tools = getattr(getattr(module, "agent", None), "tools", [])
     called = {record.data["name"] for record in records if record.kind == "tool.end" and "error" not in record.data}
     assert {tool.name for tool in tools} - called <= {"hang_up", "transfer"}, "the demo calls every other tool"
@@ -136,11 +143,6 @@ def test_a_test_of_a_page_passes(page: str, name: str, folder: Path) -> None:
     command = ["-m", "pytest", *PLUGINS, "-q", "-p", "no:cacheprovider", "--strict-markers", name]
     done = commands.run(*command, env={**os.environ, **NO_OTHER_PLUGINS}, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_changed_imports_of_an_sdk_program_work() -> None:
-    (imports,) = blocks("python", PAGES["docs/agents-sdk.md"])
-    exec(compile(imports, "agents-sdk.md", "exec"), {})
 
 
 def test_the_session_runs_as_written(tmp_path: Path) -> None:
