@@ -196,27 +196,27 @@ def can_write(path: str) -> bool:
 
 @pytest.mark.real_time
 async def test_a_killed_process_s_calls_are_closed_and_a_frozen_one_s_come_back(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    shared_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records_client, "LEASE_S", 3.0)
     monkeypatch.setattr(records_client, "RENEW_S", 0.2)
-    database = DatabaseRecords(database_url)
+    database = DatabaseRecords(shared_database_url)
 
     async def status(sid: str, wanted: str) -> None:
         async with asyncio.timeout(60):
             while (row := await client.call(sid)) is None or row.status != wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
-    async with RecordsClient(database) as client, RecordsClient(DatabaseRecords(database_url)) as other:
+    async with RecordsClient(database) as client, RecordsClient(DatabaseRecords(shared_database_url)) as other:
         async with (
-            process_with_a_call(database_url, "CA1") as killed,
-            process_with_a_call(database_url, "CA2") as frozen,
-            process_with_a_call(database_url, "CA3"),
+            process_with_a_call(shared_database_url, "CA1") as killed,
+            process_with_a_call(shared_database_url, "CA2") as frozen,
+            process_with_a_call(shared_database_url, "CA3"),
         ):
             for sid in ("CA1", "CA2", "CA3"):
                 await status(sid, "in-progress")
             killed.kill()
-            await freeze(frozen, database_url)
+            await freeze(frozen, shared_database_url)
             for sid in ("CA1", "CA2"):
                 await status(sid, "interrupted")
             os.kill(frozen.pid, signal.SIGCONT)

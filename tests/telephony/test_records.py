@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import sqlite3
 import stat
 import subprocess
@@ -31,7 +30,8 @@ from telephony.records.call_record import CallRecord, CallUpdate, updated
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
 from telephony.settings import load_settings
-from tests.support.databases import Cluster, wait_for_slow_databases
+from tests.support import commands
+from tests.support.databases import Cluster
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -90,25 +90,39 @@ def test_neither_token_nor_key_is_stored(database: DatabaseRecords) -> None:
     assert "of-a-token" not in str(dict(row)) and len(row["key_hash"]) == 64
 
 
-def _race(url: str, barrier: Any, won: Any) -> None:
-    wait_for_slow_databases()
-    with closing(DatabaseRecords(url)) as database, ThreadPoolExecutor(3) as threads:
-        barrier.wait(120)
-        claims = [f"{key}" for key in range(20) for _ in range(3)]
-        claimed = list(threads.map(lambda key: database.claim("k", key, ttl_s=60, now=NOON).first, claims))
-        won.put([key for key, first in zip(claims, claimed, strict=True) if first])
+RACE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from telephony.records.database import DatabaseRecords
+from tests.support.databases import wait_for_slow_databases
+
+wait_for_slow_databases()
+noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+with closing(DatabaseRecords(sys.argv[1])) as database, ThreadPoolExecutor(3) as threads:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    claims = [f"{key}" for key in range(20) for _ in range(3)]
+    claimed = threads.map(lambda key: database.claim("k", key, ttl_s=60, now=noon).first, claims)
+    print(*(key for key, first in zip(claims, claimed, strict=True) if first))
+"""
 
 
 def test_of_many_processes_one_wins_each_claim(database_url: str) -> None:
     """Two processes with three threads each, which also create the tables at the same time."""
-    spawn = multiprocessing.get_context("spawn")
-    barrier, won = spawn.Barrier(2), spawn.Queue()
-    processes = [spawn.Process(target=_race, args=(database_url, barrier, won)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    winners = [key for _ in processes for key in won.get(timeout=120)]
-    for process in processes:
-        process.join(30)
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with (
+        commands.start("-c", RACE, database_url, **streams) as one,
+        commands.start("-c", RACE, database_url, **streams) as other,
+    ):
+        for process in (one, other):
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        for process in (one, other):
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        winners = [key for process in (one, other) for key in process.communicate(timeout=120)[0].split()]
     assert sorted(map(int, winners)) == list(range(20))
 
 
