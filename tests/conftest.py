@@ -17,7 +17,7 @@ from _pytest.assertion import rewrite
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
 
-from tests.support import commands
+from tests.support import commands, shared_browser
 from tests.support.databases import create_schemas_quickly, wait_for_slow_databases
 from tests.support.environment import ANY_LOAD
 from tests.support.logging_state import LoggingState
@@ -36,14 +36,16 @@ if not PROOF:
 
 BY_THE_CLOCK = {
     "sound and pages": {
+        "test_campaign_page.py",
         "test_console_many.py",
         "test_console_pages.py",
+        "test_console_processes.py",
         "test_console_sockets.py",
+        "test_console_take_over_page.py",
         "test_demo.py",
         "test_journal_survives.py",
         "test_probe.py",
-        "test_sdk_examples.py",
-        "test_sdk_programs.py",
+        "test_report_pages.py",
         "test_softphone.py",
         "test_softphone_mounted.py",
         "test_softphone_twiml.py",
@@ -55,6 +57,8 @@ BY_THE_CLOCK = {
         "test_drain.py",
         "test_number.py",
         "test_records_survive.py",
+        "test_sdk_examples.py",
+        "test_sdk_programs.py",
         "test_servers.py",
         "test_webhook_kill.py",
         "test_webhook_of_a_call.py",
@@ -62,7 +66,8 @@ BY_THE_CLOCK = {
 }
 """Files of tests that take real time and little of the processor: browsers and processes that hear, speak and are
 killed. The tests of one group run one after the other. On each core, one worker can wait in such a group while the
-other one computes, so two cores need two groups.
+other one computes, so two cores need two groups. One group has all files with pages, because each worker that needs a
+browser starts one.
 """
 
 MADE_ONCE = {
@@ -80,12 +85,12 @@ MADE_ONCE = {
 
 LONG = {
     "test_application_failures.py", "test_audit.py", "test_backup.py", "test_call_outcomes.py", "test_call_queries.py",
-    "test_calls_command.py", "test_calls_records.py", "test_campaign_alike.py", "test_campaign_page.py",
+    "test_calls_command.py", "test_calls_records.py", "test_campaign_alike.py",
     "test_campaign_rehearsal.py", "test_campaign_server.py", "test_campaign_store.py", "test_console_access.py",
     "test_console_history.py", "test_demo_of_an_agent.py", "test_docs.py", "test_docs_evals.py", "test_endurance.py",
     "test_erasure.py", "test_eval_calls.py", "test_heard_position.py", "test_leases.py", "test_outbound_examples.py",
     "test_records.py", "test_records_refusals.py", "test_repeated_events.py", "test_replay_stories.py",
-    "test_report_pages.py", "test_shared_stream_ends.py", "test_story_caller_ids.py", "test_story_hang_ups.py",
+    "test_shared_stream_ends.py", "test_story_caller_ids.py", "test_story_hang_ups.py",
     "test_story_lost_stream.py", "test_story_transfer.py", "test_user_code.py",
 }  # fmt: skip
 """Files of tests that take more than four seconds. They begin before the others, so that no worker is alone at the
@@ -123,6 +128,13 @@ def same_logging() -> Iterator[None]:
     """The configuration of logging is the same for every test. A test, or the code that it runs, may change it."""
     yield
     LOGGING.restore()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium. Each test file opens contexts of its own."""
+    with shared_browser.lent_browser() as browser:
+        yield browser
 
 
 @pytest.hookimpl(wrapper=True)
@@ -179,6 +191,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_unconfigure() -> None:
     commands.end()
+    shared_browser.end()
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)

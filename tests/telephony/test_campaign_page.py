@@ -20,7 +20,7 @@ from telephony.campaigns.database_store import DatabaseStore
 from telephony.outbound.dialing_rules import DialingRules
 from telephony.records.database import DatabaseRecords
 from telephony.records.subjects import SubjectKey
-from tests.support.browser import chromium, screenshot
+from tests.support.browser import screenshot
 from tests.support.sites import SETUPS, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time, pytest.mark.xdist_group("processes")]
@@ -54,17 +54,17 @@ def store(tmp_path: Path) -> Iterator[DatabaseStore]:
 
 
 @pytest.mark.parametrize("setup", SETUPS)
-def test_a_campaign_is_shown_and_paused_at_once(store: DatabaseStore, tmp_path: Path, setup: str) -> None:
-    from playwright.sync_api import expect, sync_playwright
+def test_a_campaign_is_shown_and_paused_at_once(store: DatabaseStore, browser: Any, tmp_path: Path, setup: str) -> None:
+    from playwright.sync_api import expect
 
     environment = {"TELEPHONY_DATA_DIR": str(tmp_path), "TELEPHONY_NUMBER_KEY": KEY, "TELEPHONY_MODEL": "scripted"}
-    with site(setup, tmp_path, environment) as it, sync_playwright() as playwright:
+    with site(setup, tmp_path, environment) as it:
         address = it.address
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"]).new_context()
-        it.log_in(browser)
+        context = browser.new_context()
+        it.log_in(context)
         complaints: list[str] = []
         for width in (1280, 390):
-            page = browser.new_page()
+            page = context.new_page()
             page.set_viewport_size({"width": width, "height": 800})
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -94,7 +94,7 @@ def test_a_campaign_is_shown_and_paused_at_once(store: DatabaseStore, tmp_path: 
                 for number in list(it.processes)[:1]:
                     it.kill(number)
             page.close()
-        page = browser.new_page()
+        page = context.new_page()
         page.set_viewport_size({"width": 1280, "height": 800})
         page.goto(f"{address}/console/audit?who={it.person[-7:]}&action=configure")
         page.get_by_text("campaign spring: pause").first.wait_for()

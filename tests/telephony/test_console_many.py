@@ -15,7 +15,7 @@ import pytest
 from benchmarks.extent import extent
 from telephony.records.call_record import CallRecord, CallUpdate
 from telephony.records.database import DatabaseRecords
-from tests.support.browser import Watched, chromium, flags, microphone
+from tests.support.browser import Watched
 from tests.support.sites import SETUPS, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
@@ -79,23 +79,20 @@ def fill(url: str, file: Path) -> None:
 
 
 @pytest.fixture(scope="module", params=SETUPS)
-def console(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    executable = chromium()
-    from playwright.sync_api import sync_playwright
-
+def console(
+    browser: Any, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("many")
     file = folder / "records.db"
     fill(f"sqlite:///{file}", file)
-    voice = microphone(folder / "voice.wav", "hello", silence_s=1.0)
     environment = {"DATABASE_URL": f"sqlite:///{file}", "TELEPHONY_DATA_DIR": str(folder)}
-    with site(request.param, folder, environment) as it, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=flags(voice))
+    with site(request.param, folder, environment) as it:
         context = browser.new_context(viewport={"width": 1280, "height": 860})
         it.log_in(context)
         watched = Watched(context.new_page())
         watched.page.goto(f"{it.address}/console")
         yield watched
-        browser.close()
+        context.close()
 
 
 def test_200_live_calls_are_listed_and_searched_at_once(console: Watched) -> None:

@@ -28,14 +28,12 @@ from tests.support.browser import (
     RECORD_OUTPUT,
     Watched,
     accessibility_problems,
-    chromium,
     delays,
     find,
-    flags,
-    microphone,
     screenshots,
     sound,
 )
+from tests.support.shared_browser import speak
 from tests.support.sites import SETUPS, Site, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
@@ -150,17 +148,13 @@ class Story:
 
 
 @pytest.fixture(scope="module", params=SETUPS)
-def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    executable = chromium()
-    from playwright.sync_api import sync_playwright
-
+def story(browser: Any, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("console")
-    voice = microphone(folder / "voice.wav", CLIP, silence_s=SILENCE_S)
+    speak(CLIP, silence_s=SILENCE_S)
     (folder / "script.toml").write_text(SCRIPT)
     environment = {"TELEPHONY_SCRIPT": str(folder / "script.toml"), "TELEPHONY_JOURNAL_DIR": str(folder / "calls"),
                    "TELEPHONY_DATA_DIR": str(folder / "data")}  # fmt: skip
-    with site(request.param, folder, environment) as it, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=flags(voice))
+    with site(request.param, folder, environment) as it:
         context = browser.new_context(viewport=DESK, permissions=["microphone"])
         it.log_in(context)
         context.add_init_script(RECORD_OUTPUT)
@@ -313,7 +307,7 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         (file,) = (folder / "calls").glob("*/journal.jsonl")
         told.journal = collect(read_journal(file))
         yield told
-        browser.close()
+        context.close()
 
 
 def test_the_call_appears_live_with_its_number_agent_and_words(story: Story) -> None:

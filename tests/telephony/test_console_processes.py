@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from benchmarks.extent import extent
-from tests.support.browser import TRATTORIA, Watched, accessibility_problems, chromium, flags, microphone, screenshots
+from tests.support.browser import TRATTORIA, Watched, accessibility_problems, screenshots
+from tests.support.shared_browser import speak
 from tests.support.sites import two_processes
 
 pytestmark = [
@@ -40,18 +42,13 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    executable, folder = chromium(), tmp_path_factory.mktemp("processes")
-    from playwright.sync_api import sync_playwright
-
+def story(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    folder = tmp_path_factory.mktemp("processes")
+    speak("hello", silence_s=1.0)
     told = Story()
     with ExitStack() as stack:
         it = stack.enter_context(two_processes(folder, {"TELEPHONY_SCRIPT": str(TRATTORIA)}))
         public = it.address
-        playwright = stack.enter_context(sync_playwright())
-        voice = microphone(folder / "voice.wav", "hello", silence_s=1.0)
-        browser = playwright.chromium.launch(executable_path=executable, args=flags(voice))
-        stack.callback(browser.close)
         context = browser.new_context(viewport={"width": 1280, "height": 860}, permissions=["microphone"])
 
         def opened(path: str, about: str = "") -> Watched:

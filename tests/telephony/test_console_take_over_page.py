@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import pytest
 
 import telephony.console
-from tests.support.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 
@@ -52,10 +51,7 @@ IS_LIVE = """async n => {
 }"""
 
 
-def test_an_attempt_to_continue_a_take_over_that_hangs_leaves_time_for_others() -> None:
-    executable = chromium()
-    from playwright.sync_api import sync_playwright
-
+def test_an_attempt_to_continue_a_take_over_that_hangs_leaves_time_for_others(browser: Any) -> None:
     static = Path(telephony.console.__file__).parent / "static"
 
     def serve(route: Any) -> None:
@@ -65,48 +61,47 @@ def test_an_attempt_to_continue_a_take_over_that_hangs_leaves_time_for_others() 
         else:
             route.fulfill(body="", content_type="text/html")
 
-    with sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=executable).new_page()
-        page.clock.install(time=0)
-        page.clock.pause_at(1)
-        page.add_init_script(SILENT_SERVER)
-        page.route("http://localhost:9/**", serve)
-        page.goto("http://localhost:9/")
-        page.evaluate(STARTS)
-        page.clock.run_for(5000)
-        assert page.evaluate("window.sockets[0].isClosed") is None, "the first connection may take its time"
-        page.evaluate(IS_LIVE, 0)
-        page.evaluate("void window.sockets[0].onclose({ code: 1006 })")
-        page.clock.run_for(1400)
-        assert page.evaluate("window.sockets.map(one => one.isClosed ?? false)") == [False, False]
-        page.clock.run_for(700)
-        assert page.evaluate("window.sockets.map(one => one.isClosed ?? false)") == [False, True, False]
-        assert {urlsplit(url).query for url in page.evaluate("window.sockets.map(one => one.url)")} == {
-            "",
-            "again=first",
-        }
-        page.evaluate(IS_LIVE, 2)
-        page.clock.run_for(10_000)
-        assert page.evaluate("[window.sockets.length, window.states.at(-1)]") == [
-            3,
-            "You have taken over. The caller hears you.",
-        ]
-        page.evaluate("void window.sockets[2].onclose({ code: 1006 })")
-        page.clock.run_for(100)
-        page.evaluate("void window.sockets[3].onclose({ code: 4401 })")
-        page.clock.run_for(100)
-        assert page.evaluate("window.states.at(-1)") == "The login has ended. Log in again."
-        page.clock.run_for(10_000)
-        assert page.evaluate("window.sockets.length") == 4, "another attempt cannot succeed"
-        page.evaluate(STARTS)
-        page.evaluate(IS_LIVE, 4)
-        page.evaluate("window.takeOver.handBack()")
-        page.evaluate("window.takeOver.transcribes(false)")  # the transcription ends with the hand-back
-        panel, is_disabled = page.evaluate("[panel.textContent, panel.querySelector('button').disabled]")
-        assert "Handing back…" in panel and "Before you hand back" not in panel and is_disabled
-        over = """() => {
-          window.sockets[4].onmessage({ data: '{"state": "over", "agent": "note"}' })
-          window.sockets[4].onclose({ code: 1000 })
-        }"""
-        page.evaluate(over)
-        assert page.evaluate("window.states.at(-1)") == "note"
+    page = browser.new_page()
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
+    page.add_init_script(SILENT_SERVER)
+    page.route("http://localhost:9/**", serve)
+    page.goto("http://localhost:9/")
+    page.evaluate(STARTS)
+    page.clock.run_for(5000)
+    assert page.evaluate("window.sockets[0].isClosed") is None, "the first connection may take its time"
+    page.evaluate(IS_LIVE, 0)
+    page.evaluate("void window.sockets[0].onclose({ code: 1006 })")
+    page.clock.run_for(1400)
+    assert page.evaluate("window.sockets.map(one => one.isClosed ?? false)") == [False, False]
+    page.clock.run_for(700)
+    assert page.evaluate("window.sockets.map(one => one.isClosed ?? false)") == [False, True, False]
+    assert {urlsplit(url).query for url in page.evaluate("window.sockets.map(one => one.url)")} == {
+        "",
+        "again=first",
+    }
+    page.evaluate(IS_LIVE, 2)
+    page.clock.run_for(10_000)
+    assert page.evaluate("[window.sockets.length, window.states.at(-1)]") == [
+        3,
+        "You have taken over. The caller hears you.",
+    ]
+    page.evaluate("void window.sockets[2].onclose({ code: 1006 })")
+    page.clock.run_for(100)
+    page.evaluate("void window.sockets[3].onclose({ code: 4401 })")
+    page.clock.run_for(100)
+    assert page.evaluate("window.states.at(-1)") == "The login has ended. Log in again."
+    page.clock.run_for(10_000)
+    assert page.evaluate("window.sockets.length") == 4, "another attempt cannot succeed"
+    page.evaluate(STARTS)
+    page.evaluate(IS_LIVE, 4)
+    page.evaluate("window.takeOver.handBack()")
+    page.evaluate("window.takeOver.transcribes(false)")  # the transcription ends with the hand-back
+    panel, is_disabled = page.evaluate("[panel.textContent, panel.querySelector('button').disabled]")
+    assert "Handing back…" in panel and "Before you hand back" not in panel and is_disabled
+    over = """() => {
+      window.sockets[4].onmessage({ data: '{"state": "over", "agent": "note"}' })
+      window.sockets[4].onclose({ code: 1000 })
+    }"""
+    page.evaluate(over)
+    assert page.evaluate("window.states.at(-1)") == "note"

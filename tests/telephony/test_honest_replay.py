@@ -370,32 +370,26 @@ def test_a_page_is_small_and_has_its_audio_beside_it(diverged: ReplayedCall, tmp
 
 @pytest.mark.browser
 def test_the_audio_of_a_page_is_in_step_with_its_timeline(diverged: ReplayedCall, tmp_path: Path) -> None:
-    from tests.support.browser import Watched, chromium, flags, screenshot
-
-    path = chromium()
-    from playwright.sync_api import sync_playwright
+    from tests.support.browser import Watched, screenshot
+    from tests.support.shared_browser import lent_browser
 
     write_page(diverged, tmp_path / "page.html", tmp_path / "files")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags(tmp_path / "none.wav"))
-        try:
-            for scheme in ("light", "dark"):
-                page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-                watched = Watched(page)
-                page.goto((tmp_path / "page.html").as_uri())
-                assert page.evaluate("document.documentElement.scrollWidth") <= 390
-                dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
-                assert dark == (scheme == "dark")
-                row = page.locator("tr[data-s]").nth(3)
-                row.click()  # a row of the transcript seeks both players
-                at = float(row.get_attribute("data-s") or "nan")
-                watched.until(f"Math.abs(document.querySelector('audio').currentTime - {at}) < 0.02")
-                watched.until("document.querySelector('tr.now') !== null")
-                seconds = page.evaluate("document.querySelector('audio').duration")
-                assert seconds == pytest.approx(len(diverged.original.audio.caller) / 8000, abs=0.01)
-                head = float(page.evaluate("document.querySelector('.head').getAttribute('x1')"))
-                assert head == pytest.approx(104 + (1576 - 104) * at / seconds, abs=1)
-                screenshot(page, f"replay-{scheme}")
-                assert watched.complaints == []
-        finally:
-            browser.close()
+    with lent_browser() as browser:
+        for scheme in ("light", "dark"):
+            page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+            watched = Watched(page)
+            page.goto((tmp_path / "page.html").as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+            assert dark == (scheme == "dark")
+            row = page.locator("tr[data-s]").nth(3)
+            row.click()  # a row of the transcript seeks both players
+            at = float(row.get_attribute("data-s") or "nan")
+            watched.until(f"Math.abs(document.querySelector('audio').currentTime - {at}) < 0.02")
+            watched.until("document.querySelector('tr.now') !== null")
+            seconds = page.evaluate("document.querySelector('audio').duration")
+            assert seconds == pytest.approx(len(diverged.original.audio.caller) / 8000, abs=0.01)
+            head = float(page.evaluate("document.querySelector('.head').getAttribute('x1')"))
+            assert head == pytest.approx(104 + (1576 - 104) * at / seconds, abs=1)
+            screenshot(page, f"replay-{scheme}")
+            assert watched.complaints == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from telephony.import_strings import load_agent
 from telephony.journal.timeline import LEFT, RIGHT
 from telephony.replay.batch import write_page
 from telephony.replay.replaying import replay_call
-from tests.support.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 
@@ -51,19 +49,6 @@ SEEK = """async (row) => {
     head: Number(head.getAttribute("x1")), isNow: line.classList.contains("now"),
   }
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +26,11 @@ from tests.support.browser import (
     TRATTORIA,
     Watched,
     await_file,
-    chromium,
     find,
-    flags,
-    microphone,
     screenshot,
     serving,
 )
+from tests.support.shared_browser import speak
 from tests.support.sites import SETUPS, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
@@ -63,27 +61,13 @@ class Rung:
         return pcm_of(voice_of(part, self.journal.output_format)).astype(np.float64) / 32768
 
 
-Launch = Callable[[Path], Any]
-
-
-@pytest.fixture(scope="module")
-def launch() -> Iterator[Launch]:
-    """Starts a browser with this file for a microphone."""
-    executable = chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield lambda voice: playwright.chromium.launch(executable_path=executable, args=flags(voice))
-
-
 @pytest.fixture(scope="module", params=SETUPS)
-def rung(launch: Launch, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rung]:
+def rung(browser: Any, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rung]:
     """Makes a whole call. The microphone repeats one sentence, and the mute button decides when it is heard."""
     folder = tmp_path_factory.mktemp("softphone")
-    voice = microphone(folder / "voice.wav", "booking", silence_s=2.0)
+    speak("booking", silence_s=2.0)
     environment = {"TELEPHONY_SCRIPT": str(TRATTORIA), "TELEPHONY_JOURNAL_DIR": str(folder)}
     with site(request.param, folder, environment) as it:
-        browser = launch(voice)
         context = browser.new_context(viewport={"width": 1280, "height": 860}, permissions=["microphone"])
         it.log_in(context)
         context.add_init_script(RECORD_OUTPUT)
@@ -126,7 +110,7 @@ def rung(launch: Launch, request: pytest.FixtureRequest, tmp_path_factory: pytes
             page.inner_text("#status"),
             bytes_loaded,
         )
-        browser.close()
+        context.close()
 
 
 def ring(watched: Watched) -> None:
@@ -225,17 +209,10 @@ def test_the_page_can_be_used_without_eyes_and_mouse(rung: Rung) -> None:
 # --- other calls -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A browser in whose microphone somebody says hello."""
-    browser = launch(microphone(tmp_path_factory.mktemp("microphone") / "voice.wav", "hello", silence_s=5.0))
-    yield browser
-    browser.close()
-
-
 @contextmanager
 def page_of(browser: Any, folder: Path, environment: Mapping[str, str]) -> Iterator[Watched]:
-    """The page of a server with these settings, in a context of its own."""
+    """The page of a server with these settings, in a context of its own, with a voice that says hello."""
+    speak("hello", silence_s=5.0)
     ours = {"TELEPHONY_SCRIPT": str(TRATTORIA), "TELEPHONY_JOURNAL_DIR": str(folder)}
     with serving({**ours, **environment}) as address:
         context = browser.new_context(permissions=["microphone"])

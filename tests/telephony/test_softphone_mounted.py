@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.browser import TRATTORIA, Watched, chromium, flags, microphone
+from tests.support.browser import TRATTORIA, Watched
 from tests.support.servers import DESK, uvicorn
+from tests.support.shared_browser import speak
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 
@@ -21,13 +23,10 @@ app.mount("/voice", desk)
 )
 
 
-def test_a_page_under_a_path_rings_the_application_under_that_path(tmp_path: Path) -> None:
-    executable = chromium()
-    from playwright.sync_api import sync_playwright
-
-    voice = microphone(tmp_path / "voice.wav", "booking", silence_s=2.0)
-    with uvicorn(tmp_path, desk=MOUNTED, TELEPHONY_SCRIPT=str(TRATTORIA)) as (_, address), sync_playwright() as driver:
-        page = driver.chromium.launch(executable_path=executable, args=flags(voice)).new_page()
+def test_a_page_under_a_path_rings_the_application_under_that_path(browser: Any, tmp_path: Path) -> None:
+    speak("booking", silence_s=2.0)
+    with uvicorn(tmp_path, desk=MOUNTED, TELEPHONY_SCRIPT=str(TRATTORIA)) as (_, address):
+        page = browser.new_page()
         watched = Watched(page)
         page.goto(f"{address}/voice/console/phone")
         watched.until("!document.querySelector('#call').disabled")

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.browser import Watched, chromium, flags, microphone, screenshot, serving
+from tests.support.browser import Watched, screenshot, serving
+from tests.support.shared_browser import speak
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time, pytest.mark.xdist_group("processes")]
 
@@ -99,22 +100,14 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watched, Wire]]:
+def rig(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watched, Wire]]:
     """Yields the page with a muted microphone. Several calls are made on it."""
-    executable = chromium()
-    from playwright.sync_api import sync_playwright
-
     folder = tmp_path_factory.mktemp("desks")
     (folder / "desks.py").write_text(DESKS)
     (folder / "script.toml").write_text(SCRIPT)
     environment = {"TELEPHONY_SCRIPT": str(folder / "script.toml"), "PYTHONPATH": str(folder)}
-    voice = microphone(folder / "voice.wav", "hello", silence_s=5.0)
-    with (
-        sync_playwright() as playwright,
-        serving(environment, "desks:agents") as address,
-        closing(Wire(address)) as wire,
-    ):
-        browser = playwright.chromium.launch(executable_path=executable, args=flags(voice))
+    speak("hello", silence_s=5.0)
+    with serving(environment, "desks:agents") as address, closing(Wire(address)) as wire:
         context = browser.new_context(viewport={"width": 1280, "height": 860}, permissions=["microphone"])
         watched = Watched(context.new_page())
         watched.page.goto(f"{wire.address}/console/phone")
@@ -122,7 +115,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watched, Wir
         watched.page.click("#mute")
         yield watched, wire
         assert watched.complaints == []
-        browser.close()
+        context.close()
 
 
 @pytest.fixture
