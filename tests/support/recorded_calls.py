@@ -83,6 +83,21 @@ async def is_let_go(phone: Handset) -> None:
     await phone.agent_silent(30.0)
 
 
+async def books(phone: Handset) -> None:
+    """Says one sentence, hears the answer, and hangs up."""
+    await phone.agent_speaks()
+    await phone.agent_silent(0.5)
+    await phone.say("hello")
+    await phone.agent_speaks()
+    await phone.agent_silent(0.5)
+    phone.hang_up()
+
+
+def _booking() -> Script:
+    calls = [Call("book_table", '{"day": "Friday", "people": 2, "time": "19:00"}')]
+    return Script(greeting=Reply(say="Hello."), turns=[Turn(Reply(say="It is booked."), calls=calls)])
+
+
 def _long() -> Script:
     return Script(greeting=Reply(say=LONG), otherwise=Reply(say=LONG))
 
@@ -98,6 +113,7 @@ _KINDS: dict[str, tuple[Callable[[], Script | str], Caller, Line]] = {
     "demo": (lambda: "trattoria", demo, Line(round_trip_s=0.08, seed=1)),
     "breaks_in": (_long, breaks_in, Line(round_trip_s=0.4, jitter_s=0.02, seed=2)),
     "keys": (_long, presses_keys, Line(round_trip_s=0.9, seed=4)),
+    "books": (_booking, books, Line(round_trip_s=0.06, seed=5)),  # short: for tests that need only its tool call
     "let_go": (_goodbye, is_let_go, Line(round_trip_s=0.06, seed=3)),
 }
 

@@ -72,7 +72,7 @@ async def renamed_and_optional(day: str, time: str, guests: int = 2) -> str:
 )
 def test_recorded_arguments_that_no_longer_fit_fail(tool: Any, says: str) -> None:
     changed = function_tool(tool, name_override="book_table", strict_mode=False)
-    call = replay_call(recorded("demo"), AGENT.clone(tools=[changed, say_goodbye]))
+    call = replay_call(recorded("books"), AGENT.clone(tools=[changed, say_goodbye]))
     assert call.divergence is not None and call.divergence.kind == "schema"
     sentence = call.divergence.sentence
     assert sentence.startswith("book_table no longer takes the recorded arguments: ") and says in sentence
@@ -80,7 +80,7 @@ def test_recorded_arguments_that_no_longer_fit_fail(tool: Any, says: str) -> Non
 
 def test_they_fail_on_another_line_too() -> None:
     changed = function_tool(renamed, name_override="book_table")
-    call = replay_call(recorded("demo"), AGENT.clone(tools=[changed, say_goodbye]), caller="simulated")
+    call = replay_call(recorded("books"), AGENT.clone(tools=[changed, say_goodbye]), caller="simulated")
     assert call.divergence is not None and call.divergence.kind == "schema"
 
 
@@ -97,20 +97,20 @@ async def with_an_optional_one(day: str, people: int, time: str, note: str = "")
 @pytest.mark.parametrize("tool", [described, with_an_optional_one])
 def test_recorded_arguments_that_still_fit_pass(tool: Any) -> None:
     changed = function_tool(tool, name_override="book_table", strict_mode=False)
-    call = replay_call(recorded("demo"), AGENT.clone(tools=[changed, say_goodbye]))
+    call = replay_call(recorded("books"), AGENT.clone(tools=[changed, say_goodbye]))
     assert call.divergence is None, call.divergence
     assert any("book_table" in change.subject for change in call.changes)
 
 
 def test_the_recorded_agent_takes_the_recorded_arguments() -> None:
-    assert replay_call(recorded("demo")).divergence is None
+    assert replay_call(recorded("books")).divergence is None
 
 
 # --- what changed, and is not judged ---------------------------------------------------------------------------------
 
 
 def test_changed_instructions_and_voice_are_named_and_not_judged() -> None:
-    call = replay_call(recorded("demo"), AGENT.clone(instructions="You are rude.", voice="marin"))
+    call = replay_call(recorded("books"), AGENT.clone(instructions="You are rude.", voice="marin"))
     assert call.divergence is None
     assert {change.subject for change in call.unjudged} == {"instructions", "voice"}
     text = text_of(call)
@@ -125,21 +125,21 @@ def detects_turns_at_the_server(options: Any) -> None:
 
 
 def test_a_changed_setting_of_the_model_is_named() -> None:
-    call = replay_call(recorded("demo"), AGENT, configure=detects_turns_at_the_server)
+    call = replay_call(recorded("books"), AGENT, configure=detects_turns_at_the_server)
     assert any("turn_detection.type" in change.subject for change in call.changes), call.changes
 
 
 def test_the_command_takes_a_function_that_changes_the_options_of_the_calls() -> None:
-    job = Job(recorded("demo"), options={"configure": f"{__name__}:{detects_turns_at_the_server.__name__}"})
+    job = Job(recorded("books"), options={"configure": f"{__name__}:{detects_turns_at_the_server.__name__}"})
     (result,) = run([job])
     assert any("turn_detection.type" in str(change) for change in result["changes"]), result["changes"]
-    shown = CliRunner().invoke(app, ["replay", str(recorded("demo")), "--configure", "nowhere:function"])
+    shown = CliRunner().invoke(app, ["replay", str(recorded("books")), "--configure", "nowhere:function"])
     assert shown.exit_code != 0
     assert "nowhere" in shown.output
 
 
 def test_an_unchanged_agent_has_no_changes() -> None:
-    call = replay_call(recorded("demo"), AGENT)
+    call = replay_call(recorded("books"), AGENT)
     assert call.changes == [] and "Changed" not in text_of(call)
     call.assert_same()  # also without pytest
 
@@ -188,11 +188,11 @@ WITHOUT_EFFECT: list[dict[str, Any]] = [
 @pytest.mark.parametrize("options", WITHOUT_EFFECT, ids=str)
 def test_an_option_without_an_effect_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ReplayError):
-        replay_call(recorded("demo"), **options)
+        replay_call(recorded("books"), **options)
 
 
 def test_the_command_refuses_noise_that_the_recorded_model_cannot_hear() -> None:
-    done = CliRunner().invoke(app, ["replay", str(recorded("demo")), "--noise-dbfs", "-40"])
+    done = CliRunner().invoke(app, ["replay", str(recorded("books")), "--noise-dbfs", "-40"])
     assert done.exit_code == 1 and "--mode embedded" in done.output
 
 
@@ -225,13 +225,13 @@ def test_a_cause_is_said_in_plain_words(kind: Any, lane: str, what: str, says: s
 
 @cache
 def with_a_slow_tool() -> ReplayedCall:
-    return replay_call(recorded("demo"), AGENT, slow_tools_ms=2000.0)
+    return replay_call(recorded("books"), AGENT, slow_tools_ms=300.0)
 
 
 def test_the_tool_is_the_cause_of_a_late_answer() -> None:
     assert (
         text_of(with_a_slow_tool()).splitlines()[0]
-        == "demo (recorded): DIVERGED. book_table returns 2000 ms later than in the recording."
+        == "books (recorded): DIVERGED. book_table returns 300 ms later than in the recording."
     )
 
 
@@ -242,7 +242,7 @@ def test_many_replays_show_progress_a_summary_and_an_index(tmp_path: Path) -> No
     page = tmp_path / "report.html"
     done = CliRunner().invoke(
         app,
-        ["replay", str(recorded("demo")), str(recorded("let_go")), "--slow-tools-ms", "900", "--html", str(page)],
+        ["replay", str(recorded("books")), str(recorded("let_go")), "--slow-tools-ms", "900", "--html", str(page)],
     )
     lines = done.output.splitlines()
     assert lines[0].startswith("[1/2] ") and any(line.startswith("[2/2] ") for line in lines)
@@ -341,7 +341,7 @@ def test_pytest_names_what_a_replay_cannot_judge_and_writes_an_index(shown: tupl
 
 def test_an_update_does_not_take_arguments_that_do_not_fit(shown: tuple[Path, str], tmp_path: Path) -> None:
     assert "there is no parameter 'people'" in failure(shown[1], "test_renamed")
-    call = replay_call(recorded("demo"), AGENT.clone(tools=[say_goodbye]))
+    call = replay_call(recorded("books"), AGENT.clone(tools=[say_goodbye]))
     config = SimpleNamespace(
         getoption=lambda name: name == "--update-calls", pluginmanager=pytest.PytestPluginManager()
     )
@@ -350,7 +350,7 @@ def test_an_update_does_not_take_arguments_that_do_not_fit(shown: tuple[Path, st
 
 
 def test_assert_same_without_pytest() -> None:
-    with pytest.raises(CallDiffers, match=r"(?s)^demo \(recorded\): DIVERGED\. .*recorded +\| now"):
+    with pytest.raises(CallDiffers, match=r"(?s)^books \(recorded\): DIVERGED\. .*recorded +\| now"):
         with_a_slow_tool().assert_same()
 
 

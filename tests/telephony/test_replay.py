@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.extent import extent
 from realtime_core import RealtimeAgent, function_tool, realtime_handoff
 from telephony.errors import JournalError, ReplayError
 from telephony.journal.format import SCHEMA, Record
@@ -64,12 +65,12 @@ def test_the_call_as_data() -> None:
 
 
 def test_tools_of_the_user_never_run() -> None:
-    recorded("demo")  # which runs them
+    recorded("books")  # which runs them
     before = list(tools_run)
     for options in ({}, {"caller": "simulated"}, {"caller": "simulated", "model": "trattoria"}):
-        assert replay_call(recorded("demo"), AGENT, **options).called("book_table")  # type: ignore[arg-type]
+        assert replay_call(recorded("books"), AGENT, **options).called("book_table")  # type: ignore[arg-type]
     assert tools_run == before
-    replay_call(recorded("demo"), AGENT, run_tools=True)
+    replay_call(recorded("books"), AGENT, run_tools=True)
     assert tools_run == [*before, "book_table"]
 
 
@@ -95,14 +96,14 @@ def test_callbacks_of_handoffs_and_hooks_do_not_run_either() -> None:
 
 def test_a_changed_prompt_is_reported_and_is_no_divergence() -> None:
     changed = AGENT.clone(instructions="You answer for Trattoria Rossa.")
-    call = replay_call(recorded("demo"), changed)
+    call = replay_call(recorded("books"), changed)
     assert call.divergence is None
     assert [note.what for note in call.notes] == ["session.update: session changed"]
-    assert replay_call(recorded("demo"), changed, strict=True).divergence is not None
+    assert replay_call(recorded("books"), changed, strict=True).divergence is not None
 
 
 def test_a_tool_that_is_gone_is_reported() -> None:
-    call = replay_call(recorded("demo"), AGENT.clone(tools=[]))
+    call = replay_call(recorded("books"), AGENT.clone(tools=[]))
     assert call.divergence is not None
     assert "DIVERGED. The recorded model calls book_table, and the agent has no such tool now." in text_of(call)
     assert "tool book_table did not happen" in {each.what for each in call.comparison.divergences}
@@ -118,7 +119,7 @@ def test_a_divergence_says_what_came_before_it() -> None:
 # --- over another line, with another model, with another caller -------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(extent(1, 3)))
 def test_the_same_model_over_a_bad_line(seed: int) -> None:
     call = replay_call(OVER_SOCKETS, caller="simulated", round_trip_ms=180, jitter_ms=50, stall_ms=300, seed=seed)
     assert call.divergence is None, call.divergence
@@ -214,7 +215,7 @@ def test_reports() -> None:
 
 def test_many_replays_and_their_spread() -> None:
     jobs = [
-        Job(recorded("demo"), None, nth, 2, options={"caller": "simulated", "jitter_ms": 40.0, "seed": nth})
+        Job(recorded("books"), None, nth, 2, options={"caller": "simulated", "jitter_ms": 40.0, "seed": nth})
         for nth in (1, 2)
     ]
     results = list(run(jobs, workers=2))
