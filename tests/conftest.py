@@ -79,7 +79,12 @@ MADE_ONCE = {
         "test_replay_finds_bugs.py",
     },
     "a new project": {"test_new_project.py"},
-    "the Agents SDK": {"test_sdk_difference.py", "test_sdk_objects.py", "test_sdk_surface.py"},
+    "the Agents SDK": {
+        "test_sdk_difference.py",
+        "test_sdk_objects.py",
+        "test_sdk_program_imports.py",
+        "test_sdk_surface.py",
+    },
 }
 """Files of tests that share what takes seconds to make or to import. The tests of one group run in one worker."""
 

@@ -7,13 +7,10 @@ their types: a match over the SDK's events is complete for a type checker, too.
 
 from __future__ import annotations
 
-import ast
-import importlib
 from pathlib import Path
 
 import pytest
 
-from tests.support import sdk_difference
 from tests.support import sdk_runs as runs
 from tests.support.sdk_runs import RecordingServer, model_at, nothing_failed, running, serve
 from tests.support.sip_calls import SECRET, sip_calls
@@ -108,32 +105,3 @@ async def test_a_text_client() -> None:
     assert updates[-1]["instructions"] == "You are Night. The guest is Ada."
     assert [event["type"] for event in server.result].count("input_audio_buffer.clear") == 1
     nothing_failed(program)
-
-
-def agents_name(module: str) -> str:
-    """Returns the name of the SDK's module for a module of this package."""
-    name = module.removeprefix("realtime_core").lstrip(".")
-    return f"agents.realtime.{name}".rstrip(".") if name in sdk_difference.REALTIME else f"agents.{name}"
-
-
-@pytest.mark.parametrize("program", sorted(PROGRAMS.glob("*.py")), ids=lambda path: path.stem)
-def test_each_name_that_a_program_imports_is_one_of_the_sdk(program: Path) -> None:
-    """With the imports changed back, the programs are programs of the SDK."""
-    imports = [node for node in ast.walk(ast.parse(program.read_text())) if isinstance(node, ast.ImportFrom)]
-    ours = [node for node in imports if (node.module or "").startswith("realtime_core")]
-    assert ours
-    for node in ours:
-        theirs = importlib.import_module(agents_name(node.module or ""))
-        for alias in node.names:
-            assert hasattr(theirs, alias.name), f"{theirs.__name__} has no {alias.name}"
-
-
-def test_changing_an_import_changes_nothing_else() -> None:
-    code = (
-        "from agents.realtime import A\nfrom agents.realtime.items import B\n    from agents import C\n"
-        "import agents\nfrom .agents import D\nfrom agents_of_ours import E\n# from agents\nagents = 1\n"
-    )
-    assert runs.change_import(code) == (
-        "from realtime_core import A\nfrom realtime_core.items import B\n    from realtime_core import C\n"
-        "import realtime_core\nfrom .agents import D\nfrom agents_of_ours import E\n# from agents\nagents = 1\n"
-    )
