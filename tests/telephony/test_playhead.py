@@ -216,3 +216,23 @@ def test_a_probe_counts_as_delayed_if_it_took_four_mean_delays_longer_than_the_s
     assert other - shortest == pytest.approx(later)
     usual = (shortest + other) / 2 if counts else shortest
     assert line.expected_effect(3.0) == pytest.approx(3.0 + usual - line.up)
+
+
+def test_a_probe_is_dated_at_most_two_mean_delays_before_the_latest_time() -> None:
+    line = LineClock()
+    for stamp, now in ((0.0, 0.0), (0.02, 0.03)):
+        line.frame(stamp, now)
+    assert (line.up, line.jitter) == (0.0, pytest.approx(0.005))
+    assert line.date(0.038) == (0.02, pytest.approx(0.038))
+    assert line.probe(0.0, 0.038) == pytest.approx((0.028 + 0.038) / 2)
+
+
+def test_only_the_newest_probes_count() -> None:
+    line = LineClock()
+    line.frame(0.0, 0.0)
+    for n in range(50):
+        at = float(n)
+        trip = 0.1 if n == 0 else 0.2
+        line.frame(at + trip, at + trip)
+        line.probe(at, at + trip)
+    assert line.round_trip == pytest.approx(0.2), "the first probe is forgotten"
