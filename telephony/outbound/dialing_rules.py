@@ -158,7 +158,7 @@ def _zone(zone: object) -> ZoneInfo:
     try:
         name = zone.key if isinstance(zone, ZoneInfo) else zone
         if not isinstance(name, str):
-            raise ValueError(name)
+            raise ValueError
         return ZoneInfo(tidy(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise CallRefused(f"{zone!r:.100} is no time zone: write it like Europe/Berlin.") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import phonenumbers
 import pytest
@@ -139,8 +140,9 @@ def test_nobody_is_called_in_their_night(hour_utc: int, called: bool) -> None:
     assert DialingRules.at_any_hour().check(ADA, from_=OURS, now=now) == ADA
 
 
-def test_a_known_time_zone_goes_before_the_number() -> None:
-    night_in_berlin = DialingRules(timezone="Europe/Berlin", quiet_from=time(21), quiet_until=time(8))
+@pytest.mark.parametrize("zone", ["Europe/Berlin", ZoneInfo("Europe/Berlin")])
+def test_a_known_time_zone_goes_before_the_number(zone: Any) -> None:
+    night_in_berlin = DialingRules(timezone=zone, quiet_from=time(21), quiet_until=time(8))
     with pytest.raises(CallRefused, match="Berlin"):
         night_in_berlin.check(ADA, from_=OURS, now=NOON)
 
