@@ -9,16 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from openai.types.realtime import (
-    ConversationItemInputAudioTranscriptionCompletedEvent,
-    ConversationItemInputAudioTranscriptionDeltaEvent,
-    ConversationItemInputAudioTranscriptionFailedEvent,
-    InputAudioBufferCommittedEvent,
-    RealtimeTranscriptionSessionCreateRequest,
-)
-from openai.types.realtime.realtime_transcription_session_create_response import (
-    RealtimeTranscriptionSessionCreateResponse,
-)
 
 from realtime_core import OpenAIRealtimeWebSocketModel
 from realtime_core.connection import Close, Connection
@@ -56,6 +46,11 @@ def configured(client: Client, **audio_input: Any) -> None:
 
 @pytest.mark.virtual_time
 async def test_a_committed_turn_gets_its_transcript() -> None:
+    from openai.types import realtime as vendor  # the import takes half a second, and other tests do not need it
+    from openai.types.realtime.realtime_transcription_session_create_response import (
+        RealtimeTranscriptionSessionCreateResponse,
+    )
+
     script = Script(transcribed=[Heard("I will refund it."), Heard(failed=True), Heard("Bitte.", language="de")])
     async with session(script, query=QUERY) as client:
         configured(client)
@@ -75,10 +70,10 @@ async def test_a_committed_turn_gets_its_transcript() -> None:
         each["item_id"] for each in client.events if each["type"].endswith(("on.completed", "on.failed"))
     ]
     judged: dict[str, Any] = {
-        COMPLETED: ConversationItemInputAudioTranscriptionCompletedEvent,
-        COMPLETED.replace("completed", "delta"): ConversationItemInputAudioTranscriptionDeltaEvent,
-        COMPLETED.replace("completed", "failed"): ConversationItemInputAudioTranscriptionFailedEvent,
-        "input_audio_buffer.committed": InputAudioBufferCommittedEvent,
+        COMPLETED: vendor.ConversationItemInputAudioTranscriptionCompletedEvent,
+        COMPLETED.replace("completed", "delta"): vendor.ConversationItemInputAudioTranscriptionDeltaEvent,
+        COMPLETED.replace("completed", "failed"): vendor.ConversationItemInputAudioTranscriptionFailedEvent,
+        "input_audio_buffer.committed": vendor.InputAudioBufferCommittedEvent,
     }
     for type_, judge in judged.items():
         assert client.all(type_)
@@ -205,6 +200,8 @@ class Peer:
 
 
 def test_the_configuration_is_the_documented_one() -> None:
+    from openai.types.realtime import RealtimeTranscriptionSessionCreateRequest
+
     peer = Peer({"model": "gpt-live-transcribe", "languages": ["en"], "keywords": ["Trattoria Blu"]})
     peer.session.configure(0.0)
     (update,) = peer.sent

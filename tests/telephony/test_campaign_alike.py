@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,8 +25,10 @@ from telephony.simulator.account import SimulatedAccount
 from telephony.simulator.callees import Callee
 from tests.support.call_processes import OWN, world
 
-pytest.importorskip("dbos")
-pytestmark = pytest.mark.real_time
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.skipif(find_spec("dbos") is None, reason="the package dbos is not installed"),
+]
 
 SEED = 11
 PEOPLE = "\n".join(

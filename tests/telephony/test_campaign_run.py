@@ -9,6 +9,7 @@ import signal
 import socket
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from telephony.simulator import Handset, SimulatedTwilio, callees
 from tests.support import commands
 from tests.support.call_processes import until
 
-pytest.importorskip("dbos")
-pytestmark = pytest.mark.real_time
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.skipif(find_spec("dbos") is None, reason="the package dbos is not installed"),
+]
 ROOT = Path(__file__).parents[2]
 NUMBERS = [f"+1415555{2000 + n}" for n in range(4)]
 WITHIN_S = 120.0
