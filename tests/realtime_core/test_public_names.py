@@ -36,11 +36,11 @@ def test_the_three_lists_of_names_agree() -> None:
     assert len(realtime_core.__all__) == len(set(realtime_core.__all__))
 
 
-@pytest.mark.parametrize("name", realtime_core.__all__)
-def test_every_name_is_there(name: str) -> None:
-    module = importlib.import_module(f"realtime_core.{realtime_core._MODULE_OF[name]}")
-    assert getattr(realtime_core, name) is getattr(module, name)
-    assert name in dir(realtime_core)
+def test_every_name_is_there() -> None:
+    for name in realtime_core.__all__:
+        module = importlib.import_module(f"realtime_core.{realtime_core._MODULE_OF[name]}")
+        assert getattr(realtime_core, name) is getattr(module, name)
+        assert name in dir(realtime_core)
 
 
 def test_other_names_are_not() -> None:

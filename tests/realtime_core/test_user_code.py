@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.extent import pairs
 from realtime_core import (
     Handoff,
     InputGuardrail,
@@ -178,8 +179,7 @@ async def lives(kit: Kit, before: int) -> None:
     assert kit.session.status == "connected"
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("behaviour", RAISING)
+@pytest.mark.parametrize(("behaviour", "place"), pairs(RAISING, PLACES))
 async def test_whatever_is_raised(behaviour: str, place: str, failures: list[logging.LogRecord]) -> None:
     case = PLACES[place](RAISING[behaviour])
     async with opened(case.agent, run_config=case.run) as kit:

@@ -3,6 +3,7 @@ entrance."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,26 +99,36 @@ DOORS: dict[str, Callable[[str], Any]] = {
 REFUSALS = (ValueError, CallRefused, UserError, SettingsError)
 
 
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("number", EXTENSIONS)
-def test_an_extension_is_refused_with_its_cure(number: str, door: str) -> None:
-    with pytest.raises(REFUSALS, match=r"extension 42.*send_digits"):
-        DOORS[door](number)
+def answer(door: str, number: str) -> str:
+    """Returns what a door says to a number: the error, or the number that it understands."""
+    try:
+        return str(DOORS[door](number))
+    except REFUSALS as error:
+        return f"refused: {error}"
 
 
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("number", OTHERS)
-def test_what_is_more_or_less_than_one_number_is_refused(number: str, door: str) -> None:
-    if not number.startswith("+") and door in ("agents", "own number", "fallback", "when full"):
-        return  # empty means none there, and others are names
-    with pytest.raises(REFUSALS, match=OTHERS[number]):
-        DOORS[door](number)
+def test_an_extension_is_refused_with_its_cure(door: str) -> None:
+    answers = {number: answer(door, number) for number in EXTENSIONS}
+    cure = re.compile(r"refused: .*extension 42.*send_digits", re.DOTALL)
+    assert {number: text for number, text in answers.items() if not cure.match(text)} == {}
 
 
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("number", PLAIN)
-def test_a_number_as_people_write_it_is_the_same_number(number: str, door: str) -> None:
-    assert DOORS[door](number) == PLAIN[number]
+def test_what_is_more_or_less_than_one_number_is_refused(door: str) -> None:
+    # For some doors an empty text means that there is no number, and other texts are names.
+    all_are_numbers = door not in ("agents", "own number", "fallback", "when full")
+    answers = {number: answer(door, number) for number in OTHERS if all_are_numbers or number.startswith("+")}
+    assert {
+        number: text
+        for number, text in answers.items()
+        if not text.startswith("refused: ") or OTHERS[number] not in text
+    } == {}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_number_as_people_write_it_is_the_same_number(door: str) -> None:
+    assert {number: answer(door, number) for number in PLAIN} == PLAIN
 
 
 def test_a_sip_address_stays_a_transfer_target() -> None:
@@ -176,13 +187,15 @@ def _shown(settings: Settings, name: str) -> Any:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
-@pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("name", VALUES)
-def test_blanks_around_a_setting_are_not_part_of_it(name: str, around: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blanks_around_a_setting_are_not_part_of_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain_value = _shown(read_settings(**{name: VALUES[name]}), name)
-    assert _shown(read_settings(**{name: around.format(VALUES[name])}), name) == plain_value
-    monkeypatch.setenv(name.upper(), around.format(VALUES[name]))
-    assert _shown(read_settings(), name) == plain_value
+    for around in AROUND:
+        written = around.format(VALUES[name])
+        assert _shown(read_settings(**{name: written}), name) == plain_value, repr(written)
+        with monkeypatch.context() as environment:
+            environment.setenv(name.upper(), written)
+            assert _shown(read_settings(), name) == plain_value, repr(written)
 
 
 def test_a_secret_and_a_path_from_python_are_tidied_too() -> None:

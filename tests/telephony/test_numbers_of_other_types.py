@@ -100,18 +100,25 @@ def test_a_number_of_the_phonenumbers_library_keeps_its_extension(entrance: str)
         ENTRANCES[entrance](WITH_EXTENSION)
 
 
-@pytest.mark.parametrize("entrance", ENTRANCES)
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=type_of)
-def test_another_type_is_refused_with_one_clear_error(value: Any, entrance: str) -> None:
-    if value is None and entrance in ("own number", "emergency"):
-        return  # None means no number there
+def is_an_input(value: Any, entrance: str) -> bool:
+    """Whether a value that is no number has a meaning at this entrance."""
     if entrance == "contact" and value == 14155550123:
-        return  # tables have integers, and the country is that of the own number
-    if not value and entrance == "emergency":
-        return
-    with pytest.raises(REFUSALS) as refused:
-        ENTRANCES[entrance](value)
-    assert any(word in str(refused.value) for word in ("write", "valid string", "transfer_to", "a step does one thing"))
+        return True  # tables have integers, and the country is that of the own number
+    return (value is None and entrance == "own number") or (not value and entrance == "emergency")
+
+
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_another_type_is_refused_with_one_clear_error(entrance: str) -> None:
+    for value in NO_NUMBERS:
+        if is_an_input(value, entrance):
+            continue
+        try:
+            taken = ENTRANCES[entrance](value)
+        except REFUSALS as error:
+            words = ("write", "valid string", "transfer_to", "a step does one thing")
+            assert any(word in str(error) for word in words), f"{value!r}: {error}"
+        else:
+            pytest.fail(f"{value!r} was taken as {taken!r}")
 
 
 @pytest.mark.parametrize("value", [14155550123, object(), b"+14155550123"], ids=type_of)
