@@ -19,10 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.support import commands
 from tests.support.environment import ANY_LOAD
 
 pytestmark = pytest.mark.real_time
@@ -44,7 +46,7 @@ SERVERS = {
 
 @dataclass
 class Server:
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[str]
     base: str
     log: Path
 
@@ -77,24 +79,19 @@ def serving(name: str, folder: Path, **environment: str) -> Iterator[Server]:
         port = probe.getsockname()[1]
     (folder / "desk.py").write_text(DESK)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("TWILIO_", "TELEPHONY_", "OPENAI_", "PUBLIC_"))}
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        name.partition(" ")[0],
-        *(it.format(port=port) for it in arguments),
-    ]
+    program = name.partition(" ")[0]
+    command = ["-m", program, *(it.format(port=port) for it in arguments)]
     log = folder / "log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**clean, "PYTHONPATH": str(Path.cwd()), **ANY_LOAD, **environment},
-            stdout=output,
-            stderr=output,
-            process_group=0,
-        )
+        # The other servers start their workers with the command line of the interpreter, so they cannot be forked.
+        options: dict[str, Any] = {
+            "cwd": folder, "env": {**clean, "PYTHONPATH": str(Path.cwd()), **ANY_LOAD, **environment},
+            "stdout": output, "stderr": output, "process_group": 0,
+        }  # fmt: skip
+        if program == "uvicorn":
+            process = commands.start(*command, **options)
+        else:
+            process = subprocess.Popen([sys.executable, "-W", "ignore", *command], text=True, **options)
     try:
         server = Server(process, f"http://127.0.0.1:{port}", log)
         deadline = time.monotonic() + 60
