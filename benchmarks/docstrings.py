@@ -1,5 +1,8 @@
 """Draws public docstrings at random, for a reader who does not know the code.
 
+Above each docstring it prints the first paragraphs of the docstrings of its module and its classes, because a reader
+of the file sees them too.
+
     python -m benchmarks.docstrings --seed 7
 
 The reader answers for each docstring: did I understand it at the first reading? At least 48 of 50 should be understood.
@@ -33,10 +36,13 @@ class Documented:
     """The source of the declaration; empty for a module."""
     text: str
     """The docstring."""
+    context: tuple[str, ...] = ()
+    """The first paragraphs of the docstrings of the module and the classes that contain the declaration, the module's
+    first."""
 
     def __str__(self) -> str:
-        head = f"{self.path}\n{self.signature}" if self.signature else self.path
-        return f"{head}\n{textwrap.indent(self.text, '    ')}"
+        lines = [self.path, *(f"In: {each}" for each in self.context), *([self.signature] if self.signature else [])]
+        return "\n".join([*lines, textwrap.indent(self.text, "    ")])
 
 
 def documented() -> list[Documented]:
@@ -48,25 +54,30 @@ def documented() -> list[Documented]:
             tree = ast.parse(path.read_text())
             if text := ast.get_docstring(tree):
                 found.append(Documented(f"{name}:1", "", text))
-            found += _members(tree, name, "")
+            found += _members(tree, name, "", ())
     return found
 
 
-def _members(owner: ast.Module | ast.ClassDef, path: str, prefix: str) -> Iterator[Documented]:
-    """Yields the docstrings of the public members of a module or class, and of their members."""
+def _members(owner: ast.Module | ast.ClassDef, path: str, prefix: str, around: tuple[str, ...]) -> Iterator[Documented]:
+    """Yields the docstrings of the public members of a module or class, and of their members.
+
+    `around` has the first paragraphs of the docstrings of what contains `owner`.
+    """
+    own = ast.get_docstring(owner)
+    context = (*around, " ".join(own.split("\n\n")[0].split())) if own else around
     for node, following in pairwise([*owner.body, None]):
         match node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() if not node.name.startswith("_"):
                 signature = _signature(node, prefix)
                 if text := ast.get_docstring(node):
-                    yield Documented(f"{path}:{node.lineno}", signature, text)
+                    yield Documented(f"{path}:{node.lineno}", signature, text, context)
                 if isinstance(node, ast.ClassDef):
-                    yield from _members(node, path, f"{prefix}{node.name}.")
+                    yield from _members(node, path, f"{prefix}{node.name}.", context)
             case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
                 match following:  # a string below an attribute describes it
                     case ast.Expr(value=ast.Constant(value=str(text))) if not name.startswith("_"):
                         line = f"{prefix}{ast.unparse(node)}"
-                        yield Documented(f"{path}:{node.lineno}", line, textwrap.dedent(text).strip())
+                        yield Documented(f"{path}:{node.lineno}", line, textwrap.dedent(text).strip(), context)
 
 
 def _signature(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, prefix: str) -> str:
