@@ -1,6 +1,6 @@
 """Decides when the agent may begin to answer.
 
-Pure. Times are in seconds.
+Pure. All times are in seconds on any steady clock, such as the clock of the event loop.
 """
 
 from __future__ import annotations

@@ -45,10 +45,10 @@ class _Slot:
 class EventStream:
     """The events for one consumer, in order: `async for event in stream`.
 
-    The limits depend on the kind of event. Control events are never dropped. Audio is limited by bytes, raw events and
-    text deltas are limited by their number, and the oldest are dropped first. Only the latest `history_updated` event
-    is kept. After the end of the session, the queued events are delivered first. Then the iteration stops, or raises
-    the exception of the session.
+    The limits depend on the kind of event. Audio is limited by bytes. Raw events of the model and text deltas are
+    limited by their number. Above the limit the oldest of them are dropped first. All other events are control events,
+    which are never dropped. Only the latest `history_updated` event is kept. After the end of the session, the queued
+    events are delivered first. Then the iteration stops, or raises the exception of the session.
 
     `types` limits the stream to events of these types. An empty collection selects all events.
     """
@@ -85,9 +85,10 @@ class EventStream:
         return [slot.event for slot in self._slots if slot.event is not None]
 
     def put(self, event: RealtimeAnyEvent) -> None:
-        """Queues an event for the consumer. If too many events of its kind are queued, the oldest of them are dropped.
-        Control events are not dropped: too many of them end the stream with `EventsOverflowed`. Does nothing after the
-        end of the stream, or if the stream does not select the type of the event.
+        """Queues an event for the consumer. If too many audio events, raw events or text deltas are queued, the oldest
+        of this kind are dropped. All other events (control events) are not dropped: too many of them end the stream
+        with `EventsOverflowed`. Does nothing after the end of the stream, or if the stream does not select the type of
+        the event.
         """
         if self._ended or (self._types and event.type not in self._types):
             return

@@ -41,8 +41,9 @@ class Approvals:
         return self._always.get(tool_name)
 
     async def decision(self, call_id: str, tool_name: str, ask: Callable[[], None]) -> Decision:
-        """Returns the decision about a tool call. If no decision is known, calls `ask` and waits until `decide` is
-        called. Does not wait if `decide` was called with `always` for an earlier call of the tool.
+        """Returns the decision about a tool call. If no decision is known, calls the function `ask`, which asks the
+        user for a decision, and waits until `decide` is called. Does not wait if `decide` was called with `always` for
+        an earlier call of the tool.
         """
         if (known := self.always(tool_name)) is not None:
             return known

@@ -26,13 +26,14 @@ class TranscriptionSession(ABC):
 
     @abstractmethod
     def append(self, audio: bytes) -> bool:
-        """Appends audio (PCM, 16 bits, 24 kHz, mono, any length) to the turn. Never blocks. Returns False if the audio
-        was dropped, because the server reads too slowly or the session is over.
+        """Appends audio (PCM, 16 bits, 24 kHz, mono, any length) to the current turn of speech. Never blocks. Returns
+        False if the audio was dropped, because the server reads too slowly or the session is over.
         """
 
     @abstractmethod
     def commit(self) -> asyncio.Future[RealtimeModelInputAudioTranscriptionCompletedEvent]:
-        """Ends the turn, and returns a future with its transcript. A turn needs at least 100 ms of audio.
+        """Ends the current turn of speech, and returns a future with the transcript of this turn. A turn needs at least
+        100 ms of audio.
 
         The future raises `ServerRejected` if the server refused the turn or could not transcribe it, and
         `ConnectionLost` or `SessionExpired` if the session ended before.

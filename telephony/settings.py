@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Reads the file of settings with `env_file.values_of`, which keeps passwords as they are written."""
+        """Tells pydantic to read `.env` with `env_file.values_of`, which keeps passwords as they are written."""
         sources = [init_settings, _Variables(settings_cls)]
         if isinstance(dotenv_settings, DotEnvSettingsSource) and isinstance(path := dotenv_settings.env_file, Path):
             sources.append(_Variables(settings_cls, values_of(path)))

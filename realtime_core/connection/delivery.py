@@ -13,8 +13,8 @@ from . import Close, Connection, MessageHandler
 __all__ = ["DeliveringConnection", "check_close", "size_bytes"]
 
 MAX_REASON_BYTES = 123
-"""The maximum length of a reason in bytes. A control frame has at most 125 bytes, of which 2 are the code (RFC 6455,
-section 5.5).
+"""The maximum length in bytes of the reason in a close frame. A control frame has at most 125 bytes, of which 2 are the
+code (RFC 6455, section 5.5).
 """
 
 

@@ -1,4 +1,6 @@
-"""Checks JSON values against the protocol. Each check raises `Rejected` with the path of an invalid value."""
+"""Checks for the embedded server whether JSON values of a client agree with the Realtime protocol. Each check raises
+`Rejected` with the path of an invalid value.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audio formats of the protocol, with the names of the session object.
+"""The audio formats of the Realtime protocol that the embedded server supports, with the names of the session object.
 
 PCM is 16-bit little-endian mono at 24 kHz. G.711 is 8 kHz with one byte per sample. Source:
 https://platform.openai.com/docs/api-reference/realtime-sessions, `audio.input.format` and `audio.output.format`.

@@ -1,4 +1,4 @@
-"""The conversation's items in order, and the rules for changing them. Pure.
+"""The items of a conversation of the embedded server, in order, and the rules for changing them. Pure.
 
 Source of the rules: the Realtime API's reference, `conversation.item.create`, `.delete`, `.truncate`, `.retrieve`.
 """

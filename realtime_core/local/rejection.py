@@ -1,4 +1,5 @@
-"""Refusals of the server: the fields of the `error` event, with the real server's texts if these are known.
+"""The refusals of the embedded server: the fields of the `error` event, with the texts of the real server if these are
+known.
 
 Public issue threads of clients of the real server quote the codes and texts of `input_audio_buffer_commit_empty`,
 `response_cancel_not_active`, `invalid_tool_call_id`, `conversation_already_has_active_response`, `cannot_update_voice`,

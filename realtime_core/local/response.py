@@ -1,4 +1,4 @@
-"""One response of the model, from `response.created` to `response.done`. Pure.
+"""One response of the embedded server, from `response.created` to `response.done`. Pure.
 
 `Response.perform` is a generator. It emits events and yields the time to wait before the next event, so the code has
 the same order as the events of the GA protocol. Audio is sent in bursts of 200 ms at `speed` times real time.

@@ -1,4 +1,5 @@
-"""The session object of the protocol: its defaults, the allowed updates, and the effective configuration.
+"""The session object of one session of the embedded server: its defaults, the allowed updates, and the effective
+configuration.
 
 Source of the form and the limits: the Realtime API's reference (`session.update`, `response.create`), GA form. Pure.
 """

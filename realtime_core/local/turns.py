@@ -1,4 +1,5 @@
-"""Handles the caller's turns: voice activity, commits and silence. Pure.
+"""Handles the caller's turns in one session of the embedded server: finds speech in the audio, makes an item of each
+turn, and starts the answer. Pure.
 
 Sends `speech_started` (which interrupts the agent), `speech_stopped` and `committed`. Then adds the turn to the
 conversation, sends its transcript, and requests the answer. Also handles idle time-outs.

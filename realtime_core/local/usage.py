@@ -1,5 +1,5 @@
-"""Estimates token counts: one token per four letters of text, ten tokens per second of input audio, and twenty tokens
-per second of output audio.
+"""Estimates the token counts that the embedded server reports: one token per four letters of text, ten tokens per
+second of input audio, and twenty tokens per second of output audio.
 """
 
 from __future__ import annotations

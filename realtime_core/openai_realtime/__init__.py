@@ -1,4 +1,4 @@
-"""The OpenAI Realtime API.
+"""The client of the OpenAI Realtime API: models that a session can use, over a WebSocket or for a SIP call.
 
 ```
 model                 the model that a session uses, over a WebSocket

@@ -1,4 +1,4 @@
-"""The URL of the server, and the headers with the key.
+"""The address of a server with the OpenAI Realtime API, and the headers of the connection with the API key.
 
 Sources: https://platform.openai.com/docs/guides/realtime-websocket,
 https://platform.openai.com/docs/guides/realtime-sip (`call_id`), and for Azure

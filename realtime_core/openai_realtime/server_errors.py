@@ -1,4 +1,4 @@
-"""Decides the meaning of an error of the server.
+"""Decides what an error event of the model's server means: who caused the error, and whether an event must report it.
 
 Pure. Codes and texts are those of the real server, from the issue threads of its clients. Most errors leave the session
 open.

@@ -67,11 +67,11 @@ class ServerTranscription:
         self._send(encode(self._ids(), "session.update", {"session": session}))
 
     def append(self, audio: bytes) -> None:
-        """Appends audio (PCM, 16 bits, 24 kHz, mono) to the turn."""
+        """Appends audio (PCM, 16 bits, 24 kHz, mono) to the current turn of speech."""
         self._send(encode_append(audio))
 
     def commit(self) -> int:
-        """Ends the turn. Returns its number, counted from 0."""
+        """Ends the current turn of speech. Returns the number of this turn, counted from 0."""
         turn, event_id = self._turns, self._ids()
         self._turns += 1
         self._committing.append((event_id, turn))

@@ -20,9 +20,7 @@ __all__ = ["enter_campaign_dialer", "find_campaigns"]
 
 
 def find_campaigns(phone: PhoneServer) -> Campaigns | None:
-    """Returns the campaigns (lists of people to call) in the records of `phone`, or None if the records are in
-    memory.
-    """
+    """Returns the campaigns (lists of people to call) in the database of `phone`, or None if there is no database."""
     if phone.call_records.client.database is None:
         return None
     from ..campaigns.service import campaigns_of
@@ -38,7 +36,7 @@ def find_campaigns(phone: PhoneServer) -> Campaigns | None:
 
 async def enter_campaign_dialer(phone: PhoneServer, dialer: Dialer, stack: AsyncExitStack) -> CampaignDialer | None:
     """Starts the campaign dialer of this process, which makes the calls of campaigns (lists of people to call), and
-    adds it to `stack`. Returns the campaign dialer, or None if the records are in memory.
+    adds it to `stack`. Returns the campaign dialer, or None if there is no database.
 
     `dialer` is the object that places the single calls. The calling code must add `dialer` to `stack` after this
     function. At the end, `dialer` is then closed first and hangs up its calls, and the campaign dialer can still store

@@ -26,7 +26,7 @@ _SERVE = ("-m", "telephony", "serve", "desk:agent", "--port", "0", "--json")
 @dataclass(frozen=True, slots=True)
 class System:
     """A system under test: the arguments of Python, and the environment of the process. `has_journal` is True if the
-    system writes a journal of each call and keeps its records in SQLite.
+    system writes a journal of each call and keeps its call records in SQLite.
     """
 
     arguments: tuple[str, ...]

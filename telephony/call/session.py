@@ -217,7 +217,9 @@ class CallSession:
         """Whether the conversation has begun, and so ends by itself."""
 
     async def run(self) -> None:
-        """Runs the call to its end. Raises no exception because of an event of the call."""
+        """Runs the call to its end. A failure during the call, such as a lost connection, ends the call and raises no
+        exception.
+        """
         options, lifetime = self.options, self.lifetime
         set_current_call(self.call)
         cpu = options.cpu_clock()

@@ -1,4 +1,4 @@
-"""Deletes old campaigns from the records, for `telephony calls purge`."""
+"""Deletes old campaigns from the database, for the command `telephony calls purge`."""
 
 from __future__ import annotations
 

@@ -138,6 +138,6 @@ class CampaignStore(Protocol):
     def funnel(self, campaign_id: str) -> Funnel: ...
 
     def retry(self, campaign_id: str, reasons: Sequence[DoneReason], now: datetime) -> int:
-        """Sets contacts that are done with one of these reasons back to pending, with `retried_at`. A contact that
-        opted out stays done. Returns the number of changed contacts.
+        """Sets the contacts that are done for one of these reasons back to the state pending, and stores `now` as their
+        time `retried_at`. A contact that opted out stays done. Returns the number of changed contacts.
         """

@@ -1,4 +1,6 @@
-"""The options of `telephony campaign`."""
+"""The options of `telephony campaign`, the command that creates, runs and shows campaigns (calls to the contacts of a
+list).
+"""
 
 from __future__ import annotations
 

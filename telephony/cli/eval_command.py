@@ -1,4 +1,4 @@
-"""The options of `telephony eval`."""
+"""The options of `telephony eval`, the command that compares two agents in the same recorded and simulated calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of `telephony number`."""
+"""The options of `telephony number`, the command that shows, sets and restores the webhooks of a Twilio number."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Line:
     levels: list[float] = field(default_factory=list)
     """The level of each frame of the agent's voice, from 0 to 1."""
     played: list[tuple[float, int, int]] = field(default_factory=list)
-    """The frames that are played and their times, each as (time in ms, first frame, frame after the last frame)."""
+    """The audio frames of this line that were played, each as (time in ms, first frame, frame after the last frame)."""
     complete: bool = False
     cut: bool = False
 

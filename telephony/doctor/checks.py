@@ -1,4 +1,4 @@
-"""Runs all checks, one after another."""
+"""Runs all checks of `telephony doctor` (the command that checks an installation), one after another."""
 
 from __future__ import annotations
 

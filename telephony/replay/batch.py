@@ -150,8 +150,9 @@ def summary_text(results: Sequence[dict[str, Any]]) -> str:
 
 
 def junit_of(results: Sequence[dict[str, Any]]) -> str:
-    """Returns the results of replays as JUnit XML with one test case for each result of `run`. A divergence is a
-    failure. An `error` is an error.
+    """Returns the results of replays as JUnit XML with one test case for each result of `run`. A divergence (the call
+    differs from its recording) becomes a `failure` in the XML. A replay that could not be run (its result has the key
+    `error`) becomes an `error`.
     """
     failed, broken = (sum(bool(result.get(key)) for result in results) for key in ("diverged", "error"))
     suite = ElementTree.Element(

@@ -72,8 +72,8 @@ class FloodLimits:
         return False
 
     def fragments(self, count: int) -> None:
-        """Must be called for each frame of a message that arrives in several frames. `count` is the number of frames so
-        far. Ends the connection if there are too many.
+        """Ends the connection if a message has arrived in too many frames. `count` is the number of its frames so far.
+        Must be called for each frame of such a message.
         """
         if count > MAX_FRAGMENTS:
             self._flooded("fragments", "cuts a message into too many frames")

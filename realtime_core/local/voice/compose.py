@@ -1,4 +1,6 @@
-"""Builds speech from stored words: the longest matching stored phrase, and a hum for an unknown word."""
+"""Builds speech for the embedded server from stored words: uses the longest matching stored phrase, and a hum for an
+unknown word.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items that the client adds to the conversation."""
+"""The items that the client, and not the model or the caller, adds to the conversation on the server."""
 
 from __future__ import annotations
 
