@@ -58,7 +58,9 @@ class AnswerGate:
             self._closed_until = _PAST
 
     def hold(self, until: float) -> None:
-        """Delays answers to the caller until `release` is called, but at most until the time `until`."""
+        """Delays answers to the caller until `release` is called, but at most until the time `until` (seconds on any
+        steady clock).
+        """
         self._held_until = until
 
     def release(self) -> None:

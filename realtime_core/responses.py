@@ -74,7 +74,8 @@ class _Active:
 
 class Responses:
     """Decides when a response is requested or cancelled in one server session, and keeps the state of the responses.
-    Some methods return effects: the actions that the calling code must execute now, in order.
+    Some methods return effects: the actions that the calling code must execute now, in order. Times such as `now` are
+    in seconds on any steady clock.
 
     `ids` returns event ids. `audio` is True if responses should be spoken. `server_responds` is True if the server
     answers turns itself. A request waits until `answer_gate` permits a response. Times are in seconds:

@@ -7,7 +7,7 @@ __all__ = ["Allowance"]
 
 class Allowance:
     """A limit for a rate, as a token bucket: it holds at most `burst` units, starts full, and gains `per_s` units per
-    second. Actions take units from the bucket.
+    second. Actions take units from the bucket. `now` is in seconds on any steady clock.
     """
 
     def __init__(self, *, per_s: float, burst: float) -> None:

@@ -34,10 +34,11 @@ _REFUSED = 4000
 
 
 class Transcription:
-    """One transcription session. The interface is that of `Conversation`. `transcripts` has the transcripts of the
-    turns in order. If there are no more, a transcript only states the length of the speech. `model` is the model in the
-    client's URL. If it is not None, the session closes the connection with an error, as the real server does, because a
-    transcription session takes its model from `session.update`.
+    """One transcription session. Its methods are those of `Conversation`, the other kind of session. `now` is in
+    seconds on any steady clock. `transcripts` has the transcripts of the turns in order. If there are no more, a
+    transcript only states the length of the speech. `model` is the model in the client's URL. If it is not None, the
+    session closes the connection with an error, as the real server does, because a transcription session takes its
+    model from `session.update`.
     """
 
     def __init__(

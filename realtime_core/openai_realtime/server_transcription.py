@@ -60,7 +60,7 @@ class ServerTranscription:
 
     def configure(self, now: float) -> None:
         """Sends the settings of the session to the server (`session.update`): the audio format, the transcription
-        settings, and no turn detection.
+        settings, and no turn detection. `now` is in seconds on any steady clock.
         """
         audio = {"format": _PCM, "transcription": dict(self._transcription), "turn_detection": None}
         session = {"type": "transcription", "audio": {"input": audio}}

@@ -79,7 +79,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 class SessionConfig:
     """The configuration of one session with the server, made from `RealtimeSessionModelSettings`. Decides which
-    `session.update` events must be sent, and knows which settings are in effect.
+    `session.update` events must be sent, and knows which settings are in effect. `now` is in seconds on any steady
+    clock.
     """
 
     def __init__(

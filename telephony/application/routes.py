@@ -1,4 +1,4 @@
-"""The HTTP and WebSocket routes of the application."""
+"""The list of the HTTP and WebSocket routes of the application."""
 
 from __future__ import annotations
 

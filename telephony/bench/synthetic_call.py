@@ -122,7 +122,7 @@ class HeardAnswer:
         self._received_s = 0.0
 
     def heard_s(self, now: float) -> float:
-        """Returns the length in seconds of the answer that the caller has heard at `now`."""
+        """Returns how many seconds of the answer the caller has heard at `now`, a time of the event loop in seconds."""
         return self._received_s - max(0.0, self.ends_at - now)
 
     def clear(self) -> None:

@@ -42,7 +42,7 @@ class SpokenWords:
 
 class VoiceTranscription:
     """Transcribes the voice of a supervisor who has taken over the call. `run` must be started as a task. `on_words` is
-    called with each turn of speech.
+    called with each turn of speech. `now` is a time of the event loop in seconds.
     """
 
     def __init__(

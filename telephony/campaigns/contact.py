@@ -137,7 +137,8 @@ class Attempt:
     """One attempt to reach a contact by a call, which may not have been made yet. An attempt without an outcome is in
     progress, or its process has died.
 
-    `id` is also the id of the call in the records: the token of an outgoing call, or the `CallSid` of an inbound call.
+    `id` is also the id under which the call record (the row of the call in the database) is stored: a random text for
+    an outgoing call, or the `CallSid` of an inbound call.
     """
 
     id: str

@@ -1,5 +1,5 @@
-"""Makes the calls of all campaigns in the records, in each process of a server. `policy` decides which call is due, and
-`attempt_work` makes one call.
+"""Makes the calls of all campaigns in the database, in each process of a server. `policy` decides which call is due,
+and `attempt_work` makes one call.
 
 Every process searches for due contacts, marks them as queued, and puts one attempt for each contact into a queue. The
 process that gets the attempt from the queue calls `CampaignStore.begin`. This single transaction checks the limits, the
@@ -62,18 +62,12 @@ _MAX_ERRORS = 5
 class CampaignDialer:
     """Makes the calls of the campaigns. The object is an async context manager. `start` begins the work.
 
-    Args:
-        store: The store of the campaigns.
-        client: The client of the records.
-        dialer: Places and follows the calls of this process.
-        opt_outs: The do-not-call list.
-        speech: A function that returns the `Speech` of a campaign. Raises `CampaignError` if this process does not know
-            the agent of the campaign.
-        check: A function that returns the check of a campaign, or None if the campaign has no check. The check is
-            called before each call, and decides whether the call is still wanted.
-        room: A function that returns how many more calls this process can take. Its argument is the number of campaign
-            calls that this process makes now.
-        sources: The wall clock and random tokens.
+    Args: store: The store of the campaigns. client: The client of the database. dialer: Places and follows the calls of
+    this process. opt_outs: The do-not-call list. speech: A function that returns the `Speech` of a campaign. Raises
+    `CampaignError` if this process does not know the agent of the campaign. check: A function that returns the check of
+    a campaign, or None if the campaign has no check. The check is called before each call, and decides whether the call
+    is still wanted. room: A function that returns how many more calls this process can take. Its argument is the number
+    of campaign calls that this process makes now. sources: The wall clock and random tokens.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ async def in_memory(
 async def run_in_process(
     campaign: Campaign, contacts: Sequence[Contact], campaigns: Campaigns, sources: Sources
 ) -> list[dict[str, Any]]:
-    """Runs a campaign whose state is in the records, or continues the campaign with the same name. Returns a row with
+    """Runs a campaign whose state is in the database, or continues the campaign with the same name. Returns a row with
     the results of each contact (see `report.result_row`).
 
     Raises:

@@ -44,8 +44,7 @@ class Lease:
 
     async def renew(self) -> None:
         """Extends the lease of this process, which shows other processes that this process is alive, to 20 seconds from
-        now. The lease is stored in the records (the shared database). Does nothing if the lease was extended less than
-        4 seconds ago.
+        now. The lease is stored in the shared database. Does nothing if the lease was extended less than 4 seconds ago.
 
         The 20 seconds count from the time before the query to the database. So this process never relies on a lease
         that other processes consider expired.
@@ -58,7 +57,7 @@ class Lease:
         self._held_until, self._renew_at = began + LEASE_S, began + _RENEW_S
 
     async def leave(self) -> None:
-        """Gives up the lease, so other processes do not have to wait until it expires. If the records cannot be used,
+        """Gives up the lease, so other processes do not have to wait until it expires. If the database cannot be used,
         the lease expires later.
         """
         try:

@@ -198,9 +198,9 @@ def campaigns_of(
     *,
     is_simulation: bool = False,
 ) -> Campaigns | None:
-    """Returns the campaigns in the records of a server, or None if the records are in memory. `subject_of` returns the
-    hash of a phone number, and `agents` has the agents by name. `is_simulation` is True if the server calls simulated
-    people only.
+    """Returns the campaigns in the database of a server, or None if the server has no database. `subject_of` returns
+    the hash of a phone number, and `agents` has the agents by name. `is_simulation` is True if the server calls
+    simulated people only.
     """
     if not isinstance(client.database, DatabaseRecords):
         return None
@@ -254,8 +254,8 @@ def campaign_dialer_of(
 
 
 def engine_url(settings: Settings) -> str:
-    """Returns the URL of DBOS's database: the database of the records if that is PostgreSQL, otherwise an SQLite file
-    next to the file of the records.
+    """Returns the URL of DBOS's database: the database with the call records if that is PostgreSQL, otherwise an SQLite
+    file next to the SQLite file with the call records.
     """
     url = settings.records_url
     assert url is not None

@@ -1,4 +1,4 @@
-"""The interface of the stores of campaigns. `database_store` keeps campaigns in the records. `memory_store` keeps
+"""The interface of the stores of campaigns. `database_store` keeps campaigns in the database. `memory_store` keeps
 campaigns in memory, for rehearsals and single programs.
 
 Each method is one transaction that all processes see. A method may block, so it must be called in a worker thread.

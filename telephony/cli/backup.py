@@ -1,4 +1,4 @@
-"""Implements `telephony calls backup`, which copies the records of the calls to a file."""
+"""Implements `telephony calls backup`, which copies the database with the call records to a file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["back_up"]
 
 
 def back_up(output: Path) -> None:
-    """Copies the SQLite file of the records with SQLite's backup interface. The copy is consistent even if other
-    processes write.
+    """Copies the SQLite file with the call records to the file `output`, with SQLite's backup interface. The copy is
+    consistent even if other processes write.
     """
     url = load_settings().records_url
     if url is None or not url.startswith("sqlite:"):

@@ -1,4 +1,4 @@
-"""Implements `telephony calls list` and `export`: the calls in the records, and journals that have no record."""
+"""Implements `telephony calls list` and `export`: the calls in the database, and the calls that have only a journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Implements `telephony campaign` on the records: create, status, pause, resume, stop, export and retry."""
+"""Implements those commands of `telephony campaign` that work on the campaigns in the database: create, status, pause,
+resume, stop, export and retry.
+"""
 
 from __future__ import annotations
 

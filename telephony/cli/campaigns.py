@@ -169,7 +169,7 @@ class _DoNotCallNumbers:
 
 
 def with_listed(rules: DialingRules, settings: Settings) -> DialingRules:
-    """Returns the dialing rules with the numbers of the do-not-call list in the records, in addition to those of the
+    """Returns the dialing rules with the numbers of the do-not-call list in the database, in addition to those of the
     do-not-call file.
     """
     from telephony.records.subjects import subject_key

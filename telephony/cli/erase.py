@@ -36,7 +36,7 @@ def erase_number(number: str, folder: Path | None, output: Path | None, config: 
     """Erases the data that is stored about `number`. Writes the receipt to the file `output`, or prints the receipt if
     `output` is None. `folder` is the folder of the journals. `config` is the numbers file, whose Twilio accounts may
     have recordings. Exits with code 1 if some data is left. Raises `CliError` if the number is invalid or is our own
-    number, or if the records contain hashes of phone numbers that were made with another key.
+    number, or if the database contains hashes of phone numbers that were made with another key.
     """
     settings = load_settings()
     try:

@@ -145,9 +145,8 @@ class Access:
             number: The phone number of this application in the call (`own_number`). None if the request is not about
                 one call.
 
-        Raises:
-            AccessRefused: the client is unknown (401), the client does not have the scope or the number (403), or the
-                records cannot be used (503).
+        Raises: AccessRefused: the client is unknown (401), the client does not have the scope or the number (403), or
+        the database cannot be used (503).
         """
         grant = await self.identify(connection)
         grant.demand(scope, number)
@@ -341,7 +340,7 @@ class Access:
 
     async def log_out(self, grant: Grant) -> None:
         """Ends the login session of the client that has this grant, and writes the logout to the audit log. Raises
-        `AccessRefused` if the records cannot be used.
+        `AccessRefused` if the database cannot be used.
         """
         now = self._sources.now()
         try:
@@ -366,7 +365,7 @@ class Access:
             raise AccessRefused(503, f"The audit cannot be written, so this was not done: {error}") from None
 
     async def entries(self, query: AuditQuery) -> list[AuditEntry]:
-        """Returns the newest entries of the audit log that match the query. Raises `AccessRefused` if the records
+        """Returns the newest entries of the audit log that match the query. Raises `AccessRefused` if the database
         cannot be used.
         """
         try:

@@ -1,4 +1,4 @@
-"""The routes of the login.
+"""The HTTP routes with which a client of the console logs in and out.
 
 ```
 POST /console/api/login     {"token": "..."}: sets the cookie

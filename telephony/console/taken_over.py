@@ -12,9 +12,10 @@ from .access import Access
 __all__ = ["AGAIN", "NOT_TAKEN_OVER", "all_taken_over", "names_by_call", "supervisors_of"]
 
 AGAIN = "connected again"
-"""The detail of an entry about a supervisor who continues a take-over after a lost connection."""
+"""The detail of an entry of the audit log about a supervisor who continues a take-over after a lost connection."""
 NOT_TAKEN_OVER = "not possible"
-"""The detail of an entry about a take-over that was not possible. The entry before it has the attempt."""
+"""The detail of an entry of the audit log about a take-over that was not possible. The entry before it has the attempt.
+"""
 _MAX_ENTRIES = 1000
 
 
@@ -36,7 +37,7 @@ def names_by_call(entries: Iterable[AuditEntry]) -> dict[str, list[str]]:
 
 async def supervisors_of(access: Access, calls: Iterable[str]) -> dict[str, list[str]]:
     """Returns the names of the supervisors who took over these calls, by CallSid. Returns an empty mapping if the
-    records cannot be used, because pages show calls also in this case.
+    database cannot be used, because pages show calls also in this case.
     """
     query = AuditQuery(calls=tuple(calls), action=Action.TAKE_OVER, limit=_MAX_ENTRIES)
     with suppress(AccessRefused):
@@ -46,7 +47,7 @@ async def supervisors_of(access: Access, calls: Iterable[str]) -> dict[str, list
 
 async def all_taken_over(access: Access) -> tuple[str, ...]:
     """Returns the CallSids of the calls that supervisors took over most recently, of at most 1,000 entries of the audit
-    log. Raises `AccessRefused` if the records cannot be used.
+    log. Raises `AccessRefused` if the database cannot be used.
     """
     query = AuditQuery(action=Action.TAKE_OVER, limit=_MAX_ENTRIES)
     return tuple(names_by_call(reversed(await access.entries(query))))

@@ -1,4 +1,5 @@
-"""The format of journals. Pure.
+"""The format of journals (the recordings of calls as JSON lines): the types of the records and the version of the
+format. Pure.
 
 Each line is one JSON object, `{"t": seconds since the call's start, "kind": str, ...}`. Lines are in order of time.
 Audio is stored only where it enters the process: the caller's audio in `twilio.in`, the agent's audio in `model.in` (as

@@ -204,8 +204,9 @@ class Journals:
         self._disk.stop()
 
     async def watch(self, report: Callable[[bool, int], None]) -> None:
-        """Logs changes, tests a failed disk again, and calls `report` with two values: whether journals can be written,
-        and the number of lost records. Runs until the task is cancelled.
+        """Logs when journals can no longer be written and when they can be written again. Tests a failed disk again.
+        Regularly calls `report` with two values: whether journals can be written, and the number of lost records. Runs
+        until the task is cancelled.
         """
         clock = asyncio.get_running_loop().time
         again = clock() + _AGAIN_S

@@ -1,4 +1,7 @@
-"""Language tags. Pure. Source: RFC 5646. Only the language and the region are used."""
+"""Checks and shortens language tags such as `de-AT`. Pure.
+
+Source: RFC 5646. Only the language and the region are used.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class BreakerState(StrEnum):
 class CircuitBreaker:
     """A circuit breaker for one endpoint. It opens after `failures` failures in a row: calls then do not use the
     endpoint. After `open_s` seconds one call at a time may try the endpoint again. Each further failure doubles this
-    time, up to `max_open_s` seconds. A success closes the breaker.
+    time, up to `max_open_s` seconds. A success closes the breaker. `now` is in seconds on any steady clock.
     """
 
     def __init__(self, *, failures: int = 2, open_s: float = 15.0, max_open_s: float = 240.0) -> None:

@@ -363,8 +363,8 @@ class RecordsClient:
         return await self._run(lambda records: query(records.outbox))
 
     async def query(self, query: Callable[[Records], _T]) -> _T:
-        """Runs `query` with the store of the records in a worker thread, for a short query for which a caller waits.
-        Returns the result of the query. Raises `RecordsUnavailable` and `RecordRefused`.
+        """Runs `query` with the store of the call records in a worker thread, for a short query for which a caller
+        waits. Returns the result of the query. Raises `RecordsUnavailable` and `RecordRefused`.
         """
         return await self._run(query, _CLAIM_S)
 
@@ -375,7 +375,7 @@ class RecordsClient:
         return await self._run(lambda records: query(records.access), _CLAIM_S)
 
     async def ask(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:
-        """Runs `query` with the store of the records in a worker thread, and returns the result of the query.
+        """Runs `query` with the store of the call records in a worker thread, and returns the result of the query.
         `within_s` is the time limit in seconds. Raises `RecordsUnavailable`, or `RecordRefused` for a value that the
         database refuses.
         """

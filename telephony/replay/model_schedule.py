@@ -26,7 +26,7 @@ _DUE_LATER = 1e-9
 
 class ModelSchedule:
     """Decides when the recorded messages of the model are sent in a replay. `head` is the next message of the
-    recording, and `due` returns its time.
+    recording, and `due` returns its time. Times such as `now` are in seconds since the start of the call.
 
     `renamed` replaces the recorded ids of the client's items and events by the ids of the replay.
     """

@@ -37,7 +37,8 @@ WEBSOCKET_LIMITS_S: Mapping[Phase, float] = {Phase.HANDSHAKE: 10.0, Phase.UNREAD
 
 class PhaseTimeouts:
     """Decides whether one connection has been in its current phase, such as waiting for the body of a request, for too
-    long. `limits_s` has the limit of each phase in seconds. A phase without a limit may last for any time.
+    long. `limits_s` has the limit of each phase in seconds. A phase without a limit may last for any time. `now` is in
+    seconds on any steady clock.
     """
 
     def __init__(self, limits_s: Mapping[Phase, float]) -> None:

@@ -54,7 +54,7 @@ _RESTART = 1012
 
 class FloodLimits:
     """Limits the pings and the frames of a message that the peer of one WebSocket may send. If a limit is exceeded,
-    calls `cut`, a function that ends the connection.
+    calls `cut`, a function that ends the connection. `now` is a time of the event loop in seconds.
     """
 
     def __init__(self, repeats: Repeats, cut: Callable[[], None]) -> None:

@@ -39,13 +39,13 @@ __all__ = ["ServerSession"]
 
 
 class ServerSession:
-    """One session with the model's server. It exists as long as its connection.
+    """One session with the model's server. It exists as long as its connection. `now` is in seconds on any steady
+    clock.
 
-    The methods take inputs, each with the time `now` (seconds on any steady clock). An input is handled in one step,
-    which changes the state and causes effects, in order. Client events are passed to `send`. Audio, model events and
-    the answers to requested settings are passed to `ports`, the objects that outlive the session. `deadline` is the
-    time at which `on_time` must be called. If a listener calls these methods while it gets an event, its input is
-    handled in the next step.
+    The methods take inputs, each with its time `now`. An input is handled in one step, which changes the state and
+    causes effects, in order. Client events are passed to `send`. Audio, model events and the answers to requested
+    settings are passed to `ports`, the objects that outlive the session. `deadline` is the time at which `on_time` must
+    be called. If a listener calls these methods while it gets an event, its input is handled in the next step.
     """
 
     def __init__(self, send: Callable[[str], None], ports: SessionPorts, config: SessionConfig) -> None:

@@ -15,7 +15,8 @@ _MAX_WAITING = 256
 
 class Steps:
     """Runs the steps of a server session one at a time. A step handles one input, such as a message of the server, with
-    all its effects. `now` is the time of the current step, given with the step's input.
+    all its effects. `now` is the time of the current step, in seconds on any steady clock. It is given with the step's
+    input.
 
     The effects of a step run in order during the step. A listener that gets an event may give another input. This input
     waits for the end of the current step, so no input is handled while the state is only partly changed.

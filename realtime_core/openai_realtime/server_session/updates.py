@@ -97,7 +97,7 @@ class SessionUpdates:
         self.on_answer()
 
     def on_time(self, now: float) -> None:
-        """Gives up the updates that the server has not answered in time."""
+        """Gives up the updates that the server has not answered in time. `now` is in seconds on any steady clock."""
         taken, failed = self.config.on_time(now)
         for change in taken:
             change.settle(None)

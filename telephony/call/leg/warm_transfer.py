@@ -32,7 +32,7 @@ class LegState(Enum):
 
 class WarmTransfer:
     """The state of one warm transfer: how far the second call, to the person who takes over, has come. Late and
-    repeated inputs do not change the state.
+    repeated inputs do not change the state. `now` is in seconds on any steady clock.
 
     `failure` is the reason why the transfer failed, as text for the model.
     """

@@ -49,7 +49,9 @@ class Latency:
 
 
 class LatencyMeter:
-    """Measures the latencies of one call, and calls `on_latency` with each latency."""
+    """Measures the latencies of one call, and calls `on_latency` with each latency. All times are in seconds on the
+    clock of the caller's media messages (their `timestamp`).
+    """
 
     def __init__(self, on_latency: Callable[[Latency], None] = lambda latency: None) -> None:
         self.on_latency = on_latency

@@ -157,7 +157,9 @@ class LineClock:
 
 class Playhead:
     """Estimates which sample the caller hears at which time, during one run of playback (playback without a gap). The
-    marks that Twilio returns correct the estimate. Positions are samples on the stream, and times are in seconds.
+    marks that Twilio returns correct the estimate. Positions count samples from the start of the media stream. `now` is
+    in seconds on the local clock. All other times are in seconds on the clock of the caller's frames (their
+    timestamps).
     """
 
     def __init__(self, line: LineClock, base: int, rate: int, sent_at: float, start_delay: float) -> None:

@@ -133,7 +133,8 @@ class _Pending:
 
 class Playout:
     """The audio of one media stream. `bed(n)` returns n samples of ambience (mu-law). `mix(speech, bed)` mixes ambience
-    and speech. Between answers only the ambience plays.
+    and speech. Between answers only the ambience plays. `now` is in seconds on the local clock, such as the clock of
+    the event loop.
     """
 
     def __init__(

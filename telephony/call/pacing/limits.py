@@ -26,8 +26,8 @@ class LengthAction(Enum):
 
 
 class CallLength:
-    """Limits the length of a call to `max_s` seconds after `begin`. The caller is warned `warning_s` seconds before the
-    end, if `max_s` is longer than `warning_s`.
+    """Limits the length of a call to `max_s` seconds after `begin`. `now` is in seconds on any steady clock. The caller
+    is warned `warning_s` seconds before the end, if `max_s` is longer than `warning_s`.
     """
 
     def __init__(self, max_s: float, warning_s: float = 60.0) -> None:
@@ -60,7 +60,7 @@ class CallLength:
 class MachineLimit:
     """Limits the length of a call with a machine. The limit of `limit_s` seconds begins when `found` is called, or when
     the other party has said the same sentence `repetitions` times. `on_time` returns True once when the limit is
-    reached.
+    reached. `now` is in seconds on any steady clock.
     """
 
     def __init__(self, limit_s: float = 60.0, *, repetitions: int = 3) -> None:

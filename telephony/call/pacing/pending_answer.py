@@ -28,7 +28,8 @@ class Fill(Enum):
 
 
 class PendingAnswer:
-    """Decides how to fill the silence while the caller waits for an answer.
+    """Decides how to fill the silence while the caller waits for an answer. Times such as `now` are in seconds on any
+    steady clock.
 
     An answer is pending from `add` to `remove`, for a cause such as a running tool. `line_s` seconds after the
     beginning of the silence the caller hears a sentence. After `limit_s` seconds the call ends. `limit_s` does not

@@ -51,7 +51,8 @@ class Goodbye:
 
 class SilencePrompts:
     """Measures how long the caller is silent, and says when the model must prompt the caller or say goodbye. The
-    silence is not measured during a pause. `pause` and `resume` are idempotent.
+    silence is not measured during a pause. Times such as `now` are in seconds on any steady clock. `pause` and `resume`
+    are idempotent.
     """
 
     def __init__(self, policy: SilencePolicy) -> None:

@@ -17,7 +17,7 @@ _ROUNDING_S = 1e-9
 
 class StreamWatchdog:
     """Detects that a media stream is stalled: no frame arrived for `limit_s` seconds, or more than `max_bytes` bytes
-    wait to be sent.
+    wait to be sent. `now` is a time of the event loop in seconds.
 
     While the event loop is blocked, this process cannot read frames, so the silence is not the fault of the stream.
     Therefore `on_time` is due every `_STEP_S` seconds. If it is called later than due, the loop was blocked for the

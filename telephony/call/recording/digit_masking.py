@@ -1,4 +1,4 @@
-"""Masks digits in the records of a call: digits that the caller typed, and digits that this process sent. Pure.
+"""Masks digits in the journal records of a call: digits that the caller typed, and digits that this process sent. Pure.
 
 Some digits are known by their place: in a `dtmf` event, in the message to the model about a key, and in the arguments
 of `send_digits`. Other digits are passed to `hide`, and are then replaced everywhere in later records.

@@ -1,4 +1,4 @@
-"""Decides what the records of a call may contain, and removes all other content. Pure.
+"""Decides what the journal records of a call may contain, and removes all other content. Pure.
 
 A call is *sealed* until the caller has heard the notice about the recording, after the caller has refused a recording,
 and in a secret part. The records of a sealed part contain times, ids and lengths, so the call can be replayed. These
