@@ -51,8 +51,8 @@ class Acknowledgements:
             self._waiting.discard(answer)
 
     def end(self, error: Exception) -> None:
-        """Must be called when the session ends, because no more answers arrive. Each `wait` that is in progress then
-        returns `error`.
+        """Makes each `wait` that is in progress return `error`. Must be called when the session ends, because no more
+        answers arrive.
         """
         for answer in self._waiting:
             if not answer.done():

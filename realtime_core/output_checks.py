@@ -124,8 +124,8 @@ class OutputChecks:
             self._check(response)
 
     def ended(self, response_id: str) -> str:
-        """Registers that a response ended, and runs the guardrails on text that has not been checked. Returns the text
-        of the response.
+        """Ends the checks of a response that has ended: runs the guardrails on the text that has not been checked.
+        Returns the text of the response.
         """
         response = self._responses.get(response_id)
         if response is None:

@@ -51,8 +51,8 @@ class Player(Protocol):
         """
 
     def end(self, item_id: str, content_index: int) -> None:
-        """Registers that all audio of the content part `content_index` of the item has been passed to `play`. When the
-        caller has heard this audio to its end, the part is finished.
+        """Marks the audio of the content part `content_index` of the item as complete: no more audio of it is passed to
+        `play`. When the caller has heard this audio to its end, the part is finished.
         """
 
     def stop(self) -> Sequence[HeardItem]:
@@ -113,8 +113,9 @@ class PlaybackLedger:
         part.n_bytes += n_bytes
 
     def done(self, item_id: str, content_index: int) -> None:
-        """Registers that the server has sent all audio of the content part `content_index` of the item. From then on
-        `truncations` leaves the part out if it was heard to its end, and `forget_heard` can remove it.
+        """Marks the audio of the content part `content_index` of the item as complete, because the server has sent all
+        of it. From then on `truncations` leaves the part out if it was heard to its end, and `forget_heard` can remove
+        it.
         """
         if (part := self._parts.get((item_id, content_index))) is not None:
             part.done = True

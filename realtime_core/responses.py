@@ -211,8 +211,8 @@ class Responses:
         return self._cancel_active(mute)
 
     def cancelled_by_server(self) -> None:
-        """Registers that the server has cancelled the response in progress because the caller speaks. A response that
-        was requested and not yet created is also cancelled.
+        """Marks the response in progress as cancelled, because the server has cancelled it when the caller began to
+        speak. A response that was requested and not yet created is also cancelled.
         """
         if self._sent is not None:
             self._sent.revoked = True
@@ -260,16 +260,16 @@ class Responses:
     # Events of the server.
 
     def acknowledged(self, item_id: str) -> None:
-        """Registers that the server added the item to the conversation. If an answer to this item is requested, the
-        next response that the server creates counts as this answer.
+        """Marks the item as a part of the conversation on the server. If an answer to this item is requested, the next
+        response that the server creates counts as this answer.
         """
         if any(item_id in request.items for request in self._requests()):
             self._acknowledged.add(item_id)
 
     def answer_not_needed(self, item_id: str) -> bool:
-        """Registers that the item needs no answer, because the server refused the item or it is already answered. A
-        response that was requested only for this item is cancelled when it is created. Returns whether an answer was
-        requested.
+        """Drops the request for an answer to the item, because the server refused the item or the item is already
+        answered. A response that was requested only for this item is cancelled when it is created. Returns whether an
+        answer was requested.
         """
         wanted = [request for request in self._requests() if item_id in request.items]
         for request in wanted:
@@ -308,8 +308,8 @@ class Responses:
         return self._cancel_active(mute=True) if unwanted or self.paused else []
 
     def progress(self, now: float, response_id: str | None = None) -> None:
-        """Registers that an event of the response has arrived, so the response is not stalled. With `response_id` None,
-        the event belongs to the response in progress.
+        """Restarts the time after which the response counts as stalled, because an event of the response has arrived.
+        With `response_id` None, the event belongs to the response in progress.
         """
         if self._active and response_id in (None, self._active.response_id):
             self._active.progress_at = now

@@ -208,9 +208,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     # Frames
 
     def opened(self) -> None:
-        """Registers that the opening handshake is complete. After this call no data is read from the socket until `run`
-        is called.
-        """
+        """Stops reading from the socket until `run` is called. Must be called when the opening handshake is complete."""
         self._listening_changed()
         self._schedule_ping()
 

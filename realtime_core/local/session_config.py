@@ -239,7 +239,7 @@ class SessionConfig:
         return self.object["audio"]["output"]  # type: ignore[no-any-return]
 
     def audio_was_sent(self) -> None:
-        """Registers that audio of the model was sent. After this the client can no longer change the voice."""
+        """Makes the session refuse another voice from now on, because audio of the model was sent."""
         self._said_anything = True
 
     def update(self, change: Any, *, responding: bool) -> None:

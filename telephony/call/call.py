@@ -287,7 +287,7 @@ class Call:
             self._parts.pacing.resume(PauseReason.LISTENING)
 
     def machine_found(self) -> None:
-        """Registers that the other party is a machine, such as a voicemail. The call then ends after
+        """Limits the length of the call, because the other party is a machine, such as a voicemail: the call ends after
         `CallPolicy.machine_s` seconds.
         """
         self._commands.done("machine_found")
@@ -342,9 +342,9 @@ class Call:
         return self._verified
 
     async def mark_verified(self, level: str = "verified") -> None:
-        """Registers that the application has verified the identity of the caller. `level` is a name that the
-        application chooses. The tools that require this level (see `telephony.identity`) are offered to the model from
-        now on.
+        """Marks the caller as verified at this level, because the application has verified the identity of the caller.
+        `level` is a name that the application chooses. The tools that require this level (see `telephony.identity`) are
+        offered to the model from now on.
         """
         self._verified |= {level}
         await self._commands.run("mark_verified", self._offer_tools(), level=level)

@@ -71,9 +71,7 @@ class Guard:
             self._lifetime.end(EndReason.SAID_NOTHING)
 
     def pressed(self) -> None:
-        """Registers that the caller has pressed a key. Afterwards the call is no longer ended for the reason that the
-        caller does nothing.
-        """
+        """Switches off the time limit for a caller who does nothing, because the caller has pressed a key."""
         self._acted.set()
 
     def emergency(self) -> None:

@@ -242,8 +242,9 @@ class Registry:
         return call_sid in self._sessions or call_sid in self._ended
 
     def stream_offered(self, call_sid: str) -> None:
-        """Must be called when this process sends Twilio TwiML that opens a new media stream for this call. Counts these
-        offers, because after several offers without a stream the caller gets an apology in place of another offer.
+        """Counts how often Twilio got TwiML that opens a new media stream for this call, because after several offers
+        without a stream the caller gets an apology in place of another offer. Must be called each time when this
+        process sends such TwiML.
         """
         if (session := self._sessions.get(call_sid)) is not None:
             session.leg.offer()

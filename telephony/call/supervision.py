@@ -297,8 +297,8 @@ class Supervision:
         self._player.play_voice(self._part, ulaw)
 
     async def away(self) -> None:
-        """Registers that the connection of the supervisor was lost. The caller hears a waiting sentence or sound until
-        the supervisor is back.
+        """Pauses the take-over, because the connection of the supervisor was lost. The caller hears a waiting sentence
+        or sound until the supervisor is back.
         """
         if self.state is TakeOver.LIVE:
             self.state = TakeOver.AWAY

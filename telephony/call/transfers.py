@@ -181,9 +181,9 @@ class Transfers:
             self._reattach.expect(_MARGIN_S, EndReason.HUNG_UP)
 
     def dial_ended(self, result: DialResult) -> None:
-        """Must be called with the result of the `<Dial>` verb of a cold transfer. Twilio sends the result when the
-        conversation of the two parties has ended, or when the target did not answer. If the two parties were connected,
-        the call ends as transferred.
+        """Ends the call as transferred if `result`, the result of the `<Dial>` verb of a cold transfer, says that the
+        two parties were connected. Twilio sends the result when the conversation of the two parties has ended, or when
+        the target did not answer.
         """
         self._result = result
         self._ended_legs.add(result.dial_call_sid)

@@ -1,4 +1,4 @@
-"""A campaign, and the counts of its calls so far. Pure."""
+"""A campaign, and the counts of its calls so far. All times are in UTC. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes in the tables of campaigns. Each change runs in the transaction of its `connection`."""
+"""Changes in the tables of campaigns. Each change runs in the transaction of its `connection`. All times are in UTC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contacts of a campaign, and the attempts to reach them. Pure."""
+"""The contacts of a campaign, and the attempts to reach them. All times are in UTC. Pure."""
 
 from __future__ import annotations
 

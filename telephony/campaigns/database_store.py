@@ -1,4 +1,4 @@
-"""The store of campaigns in the database, for all processes together.
+"""The store of campaigns in the database, for all processes together. All times are in UTC.
 
 `begin` and `end` lock the row of their campaign, so the limits of a campaign apply to all processes together. The row
 also has the counts that grow with each attempt.

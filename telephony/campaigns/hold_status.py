@@ -1,4 +1,4 @@
-"""Explains to operators, in words, why a campaign starts no call now. Pure."""
+"""Explains to operators, in words, why a campaign starts no call now. All times are in UTC. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The messages about campaigns and their contacts for webhooks. Pure."""
+"""The webhook messages about campaigns and their contacts. All times are in UTC. Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Decides the next action for a contact. Pure. `runner` and the stores call `decide`, and execute the action that
-`decide` returns.
+"""Decides the next action for a contact of a campaign. All times are in UTC. Pure. `runner` and the stores call
+`decide`, and execute the action that `decide` returns.
 
 The rules are applied in this order: whether the contact is done, when the contact may be called, and whether the
 campaign may start a call now.

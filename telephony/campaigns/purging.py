@@ -22,7 +22,7 @@ _OVER = (CampaignStatus.FINISHED.value, CampaignStatus.STOPPED.value)
 def purge_campaigns(
     transaction: Callable[[], AbstractContextManager[Connection]], before: datetime, *, dry_run: bool = False
 ) -> list[str]:
-    """Deletes the campaigns that ended before the time `before`, with their contacts, attempts and messages.
+    """Deletes the campaigns that ended before the time `before` (UTC), with their contacts, attempts and messages.
     `transaction` begins a transaction of the database. In the other campaigns, deletes the transcripts and results of
     attempts that ended before `before`. With `dry_run`, deletes nothing.
 

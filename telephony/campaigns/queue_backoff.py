@@ -28,7 +28,7 @@ class QueueBackoff:
         return now >= self._retry_at
 
     def failed(self, now: float, error: str) -> bool:
-        """Called when the queue could not be used. The queue is then not used for a pause, which doubles with each
+        """Begins a pause in which the queue is not used, because the queue has failed. The pause doubles with each
         error in a row. `error` is the reason. Returns whether this is the first error after a success.
         """
         is_first = not self.error
@@ -37,8 +37,8 @@ class QueueBackoff:
         return is_first
 
     def succeeded(self) -> bool:
-        """Registers that the queue was used without an error. Clears `error`, and the pause after the next error is
-        again the shortest one. Returns whether there was an error before.
+        """Clears `error`, because the queue was used without an error. The pause after the next error is again the
+        shortest one. Returns whether there was an error before.
         """
         had_error = bool(self.error)
         self.error, self._pause_s = "", _FIRST_S

@@ -40,7 +40,7 @@ ENGINE_FILE = "campaigns.db"
 
 @dataclass(slots=True)
 class Campaigns:
-    """The campaigns of a server. `dialer` is None if this process makes no calls of campaigns."""
+    """The campaigns of a server. `dialer` is None if this process makes no calls of campaigns. `now` is in UTC."""
 
     store: DatabaseStore
     client: RecordsClient

@@ -42,8 +42,8 @@ class Funnel:
 
 
 class CampaignStore(Protocol):
-    """A store of campaigns with their contacts and attempts. A method raises `CampaignError` if there is no campaign,
-    contact or attempt with the given id.
+    """A store of campaigns with their contacts and attempts. All times are in UTC. A method raises `CampaignError` if
+    there is no campaign, contact or attempt with the given id.
     """
 
     def add(self, campaign: Campaign, contacts: Sequence[Contact]) -> None:

@@ -35,9 +35,9 @@ def routes() -> list[BaseRoute]:
 
 async def audit(request: Request) -> Response:
     """Returns the newest entries of the audit log: `{"entries": [...], "next": id, "actions": [...]}`. The query
-    parameter `who` is a part of the name. `call` is a CallSid or a phone number of a caller. An entry about a call has
-    the `number` of the other party, as the call record has it. `before` is the value `next` of the previous page. Needs
-    the scope `control` for all numbers. Returns 400 for an invalid filter.
+    parameter `who` is a part of the client's name. `call` is a CallSid or a phone number of a caller. An entry about a
+    call has the `number` of the other party, as the call record has it. `before` is the value `next` of the previous
+    page. Needs the scope `control` for all numbers. Returns 400 for an invalid filter.
     """
     console = console_of(request)
     grant = await console.access.admit(request, Scope.CONTROL)

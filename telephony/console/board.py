@@ -83,8 +83,8 @@ class Board:
         self._rows[call.sid] = LiveRow(call, state, self._sources.now().isoformat())
 
     def end(self, call: Call) -> None:
-        """Registers the end of a call, and removes its row after 8 s. The row is removed by a timer, even if no page
-        requests the list, because a row keeps the whole call in memory.
+        """Removes the row of a call 8 s after its end. The row is removed by a timer, even if no page requests the
+        list, because a row keeps the whole call in memory.
         """
         if (row := self._rows.get(call.sid)) is not None and row.call is call:
             row.ended_at = self._clock()

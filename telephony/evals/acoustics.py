@@ -49,8 +49,8 @@ class Acoustics:
         return g711.encode(np.clip(np.rint(pcm), -32768, 32767).astype("<i2").tobytes())
 
     def loudspeaker(self, frame: bytes) -> None:
-        """Must be called with each mu-law frame that the caller's phone plays. With a speakerphone, an echo of the
-        frame is added to later results of `microphone`.
+        """Takes a mu-law frame that the caller's phone plays. With a speakerphone, an echo of the frame is added to
+        later results of `microphone`. Must be called with each such frame.
         """
         if self._echo is not None:
             self._echo.append(np.frombuffer(g711.decode(frame), "<i2") * _ECHO_GAIN)

@@ -220,8 +220,8 @@ class Disk:
     # --- the journals' thread ----------------------------------------------------------------------------------------
 
     def failed(self, fault: str) -> None:
-        """Registers that a journal could not be written, with the reason `fault`. The fault stays until a `check`
-        succeeds, because a successful write to an open file does not show that a new file can be created.
+        """Stores `fault`, the reason why a journal could not be written. The fault stays until a `check` succeeds,
+        because a successful write to an open file does not show that a new file can be created.
         """
         if not self._fault:
             self._on_change(fault)

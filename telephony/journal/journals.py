@@ -164,7 +164,7 @@ class Journals:
         )
 
     def changed(self, call_sid: str) -> None:
-        """Registers that a file was added to the folder of this call, so the file is also copied to object storage."""
+        """Lets the folder of this call be copied to object storage again, because a file was added to the folder."""
         if self.storage is not None and (path := self.path_of(call_sid)) is not None:
             self._changed.append(path.parent.name)
 

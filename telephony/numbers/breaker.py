@@ -46,9 +46,9 @@ class CircuitBreaker:
         return self._retry_at is None or (now >= self._retry_at and now >= self._probe_until)
 
     def tries(self, now: float) -> None:
-        """Must be called when a call begins to use the model endpoint. If the breaker is open, this call is the only
-        one that tries the endpoint: `may_try` returns False for other calls until the result of this call is known or
-        `open_s` seconds have passed.
+        """Reserves the endpoint for this call if the breaker is open: `may_try` returns False for other calls until the
+        result of this call is known or `open_s` seconds have passed. Must be called when a call begins to use the model
+        endpoint.
         """
         if self._retry_at is not None:
             self._probe_until = now + self._open_s

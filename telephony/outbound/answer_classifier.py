@@ -220,8 +220,8 @@ class AnswerClassifier:
         return None
 
     def greeted(self) -> None:
-        """Must be called when the agent has said its first words. Speech of the callee that begins later counts as an
-        answer to the agent (see `conversed`).
+        """Counts speech of the callee that begins later as an answer to the agent (see `conversed`). Must be called
+        when the agent has said its first words.
         """
         self._greeted = self._state is _State.TALKING
 

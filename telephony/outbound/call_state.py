@@ -123,9 +123,7 @@ class CallState:
             self._set_status(status)
 
     def stream_started(self, now: float) -> None:
-        """Registers that the call has a media stream. The call was therefore answered, even if no callback has reported
-        the answer.
-        """
+        """Marks the call as answered, even if no callback has reported the answer, because the call has a media stream."""
         self._news(now)
         if not self.over:
             self._set_status("in-progress")
@@ -162,8 +160,9 @@ class CallState:
             self._plan_listing(now)
 
     def listing_failed(self, now: float) -> None:
-        """Registers that Twilio could not list the account's calls. The list is needed if it is unknown whether Twilio
-        made the call. It is requested again after some seconds. After several failures the call counts as failed.
+        """Lets the list of the account's calls be requested again after some seconds, because Twilio could not list the
+        calls. The list is needed if it is unknown whether Twilio made the call. After several failures the call counts
+        as failed.
         """
         self._failed_listings += 1
         self._listings = max(0, self._listings - 1)
@@ -173,8 +172,8 @@ class CallState:
             self._plan_listing(now)
 
     def fetch_failed(self, now: float, *, gone: bool = False) -> None:
-        """Registers that Twilio's REST API did not return the status of the call. The status is requested again later.
-        If Twilio repeatedly does not know the call (`gone`), the call counts as failed.
+        """Lets the status of the call be requested again later, because Twilio's REST API did not return the status. If
+        Twilio repeatedly does not know the call (`gone`), the call counts as failed.
         """
         self._failed_fetches += 1
         if gone and self._failed_fetches > 3:

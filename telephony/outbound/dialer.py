@@ -50,7 +50,7 @@ class Clearance(Protocol):
         """
 
     async def over(self, call: PlacedCall) -> None:
-        """Registers that the call has ended, so other processes may call the number again."""
+        """Lets other processes call the number again, because the call has ended."""
 
 
 class Dialer(TaskOwner):

@@ -140,8 +140,8 @@ class Opening:
         self._set()
 
     def ended(self) -> None:
-        """Registers the end of the call. If a person still waits for the agent's first words, the measurement of this
-        wait (`silence_s`) ends now.
+        """Ends the measurement of the time for which a person waits for the agent's first words (`silence_s`), because
+        the call has ended.
         """
         if self._talks:
             self._end_silence()

@@ -115,7 +115,7 @@ class OptOutList:
 
     async def listed(self, *, limit: int = 100, before: datetime | None = None) -> Sequence[OptOut]:
         """Returns at most `limit` entries of the list, the newest first. With `before`, returns only entries that were
-        added before this time. Raises `RecordsUnavailable` if the database cannot be reached.
+        added before this time (UTC). Raises `RecordsUnavailable` if the database cannot be reached.
         """
         return await self._client.ask(lambda records: records.opt_outs.listed(limit=limit, before=before))
 

@@ -162,9 +162,9 @@ class PlacedCall(LiveControls):
             pass
 
     def identified(self, sid: str) -> bool:
-        """Must be called for each webhook whose URL has the token of this call. Stores the `CallSid` of the webhook as
-        that of this call. Returns False and stores nothing if another `CallSid` is already known, or if this call was
-        already reported as failed.
+        """Stores `sid`, the `CallSid` in a webhook whose URL has the token of this call, as the `CallSid` of this call.
+        Returns False and stores nothing if another `CallSid` is already known, or if this call was already reported as
+        failed. Must be called for each such webhook.
         """
         is_new = self.state.identified(sid, self.now)
         self._changed.set()

@@ -64,7 +64,9 @@ class CallResult(Generic[T]):
     sid: str | None = None
     error: str = ""
     summary: str = ""
-    """The summary of the call from a text model (TELEPHONY_TEXT_MODEL_URL, TELEPHONY_SUMMARIES)."""
+    """The summary of the call from a text model (TELEPHONY_TEXT_MODEL_URL, TELEPHONY_SUMMARIES). The text is empty if
+    no summary was written.
+    """
     silence_s: float | None = None
     """The time in seconds for which a person who answered waited for the agent's first words. The time counts from the
     end of the person's first words until the agent's first words or the end of the call. None if no person answered.

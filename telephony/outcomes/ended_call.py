@@ -26,11 +26,13 @@ class EndedCall(Generic[T]):
     sid: str | None = None
     """Twilio's `CallSid`, or None if Twilio assigned no SID."""
     direction: str = "inbound"
-    """`inbound` or `outbound-api`."""
+    """`inbound` for a call to this application, or `outbound-api` for a call that this application placed."""
     caller: str = ""
     called: str = ""
     status: str = "completed"
-    """Twilio's final status, or `refused`."""
+    """Twilio's final status (`completed`, `busy`, `no-answer`, `failed` or `canceled`), or `refused` if the call was
+    not permitted.
+    """
     ending: str = ""
     """The reason why the call ended, as text. The text is empty for a call without an answer, for which `status` is the
     reason.

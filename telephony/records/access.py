@@ -115,8 +115,8 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """The filters for a page of the audit log. An entry must match all filters that are set. The newest entry comes
-    first.
+    """The filters for a page of the audit log. All times are in UTC. An entry must match all filters that are set. The
+    newest entry comes first.
     """
 
     before: int | None = None
@@ -151,7 +151,9 @@ class AuditQuery:
 
 
 class AccessStore(Protocol):
-    """A store of tokens and of the audit log. The methods may block, and raise the same exceptions as `Records`."""
+    """A store of tokens and of the audit log. All times are in UTC. The methods may block, and raise the same
+    exceptions as `Records`.
+    """
 
     def add_token(self, token: StoredToken) -> None:
         """Stores a new token of the console, and deletes expired sessions."""

@@ -42,7 +42,9 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class CallQuery:
-    """The filters of a list of calls. A call must match all filters that are set. The newest call comes first."""
+    """The filters of a list of calls. A call must match all filters that are set. All times are in UTC. The newest call
+    comes first.
+    """
 
     caller: Party | None = None
     called: Party | None = None

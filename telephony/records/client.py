@@ -74,7 +74,8 @@ _MAX_ATTEMPTS = 5
 
 
 class RecordsClient:
-    """Reads and writes call records and other shared data for one process. The object is an async context manager.
+    """Reads and writes call records and other shared data for one process. All times are in UTC. The object is an async
+    context manager.
 
     Without a `database`, the data is only in the memory of this process.
     """

@@ -1,4 +1,5 @@
-"""The records in a database that processes share: SQLite on one machine, PostgreSQL on several machines.
+"""Stores call records and the other data that processes share in a database: SQLite on one machine, PostgreSQL on
+several machines.
 
 This module imports SQLAlchemy. Only `open_records` imports this module, and only if DATABASE_URL is set.
 """

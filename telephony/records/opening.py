@@ -1,4 +1,4 @@
-"""Opens the database of the settings, in which the records are stored."""
+"""Opens the database of the settings, in which the call records are stored."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class OptOut:
 
 
 class OptOuts(Protocol):
-    """A do-not-call list. The methods may block, and raise the same exceptions as `Records`."""
+    """A do-not-call list. All times are in UTC. The methods may block, and raise the same exceptions as `Records`."""
 
     def add(self, entries: Sequence[OptOut]) -> int:
         """Adds entries to the do-not-call list. Returns the number of new entries. An existing entry is not changed."""
@@ -78,8 +78,8 @@ class OptOuts(Protocol):
 
 
 class NumberClaims(Protocol):
-    """A store of the numbers that are being called. A claim of a number prevents a second call to the number. The
-    methods may block, and raise the same exceptions as `Records`.
+    """A store of the numbers that are being called. A claim of a number prevents a second call to the number. `now` is
+    in UTC. The methods may block, and raise the same exceptions as `Records`.
     """
 
     def hold(self, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:

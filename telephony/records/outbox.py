@@ -62,8 +62,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The numbers of messages that have not been delivered: `pending` messages will be tried again, `dead` messages
-    will not.
+    """The numbers of webhook messages that have not been delivered: the delivery of `pending` messages will be tried
+    again, that of `dead` messages will not. Times are in UTC.
     """
 
     pending: int = 0
@@ -73,8 +73,8 @@ class Waiting:
 
 
 class Outbox(Protocol):
-    """A store of the messages about ended calls and campaigns that are delivered by webhook. The methods may block, and
-    raise the same exceptions as `Records`.
+    """A store of the messages about ended calls and campaigns that are delivered by webhook. `now` is in UTC. The
+    methods may block, and raise the same exceptions as `Records`.
     """
 
     def claim_due(self, now: datetime, *, lease_s: float, limit: int) -> list[Message]:

@@ -1,3 +1,3 @@
-"""A rehearsal: a campaign in virtual time, with a simulated Twilio and simulated callees. `telephony campaign rehearse`
-runs a rehearsal.
+"""A rehearsal: a campaign in virtual time, with a simulated Twilio and simulated callees. `telephony campaign run
+--simulate` runs a rehearsal.
 """

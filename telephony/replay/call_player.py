@@ -121,8 +121,8 @@ class CallPlayer(ModelPlayer):
         self.changed()
 
     def changed(self) -> None:
-        """Must be called when the next message that the recorded phone sends, or its time, may have changed, for
-        example because the call has sent a mark. Sets the timer for this message again.
+        """Sets the timer for the next message of the recorded phone again. Must be called when this message or its time
+        may have changed, for example because the call has sent a mark.
         """
         self._set_timer()
 

@@ -1,4 +1,4 @@
-"""The recorded caller on a simulated phone.
+"""Simulated callers that repeat the caller of a recorded call, for a replay on a simulated phone.
 
 *Verbatim*: the recorded audio is played at its recorded times, independent of the agent. *Re-timed*: the audio is
 played turn by turn. Each turn keeps its interval from the end of the agent's speech, its position within the agent's

@@ -136,7 +136,7 @@ class Comparison:
 
 def compare(expected: Behaviour, actual: Behaviour, tolerances: Tolerances | None = None) -> Comparison:
     """Compares the behaviour of an agent in a recording (`expected`) with its behaviour in a replay (`actual`). Returns
-    the differences that are greater than `tolerances`. See `Comparison`.
+    the differences that are greater than `tolerances`, as a `Comparison`.
     """
     tolerances = tolerances or Tolerances()
     comparison = Comparison()

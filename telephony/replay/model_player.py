@@ -31,8 +31,9 @@ _SAME_STEP_S = 2e-6
 
 
 class ReplayedConnection(DeliveringConnection):
-    """Takes the place of a network connection in a replay. The replay sends recorded messages to the code with `say`.
-    `on_send` is called with each message that the code sends. `on_close` is called when the code closes the connection.
+    """Takes the place of a network connection in a replay. The replay passes recorded messages to the replayed code
+    with `say`. `on_send` is called with each message that the replayed code sends. `on_close` is called when the
+    replayed code closes the connection.
     """
 
     def __init__(self, on_send: Callable[[str], None], on_close: Callable[[], None] = lambda: None) -> None:

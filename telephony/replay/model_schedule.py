@@ -1,5 +1,5 @@
-"""Decides when the next recorded message of the model is due in a replay, from the messages that the code has sent and
-their times. Times are in seconds of the call. Pure.
+"""Decides when the next recorded message of the model is due in a replay, from the messages that the replayed code has
+sent and their times. Times are in seconds of the call. Pure.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _DUE_LATER = 1e-9
 
 
 class ModelSchedule:
-    """Decides when the recorded messages of the model are sent in a replay. `head` is the next message of the
-    recording, and `due` returns its time. Times such as `now` are in seconds since the start of the call.
+    """Decides when the recorded messages of the model are passed to the replayed code. `head` is the next message of
+    the recording, and `due` returns its time. Times such as `now` are in seconds since the start of the call.
 
     `renamed` replaces the recorded ids of the client's items and events by the ids of the replay.
     """

@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def replay(request: pytest.FixtureRequest) -> Callable[..., ReplayedCall]:
     """Returns a function that replays a recording: `replay(name, ...)`. The recording is searched for in the folder of
-    the test and in the folders above. The module describes the fixture.
+    the test and in the folders above. The docstring of this module describes the other arguments.
     """
     beside = request.path.parent
     for folder in (str(beside), str(request.config.rootpath)):

@@ -88,8 +88,8 @@ class Triggers:
         self._audio = None
 
     def stream_ended(self) -> None:
-        """Must be called when a media stream ended in the recording. From now on, the caller's audio on this stream is
-        not a trigger of the model's messages.
+        """Excludes the caller's audio on the current media stream from the triggers of later messages of the model.
+        Must be called when a media stream ended in the recording.
         """
         self._audio = None
 

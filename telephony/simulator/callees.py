@@ -178,8 +178,8 @@ def find(name: str) -> Callee:
 
 
 def load(path: str | Path) -> Callee:
-    """Loads a callee from a TOML file. The module describes the format. Raises `CallerError` for an invalid file, and
-    `OSError` if the file cannot be read.
+    """Loads a callee from a TOML file. The docstring of this module describes the format. Raises `CallerError` for an
+    invalid file, and `OSError` if the file cannot be read.
     """
     document = callers.read(path)
     if unknown := document.keys() - {"steps", *_FITS}:

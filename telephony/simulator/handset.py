@@ -221,8 +221,8 @@ class Handset:
             self._waits = [wait for wait in self._waits if not self._settle(*wait)]
 
     def hear_beep(self) -> None:
-        """Registers that the line has played the beep of a voicemail: sets `beeped` of this handset, and of the handset
-        that is joined with it.
+        """Sets `beeped` of this handset, and of the handset that is joined with it, because the line has played the
+        beep of a voicemail.
         """
         self.beeped.set()
         if self._other is not None:

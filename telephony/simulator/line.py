@@ -85,8 +85,8 @@ class LineDirection:
         self._stall = (math.inf, math.inf) if not self._stalls_per_s else (0.0, 0.0)
 
     def arrival(self, now: float) -> float:
-        """Returns the arrival time of a message that is sent at `now` in this direction. Times count from the start of
-        the call, and never decrease.
+        """Returns the arrival time of a message that is sent at `now` in this direction. Times are in seconds from the
+        start of the call, and never decrease.
         """
         at = now + self.delay_s
         if self._jitter_s:

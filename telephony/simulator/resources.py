@@ -1,4 +1,4 @@
-"""Builds the JSON of REST resources and errors as Twilio does. Pure.
+"""Builds the JSON of the resources and errors of the simulated REST API, as Twilio does. Pure.
 
 https://www.twilio.com/docs/voice/api/call-resource, https://www.twilio.com/docs/usage/twilios-response
 """
@@ -36,7 +36,7 @@ _PRICE_PER_MINUTE = 0.014
 
 
 class OwnedNumber:
-    """A number of the account. A call to the number requests `voice_url`."""
+    """A phone number of the simulated Twilio account. A call to the number requests `voice_url`."""
 
     FIELDS = (
         "VoiceUrl", "VoiceMethod", "VoiceFallbackUrl", "VoiceFallbackMethod", "StatusCallback", "StatusCallbackMethod",

@@ -1,4 +1,4 @@
-"""Endpoints of the REST API for the account, its numbers and its permissions.
+"""Endpoints of the simulated Twilio REST API for the account, its numbers and its permissions.
 
 https://www.twilio.com/docs/iam/api/account, https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource,
 https://www.twilio.com/docs/voice/api/dialingpermissions-country-resource

@@ -1,4 +1,4 @@
-"""Endpoints of the REST API for conferences and their participants.
+"""Endpoints of the simulated Twilio REST API for conferences and their participants.
 
 https://www.twilio.com/docs/voice/api/conference-resource,
 https://www.twilio.com/docs/voice/api/conference-participant-resource

@@ -1,4 +1,4 @@
-"""Helpers for the REST endpoints: form values and responses."""
+"""Helpers for the endpoints of the simulated Twilio REST API: form values and responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoints of the REST API for recordings. https://www.twilio.com/docs/voice/api/recording"""
+"""Endpoints of the simulated Twilio REST API for recordings. https://www.twilio.com/docs/voice/api/recording"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draining: live calls finish before the process stops.
+"""Drains a server: refuses new calls, and lets the live calls finish before the process stops.
 
 `telephony serve` drains in its own server class. With `uvicorn desk:app`, uvicorn handles the signal, and uvicorn would
 close every WebSocket with code 1012 before the end of the application's lifespan. Therefore the lifespan installs its

@@ -75,7 +75,7 @@ class RoutedCall:
 
 class LiveNumbers:
     """Holds the current configuration of the phone numbers, and finds the configuration of each call. A call keeps the
-    configuration with which it began. Also counts the calls for the limits of the numbers.
+    configuration with which it began. Dates are in UTC. Also counts the calls for the limits of the numbers.
     """
 
     def __init__(

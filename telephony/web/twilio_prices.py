@@ -39,7 +39,7 @@ class TwilioPrices:
         self._waiting: OrderedDict[str, tuple[float, int, str, TwilioRest]] = OrderedDict()
 
     def ended(self, key: str, sid: str, rest: TwilioRest) -> None:
-        """Registers that a call has ended, so its price is requested later. `key` is the id of its record, `sid` is its
+        """Requests the price of a call that has ended, after a pause. `key` is the id of its record, `sid` is its
         CallSid, and `rest` is the client for its Twilio account.
         """
         self._wait(key, 0, sid, rest)

@@ -117,8 +117,8 @@ class AudioParts:
             self._emit(RealtimeModelAudioDoneEvent(item_id, content_index, response_id=response_id))
 
     def begin(self, response_id: str) -> None:
-        """Registers the start of a response. If an earlier response had the same id and has ended, `is_finished`
-        returns False again, because a server may use an id again.
+        """Marks a response as in progress. If an earlier response had the same id and has ended, `is_finished` returns
+        False again, because a server may use an id again.
         """
         self._finished.pop(response_id, None)
 
@@ -126,8 +126,8 @@ class AudioParts:
         return response_id in self._finished
 
     def finish(self, response_id: str) -> None:
-        """Registers that a response has ended, and ends its audio: emits the end of each content part whose audio was
-        still expected. Audio of this response that arrives later is still played.
+        """Marks a response as ended, and ends its audio: emits the end of each content part whose audio was still
+        expected. Audio of this response that arrives later is still played.
         """
         self._finished[response_id] = True
         for (item_id, content_index), owner in list(self.open.items()):

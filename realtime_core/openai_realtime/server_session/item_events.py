@@ -82,8 +82,8 @@ class ItemEvents:
         self.response_over(event.response_id, is_complete=status == "completed")
 
     def response_over(self, response_id: str, *, is_complete: bool) -> None:
-        """Registers that a response has ended, and emits its tool calls, so the tools run. If `is_complete` is False,
-        the response was cancelled or failed, and its tool calls are not emitted.
+        """Emits the tool calls of a response that has ended, so the tools run. If `is_complete` is False, the response
+        was cancelled or failed, and its tool calls are not emitted.
         """
         self._parts.response_over(response_id, is_complete=is_complete)
         self._report_calls()

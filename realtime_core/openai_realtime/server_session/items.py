@@ -153,7 +153,7 @@ class ConversationItems:
             self._requests.responses.acknowledged(item_id)
 
     def ran_before(self, item_id: str) -> None:
-        """Registers that the item is a tool call that was run before this session. The call is not run again."""
+        """Marks the item as a tool call that was run before this session, so the call is not run again."""
         self._edited[item_id] = True
 
     def deleted(self, item_id: str) -> None:

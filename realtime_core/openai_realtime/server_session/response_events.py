@@ -58,7 +58,9 @@ class ResponseEvents:
         }
 
     def progress(self, response_id: str) -> None:
-        """Registers that the server has sent an event of the response, so the response is not stalled."""
+        """Restarts the time after which the response counts as stalled, because the server has sent an event of the
+        response.
+        """
         self._responses.progress(self._steps.now, response_id)
         if not self._known.has(wire.ResponseCreated, response_id):
             self._unannounced_id = response_id

@@ -68,7 +68,7 @@ class ToolGate:
         return call_id in self._foreign_calls
 
     def make_known(self, call_id: str) -> None:
-        """Registers that the current server session now knows this tool call of an earlier server session, because the
+        """Marks a tool call of an earlier server session as known to the current server session, because the
         conversation was sent again. The output of the call is then sent in the usual form, and not as a note.
         """
         self._foreign_calls.discard(call_id)
@@ -84,8 +84,8 @@ class ToolGate:
             self.close()
 
     def close(self) -> None:
-        """Called when the caller speaks. If a tool runs, the model gives no more answers until the tool has returned,
-        or for at most 20 seconds.
+        """Stops the model's answers to the caller until the running tools have returned, or for at most 20 seconds.
+        Does nothing if no tool runs. Called when the caller speaks.
         """
         if not self._enabled or not self.tool_runs or self.is_closed:
             return
@@ -95,7 +95,7 @@ class ToolGate:
         self._updates.send()
 
     def call_over(self, call_id: str) -> None:
-        """Called when a tool call has ended. If it was the last one, the model may answer again: one response answers
+        """Removes a tool call that has ended. If it was the last one, the model may answer again: one response answers
         the results of the tools and what the caller has said in the meantime. `call_id` is the id of the tool call, or
         the id of its item for a hosted tool.
         """

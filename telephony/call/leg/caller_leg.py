@@ -84,8 +84,8 @@ class CallerLeg:
         return self._fallback_twiml(self.info, apologises)
 
     def offer(self) -> None:
-        """Registers that Twilio now gets TwiML that opens a new media stream. A media stream that began earlier then
-        counts as ended (see `is_stale`).
+        """Counts a media stream that began earlier as ended (see `is_stale`), because Twilio now gets TwiML that opens
+        a new media stream.
         """
         self.offered += 1
         self._offered_at = asyncio.get_running_loop().time()

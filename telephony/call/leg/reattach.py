@@ -90,8 +90,8 @@ class Reattach:
         self._requested.set()
 
     def twiml_requested(self) -> None:
-        """Registers that Twilio has requested the next TwiML of the call. After a lost media stream, the call is then
-        not redirected to a new stream with the REST API, because the response to the request opens a new stream.
+        """Prevents a redirect of the call to a new media stream with the REST API after a lost stream. Called when
+        Twilio has requested the next TwiML of the call, because the response to this request opens a new stream.
         """
         self._requested.set()
 

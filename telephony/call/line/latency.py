@@ -88,8 +88,8 @@ class LatencyMeter:
         self._voice_ended = spoken[-1] + FRAME_S if spoken else None
 
     def handed_back(self) -> None:
-        """Must be called when a person who spoke in place of the agent has handed the call back to the agent. The next
-        sound of the agent is then not measured as an answer, because the caller spoke with that person.
+        """Excludes the next sound of the agent from the measurement, because it is no answer: the caller spoke with a
+        supervisor, who has now handed the call back to the agent.
         """
         self._voice_ended = None
 

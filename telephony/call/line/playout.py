@@ -182,8 +182,8 @@ class Playout:
             track.received += len(payload)
 
     def end(self, source: Source) -> None:
-        """Must be called when all audio of an answer or a clip was queued. `source` is its key. If this audio is the
-        last in the queue, silence is added until the last frame of 20 ms is full.
+        """Marks the audio of an answer or a clip as complete, because all of it was queued. `source` is its key. If
+        this audio is the last in the queue, silence is added until the last frame of 20 ms is full.
         """
         if (track := self._tracks.get(source)) is None:
             return
@@ -453,7 +453,7 @@ class Playout:
         return self._rewind(now) if ducked else []
 
     def finish(self) -> None:
-        """Registers that the media stream has ended, so the audio that was sent is no longer playing."""
+        """Counts the audio that was sent as no longer playing, because the media stream has ended."""
         if self._playhead is not None:
             self._end_run(self._playhead)
             self._playhead = None

@@ -75,7 +75,7 @@ class MachineLimit:
         return None if self._found_at is None or self._over else self._found_at + self._limit_s
 
     def found(self, now: float) -> None:
-        """Registers that the other party is a machine, and starts the time limit. Repeated calls have no effect."""
+        """Starts the time limit, because the other party is a machine. Repeated calls have no effect."""
         if self._found_at is None:
             self._found_at = now
 

@@ -120,7 +120,9 @@ class PendingAnswer:
         self._heard_until = at
 
     def model_spoke(self, now: float) -> bool:
-        """Registers that the model sent audio. Returns whether the waiting sound must stop."""
+        """Restarts the measured silence at `now`, because the model has sent audio. Returns whether the waiting sound
+        must stop.
+        """
         sounding = self._filled is Fill.SOUND
         self._filled = None
         self._restart(now)

@@ -123,8 +123,8 @@ class Scheduler:
         self._set()
 
     def connecting(self) -> None:
-        """Registers that the caller waits for the model: the call has a media stream, and the model is not connected
-        yet. In a long wait the caller hears a sentence and a waiting sound. After a time limit the call ends with an
+        """Starts the wait of the caller for the model: the call has a media stream, and the model is not connected yet.
+        In a long wait the caller hears a sentence and a waiting sound. After a time limit the call ends with an
         apology.
         """
         self._add(PendingCause.MODEL)
@@ -140,13 +140,11 @@ class Scheduler:
         self._remove(PendingCause.MODEL)
 
     def caller_acted(self) -> None:
-        """Registers that the caller has pressed a key. The time until the next prompt for a silent
-        caller starts again.
-        """
+        """Restarts the time until the next prompt for a silent caller, because the caller has pressed a key."""
         self._silence.caller_acted(self._loop.time())
 
     def machine_found(self) -> None:
-        """Registers that the other party is a machine. The call ends `CallPolicy.machine_s` seconds later."""
+        """Ends the call after `CallPolicy.machine_s` seconds, because the other party is a machine."""
         self._machine.found(self._loop.time())
         self._set()
 
@@ -173,8 +171,8 @@ class Scheduler:
         self._set()
 
     def expect_answer(self) -> None:
-        """Registers that a response was requested from the model, so the caller waits for an answer from now on. If the
-        wait is long, the caller hears a filler sentence.
+        """Starts the wait of the caller for an answer, because a response was requested from the model. If the wait is
+        long, the caller hears a filler sentence.
         """
         self._add(PendingCause.TURN)
 

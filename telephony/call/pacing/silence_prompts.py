@@ -75,8 +75,8 @@ class SilencePrompts:
         self._since = now
 
     def heard_until(self, at: float) -> None:
-        """Registers that the caller hears queued audio until the time `at`, in seconds. The caller's silence counts
-        from this time, unless it already counts from a later time.
+        """Counts the caller's silence from the time `at` (in seconds), until which the caller hears queued audio,
+        unless the silence already counts from a later time.
         """
         if self._since is not None:
             self._since = max(self._since, at)

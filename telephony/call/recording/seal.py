@@ -180,9 +180,8 @@ class Seal:
         self._is_fresh = False
 
     def connected(self) -> None:
-        """Registers a new connection to the model, on which the caller's audio is counted from 0 again. The
-        conversation is sent again over this connection. The items in it that must not be recorded stay hidden in the
-        journal.
+        """Counts the caller's audio from 0 again, because the model has a new connection. The conversation is sent
+        again over this connection. The items in it that must not be recorded stay hidden in the journal.
         """
         self._connections += 1
         self._appended_bytes, self._spoken_ms = 0, 0.0
