@@ -208,7 +208,9 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     # Frames
 
     def opened(self) -> None:
-        """Stops reading from the socket until `run` is called. Must be called when the opening handshake is complete."""
+        """Stops reading from the socket until `run` is called. Must be called once, when the opening handshake is
+        complete.
+        """
         self._listening_changed()
         self._schedule_ping()
 

@@ -123,7 +123,7 @@ class CallState:
             self._set_status(status)
 
     def stream_started(self, now: float) -> None:
-        """Marks the call as answered, even if no callback has reported the answer, because the call has a media stream."""
+        """Marks the call as answered, because it has a media stream. No callback may have reported the answer."""
         self._news(now)
         if not self.over:
             self._set_status("in-progress")

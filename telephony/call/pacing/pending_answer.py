@@ -120,7 +120,7 @@ class PendingAnswer:
         self._heard_until = at
 
     def model_spoke(self, now: float) -> bool:
-        """Restarts the measured silence at `now`, because the model has sent audio. Returns whether the waiting sound
+        """Restarts the measurement of the silence, because the model has sent audio. Returns whether the waiting sound
         must stop.
         """
         sounding = self._filled is Fill.SOUND
