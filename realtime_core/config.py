@@ -178,6 +178,10 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
 
 
 class RealtimeGuardrailsSettings(TypedDict, total=False):
+    """The settings for the output guardrails of a session: when they run, and what the model gets after a guardrail has
+    stopped it.
+    """
+
     debounce_text_length: int
     """The number of characters after which output guardrails run again (default 100). The guardrails also run at the
     end of a response. With -1 they run only at the end.
@@ -193,6 +197,8 @@ ToolFiller = Callable[["ToolContext[Any]"], "str | Awaitable[str | None] | None"
 
 
 class RealtimeToolExecutionConfig(TypedDict, total=False):
+    """The settings for the execution of tools in a session."""
+
     pre_approval_tool_input_guardrails: bool
     """Whether a tool's input guardrails also run before the request for approval."""
     max_concurrent: int

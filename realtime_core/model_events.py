@@ -111,6 +111,8 @@ class RealtimeModelAudioDoneEvent:
 
 @dataclass
 class RealtimeModelInputAudioTranscriptionCompletedEvent:
+    """A turn of the caller's speech was transcribed. `transcript` is the whole text of the item's speech."""
+
     item_id: str
     transcript: str
     type: Literal["input_audio_transcription_completed"] = "input_audio_transcription_completed"

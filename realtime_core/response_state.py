@@ -9,6 +9,8 @@ __all__ = ["ResponseState", "StateEvent", "next_state"]
 
 
 class ResponseState(Enum):
+    """The states of the model's responses in one server session."""
+
     IDLE = auto()
     REQUESTED = auto()
     """The client's `response.create` was sent, and the server has not reacted."""

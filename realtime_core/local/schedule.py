@@ -17,6 +17,8 @@ Act = Callable[[], None]
 
 @dataclass(order=True, slots=True)
 class Deadline:
+    """A planned action, with the time at which it is due."""
+
     due: float
     _order: int
     _act: Act | None = field(compare=False)
@@ -27,6 +29,8 @@ class Deadline:
 
 
 class Schedule:
+    """The planned actions of the embedded server, in order of their times. Times are in seconds on any steady clock."""
+
     def __init__(self, now: float) -> None:
         self.now = now
         self._heap: list[Deadline] = []

@@ -26,6 +26,8 @@ __all__ = ["Turns"]
 
 
 class Turns:
+    """Handles the client events about the caller's audio in one session of the embedded server."""
+
     def __init__(
         self,
         outbox: Outbox,

@@ -1,4 +1,4 @@
-"""Opens a connection to the server, and waits until the server has accepted the configuration."""
+"""Opens a connection to the model's server, and waits until the server has accepted the settings of the session."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ class Conversation:
 
     async def press(self, digit: str, *, interrupt: bool) -> None:
         """Tells the model that the caller pressed the key `digit`. The model answers. With `interrupt`, an answer in
-        progress is interrupted first. A key before the session is live is kept until then.
+        progress is interrupted first. A key that arrives before the model is connected is sent later.
         """
         if self.live:
             if interrupt:

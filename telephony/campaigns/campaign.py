@@ -13,6 +13,8 @@ __all__ = ["Campaign", "CampaignCounts", "CampaignStatus", "PauseReason", "Perso
 
 
 class CampaignStatus(Enum):
+    """The status of a campaign."""
+
     CREATED = "created"
     """The campaign is new. No attempt begins until the campaign is run."""
     RUNNING = "running"
@@ -27,6 +29,8 @@ class CampaignStatus(Enum):
 
 
 class PauseReason(Enum):
+    """The reasons why a campaign was paused or stopped."""
+
     USER = "user"
     """A person paused the campaign."""
     FAILURES = "failures"

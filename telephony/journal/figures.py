@@ -66,6 +66,8 @@ class Underrun:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
+    """The measurements of one recorded call."""
+
     call_s: float
     greeting_ms: float | None
     latencies: tuple[Latency, ...]

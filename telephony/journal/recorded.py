@@ -71,6 +71,8 @@ class Speech:
 
 @dataclass(slots=True)
 class ToolCall:
+    """One tool call of the model in a recorded call."""
+
     call_id: str
     name: str
     arguments: str

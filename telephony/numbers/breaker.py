@@ -10,6 +10,8 @@ __all__ = ["BreakerState", "CircuitBreaker"]
 
 
 class BreakerState(StrEnum):
+    """The states of a circuit breaker."""
+
     CLOSED = "closed"
     """The model endpoint works, and calls use it."""
     OPEN = "open"

@@ -33,7 +33,9 @@ __all__ = [
 ]
 
 MAIN = "main"
-"""The name of the account of the settings (TWILIO_ACCOUNT_SID). This account needs no entry in the configuration."""
+"""The name by which the configuration refers to the Twilio account of the settings (TWILIO_ACCOUNT_SID). This account
+needs no entry in the configuration.
+"""
 _ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATTERN = re.compile(r"\+?[0-9]*\*")
 

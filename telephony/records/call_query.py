@@ -148,6 +148,8 @@ def _has_text(row: CallRecord, query: CallQuery) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CallPage:
+    """One page of a list of calls."""
+
     calls: list[CallRecord]
     cursor: str
     """The text with which the next page is requested. The text is empty for the last page."""

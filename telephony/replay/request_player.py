@@ -70,7 +70,8 @@ class RequestPlayer:
 
     async def run(self, call: Call, clock: ReplayClock) -> None:
         """Repeats the recorded commands of users' code (for example play a clip, or hang up) on `call`, at their
-        recorded times. Keeps `clock` set to the time of the last repeated command.
+        recorded times. `clock` converts the recorded times, and is corrected when a command ends earlier or later than
+        in the recording.
         """
         tasks, states = dict[int, asyncio.Task[None]](), dict[int, AsyncExitStack]()
         async with AsyncExitStack() as leaving, asyncio.TaskGroup() as group:

@@ -21,6 +21,8 @@ RecordingSource = Literal[
 
 
 class RunningRecording(Protocol):
+    """A Twilio recording of a simulated call that is in progress."""
+
     audio: bytearray
     status: Any
 
@@ -86,6 +88,8 @@ class Leg(Protocol):
 
 
 class Conferences(Protocol):
+    """The conferences of a simulated Twilio account."""
+
     async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
         """Executes `<Conference>`: keeps the call in the conference until the call leaves it. `noun` is the TwiML
         element, and `base` is the URL of its document.

@@ -21,6 +21,8 @@ __all__ = ["Recordings"]
 
 
 class Recordings:
+    """The endpoints for the recordings of a simulated Twilio account."""
+
     def __init__(self, twilio: SimulatedAccount) -> None:
         self._twilio = twilio
 

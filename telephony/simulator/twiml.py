@@ -93,6 +93,8 @@ class Verb:
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    """A parsed TwiML document: its verbs, in order."""
+
     verbs: tuple[Verb, ...]
     warnings: tuple[str, ...] = ()
     """The elements of the document that were skipped, with Twilio's warning codes."""

@@ -19,6 +19,8 @@ such as "hello, can you hear me".
 
 
 class LengthAction(Enum):
+    """What a call must do because of its length."""
+
     WARN = auto()
     """Warn the caller that the call will end soon, because it has nearly reached its maximum length."""
     END = auto()
