@@ -30,7 +30,8 @@ def event_words(kind: str, text: str, *, silence_ms: float | None = None) -> str
     """Returns a sentence about an event. `kind` and `text` are those of the transcript (`journal.transcript.Event`).
     `silence_ms` is the time in milliseconds since the last speech of either side, or None if it is not known.
 
-    Returns an empty text for an event that says nothing to a supervisor. Returns None for an event of another kind.
+    Returns an empty text for an event that says nothing to a supervisor. Returns None for an event of a kind that this
+    module does not know.
     """
     match kind:
         case "timer":

@@ -185,7 +185,7 @@ def _call(call: CallResult) -> dict[str, Any]:
 
 def junit_of(result: EvalResult) -> str:
     """Returns the result of an eval as JUnit XML with one test case for each criterion. A criterion that makes the
-    command fail is a failure.
+    command `telephony eval` fail becomes a `failure` in the XML.
     """
     suite = ElementTree.Element(
         "testsuite", name="telephony eval", tests=str(len(result.results)), failures=str(len(result.missed)), errors="0"

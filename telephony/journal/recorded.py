@@ -86,8 +86,8 @@ class ToolCall:
 @dataclass(frozen=True, slots=True)
 class Interruption:
     """An interruption of the agent. `heard` has (key of the part, milliseconds) for each audio part of the agent that
-    was playing or queued: how much of the part the caller had heard. `position` is the stream position at which the
-    agent became silent, or None if the journal does not contain it.
+    was playing or queued: how much of the part the caller had heard. `position` is the position in the sent audio (in
+    samples at 8 kHz) at which the agent became silent, or None if the journal does not contain it.
     """
 
     t: float

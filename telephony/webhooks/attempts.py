@@ -51,8 +51,8 @@ class Answer:
 
 
 def after(message: Message, answer: Answer, now: datetime, random: Random) -> Message:
-    """Returns the message with its new state after an attempt with this response. `now` is in UTC. `random` gives the
-    jitter of the waiting time. `message.attempts` includes this attempt.
+    """Returns the message with its new state after an attempt to deliver it, to which the receiver gave the response
+    `answer`. `now` is in UTC. `random` gives the jitter of the waiting time. `message.attempts` includes this attempt.
     """
     if answer.is_success:
         return replace(message, state=MessageState.DELIVERED, due_at=now, error="")
