@@ -16,8 +16,9 @@ adds. The coefficients of the filter are whole multiples of 2**-26. Each sum is 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -43,6 +44,7 @@ _ULAW = np.frombuffer(g711.encode(np.arange(65536, dtype=_UINT16).tobytes()), np
 """The mu-law code of each sample, by the bits of the sample. For long pieces, a look-up is twice as fast as
 `g711.encode`.
 """
+_MAX_VIEWS = 64
 _LOWEST = np.array(-32768.0)
 _HIGHEST = np.array(32767.0)
 
@@ -80,27 +82,24 @@ def _down_matrix() -> NDArray[np.float64]:
     return matrix
 
 
-_UP = _up_matrix()
-_DOWN = _down_matrix()
+class _Filter(threading.local):
+    """A filter matrix, and the arrays in which all streams of a thread are filtered. Each thread has its own arrays.
 
-
-class _Fir:
-    """The sliding window and the matrix product. `advance` is the number of inputs per row. `rows` rows are computed
-    together. All arrays and their views are created once, and are created again only if the number of samples changes.
+    The arrays take 120 kB for downsampling. They are used only during `_Fir.push`, so streams need no arrays of their
+    own. `advance` is the number of inputs per row. `rows` rows are computed together.
     """
 
     def __init__(self, matrix: NDArray[np.float64], advance: int, rows: int) -> None:
-        self._matrix = matrix
-        self._advance = advance
-        self._history = len(matrix) - advance
+        self.matrix = matrix
+        self.history = len(matrix) - advance
         self.capacity = advance * rows
-        self._quiet = int(32767 / np.abs(matrix).sum(axis=0).max())
+        self.quiet = int(32767 / np.abs(matrix).sum(axis=0).max())
         """Inputs up to this peak need no clipping."""
-        self._loud = 0
-        """How many of the next inputs are filtered together with an input beyond that peak."""
+        self.views: dict[tuple[int, int], tuple[NDArray[Any], ...]] = {}
+        """The views for `n` samples from the sample `late` on, by (n, late). See `view`."""
+        self._advance = advance
         # Two spare samples, because downsampling may begin up to two samples late.
-        self._window = np.zeros(self._history + self.capacity + 2)
-        self._past = self._window[: self._history]
+        self._window = np.zeros(self.history + self.capacity + 2)
         self._rows = [
             as_strided(self._window[late:], (rows, len(matrix)), (8 * advance, 8), writeable=False) for late in range(3)
         ]
@@ -108,35 +107,56 @@ class _Fir:
         self._copy = np.empty((rows, len(matrix)))
         self._product = np.empty((rows, matrix.shape[1]))
         self._samples = np.empty((rows, matrix.shape[1]), _INT16)
-        self._fit(self.capacity, 0)
 
-    def _fit(self, n: int, late: int) -> None:
-        """Creates the views for `n` samples."""
-        count, history = -(-(n - late) // self._advance), self._history
-        self._fits = n, late
-        self._new, self._last = self._window[history : history + n], self._window[n : n + history]
-        self._views = self._rows[late][:count], self._copy[:count], self._product[:count], self._samples[:count]
+    def view(self, n: int, late: int) -> tuple[NDArray[Any], ...]:
+        """Creates and keeps the views for `n` samples from the sample `late` on: the earlier samples, the new samples,
+        the last samples, the rows, their copy, the product, and the result.
+        """
+        count, history, window = -(-(n - late) // self._advance), self.history, self._window
+        if len(self.views) >= _MAX_VIEWS:
+            self.views.clear()
+        self.views[n, late] = views = (
+            window[:history],
+            window[history : history + n],
+            window[n : n + history],
+            self._rows[late][:count],
+            self._copy[:count],
+            self._product[:count],
+            self._samples[:count],
+        )
+        return views
+
+
+class _Fir:
+    """One filtered stream: its last input samples."""
+
+    def __init__(self, filter: _Filter) -> None:
+        self._filter = filter
+        self.capacity = filter.capacity
+        self._past = np.zeros(filter.history)
+        self._loud = 0
+        """How many of the next inputs are filtered together with an input that needs clipping."""
 
     def push(self, pcm16: bytes, late: int = 0) -> NDArray[np.int16]:
         """Filters up to `capacity` samples from the sample `late` on. Only whole rows are computed, so the end of the
-        result may be meaningless. The result is valid until the next call.
+        result is meaningless and must not be used. The result is valid until the next call of any stream in the same
+        thread.
         """
-        n = len(pcm16) // 2
-        if self._fits != (n, late):
-            self._fit(n, late)
-        rows, copy, product, filtered = self._views
-        self._new[...] = np.frombuffer(pcm16, _INT16)
+        n, filter = len(pcm16) // 2, self._filter
+        past, new, last, rows, copy, product, filtered = filter.views.get((n, late)) or filter.view(n, late)
+        past[...] = self._past
+        new[...] = np.frombuffer(pcm16, _INT16)
         copy[...] = rows
-        copy.dot(self._matrix, product)  # half of np.dot's time for 20 ms
+        copy.dot(filter.matrix, product)  # half of np.dot's time for 20 ms
         np.rint(product, product)
-        if g711.peak(pcm16) > self._quiet:
-            self._loud = n + self._history
+        if g711.peak(pcm16) > filter.quiet:
+            self._loud = n + len(past)
         if self._loud > 0:
             self._loud -= n
             np.maximum(product, _LOWEST, out=product)
             np.minimum(product, _HIGHEST, out=product)
         filtered[...] = product
-        self._past[...] = self._last
+        self._past[...] = last
         return filtered
 
     def reset(self) -> None:
@@ -144,11 +164,16 @@ class _Fir:
         self._loud = 0
 
 
+_UP = _Filter(_up_matrix(), _ROW, rows=10)
+_DOWN = _Filter(_down_matrix(), 3 * _ROW, rows=50)
+"""Filters 100 ms at a time. With 250 ms, a delta of 200 ms takes 24 us in place of 28 us."""
+
+
 class Upsampler3:
     """Resamples a stream from PCM16 at 8 kHz to PCM16 at 24 kHz."""
 
     def __init__(self) -> None:
-        self._fir = _Fir(_UP, _ROW, rows=10)
+        self._fir = _Fir(_UP)
         self._odd = b""
 
     def push(self, pcm16_8k: bytes) -> bytes:
@@ -182,9 +207,7 @@ class Downsampler3:
     """
 
     def __init__(self) -> None:
-        # 100 ms at a time. With 250 ms, a delta of 200 ms takes 24 us in place of 28 us, and a call needs 150 kB more
-        # memory.
-        self._fir = _Fir(_DOWN, 3 * _ROW, rows=50)
+        self._fir = _Fir(_DOWN)
         self._odd = b""
         self._late = 0
 
@@ -217,7 +240,7 @@ class Downsampler3:
         self._late = 0
 
     def _pieces(self, pcm16_24k: bytes) -> Iterator[NDArray[np.int16]]:
-        """Yields the filtered samples. Each piece is valid until the next piece is requested."""
+        """Yields the filtered samples. Each piece is valid until the next push of any stream in the same thread."""
         data, self._odd = _whole_samples(self._odd, pcm16_24k)
         piece_bytes = 2 * self._fir.capacity
         for at in range(0, len(data), piece_bytes):

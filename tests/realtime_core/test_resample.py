@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -277,4 +279,38 @@ def test_the_resamplers_of_a_call_are_small() -> None:
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (after - before) / len(resamplers) < 140_000
+    assert (after - before) / len(resamplers) < 4_000
+
+
+@pytest.mark.parametrize("make", [Upsampler3, Downsampler3])
+def test_streams_that_take_turns_do_not_change_each_other(make: Callable[[], Upsampler3 | Downsampler3]) -> None:
+    random = np.random.default_rng(7)
+    sizes = [320, 960, 962, 6, 2, 14402, 4800, 1]
+    streams = [
+        [_pcm(peak * random.uniform(-1, 1, size))[: size | 1] for size in sizes] for peak in (32767, 20, 0, 9000)
+    ]
+    alone = []
+    for pieces in streams:
+        resampler = make()
+        alone.append([resampler.push(piece) for piece in pieces])
+    resamplers = [make() for _ in streams]
+    turns = [[resamplers[n].push(pieces[k]) for n, pieces in enumerate(streams)] for k in range(len(sizes))]
+    assert [list(outputs) for outputs in zip(*turns, strict=True)] == alone
+
+
+@pytest.mark.parametrize("make", [Upsampler3, Downsampler3])
+def test_streams_in_several_threads_do_not_change_each_other(make: Callable[[], Upsampler3 | Downsampler3]) -> None:
+    random = np.random.default_rng(8)
+    signals = [_pcm(random.uniform(-32767, 32767, 4800)) for _ in range(4)]
+    alone = [[(resampler := make()).push(signal), resampler.push(signal)] for signal in signals]
+    barrier = Barrier(len(signals))
+
+    def push_often(signal: bytes) -> list[bytes]:
+        barrier.wait()
+        for _ in range(50):
+            resampler = make()
+            found = [resampler.push(signal), resampler.push(signal)]
+        return found
+
+    with ThreadPoolExecutor(len(signals)) as threads:
+        assert list(threads.map(push_often, signals)) == alone
