@@ -93,7 +93,7 @@ def language_of(tag: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """The consent policy of a number.
+    """The consent policy for the calls of one phone number, or of all numbers of an application.
 
     The caller hears `notice` before anything is recorded. A notice is a text that the model says, or a clip. A mapping
     has one notice for each language (`{"en": ..., "de": ...}`). A caller with another language hears the English

@@ -1,4 +1,5 @@
-"""Runs a recorded call again on a simulated phone, with the recorded model or with another model. There are three uses:
+"""Runs a recorded call again on a simulated phone, with the recorded model or with another model. The list shows the
+three uses.
 
 - The recorded caller and the recorded model, over another phone line: tests the code on a bad network.
 - The recorded caller and a live model: tests a prompt and a model.
