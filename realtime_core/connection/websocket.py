@@ -235,7 +235,10 @@ class WebSocketServer:
         remaining handlers. Returns when all handlers have ended.
         """
         assert self._server is not None, "the server has not been started"
-        self._server.close()
+        try:
+            await _stop_accepting(self._server)
+        finally:
+            self._server.close()
         for connection in list(self._connections):
             if connection._protocol.state is State.CONNECTING:
                 connection._drop()
@@ -335,6 +338,21 @@ def serve(
         return await loop.create_server(accept, host, port, ssl=ssl)
 
     return WebSocketServer(start, close_timeout_s)
+
+
+async def _stop_accepting(server: asyncio.Server) -> None:
+    """Stops accepting sockets, and returns when every accepted socket has its transport and its connection.
+
+    asyncio makes the transport one turn of the loop after it accepts a socket, and calls `connection_made` one turn
+    later. If `Server.close` is called between, asyncio leaves the socket open until the garbage collector finds it.
+    uvloop makes the transport at once.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, asyncio.SelectorEventLoop):
+        for listening in server.sockets:
+            loop.remove_reader(listening.fileno())
+        for _ in range(2):
+            await asyncio.sleep(0)
 
 
 def _first_in_common(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:

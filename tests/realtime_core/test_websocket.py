@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 import warnings
 from collections.abc import AsyncIterator
 from unittest.mock import Mock, patch
@@ -267,6 +268,26 @@ async def test_a_connection_that_does_not_run_can_be_closed() -> None:
         connection = await connect(f"ws://127.0.0.1:{server.port}/")
         connection.close()
         await asyncio.wait_for(connection.lost, 1)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_client_that_connects_in_the_moment_of_close_leaves_no_socket_behind(turns: int) -> None:
+    """In one of the first turns of the loop, the server has accepted the socket and has not made its transport."""
+
+    async def main() -> None:
+        async with serve(echo) as server:
+            client = socket.create_connection(("127.0.0.1", server.port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        with client, contextlib.suppress(ConnectionResetError):
+            client.settimeout(5)
+            assert client.recv(1) == b""
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        asyncio.run(main())
+        gc.collect()
+    assert [str(warning.message) for warning in seen if issubclass(warning.category, ResourceWarning)] == []
 
 
 def test_cancelled_at_any_moment_it_leaves_no_socket_behind() -> None:
