@@ -19,7 +19,7 @@ from realtime_core.errors import UserError
 
 from ..errors import CallRefused
 from ..twilio.numbers import e164 as international
-from ..twilio.numbers import legible, plain, tidy
+from ..twilio.numbers import forms_of_one_phone, legible, plain, tidy
 
 __all__ = ["DialingRules", "e164", "is_quiet"]
 
@@ -95,7 +95,7 @@ class DialingRules:
             raise CallRefused(
                 f"{e164} lies in {region}, and calls go to {where}; say DialingRules(countries=...) for more."
             )
-        if e164 in self.do_not_call:
+        if any(form in self.do_not_call for form in forms_of_one_phone(e164)):
             raise CallRefused(f"{e164} is on the do-not-call list.")
         zone = timezone or self.timezone or None
         if zone is not None:

@@ -24,7 +24,7 @@ from ..records.subjects import SubjectKey, subject_key
 from ..settings import Settings, read_settings
 from ..text_encoding import encoding_of
 from ..twilio.caller_id import is_withheld
-from ..twilio.numbers import legible, text_of
+from ..twilio.numbers import forms_of_one_phone, legible, text_of
 from .dialing_rules import DialingRules
 from .listed_numbers import forms_of, numbers_of, written_forms
 
@@ -85,16 +85,17 @@ class DoNotCall:
         Raises:
             CallRefused: the list cannot be read, so no number may be called, or `number` is not a text.
         """
-        number = _text(number)
-        if number in self._added:
+        phone = forms_of_one_phone(_text(number))
+        if not self._added.isdisjoint(phone):
             return True
         try:
             listed = self._read()
         except OSError as error:
             raise CallRefused(f"The do-not-call list cannot be read, so no number is called: {error}") from error
-        if listed.subjects and self._subject(number, listed.subjects) in listed.subjects:
+        if listed.subjects and any(self._subject(each, listed.subjects) in listed.subjects for each in phone):
             return True
-        return any(form in listed.digits or form.endswith(listed.endings) for form in forms_of(number))
+        forms = [form for each in phone for form in forms_of(each)]
+        return any(form in listed.digits or form.endswith(listed.endings) for form in forms)
 
     def numbers(self) -> frozenset[str]:
         """Returns the numbers in the file that have a country code, in E.164.
@@ -146,7 +147,8 @@ class DoNotCall:
         """
         if number not in self or not self.path.exists():
             return False
-        forms, kept = frozenset(forms_of(number)), list[str]()
+        forms = frozenset(form for each in forms_of_one_phone(number) for form in forms_of(each))
+        kept = list[str]()
         for line in self._text().splitlines():
             exact, endings = _numbers_in(legible(line))
             others = [each for each in endings if not any(form.endswith(each) for form in forms)]

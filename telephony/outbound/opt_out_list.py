@@ -18,6 +18,7 @@ from ..errors import CallRefused, RecordRefused, RecordsUnavailable
 from ..records.client import RecordsClient
 from ..records.opt_outs import OptOut, OptOutSource
 from ..records.subjects import SubjectKey
+from ..twilio.numbers import forms_of_one_phone
 from .do_not_call import DoNotCall
 
 __all__ = ["OptOutList"]
@@ -61,7 +62,7 @@ class OptOutList:
         except (RecordsUnavailable, RecordRefused) as error:
             if self._copy is None:
                 return f"the do-not-call list cannot be read, so no number is called: {error}"
-            found = self._subjects.of(number) in self._copy
+            found = not self._copy.isdisjoint(self._subjects_of(number))
         return f"{number} is on the do-not-call list" if found else ""
 
     async def has(self, number: str) -> bool:
@@ -70,10 +71,14 @@ class OptOutList:
         Raises:
             RecordsUnavailable, RecordRefused: the list cannot be read.
         """
-        if self._simulation is not None and number in self._simulation.opted_out(None):
+        if self._simulation is not None and not self._simulation.opted_out(None).isdisjoint(forms_of_one_phone(number)):
             return True
-        subject = self._subjects.of(number)
-        return bool(await self._client.ask(lambda records: records.opt_outs.among([subject])))
+        subjects = self._subjects_of(number)
+        return bool(await self._client.ask(lambda records: records.opt_outs.among(subjects)))
+
+    def _subjects_of(self, number: str) -> list[str]:
+        """Returns the hashes of all forms of this number. The list may contain any of them."""
+        return [self._subjects.of(form) for form in forms_of_one_phone(number)]
 
     async def add(
         self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
@@ -110,8 +115,8 @@ class OptOutList:
         Raises:
             RecordsUnavailable, RecordRefused: the list cannot be written.
         """
-        subject = self._subjects.of(number)
-        return await self._client.ask(lambda records: records.opt_outs.remove(subject))
+        subjects = self._subjects_of(number)
+        return await self._client.ask(lambda records: sum(map(records.opt_outs.remove, subjects)) > 0)
 
     async def listed(self, *, limit: int = 100, before: datetime | None = None) -> Sequence[OptOut]:
         """Returns at most `limit` entries of the list, the newest first. With `before`, returns only entries that were

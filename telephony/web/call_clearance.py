@@ -11,6 +11,7 @@ from ..outbound.opt_out_list import OptOutList
 from ..outbound.placed_call import PlacedCall
 from ..records.client import RecordsClient
 from ..records.subjects import SubjectKey
+from ..twilio.numbers import forms_of_one_phone
 from .budgets import Budgets
 
 __all__ = ["CallClearance"]
@@ -40,7 +41,7 @@ class CallClearance:
     async def problem(self, call: PlacedCall) -> str:
         if problem := await self._budgets.problem(call.to) or await self._opt_outs.problem(call.to):
             return problem
-        subject, process, now = self._subjects.of(call.to), self._client.process, self._sources.now()
+        subject, process, now = self._subject(call), self._client.process, self._sources.now()
         ttl_s = (_LONGEST_S if call.plan.max_s is None else call.plan.max_s) + call.plan.ring_s + _MARGIN_S
         try:
             is_ours = await self._client.ask(
@@ -51,8 +52,12 @@ class CallClearance:
         return "" if is_ours else f"{call.to} is being called already"
 
     async def over(self, call: PlacedCall) -> None:
-        subject = self._subjects.of(call.to)
+        subject = self._subject(call)
         try:
             await self._client.ask(lambda records: records.number_claims.let_go(subject, call.token))
         except (RecordsUnavailable, RecordRefused) as error:
             log.warning("The claim of the number of a call stays until it expires: %s", error)
+
+    def _subject(self, call: PlacedCall) -> str:
+        """Returns the hash of the called phone, which is the same for both forms of its number."""
+        return self._subjects.of(min(forms_of_one_phone(call.to), key=len))

@@ -124,3 +124,22 @@ def test_threads_that_read_a_changed_list_at_the_same_time_both_find_its_numbers
     for thread in threads:
         thread.join(10)
     assert found == [True, True]
+
+
+TWO_FORMS = [("+525512345678", "+5215512345678"), ("+541123456789", "+5491123456789")]
+
+
+@pytest.mark.parametrize(("short", "long"), TWO_FORMS)
+def test_a_phone_that_is_listed_in_one_form_is_not_called_in_the_other(tmp_path: Path, short: str, long: str) -> None:
+    now = datetime(2026, 6, 1, 17, tzinfo=UTC)
+    for listed, called in ((short, long), (long, short)):
+        path = tmp_path / f"{listed}.txt"
+        path.write_text(f"{listed}\n")
+        file = DoNotCall(path, subjects=SubjectKey(b"key"))
+        assert called in file and f"{called[:-1]}0" not in file
+        assert file.hash(listed) and called in file, "the hash of one form counts for both"
+        if called != "+5215512345678":  # not a valid number today
+            for numbers in (DoNotCall(path, subjects=SubjectKey(b"key")), {listed}):
+                rules = DialingRules(do_not_call=numbers, countries=["MX", "AR"])
+                with pytest.raises(CallRefused, match="do-not-call list"):
+                    rules.check(called, from_=BERLIN, now=now)
