@@ -72,27 +72,27 @@ def _merged_user(old: list[UserContent], new: list[UserContent]) -> list[UserCon
     images = [part for part in old if isinstance(part, InputImage)]
     known = [part for part in old if not isinstance(part, InputImage)]
     update = [part for part in new if not isinstance(part, InputImage)]
-    merged = [_merged_heard(o, n) for o, n in zip(known, update, strict=False)]
+    merged: list[InputText | InputAudio] = [_merged_heard(o, n) for o, n in zip(known, update, strict=False)]
     merged += known[len(merged) :] or update[len(merged) :]
     new_images = [part for part in new if isinstance(part, InputImage)]
     kept = [image for image in images if image.image_url not in {other.image_url for other in new_images}]
-    return [*kept, *new_images, *merged] if not new_images else _in_order(kept, new, merged)
+    return _in_order(kept, new, merged)
 
 
-def _in_order(kept: list[InputImage], new: list[UserContent], merged: list[UserContent]) -> list[UserContent]:
+def _in_order(
+    kept: list[InputImage], new: list[UserContent], merged: list[InputText | InputAudio]
+) -> list[UserContent]:
     """Returns the parts in the order of the update, with its texts replaced by the merged texts."""
     texts = iter(merged)
     placed: list[UserContent] = [part if isinstance(part, InputImage) else next(texts) for part in new]
     return [*kept, *placed, *texts]
 
 
-def _merged_heard(old: UserContent, new: UserContent) -> UserContent:
+def _merged_heard(old: InputText | InputAudio, new: InputText | InputAudio) -> InputText | InputAudio:
     if isinstance(new, InputAudio):
-        known = old.transcript if isinstance(old, InputAudio) else old.text if isinstance(old, InputText) else None
+        known = old.transcript if isinstance(old, InputAudio) else old.text
         return replace(new, transcript=new.transcript or known)
-    if isinstance(new, InputText) and isinstance(old, InputText):
-        return replace(new, text=new.text or old.text)
-    return new
+    return replace(new, text=new.text or old.text) if isinstance(old, InputText) else new
 
 
 def words_within(text: str, fraction: float) -> str:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from realtime_core.history import Added, Change, Deleted, Items, ToolOutputSent, Updated, reduce
 from realtime_core.history_merge import words_within
-from realtime_core.history_order import listed
+from realtime_core.history_order import chain_end, listed
 from realtime_core.items import (
     AssistantAudio,
     AssistantMessageItem,
@@ -354,6 +354,17 @@ def test_an_item_that_is_not_listed_moves_to_a_place_that_is_learned_later() -> 
     other = RealtimeModelOtherItemEvent("o", "mcp_list_tools")
     items, _ = play(updated(user("a")), updated(user("b")), other, replace(other, previous_item_id="a"))
     assert ids(items) == ["a", "o", "b"]
+
+
+def test_an_item_that_is_not_listed_keeps_its_place_when_it_is_reported_without_one() -> None:
+    other = RealtimeModelOtherItemEvent("o", "mcp_list_tools", previous_item_id="a")
+    items, _ = play(updated(user("a")), updated(user("b")), other, replace(other, previous_item_id=None))
+    assert ids(items) == ["a", "o", "b"]
+
+
+def test_a_chain_ends_before_the_first_item_that_names_another_predecessor() -> None:
+    items = (user("a"), user("b", previous_item_id="a"), user("c", previous_item_id="x"), user("d"))
+    assert [chain_end(items, start) for start in range(4)] == [2, 2, 3, 4]
 
 
 def test_a_deleted_output_makes_its_call_pending_again() -> None:

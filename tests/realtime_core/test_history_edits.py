@@ -191,6 +191,23 @@ def test_an_output_is_created_directly_after_its_call() -> None:
     assert [item["id"] for item in result] == ["a", "a_out", "1", "B"]
 
 
+def test_another_output_is_created_before_the_unlisted_item_behind_its_call() -> None:
+    old: list[Entry] = [call("a", "y"), output_of(call("a", "y")), OtherItem("1", "reasoning")]
+    assert [item["id"] for item in edited(old, [call("a", "z")])] == ["a", "a_out", "1"]
+
+
+def test_an_item_is_not_created_behind_an_output_that_was_deleted() -> None:
+    made = call("a", "y")
+    old: list[Entry] = [made, OtherItem("item_9", "function_call_output", "a", made.call_id, "y"), user("C")]
+    assert [item["id"] for item in edited(old, [call("a", "z"), user("B"), user("C")])] == ["a", "a_out", "B", "C"]
+
+
+def test_items_that_replace_all_others_come_after_the_unlisted_items() -> None:
+    assert [item["id"] for item in edited([OtherItem("1", "reasoning"), user("A")], [user("B"), user("C")])] == [
+        "1", "B", "C"
+    ]  # fmt: skip
+
+
 def test_items_of_a_lost_connection_are_created_again_and_their_summary_is_deleted() -> None:
     summary = OtherItem("note", "message")
     old: list[Entry] = [user("a"), user("b"), OtherItem("1", "reasoning"), summary]

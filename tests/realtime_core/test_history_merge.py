@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,8 +26,8 @@ def said(*content: Any, status: Any = None) -> AssistantMessageItem:
     return AssistantMessageItem(item_id="a", content=list(content), status=status)
 
 
-def heard(*content: Any) -> UserMessageItem:
-    return UserMessageItem(item_id="u", content=list(content))
+def heard(*content: Any, status: Any = None) -> UserMessageItem:
+    return UserMessageItem(item_id="u", content=list(content), status=status)
 
 
 CUT = AssistantAudio(transcript="Hello there", received_ms=800, heard_ms=300, heard_transcript="Hello")
@@ -156,8 +158,14 @@ def test_an_item_of_another_kind_replaces_the_known_one(old: RealtimeItem, new: 
         assert merged(old, new) is new
 
 
-def test_a_known_status_is_not_taken_back() -> None:
-    assert merged(said(CUT, status="completed"), said(CUT, status="in_progress")) == said(CUT, status="completed")
+@pytest.mark.parametrize("message", [partial(said, CUT), partial(heard, InputText(text="Hi"))], ids=["agent", "caller"])
+def test_a_known_status_is_not_taken_back(message: Callable[..., RealtimeItem]) -> None:
+    assert merged(message(status="completed"), message(status="in_progress")) == message(status="completed")
+    assert merged(message(status="completed"), message()) == message(status="completed")
+    assert merged(message(status="in_progress"), message(status="completed")) == message(status="completed")
+
+
+def test_the_later_of_two_statuses_is_known() -> None:
     assert later_status(None, "in_progress") == "in_progress"
     assert later_status("completed", None) == "completed"
     assert later_status("in_progress", "completed") == "completed"

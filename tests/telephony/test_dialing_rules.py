@@ -58,11 +58,12 @@ def test_what_costs_or_lies_elsewhere_is_refused(to: str, why: str) -> None:
         (ADA, {"quiet_from": time(11, 30), "quiet_until": time(13, 45)}, OURS,
          "It is 12:00 where +14155550123 is (America/Los_Angeles); no calls from 11:30 to 13:45 "
          "(TELEPHONY_QUIET_HOURS; off, or --any-hour: at any hour)."),
+        (ADA, {}, 49, "No number is called from 49: a phone number is a text, not int: write it like '+14155550123'."),
         ("+80012345678", {"countries": ["001"]}, OURS,
          "The time zone of +80012345678 is not known: give its time zone."),
     ],
 )  # fmt: skip
-def test_a_refusal_says_what_was_wrong(to: str, rules: dict[str, Any], from_: str, message: str) -> None:
+def test_a_refusal_says_what_was_wrong(to: str, rules: dict[str, Any], from_: Any, message: str) -> None:
     with pytest.raises(CallRefused) as refused:
         DialingRules(**rules).check(to, from_=from_, now=NOON)
     assert str(refused.value) == message
@@ -78,7 +79,13 @@ def test_countries_are_given_as_text_or_as_a_collection(countries: Any) -> None:
     [
         ({"countries": "US,Mars,Atlantis"},
          "DialingRules(countries=...): ATLANTIS, MARS: write regions like US and DE."),
+        ({"countries": 49}, "DialingRules(countries=...): write a list of regions, like ['US', 'DE']."),
+        ({"countries": ["US", 49]}, "DialingRules(countries=...): write a list of regions, like ['US', 'DE']."),
         ({"do_not_call": ["+1415"]}, "DialingRules(do_not_call=...): "),
+        ({"do_not_call": 14155550123},
+         "DialingRules(do_not_call=...): write a list of numbers, or DoNotCall(file)."),
+        ({"do_not_call": b"+14155550123"},
+         "DialingRules(do_not_call=...): write a list of numbers, or DoNotCall(file)."),
     ],
 )  # fmt: skip
 def test_rules_that_are_wrong_are_refused(rules: dict[str, Any], message: str) -> None:
@@ -87,9 +94,10 @@ def test_rules_that_are_wrong_are_refused(rules: dict[str, Any], message: str) -
     assert str(refused.value).startswith(message)
 
 
-def test_numbers_of_a_list_are_given_as_people_write_them() -> None:
+@pytest.mark.parametrize("given", [["+1 (415) 555-0123"], "+1 (415) 555-0123"])
+def test_numbers_of_a_list_are_given_as_people_write_them(given: Any) -> None:
     with pytest.raises(CallRefused, match="do-not-call list"):
-        DialingRules(do_not_call=["+1 (415) 555-0123"]).check(ADA, from_=OURS, now=NOON)
+        DialingRules(do_not_call=given).check(ADA, from_=OURS, now=NOON)
 
 
 def test_no_rules_and_no_hours() -> None:
@@ -145,6 +153,8 @@ def test_a_known_time_zone_goes_before_the_number(zone: Any) -> None:
     night_in_berlin = DialingRules(timezone=zone, quiet_from=time(21), quiet_until=time(8))
     with pytest.raises(CallRefused, match="Berlin"):
         night_in_berlin.check(ADA, from_=OURS, now=NOON)
+    day_in_berlin = DialingRules(timezone=zone, quiet_from=time(3), quiet_until=time(4))
+    assert day_in_berlin.check(ADA, from_=OURS, now=NOON) == ADA
 
 
 def test_a_number_in_several_zones_rests_while_any_of_them_sleeps() -> None:

@@ -106,6 +106,8 @@ def test_what_is_binary(data: bytes) -> None:
 def test_what_is_no_base64(payload: str) -> None:
     with pytest.raises(BadAudio):
         ms.decode(json.dumps(MEDIA | {"media": MEDIA["media"] | {"payload": payload}}))
+    with pytest.raises(BadAudio):
+        ms.decode(_usual("4", "2", "5", json.dumps(payload)[1:-1], sid_last=False))
 
 
 def without(message: dict[str, Any], body: str, *fields: str) -> str:
