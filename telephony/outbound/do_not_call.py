@@ -7,11 +7,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from realtime_core import FunctionTool
 from realtime_core.run_context import ToolContext
@@ -19,6 +20,7 @@ from realtime_core.run_context import ToolContext
 from ..call.call import Call
 from ..call.simulation import Simulation
 from ..errors import CallRefused, RecordRefused, RecordsUnavailable
+from ..journal.file_lock import lock
 from ..records.opt_outs import OptOutSource
 from ..records.subjects import SubjectKey, subject_key
 from ..settings import Settings, read_settings
@@ -127,8 +129,9 @@ class DoNotCall:
             log.info("A number opted out in a simulated call. %s is not changed.", self.path)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._make_utf8()
-        with self.path.open("a+b") as file:
+        with self._locked():
+            self._make_utf8()
+        with self._locked() as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # the last line has no end
@@ -147,6 +150,12 @@ class DoNotCall:
         """
         if number not in self or not self.path.exists():
             return False
+        with self._locked():
+            self._write_hash(number)
+        self._added.discard(number)
+        return True
+
+    def _write_hash(self, number: str) -> None:
         forms = frozenset(form for each in forms_of_one_phone(number) for form in forms_of(each))
         kept = list[str]()
         for line in self._text().splitlines():
@@ -160,8 +169,18 @@ class DoNotCall:
         if (subject := f"{_SUBJECT}{self._subject(number, self._read().subjects)}") not in kept:
             kept.append(subject)
         self._replace(kept)
-        self._added.discard(number)
-        return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[BinaryIO]:
+        """Opens the file to append lines, and locks it. Other processes with the file wait, so a process that replaces
+        the file loses no line of another process. A program that does not use this class takes no lock.
+        """
+        while True:
+            with self.path.open("a+b") as file:
+                lock(file.fileno(), wait=True)
+                if self.path.exists() and os.path.samestat(os.fstat(file.fileno()), self.path.stat()):
+                    yield file
+                    return  # otherwise the file was replaced before it was locked
 
     def _make_utf8(self) -> None:
         """Writes a file in another encoding again in UTF-8, because lines are appended in UTF-8."""
