@@ -80,6 +80,20 @@ def test_a_voice_that_was_not_heard_gives_no_response(before: str) -> None:
     assert heard.of(LatencyKind.RESPONSE) == []
 
 
+@pytest.mark.parametrize(
+    ("silence_s", "counts"), [(13.0, False), (16.0, True), (25.0, True), (29.0, True), (70.0, True)]
+)
+def test_a_loud_noise_hides_a_quiet_voice_for_15_seconds(silence_s: float, counts: bool) -> None:
+    heard = Heard()
+    heard.frames(20_000, 0.1)
+    heard.frames(QUIET, silence_s)
+    heard.frames(500, 0.4)
+    heard.meter.speech_started()
+    heard.meter.speech_stopped()
+    heard.meter.heard(heard.at + 1.0, is_clip=False)
+    assert heard.of(LatencyKind.RESPONSE) == [1.0 if counts else silence_s + 1.4]
+
+
 def test_another_stream_has_another_clock() -> None:
     heard = Heard()
     heard.frames(LOUD, 1.0)

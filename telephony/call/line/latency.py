@@ -7,7 +7,7 @@ The speech events of the model come later, because the model waits for silence b
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,7 +16,7 @@ __all__ = ["Latency", "LatencyKind", "LatencyMeter"]
 
 FRAME_S = 0.020
 _WINDOW = 750
-"""The number of frames that are stored (15 s)."""
+"""The number of frames that are used (15 s). At most twice as many are stored."""
 _LOUD = 31.6
 """A frame is loud if its level is at least the level of the loudest frame divided by this number (30 dB)."""
 _NOISE = 60
@@ -55,21 +55,26 @@ class LatencyMeter:
 
     def __init__(self, on_latency: Callable[[Latency], None] = lambda latency: None) -> None:
         self.on_latency = on_latency
-        self._levels: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
+        # Arrays take 10 bytes for a frame. A tuple of two numbers takes 116.
+        self._stamps = array("d")
+        self._levels = array("H")
         self._speech_began = 0.0
         self._voice_ended: float | None = None
         self._has_spoken = False
 
     def stream_started(self) -> None:
         """Resets the measurement. Called when a media stream with a new clock starts."""
-        self._levels.clear()
+        del self._stamps[:], self._levels[:]
         self._voice_ended = None
 
     def frame(self, timestamp_s: float, level: int) -> None:
         """Stores the level of a frame (20 ms) of the caller's audio. The levels show when the caller speaks.
         `timestamp_s` is the time of the first sample in seconds, and `level` is the root mean square of the samples.
         """
-        self._levels.append((timestamp_s, level))
+        self._stamps.append(timestamp_s)
+        self._levels.append(level)
+        if len(self._levels) == 2 * _WINDOW:
+            del self._stamps[:_WINDOW], self._levels[:_WINDOW]
 
     def speech_started(self) -> None:
         """Stores the start of the caller's speech, which the model has just reported. The latency of a later
@@ -84,7 +89,7 @@ class LatencyMeter:
         from this end. The end is computed from the levels of the last frames, because the report arrives late.
         """
         loud = self._threshold()
-        spoken = [stamp for stamp, level in self._levels if level >= loud and stamp >= self._speech_began]
+        spoken = [stamp for stamp, level in self._frames() if level >= loud and stamp >= self._speech_began]
         self._voice_ended = spoken[-1] + FRAME_S if spoken else None
 
     def handed_back(self) -> None:
@@ -115,15 +120,19 @@ class LatencyMeter:
     def _measured(self, kind: LatencyKind, from_s: float, at_s: float) -> None:
         self.on_latency(Latency(kind, max(0.0, at_s - from_s), at_s))
 
+    def _frames(self) -> list[tuple[float, int]]:
+        """Returns (timestamp, level) of each of the last frames."""
+        return list(zip(self._stamps[-_WINDOW:], self._levels[-_WINDOW:], strict=True))
+
     def _threshold(self) -> float:
-        return max(_NOISE, max((level for _, level in self._levels), default=0) / _LOUD)
+        return max(_NOISE, max(self._levels[-_WINDOW:], default=0) / _LOUD)
 
     def _onset(self) -> float:
         """Returns the start of the last utterance of the caller, which is the time of its first loud frame."""
         loud, onset = self._threshold(), None
-        for stamp, level in reversed(self._levels):
+        for stamp, level in reversed(self._frames()):
             if onset is not None and onset - stamp > _PAUSE_S:
                 break
             if level >= loud:
                 onset = stamp
-        return onset if onset is not None else self._levels[-1][0] if self._levels else 0.0
+        return onset if onset is not None else self._stamps[-1] if self._stamps else 0.0
