@@ -7,12 +7,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from realtime_core import FunctionTool
 from realtime_core.run_context import ToolContext
@@ -20,7 +19,6 @@ from realtime_core.run_context import ToolContext
 from ..call.call import Call
 from ..call.simulation import Simulation
 from ..errors import CallRefused, RecordRefused, RecordsUnavailable
-from ..journal.file_lock import lock
 from ..records.opt_outs import OptOutSource
 from ..records.subjects import SubjectKey, subject_key
 from ..settings import Settings, read_settings
@@ -29,6 +27,7 @@ from ..twilio.caller_id import is_withheld
 from ..twilio.numbers import forms_of_one_phone, legible, text_of
 from .dialing_rules import DialingRules
 from .listed_numbers import forms_of, numbers_of, written_forms
+from .locked_file import append_line, locked, replace_lines
 
 __all__ = ["DoNotCall", "dialing_rules_of", "opt_out", "opted_out", "simulated", "simulated_dialing_rules"]
 
@@ -57,7 +56,8 @@ class DoNotCall:
     number, that number is not called. A line `subject:...` is the keyed hash of an erased number. `subjects` is the key
     of these hashes (default: the key of the settings).
 
-    The file is read again when it has changed, so other programs may write to the file. The file does not have to
+    The file is read again when it has changed, so other programs may write to the file. Processes of this package hold
+    a lock on the file while they change it. The file does not have to
     exist. In a `simulation`, the list never changes the file, and its additions stay in the simulation.
     """
 
@@ -129,16 +129,11 @@ class DoNotCall:
             log.info("A number opted out in a simulated call. %s is not changed.", self.path)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            self._make_utf8()
-        with self._locked() as file:
-            if file.seek(0, os.SEEK_END):
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # the last line has no end
-                    file.write(b"\n")
-            file.write(f"{number} {' '.join(remark.split())}".rstrip().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with locked(self.path) as file:
+            if self._is_utf8():
+                append_line(file, _line(number, remark))
+            else:  # lines are appended in UTF-8
+                replace_lines(self.path, [*self._text().splitlines(), _line(number, remark)])
 
     def hash(self, number: str) -> bool:
         """Replaces this number by its keyed hash in each line of the do-not-call file that contains the number. The
@@ -150,15 +145,23 @@ class DoNotCall:
         """
         if number not in self or not self.path.exists():
             return False
-        with self._locked():
-            self._write_hash(number)
+        with locked(self.path) as file:
+            known = self._text().splitlines()
+            replace_lines(self.path, self._with_hash(number, known))
+            # Another program, which takes no lock, may have appended a line after the file was read.
+            file.seek(0)
+            late = [line for line in self._decoded(file.read()).splitlines() if line not in known]
+        for line in late:
+            with locked(self.path) as file:
+                append_line(file, line)
         self._added.discard(number)
         return True
 
-    def _write_hash(self, number: str) -> None:
+    def _with_hash(self, number: str, lines: Sequence[str]) -> list[str]:
+        """Returns the lines of the file with the hash of this number in place of the number."""
         forms = frozenset(form for each in forms_of_one_phone(number) for form in forms_of(each))
         kept = list[str]()
-        for line in self._text().splitlines():
+        for line in lines:
             exact, endings = _numbers_in(legible(line))
             others = [each for each in endings if not any(form.endswith(each) for form in forms)]
             if exact.isdisjoint(forms) and others == endings:
@@ -168,34 +171,10 @@ class DoNotCall:
             kept += others
         if (subject := f"{_SUBJECT}{self._subject(number, self._read().subjects)}") not in kept:
             kept.append(subject)
-        self._replace(kept)
+        return kept
 
-    @contextmanager
-    def _locked(self) -> Iterator[BinaryIO]:
-        """Opens the file to append lines, and locks it. Other processes with the file wait, so a process that replaces
-        the file loses no line of another process. A program that does not use this class takes no lock.
-        """
-        while True:
-            with self.path.open("a+b") as file:
-                lock(file.fileno(), wait=True)
-                if self.path.exists() and os.path.samestat(os.fstat(file.fileno()), self.path.stat()):
-                    yield file
-                    return  # otherwise the file was replaced before it was locked
-
-    def _make_utf8(self) -> None:
-        """Writes a file in another encoding again in UTF-8, because lines are appended in UTF-8."""
-        if self.path.exists() and encoding_of(self.path.read_bytes()[:4]) != _UTF8:
-            self._replace(self._text().splitlines())
-
-    def _replace(self, lines: Sequence[str]) -> None:
-        """Replaces the whole file. After a crash, the file has the old or the new lines."""
-        new = self.path.with_name(f"{self.path.name}.new")
-        descriptor = os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, self.path.stat().st_mode & 0o777)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write("".join(f"{line}\n" for line in lines))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.path)
+    def _is_utf8(self) -> bool:
+        return encoding_of(self.path.read_bytes()[:4]) == _UTF8
 
     def _subject(self, number: str, listed: Collection[str]) -> str:
         """Returns the hash of a number, with the fingerprint of the key. `listed` are the hashes in the file.
@@ -245,11 +224,17 @@ class DoNotCall:
         Raises:
             CallRefused: the file is not text. Its numbers are unknown, so no number may be called.
         """
-        data = self.path.read_bytes()
+        return self._decoded(self.path.read_bytes())
+
+    def _decoded(self, data: bytes) -> str:
         text = data.decode(encoding_of(data), "replace")
         if "\0" in text:
             raise CallRefused(f"{self.path} is not text in UTF-8, so no number is called: save it as UTF-8.")
         return text
+
+
+def _line(number: str, remark: str) -> str:
+    return f"{number} {' '.join(remark.split())}".rstrip()
 
 
 def _numbers_in(line: str) -> tuple[set[str], list[str]]:

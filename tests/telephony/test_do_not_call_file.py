@@ -5,8 +5,6 @@ it, and after it could not be read for a time.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,29 +143,3 @@ def test_a_phone_that_is_listed_in_one_form_is_not_called_in_the_other(tmp_path:
                 rules = DialingRules(do_not_call=numbers, countries=["MX", "AR"])
                 with pytest.raises(CallRefused, match="do-not-call list"):
                     rules.check(called, from_=BERLIN, now=now)
-
-
-ADDS = """
-import sys
-from telephony.outbound.do_not_call import DoNotCall
-from telephony.records.subjects import SubjectKey
-listed = DoNotCall(sys.argv[1], subjects=SubjectKey(b"key"))
-print("ready", flush=True)
-for n in range(100):
-    listed.add(f"+1415555{n:04d}")
-"""
-
-
-def test_an_erasure_loses_no_number_that_another_process_adds_in_that_moment(tmp_path: Path) -> None:
-    path = tmp_path / "no.txt"
-    path.write_text("".join(f"+4420794{n:05d}\n" for n in range(1000)))
-    listed = DoNotCall(path, subjects=SubjectKey(b"key"))
-    with subprocess.Popen([sys.executable, "-c", ADDS, str(path)], stdout=subprocess.PIPE, text=True) as adding:
-        assert adding.stdout is not None and adding.stdout.readline() == "ready\n"
-        erased = 0
-        while adding.poll() is None and erased < 1000:
-            assert listed.hash(f"+4420794{erased:05d}")
-            erased += 1
-        assert adding.wait(60) == 0
-    lines = path.read_text().splitlines()
-    assert erased and [n for n in range(100) if f"+1415555{n:04d}" not in lines] == []
