@@ -60,6 +60,7 @@ __all__ = [
     "decode_audio",
     "decode_object",
     "parse",
+    "part_audio",
 ]
 
 
@@ -157,6 +158,17 @@ def _previous(data: Object, name: str) -> str | None:
 
 def _audio(data: Object, name: str) -> bytes:
     return _from_base64(_text(data, name))
+
+
+def part_audio(part: Object) -> bytes:
+    """Returns the audio in a content part of the agent (`audio`, in base64). Returns b"" if the part has no valid
+    audio.
+    """
+    text = part.get("audio")
+    try:
+        return _from_base64(text) if isinstance(text, str) else b""
+    except _InvalidField:
+        return b""
 
 
 def _from_base64(text: str) -> bytes:

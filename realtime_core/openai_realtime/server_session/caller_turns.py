@@ -20,6 +20,7 @@ from .updates import SessionUpdates
 
 __all__ = ["CallerTurns"]
 
+_SEGMENT = "conversation.item.input_audio_transcription.segment"
 Emit = Callable[[emitted.RealtimeModelEvent], None]
 
 
@@ -186,11 +187,35 @@ class CallerTurns:
     # Transcripts and keys.
 
     def _transcription_delta(self, event: wire.TranscriptionDelta) -> None:
-        if self._is_transcribed(event) or self._items.is_deleted(event.item_id):
+        part = event.item_id, event.content_index
+        if self._is_transcribed(event) or self._items.is_deleted(event.item_id) or self._known.has(_SEGMENT, *part):
             return
+        self._known.add(True, wire.TranscriptionDelta, *part)
         self._emit(
             emitted.RealtimeModelInputAudioTranscriptionDeltaEvent(event.item_id, event.delta, event.content_index)
         )
+
+    def notice(self, event: wire.Notice | wire.Unknown) -> None:
+        """Adds a segment of the caller's transcript to the text, unless the text comes in deltas. Some servers send the
+        text only in segments. Any other event has no effect.
+
+        Source: https://developers.openai.com/api/reference/resources/realtime/server-events
+        """
+        if event.type != _SEGMENT:
+            return
+        item_id, index, text, segment_id = (event.data.get(key) for key in ("item_id", "content_index", "text", "id"))
+        index = index if isinstance(index, int) else 0
+        if not isinstance(item_id, str) or not isinstance(text, str) or not text.strip():
+            return
+        said = wire.TranscriptionDelta(item_id, index, text)
+        has_deltas = self._known.has(wire.TranscriptionDelta, item_id, index)
+        if self._is_transcribed(said) or self._items.is_deleted(item_id) or has_deltas:
+            return
+        if segment_id is not None and not self._known.add(True, _SEGMENT, item_id, index, str(segment_id)):
+            return
+        separator = " " if self._known.has(_SEGMENT, item_id, index) and not text[0].isspace() else ""
+        self._known.add(True, _SEGMENT, item_id, index)
+        self._emit(emitted.RealtimeModelInputAudioTranscriptionDeltaEvent(item_id, separator + text, index))
 
     def _transcription_completed(self, event: wire.TranscriptionCompleted) -> None:
         key = wire.TranscriptionCompleted, event.item_id, event.content_index

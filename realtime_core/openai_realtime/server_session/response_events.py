@@ -16,7 +16,7 @@ from ..usage import usage_event
 from .audio_parts import AudioParts
 from .hosted_tools import HostedTools
 from .item_events import ItemEvents
-from .known_facts import KnownFacts
+from .known_facts import KnownFacts, RecentEntries
 from .requests import ResponseRequests
 from .steps import Steps
 
@@ -50,6 +50,8 @@ class ResponseEvents:
         self._steps = steps
         self._unannounced_id = ""
         """The last response that has sent events, but no `response.created`."""
+        self._whole = RecentEntries(64)
+        """Content parts whose audio has come in one piece, with the complete part."""
         self.handlers: Mapping[type, Callable[[Any], None]] = {
             wire.ResponseCreated: self._created,
             wire.ResponseDone: self._done,
@@ -151,14 +153,25 @@ class ResponseEvents:
         self._requests.perform(self._responses.done(self._steps.now, response_id, outcome))
 
     def _audio_delta(self, event: wire.AudioDelta) -> None:
-        if self._audio.is_muted(event.response_id):
+        if self._audio.is_muted(event.response_id) or (event.item_id, event.content_index) in self._whole:
             return
         # A response outside of the conversation leaves no item that could be truncated.
         in_conversation = not self._responses.is_out_of_band(event.response_id)
         if self._audio.receive(event, can_be_truncated=in_conversation):
             self._responses.spoke(event.response_id)
             self._config.voice_frozen = True
+            self._known.add(True, wire.AudioDelta, event.item_id, event.content_index)
         self._audio.play(event)
+
+    def whole_audio(self, event: wire.AudioDelta) -> None:
+        """Plays the whole audio of a complete content part, unless audio of this part was received before. Some
+        compatible servers send the audio only in the complete part. Pieces of the part that arrive later are ignored.
+        """
+        part = event.item_id, event.content_index
+        if not self._known.has(wire.AudioDelta, *part):
+            self._audio_delta(event)
+            self._audio.end(*part)
+            self._whole[part] = True
 
     def _audio_done(self, event: wire.AudioDone) -> None:
         self._audio.end(event.item_id, event.content_index)

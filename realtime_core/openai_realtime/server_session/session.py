@@ -94,7 +94,7 @@ class ServerSession:
             capabilities,
         )
         self._hosted = HostedTools(self.items, self._gate, self.requests, known, emit, steps)
-        texts = SpokenText(self.responses, self.audio, self.items, known, emit)
+        texts = SpokenText(self.responses, self.audio, self.items, known, emit, self._whole_audio)
         self._item_events = ItemEvents(
             self.items, self.requests, self._turns, texts, self._gate, self._hosted, emit, steps, log
         )
@@ -359,6 +359,10 @@ class ServerSession:
         self._emit(emitted.RealtimeModelOtherEvent(event.data))
         self._hosted.notice(event)
         self._item_events.notice(event)
+        self._turns.notice(event)
+
+    def _whole_audio(self, event: wire.AudioDelta) -> None:
+        self._response_events.whole_audio(event)
 
     def _malformed(self, event: wire.Malformed) -> None:
         self._ports.ignored_errors["malformed"] += 1

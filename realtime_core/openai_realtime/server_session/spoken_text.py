@@ -1,4 +1,4 @@
-"""Emits the transcripts and texts of the agent."""
+"""Emits the transcripts and texts of the agent, and plays audio that only a complete part contains."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from ... import model_events as emitted
 from ...responses import Responses
 from .. import server_events as wire
+from ..protocol import part_audio
 from .audio_parts import AudioParts
 from .items import ConversationItems
 from .known_facts import KnownFacts
@@ -17,7 +18,7 @@ __all__ = ["SpokenText"]
 
 class SpokenText:
     """Emits the texts that the agent says in the conversation. The text of a response outside of the conversation is in
-    its `response.done`.
+    its `response.done`. `play` is called with the audio of each complete part. It ignores audio that it has received.
     """
 
     def __init__(
@@ -27,12 +28,14 @@ class SpokenText:
         items: ConversationItems,
         known: KnownFacts,
         emit: Callable[[emitted.RealtimeModelEvent], None],
+        play: Callable[[wire.AudioDelta], None],
     ) -> None:
         self._responses = responses
         self._audio = audio
         self._items = items
         self._known = known
         self._emit = emit
+        self._play = play
         self.handlers: Mapping[type, Callable[[Any], None]] = {
             wire.TranscriptDelta: self._transcript_delta,
             wire.TranscriptDone: self._transcript_done,
@@ -41,13 +44,17 @@ class SpokenText:
         }
 
     def final(self, response_id: str, item: Mapping[str, Any]) -> None:
-        """Emits the complete text of each part of a complete message, except texts that were already emitted. `item` is
-        the message in the protocol's form.
+        """Emits the complete text of each part of a complete message, except texts that were already emitted, and plays
+        its audio if no other event had the audio. `item` is the message in the protocol's form.
         """
         item_id, parts = str(item.get("id") or ""), item.get("content")
         for index, part in enumerate(parts if isinstance(parts, list) else ()):
             if not isinstance(part, Mapping) or item.get("role") != "assistant":
                 continue
+            if audio := part_audio(dict(part)):
+                said = wire.AudioDelta(response_id, item_id, index, audio)
+                if self._is_spoken(said):
+                    self._play(said)
             transcript, is_known = part.get("transcript"), self._known.has(wire.TranscriptDone, item_id, index)
             if isinstance(transcript, str) and transcript and not is_known:
                 self._transcript_done(wire.TranscriptDone(response_id, item_id, index, transcript))
@@ -65,8 +72,10 @@ class SpokenText:
             item = {"id": data.get("item_id"), "role": "assistant", "content": [*empty, data.get("part")]}
             self.final(str(data.get("response_id") or ""), item)
 
-    def _is_spoken(self, event: wire.TranscriptDelta | wire.TranscriptDone | wire.TextDelta | wire.TextDone) -> bool:
-        """Returns whether the text is part of the conversation."""
+    def _is_spoken(
+        self, event: wire.AudioDelta | wire.TranscriptDelta | wire.TranscriptDone | wire.TextDelta | wire.TextDone
+    ) -> bool:
+        """Returns whether the text or the audio is part of the conversation."""
         is_dropped = self._audio.is_muted(event.response_id) or self._items.is_deleted(event.item_id)
         return not is_dropped and not self._responses.is_out_of_band(event.response_id)
 
