@@ -335,7 +335,8 @@ def serve(
             connection.lost.add_done_callback(forget)
             return connection
 
-        return await loop.create_server(accept, host, port, ssl=ssl)
+        handshake_s = open_timeout_s if ssl else None
+        return await loop.create_server(accept, host, port, ssl=ssl, ssl_handshake_timeout=handshake_s)
 
     return WebSocketServer(start, close_timeout_s)
 
@@ -345,7 +346,7 @@ async def _stop_accepting(server: asyncio.Server) -> None:
 
     asyncio makes the transport one turn of the loop after it accepts a socket, and calls `connection_made` one turn
     later. If `Server.close` is called between, asyncio leaves the socket open until the garbage collector finds it.
-    uvloop makes the transport at once.
+    With TLS, `connection_made` follows only after the handshake.
     """
     loop = asyncio.get_running_loop()
     if isinstance(loop, asyncio.SelectorEventLoop):

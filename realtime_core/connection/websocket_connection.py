@@ -116,7 +116,10 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         self._break("the connection was broken here")
 
     def _drop(self) -> None:
-        self._transport.abort()
+        if hasattr(self, "_transport"):
+            self._transport.abort()
+        elif not self.lost.done():  # in the TLS handshake, which ends at its own time limit
+            self.lost.set_result(None)
 
     def _break(self, why: str) -> None:
         self._forced_close = self._forced_close or Close(1006, why, "network")
@@ -132,6 +135,8 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self.lost.done():
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._alive = True

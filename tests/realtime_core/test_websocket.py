@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import gc
 import socket
+import ssl
 import warnings
 from collections.abc import AsyncIterator
+from typing import Any
 from unittest.mock import Mock, patch
 
 import pytest
+import trustme
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
@@ -20,6 +23,7 @@ from realtime_core.connection.frames import text_frame
 from realtime_core.connection.websocket import WebSocketConnection, connect, serve
 from realtime_core.errors import ConnectFailed
 from tests.support.connection_links import SocketPeer
+from tests.support.twilio_world import until
 
 pytestmark = pytest.mark.real_time
 
@@ -288,6 +292,28 @@ def test_a_client_that_connects_in_the_moment_of_close_leaves_no_socket_behind(t
         asyncio.run(main())
         gc.collect()
     assert [str(warning.message) for warning in seen if issubclass(warning.category, ResourceWarning)] == []
+
+
+def _certified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["the server closes", "the time is over"])
+async def test_a_client_that_begins_no_tls_handshake_neither_fails_nor_delays_the_server(closes: bool) -> None:
+    errors: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    async with asyncio.timeout(10):
+        async with serve(echo, ssl=_certified(), open_timeout_s=60 if closes else 0.05) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            await until(lambda: bool(server._connections))
+            if not closes:
+                assert await reader.read() == b"", "the server ends the connection"
+                assert not server._connections
+        writer.close()
+    assert errors == []
 
 
 def test_cancelled_at_any_moment_it_leaves_no_socket_behind() -> None:
