@@ -504,10 +504,7 @@ def test_a_missing_event_loses_only_what_no_other_event_reports(type: str) -> No
     for number in extent(events[-1:], events):
         outcome = run(Spoilt("left out", number))
         assert outcome.events["agent_start"] == outcome.events["agent_end"], f"event {number}, {type}"
-        if type.endswith("transcription.completed"):  # what was not transcribed cannot be checked
-            assert outcome.ran.total() == unspoilt()[0].ran.total() - 1
-        else:
-            assert differences(outcome) <= LOST.get(type, set()), f"event {number}, {type}"
+        assert differences(outcome) <= LOST.get(type, set()), f"event {number}, {type}"
 
 
 def test_a_handoff_without_an_acknowledgement_is_reported_as_failed() -> None:

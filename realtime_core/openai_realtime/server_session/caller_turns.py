@@ -13,6 +13,7 @@ from .. import server_events as wire
 from .audio_parts import AudioParts
 from .items import ConversationItems
 from .known_facts import KnownFacts
+from .open_transcripts import OpenTranscripts
 from .requests import ResponseRequests
 from .steps import Steps
 from .tool_gate import CallerSpeech, ToolGate
@@ -56,6 +57,7 @@ class CallerTurns:
         self._emit = emit
         self._steps = steps
         self._capabilities = capabilities
+        self._transcripts = OpenTranscripts()
         self.commits: deque[str] = deque(maxlen=64)
         """Event ids of the client's `input_audio_buffer.commit` events without an answer."""
         self.handlers: Mapping[type, Callable[[Any], None]] = {
@@ -71,6 +73,21 @@ class CallerTurns:
 
     def on_time(self, now: float) -> None:
         self._emit_if(self._act(self._policy.on_time(now)))
+        self._complete_transcripts()
+
+    @property
+    def deadline(self) -> float | None:
+        """The time at which `on_time` must be called, or None."""
+        deadlines = (self._policy.deadline, self._transcripts.deadline)
+        return min((each for each in deadlines if each is not None), default=None)
+
+    def end(self) -> None:
+        """Emits the transcripts that are not complete, because the connection has ended."""
+        self._complete_transcripts(ends=True)
+
+    def response_over(self) -> None:
+        """Registers that a response of the conversation has ended, so the turns before it are over."""
+        self._transcripts.turns_over(self._steps.now, except_id=self._speech.item_id if self._speech.is_active else "")
 
     def _act(self, actions: Sequence[TurnAction]) -> emitted.RealtimeModelEvent | None:
         """Executes actions of the policy, except `RESPOND`, which needs the item of the turn."""
@@ -108,6 +125,7 @@ class CallerTurns:
         self._speech.item_id, self._speech.start_ms = event.item_id, event.audio_start_ms
         self._gate.close()
         self._responses.speech_started(now)
+        self._transcripts.turns_over(now, except_id=event.item_id)
         interrupted = self._act(self._policy.speech_started(now, agent_active=agent_active))
         self._emit(emitted.RealtimeModelSpeechStartedEvent(event.item_id, event.audio_start_ms))
         self._emit_if(interrupted)
@@ -161,6 +179,7 @@ class CallerTurns:
         if item_id and not self._known.add(True, wire.Committed, item_id):
             return
         now = self._steps.now
+        self._transcripts.turn_over(now, item_id)
         by_client = bool(self.commits)
         if by_client:
             self.commits.popleft()
@@ -191,9 +210,21 @@ class CallerTurns:
         if self._is_transcribed(event) or self._items.is_deleted(event.item_id) or self._known.has(_SEGMENT, *part):
             return
         self._known.add(True, wire.TranscriptionDelta, *part)
-        self._emit(
-            emitted.RealtimeModelInputAudioTranscriptionDeltaEvent(event.item_id, event.delta, event.content_index)
-        )
+        self._transcript_piece(event.item_id, event.content_index, event.delta)
+
+    def _transcript_piece(self, item_id: str, content_index: int, piece: str) -> None:
+        self._transcripts.add(self._steps.now, item_id, content_index, piece)
+        self._emit(emitted.RealtimeModelInputAudioTranscriptionDeltaEvent(item_id, piece, content_index))
+
+    def _complete_transcripts(self, *, ends: bool = False) -> None:
+        """Emits the transcripts of which the server has sent all pieces and no event with the whole text."""
+        for item_id, index, text in self._transcripts.due(self._steps.now, ends=ends):
+            self._emit_pieces(item_id, index, text)
+
+    def _emit_pieces(self, item_id: str, index: int, text: str) -> None:
+        if text and not self._items.is_deleted(item_id):
+            self._known.add(text, OpenTranscripts, item_id, index)
+            self._emit_transcription(wire.TranscriptionCompleted(item_id, index, text, None, [], []))
 
     def notice(self, event: wire.Notice | wire.Unknown) -> None:
         """Adds a segment of the caller's transcript to the text, unless the text comes in deltas. Some servers send the
@@ -215,14 +246,19 @@ class CallerTurns:
             return
         separator = " " if self._known.has(_SEGMENT, item_id, index) and not text[0].isspace() else ""
         self._known.add(True, _SEGMENT, item_id, index)
-        self._emit(emitted.RealtimeModelInputAudioTranscriptionDeltaEvent(item_id, separator + text, index))
+        self._transcript_piece(item_id, index, separator + text)
 
     def _transcription_completed(self, event: wire.TranscriptionCompleted) -> None:
         key = wire.TranscriptionCompleted, event.item_id, event.content_index
         if self._items.is_deleted(event.item_id) or (not event.transcript and self._known.value(*key)):
             return
-        if self._known.add(event.transcript, *key):
-            self._emit_transcription(event)
+        if not self._known.add(event.transcript, *key):
+            return
+        pieces = self._transcripts.close(event.item_id, event.content_index)
+        reported = self._known.value(OpenTranscripts, event.item_id, event.content_index)
+        transcript = event.transcript or pieces or reported or ""
+        if transcript != reported or event.usage is not None:
+            self._emit_transcription(event._replace(transcript=transcript))
 
     def _emit_transcription(self, event: wire.TranscriptionCompleted) -> None:
         self._emit(
@@ -248,12 +284,16 @@ class CallerTurns:
             said = wire.TranscriptionCompleted(str(item.get("id") or ""), index, transcript, None, [], [])
             if not self._is_transcribed(said) and not self._items.is_deleted(said.item_id):
                 self._known.add(transcript, wire.ItemDone, said.item_id, index)
-                self._emit_transcription(said)
+                self._transcripts.close(said.item_id, index)
+                if self._known.value(OpenTranscripts, said.item_id, index) != transcript:
+                    self._emit_transcription(said)
 
     def _transcription_failed(self, event: wire.TranscriptionFailed) -> None:
         key = wire.TranscriptionFailed, event.item_id, event.content_index
         if self._is_transcribed(event) or not self._known.add(True, *key):
             return
+        pieces = self._transcripts.close(event.item_id, event.content_index)
+        self._emit_pieces(event.item_id, event.content_index, pieces)
         self._emit(
             emitted.RealtimeModelInputAudioTranscriptionFailedEvent(event.item_id, event.error, event.content_index)
         )

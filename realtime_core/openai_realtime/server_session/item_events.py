@@ -70,6 +70,7 @@ class ItemEvents:
         earlier event has reported. Some compatible servers report these only in this event. `status` is the status of
         the response, such as `completed`.
         """
+        self._turns.response_over()
         for item in items_of(event.response):
             if item.get("type") != "function_call":
                 self._texts.final(event.response_id, item)

@@ -187,7 +187,7 @@ class ServerSession:
         """The time at which the next action is due, such as a request that was delayed. `on_time` must be called at
         this time. None if no action is due.
         """
-        deadlines = (self.responses.deadline, self._ports.policy.deadline, self.config.deadline)
+        deadlines = (self.responses.deadline, self._turns.deadline, self.config.deadline)
         return min((each for each in deadlines if each is not None), default=None)
 
     # Its place in the conversation.
@@ -257,6 +257,7 @@ class ServerSession:
 
     def _end(self, close: Close | None, continues: bool) -> None:
         self.updates.stop()
+        self._turns.end()
         self._hosted.abandon()
         self._ports.policy.reset()
         self.audio.release()
