@@ -5,12 +5,14 @@ session. All other methods are those of the real session.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from realtime_core import RealtimeSession
 
+from ..model_formats import FORMATS_ARE_IGNORED, without_formats
 from .cut_causes import cutting
 from .recorded_commands import RecordedCommands, cut_cause
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from realtime_core.usage import Usage
 
 __all__ = ["RecordedSession"]
+
+log = logging.getLogger(__name__)
 
 _Command = TypeVar("_Command", bound=Callable[..., Awaitable[None]])
 
@@ -71,7 +75,10 @@ class RecordedSession(RealtimeSession):
 
     @_recorded
     async def update_settings(self, settings: RealtimeSessionModelSettings) -> None:
-        await self._session.update_settings(settings)
+        kept, foreign = without_formats(settings)
+        if foreign:
+            log.warning("%s", FORMATS_ARE_IGNORED.format(names=", ".join(foreign)))
+        await self._session.update_settings(kept)
 
     @_recorded
     async def pause_responses(self) -> None:
