@@ -94,6 +94,8 @@ def check_database_url(url: str) -> str:
     if scheme == "sqlite":
         if not rest.startswith("/"):
             raise ValueError("write sqlite:/// and a file; with a fourth slash its path is absolute")
+        if "?" in rest:
+            raise ValueError("options after the file are not supported: leave out the ? and what follows")
         return url
     from sqlalchemy.engine import make_url  # only servers with a database need this module
     from sqlalchemy.exc import ArgumentError

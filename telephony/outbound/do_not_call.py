@@ -13,7 +13,7 @@ from datetime import time
 from pathlib import Path
 from typing import Any
 
-from realtime_core import FunctionTool
+from realtime_core import FunctionTool, UserError
 from realtime_core.run_context import ToolContext
 
 from ..call.call import Call
@@ -57,8 +57,11 @@ class DoNotCall:
     of these hashes (default: the key of the settings).
 
     The file is read again when it has changed, so other programs may write to the file. Processes of this package hold
-    a lock on the file while they change it. The file does not have to
-    exist. In a `simulation`, the list never changes the file, and its additions stay in the simulation.
+    a lock on the file while they change it. The file does not have to exist. In a `simulation`, the list never changes
+    the file, and its additions stay in the simulation.
+
+    Raises:
+        UserError: `path` is empty or is no path.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class DoNotCall:
         simulation: Simulation | None = None,
         subjects: SubjectKey | None = None,
     ) -> None:
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+            raise UserError("DoNotCall(path): write the path of a file, like 'do-not-call.txt'.")
         self.path = Path(path)
         self.subjects = subjects
         self._listed = _Listed()

@@ -8,9 +8,11 @@ import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from realtime_core import UserError
 from telephony.errors import CallRefused
 from telephony.outbound import do_not_call, listed_numbers
 from telephony.outbound.dialing_rules import DialingRules
@@ -143,3 +145,9 @@ def test_a_phone_that_is_listed_in_one_form_is_not_called_in_the_other(tmp_path:
                 rules = DialingRules(do_not_call=numbers, countries=["MX", "AR"])
                 with pytest.raises(CallRefused, match="do-not-call list"):
                     rules.check(called, from_=BERLIN, now=now)
+
+
+@pytest.mark.parametrize("path", [None, "", 5, b"list.txt", ["list.txt"]])
+def test_a_list_needs_the_path_of_a_file(path: Any) -> None:
+    with pytest.raises(UserError, match="write the path of a file"):
+        DoNotCall(path)

@@ -102,6 +102,7 @@ def test_a_shared_key_alone_checks_signatures() -> None:
         ("database_url", "mysql://host/records", "postgresql://"),
         ("database_url", "sqlite://records.db", "sqlite:///"),
         ("database_url", "sqlite:///", "sqlite:///file.db"),
+        ("database_url", "sqlite:///records.db?timeout=5", "leave out the ?"),
         ("database_url", "postgresql://ada:pass@word@host/name", "encode the characters of the password: @ is %40"),
         ("database_url", "postgresql://ada:pass-word@host:port/name", "postgresql://user:password@host/name"),
         ("public_url", "https://<your-domain>", "its host is not a host name"),
