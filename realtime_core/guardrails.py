@@ -67,7 +67,8 @@ class OutputGuardrail(Generic[TContext]):
     `GuardrailFunctionOutput`. The function may be async.
 
     `text` is the whole text of the response so far. The check runs each time the text has grown by
-    `debounce_text_length` characters (a setting of the run), and at the end of the response.
+    `debounce_text_length` characters (a key of `guardrails_settings` in the run config), and at the end of the
+    response.
     """
 
     guardrail_function: GuardrailFunction

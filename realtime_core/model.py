@@ -49,8 +49,8 @@ class RealtimeModelConfig(TypedDict, total=False):
     """The headers of the connection, used unchanged. These headers replace the `Authorization` header."""
     safety_identifier: str
     """A stable identifier of the end user that does not reveal the user's identity, with at most 512 printable ASCII
-    characters. The identifier is sent in the header `OpenAI-Safety-Identifier`, together with the key or `headers`.
-    Source: https://developers.openai.com/api/docs/guides/realtime-websocket
+    characters. It is sent in the header `OpenAI-Safety-Identifier`, also if `headers` is set. Source:
+    https://developers.openai.com/api/docs/guides/realtime-websocket
     """
     initial_model_settings: RealtimeSessionModelSettings
     player: Player

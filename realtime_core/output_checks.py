@@ -63,8 +63,8 @@ class _Response:
 
 
 class OutputChecks:
-    """Runs the output guardrails of a session on the text of the responses: the guardrails of the agent that began the
-    response, and the guardrails of the run.
+    """Runs the output guardrails of a session on the text of the responses: the `output_guardrails` of the agent that
+    began the response, and the `output_guardrails` of the session's `run_config`.
     """
 
     def __init__(self, core: SessionCore, current_agent: Callable[[], RealtimeAgent[Any]]) -> None:

@@ -374,9 +374,9 @@ class RealtimeSession(RealtimeModelListener):
         await self._deliver(RealtimeModelSendUserInput(message, respond=respond))
 
     async def send_audio(self, audio: bytes, *, commit: bool = False) -> None:
-        """Sends the caller's audio in the session's input format. If `commit` is True, the turn ends, and the agent
-        answers. With `turn_detection` None, the agent answers only after `request_response()` or a raw
-        `response.create`.
+        """Sends the caller's audio in the session's input format. If `commit` is True, the turn of the caller ends with
+        this audio, and the agent answers. There is one exception: if the session setting `turn_detection` is None, the
+        agent does not answer until the program calls `request_response()` or sends a raw `response.create`.
         """
         await self._deliver(RealtimeModelSendAudio(audio, commit=commit))
 

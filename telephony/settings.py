@@ -263,15 +263,16 @@ class Settings(BaseSettings):
     telephony_journal_keep_local: bool = True
     """Keep the journals in `TELEPHONY_JOURNAL_DIR` after they were copied to `TELEPHONY_JOURNAL_STORE`."""
     telephony_redact: bool = True
-    """Mask keys, secrets, `TELEPHONY_REDACT_PATTERNS` and `TELEPHONY_REDACT_AUDIO` in journals. If false, journals are
-    not masked.
+    """Mask in journals the phone keys that callers press, the passwords and API keys of the settings, and text that
+    matches `TELEPHONY_REDACT_PATTERNS`. Voices are masked only if `TELEPHONY_REDACT_AUDIO` is also true. If false,
+    nothing in journals is masked.
     """
     telephony_redact_patterns: list[str] = []
     """Regular expressions (a JSON list) of text that is masked in journals, such as card numbers. RE2 matches these
     expressions, so look-around and back-references are refused.
     """
     telephony_redact_audio: bool = False
-    """Replace both voices in journals by noise of the same level."""
+    """Replace both voices in journals by noise of the same level. Has no effect if `TELEPHONY_REDACT` is false."""
 
     telephony_max_calls: int = Field(default=100, ge=1)
     """The maximum number of calls at the same time."""

@@ -66,16 +66,20 @@ class Telephony:
     Args:
         settings: The settings, with the Twilio account and the public URL (see `from_env`).
         server: The URL of a running `telephony serve`, which places the calls with its own agents (see `run_call`).
-            `token` is the TELEPHONY_API_TOKEN of this server.
-        simulate: Whether calls are simulated, independent of `settings`, with a simulated Twilio on this machine and
-            the embedded model, which is not an AI. A text selects who answers: `person`, `voicemail`, `screening`,
-            `fax`, `busy`, `no-answer`, `failed`, or a caller's file. In virtual time everything runs in memory, seeded
-            by `sources` (or by a fixed seed).
+            With None, this process places the calls.
+        token: The TELEPHONY_API_TOKEN of `server`.
+        simulate: Whether calls are simulated. A simulation uses a simulated Twilio on this machine, and the embedded
+            model, which is not an AI. It needs no account and no key. A text selects who answers: `person`,
+            `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`, or the path of a TOML file (its format:
+            `telephony.simulator.callees`).
         dialing_rules: The rules about which numbers may be called, and when. With None, the rules of the settings
             apply: by default only the country of the application's phone number, no calls at night, and no number of
-            TELEPHONY_DO_NOT_CALL. In a simulation, only rules that are set explicitly apply, with the real time of day,
-            and numbers that opt out are not written to the do-not-call list.
+            TELEPHONY_DO_NOT_CALL. In a simulation, only rules that are set explicitly apply, and numbers that opt out
+            are not written to the do-not-call list.
         model_config: The configuration of the connection to the model.
+        sources: The source of ids, random numbers and the wall-clock time. With None, these come from the operating
+            system. Only a simulation that runs in `realtime_core.testing.virtual_time` has another default: a source
+            with a fixed seed, so each run gives the same result.
         outgoing: The agents for campaigns, by name. A campaign in the database contains only the name of its agent.
         care: A former name of `dialing_rules`.
     """
@@ -119,9 +123,11 @@ class Telephony:
         outgoing: Mapping[str, AgentSource] | None = None,
         **overrides: Any,
     ) -> Self:
-        """Creates the object from the environment and `.env`. If TELEPHONY_SIMULATE is set (`1`, or who answers, see
-        `simulate`), calls are simulated. If TELEPHONY_SERVER is set, this server places the calls. Otherwise the Twilio
-        settings are used. `overrides` replace settings (`telephony_quiet_hours="off"`).
+        """Creates the object from the environment and `.env`. If TELEPHONY_SIMULATE is set, calls are simulated. Its
+        value is `1`, or a text that selects who answers (see the argument `simulate` of the class). If only
+        TELEPHONY_SERVER is set, the server with this URL places the calls. If neither is set, this process places the
+        calls with the Twilio settings. `overrides` replace settings (`telephony_quiet_hours="off"`). `care` is a former
+        name of `dialing_rules`.
 
         Raises:
             SettingsError: settings are missing or invalid. The exception has one line for each problem with the remedy.
@@ -192,7 +198,7 @@ class Telephony:
             machine: The message for a voicemail. With None, the call is hung up if a machine answers.
             greeting: Instructions for the first words to a person.
             max_s: The maximum length of the call, in seconds.
-            ring_s: The ringing time in seconds.
+            ring_s: The time in seconds for which the phone rings before the call counts as not answered.
             detect: Whether the answer is classified before the agent speaks.
             timezone: The time zone of the callee, for quiet hours. With None, the time zone is derived from the number.
 
@@ -218,9 +224,9 @@ class Telephony:
         """Places a call, and waits until the call is over. Takes the arguments of `call`. A call that the dialing rules
         forbid has the status `refused`. If the task is cancelled, the call is hung up.
 
-        With a server, `agent` is the name of an agent that the server was started with. None selects the default agent
-        of the server. `data` and `secrets` are sent to the server as JSON, and `result` is sent as its JSON schema. The
-        message for a voicemail can be a clip of up to a minute, which is sent as audio.
+        If `Telephony` has the argument `server`, `agent` is the name of an agent that this server was started with.
+        With None, the server uses its default agent. `data` and `secrets` are sent to the server as JSON, and `result`
+        is sent as its JSON schema. The message for a voicemail can be a clip of up to a minute, which is sent as audio.
         """
         if self._remote is not None:
             return await self._remote.run_call(to, **options)
@@ -242,9 +248,9 @@ class Telephony:
 
         Each contact is a mapping with the key `to`, the optional keys `id`, `timezone` and `consent`, and data for the
         agent under any other key. With `group`, all contacts with the same number get one call. `config` has the
-        settings of a campaign (`CampaignConfig`). Its field `agent` is the name of an agent in `outgoing`, an argument
-        of `Telephony`. If the database contains a campaign with this name, this campaign is continued. In a simulation
-        the campaign is in memory.
+        settings of a campaign, as the fields of `CampaignConfig`. The setting `agent` is the name of an agent in
+        `outgoing`, an argument of `Telephony`. If the database contains a campaign with the name `name`, this campaign
+        is continued. A simulation uses no database.
 
         Raises:
             CampaignError: the campaign cannot be run in this process, or is over.

@@ -2,9 +2,10 @@
 agent's tools once, and reacts to keys. Pure.
 
 The improviser is not an AI, says so, and does not understand speech. After speech of the caller, the improviser tries
-the next tool. A key N (as the text "The caller pressed N.") tries tool N. Any other key repeats the choices. The
-improviser never calls a tool that ends or moves the call or that writes to a do-not-call list, because no caller
-requested this. A script may call such tools.
+the next tool. The improviser gets a pressed key as the text "The caller pressed N.", and tries tool number N. The keys
+0, * and # repeat the greeting, which names the key of each tool. After any other key, the improviser says that the key
+has no tool. The improviser never calls a tool that ends or moves the call or that writes to a do-not-call list, because
+no caller requested this. A script may call such tools.
 """
 
 from __future__ import annotations

@@ -215,7 +215,8 @@ class LiveCall:
 
     def observe(self, heard: Sequence[HeardItem], now: float) -> None:
         """Stores how much the caller has heard of each audio part. `heard` contains only the parts that are playing or
-        queued. If a completely received part is missing there, the caller has heard the part to its end.
+        queued. If a completely received part is missing in `heard`, the caller has heard the part to its end. `now` is
+        the time of the event loop in seconds.
         """
         known = {(item.item_id, item.content_index): item for item in heard}
         is_playing = False

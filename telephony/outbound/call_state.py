@@ -39,7 +39,8 @@ class NextStep(Enum):
 @dataclass(slots=True)
 class CallState:
     """The state of one placed call. All times, such as `now`, are in seconds on a clock that never goes back, such as
-    the clock of the event loop. `deadline` is the time at which `next_step` must be called.
+    the clock of the event loop. `deadline` is the time at which `next_step` must be called. `next_step` returns what
+    the dialer must do next (a `NextStep`).
     """
 
     fetch_s: float = 10.0

@@ -1,4 +1,5 @@
-"""`python -m telephony.simulator ring URL`: runs a simulated caller as a process.
+"""`python -m telephony.simulator ring URL`: runs a simulated caller as a process. The caller calls the server whose
+webhook for incoming calls is `URL` (`http://HOST:PORT/incoming-call`). A `ws:` URL is connected without a webhook.
 
 With `--json`, each line of the output is an object. The first object is `started`: the SIDs of the call and of the
 stream, the quality of the simulated line (delays and jitter, drawn at random with a seed), the seed, and `clock`.

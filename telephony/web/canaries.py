@@ -79,9 +79,11 @@ class Canaries:
         canary: Canary | None = None,
         prepared: Callable[[AgentSource], AgentSource] = lambda agent: agent,
     ) -> AgentSource:
-        """Returns a function that selects the version of the agent for a call. `agent` is the present agent. `canary`
-        is the new agent for a part of the callers of the number. `prepared` adds the variables of the number to the new
-        agent.
+        """Returns a function that selects the version of the agent for a call. `agent` is the present agent, and
+        `canary` is the new agent for a part of the callers. With `canary` None, `agent` is combined with the canary
+        that was given to the constructor for the application's number of the call. If there is no such canary, all
+        callers get `agent`. `prepared` is a function that is applied to the new agent only. It returns a copy of the
+        agent with the changes that the caller of this method has already made to `agent`.
         """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:

@@ -38,7 +38,10 @@ class CallPolicy:
     warning: str = "Tell the caller in one short sentence that this call has to end within a minute."
     farewell: str = "The call has to end now. Say goodbye in one short sentence."
     machine_s: float | None = 60.0
-    """The maximum length in seconds of a call with a machine, such as a voicemail. None means no limit."""
+    """The time in seconds after which a call with a machine, such as a voicemail, ends. The time begins when the
+    machine is found: by Twilio's answering machine detection, or because the other party has said the same sentence
+    three times. None means no limit.
+    """
     stalled_s: float | None = 1.6
     """The time in seconds after which a media stream without a frame counts as dead and is replaced. Time in which this
     process was blocked is not counted. TCP can repeat a lost packet once or twice in this time. With the request to
