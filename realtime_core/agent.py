@@ -31,9 +31,9 @@ class RealtimeAgent(Generic[TContext]):
     An agent has only the settings that can change within one session. The session selects the model. `voice` can change
     until the first audio was generated. An agent that takes over later keeps that voice.
 
-    In `tools`, a mapping is a tool that the server runs, in the protocol's form (hosted MCP: `{"type": "mcp", ...}`).
-    `mcp_servers` are connected objects with `await list_tools()` and `await call_tool(name, arguments)`. `mcp_config`
-    is accepted for compatibility and has no effect.
+    An entry of `tools` that is a mapping describes a tool that the model's server runs (hosted MCP), in the form of the
+    protocol: `{"type": "mcp", ...}`. `mcp_servers` are connected objects with `await list_tools()` and `await
+    call_tool(name, arguments)`. `mcp_config` is accepted for compatibility and has no effect.
     """
 
     name: str

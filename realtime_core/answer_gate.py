@@ -12,9 +12,9 @@ _NEVER = float("inf")
 
 
 class AnswerGate:
-    """Decides when the agent may begin to speak. Any response may begin from the time `free_at` on. A response to the
-    caller's speech may begin from the time `answers_at` on. `hold` moves only `answers_at` to a later time, for example
-    because a tool runs.
+    """Decides when the agent may begin to speak. Times are in seconds on any steady clock. Any response may begin from
+    the time `free_at` on. A response to the caller's speech may begin from the time `answers_at` on. `hold` moves only
+    `answers_at` to a later time, for example because a tool runs.
 
     The agent waits while the caller speaks, but at most `speech_limit_s` seconds. After this time the speech detector
     counts as stuck. After speech, the agent waits at most `answer_limit_s` seconds for the server to commit the turn

@@ -149,7 +149,7 @@ class RealtimeModel(ABC):
     async def transcription_session(self, on_delta: OnDelta | None = None) -> TranscriptionSession:
         """Opens a session that only transcribes speech, beside the conversation. The session uses the address, the key
         and the transcription settings of the last `connect`. `on_delta` is called with each piece of a transcript, as
-        (item id, text).
+        (item id, text). With None, there are only whole transcripts.
 
         Raises:
             UserError: the model offers no transcription session (see `ModelCapabilities.transcribes`), the model was

@@ -110,9 +110,9 @@ class RealtimeModelSendMcpApproval:
 class RealtimeModelSendInterrupt:
     """An input that stops the agent's speech: playback, and the response if it is in progress.
 
-    With `response_id`, only this response is stopped. With `playback_only`, the response continues. With
-    `cancel_response_only`, playback continues. `force_response_cancel` is accepted for compatibility, because an
-    interrupt always cancels.
+    With `response_id`, only the response with this id is stopped. With `playback_only`, the playback stops and the
+    response continues. With `cancel_response_only`, the response is cancelled and the playback continues.
+    `force_response_cancel` is accepted for compatibility, because an interrupt always cancels.
     """
 
     force_response_cancel: bool = False
@@ -156,9 +156,9 @@ class RealtimeModelSendResponseCancel:
 
 @dataclass
 class RealtimeModelSendPauseResponses:
-    """An input that pauses or resumes responses. If `paused` is True, the model hears the caller and makes no response.
-    Requests for responses wait. If False, the model responds again: to the waiting requests, and to later turns of the
-    caller.
+    """An input that pauses or resumes responses. If `paused` is True, the model hears the caller and makes no response,
+    and requests for responses wait. If `paused` is False, the model responds again: to the waiting requests, and to
+    later turns of the caller.
 
     Only for a model with `pauses_responses` (see `ModelCapabilities`).
     """

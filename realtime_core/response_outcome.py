@@ -18,8 +18,8 @@ class RetryPolicy:
     """The policy for requesting a response again.
 
     An empty response is requested again immediately. A failed response is requested again after `delay_s` seconds if
-    its error code or type is in `transient`. A response without an event for `stalled_after_s` seconds has failed. None
-    means no limit.
+    its error code or type is in `transient`. A response without an event for `stalled_after_s` seconds has failed. If
+    `stalled_after_s` is None, there is no such limit.
     """
 
     empty: int = 1

@@ -296,7 +296,8 @@ class RealtimeSession(RealtimeModelListener):
             raise
 
     def events(self, *types: str) -> EventStream:
-        """Returns a stream of all events, or of these types: `async for event in session.events("audio", "dtmf")`.
+        """Returns a stream of the session's events: `async for event in session.events("audio", "dtmf")`. `types` are
+        the names of the wanted types of events. Without `types`, the stream has all events.
 
         The stream begins with the events that still wait for `async for event in session`, so no event since the start
         of the session is lost. Each call creates an independent consumer. The stream must be closed after use, or used
@@ -305,9 +306,10 @@ class RealtimeSession(RealtimeModelListener):
         return self._events.open_stream(types, after=self._stream)
 
     def subscribe(self, *types: str) -> EventStream:
-        """Returns a stream of the session's events, or of the events of these types, from now on: `async for event in
-        session.subscribe("audio")`. Unlike the stream of `events`, it has no events from before this call. It must be
-        closed after use, or used as a context manager.
+        """Returns a stream of the session's later events: `async for event in session.subscribe("audio")`. `types` are
+        the names of the wanted types of events. Without `types`, the stream has all events. Unlike the stream of
+        `events`, this stream has no events from before the call of `subscribe`. It must be closed after use, or used as
+        a context manager.
         """
         return self._events.open_stream(types)
 
@@ -412,8 +414,8 @@ class RealtimeSession(RealtimeModelListener):
 
     async def pause_responses(self) -> None:
         """Pauses the responses until `resume_responses` is called. The model hears the caller and makes no response.
-        Requests for responses wait. Returns when the server has agreed. A response in progress continues unless
-        `interrupt` was called before.
+        Requests for responses wait. This method returns when the server has confirmed the pause. A response that is
+        already in progress is not stopped. Call `interrupt` before, to stop it.
 
         Raises:
             ServerRejected: the server does not stop answering turns by itself. The responses are paused nevertheless:
@@ -423,7 +425,7 @@ class RealtimeSession(RealtimeModelListener):
 
     async def resume_responses(self) -> None:
         """Lets the model respond again: to the waiting requests, and to later turns of the caller. Returns when the
-        server has agreed. Raises `ServerRejected` if the server refuses.
+        server has confirmed the change. Raises `ServerRejected` if the server refuses.
         """
         await self._set_paused(False)
 
@@ -457,8 +459,8 @@ class RealtimeSession(RealtimeModelListener):
         """Changes the conversation to `history` by deleting and creating items. `history` can also be a function that
         gets the current history and returns the new history. Items can also be dicts, as `model_dump` returns them.
 
-        Speech is sent as text, because the protocol does not accept audio of the agent. The history changes when the
-        server confirms the change.
+        A new item with speech is sent as text, because the protocol does not accept audio of the agent.
+        `session.history` changes when the server confirms the change. This can be after this method has returned.
         """
         wanted = history(self.history) if callable(history) else history
         if not isinstance(wanted, Iterable):
@@ -483,8 +485,9 @@ class RealtimeSession(RealtimeModelListener):
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
         """Makes another agent the current agent without a handoff. Returns when the server has accepted its settings.
-        If the server refuses the settings, an `error` event names the setting, and the current agent stays. The current
-        agent also stays if the dynamic instructions of the new agent raise an exception. This exception is not caught.
+        If the server refuses the settings, an `error` event names the setting, and the current agent stays. If the
+        dynamic instructions of the new agent raise an exception, this method raises that exception, and the current
+        agent stays.
         """
         self._check_open()
         async with self._switching:

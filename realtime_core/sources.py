@@ -19,7 +19,7 @@ _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 class Sources:
     """Creates ids, tokens and random numbers, and returns the wall-clock time. Without a seed, the values come from the
-    operating system. With a seed, each run gives the same values.
+    operating system. With a seed, each run of a program gives the same values.
 
     A seeded source is for tests, replays and `--fast` demos. It is not safe for secrets. `clock` replaces the wall
     clock of a seeded source.

@@ -80,8 +80,8 @@ def function_schema(
 ) -> FunctionSchema:
     """Reads a function's signature and docstring. Returns the name and the description for the model, and the JSON
     schema of the parameters. `name` and `description` replace those of the function. With `use_docstring=False`, the
-    docstring is ignored. `docstring_style` is the style of the docstring (None: it is detected). With `strict`, the
-    schema has the form of `strict_schema`. Raises `UserError` if no schema can be created.
+    docstring is ignored. `docstring_style` is the style of the docstring. With None, the style is detected. With
+    `strict`, the schema has the form of `strict_schema`. Raises `UserError` if no schema can be created.
     """
     inner = func.func if isinstance(func, functools.partial) else func
     doc = parse_docstring(inner.__doc__, docstring_style) if use_docstring else Docstring()

@@ -200,7 +200,7 @@ def function_tool(
 
     Name, description and parameters come from the signature and the docstring (see `docstrings`). `name_override` and
     `description_override` replace the name and the description. With `use_docstring_info=False`, the docstring is
-    ignored. `docstring_style` is its style (None: the style is detected).
+    ignored. `docstring_style` is the style of the docstring. With None, the style is detected.
 
     Coroutine functions run in the event loop, plain functions run in one of 64 threads. After a time-out, the session
     does not wait for the thread any longer, but the thread cannot be ended. An awaitable result is awaited. The values

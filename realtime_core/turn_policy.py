@@ -93,8 +93,8 @@ class ServerTurns(TurnPolicy):
 class OurTurns(TurnPolicy):
     """The client decides whether speech interrupts the agent, and requests the answers. Speech pauses the agent
     immediately, and interrupts the agent after `minimum_speech_s` seconds. After a shorter sound the agent continues,
-    and the sound is not answered. With `duck_db`, the agent becomes quieter by this number of decibels and not silent,
-    so a cough causes no pause.
+    and the sound is not answered. If `duck_db` is not None, speech makes the agent quieter by this number of decibels
+    in place of the pause, so a cough causes no pause.
 
     `silence_s` is the delay with which the server's detector reports the end of speech (`silence_duration_ms` of
     `server_vad`). A sound is known to be short only after this delay, so the agent is silent for up to

@@ -32,9 +32,9 @@ _Do = Callable[[Call, Mapping[str, Any]], Awaitable[Any]]
 
 
 def hang_up(*, goodbye: str | None = None) -> FunctionTool:
-    """Returns the tool `hang_up`, which ends the call when the caller has heard the goodbye. With `goodbye`
-    (instructions), the model first says goodbye. Without it, the model must already have said goodbye. If the caller
-    speaks during the goodbye, the call continues.
+    """Returns the tool `hang_up`, which ends the call when the caller has heard the goodbye. `goodbye` has instructions
+    with which the model says goodbye when the tool is called. With None, the description of the tool asks the model to
+    say goodbye before it calls the tool. If the caller speaks during the goodbye, the call continues.
     """
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
@@ -48,8 +48,8 @@ def hang_up(*, goodbye: str | None = None) -> FunctionTool:
 
 def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> FunctionTool:
     """Returns the tool `transfer`, which transfers the caller to one of `targets` (name -> E.164 number or `sip:`
-    address). The model selects a name and never sees a number. With `warm`, the person who answers hears a summary, and
-    presses 1 to accept.
+    address). The model selects a name and never sees a number. With `warm`, the called person first hears a summary,
+    and presses 1 to accept. Without `warm`, the caller is connected immediately.
     """
     targets = {target: _target(target, number) for target, number in targets.items()}
     if not targets:

@@ -61,13 +61,20 @@ def build_phone_server(
 ) -> PhoneServer:
     """Creates the phone server of an application from the parts that it uses.
 
-    Args: agents: The agent, or the agents by called number, as for `create_app`. options: The application's options for
-    its calls. control: The client of Twilio's REST API, or None without credentials. client: The client of the database
-    with the call records. subjects: The key with which phone numbers are hashed. outcomes: A function that returns the
-    object for the results and summaries of calls. display: A function that returns a new `Display`, which shows one
-    live call to operators. tee: A function that wraps the journal of a live call, so web pages can also follow the
-    call. Its arguments are the CallSid and the journal. It returns the journal to write to. numbers: The configured
-    numbers. None if there is no numbers file.
+    Args:
+        agents: The agent, or the agents by called number, as for `create_app`.
+        settings: The settings of the application.
+        options: The application's options for its calls.
+        control: The client of Twilio's REST API, or None without credentials.
+        client: The client of the database with the call records.
+        journals: The journals of the calls.
+        subjects: The key with which phone numbers are hashed.
+        outcomes: A function that returns the object for the results and summaries of calls.
+        metrics: The counters of the process.
+        display: A function that returns a new `Display`, which shows one live call to operators.
+        tee: A function that wraps the journal of a live call, so web pages can also follow the call. Its arguments are
+            the CallSid and the journal. It returns the journal to write to.
+        numbers: The configured numbers. None if there is no numbers file.
     """
     sources = options.sources
     instance = settings.telephony_instance or sources.token(4)

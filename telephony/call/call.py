@@ -165,8 +165,9 @@ class Call:
         """Transfers the caller to one of `transfer_targets`. Returns the result as text for the model.
 
         The transfer is warm if `summary` is given or if the target is in `warm_targets`. In a warm transfer the called
-        person hears the summary and accepts or declines, and the caller hears music meanwhile. Without a summary the
-        called person hears who is calling.
+        person hears the summary and accepts or declines, and the caller hears music meanwhile. If `summary` is None,
+        the called person hears who is calling in place of the summary. A transfer that is not warm connects the caller
+        immediately.
 
         Raises:
             CallError: `target` is unknown, or another transfer is in progress.
@@ -259,7 +260,7 @@ class Call:
 
         The collection ends when the caller has pressed the key `terminator` or has typed `max_digits` digits. It also
         ends if no key is pressed for `first_s` seconds after the prompt, or for `between_s` seconds after the last key.
-        In this case `complete` of the result is False.
+        If a time limit ended the collection, `complete` of the result is False.
 
         Raises:
             CallError: another collection of digits is in progress.

@@ -33,9 +33,8 @@ means that there was no answer.
 
 @dataclass(frozen=True, slots=True)
 class LeaveMessage:
-    """The message for a voicemail, said after the beep. The message is text that the model says, or a clip: an audio
-    file (its path or its bytes), or mu-law at 8 kHz. Clips are converted to mu-law. Raises `AudioFileError` for an
-    unusable clip.
+    """The message for a voicemail, which is played after the beep. The message is a text that the model says, or a
+    clip: an audio file (its path or its bytes), or mu-law at 8 kHz. Raises `AudioFileError` for an unusable clip.
     """
 
     message: str | Clip

@@ -23,8 +23,9 @@ class CallPolicy:
     """The time in seconds for which the caller waits in silence for an answer before a sentence such as "One moment,
     please." is played. If the answer has still not begun after the sentence, the caller hears a waiting sound.
 
-    The whole silence is longer than this time, but less than three seconds: the server needs 0.5 s to detect the end of
-    the caller's turn, and the sentence needs some time to reach the caller.
+    After a turn of the caller, the time begins when the server reports the end of the turn, about 0.5 s after the last
+    word. The sentence also needs some time to reach the caller. With the default, the caller hears less than three
+    seconds of silence.
     """
     answer_limit_s: float = 20.0
     """The maximum time in seconds for which an answer may be pending. After this time the caller hears an apology, and
@@ -44,8 +45,9 @@ class CallPolicy:
     """
     stalled_s: float | None = 1.6
     """The time in seconds after which a media stream without a frame counts as dead and is replaced. Time in which this
-    process was blocked is not counted. TCP can repeat a lost packet once or twice in this time. With the request to
-    Twilio, the new stream and its first sound, the caller hears less than three seconds of silence.
+    process was blocked is not counted. None means that a stream is never replaced for this reason. With the default,
+    TCP has time to repeat a lost packet once or twice, and the caller hears less than three seconds of silence until
+    the new stream plays.
     """
     digits_interrupt: bool = True
     """Whether a key of the caller stops the speech of the agent."""
