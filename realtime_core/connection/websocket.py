@@ -57,8 +57,8 @@ async def connect(
 ) -> WebSocketConnection:
     """Opens a WebSocket to `url`, a `ws:` or `wss:` address, in at most `open_timeout_s` seconds. `headers` are added
     to the upgrade request. `ssl` has the TLS settings for `wss:` (None: the defaults). `subprotocols` are offered to
-    the server. `proxy` is the address of an HTTP proxy. True selects the proxy of the environment, None selects no
-    proxy.
+    the server. `proxy` is the address of an HTTP proxy. True selects the proxy of the environment variables. None
+    selects no proxy.
 
     A ping is sent every `ping_interval_s` seconds (None: no pings). If its pong does not arrive within `ping_timeout_s`
     seconds, the connection ends. Closing takes at most `close_timeout_s` seconds. A received message may have at most

@@ -31,8 +31,8 @@ __all__ = ["Conversation", "HangUp", "handle_message"]
 
 class Conversation:
     """One session of the embedded server. `model` is the name of the model in the client's URL. With None, the client's
-    first `session.update` may name the model. `expires_at` is Unix time in seconds. The session shows this time, and
-    the time has no other effect.
+    first `session.update` may name the model. `expires_at` is Unix time in seconds. The client sees this time in the
+    session object. It has no other effect.
     """
 
     def __init__(

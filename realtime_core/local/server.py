@@ -51,9 +51,9 @@ class LocalRealtimeServer:
     `script` is a `Script`, the path of a TOML file, or the name of a script in the package (`"trattoria"`);
     without a script the server greets, tries the agent's tools and reacts to keys (`improviser`).
 
-    With `in_memory=True`, the default in virtual time, there is no socket. `model_config` then has a `transport` that
-    connects in memory (with `faults` in each direction), and everything works in virtual time. Audio is sent at `speed`
-    times real time.
+    With `in_memory=True`, there is no socket. This is the default in the event loop of
+    `realtime_core.testing.virtual_time`. `model_config` then has a `transport` that connects in memory (with `faults`
+    in each direction), and everything works in virtual time. Audio is sent at `speed` times real time.
 
     Text without stored speech is built from stored words, and from humming for other words. With `synthesise=True`
     flite or espeak-ng speaks it, if one is on PATH. Transcripts always have the full text.

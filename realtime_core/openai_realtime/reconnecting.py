@@ -49,9 +49,10 @@ _AT_ONCE = (
 class ReconnectingTransport:
     """Opens connections, and replaces a connection that is lost or about to expire.
 
-    `conversation` returns the history for the new session. Without it, a new session begins empty. Between two
-    sessions, the caller's audio and all other inputs wait. If `is_attached` is True, the connection belongs to a SIP
-    call. The server then keeps the conversation over a lost connection, so a new connection does not send the history.
+    `conversation` is a function that returns the history for a new session. With None, a new session begins without
+    history. Between two sessions, the caller's audio and all other inputs wait. If `is_attached` is True, the
+    connection belongs to a SIP call. The server then keeps the conversation over a lost connection, so a new connection
+    does not send the history.
     """
 
     def __init__(

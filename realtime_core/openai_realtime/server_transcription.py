@@ -32,7 +32,8 @@ class ServerTranscription:
     """The client's side of one transcription session of the server. The session ends with its connection. `send` sends
     a message to the server. `settle` is called once for each turn of speech, with the number of the turn and its
     transcript, or with the error if there is no transcript. `on_delta` is called with the id of an item and a piece of
-    its transcript. `transcription` has the settings `audio.input.transcription`.
+    its transcript. `transcription` has the settings of the transcription, in the form of `audio.input.transcription` of
+    the session object.
     """
 
     def __init__(

@@ -155,8 +155,8 @@ class SessionConfig:
     ) -> None:
         """Requests `settings` from the server. Settings that are missing stay unchanged. The voice also stays unchanged
         if the agent has already spoken with it, because the server accepts no other voice then. If `previous` has the
-        settings that `settings` replace, only the difference is requested. `answered` is called with the server's
-        answer, if given.
+        settings that `settings` replace, only the difference is requested. If `answered` is not None, it is called with
+        the server's answer.
         """
         fields = session_object(settings, defaults=False, turns=self._turns)
         if previous is not None:

@@ -28,8 +28,8 @@ class DigitCollector:
     """Collects digits until the key `terminator` is pressed, `max_digits` digits were typed, or a time limit ends.
     `now` is in seconds on any steady clock.
 
-    The time limit of the first key is `first_s` seconds after `begin`. The time limit of each later key is `between_s`
-    seconds after the key before it.
+    The first key must be pressed within `first_s` seconds after `begin`. Each later key must be pressed within
+    `between_s` seconds after the key before it.
     """
 
     def __init__(

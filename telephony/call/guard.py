@@ -76,9 +76,8 @@ class Guard:
 
     def emergency(self) -> None:
         """Helps a caller in an emergency. The agent stops speaking. Then the caller is transferred to the configured
-        number. If no number is configured or the transfer fails, the caller hears a sentence. Called when the caller
-        says one of the emergency phrases, and by a replay of a call with masked words. Only the first call of this
-        method has an effect.
+        number. If no number is configured or the transfer fails, the caller hears a sentence. This method is called
+        when the caller says one of the emergency phrases. Only the first call of this method has an effect.
         """
         emergency = self._screening.emergency
         if emergency is None or self._is_emergency:

@@ -62,12 +62,18 @@ _MAX_ERRORS = 5
 class CampaignDialer:
     """Makes the calls of the campaigns. The object is an async context manager. `start` begins the work.
 
-    Args: store: The store of the campaigns. client: The client of the database. dialer: Places and follows the calls of
-    this process. opt_outs: The do-not-call list. speech: A function that returns the `Speech` of a campaign. Raises
-    `CampaignError` if this process does not know the agent of the campaign. check: A function that returns the check of
-    a campaign, or None if the campaign has no check. The check is called before each call, and decides whether the call
-    is still wanted. room: A function that returns how many more calls this process can take. Its argument is the number
-    of campaign calls that this process makes now. sources: The wall clock and random tokens.
+    Args:
+        store: The store of the campaigns.
+        client: The client of the database.
+        dialer: The object that places and follows the calls of this process.
+        opt_outs: The do-not-call list.
+        speech: A function that returns the `Speech` of a campaign. It raises `CampaignError` if this process does not
+            know the agent of the campaign.
+        check: A function that returns the check of a campaign, or None if the campaign has no check. The check is
+            called before each call, and decides whether the call is still wanted.
+        room: A function that returns how many more calls this process can take. Its argument is the number of campaign
+            calls that this process makes now.
+        sources: The wall clock and random tokens.
     """
 
     def __init__(

@@ -145,8 +145,9 @@ class Access:
             number: The phone number of this application in the call (`own_number`). None if the request is not about
                 one call.
 
-        Raises: AccessRefused: the client is unknown (401), the client does not have the scope or the number (403), or
-        the database cannot be used (503).
+        Raises:
+            AccessRefused: the client is unknown (401), the client does not have the scope or the number (403), or the
+                database cannot be used (503).
         """
         grant = await self.identify(connection)
         grant.demand(scope, number)

@@ -183,8 +183,8 @@ class Installation:
 
     async def restore(self, *, force: bool = False) -> list[tuple[SavedWebhook, bool]]:
         """Sets the webhooks at Twilio that the numbers had before they were installed. Returns the saved webhook of
-        each number with True, or with False if somebody has changed the webhook after the installation. With `force`,
-        sets these webhooks, too.
+        each number with True, or with False if another program has changed the webhook after the installation. Such a
+        webhook is not restored, unless `force` is True.
 
         Raises:
             TwilioError: Twilio refused a change.

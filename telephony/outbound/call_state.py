@@ -78,8 +78,9 @@ class CallState:
             self._end("failed", error)
 
     def uncertain(self, error: str, now: float) -> None:
-        """Registers that Twilio may have created the call. `error` says why this is not known. The next steps search
-        for the call in the list of calls of the account. `now` is the current time in seconds.
+        """Registers that Twilio may have created the call. `error` says why this is not known. `next_step` then returns
+        `LIST`: the dialer must search for the call in the list of the account's calls. `now` is the current time in
+        seconds.
         """
         if self.sid is None and not self.over:
             self.error = error
@@ -161,9 +162,8 @@ class CallState:
             self._plan_listing(now)
 
     def listing_failed(self, now: float) -> None:
-        """Lets the list of the account's calls be requested again after some seconds, because Twilio could not list the
-        calls. The list is needed if it is unknown whether Twilio made the call. After several failures the call counts
-        as failed.
+        """Registers that the search in the list of the account's calls failed. After some seconds, `next_step` returns
+        `LIST` again, so the dialer repeats the search. After several failures the call counts as failed.
         """
         self._failed_listings += 1
         self._listings = max(0, self._listings - 1)

@@ -57,8 +57,8 @@ class Dialer(TaskOwner):
     """Places calls and follows these calls. The object is an async context manager. At the end of the context, calls in
     progress are hung up.
 
-    `address(what, token)` returns the webhook URLs of one call: `answer`, `status` and `machine`. If there are no
-    events of a call for `fetch_s` seconds, its status is requested from Twilio.
+    `address(what, token)` returns the webhook URLs of one call: `answer`, `status` and `machine`. If Twilio reports
+    nothing about a call for `fetch_s` seconds, the dialer requests the status of the call.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Dialer(TaskOwner):
 
     def place(self, plan: CallPlan, token: str | None = None) -> PlacedCall:
         """Places the call of `plan`. Returns immediately. `token` is the random text that identifies the call in the
-        URLs of its webhooks (default: a new token).
+        URLs of its webhooks. With None, a new token is created.
 
         Raises:
             CallRefused: the dialing rules refuse the call (see `DialingRules.check`), or another call to this number is

@@ -77,8 +77,9 @@ class DialingRules:
         return cls(quiet_from=time(0), quiet_until=time(0))
 
     def check(self, to: str, *, from_: str, now: datetime, timezone: str | ZoneInfo | None = None) -> str:
-        """Checks whether the number `to` may be called from the number `from_` at the time `now`. Returns the number in
-        E.164. `timezone` is the time zone of this callee, if the time zone is known.
+        """Checks whether the number `to` may be called from the number `from_` at the time `now`. Returns `to` in
+        E.164. `timezone` is the time zone of this callee. With None, the time zone of the rules applies, or the time
+        zone of the number.
 
         Raises:
             CallRefused: the number is invalid, has special costs, is in another country, is in quiet hours now, or is

@@ -54,11 +54,11 @@ class DoNotCall:
     form `+14155550123`. Text after the number is a remark. A line that begins with `#` is also a remark. Other
     notations are accepted: several numbers on a line, an extension, or the prefix `tel:`. If a line may contain a
     number, that number is not called. A line `subject:...` is the keyed hash of an erased number. `subjects` is the key
-    of these hashes (default: the key of the settings).
+    of these hashes. With None, the key of the settings is used.
 
     The file is read again when it has changed, so other programs may write to the file. Processes of this package hold
-    a lock on the file while they change it. The file does not have to exist. In a `simulation`, the list never changes
-    the file, and its additions stay in the simulation.
+    a lock on the file while they change it. The file does not have to exist. If `simulation` is given, numbers are not
+    added to the file, but only kept in this simulation.
 
     Raises:
         UserError: `path` is empty or is no path.

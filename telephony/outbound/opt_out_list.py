@@ -34,8 +34,8 @@ class OptOutList:
     """Adds numbers to the do-not-call list, and checks whether a number is on the list.
 
     While the database cannot be reached, a copy of the list is used. The copy is at most ten seconds older than the
-    start of the outage. Without a copy, no number is called. `file` is the file of TELEPHONY_DO_NOT_CALL. If the calls
-    of this application are simulated, `simulation` is given, and numbers that are added stay in memory.
+    start of the outage. Without a copy, no number is called. `file` is the do-not-call file (TELEPHONY_DO_NOT_CALL). If
+    `simulation` is given, the calls of this application are simulated, and added numbers are only kept in memory.
     """
 
     def __init__(

@@ -11,7 +11,8 @@ async with SimulatedTwilio() as twilio:     # with REST API, TwiML, webhooks, ca
     twilio.callees["+14155550123"] = callees.voicemail()
 ```
 
-The simulation runs over sockets of this machine, or in memory in virtual time (`realtime_core.testing.virtual_time`).
+The simulation runs over sockets of this machine in real time. In the event loop of
+`realtime_core.testing.virtual_time`, it runs in memory and in virtual time.
 
 The simulation can also run as a separate process: `python -m telephony.simulator ring
 http://127.0.0.1:8000/incoming-call --json`.

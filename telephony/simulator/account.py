@@ -51,7 +51,8 @@ class SimulatedAccount:
         line: The qualities of the simulated phone lines, such as delay and jitter. By default the lines are perfect.
         test_credentials: Whether the API behaves as with an account's test credentials: no call is made.
         port: The port of the REST API. 0 selects a free port.
-        in_memory: Whether no sockets are used (see `links`). With None, no sockets are used in virtual time.
+        in_memory: Whether the simulation works in memory, without sockets (see `links`). With None, it works in memory
+            only if the event loop is that of `realtime_core.testing.virtual_time`.
         beside: Another account in the same simulation. Both accounts reach the same servers.
     """
 

@@ -156,12 +156,12 @@ class TwilioRest:
         Args:
             to: The number to call, in E.164, or a `sip:` or `client:` address.
             from_: A number of the account, or a verified number.
-            twiml: The TwiML for the answered call, at most 4,000 characters. Alternatively, `url` is a URL from which
-                Twilio requests the TwiML.
+            twiml: The TwiML for the answered call, at most 4,000 characters. With None, Twilio requests the TwiML from
+                `url`.
             status_callback: The URL that gets every status (`initiated`, `ringing`, `answered`, `completed`).
             machine_detection: The mode of answering machine detection. `amd_callback` gets the result during the call.
                 Without `amd_callback`, the TwiML waits for the result.
-            ring_s: The ringing time in seconds.
+            ring_s: The time in seconds for which the phone rings before the call counts as not answered.
             max_s: The maximum length of the call, in seconds.
             send_digits: The keys that are pressed when the call is answered.
         """

@@ -74,8 +74,8 @@ class _Records(Protocol):
 
 
 class CallOutcomes:
-    """Produces the outcome of each ended call. The object is an async context manager. At the end of the context it
-    waits for a limited time until the work after calls is done.
+    """Produces the outcome of each ended call. The object is an async context manager. At the end of the context, it
+    waits a limited time for the work that follows calls, such as summaries.
 
     Args:
         result: The type of the results of inbound calls.

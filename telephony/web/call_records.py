@@ -266,8 +266,8 @@ class CallRecords:
     ) -> None:
         """Writes the end of a call to its call record. The parameter `outcome` has further fields of the record. The
         webhook about the call is sent after `hold_s` seconds, or as soon as the method `outcome` has added the final
-        result. If `goes_on` is True, only the conversation with the agent has ended, and another step of the number's
-        configuration continues the call.
+        result. If `goes_on` is True, only the conversation with the agent has ended: the call continues without the
+        agent, for example with a voicemail, as the number is configured.
         """
         info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}

@@ -35,7 +35,7 @@ class Canaries:
 
     Args:
         canaries: The canary of all numbers, or a mapping from called numbers to canaries.
-        model: The name of the model. The id of a version is a digest of the agent, this name and `config`.
+        model: The name of the model. The id of a version is a digest of the agent, the name of the model and `config`.
         config: The configuration of the model.
     """
 

@@ -39,8 +39,8 @@ class MissedCalls:
     connection is down.
 
     Args:
-        clients: Returns the clients of the accounts.
-        serves: Returns whether a number is configured.
+        clients: A function that returns the clients of the accounts for Twilio's REST API.
+        serves: A function that returns whether the application answers calls to a number.
     """
 
     def __init__(

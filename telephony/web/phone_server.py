@@ -173,7 +173,7 @@ class PhoneServer:
 
     def options(self, connection: HTTPConnection, form: ResultForm | None = None, *, agent: str = "") -> CallOptions:
         """Returns the options for the call of this connection. `form` is the result form that the agent fills in.
-        `agent` is the name of the agent if the name is known.
+        `agent` is the name of the agent, or empty if the name is not known.
 
         A call from a softphone has no `control`, because Twilio's REST API does not know this call. Such a call is
         controlled only by TwiML.
