@@ -32,6 +32,8 @@ _FIRST_MARK = FRAME
 """The distance of the first mark from the start of a run: 20 ms. This mark measures the start delay early."""
 _MARK_EVERY = 5 * FRAME
 _STEP = 4 * FRAME
+_NO_MARKS_S = 2.0
+"""If the first mark of a stream is not returned in this time in seconds, the far end returns no marks."""
 """The number of samples that are sent at once beyond the lead. The process then wakes up every 80 ms and not every 20
 ms.
 """
@@ -161,6 +163,7 @@ class Playout:
         self._serial = 0
         self._confirmed_position = 0
         self._frame_at = math.inf
+        self._started_at = math.inf
         self._held = False
         self._level: Callable[[bytes], bytes] | None = None
 
@@ -170,6 +173,7 @@ class Playout:
         """Returns the first command for the media stream: a mark without audio before it (a probe). Twilio returns it
         immediately, which shows the delay of the line.
         """
+        self._started_at = now
         return [self._mark(now, probe=True)]
 
     def enqueue(self, source: Source, payload: bytes) -> None:
@@ -199,12 +203,25 @@ class Playout:
         """
         self.line.frame(timestamp_s, now)
         self._frame_at = now
-        if (run := self._playhead) is not None:
-            for mark in self._marks:
-                if not mark.probe:
-                    if run.waiting(mark.position, timestamp_s):
-                        self._grow_lead()
-                    break
+        if (run := self._playhead) is None:
+            return
+        if not self.line.known and now > self._started_at + _NO_MARKS_S:
+            self._play_by_clock(run.position(timestamp_s))
+            return
+        for mark in self._marks:
+            if not mark.probe:
+                if run.waiting(mark.position, timestamp_s):
+                    self._grow_lead()
+                break
+
+    def _play_by_clock(self, position: int) -> None:
+        """Counts the audio before `position` as heard, because the far end returns no marks. A missing mark then proves
+        nothing about playback, and audio that waited for it would never be sent.
+        """
+        self._confirmed_position = max(self._confirmed_position, min(self.sent, position))
+        while self._marks and self._marks[0].position < self._confirmed_position:
+            self._marks.popleft()
+        self._forget(self._confirmed_position)
 
     def mark(self, name: str, now: float) -> None:
         """Updates the estimate of what the caller has heard: Twilio returned the mark `name` at the time `now`, so all

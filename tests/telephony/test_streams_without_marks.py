@@ -1,0 +1,75 @@
+"""A far end that returns no marks, or marks that were never sent, does not silence the agent."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from realtime_core.connection.memory import MemoryConnection
+from realtime_core.local import Reply, Script, Turn
+from telephony.call.line.playout import Playout
+from tests.support.exchange import CallerPhone, hear_out, story
+
+SCRIPT = Script(
+    greeting=Reply(say="Hello. How can I help you?"),
+    turns=[Turn(Reply(say="Tonight we serve a soup of white beans with sage, then fresh tagliatelle."))] * 2,
+)
+
+
+def loses_marks(connection: MemoryConnection, becomes: str | None) -> None:
+    """The phone's end of `connection` sends no marks, or sends marks with the name `becomes`."""
+    send = connection.send
+
+    def changed(message: str) -> None:
+        event = json.loads(message)
+        if event["event"] != "mark":
+            send(message)
+        elif becomes is not None:
+            send(json.dumps({**event, "mark": {"name": becomes}}))
+
+    connection.send = changed  # type: ignore[assignment]
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("becomes", [None, "responsePart", "heard:0:99999999:999", "probe:7:0:1"])
+async def test_answers_are_heard_whole(becomes: str | None) -> None:
+    async def caller(phone: CallerPhone) -> None:
+        await phone.agent_speaks()
+        await phone.agent_silent(3.0)
+        await phone.say("sorry_hours")
+        await hear_out(phone)
+        await phone.say("sorry_hours")
+        await hear_out(phone)
+
+    result = await story(caller, script=SCRIPT, wire=lambda connection: loses_marks(connection, becomes))
+    assert result.heard_whole(1) and result.heard_whole(2)
+    assert result.records.of("error") == []
+
+
+def test_what_waits_for_marks_is_bounded_without_them() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    for step in range(3000):
+        now = step * 0.02
+        playout.enqueue(("answer", 0), b"\x80" * 160)
+        playout.poll(now)
+        playout.frame(now, now)
+    assert playout.sent > 50 * 8000
+    assert len(playout._segments) < 400 and len(playout._marks) < 100
+    playout.end(("answer", 0))
+    for step in range(3000, 3600):
+        playout.poll(step * 0.02)
+        playout.frame(step * 0.02, step * 0.02)
+    assert not playout.busy
+
+
+def test_a_missing_mark_counts_once_the_far_end_has_returned_one() -> None:
+    playout = Playout()
+    (probe,) = playout.start(0.0)
+    playout.mark(probe.name, 0.05)
+    playout.enqueue(("answer", 0), b"\x80" * 80_000)
+    for step in range(500):
+        playout.poll(step * 0.02)
+        playout.frame(step * 0.02, step * 0.02)
+    assert playout.sent < 20_000
