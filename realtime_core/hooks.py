@@ -23,7 +23,9 @@ _Call = tuple[Any, str, tuple[Any, ...]]
 
 
 class Hooks:
-    """Calls the hooks of the run, and then the hooks of the agent. An exception in a hook becomes an `error` event."""
+    """Calls the `hooks` of the session's `run_config`, and then the hooks of the agent. An exception in a hook becomes
+    an `error` event.
+    """
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core

@@ -125,9 +125,9 @@ class RealtimeModelSendInterrupt:
 class RealtimeModelSendSessionUpdate:
     """An input that changes the session's settings. Only the differences from the acknowledged settings are sent.
 
-    `previous` has the settings that `session_settings` replace, for example the settings of the former agent. A setting
-    that is equal in `previous` and `session_settings` is not sent, because the user may have changed this setting in
-    the meantime. A setting that only `previous` has is reset.
+    `previous` has the settings that `session_settings` replace, for example the settings of the agent before a handoff.
+    A setting that is equal in `previous` and `session_settings` is not sent, because the user may have changed this
+    setting in the meantime. A setting that only `previous` has is reset.
     """
 
     session_settings: RealtimeSessionModelSettings

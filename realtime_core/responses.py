@@ -171,9 +171,10 @@ class Responses:
     # Requests.
 
     def request_answer(self, now: float, item_id: str | None = None, *, acknowledged: bool = False) -> list[Effect]:
-        """Requests a response of the model, to the item `item_id` if given. With `acknowledged`, the server has already
-        confirmed this item. If a request without options has not been sent yet, it also counts for this item, so only
-        one response is requested. Returns the actions (effects) that must be executed now: usually to send the request.
+        """Requests a response of the model to the item `item_id`. With None, the response is to no item in particular.
+        With `acknowledged`, the server has already confirmed this item. If a request without options has not been sent
+        yet, it also counts for this item, so only one response is requested. Returns the actions (effects) that must be
+        executed now: usually to send the request.
         """
         request = next((each for each in self._queue if each.options is None), None)
         if request is None:

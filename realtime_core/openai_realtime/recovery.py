@@ -42,10 +42,10 @@ class ReconnectPolicy:
     Before the n-th attempt (n counts from 0) the transport waits `min(max_delay_s, first_delay_s * 2**n)` seconds, of
     which half is random. The attempts for the first session may take `first_session_s` seconds, because the caller
     hears nothing during this time. A session that is lost within `settled_after_s` seconds counts as a failed attempt,
-    so a server that drops every session is given up. `memory` selects whether a new session gets the conversation as
-    one system message of at most `max_chars` characters, or item by item. The last `gap_audio_s` seconds of the
-    caller's audio are stored until there is a session. A session is replaced in the first pause of the conversation
-    within `rollover_margin_s` seconds before its announced end.
+    so a server that drops every session is given up. `memory` selects how a new session gets the conversation: with
+    `summary` as one system message of at most `max_chars` characters, with `items` item by item. The last `gap_audio_s`
+    seconds of the caller's audio are stored until there is a session. A session is replaced in the first pause of the
+    conversation within `rollover_margin_s` seconds before its announced end.
     """
 
     attempts: int = 8

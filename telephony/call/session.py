@@ -306,9 +306,8 @@ class CallSession:
             self.leg.let_go()
 
     def stream_end(self) -> StreamEnd:
-        """Returns why the last media stream of the call ended. The webhook that asks for the next TwiML uses this to
-        choose it. Must be called only for such a webhook, because the call is then not redirected to a new stream with
-        the REST API.
+        """Returns why the last media stream of the call ended. Must be called only to answer Twilio's request for the
+        next TwiML, because after this call the REST API is not used to redirect the call to a new stream.
         """
         self.reattach.twiml_requested()
         return self.leg.stream_end(self.lifetime.ending if self.lifetime.over else None)

@@ -44,10 +44,10 @@ def run_call(
     Returns whether the call was completed.
 
     `data` has entries such as `name=Ada` for the agent. `result` is the import string of the pydantic model of the
-    result. `message` is left on a voicemail. With None, the call is ended there. `max_s` is the maximum length of the
-    call in seconds. `timezone` is the time zone of the callee. With None, the time zone is found from the number. With
-    `any_hour`, TELEPHONY_QUIET_HOURS does not apply. With `simulate`, Twilio is simulated, and this text selects the
-    callee, such as `voicemail`.
+    result. `message` is left if a voicemail answers. With None, the call ends if a voicemail answers. `max_s` is the
+    maximum length of the call in seconds. `timezone` is the time zone of the callee. With None, the time zone is found
+    from the number. With `any_hour`, TELEPHONY_QUIET_HOURS does not apply. With `simulate`, Twilio is simulated, and
+    this text selects the callee, such as `voicemail`.
     """
     console = Console(stderr=json)
     options: dict[str, Any] = {

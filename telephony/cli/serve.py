@@ -49,7 +49,7 @@ def run_server(
     config: Path | None = None,
 ) -> None:
     """Runs the server at `host` and `port` until SIGINT or SIGTERM. `agent` is an import string, `model` is `openai` or
-    `scripted`, and `config` is the numbers file. With None, the settings of the environment apply. `outgoing` are
+    `scripted`, and `config` is the numbers file. An argument that is None has the value of the settings. `outgoing` are
     import strings of agents for `POST /calls`. `greeting` has the instructions for the greeting. If it is empty, the
     caller speaks first.
 

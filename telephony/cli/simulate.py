@@ -36,8 +36,8 @@ def run_simulator(
 
     `port` is the port of the REST API, 0 for any free port. `account_sid` and `auth_token` are the credentials that the
     REST API accepts (None: created at random). `calls_per_second` is the maximum rate of outgoing calls. `voice_url` is
-    the voice webhook of our number. `callee` has the callees of outgoing calls, such as `voicemail`, or
-    `+14155550123=voicemail` for one number. Raises `CliError` for `ring` without `voice_url`.
+    the voice webhook of the number of the simulated account. `callee` has the callees of outgoing calls, such as
+    `voicemail`, or `+14155550123=voicemail` for one number. Raises `CliError` for `ring` without `voice_url`.
     """
     if ring is not None and not voice_url:
         raise CliError("Our number has no webhook.", "Add --voice-url http://127.0.0.1:8000/incoming-call.", code=USAGE)

@@ -21,8 +21,8 @@ _UNNAMED = "other"
 class CallDetails:
     """Collects the details of one conversation for the call record: the agents that spoke, the turns with their
     latencies, the number of interruptions by the caller, and the calls and failures of each tool. `on_event` must be
-    called with each event of the session and the time of the loop. `on_response` must be called with each response
-    latency that the caller experienced.
+    called with each event of the session and the time of the event loop in seconds. `on_response` must be called with
+    each response latency that the caller experienced.
 
     The latency of a turn is the time from the end of the caller's speech until the caller hears the first sound of the
     answer. The latency is None for a turn that the caller did not hear, and for a turn that did not answer speech.
@@ -75,7 +75,7 @@ class CallDetails:
     def is_due(self, now: float) -> bool:
         """Returns whether the details have changed and must be written. Changes are written at most every ten seconds.
         The first words of the agent must be written immediately, so the record of a killed process shows whether the
-        agent has spoken. `now` is the time of the loop in seconds. Returns True only once for each change.
+        agent has spoken. `now` is the time of the event loop in seconds. Returns True only once for each change.
         """
         begins = bool(self.turns) and not self._has_spoken
         if not self._changed or (now < self._written + _EVERY_S and not begins):

@@ -18,7 +18,8 @@ __all__ = ["SpokenText"]
 
 class SpokenText:
     """Emits the texts that the agent says in the conversation. The text of a response outside of the conversation is in
-    its `response.done`. `play` is called with the audio of each complete part. It ignores audio that it has received.
+    its `response.done`. `play` is called with the audio of each complete part. `play` ignores audio that it has already
+    received.
     """
 
     def __init__(
