@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -62,26 +63,26 @@ def count_end(connection: Connection, campaign_id: str, ended: Attempt) -> None:
 def person_of(
     connection: Connection,
     campaign: Campaign,
-    subject: str,
+    subjects: Sequence[str],
     number: str,
     now: datetime,
     rules: DialingRules,
     attempt_id: str,
 ) -> PersonHistory:
     """Returns what is known about the number of a contact: the calls of all campaigns to it, and whether it may be
-    called. `subject` is the hash of the number. If `attempt_id` is not empty, also reserves the number for this
-    attempt, unless another call uses the number.
+    called. `subjects` are the hashes of the number in all its forms (`subjects_of_phone`). If `attempt_id`
+    is not empty, also reserves the number for this attempt, unless another call uses the number.
     """
     config = campaign.config
     since = now - max(config.per_person.per, config.per_number.per)
     calls = select(attempts.c.campaign, attempts.c.started_at).where(
-        attempts.c.subject == subject, attempts.c.started_at > since, ~attempts.c.inbound
+        attempts.c.subject.in_(subjects), attempts.c.started_at > since, ~attempts.c.inbound
     )
     began = [(each, utc(at) or now) for each, at in connection.execute(calls)]
-    listed = is_opted_out(connection, subject) or number in rules.do_not_call
+    listed = is_opted_out(connection, subjects) or rules.lists(number)
     in_call = False
     if attempt_id and not listed:
-        in_call = not hold(connection, subject, attempt_id, process="", ttl_s=_CLAIM_S, now=now)
+        in_call = not hold(connection, subjects[0], attempt_id, process="", ttl_s=_CLAIM_S, now=now)
     return PersonHistory(
         listed=listed,
         in_call=in_call,
@@ -137,12 +138,13 @@ class Changes:
         connection: Connection,
         campaign: Campaign,
         contact_id: str,
-        subject: str,
+        subjects: Sequence[str],
         now: datetime,
         rules: DialingRules,
     ) -> Contact | None:
         """Decides and writes the state of a contact after the end of its attempt: whether and when the contact is
-        called again. `subject` is the hash of its number. Returns the contact, or None if the person was erased.
+        called again. `subjects` are the hashes of its number in all forms. Returns the contact, or None if the
+        person was erased.
         """
         row = queries.find_contact(connection, campaign.id, contact_id, lock=True)
         if row is None:  # the person was erased
@@ -155,7 +157,7 @@ class Changes:
             contact,
             queries.attempts_for(connection, campaign.id, contact_id),
             now,
-            person=person_of(connection, campaign, subject, contact.number, now, rules, ""),
+            person=person_of(connection, campaign, subjects, contact.number, now, rules, ""),
             hours=calling_hours(contact, campaign.config, rules),
         )
         put_contact(connection, campaign.id, contact, now)

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from ..errors import CallRefused, CampaignError
 from ..outbound.dialing_rules import DialingRules
 from ..twilio.numbers import legible, split_extension
+from ..twilio.phone_forms import main_form
 from .contact import Contact, ContactState
 from .places import time_zones
 
@@ -134,8 +135,8 @@ class _PartialList:
 
     contacts: dict[str, Contact] = field(default_factory=dict)
     merged: list[tuple[int, int]] = field(default_factory=list)
-    same_number: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """The ids that were made from a number, by the number."""
+    same_phone: defaultdict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    """The ids that were made from a number, by the main form of the number and the extension."""
 
 
 def _checked(rows: Iterable[_Row], own_number: str, rules: DialingRules, *, group: bool) -> ContactList:
@@ -192,10 +193,11 @@ def _add(found: _PartialList, contact: Contact, line: int, given_id: str) -> Non
     contact.
     """
     plain = f"{contact.number}x{contact.extension}" if contact.extension else contact.number
-    candidates = [given_id] if given_id else found.same_number[plain]
+    phone = main_form(contact.number), contact.extension
+    candidates = [given_id] if given_id else found.same_phone[phone]
     for candidate in candidates:
         known = found.contacts.get(candidate)
-        if known is not None and replace(contact, id=known.id, lines=known.lines) == known:
+        if known is not None and _is_same(contact, known):
             found.contacts[known.id] = replace(known, lines=(*known.lines, line))
             found.merged.append((line, known.lines[0]))
             return
@@ -210,6 +212,12 @@ def _add(found: _PartialList, contact: Contact, line: int, given_id: str) -> Non
             new_id += "'"
         candidates.append(new_id)
     found.contacts[new_id] = replace(contact, id=new_id, lines=(line,))
+
+
+def _is_same(contact: Contact, known: Contact) -> bool:
+    """Returns whether a contact has the values of a known contact. Its number may have another form."""
+    same = replace(contact, id=known.id, number=known.number, lines=known.lines) == known
+    return same and main_form(contact.number) == main_form(known.number)
 
 
 def _add_invalid(found: _PartialList, values: Mapping[str, Any], line: int, given_id: str, problem: str) -> None:
@@ -227,11 +235,11 @@ def _add_invalid(found: _PartialList, values: Mapping[str, Any], line: int, give
 
 
 def _grouped(contacts: Iterable[Contact]) -> Iterator[Contact]:
-    """Yields one contact for each number. `data["contacts"]` has the data of each member."""
+    """Yields one contact for each phone. `data["contacts"]` has the data of each member."""
     groups: dict[tuple[str, str], list[Contact]] = {}
     for contact in contacts:
         invalid = contact.state is ContactState.INVALID
-        key = (contact.id, "invalid") if invalid else (contact.number, contact.extension)
+        key = (contact.id, "invalid") if invalid else (main_form(contact.number), contact.extension)
         groups.setdefault(key, []).append(contact)
     for members in groups.values():
         first = members[0]

@@ -20,6 +20,7 @@ from ..outbound.dialing_rules import DialingRules
 from ..records.database_opt_outs import opt_out
 from ..records.opt_outs import OptOut, OptOutSource
 from ..records.schema import attempts, campaigns, contacts, processes
+from ..records.subjects import subjects_of_phone
 from . import queries
 from .campaign import Campaign, CampaignCounts, CampaignStatus, PauseReason
 from .changes import Changes, count_end, person_of, put_contact
@@ -209,7 +210,7 @@ class DatabaseStore:
     def contacts_of(self, number: str) -> list[tuple[Campaign, Contact]]:
         live = [CampaignStatus.RUNNING.value, CampaignStatus.PAUSED.value]
         open_states = [ContactState.PENDING.value, _CALLING]
-        condition = (contacts.c.subject == self._subject_of(number), contacts.c.state.in_(open_states))
+        condition = (contacts.c.subject.in_(self._subjects(number)), contacts.c.state.in_(open_states))
         with self._transaction(reads=True) as connection:
             rows = connection.execute(select(contacts).where(*condition)).mappings().all()
             if not rows:
@@ -254,7 +255,15 @@ class DatabaseStore:
                 queries.attempts_for(connection, campaign_id, contact_id),
                 now,
                 counts=queries.counts_of(connection, campaign_row_, campaign, now),
-                person=person_of(connection, campaign, row["subject"], contact.number, now, rules, attempt_id),
+                person=person_of(
+                    connection,
+                    campaign,
+                    self._subjects(contact.number, row["subject"]),
+                    contact.number,
+                    now,
+                    rules,
+                    attempt_id,
+                ),
                 hours=calling_hours(contact, campaign.config, rules),
             )
             if not isinstance(action, Dial):
@@ -321,7 +330,8 @@ class DatabaseStore:
             queries.let_go(connection, ended.id)
             if ended.outcome is Outcome.OPTED_OUT and not self._is_simulation:
                 opt_out(connection, OptOut(found["subject"], ended.number, OptOutSource.PHONE, now))
-            return self._changes.settle(connection, campaign, ended.contact_id, found["subject"], now, rules)
+            subjects = self._subjects(ended.number, found["subject"])
+            return self._changes.settle(connection, campaign, ended.contact_id, subjects, now, rules)
 
     def withdraw(
         self,
@@ -444,6 +454,13 @@ class DatabaseStore:
         return Counter(at.replace(minute=0, second=0, microsecond=0) for at in starts if at is not None)
 
     # -----------------------------------------------------------------------------------------------------------------
+
+    def _subjects(self, number: str, stored: str = "") -> list[str]:
+        """Returns the hashes of a number in all its forms, and the hash that is stored with the number, if any. The
+        stored hash may have been made with another key.
+        """
+        found = subjects_of_phone(number, self._subject_of)
+        return found if not stored or stored in found else [*found, stored]
 
     def _subject(self, contact: Contact) -> str:
         return "" if contact.state is ContactState.INVALID else self._subject_of(contact.number)

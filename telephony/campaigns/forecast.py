@@ -35,7 +35,7 @@ def forecast(
             yield {**row, "state": "invalid", "problem": contact.problem, "first_call_at": None, "local_time": None}
             continue
         hours = calling_hours(contact, campaign.config, rules)
-        person = PersonHistory(listed=contact.number in listed or contact.number in rules.do_not_call)
+        person = PersonHistory(listed=contact.number in listed or rules.lists(contact.number))
         then = settled(running, contact, (), now, person=person, hours=hours)
         state = then.state.value if then.reason is None else then.reason.value
         at = then.next_at

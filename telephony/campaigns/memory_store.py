@@ -11,6 +11,7 @@ from datetime import datetime
 
 from ..errors import CampaignError
 from ..outbound.dialing_rules import DialingRules
+from ..twilio.phone_forms import forms_of_one_phone
 from .campaign import Campaign, CampaignCounts, CampaignStatus, PauseReason, PersonHistory
 from .contact import Attempt, Contact, ContactState, DoneReason, Outcome
 from .policy import DAY, Action, Dial, Done, Hold, HoldReason, Pause, Wait, calling_hours, decide, done, settled
@@ -92,13 +93,13 @@ class MemoryStore:
         ][:limit]
 
     def contacts_of(self, number: str) -> list[tuple[Campaign, Contact]]:
-        live = (CampaignStatus.RUNNING, CampaignStatus.PAUSED)
+        live, forms = (CampaignStatus.RUNNING, CampaignStatus.PAUSED), set(forms_of_one_phone(number))
         return [
             (kept.campaign, contact)
             for kept in self._kept.values()
             if kept.campaign.status in live
             for contact in kept.contacts.values()
-            if contact.number == number and not contact.is_final
+            if contact.number in forms and not contact.is_final
         ]
 
     def retry(self, campaign_id: str, reasons: Sequence[DoneReason], now: datetime) -> int:
@@ -155,7 +156,7 @@ class MemoryStore:
         assert ended.outcome is not None
         kept.attempts[ended.id] = replace(ended, ended_at=ended.ended_at or now)
         if ended.outcome is Outcome.OPTED_OUT:
-            self._opted_out.add(ended.number)
+            self._opted_out.update(forms_of_one_phone(ended.number))
         contact = kept.contacts[ended.contact_id]
         if contact.state is not ContactState.CALLING:  # the contact rang back during the attempt
             return contact
@@ -269,7 +270,7 @@ class MemoryStore:
         calls = [each for each in self._to(number) if not each.inbound]
         here = {each.id for each in kept.attempts.values()}
         return PersonHistory(
-            listed=number in self._opted_out or number in rules.do_not_call,
+            listed=number in self._opted_out or rules.lists(number),
             in_call=any(each.is_open for each in calls),
             called_at=tuple(each.started_at for each in calls if each.started_at > now - config.per_person.per),
             called_here=tuple(
@@ -278,7 +279,8 @@ class MemoryStore:
         )
 
     def _to(self, number: str) -> list[Attempt]:
-        return [it for kept in self._kept.values() for it in kept.attempts.values() if it.number == number]
+        forms = set(forms_of_one_phone(number))
+        return [it for kept in self._kept.values() for it in kept.attempts.values() if it.number in forms]
 
 
 def _ended(attempt: Attempt) -> datetime:

@@ -19,7 +19,8 @@ from realtime_core.errors import UserError
 
 from ..errors import CallRefused
 from ..twilio.numbers import e164 as international
-from ..twilio.numbers import forms_of_one_phone, legible, plain, tidy
+from ..twilio.numbers import legible, plain, tidy
+from ..twilio.phone_forms import forms_of_one_phone
 
 __all__ = ["DialingRules", "e164", "is_quiet"]
 
@@ -96,7 +97,7 @@ class DialingRules:
             raise CallRefused(
                 f"{e164} lies in {region}, and calls go to {where}; say DialingRules(countries=...) for more."
             )
-        if any(form in self.do_not_call for form in forms_of_one_phone(e164)):
+        if self.lists(e164):
             raise CallRefused(f"{e164} is on the do-not-call list.")
         zone = timezone or self.timezone or None
         if zone is not None:
@@ -104,6 +105,14 @@ class DialingRules:
         if self.quiet_from != self.quiet_until:
             self._check_hours(number, e164, now, zone)
         return e164
+
+    def lists(self, number: str) -> bool:
+        """Returns whether a number in E.164 is on the do-not-call list, in any form (`forms_of_one_phone`).
+
+        Raises:
+            CallRefused: the list cannot be read.
+        """
+        return any(form in self.do_not_call for form in forms_of_one_phone(number))
 
     def _check_hours(self, number: PhoneNumber, e164: str, now: datetime, zone: str | None) -> None:
         """Checks the quiet hours. If a number may be in several time zones, the call is refused while any of these time

@@ -24,7 +24,8 @@ from ..records.subjects import SubjectKey, subject_key
 from ..settings import Settings, read_settings
 from ..text_encoding import encoding_of
 from ..twilio.caller_id import is_withheld
-from ..twilio.numbers import forms_of_one_phone, legible, text_of
+from ..twilio.numbers import legible, text_of
+from ..twilio.phone_forms import forms_of_one_phone
 from .dialing_rules import DialingRules
 from .listed_numbers import forms_of, numbers_of, written_forms
 from .locked_file import append_line, locked, replace_lines

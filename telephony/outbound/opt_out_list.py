@@ -15,10 +15,11 @@ from realtime_core.sources import Sources
 
 from ..call.simulation import Simulation
 from ..errors import CallRefused, RecordRefused, RecordsUnavailable
+from ..records import Records
 from ..records.client import RecordsClient
 from ..records.opt_outs import OptOut, OptOutSource
-from ..records.subjects import SubjectKey
-from ..twilio.numbers import forms_of_one_phone
+from ..records.subjects import SubjectKey, subjects_of_phone
+from ..twilio.phone_forms import forms_of_one_phone
 from .do_not_call import DoNotCall
 
 __all__ = ["OptOutList"]
@@ -62,7 +63,7 @@ class OptOutList:
         except (RecordsUnavailable, RecordRefused) as error:
             if self._copy is None:
                 return f"the do-not-call list cannot be read, so no number is called: {error}"
-            found = not self._copy.isdisjoint(self._subjects_of(number))
+            found = not self._copy.isdisjoint(subjects_of_phone(number, self._subjects.of))
         return f"{number} is on the do-not-call list" if found else ""
 
     async def has(self, number: str) -> bool:
@@ -73,12 +74,8 @@ class OptOutList:
         """
         if self._simulation is not None and not self._simulation.opted_out(None).isdisjoint(forms_of_one_phone(number)):
             return True
-        subjects = self._subjects_of(number)
+        subjects = subjects_of_phone(number, self._subjects.of)
         return bool(await self._client.ask(lambda records: records.opt_outs.among(subjects)))
-
-    def _subjects_of(self, number: str) -> list[str]:
-        """Returns the hashes of all forms of this number. The list may contain any of them."""
-        return [self._subjects.of(form) for form in forms_of_one_phone(number)]
 
     async def add(
         self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
@@ -95,18 +92,22 @@ class OptOutList:
             simulation = self._simulation
         if simulation is not None:
             known = simulation.opted_out(None)
-            is_new = number not in known
+            is_new = known.isdisjoint(forms_of_one_phone(number))
             known.add(number)
             if self.file is not None:
                 self.file.simulated(simulation).add(number, remark)
             return is_new
         entry = OptOut(self._subjects.of(number), number, source, self._sources.now(), remark)
         try:
-            added = await self._client.ask(lambda records: records.opt_outs.add([entry]))
+            is_new = await self._client.ask(lambda records: self._added(records, entry))
         finally:
             if self.file is not None and self._simulation is None:
                 await asyncio.to_thread(self.file.add, number, remark)
-        return added == 1
+        return is_new
+
+    def _added(self, records: Records, entry: OptOut) -> bool:
+        subjects = subjects_of_phone(entry.number, self._subjects.of)
+        return not records.opt_outs.among(subjects) and records.opt_outs.add([entry]) == 1
 
     async def remove(self, number: str) -> bool:
         """Removes a number from the list in the database. Returns False if the number was not on this list. A line of
@@ -115,7 +116,7 @@ class OptOutList:
         Raises:
             RecordsUnavailable, RecordRefused: the list cannot be written.
         """
-        subjects = self._subjects_of(number)
+        subjects = subjects_of_phone(number, self._subjects.of)
         return await self._client.ask(lambda records: sum(map(records.opt_outs.remove, subjects)) > 0)
 
     async def listed(self, *, limit: int = 100, before: datetime | None = None) -> Sequence[OptOut]:

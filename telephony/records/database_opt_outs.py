@@ -123,11 +123,11 @@ def opt_out(connection: Connection, entry: OptOut) -> None:
     connection.execute(_INSERT[connection.dialect.name](opt_outs).values(values).on_conflict_do_nothing())
 
 
-def is_opted_out(connection: Connection, subject: str) -> bool:
-    """Returns whether the person with this hash of the number (`subject`) is on the do-not-call list, in the
-    transaction of `connection`.
+def is_opted_out(connection: Connection, subjects: Collection[str]) -> bool:
+    """Returns whether a phone is on the do-not-call list, in the transaction of `connection`. `subjects` are the hashes
+    of its numbers.
     """
-    return connection.execute(select(opt_outs.c.subject).where(opt_outs.c.subject == subject)).first() is not None
+    return connection.execute(select(opt_outs.c.subject).where(opt_outs.c.subject.in_(subjects))).first() is not None
 
 
 def _batches(subjects: Collection[str]) -> Iterator[list[str]]:

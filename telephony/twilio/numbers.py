@@ -10,7 +10,7 @@ import re
 import sys
 import unicodedata
 
-__all__ = ["dialled", "e164", "forms_of_one_phone", "legible", "plain", "split_extension", "text_of", "tidy"]
+__all__ = ["dialled", "e164", "legible", "plain", "split_extension", "text_of", "tidy"]
 
 _SIP = re.compile(r"sips?:[^\s]+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z+.-]*):")
@@ -25,13 +25,6 @@ _PLAIN = re.compile(r"\+?[\d().\- ]*\d[\d().\- ]*")
 _AREA_SLASH = re.compile(r"(\+?[\d() ]{2,9})/([\d \-]{5,})")
 """Matches a number such as `030/1234567`, as written in Germany, with the area code before the slash."""
 _E164 = re.compile(r"\+[1-9][0-9]{5,14}")
-_MOBILE_DIGIT = re.compile(r"\+(52|54)(1?|9?)(\d{10})")
-_MOBILE_DIGITS = {"52": "1", "54": "9"}
-"""The digit that mobile numbers of a country may have after the country code.
-
-Mexico ended its digit 1 in 2019, and old lists still have the digit. Argentina has the digit 9 in calls from abroad
-(`phonenumbers.country_mobile_token(54)`), and many people leave it out.
-"""
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"), "-")
 
 
@@ -137,13 +130,3 @@ def dialled(target: object) -> str:
     """
     address = tidy(text_of(target))
     return address if _SIP.fullmatch(address) else e164(address)
-
-
-def forms_of_one_phone(number: str) -> tuple[str, ...]:
-    """Returns a number in E.164, and its other form if the phone has two: `+525512345678` and `+5215512345678` are one
-    phone, as are `+541123456789` and `+5491123456789`. The given form is the first.
-    """
-    found = _MOBILE_DIGIT.fullmatch(number)
-    if found is None or found[2] not in ("", digit := _MOBILE_DIGITS[found[1]]):
-        return (number,)
-    return number, f"+{found[1]}{'' if found[2] else digit}{found[3]}"

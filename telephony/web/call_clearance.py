@@ -11,7 +11,7 @@ from ..outbound.opt_out_list import OptOutList
 from ..outbound.placed_call import PlacedCall
 from ..records.client import RecordsClient
 from ..records.subjects import SubjectKey
-from ..twilio.numbers import forms_of_one_phone
+from ..twilio.phone_forms import main_form
 from .budgets import Budgets
 
 __all__ = ["CallClearance"]
@@ -59,5 +59,5 @@ class CallClearance:
             log.warning("The claim of the number of a call stays until it expires: %s", error)
 
     def _subject(self, call: PlacedCall) -> str:
-        """Returns the hash of the called phone, which is the same for both forms of its number."""
-        return self._subjects.of(min(forms_of_one_phone(call.to), key=len))
+        """Returns the hash of the called phone, which is the same for all forms of its number."""
+        return self._subjects.of(main_form(call.to))

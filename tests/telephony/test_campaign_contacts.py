@@ -42,6 +42,19 @@ def test_an_extension_is_kept(written: str) -> None:
     assert (contact.number, contact.extension, contact.id) == ("+14155550123", "42", "+14155550123x42")
 
 
+def test_both_numbers_of_one_phone_are_one_contact() -> None:
+    text = "to\n+5491123456789\n+541123456789\n+541123456780\n"
+    rules = DialingRules(countries=["AR"])
+    found = contacts_from_csv(text, own_number=OWN, rules=rules)
+    assert [(each.number, each.lines) for each in found.contacts] == [
+        ("+5491123456789", (2, 3)),
+        ("+541123456780", (4,)),
+    ]
+    text = "to,id,what\n+5491123456789,1,a\n+541123456789,2,b\n"
+    grouped = contacts_from_csv(text, own_number=OWN, rules=rules, group=True)
+    assert [each.members for each in grouped.contacts] == [("1", "2")]
+
+
 def test_two_extensions_of_one_number_are_two_contacts() -> None:
     assert [each.id for each in read("to\n+14155550123x1\n+14155550123x2\n+14155550123\n").contacts] == [
         "+14155550123x1", "+14155550123x2", "+14155550123",

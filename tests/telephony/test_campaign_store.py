@@ -64,9 +64,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CampaignSt
         yield store_of(database)
 
 
-def campaign(store: CampaignStore, *numbers: str, name: str = "spring", **config: Any) -> None:
+def campaign(store: CampaignStore, *numbers: str, name: str = "spring", timezone: str = "", **config: Any) -> None:
     options = {"at_once": 10, "per_second": 100, **config}
-    people = [Contact(f"c{n}", number, data={"name": f"N{n}"}, lines=(n + 2,)) for n, number in enumerate(numbers)]
+    people = [
+        Contact(f"c{n}", number, timezone=timezone, data={"name": f"N{n}"}, lines=(n + 2,))
+        for n, number in enumerate(numbers)
+    ]
     store.add(Campaign(name, CampaignConfig(**options), NOON, name), people)
     store.set_status(name, CampaignStatus.RUNNING, NOON)
 
@@ -81,6 +84,34 @@ def begin(store: CampaignStore, contact: str, s: float = 0, name: str = "spring"
 
 def end(store: CampaignStore, attempt: Attempt, s: float, outcome: Outcome, **fields: Any) -> Contact | None:
     return store.end(replace(attempt, outcome=outcome, ended_at=at(s), **fields), at(s), rules=RULES)
+
+
+PHONES = [("+525512345678", "+5215512345678"), ("+5491123456789", "+541123456789"), ("+2290197123456", "+22997123456")]
+
+
+@pytest.mark.parametrize(("one", "other"), [*PHONES, *(phone[::-1] for phone in PHONES)])
+def test_all_numbers_of_a_phone_count_as_one_person(store: CampaignStore, one: str, other: str) -> None:
+    campaign(
+        store, one, other, f"{other[:-1]}0", other, timezone="UTC", per_person=Rate(times=1, per=timedelta(days=1))
+    )
+    attempt = begin(store, "c0")
+    assert isinstance(attempt, Attempt) and attempt.number == one, "the number is dialed as given"
+    assert isinstance(begin(store, "c1", 1), Hold | Wait), "the phone is in a call"
+    assert isinstance(begin(store, "c2", 2), Attempt), "another phone"
+    assert {each.id for _, each in store.contacts_of(other)} == {"c0", "c1", "c3"}
+    end(store, attempt, 60, Outcome.REACHED)
+    action = begin(store, "c3", 4000)
+    assert isinstance(action, Wait) and action.reason is WaitReason.PER_PERSON, "the person was called today"
+
+
+@pytest.mark.parametrize(("one", "other"), [*PHONES, *(phone[::-1] for phone in PHONES)])
+def test_an_opt_out_in_a_campaign_counts_for_all_numbers_of_the_phone(
+    store: CampaignStore, one: str, other: str
+) -> None:
+    campaign(store, one, other, timezone="UTC")
+    attempt = begin(store, "c0")
+    end(store, attempt, 60, Outcome.OPTED_OUT)
+    assert begin(store, "c1", 4000) == Done(DoneReason.DO_NOT_CALL)
 
 
 def test_an_attempt_begins_once_and_ends_once(store: CampaignStore) -> None:

@@ -100,6 +100,17 @@ async def test_an_opt_out_counts_at_once_in_every_process(tmp_path: Path) -> Non
         assert await there.remove(ADA) and await here.problem(ADA) == ""
 
 
+@pytest.mark.parametrize(("one", "other"), [("+525512345678", "+5215512345678"), ("+541123456789", "+5491123456789")])
+async def test_an_opt_out_counts_for_all_numbers_of_the_phone(one: str, other: str) -> None:
+    for added, asked in ((one, other), (other, one)):
+        async with RecordsClient(MemoryRecords()) as client:
+            listed = OptOutList(client, KEY, Sources(0))
+            assert await listed.add(added, OptOutSource.API)
+            assert "is on the do-not-call list" in await listed.problem(asked)
+            assert not await listed.add(asked, OptOutSource.API), "the phone is on the list already"
+            assert await listed.remove(asked) and await listed.problem(added) == ""
+
+
 async def test_numbers_that_another_program_writes_to_the_file_count_on_every_machine(tmp_path: Path) -> None:
     url, path = f"sqlite:///{tmp_path}/records.db", tmp_path / "no.txt"
     async with RecordsClient(DatabaseRecords(url)) as a, RecordsClient(DatabaseRecords(url)) as b:
