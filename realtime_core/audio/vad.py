@@ -38,8 +38,8 @@ class Edge:
 
 
 class SpeechDetector:
-    """Detects speech in 16-bit audio at 8 kHz. The audio may be passed in pieces of any length. `silence_ms` may be
-    changed at any time.
+    """Detects speech in 16-bit audio at 8 kHz. The audio may be passed in pieces of any length. Speech ends after
+    `silence_ms` milliseconds without voice. The value may be changed at any time.
     """
 
     def __init__(self, *, threshold: float, silence_ms: int) -> None:

@@ -182,8 +182,8 @@ class ConsentProcedure:
         return self._lines != [] and not self.settled.is_set()
 
     def answered(self, answer: str, by: str) -> None:
-        """Applies the caller's answer that the journal of a replayed call contains. `by` is the way in which the caller
-        answered.
+        """Applies the caller's answer to the question for consent when a recorded call is replayed from its journal.
+        `answer` is a value of `Answer`. `by` is how the caller answered, such as `tool`.
         """
         self._answer(Answer(answer), by)
 

@@ -28,7 +28,9 @@ class Lifetime:
 
     @asynccontextmanager
     async def tasks(self) -> AsyncIterator[asyncio.TaskGroup]:
-        """Yields the `TaskGroup` of the call. All tasks of the call have ended after this block."""
+        """An async context manager that yields the `TaskGroup` of the call. Like any `TaskGroup`, the end of the block
+        waits until all tasks have ended. It cancels no task.
+        """
         async with asyncio.TaskGroup() as self._tasks:
             yield self._tasks
 

@@ -82,7 +82,7 @@ class CallOptions:
     addresses: CallAddresses | None = None
     """The URLs of this process. Without these URLs, a redirected caller cannot return to the agent."""
     apology: str = "We are sorry, something went wrong at our end."
-    """The text that Twilio says when the caller cannot get a new stream."""
+    """The text that Twilio says when the media stream of the call was lost and no new stream could replace it."""
     own_number: str | None = None
     """The phone number of this application (TWILIO_PHONE_NUMBER), or None. The number is the caller id of transfers."""
     fallback: str | None = None

@@ -120,11 +120,11 @@ class Dialer(TaskOwner):
         return call
 
     def adopt(self, plan: CallPlan, token: str, *, to: str, sid: str | None, requested_at: datetime) -> PlacedCall:
-        """Follows a call of another process, which has ended before the end of the call. The call is never placed
-        again. Returns the placed call. `plan` and the number `to` are those of the call. `token` is the random text
-        that identifies the call in the URLs of its webhooks. `requested_at` is the wall-clock time at which the other
-        process began to place the call. `sid` is the CallSid. With None, it is unknown whether the call was placed, so
-        the call is searched for at Twilio.
+        """Follows a call that another process placed. The other process has ended, and the call may go on. The call is
+        never placed again. Returns the placed call. `plan` and the number `to` are those of the call. `token` is the
+        random text that identifies the call in the URLs of its webhooks. `requested_at` is the wall-clock time at which
+        the other process began to place the call. `sid` is the CallSid. With None, it is unknown whether the call was
+        placed, so the call is searched for at Twilio.
         """
         call = self._call(plan, token, to, requested_at)
         if sid is None:
