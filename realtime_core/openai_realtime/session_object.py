@@ -1,4 +1,5 @@
-"""Converts the user's settings to the session object of the protocol, flat and nested.
+"""Converts the user's settings to the session object of the event `session.update`. The object is nested, as in the
+protocol, or flat: a mapping from paths to values.
 
 Pure. Source: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """

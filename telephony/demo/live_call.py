@@ -41,7 +41,9 @@ class Line:
     levels: list[float] = field(default_factory=list)
     """The level of each frame of the agent's voice, from 0 to 1."""
     played: list[tuple[float, int, int]] = field(default_factory=list)
-    """The audio frames of this line that were played, each as (time in ms, first frame, frame after the last frame)."""
+    """The parts of the agent's voice in this line that were played, each as (start of the playback in ms, first frame,
+    frame after the last frame). Frames of 20 ms are counted from the start of the line's voice, as in `levels`.
+    """
     complete: bool = False
     cut: bool = False
 

@@ -67,7 +67,9 @@ class Web:
     get: Fetch
     """A function that sends a GET request and returns the answer. The function blocks."""
     upgrade: Callable[[str, Mapping[str, str]], Awaitable[str]]
-    """A function that opens a WebSocket and closes it again. Returns the error, or an empty text."""
+    """A function that opens a WebSocket, given its URL and headers, and closes it again. Returns the error, or an empty
+    text.
+    """
 
 
 def fetch(url: str, headers: Mapping[str, str]) -> Answer:

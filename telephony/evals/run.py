@@ -70,8 +70,9 @@ class VoiceSettings:
 
 @dataclass(frozen=True)
 class ComparedAgent:
-    """One of the two agents: `new` or `baseline`. `agent`, `configure` and `result` are import strings. `folder` is the
-    folder of the modules, such as a git work tree. None means the current folder.
+    """One of the two agents: `new` or `baseline`. Import strings (`module:name`) name the `agent`, the function
+    `configure`, which changes the `CallOptions` of each call, and the pydantic model `result` for the result of a call.
+    `folder` is the folder of the modules, such as a git work tree. None means the current folder.
     """
 
     name: str

@@ -84,8 +84,8 @@ class CallerLeg:
         return self._fallback_twiml(self.info, apologises)
 
     def offer(self) -> None:
-        """Counts a media stream that began earlier as ended (see `is_stale`), because Twilio now gets TwiML that opens
-        a new media stream.
+        """Stores the present time as the time at which Twilio gets TwiML for a new media stream. From now on,
+        `is_stale` returns True for each stream that was opened before this time.
         """
         self.offered += 1
         self._offered_at = asyncio.get_running_loop().time()
