@@ -333,9 +333,10 @@ class RealtimeInputAudioTranscriptionFailed:
 
 @dataclass
 class RealtimeResponseFailed:
-    """A response failed. `error` is the protocol's error object with type, code and message. `reason` can also be
-    `empty` or `text_only` (a response without audio) or `no_reaction` (no response). If `retrying` is True, the request
-    is sent again. Otherwise the agent stays silent until the program acts.
+    """A response failed. `reason` is the code or type of the server's error, or one of the reasons that this package
+    finds: `empty` or `text_only` (a response without audio) or `no_reaction` (no response). `error` is the protocol's
+    error object with type, code and message, or None. If `retrying` is True, the request is sent again. Otherwise the
+    agent stays silent until the program acts.
     """
 
     info: RealtimeEventInfo

@@ -1,4 +1,6 @@
-"""The arguments of `tool_error_formatter` under the OpenAI Agents SDK's module name. They are defined in `config`."""
+"""Exports `ToolErrorFormatter` and `ToolErrorFormatterArgs` under the module name of the OpenAI Agents SDK. `config`
+defines them.
+"""
 
 from __future__ import annotations
 

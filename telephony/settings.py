@@ -476,7 +476,9 @@ class Settings(BaseSettings):
 
     @property
     def is_simulation(self) -> bool:
-        """Whether all calls are simulated: Twilio is simulated on this machine, or only this machine can call."""
+        """Whether all calls are simulated. True if the setting for Twilio's API or PUBLIC_URL names this machine, or if
+        `can_be_rung` is False, so that no call from Twilio can reach the server.
+        """
         addresses = (self.telephony_twilio_api_url, self.public_url)
         return not self.can_be_rung or any(is_loopback(urlsplit(each or "").hostname or "") for each in addresses)
 

@@ -1,4 +1,4 @@
-"""The base class of parts of a server that run tasks."""
+"""A base class for parts of a server: starts asyncio tasks, and waits for them at the end of a context."""
 
 from __future__ import annotations
 

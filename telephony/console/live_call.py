@@ -259,7 +259,9 @@ class LiveCall:
         return self._entries.version
 
     def since(self, version: int) -> list[dict[str, Any]]:
-        """Returns the entries that changed after this version, oldest first."""
+        """Returns the entries (turns, tool calls and events) that changed after the property `version` had this value,
+        oldest first. 0 gives all entries.
+        """
         return self._entries.since(version)
 
     @property

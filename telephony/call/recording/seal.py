@@ -147,7 +147,7 @@ class Seal:
     # --- the caller's audio ------------------------------------------------------------------------------------------
 
     def stream_started(self) -> None:
-        """Discards the measurements on the timestamps of the earlier media stream, because a new media stream has
+        """Discards the measured delay between the media timestamps and the clock, because a new media stream has
         started. Its timestamps begin at 0.
         """
         self._lag_s, self._from_ms = None, 0.0
