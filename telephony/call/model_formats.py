@@ -18,11 +18,14 @@ _OURS = ("pcm", "pcm16", "audio/pcm")
 def without_formats(settings: RealtimeSessionModelSettings) -> tuple[RealtimeSessionModelSettings, list[str]]:
     """Returns a model's settings without the formats of the audio, and the names of the formats that differ from the
     format of a call: PCM16 at 24 kHz, the default of the model. `settings` may be flat (`output_audio_format`) or
-    nested (`audio.output.format`), and is not changed.
+    nested (`audio.output.format`), and is not changed. A value that is no mapping, such as None, is returned as it is.
 
     A call converts Twilio's mu-law to PCM16 and back. With mu-law from the model, the caller would hear noise. Twilio
     examples for the Agents SDK ask the model for mu-law, so such settings are common.
     """
+    given: Any = settings  # of users' code, which mypy may not have checked
+    if not isinstance(given, Mapping):
+        return settings, []
     kept: dict[str, Any] = {key: value for key, value in settings.items() if key not in _FLAT}
     foreign = [key for key in _FLAT if _is_foreign(settings.get(key))]
     audio = settings.get("audio")

@@ -46,6 +46,15 @@ async def test_the_speech_of_both_sides_is_whole(settings: Any, place: str, capl
 
 
 @pytest.mark.virtual_time
+@pytest.mark.parametrize("settings", [None, {"audio": None}, {"audio": {"input": None, "output": None}}])
+@pytest.mark.parametrize("place", ["initial_model_settings", "model_settings"])
+async def test_settings_that_are_none_do_not_end_the_call(settings: Any, place: str) -> None:
+    options: dict[str, Any] = {"run_config" if place == "model_settings" else "model_config": {place: settings}}
+    result = await story(caller, script=SCRIPT, **options)
+    assert result.heard_whole(0) and result.heard_whole(1)
+
+
+@pytest.mark.virtual_time
 async def test_a_change_of_the_settings_in_a_call_keeps_the_format(caplog: pytest.LogCaptureFixture) -> None:
     calls: list[Call] = []
 
