@@ -32,11 +32,11 @@ _FIRST_MARK = FRAME
 """The distance of the first mark from the start of a run: 20 ms. This mark measures the start delay early."""
 _MARK_EVERY = 5 * FRAME
 _STEP = 4 * FRAME
-_NO_MARKS_S = 2.0
-"""If the first mark of a stream is not returned in this time in seconds, the far end returns no marks."""
 """The number of samples that are sent at once beyond the lead. The process then wakes up every 80 ms and not every 20
 ms.
 """
+_NO_MARKS_S = 2.0
+"""If the first mark of a stream is not returned in this time in seconds, the far end returns no marks."""
 _LEAD_MIN = int(0.400 * RATE)
 _LEAD_MAX = int(2.000 * RATE)
 _LEAD_GROWTH = int(0.200 * RATE)
