@@ -16,11 +16,14 @@ from ..usage import usage_event
 from .audio_parts import AudioParts
 from .hosted_tools import HostedTools
 from .item_events import ItemEvents
-from .known_facts import KnownFacts, RecentEntries
+from .known_facts import KnownFacts
 from .requests import ResponseRequests
 from .steps import Steps
 
 __all__ = ["ResponseEvents"]
+
+_WHOLE_AUDIO = "whole audio"
+"""The key of the fact that the audio of a content part has come in one piece, with the complete part."""
 
 
 class ResponseEvents:
@@ -50,8 +53,6 @@ class ResponseEvents:
         self._steps = steps
         self._unannounced_id = ""
         """The last response that has sent events, but no `response.created`."""
-        self._whole = RecentEntries(64)
-        """Content parts whose audio has come in one piece, with the complete part."""
         self.handlers: Mapping[type, Callable[[Any], None]] = {
             wire.ResponseCreated: self._created,
             wire.ResponseDone: self._done,
@@ -153,7 +154,7 @@ class ResponseEvents:
         self._requests.perform(self._responses.done(self._steps.now, response_id, outcome))
 
     def _audio_delta(self, event: wire.AudioDelta) -> None:
-        if self._audio.is_muted(event.response_id) or (event.item_id, event.content_index) in self._whole:
+        if self._audio.is_muted(event.response_id) or self._known.has(_WHOLE_AUDIO, event.item_id, event.content_index):
             return
         # A response outside of the conversation leaves no item that could be truncated.
         in_conversation = not self._responses.is_out_of_band(event.response_id)
@@ -171,7 +172,7 @@ class ResponseEvents:
         if not self._known.has(wire.AudioDelta, *part):
             self._audio_delta(event)
             self._audio.end(*part)
-            self._whole[part] = True
+            self._known.add(True, _WHOLE_AUDIO, *part)
 
     def _audio_done(self, event: wire.AudioDone) -> None:
         self._audio.end(event.item_id, event.content_index)
