@@ -2,8 +2,9 @@
 
 Google's libphonenumber advises the same: during a transition, both forms of a number must be supported for look-up
 (https://github.com/google/libphonenumber/blob/master/FALSEHOODS.md). The comments of its file
-`resources/PhoneNumberMetadata.xml` name the countries. The rules of Benin and Brazil are from the national plans
-(https://www.itu.int/oth/T0202).
+`resources/PhoneNumberMetadata.xml` name the countries, except Brazil and Benin. The rule of Brazil is from the
+communication of Anatel of 6 February 2013 in the ITU Operational Bulletin. For Benin no document was read:
+libphonenumber refuses its old numbers.
 """
 
 from __future__ import annotations

@@ -86,7 +86,9 @@ class CallerTurns:
         self._complete_transcripts(ends=True)
 
     def response_over(self) -> None:
-        """Registers that a response of the conversation has ended, so the turns before it are over."""
+        """Marks the turns of the caller as over, because a response has ended. A turn in which the caller still speaks
+        is not over.
+        """
         self._transcripts.turns_over(self._steps.now, except_id=self._speech.item_id if self._speech.is_active else "")
 
     def _act(self, actions: Sequence[TurnAction]) -> emitted.RealtimeModelEvent | None:

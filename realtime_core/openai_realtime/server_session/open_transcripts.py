@@ -1,4 +1,4 @@
-"""Completes the caller's transcripts that the server sends only in pieces."""
+"""Completes the caller's transcripts that the server sends only in pieces. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OpenTranscripts:
         transcript.changed_at = now
 
     def turn_over(self, now: float, item_id: str) -> None:
-        """Registers that the turn with the item `item_id` is over."""
+        """Marks the turn with the item `item_id` as over."""
         if item_id in self._over:
             return
         self._over[item_id] = True
@@ -53,7 +53,7 @@ class OpenTranscripts:
                 transcript.changed_at = now
 
     def turns_over(self, now: float, *, except_id: str) -> None:
-        """Registers that each turn with a transcript is over, except the turn with the item `except_id`."""
+        """Marks each turn with a transcript as over, except the turn with the item `except_id`."""
         for item_id in dict.fromkeys(of_item for of_item, _ in self._open):
             if item_id != except_id:
                 self.turn_over(now, item_id)
