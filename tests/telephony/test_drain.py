@@ -166,8 +166,15 @@ def test_a_second_signal_ends_at_once(server: Server, tmp_path: Path) -> None:
     with server(tmp_path, TELEPHONY_DRAIN_S="60") as (process, address), live_call(address) as phone:
         process.send_signal(signal.SIGTERM)
         talk(phone, 0.3)
+        while ask(f"{address}/readyz")[0] != 503:  # two signals at once would count as one
+            talk(phone, 0.1)
         process.send_signal(signal.SIGTERM)
-        assert close_code(phone, 5) == 1012
+        # Nothing is sent here. uvicorn closes the socket directly after its CLOSE frame, and a frame that arrives after
+        # that resets the connection, which can lose the CLOSE frame.
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                phone.recv(timeout=5)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
         process.communicate(timeout=5)
         assert process.returncode == -signal.SIGTERM
 
