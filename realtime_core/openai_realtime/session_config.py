@@ -15,7 +15,16 @@ from typing import Any
 
 from ..errors import RealtimeCoreError, ServerRejected
 from .defaults import DEFAULT_MODEL_SETTINGS
-from .session_object import IDLE_TIMEOUT, audio_format, flatten, nest, session_object, without_nones
+from .session_object import (
+    IDLE_TIMEOUT,
+    audio_format,
+    differ,
+    flatten,
+    nest,
+    session_object,
+    setting_name,
+    without_nones,
+)
 from .settings_ledger import Answered, Change, Fields, Path, Refusal, SettingsLedger, path_of
 
 __all__ = ["EffectiveSettings", "ServerWait", "SessionConfig"]
@@ -222,8 +231,28 @@ class SessionConfig:
         """
         shown = flatten(session)
         self._echo |= shown
-        self.effective = EffectiveSettings.of(nest(self._echo))
-        return self._ledger.taken(shown)
+        taken = self._ledger.taken(shown)
+        formats = {path: self._ledger.granted[path] for path in _AUDIO_FORMATS if path in self._ledger.granted}
+        unreported = {path: value for path, value in formats.items() if self._reported_format(path) is None}
+        self.effective = EffectiveSettings.of(nest(unreported | self._echo))
+        return taken
+
+    def check_formats(self) -> None:
+        """Raises `ServerRejected` if the server has reported another audio format than the requested format. The audio
+        would be noise.
+        """
+        for path in _AUDIO_FORMATS:
+            requested, reported = self._ledger.granted.get(path), self._reported_format(path)
+            if requested and reported and differ(requested, actual := audio_format(reported)):
+                raise ServerRejected(
+                    f"The server uses the audio format {dict(actual)} in place of the requested {dict(requested)}, and "
+                    "the audio would be noise. Configure the server for the requested format.",
+                    param=setting_name(path),
+                )
+
+    def _reported_format(self, path: Path) -> Any:
+        """Returns the audio format that the server has reported, in the form of GA or beta, or None."""
+        return self._echo.get(path) or self._echo.get((f"{path[1]}_audio_format",))
 
     def refused(self, event_id: str, param: str, code: str) -> Refusal | None:
         """Finds the `session.update` that the server has refused with an `error` event, and returns it, or None if the

@@ -18,6 +18,7 @@ __all__ = [
     "IDLE_TIMEOUT",
     "audio_format",
     "bytes_per_ms",
+    "differ",
     "flatten",
     "nest",
     "session_object",
@@ -26,7 +27,8 @@ __all__ = [
     "without_nones",
 ]
 
-_PCM = {"type": "audio/pcm", "rate": 24000}
+_RATE = 24000
+_PCM = {"type": "audio/pcm", "rate": _RATE}
 _PCMU = {"type": "audio/pcmu"}
 _PCMA = {"type": "audio/pcma"}
 _FORMATS: Mapping[str, Mapping[str, Any]] = {
@@ -216,6 +218,16 @@ def audio_format(shown: Any) -> Mapping[str, Any]:
     if isinstance(shown, str):
         return _FORMATS.get(shown, {"type": shown})
     return shown if isinstance(shown, Mapping) and shown else _PCM
+
+
+def differ(requested: Mapping[str, Any], reported: Mapping[str, Any]) -> bool:
+    """Returns whether two audio formats of the protocol are known to be different. A `type` that this package does not
+    know proves nothing, because servers have names of their own for PCM16.
+    """
+    one, other = (_FORMATS.get(str(each.get("type")).lower()) for each in (requested, reported))
+    if one is None or other is None:
+        return False
+    return one is not other or requested.get("rate", _RATE) != reported.get("rate", _RATE)
 
 
 def setting_name(path: Path) -> str:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from realtime_core import RealtimeModelConfig
 from realtime_core.local import Reply, Script, Turn
 from telephony import Call
+from telephony.call.clips import apology
 from telephony.call.model_formats import without_formats
 from tests.support.exchange import CallerPhone, hear_out, story
+from tests.support.realtime_peer import Peer
 
 PCMU: Any = {"type": "audio/pcmu"}
 FLAT: Any = {"input_audio_format": "g711_ulaw", "output_audio_format": "g711_ulaw"}
@@ -83,3 +86,21 @@ def test_other_formats_are_named_and_the_given_settings_are_kept(other: Any) -> 
     assert kept == {"audio": {"input": {"turn_detection": None}}}
     assert foreign == ["output_audio_format", "audio.input.format"]
     assert given["audio"]["input"]["format"] == other
+
+
+@pytest.mark.virtual_time
+async def test_a_server_that_chooses_mu_law_by_itself_ends_in_an_apology_and_one_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class MuLawServer(Peer):
+        def accept(self, event: dict[str, Any]) -> None:
+            if event["type"] == "session.update":
+                self.emit("session.updated", session={**event["session"], "audio": {"output": {"format": PCMU}}})
+
+    async def waits(phone: CallerPhone) -> None:
+        await asyncio.Event().wait()
+
+    config = RealtimeModelConfig(transport=MuLawServer().transport)
+    result = await story(waits, model_config=config, may_be_silent=True)
+    assert apology() in result.heard
+    assert caplog.text.count("the audio would be noise") == 1

@@ -338,7 +338,13 @@ class ServerSession:
 
     def _session_updated(self, event: wire.SessionUpdated) -> None:
         self.updates.confirmed(event.session)
-        if self.created and not self.config.under_way:
+        if not self.created or self.configured or self.config.under_way:
+            return
+        try:
+            self.config.check_formats()
+        except ServerRejected as error:
+            self.rejection = error
+        else:
             self.configured = True
 
     def _error(self, event: wire.ServerError) -> None:
