@@ -290,9 +290,9 @@ def serve(
 
     `handler` is awaited with each connection and its request. When `handler` returns, the connection is closed with
     code 1000. If `handler` fails, the code is 1011, and the error goes to the loop's exception handler. The function
-    `process_request` may return an HTTP response, which refuses the WebSocket. With None, every WebSocket is accepted.
-    Of the `subprotocols` that a client offers, the server selects the first that it also has. The other arguments have
-    the same meaning as in `connect`.
+    `process_request` may return an HTTP response, which refuses the WebSocket. If `process_request` is None, every
+    WebSocket is accepted. Of the `subprotocols` that a client offers, the server selects the first that it also has.
+    The other arguments have the same meaning as in `connect`.
     """
 
     async def start(server: WebSocketServer) -> asyncio.Server:

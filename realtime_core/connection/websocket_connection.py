@@ -70,7 +70,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         self._ping_timer: asyncio.TimerHandle | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self.lost: asyncio.Future[None] = self._loop.create_future()
-        """Done when the socket is closed."""
+        """A future that is done when the socket is closed."""
 
     @property
     def subprotocol(self) -> str | None:
@@ -213,8 +213,8 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     # Frames
 
     def opened(self) -> None:
-        """Stops reading from the socket until `run` is called. Must be called once, when the opening handshake is
-        complete.
+        """Stops reading from the socket until `run` is called, and starts the pings. Must be called once, when the
+        opening handshake is complete.
         """
         self._listening_changed()
         self._schedule_ping()

@@ -57,11 +57,15 @@ __all__ = [
 ]
 
 RealtimeSendMatcher = RealtimeModelSendEvent | type[Any] | Callable[[Any], bool]
-"""An input that must be equal, a class of inputs, or a function that returns whether an input matches."""
+"""What a step of the script expects from the session: an equal input, an input of a class, or an input for which a
+function returns True.
+"""
 
 
 class RealtimeConnectCall(TypedDict, total=False):
-    """The arguments of a call of `connect`, without key and headers, because test reports are often stored."""
+    """The arguments of a call of `connect`. The values of the API key and of the headers are left out, because test
+    reports are often stored.
+    """
 
     api_key_provided: Required[bool]
     headers_provided: Required[bool]
@@ -73,11 +77,13 @@ class RealtimeConnectCall(TypedDict, total=False):
 
 
 class RealtimeScriptError(ScriptError, AssertionError):
-    """The events do not match the script."""
+    """Raised when a session does not follow the script of a `ScriptedRealtimeModel`."""
 
 
 class UnexpectedRealtimeSend(RealtimeScriptError):
-    """The session sent `actual` in place of `expected`. `expected` is None if the script had ended."""
+    """Raised when the session sends the input `actual`, and the script expected `expected`. `expected` is None if the
+    script had ended.
+    """
 
     def __init__(
         self, message: str, *, actual: RealtimeModelSendEvent, expected: RealtimeSendMatcher | None = None
@@ -88,7 +94,7 @@ class UnexpectedRealtimeSend(RealtimeScriptError):
 
 
 class UnconsumedRealtimeSteps(RealtimeScriptError):
-    """The session did not send all inputs of the script."""
+    """Raised when the session has not sent all inputs of the script."""
 
     def __init__(self, message: str, *, remaining_steps: int) -> None:
         super().__init__(message)

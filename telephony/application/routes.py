@@ -13,8 +13,8 @@ __all__ = ["routes"]
 
 
 def routes() -> list[BaseRoute]:
-    """Returns all HTTP and WebSocket routes of the application. Twilio and the console reach one of several processes
-    under `/i/INSTANCE`.
+    """Returns all HTTP and WebSocket routes of the application. The routes under `/i/INSTANCE` are for Twilio and the
+    console, to reach one particular process of several.
     """
     return [
         *_for_twilio(),

@@ -50,15 +50,17 @@ class Call:
         self.data: dict[str, Any] = dict(data or {})
         """Data of the application for this call."""
         self.transfer_targets: dict[str, str] = {}
-        """Name -> number. The `transfer` tools of the agents add theirs; a model only ever picks a name."""
+        """The phone numbers and SIP addresses to which the caller may be transferred, by name. The `transfer` tools of
+        the agents add their targets. The model selects a name, and cannot use any other number.
+        """
         self.warm_targets: set[str] = set()
         """The names of targets whose transfers are always warm."""
         self.simulation = simulation
-        """The simulation that this call belongs to. None: the call is with a real person."""
+        """The simulation that this call belongs to, or None if the call is with a real person."""
         self.opt_outs = opt_outs
-        """The do-not-call list of the application. None: it has none."""
+        """The do-not-call list of the application, or None if the application has no such list."""
         self.opted_out = False
-        """Whether the other party asked not to be called again, during this call."""
+        """Whether the other party has asked in this call not to be called again."""
         self._parts = parts
         self._commands = parts.commands
         self._verified: frozenset[str] = frozenset()
@@ -70,7 +72,7 @@ class Call:
 
     @property
     def sid(self) -> str:
-        """Twilio's `CallSid`."""
+        """The id of the call at Twilio (`CallSid`)."""
         return self.info.sid
 
     @property
@@ -424,6 +426,8 @@ def current_call() -> Call:
 
 
 def set_current_call(call: Call) -> None:
-    """Sets the current call of this context and of the tasks that this context starts. Called by the call session."""
+    """Makes `call` the result of `current_call()` in the running code and in the tasks that this code starts. Called by
+    the call session.
+    """
     _current.set(call)
     log_as_call(call.sid)

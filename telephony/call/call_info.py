@@ -15,8 +15,9 @@ OUTBOUND = "outbound-api"
 """The direction (`CallInfo.direction`) of a call that this application placed."""
 
 TOKEN_PARAMETER = "token"  # noqa: S105 (its name, not its value)
-"""The name of the `<Parameter>` of a media stream that contains the stream token, a signed text which proves that the
-stream belongs to the call of a signed webhook. Applications do not see this parameter.
+"""The name of the parameter of a media stream that contains the stream token. The stream token is a signed text. The
+token proves that the stream belongs to a call for which Twilio sent a signed webhook. Applications do not see this
+parameter.
 """
 _SIP, _QUERY = "sip:", "query:"
 

@@ -13,8 +13,8 @@ __all__ = ["CallTool", "declare_targets"]
 
 
 class CallTool(FunctionTool):
-    """A tool that can be used in phone calls only. `targets` has the transfer targets that the tool declares, each for
-    a warm or a cold transfer.
+    """A tool that can be used in phone calls only. `targets` maps the names of transfer targets to phone numbers or SIP
+    addresses. If `warm` is True, the called person hears a summary and can decline before the caller is connected.
     """
 
     targets: Mapping[str, str] = {}

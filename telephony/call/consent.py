@@ -229,8 +229,8 @@ class ConsentEvidence:
     heard: bool = False
     """Whether the caller heard the notice to its end, as proved by Twilio's marks."""
     position: int | None = None
-    """The position in the media stream at which the caller had heard the whole notice, in samples at 8 kHz. None if the
-    caller has not heard the whole notice.
+    """The position in the audio that the call has sent, in samples (8 kHz), at which the caller had heard the whole
+    notice. None if the caller has not heard the whole notice.
     """
     heard_at: str = ""
     answer: str = Answer.NONE

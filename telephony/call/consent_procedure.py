@@ -83,9 +83,9 @@ class ConsentProcedure:
         self._answered = asyncio.Event()
         self._is_asking = False
         self.settled = asyncio.Event()
-        """Set when the greeting may begin."""
+        """An event that is set when the greeting may begin."""
         self.began = asyncio.Event()
-        """Set when the model is connected, so that it can say a notice."""
+        """An event that is set when the model is connected, so the model can say a notice."""
         self.evidence = ConsentEvidence(str(self._consent.policy), language, discloses_ai=self._consent.discloses_ai)
         self._lines = self._consent.lines(language)
         if not self._consent.records:

@@ -172,8 +172,8 @@ class Controls:
     # --- keys ----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """Gives a key that the caller pressed to `collect_digits`, if it waits for digits now. Returns whether it did.
-        If not, the key can be used for something else.
+        """Adds a key that the caller pressed to the digits that `collect_digits` collects. Returns False if no
+        collection of digits is in progress, so the key can be used for something else.
         """
         if self._collector is None:
             return False

@@ -80,15 +80,19 @@ class Conversation:
         self, sid: str, agent: AgentSource, options: CallOptions, recorder: CallRecorder, player: LinePlayer
     ) -> None:
         self.handlers: list[SessionHandler] = []
-        """Each gets each event of the session, in the step that caused it."""
+        """Functions that are called with each event of the session, in the step of the event loop that caused the
+        event.
+        """
         self.muted: set[MuteReason] = set()
         self.muted_until_ms = 0.0
-        """The model hears silence before this media timestamp. Infinite: until it is set."""
+        """Until this media timestamp (in milliseconds), the model gets silence in place of the caller's audio. An
+        infinite value means silence until the value is changed.
+        """
         self.live = False
         self.taken_over = False
         """Whether a supervisor speaks in place of the agent."""
         self.waiting_tools: dict[str, str] = {}
-        """The tool calls that wait for approval: id -> name."""
+        """The tool calls that wait for approval: a mapping from the id of the tool call to the name of the tool."""
         self.picked = False
         """Whether the agent and the model's configuration are known."""
         self.idle = asyncio.Event()

@@ -19,7 +19,7 @@ class Lifetime:
 
     def __init__(self, on_end: Callable[[], None]) -> None:
         self.ending: Ending | None = None
-        """Why the call ended; None while the call is live."""
+        """How the call ended, or None while the call is live."""
         self.release = Release.HANG_UP
         self._on_end = on_end
         self._over = asyncio.Event()
@@ -29,7 +29,7 @@ class Lifetime:
     @asynccontextmanager
     async def tasks(self) -> AsyncIterator[asyncio.TaskGroup]:
         """An async context manager that yields the `TaskGroup` of the call. Like any `TaskGroup`, the end of the block
-        waits until all tasks have ended. It cancels no task.
+        waits until all tasks have ended. The end of the block cancels no task.
         """
         async with asyncio.TaskGroup() as self._tasks:
             yield self._tasks

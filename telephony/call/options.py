@@ -141,8 +141,8 @@ class CallOptions:
     opt_outs: OptOutWriter | None = None
     """The do-not-call list of the application, or None if it has no list."""
     followed: Callable[[str], Awaitable[ContinuedElsewhere]] = _not_followed
-    """A function that is called with the `CallSid` after this process has lost the media stream of the call. It
-    returns, as a `ContinuedElsewhere`, whether another process has continued the call.
+    """A function that is called with the `CallSid` after this process has lost the media stream of the call. The result
+    says whether another process has continued the call.
     """
     on_stream: Callable[[Call, StreamEnd | None], None] = lambda call, end: None
     """A function that is called with None for each new media stream, and with the description of the end when a media

@@ -77,8 +77,8 @@ async def run_calls(
 ) -> Certificate:
     """Makes one call for each scenario from the number `from_` to the number `to`, one after the other. Returns the
     result of all calls. The webhook of `to` must be `server.address("far")`. `silence_s` is the time in seconds of a
-    call in which nobody speaks. `simulated` means that Twilio is simulated. `on_progress` is called with the name of
-    each scenario before its call.
+    call in which nobody speaks. `simulated` says whether Twilio is simulated, and is stored in the result.
+    `on_progress` is called with the name of each scenario before its call.
 
     Raises `TwilioError` if a call cannot be placed.
     """

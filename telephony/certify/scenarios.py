@@ -61,10 +61,10 @@ class ScenarioCall:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One call of `telephony certify`. `run` makes the call and returns its checks. `near_twiml` is the TwiML for the
-    end that calls, and `far_twiml` is the TwiML for the called end. In each, `{stream}` stands for the TwiML that opens
-    the media stream of this end. `detects` is True if Twilio's machine detection is on. `minutes` is the maximum
-    length, from which the cost is estimated.
+    """One call of `telephony certify`. `run` carries out the actions of both ends in the placed call, and returns the
+    results of the checks. `near_twiml` is the TwiML for the end that calls, and `far_twiml` is the TwiML for the called
+    end. In each, `{stream}` stands for the TwiML that opens the media stream of this end. `detects` is True if Twilio's
+    machine detection is on. `minutes` is the maximum length of the call, from which the cost is estimated.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Scenario:
 
 
 async def _line(placed: ScenarioCall) -> list[Check]:
-    """Checks the codec, the timestamps, the jitter, the start delay and the marks."""
+    """Checks the codec, the timestamps, the jitter, the delay before playback starts, and the marks."""
     near, far = placed.near, placed.far
     await near.mark("probe")
     await asyncio.sleep(_SETTLE_S)

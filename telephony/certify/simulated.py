@@ -36,9 +36,9 @@ async def certify_simulated(
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Certificate:
     """Makes the calls of `telephony certify` on a simulated Twilio, one for each scenario, and returns the result.
-    `deviations` are differences from Twilio's documented behaviour. `start_delay_s` is the time in seconds from the
-    arrival of audio at Twilio until it plays. `lost` has the callbacks that Twilio does not send, such as `ringing`.
-    `silence_s` is the time in seconds of a call in which nobody speaks.
+    `deviations` are the differences from Twilio's documented behaviour that the simulation has. `start_delay_s` is the
+    time in seconds from the arrival of audio at Twilio until it plays. `lost` has the callbacks that Twilio does not
+    send, such as `ringing`. `silence_s` is the time in seconds of a call in which nobody speaks.
 
     `seed` is the random seed. With `in_memory`, there are no sockets (None: no sockets in virtual time). `on_progress`
     is called with the name of each scenario before its call. In virtual time all calls take a few seconds.

@@ -93,7 +93,7 @@ async def _number(settings: Settings, rest: TwilioRest) -> list[CheckResult]:
 
 
 def check_number(settings: Settings, number: PhoneNumber, *, application_url: str = "") -> list[CheckResult]:
-    """Checks that calls of this number come to this server. `application_url` is the voice URL of the number's TwiML
+    """Checks that calls to this number reach this server. `application_url` is the voice URL of the number's TwiML
     application.
     """
     if not number.voice:

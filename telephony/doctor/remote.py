@@ -30,12 +30,12 @@ __all__ = ["WEB", "Answer", "Fetch", "Web", "check_address", "check_clock", "che
 _TIMEOUT_S = 10.0
 _CLOCK_OFF_S = 5.0
 _CLOCK_WRONG_S = 30.0
-"""Half of the lifetime of a stream token in seconds. One process may issue a token, and another process may check the
-token.
+"""The difference in seconds above which the clock counts as wrong: half of the lifetime of a stream token. One process
+may issue a token, and another process may check the token.
 """
 _SHUTDOWN_DAYS = 180
-"""The number of days before its shutdown at which a model is reported. OpenAI announces the shutdown of a generally
-available model at least six months before.
+"""The check warns about a model if at most this number of days are left until the shutdown of the model. OpenAI
+announces the shutdown of a generally available model at least six months before.
 """
 _MAX_ANSWER_BYTES = 2**20
 _OPENAI = "https://api.openai.com/v1"
@@ -118,7 +118,7 @@ async def check_address(settings: Settings, web: Web) -> tuple[list[CheckResult]
     """Checks that this server answers at PUBLIC_URL, accepts Twilio's signatures and opens media streams.
 
     The requests come from this machine, and not from Twilio's network. Also returns the response of the server, or None
-    if there was no response. `check_clock` needs its Date header.
+    if there was no response. `check_clock` reads the Date header of this response.
     """
     if settings.public_url is None:
         return [skipped("PUBLIC_URL", "is not set", "Set it to the address that Twilio calls.")], None
@@ -200,7 +200,7 @@ def _is_us(body: bytes) -> bool:
 
 
 async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool) -> list[CheckResult]:
-    """Checks that the model's server accepts the key and offers the configured models. `get` sends the requests.
+    """Checks that the model's server accepts the API key and offers the configured models. `get` sends the requests.
     `today` is compared with the dates at which models are shut down. If `wanted` is False, sends no request, and
     returns a skipped result.
     """

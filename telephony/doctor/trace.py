@@ -40,7 +40,7 @@ class _Frame:
 class _Mark:
     name: str
     position: int
-    """The number of samples that had been sent on the call's timeline, in all streams."""
+    """The number of samples that were sent before the mark, in all media streams of the call."""
     sent_ms: float
     queued_audio: bool
     """Whether audio was sent between the previous mark and this mark."""
@@ -204,7 +204,8 @@ def _drift(frames: Sequence[_Frame]) -> float | None:
 
 
 def _runs(stream: _Stream) -> list[dict[str, Any]]:
-    """Returns each run of playback: the probe before the run, its first mark, and the start delay.
+    """Returns each run of playback (playback without a gap): the probe before the run, the first mark of the run, and
+    the start delay. A probe is a mark without audio before it.
 
     `start_delay_ms` is the time from the return of the probe to the return of the first mark, minus the length of the
     audio before the first mark.

@@ -64,8 +64,9 @@ def rehearse(
     """Runs a rehearsal of the campaign to its end, and returns the store of the campaign. `speech` has the agent of the
     campaign, `seed` is the random seed of the callees, and the rehearsal begins at `start`. `check` is the
     application's function that decides before each attempt whether to call. `on_change` is called after each change of
-    a contact. `rules` apply as to real calls. A number that opts out is stored only in the rehearsal. Without `fast`,
-    the calls take real time, over sockets. The first Ctrl-C drains the campaign, the second Ctrl-C hangs up the calls.
+    a contact. `rules` apply as to real calls. If a simulated callee refuses further calls, the number is stored only in
+    the rehearsal. Without `fast`, the rehearsal uses real time and sockets. After the first Ctrl-C no further call
+    starts, and the rehearsal ends when the live calls are over. The second Ctrl-C hangs up the live calls.
     """
     store = MemoryStore() if store is None else store
 

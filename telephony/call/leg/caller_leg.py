@@ -61,9 +61,9 @@ class CallerLeg:
         self.had_stream = False
         self.away: StreamEnd | None = None
         self.reattached = 0
-        """How many lost streams were replaced."""
+        """The number of lost media streams that were replaced."""
         self.offered = 0
-        """How many new streams were requested from Twilio since the last one came."""
+        """The number of times that Twilio got TwiML for a new media stream since the last media stream started."""
         self._offered_at: float | None = None
         self._report = report
         self.attached = asyncio.Event()
@@ -139,8 +139,8 @@ class CallerLeg:
         self._detached.set()
 
     def leave(self, why: Why, twiml: str | None = None) -> None:
-        """Stores that the caller leaves the media stream, for the reason `why`, so Twilio's next webhook gets the right
-        TwiML: `twiml`, or with None the TwiML that follows from `why`. Does not end the stream.
+        """Stores the reason `why` for which the caller leaves the media stream. Twilio's next webhook then gets
+        `twiml`. If `twiml` is None, the next TwiML follows from `why`. This method does not end the stream.
         """
         self.away = StreamEnd(why, self.reattached, twiml)
         self._report(self.away)

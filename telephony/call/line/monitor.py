@@ -56,7 +56,7 @@ class Listener:
         return self
 
     async def __anext__(self) -> bytes:
-        """Returns all pieces of audio (mu-law, 8 kHz) that wait for the listener, joined into one piece."""
+        """Returns all pieces of stereo audio that wait for the listener, joined into one piece."""
         while not self._waiting:
             if self._ended:
                 raise StopAsyncIteration

@@ -96,18 +96,24 @@ class LinePlayer:
         self._clips: Counter[str] = Counter()
         self._clip_sources: set[str] = set()
         self.monitor = Monitor()
-        """Those who listen to the call."""
+        """Passes the audio of the call to the people who listen to the call."""
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.latency_meter = LatencyMeter()
         self._first_samples: deque[tuple[int, bool]] = deque(maxlen=_MAX_FIRST_SAMPLES)
-        """The first samples of answers and clips that no mark has confirmed yet: position, and whether of a clip."""
+        """The first samples of answers and clips that no mark has confirmed yet: the position of each sample, and
+        whether the sample belongs to a clip.
+        """
         self.silent_at = 0.0
-        """When the last `stop` silenced the line, on the clock of the caller's frames."""
+        """The time at which the agent became silent for the caller after the last `stop`, in seconds on the clock of
+        the timestamps in the caller's frames.
+        """
         self.stops = 0
-        """How often the line was silenced before all audio was heard."""
+        """The number of times that `stop` ended the playback before the caller had heard all audio."""
         self.last_stop: tuple[int, tuple[HeardItem, ...]] = (0, ())
-        """The position of the last `stop` on the stream timeline, and what the caller had heard."""
+        """The position of the last `stop` in the audio that the call has sent, in samples (8 kHz), and how much the
+        caller had heard of each item.
+        """
 
     # --- the model's side: realtime_core.playback.Player ---------------------------------------------------------
 

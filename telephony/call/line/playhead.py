@@ -130,8 +130,8 @@ class LineClock:
 
     @property
     def known(self) -> bool:
-        """Whether the delay of the line is known. It is known when Twilio has returned the first probe (a mark that is
-        sent without audio before it).
+        """Whether the delay of the line is known, because Twilio has returned a probe (a mark that is sent without
+        audio before it).
         """
         return bool(self._trips)
 
@@ -157,9 +157,9 @@ class LineClock:
 
 class Playhead:
     """Estimates which sample the caller hears at which time, during one run of playback (playback without a gap). The
-    marks that Twilio returns correct the estimate. Positions count samples from the start of the media stream. `now` is
-    in seconds on the local clock. All other times are in seconds on the clock of the caller's frames (their
-    timestamps).
+    marks that Twilio returns correct the estimate. Positions count the samples that the call has sent, in all its media
+    streams. `now` is in seconds on the local clock. All other times are in seconds on the clock of the caller's frames
+    (their timestamps).
     """
 
     def __init__(self, line: LineClock, base: int, rate: int, sent_at: float, start_delay: float) -> None:
@@ -173,7 +173,9 @@ class Playhead:
         self._seen = 0
         self._lower = -math.inf
         self.shifts = 0
-        """How often evidence moved the origin later. Each time playout ran dry or the line stalled."""
+        """The number of times that a mark or a frame moved `origin` later, because Twilio had no audio for a moment or
+        had stopped.
+        """
 
     @property
     def origin(self) -> float:
@@ -191,16 +193,16 @@ class Playhead:
     @property
     def start_delay(self) -> float | None:
         """The time in seconds from the arrival of the audio at Twilio until its first sample plays, or None if this
-        time is not known. It is measured once for each run, which is audio that plays without a gap.
+        time is not known. This delay is measured once for each run, which is audio that plays without a gap.
         """
         if self._arrived is None or not self._evidence or self.shifts:
             return None
         return max(0.0, self.origin - self._arrived)
 
     def arrived(self, x: float) -> None:
-        """Stores the time at which the audio of this playback run (playback without a gap) arrived at Twilio. It is the
-        time `x`, in seconds, at which Twilio sent back the probe: a mark without audio before it, which was sent before
-        the first sample of the run.
+        """Stores `x`, the time in seconds at which the audio of this playback run (playback without a gap) arrived at
+        Twilio. At this time Twilio returned the probe, a mark without audio before it. The probe was sent immediately
+        before the first sample of the run.
         """
         self._arrived = x
 

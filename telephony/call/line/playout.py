@@ -2,10 +2,11 @@
 
 Pure: the methods take `now` (seconds) and return the commands to send. `next_wake` returns when `poll` must be called.
 
-All audio has a position on one *stream timeline*. The unit is the mu-law sample (8 kHz), counted from the start of the
-stream. A `Segment` maps samples of the timeline to samples of a source. Answers, clips and ambience use the same
-segments. Playout sends only a limited amount of audio before it is heard (the lead). Audio that was not sent can be
-dropped immediately. The lead grows when marks show that Twilio had no audio to play, and shrinks slowly.
+All audio has a position on one *stream timeline*. The position is the number of mu-law samples (8 kHz) that were sent
+before, in all media streams of the call. A `Segment` maps samples of the timeline to samples of a source. Answers,
+clips and ambience use the same segments. Playout sends only a limited amount of audio before it is heard (the lead).
+Audio that was not sent can be dropped immediately. The lead grows when marks show that Twilio had no audio to play, and
+shrinks slowly.
 
 Twilio returns a mark when its audio was played, and also when a `clear` message has removed its audio. The two cases
 must be distinguished. Therefore playout sends a mark after each `clear` (the *sentinel*). Marks that Twilio returns
@@ -134,9 +135,9 @@ class _Pending:
 
 
 class Playout:
-    """The audio of one media stream. `bed(n)` returns n samples of ambience (mu-law). `mix(speech, bed)` mixes ambience
-    and speech. Between answers only the ambience plays. `now` is in seconds on the local clock, such as the clock of
-    the event loop.
+    """Decides when the audio of one call is sent to Twilio, and computes how much of the audio the caller has heard.
+    `bed(n)` returns n samples of ambience (mu-law). `mix(speech, bed)` mixes ambience and speech. Between answers only
+    the ambience plays. `now` is in seconds on the local clock, such as the clock of the event loop.
     """
 
     def __init__(
@@ -147,10 +148,12 @@ class Playout:
         self.sent = 0
         self.generation = 0
         self.underruns = 0
-        """How often playout ran dry in the middle of a source."""
+        """The number of times that no audio was ready in the middle of an answer or a clip."""
         self.runs: list[tuple[int, float]] = []
-        """(position, X in seconds) of each run as it begins and as it ends, for the journal. The player empties the
-        list."""
+        """The runs of playback (playback without a gap), for the journal. Each run has two entries, one at its start
+        and one at its end: the position of the first sample, and the estimated time at which this sample plays. The
+        time is in seconds on the clock of the caller's frames. The player empties the list.
+        """
         self._bed, self._mix = bed, mix
         self._queue: deque[_Chunk] = deque()
         self._queued = 0
@@ -170,8 +173,8 @@ class Playout:
     # --- input ---------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        """Returns the first command for the media stream: a mark without audio before it (a probe). Twilio returns it
-        immediately, which shows the delay of the line.
+        """Returns the first command for the media stream: a mark without audio before it (a probe). Twilio returns this
+        mark immediately, which shows the delay of the line.
         """
         self._started_at = now
         return [self._mark(now, probe=True)]
@@ -186,8 +189,8 @@ class Playout:
             track.received += len(payload)
 
     def end(self, source: Source) -> None:
-        """Marks the audio of an answer or a clip as complete, because all of it was queued. `source` is its key. If
-        this audio is the last in the queue, silence is added until the last frame of 20 ms is full.
+        """Marks the audio of the answer or clip with the key `source` as complete, because all of this audio was
+        queued. If this audio is the last in the queue, silence is added until the last frame of 20 ms is full.
         """
         if (track := self._tracks.get(source)) is None:
             return
@@ -347,8 +350,8 @@ class Playout:
     def heard_position(self, now: float) -> int:
         """Returns the position of the last sample that the caller hears if a `clear` message is sent at `now`. The
         `clear` takes effect at Twilio only after a delay, and the caller hears the audio of this time, too. Positions
-        count the samples (8 kHz) from the start of the stream. The result is at most the end of the sent audio, and at
-        least the position that Twilio's marks have confirmed.
+        count the sent samples (8 kHz). The result is at most the end of the sent audio, and at least the position that
+        Twilio's marks have confirmed.
         """
         if self._playhead is None:
             return self.sent
@@ -364,8 +367,8 @@ class Playout:
 
     def plays_at(self, position: int) -> float | None:
         """Returns the time at which the caller hears the sample `position`, in seconds on the clock of the media
-        timestamps in the caller's frames. `position` counts the samples since the start of the media stream (8,000 in a
-        second). Returns None if nothing plays, or if the sample is before the last gap in playback.
+        timestamps in the caller's frames. `position` counts the sent samples (8,000 in a second). Returns None if
+        nothing plays, or if the sample is before the last gap in playback.
         """
         run = self._playhead
         return None if run is None or position < run.base else run.origin + (position - run.base) / RATE
@@ -402,8 +405,8 @@ class Playout:
         ]
 
     def stop(self, now: float) -> tuple[list[Command], list[Cut]]:
-        """Stops playback: drops the queue, clears the audio at Twilio, and returns the commands for Twilio, and how
-        much was heard of each answer or clip. Sends no clear if the caller has heard all audio.
+        """Stops playback, and drops the queued audio and the audio at Twilio. Returns the commands for Twilio, and how
+        much the caller had heard of each answer or clip. If the caller has heard all audio, there is no command.
         """
         cuts = [cut for cut in self.cuts(now) if not cut.finished]
         commands = self._clear(now)
@@ -496,8 +499,8 @@ class Playout:
         return max(0, last - heard)
 
     def set_bed(self, bed: Callable[[int], bytes] | None) -> None:
-        """Sets the ambience sound, which plays in the background. `bed(n)` returns the next n samples of it (mu-law, 8
-        kHz). None removes the ambience sound. Audio that was already sent plays to its end.
+        """Sets the ambience sound, which plays in the background. `bed(n)` returns the next n samples of the sound
+        (mu-law, 8 kHz). None removes the ambience sound. Audio that was already sent plays to its end.
         """
         self._bed = bed
 

@@ -42,7 +42,7 @@ class PendingAnswer:
         self._causes: set[tuple[PendingCause, str]] = set()
         self._pauses: set[PauseReason] = set()
         self._since = 0.0
-        """The last sign that the answer is being made."""
+        """The time of the last sign that the answer is being prepared."""
         self._silent_since = 0.0
         self._heard_until = 0.0
         self._filled: Fill | None = None

@@ -42,6 +42,6 @@ class PendingCause(Enum):
     TURN = auto()
     """A response was requested and has not begun."""
     RESPONSE = auto()
-    """The model produces a response. The caller may not hear it yet."""
+    """The model produces a response, which the caller may not hear yet."""
     TOOL = auto()
     """A tool call of the model is running."""

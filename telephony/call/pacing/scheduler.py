@@ -87,7 +87,9 @@ class Scheduler:
         self._machine = MachineLimit(policy.machine_s or math.inf)
         self._watchdog = StreamWatchdog(policy.stalled_s or math.inf)
         self.frame = self._watchdog.frame
-        """Called with the time of each frame of the caller."""
+        """A method that must be called for each frame of the caller's audio, with the time of its arrival in seconds on
+        the loop's clock.
+        """
         self._machines = (self._silence, self._answer, self._length, self._machine, self._watchdog)
         self._timer = DeadlineTimer(self._on_time)
         self._failures = 0

@@ -20,7 +20,7 @@ class StreamWatchdog:
     wait to be sent. `now` is a time of the event loop in seconds.
 
     While the event loop is blocked, this process cannot read frames, so the silence is not the fault of the stream.
-    Therefore `on_time` is due every 0.2 seconds. If it is called later than due, the loop was blocked for the
+    Therefore `on_time` is due every 0.2 seconds. A later call of `on_time` means that the loop was blocked for the
     difference, and this time is not counted. After a long block, the process first reads the frames that wait, and
     keeps the stream.
     """
