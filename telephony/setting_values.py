@@ -13,6 +13,8 @@ from datetime import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from realtime_core.ip_addresses import is_ip_address
+
 __all__ = [
     "check_countries",
     "check_database_url",
@@ -69,7 +71,7 @@ def check_public_url(url: str) -> str:
         raise ValueError("remove the user and the password: Twilio's requests are signed")
     if "_" in host:
         raise ValueError("Twilio calls no host whose name has an underscore: use another name")
-    if not _HOST_NAME.fullmatch(host) and not _is_address(host):
+    if not _HOST_NAME.fullmatch(host) and not is_ip_address(host):
         raise ValueError(f"its host is not a host name: {_EXAMPLE_URL}")
     if parts.path.rstrip("/").endswith("/incoming-call"):
         raise ValueError("leave /incoming-call out: it is added to this address")
@@ -82,7 +84,7 @@ def check_host(host: str) -> str:
     """Returns the address on which a server listens, such as `127.0.0.1`, without the brackets of an IPv6 address.
     Raises `ValueError` if the text has a scheme, a path or a port.
     """
-    if "/" in host or (":" in host and not _is_address(host.strip("[]"))):
+    if "/" in host or (":" in host and not is_ip_address(host.strip("[]"))):
         raise ValueError("write an address of this machine without a scheme and a port, like 127.0.0.1 or 0.0.0.0")
     return host.strip("[]")
 
@@ -154,11 +156,3 @@ def misspelt(names: Iterable[str], settings: Iterable[str]) -> Iterator[tuple[st
         if name.upper().startswith("TELEPHONY_") and name.upper() not in known | _OTHER_VARIABLES:
             close = difflib.get_close_matches(name.upper(), known, 1, cutoff=0.75)
             yield name, f"Did you mean {close[0]}?" if close else "See deploy/.env.example."
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

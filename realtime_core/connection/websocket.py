@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ipaddress
 import logging
 import ssl as tls
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -23,6 +22,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
 from ..errors import ConnectFailed
+from ..ip_addresses import is_ip_address
 from .proxy import environment_proxy, open_tunnel
 from .websocket_connection import WebSocketConnection
 
@@ -133,7 +133,7 @@ async def _open_directly(
     loop = asyncio.get_running_loop()
     # uvloop does not have this argument. A cancellation may leak a connected socket, so the argument is used for host
     # names only.
-    races = isinstance(loop, asyncio.BaseEventLoop) and not _is_address(uri.host)
+    races = isinstance(loop, asyncio.BaseEventLoop) and not is_ip_address(uri.host)
     eyeballs: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if races else {}
     server_hostname = uri.host if context else None
     _, connection = await loop.create_connection(
@@ -159,15 +159,6 @@ async def _open_through(
         raise
     connection.connection_made(transport)
     return connection
-
-
-def _is_address(host: str) -> bool:
-    """Returns whether the host is an IP address. A host name may have several addresses."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _handshake_failure(url: str, error: Exception | None) -> ConnectFailed:
