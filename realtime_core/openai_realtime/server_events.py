@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..model_events import RealtimeModelInputAudioTranscriptionCompletedEvent
+
 Object = dict[str, Any]
 
 
@@ -60,6 +62,16 @@ class TranscriptionCompleted(NamedTuple):
     usage: Object | None
     languages: list[str]
     logprobs: list[Object]
+
+    def model_event(self) -> RealtimeModelInputAudioTranscriptionCompletedEvent:
+        return RealtimeModelInputAudioTranscriptionCompletedEvent(
+            self.item_id,
+            self.transcript,
+            content_index=self.content_index,
+            usage=self.usage,
+            languages=self.languages,
+            logprobs=self.logprobs,
+        )
 
 
 class TranscriptionFailed(NamedTuple):

@@ -104,15 +104,7 @@ class ServerTranscription:
             case wire.TranscriptionDelta() as event if event.delta:
                 self._on_delta(event.item_id, event.delta)
             case wire.TranscriptionCompleted() as event:
-                completed = RealtimeModelInputAudioTranscriptionCompletedEvent(
-                    event.item_id,
-                    event.transcript,
-                    content_index=event.content_index,
-                    usage=event.usage,
-                    languages=event.languages,
-                    logprobs=event.logprobs,
-                )
-                self._transcribed(event.item_id, completed)
+                self._transcribed(event.item_id, event.model_event())
             case wire.TranscriptionFailed() as event:
                 self._transcribed(event.item_id, _failure(event.error))
             case wire.ServerError() as event:

@@ -226,7 +226,7 @@ class CallerTurns:
     def _emit_pieces(self, item_id: str, index: int, text: str) -> None:
         if text and not self._items.is_deleted(item_id):
             self._known.add(text, OpenTranscripts, item_id, index)
-            self._emit_transcription(wire.TranscriptionCompleted(item_id, index, text, None, [], []))
+            self._emit(wire.TranscriptionCompleted(item_id, index, text, None, [], []).model_event())
 
     def notice(self, event: wire.Notice | wire.Unknown) -> None:
         """Adds a segment of the caller's transcript to the text, unless the text comes in deltas. Some servers send the
@@ -260,19 +260,7 @@ class CallerTurns:
         reported = self._known.value(OpenTranscripts, event.item_id, event.content_index)
         transcript = event.transcript or pieces or reported or ""
         if transcript != reported or event.usage is not None:
-            self._emit_transcription(event._replace(transcript=transcript))
-
-    def _emit_transcription(self, event: wire.TranscriptionCompleted) -> None:
-        self._emit(
-            emitted.RealtimeModelInputAudioTranscriptionCompletedEvent(
-                event.item_id,
-                event.transcript,
-                content_index=event.content_index,
-                usage=event.usage,
-                languages=event.languages,
-                logprobs=event.logprobs,
-            )
-        )
+            self._emit(event._replace(transcript=transcript).model_event())
 
     def item_transcribed(self, item: Mapping[str, Any]) -> None:
         """Emits the transcripts that an item of the caller has, except transcripts that were already emitted. Some
@@ -288,7 +276,7 @@ class CallerTurns:
                 self._known.add(transcript, wire.ItemDone, said.item_id, index)
                 self._transcripts.close(said.item_id, index)
                 if self._known.value(OpenTranscripts, said.item_id, index) != transcript:
-                    self._emit_transcription(said)
+                    self._emit(said.model_event())
 
     def _transcription_failed(self, event: wire.TranscriptionFailed) -> None:
         key = wire.TranscriptionFailed, event.item_id, event.content_index
