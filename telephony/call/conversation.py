@@ -17,7 +17,6 @@ from realtime_core import (
     RealtimeRunConfig,
     RealtimeRunner,
     RealtimeSession,
-    RealtimeSessionModelSettings,
     user_code,
 )
 from realtime_core import events as session_events
@@ -34,7 +33,7 @@ from .call import Call
 from .call_info import CallInfo
 from .call_tools import declare_targets
 from .line.player import LinePlayer
-from .model_formats import FORMATS_ARE_IGNORED, without_formats
+from .model_formats import without_formats
 from .options import AgentSource, CallOptions
 from .recording.cut_causes import CutCauses, cutting
 from .recording.digit_masking import pressed
@@ -245,7 +244,7 @@ class Conversation:
         tools = given.get("tool_execution") or {}
         config: RealtimeRunConfig = {**given, "tool_execution": {"timeout_seconds": _TOOL_S, **tools}}
         if "model_settings" in given:
-            config["model_settings"] = self._without_formats(given["model_settings"])
+            config["model_settings"] = without_formats(given["model_settings"])
         return config
 
     async def _model_config(self, call: Call) -> RealtimeModelConfig:
@@ -254,18 +253,12 @@ class Conversation:
             changes = await self._call_application(function, call, dict, "The function model_config")
             config = RealtimeModelConfig(**{**config, **changes})
         if "initial_model_settings" in config:
-            config["initial_model_settings"] = self._without_formats(config["initial_model_settings"])
+            config["initial_model_settings"] = without_formats(config["initial_model_settings"])
         config["player"] = self._player
         config["tap"] = lambda connection: RecordedConnection(connection, self._recorder)
         config["on_refused"] = self._record_refused
         config.setdefault("sources", self._options.sources)
         return config
-
-    def _without_formats(self, settings: RealtimeSessionModelSettings) -> RealtimeSessionModelSettings:
-        kept, foreign = without_formats(settings)
-        if foreign:
-            log.warning("Call %s: %s", self._sid, FORMATS_ARE_IGNORED.format(names=", ".join(foreign)))
-        return kept
 
     def _record_refused(self, error: Exception) -> None:
         status = getattr(error, "status", None)

@@ -1,22 +1,23 @@
-"""Removes the audio formats from a model's settings, because a call converts the audio itself. Pure."""
+"""Removes the audio formats from a model's settings, because a call converts the audio itself."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
 from realtime_core import RealtimeSessionModelSettings
 
-__all__ = ["FORMATS_ARE_IGNORED", "without_formats"]
+__all__ = ["without_formats"]
 
-FORMATS_ARE_IGNORED = "The settings {names} are ignored, because a call converts the audio itself: remove them."
+log = logging.getLogger(__name__)
 
 _FLAT = ("input_audio_format", "output_audio_format", "audio_format")
 _OURS = ("pcm", "pcm16", "audio/pcm")
 
 
-def without_formats(settings: RealtimeSessionModelSettings) -> tuple[RealtimeSessionModelSettings, list[str]]:
-    """Returns a model's settings without the formats of the audio, and the names of the formats that differ from the
+def without_formats(settings: RealtimeSessionModelSettings) -> RealtimeSessionModelSettings:
+    """Returns a model's settings without the formats of the audio. Logs the names of the formats that differ from the
     format of a call: PCM16 at 24 kHz, the default of the model. `settings` may be flat (`output_audio_format`) or
     nested (`audio.output.format`), and is not changed. A value that is no mapping, such as None, is returned as it is.
 
@@ -25,7 +26,7 @@ def without_formats(settings: RealtimeSessionModelSettings) -> tuple[RealtimeSes
     """
     given: Any = settings  # of users' code, which mypy may not have checked
     if not isinstance(given, Mapping):
-        return settings, []
+        return settings
     kept: dict[str, Any] = {key: value for key, value in settings.items() if key not in _FLAT}
     foreign = [key for key in _FLAT if _is_foreign(settings.get(key))]
     audio = settings.get("audio")
@@ -35,7 +36,10 @@ def without_formats(settings: RealtimeSessionModelSettings) -> tuple[RealtimeSes
             if isinstance(part := audio.get(side), Mapping):
                 kept["audio"][side] = {key: value for key, value in part.items() if key != "format"}
                 foreign += [f"audio.{side}.format"] if _is_foreign(part.get("format")) else []
-    return cast("RealtimeSessionModelSettings", kept), foreign
+    if foreign:
+        names = ", ".join(foreign)
+        log.warning("The settings %s are ignored, because a call converts the audio itself: remove them.", names)
+    return cast("RealtimeSessionModelSettings", kept)
 
 
 def _is_foreign(format: Any) -> bool:

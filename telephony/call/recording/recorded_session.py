@@ -5,14 +5,13 @@ session. All other methods are those of the real session.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from realtime_core import RealtimeSession
 
-from ..model_formats import FORMATS_ARE_IGNORED, without_formats
+from ..model_formats import without_formats
 from .cut_causes import cutting
 from .recorded_commands import RecordedCommands, cut_cause
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from realtime_core.usage import Usage
 
 __all__ = ["RecordedSession"]
-
-log = logging.getLogger(__name__)
 
 _Command = TypeVar("_Command", bound=Callable[..., Awaitable[None]])
 
@@ -75,10 +72,7 @@ class RecordedSession(RealtimeSession):
 
     @_recorded
     async def update_settings(self, settings: RealtimeSessionModelSettings) -> None:
-        kept, foreign = without_formats(settings)
-        if foreign:
-            log.warning("%s", FORMATS_ARE_IGNORED.format(names=", ".join(foreign)))
-        await self._session.update_settings(kept)
+        await self._session.update_settings(without_formats(settings))
 
     @_recorded
     async def pause_responses(self) -> None:
