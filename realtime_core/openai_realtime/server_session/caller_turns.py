@@ -8,6 +8,7 @@ from typing import Any
 
 from ... import model_events as emitted
 from ...capabilities import ModelCapabilities
+from ...deadlines import earliest
 from ...turn_policy import TurnAction, TurnPolicy
 from .. import server_events as wire
 from .audio_parts import AudioParts
@@ -78,8 +79,7 @@ class CallerTurns:
     @property
     def deadline(self) -> float | None:
         """The time at which `on_time` must be called, or None."""
-        deadlines = (self._policy.deadline, self._transcripts.deadline)
-        return min((each for each in deadlines if each is not None), default=None)
+        return earliest(self._policy.deadline, self._transcripts.deadline)
 
     def end(self) -> None:
         """Emits the transcripts that are not complete, because the connection has ended."""

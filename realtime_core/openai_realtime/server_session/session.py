@@ -9,6 +9,7 @@ from typing import Any
 
 from ... import model_events as emitted
 from ...connection import Close
+from ...deadlines import earliest
 from ...errors import ConnectionLost, ServerRejected
 from ...model_inputs import RealtimeModelSendAudio, RealtimeModelSendEvent
 from ...responses import Responses
@@ -187,8 +188,7 @@ class ServerSession:
         """The time at which the next action is due, such as a request that was delayed. `on_time` must be called at
         this time. None if no action is due.
         """
-        deadlines = (self.responses.deadline, self._turns.deadline, self.config.deadline)
-        return min((each for each in deadlines if each is not None), default=None)
+        return earliest(self.responses.deadline, self._turns.deadline, self.config.deadline)
 
     # Its place in the conversation.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from realtime_core import events as session_events
 from realtime_core.capabilities import ModelCapabilities
 from realtime_core.deadline_timer import DeadlineTimer
+from realtime_core.deadlines import earliest
 
 from ...locales.locale import waiting_sound
 from ..ending import EndReason
@@ -283,7 +284,7 @@ class Scheduler:
         else:
             self._silence.resume(PauseReason.ANSWER, self._loop.time())
         if not self._closed:
-            self._timer.set(min((each.deadline for each in self._machines if each.deadline is not None), default=None))
+            self._timer.set(earliest(*(each.deadline for each in self._machines)))
 
     def _on_time(self, now: float) -> None:
         if (fill := self._answer.on_time(now, mid_sentence=self._player.mid_sentence)) is not None:
