@@ -1,4 +1,4 @@
-"""Asks the function of an application for the agent of a call."""
+"""Finds the agent of a call: the agent of the application, or the agent that a function of the application selects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ __all__ = ["chosen_agent"]
 
 
 async def chosen_agent(source: RealtimeAgent[Any] | Callable[[Any], Any], info: Any) -> RealtimeAgent[Any]:
-    """Returns `source` if it is an agent. Otherwise calls it with `info`, and returns the agent that it selects.
+    """Returns the agent of a call. `source` is this agent, or a function of the application that selects the agent. The
+    function gets `info`, the description of the call (`CallInfo`).
 
     Raises:
         UserError: the function returned something else than an agent.

@@ -6,8 +6,9 @@ __all__ = ["Allowance"]
 
 
 class Allowance:
-    """A limit for a rate, as a token bucket: it holds at most `burst` units, starts full, and gains `per_s` units per
-    second. Actions take units from the bucket. `now` is in seconds on any steady clock.
+    """Limits how often an action may happen, with a token bucket. The bucket is full at the start and holds at most
+    `burst` units. The bucket gains `per_s` units per second, and each action takes units from the bucket. `now` is the
+    time in seconds on any clock that never goes back.
     """
 
     def __init__(self, *, per_s: float, burst: float) -> None:

@@ -1,5 +1,5 @@
-"""Computes the cost of a model, from the prices of `genai-prices` or from the user's prices. An unknown price is None,
-and never 0.
+"""Computes the cost of the use of a model. The prices are those of the package `genai-prices`, or the user's own
+prices. An unknown cost is None, and never 0.
 
 Tokens have a price for each modality. Models that are billed by the minute have a price for the length of the audio.
 The prices come with the installed release of `genai-prices` (https://github.com/pydantic/genai-prices). The first use
@@ -37,8 +37,8 @@ class PriceList:
     """The prices of models.
 
     `own` has prices by the name of the model. These prices replace the prices of `genai-prices`. `base_url` is the URL
-    of the models, if the models are not OpenAI's. In this case a price is known only if the URL belongs to a known
-    provider.
+    of the models, if the models are not OpenAI's. In this case a price of `genai-prices` is known only if
+    `genai-prices` knows the provider with this URL.
     """
 
     def __init__(self, own: Mapping[str, ModelPrice] | None = None, *, base_url: str | None = None) -> None:
@@ -46,12 +46,12 @@ class PriceList:
         self._base_url = base_url
 
     def load(self) -> None:
-        """Imports the prices. The import takes about half a second, so it should be called in a thread."""
+        """Imports the prices. The import takes about half a second, so `load` should be called in a thread."""
         import genai_prices.data  # noqa: F401
 
     def cost(self, model: str, usage: Usage, *, audio_s: float | None = None) -> float | None:
-        """Returns the cost of this usage in US dollars. Returns None if the price of the model is unknown, or if the
-        usage does not contain the numbers by which the model is billed.
+        """Returns the cost of `usage` (tokens of the model with the name `model`) in US dollars. Returns None if the
+        price of the model is unknown, or if the arguments do not contain the numbers by which the model is billed.
 
         `audio_s` is the length of the audio in seconds, for models that are billed by the minute.
         """

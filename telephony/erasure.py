@@ -32,7 +32,7 @@ _CHUNK = 1 << 20
 
 
 class Recordings(Protocol):
-    """The methods of Twilio's REST API that erase recordings."""
+    """A client of Twilio's REST API that can delete the recordings of a call."""
 
     async def delete_recordings(self, call_sid: str) -> int: ...
 
@@ -75,7 +75,7 @@ class Receipt:
     opt_out_kept: bool = False
     """Whether the person is on the do-not-call list, where a keyed hash now replaces the number."""
     live: list[str] = field(default_factory=list)
-    """The calls that are still in progress. Their data was not erased. The command must be repeated after the end of
+    """The calls that are still in progress, whose data was not erased. The erasure must be repeated after the end of
     these calls.
     """
     failures: list[str] = field(default_factory=list)
@@ -91,10 +91,10 @@ class Receipt:
 
 
 async def erase(person: Party, places: Places, now: datetime) -> Receipt:
-    """Erases the data about a person from the places that may store such data: the journals, object storage, exports,
-    Twilio's recordings, and the database. `places` says where they are. In the do-not-call file, a hash replaces the
-    phone number, so the person stays on the list. Returns a report. The database is erased last, so an interrupted
-    command can find the remaining data again.
+    """Erases the data about a person, and returns a report. `places` has the places that may store such data: the
+    journals, object storage, exports, Twilio's recordings, and the database. In the do-not-call file, a hash replaces
+    the phone number, so the person stays on the list. The database is erased last, so the command can be repeated if
+    the command was interrupted.
 
     Raises:
         RecordsUnavailable, RecordRefused: the database cannot be used.

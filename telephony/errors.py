@@ -81,8 +81,8 @@ class ConsoleError(TelephonyError):
 
 
 class SecretPartFailed(CallError):
-    """The block of `call.secret()` raised an exception. The text of the exception is dropped, because the text may
-    contain a secret.
+    """An exception was raised in a secret part of a call (a block of `call.secret()`, in which nothing is recorded).
+    The text of the exception is dropped, because the text may contain a secret.
     """
 
     def __init__(self, kind: str) -> None:
@@ -96,7 +96,7 @@ class AccessRefused(ConsoleError):
 
 
 class CallElsewhere(ConsoleError):
-    """A request to the console concerns a call of another process. The client must repeat the request there."""
+    """A request to the console concerns a call of another process. The client must send the request to that process."""
 
     def __init__(self, instance: str) -> None:
         super().__init__(307, f"The call belongs to the process {instance}.")
@@ -200,8 +200,8 @@ class NotStarted(ServerFailed):
 
 
 class StreamRefused(TelephonyError):
-    """A media stream was refused: it had no `start`, a wrong format or no valid token, or no more calls are allowed.
-    The error is only logged.
+    """A media stream was refused, for example because the audio format was wrong, the token was not valid, or no more
+    calls are allowed. The error is only logged.
     """
 
 
@@ -258,7 +258,7 @@ class CallerError(TelephonyError):
 
 
 class CallerTimeout(TelephonyError, TimeoutError):
-    """A simulated caller waited too long for an event."""
+    """A simulated caller waited too long for an event, such as speech of the agent."""
 
 
 class RingFailed(TelephonyError):

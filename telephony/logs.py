@@ -48,8 +48,8 @@ def _visible_lines(text: str) -> str:
 
 
 def log_as_call(call_sid: str) -> None:
-    """Adds this CallSid to the log lines of this context, and of the tasks that this context starts. Called by the call
-    session.
+    """Adds this CallSid to the later log lines of the current task, and of the tasks that this task starts from now on.
+    The call session calls this function.
     """
     _sid_of_call.set(call_sid)
 
@@ -159,11 +159,11 @@ class _Json(logging.Formatter):
 
 
 class Repeats:
-    """Limits repeated log lines: the first line of a kind is logged immediately. Then one line a minute is logged with
-    the number of lines that were left out.
+    """Limits repeated log lines. The first line of a kind is logged. Then lines of this kind are left out for `every_s`
+    seconds. The next line after this time is logged with the number of lines that were left out.
 
-    Only the last `max_kinds` kinds are kept in memory. Therefore a kind may contain text from outside, such as a
-    caller's input.
+    A kind is any text that the code chooses for similar lines. Only the last `max_kinds` kinds are kept in memory.
+    Therefore a kind may contain text from outside, such as a caller's input.
     """
 
     def __init__(self, log: logging.Logger, *, every_s: float = EVERY_S, max_kinds: int = MAX_KINDS) -> None:
@@ -173,8 +173,8 @@ class Repeats:
         self._kinds: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def warning(self, kind: str, message: str | Callable[[], str]) -> None:
-        """Logs a warning of this kind, unless too many warnings of the kind were logged. If `message` is a function, it
-        is called only if the line is logged.
+        """Logs a warning, unless a line of the same kind was logged less than `every_s` seconds ago. If `message` is a
+        function, the function is called only if the line is logged.
         """
         self._say(logging.WARNING, kind, message)
 

@@ -23,7 +23,8 @@ BULLET = "•"
 PRESSED, TYPED = "The caller pressed ", "The caller typed: "
 """The beginnings of the texts in which the model receives keys."""
 MIN_SECRET = 6
-"""The minimum length of a secret for `Masker`. A shorter value could be part of ordinary text."""
+"""The minimum length, in characters, of a secret that `Masker` masks. A shorter value could be part of ordinary text.
+"""
 
 _KEYS = re.compile(rf'({PRESSED}|"digit" ?: ?")[0-9A-D]+|({TYPED})[0-9A-D*#]+')
 """Matches typed keys. A single * or # ends an input and reveals nothing, and a replay needs it."""
@@ -119,15 +120,15 @@ def mask_numbers(text: str) -> str:
 
 
 def is_text_delta(text: str) -> bool:
-    """Returns whether this JSON text contains a piece of a transcript, of a text or of arguments. A secret may be split
-    over several pieces.
+    """Returns whether this JSON text is a message with one piece of a longer text: of a transcript, of an answer, or of
+    the arguments of a tool. A secret may be split over several pieces.
     """
     return _TEXT_DELTA.search(text, 0, 200) is not None
 
 
 def change_strings(value: Any, change: Callable[[str], str], *, keep: Callable[[str], bool], depth: int = 1000) -> Any:
-    """Returns a JSON value with `change` applied to its strings, except to strings under a key for which `keep` returns
-    True.
+    """Returns a copy of a JSON value in which each string was replaced by the result of `change`. The strings under a
+    key for which `keep` returns True are not replaced.
 
     An object or array that is nested deeper than `depth` becomes "...".
     """
@@ -177,12 +178,13 @@ class Masker:
 
 
 class Patterns:
-    """Users' regular expressions. RE2 matches them in linear time, whatever a caller says.
+    """The users' regular expressions for text that must be masked. RE2 matches these expressions, so the time of a
+    match grows only in proportion to the length of the text.
 
-    Python's `re` backtracks: on some texts `(a+)+$` needs years, holds the GIL, and stops every call. RE2 has no
-    look-around and no back-references (https://github.com/google/re2/wiki/Syntax). Its `\\d`, `\\w` and `\\s` know only
-    ASCII: they are replaced by Unicode classes. Its `\\b` knows only ASCII, too. In a text with other letters `\\b` and
-    `\\B` match everywhere: such a text may be masked too much, and never too little.
+    Python's `re` is not used, because on some texts a match of `(a+)+$` would take years, hold the GIL, and stop every
+    call. RE2 has no look-around and no back-references (https://github.com/google/re2/wiki/Syntax). In RE2, `\\d`,
+    `\\w`, `\\s` and `\\b` know only ASCII. Unicode classes replace the first three. In a text with other letters, `\\b`
+    and `\\B` match everywhere, so such a text may be masked too much, and never too little.
 
     A pattern also matches digits that are spoken as words ("four two four two"), in five languages. The name `card` is
     a pattern for the numbers of payment cards.

@@ -202,7 +202,9 @@ class Metrics:
         self._latency.observe(seconds)
 
     def caller_latency(self, latency: Latency, agent: str) -> None:
-        """Counts a latency of an answer by this agent, as the caller experienced the latency."""
+        """Counts a latency as the caller experienced the latency, for example until the first sound of an answer.
+        `agent` is the name of the agent.
+        """
         self._caller_latency[latency.kind].labels(self._agents(agent)).observe(latency.seconds)
 
     def barge_in(self) -> None:
@@ -260,7 +262,7 @@ class Metrics:
 
     def journals(self, available: bool, lost: int) -> None:
         """Sets whether journals can be written now (`available`). `lost` is the number of journal records that were
-        lost since the start.
+        lost since the start of this process.
         """
         self._journals.set(available)
         self._records_lost.inc(lost - self._counted_lost)
@@ -278,7 +280,7 @@ class Metrics:
 
     def records(self, available: bool, waiting: int, dropped: int) -> None:
         """Sets whether call records can be written to the database now (`available`), and the number of updates that
-        wait (`waiting`). `dropped` is the number of updates that were dropped since the start.
+        wait (`waiting`). `dropped` is the number of updates that were dropped since the start of this process.
         """
         self._records.set(available)
         self._records_waiting.set(waiting)
@@ -309,7 +311,7 @@ class Metrics:
         self._lag.set(seconds)
 
     def render(self) -> bytes:
-        """Returns the text that Prometheus reads. Its type is `CONTENT_TYPE`."""
+        """Returns all metrics as the text that Prometheus reads. The content type of the text is `CONTENT_TYPE`."""
         return generate_latest(self.registry)
 
 

@@ -46,7 +46,9 @@ def is_loopback(host: str) -> bool:
 
 
 def check_one_word(text: str) -> str:
-    """Checks a key, a secret or a URL, which is one word of ASCII characters without quotes."""
+    """Returns a key, a secret or a URL without a change. Raises `ValueError` if the text is not one word of ASCII
+    characters, or is in quotes.
+    """
     if any(c.isspace() or not c.isprintable() for c in text):
         raise ValueError("it contains a blank or a line break: remove it")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
@@ -57,7 +59,8 @@ def check_one_word(text: str) -> str:
 
 
 def check_public_url(url: str) -> str:
-    """Checks the URL that Twilio calls (PUBLIC_URL). Twilio refuses host names with an underscore:
+    """Returns the URL that Twilio calls (PUBLIC_URL) without a slash at its end. Raises `ValueError` if the URL is not
+    valid, or if Twilio would refuse the URL. For example, Twilio refuses host names with an underscore:
     https://www.twilio.com/docs/voice/api/call-resource
     """
     try:
@@ -148,8 +151,8 @@ def with_home(path: Path) -> Path:
 
 
 def misspelt(names: Iterable[str], settings: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yields each variable that looks like a setting of this package and is not, with advice. `settings` has the names
-    of the settings.
+    """Yields each of the variables `names` that begins with `TELEPHONY_` and is not a setting, with advice such as the
+    right name. `settings` has the names of all settings.
     """
     known = {name.upper() for name in settings}
     for name in sorted(names):

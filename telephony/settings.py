@@ -112,8 +112,9 @@ class Settings(BaseSettings):
     openai_base_url: str | None = Field(default=None, examples=["https://models.example.com/v1"])
     """The URL of a server that is compatible with OpenAI's. Default: OpenAI."""
     telephony_model: Literal["auto", "openai", "scripted"] = "auto"
-    """`openai` is a model of OpenAI. `scripted` is the embedded model, which is not an AI. `auto` uses the embedded
-    model only if no real caller can call.
+    """The model that speaks. `openai` is a model of OpenAI. `scripted` is the embedded model, which is not an AI.
+    `auto` is `scripted` if no real caller can call and neither `OPENAI_API_KEY` nor `OPENAI_BASE_URL` is set, and
+    otherwise `openai`.
     """
     telephony_model_name: str | None = Field(default=None, examples=["gpt-realtime-2.1"])
     """The name of the model. Default: the newest model that this version knows."""

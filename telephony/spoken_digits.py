@@ -59,7 +59,9 @@ _LONG_TENS = {_plain(word) for line in _TENS.values() for word in line.split()[1
 
 @dataclass(frozen=True, slots=True)
 class SpokenRun:
-    """A series of digits in a text that follow each other. `spans` has the position of each digit in the text."""
+    """A series of digits that follow each other in a text. `digits` has the digits, such as `42`. `spans` has the place
+    of each digit in the text, as (start, end).
+    """
 
     digits: str
     spans: tuple[tuple[int, int], ...]

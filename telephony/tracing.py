@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["CallTrace", "Tracing", "global_provider", "otlp_provider", "traced"]
 
 MAX_SPANS = 2000
-"""The maximum number of spans of one call. Further spans are counted in `telephony.spans_left_out`."""
+"""The maximum number of spans of one call. The number of further spans is an attribute of the call's span:
+`telephony.spans_left_out`.
+"""
 _MAX_OPEN = 100
 
 
@@ -56,10 +58,10 @@ class Tracing:
         return CallTrace(self._tracer, self._sources, model=self._model, content=self._content)
 
     def rest_request(self, action: str, code: str, seconds: float, *, headers: Mapping[str, str] | None = None) -> None:
-        """Adds a request to Twilio's REST API that has ended now to the traces, as a span. `action` is the name of the
-        request, `code` is its result, and `seconds` is its duration. The parent is the span that `traceparent` in
-        `headers` names, or otherwise the current span of OpenTelemetry. A request of a call gets no span here, because
-        `CallTrace` makes its span.
+        """Adds a span to the traces for a request to Twilio's REST API that has just ended. `action` is the name of the
+        request, `code` is its result, and `seconds` is its duration. The parent of the span is the span that
+        `traceparent` in `headers` names, or otherwise the current span of OpenTelemetry. A request of a call gets no
+        span here, because `CallTrace` makes its span.
         """
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
@@ -93,8 +95,8 @@ class Tracing:
 
 
 class CallTrace:
-    """The trace of one call. Each method registers an event of the call, and is called in the step of the event loop in
-    which the event happens.
+    """The trace of one call. Each method adds one event of the call to the trace. The method must be called when the
+    event happens, in the same step of the event loop.
     """
 
     def __init__(self, tracer: Tracer, sources: Sources, *, model: str, content: bool) -> None:
@@ -111,7 +113,9 @@ class CallTrace:
         self._turn: Span | None = None
         self._turns: dict[str, Span] = {}
         self._made: list[tuple[Span, int]] = []
-        """Turns that the model has made, with the time of that. The caller may hear them later, and then interrupt."""
+        """The spans of turns that the model has completed, each with the time of the completion. The caller may hear
+        the turn later and interrupt the turn.
+        """
         self._count = 0
         self._left_out = 0
         self._tokens = [0, 0]

@@ -69,7 +69,8 @@ def rebased(url: str, outside: str, inside: str) -> str | None:
     """Returns the URL that has the same place below `inside` as `url` has below `outside`, or None if `url` is not
     below `outside`.
 
-    A WebSocket URL stays a WebSocket URL.
+    A WebSocket URL stays a WebSocket URL. Example: with `https://a/x` as `outside` and `http://b` as `inside`,
+    `https://a/x/y` becomes `http://b/y`.
     """
     parts, outer, inner = urlsplit(url), urlsplit(outside), urlsplit(inside)
     scheme = _HTTP.get(parts.scheme, parts.scheme)

@@ -45,8 +45,8 @@ class Rollback:
 @dataclass(frozen=True, slots=True)
 class Canary:
     """A new agent for `percent` of the callers. The same caller always gets the same agent, unless `percent` is changed
-    or the canary is rolled back. A change of `percent` applies to a caller at most a day after the caller's first call.
-    A caller without a number gets the present agent.
+    or the canary is rolled back. After a change of `percent`, a caller may keep the earlier agent for up to a day. A
+    caller without a number gets the present agent.
 
     With `rollback` None, only the command `telephony versions rollback` rolls the canary back.
     """
@@ -75,8 +75,9 @@ class Version:
 
 
 def is_chosen(subject: str, name: str, percent: float) -> bool:
-    """Returns whether this caller is among the `percent` of the callers that get the canary with this name. The result
-    depends only on the arguments, so all processes decide in the same way, for all numbers with this canary.
+    """Returns whether a caller gets the canary (the new agent version) with this name, which `percent` of the callers
+    get. `subject` is the hash of the caller's phone number. The result depends only on the arguments, so all processes
+    decide in the same way.
     """
     number = int.from_bytes(hashlib.sha256(f"canary {name} {subject}".encode()).digest()[:8])
     return number / 2**64 * 100 < percent
@@ -84,7 +85,7 @@ def is_chosen(subject: str, name: str, percent: float) -> bool:
 
 def digest_of_agent(agent: RealtimeAgent[Any], model: str = "", config: Mapping[str, Any] | None = None) -> str:
     """Returns a digest of an agent: of its instructions, tools and voice, the agents to which it hands over, the name
-    of the model, and the configuration. For a function, the name and the code are included.
+    of the model, and the configuration. Of a function, such as a tool, the digest includes the name and the code.
     """
     seen: dict[int, int] = {}
     text = json.dumps([_agent(agent, seen), model, _plain(config or {})], sort_keys=True, default=_plain)

@@ -24,9 +24,9 @@ _COMPARED, _SEARCHED = 4000, 2000
 
 @dataclass(frozen=True, slots=True)
 class BargeIn:
-    """One interruption of the agent by the caller. `silence_ms` is the time from the arrival of `speech_started` at the
-    server until the caller heard silence. `heard_ms` is the length of the interrupted answer that the caller heard.
-    `truncated_ms` is the position at which the answer was truncated.
+    """One interruption of the agent by the caller. `silence_ms` is the time from the model's event `speech_started`
+    (the caller speaks) until the caller heard silence. `heard_ms` is the length of the part of the answer that the
+    caller heard. `truncated_ms` is the length that was reported to the model as heard. All values are in milliseconds.
     """
 
     silence_ms: float

@@ -34,8 +34,8 @@ _LATER_MS = 1e12
 
 
 class View(Protocol):
-    """Shows a call while it runs. `show` is called repeatedly with the current time, in milliseconds on the journal's
-    clock.
+    """Shows a call while it runs. `show` is called repeatedly. `ms` is the current time, in milliseconds since the
+    start of the call.
     """
 
     def show(self, call: LiveCall, ms: float) -> None: ...

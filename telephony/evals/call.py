@@ -60,11 +60,14 @@ GREETING = "Greet the caller and ask how you can help."
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings for the calls of one side of an eval: the new agent or the baseline.
+    """The settings for the calls of one side of an eval: of the new agent, or of the baseline (the agent to compare
+    with).
 
     `model` is `embedded` (the stand-in model), `live` (the real model), or a script for the embedded model. `configure`
-    changes the options of each call. `result` is the type of the call's result object (`CallOptions.result`). `player`
-    returns the object that chooses the words of a persona.
+    changes the options of each call. `result` is the type of the result object that the agent fills in. With
+    `run_tools`, the agent's own tools run. `player` returns the object that chooses the words of a persona (a simulated
+    caller), and `voice` speaks these words. `cost` returns the cost of a call in US dollars, or None if the cost is
+    unknown.
     """
 
     agent: AgentSource
@@ -211,7 +214,7 @@ class _Call:
 
 class _Handset(Handset):
     """A phone handset with the acoustic surroundings of its caller. The words of the clips of the package are passed to
-    ``caller_log`.
+    `caller_log`.
     """
 
     def __init__(self, acoustics: Acoustics, caller_log: CallerLog | None, **options: Any) -> None:

@@ -1,6 +1,6 @@
-"""The simulated callers of evals: `PersonaCaller` plays a persona, and `RecordedCaller` repeats the caller of a
-recording. Each caller writes its actions and its words to a `CallerLog`. The stand-in for the speech model reads the
-words there, because it cannot understand speech.
+"""The simulated callers of evals. `PersonaCaller` plays a persona (the description of a caller), and `RecordedCaller`
+repeats the caller of a recording. Each caller writes its actions and its words to a `CallerLog`. The stand-in for the
+speech model cannot understand speech, so the stand-in reads the words in the `CallerLog`.
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ class CallerLog:
 
 
 class PersonaCaller:
-    """A simulated caller that acts like a persona. `player` chooses the next words of the caller, for example with a
-    text model, and `voice` converts them into speech. `agent_words` returns the words of the agent that the caller has
-    heard since the last call of `agent_words`. `random` decides when the caller interrupts, hesitates and says "mhm".
+    """A simulated caller that acts as its `persona` (the description of a caller) says. `player` chooses the next words
+    of the caller, for example with a text model, and `voice` converts them into speech. `agent_words` returns the words
+    of the agent that the caller has heard since the last call of `agent_words`. `random` decides when the caller
+    interrupts, hesitates and says "mhm".
     """
 
     def __init__(

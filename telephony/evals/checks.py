@@ -62,8 +62,8 @@ def check(criterion: Criterion, evidence: Evidence) -> CriterionDecision:
 
 
 def decision_without_call(evidence: Evidence) -> CriterionDecision | None:
-    """Returns the decision about each criterion for a call that could not be made, or None if the call was made. Such a
-    call meets no criterion. If the simulated caller failed, the decision is `UNKNOWN`.
+    """Returns the decision about every criterion if the call of `evidence` could not be made, or None if the call was
+    made. The decision is `UNKNOWN` if the simulated caller caused the error, and otherwise `FAILED`.
     """
     if not evidence.error:
         return None

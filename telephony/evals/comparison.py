@@ -103,8 +103,9 @@ class EvalResult:
         return bool(self.baseline)
 
     def worst(self, limit: int = _WORST) -> list[CallResult]:
-        """Returns at most `limit` calls of the new agent: those with the most failed criteria first. Criteria that the
-        baseline meets in the same call have priority. Calls without a failed criterion are left out.
+        """Returns at most `limit` calls of the new agent in which a criterion failed, the worst call first. The worst
+        call is the call with the most failed criteria that the baseline met with the same simulated caller. Among equal
+        calls, the call with the most failed criteria comes first.
         """
         before = {(call.case, call.nth): call for call in self.baseline}
 

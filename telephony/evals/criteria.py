@@ -92,19 +92,23 @@ class Criterion(BaseModel):
     forbidden: Sequence[str] = ()
     """Words or phrases that the caller must not hear."""
     order: Sequence[str] = ()
-    """Events that must happen in this order in the call: `tool: NAME`, `says: WORDS`, `caller: WORDS`."""
+    """Events that must happen in this order in the call: `tool: NAME` (the agent calls a tool), `says: WORDS` (the
+    caller hears these words of the agent), `caller: WORDS` (the caller says these words).
+    """
     result: Mapping[str, Any] | None = None
-    """Fields with their values that the call's result object (`CallOptions.result`) must have."""
+    """Fields with their values that the result object of the call must have. The agent fills in the result object with
+    a tool.
+    """
     ended: Literal["hung up", "agent hung up"] | None = None
     """The side that must end the call. `hung up` means that the caller ends the call."""
     same_tools: bool = False
-    """Whether the tools must be called with the arguments of the recorded call, in any order."""
+    """Whether the agent must call the same tools with the same arguments as in the recorded call, in any order."""
     judge: str | None = None
     """A question about the call. The answer must be yes for a good call."""
     votes: Annotated[int, Field(ge=1, le=15)] = 3
     min_pass_rate: Annotated[float, Field(ge=0, le=1)] | None = None
     may_be_worse: bool = False
-    """Whether the command succeeds even if this criterion is worse than the baseline."""
+    """Whether `telephony eval` succeeds even if the new agent meets this criterion less often than the baseline."""
 
     @model_validator(mode="after")
     def _has_one_kind(self) -> Self:

@@ -22,7 +22,7 @@ __all__ = ["Evidence", "Line", "evidence_of"]
 class Line:
     """One turn of a call: speech of the caller or of the agent (`speaker`). `said` has all words of the turn, from the
     transcript. For a turn of the agent, `heard` has only the words that the caller heard. For a turn of the caller,
-    `heard` is the same as `said`. Times are in milliseconds of the call.
+    `heard` is the same as `said`. Times are in milliseconds since the start of the call.
     """
 
     start_ms: float

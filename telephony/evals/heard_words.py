@@ -32,16 +32,16 @@ class HeardWords:
         self._reported_chars: dict[int, int] = {}
 
     def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
-        """Passes the next journal record to the estimate of the heard words: its kind, its time in seconds, and its
-        fields. `new_words` then returns the words.
+        """Takes the next journal record: its kind, its time in seconds since the start of the call, and its fields.
+        `new_words` then returns the words that the caller has heard by this time.
         """
         if kind in ("twilio.out", "model.in"):
             self._call.feed(Record(t, kind, fields))
 
     def raw(self, kind: str, t: float, text: str) -> None:
-        """Passes the next journal record to the estimate of the heard words, for a record whose message is the JSON
-        text `text`. `kind` is the kind of the record, and `t` is its time in seconds. `new_words` then returns the
-        words.
+        """Takes the next journal record, if the message of the record is the JSON text `text`. `kind` is the kind of
+        the record, and `t` is its time in seconds since the start of the call. `new_words` then returns the words that
+        the caller has heard by this time.
         """
         if (kind == "model.in" and text.startswith(_WANTED)) or kind == "twilio.out":
             self._call.feed(Record(t, kind, {"message": parse_object(text)}))

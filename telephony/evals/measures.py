@@ -97,6 +97,6 @@ def _latencies(call: HeardCall, acts: Sequence[CallerAction]) -> list[float]:
 
 
 def _cut_after(act: CallerAction, others: Sequence[CallerAction], cuts: Sequence[float]) -> bool:
-    """Returns whether the agent was cut after this act and before the caller's next act."""
+    """Returns whether the agent was interrupted within two seconds after this act, and before the caller's next act."""
     later = min((other.at_ms for other in others if other.at_ms > act.at_ms), default=float("inf"))
     return any(act.at_ms <= cut <= min(act.at_ms + _CUT_WITHIN_MS, later) for cut in cuts)

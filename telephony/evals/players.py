@@ -40,8 +40,8 @@ class Move:
 
 
 class Player(Protocol):
-    """Decides what a simulated caller says and does in one call, as described by a persona. The method `next` may
-    block.
+    """Decides what a simulated caller says and does in one call. The persona is the description of this caller. The
+    method `next` may block.
     """
 
     def next(self, heard: str) -> Move:

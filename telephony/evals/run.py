@@ -70,9 +70,10 @@ class VoiceSettings:
 
 @dataclass(frozen=True)
 class ComparedAgent:
-    """One of the two agents: `new` or `baseline`. Import strings (`module:name`) name the `agent`, the function
-    `configure`, which changes the `CallOptions` of each call, and the pydantic model `result` for the result of a call.
-    `folder` is the folder of the modules, such as a git work tree. None means the current folder.
+    """One of the two agents of an eval. `name` is `new` or `baseline`. `agent`, `configure` and `result` are import
+    strings (`module:name`). `configure` is a function that changes the `CallOptions` of each call, and `result` is the
+    type of the result of a call. `folder` is the folder of the modules, such as a git work tree. None means the current
+    folder.
     """
 
     name: str
@@ -265,8 +266,8 @@ def judge_calls(
     on_decision: Callable[[], None] = lambda: None,
 ) -> None:
     """Decides all criteria of all calls, and writes the decisions into the call results. `judge` decides the criteria
-    that need a judgement of the words. It is asked in several threads at the same time. `on_decision` is called after
-    each of its decisions, for example to show the progress.
+    that need a judgement of the words. Several threads ask the judge at the same time. `on_decision` is called after
+    each decision of the judge, for example to show the progress.
     """
     judged = criteria.of(Family.JUDGED)
     for call in calls:

@@ -34,7 +34,7 @@ _POWER = 0.8
 
 
 class Verdict(StrEnum):
-    """The possible results of a comparison with the baseline."""
+    """The possible results of the comparison of the new agent with the baseline (the agent to compare with)."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -165,7 +165,7 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Returns the p-values after Holm's correction, in the order of `values`."""
+    """Returns the p-values `values` after Holm's correction for several tests, in the same order."""
     adjusted = [0.0] * len(values)
     greatest = 0.0
     for rank, index in enumerate(sorted(range(len(values)), key=lambda i: values[i])):

@@ -32,7 +32,7 @@ _CLOSE_S = 10.0
 
 
 class OnEnd:
-    """Runs the callback `on_end`. The object is an async context manager.
+    """Runs the application's callback `on_end` for each ended call. The object is an async context manager.
 
     A coroutine function runs on the event loop. A plain function runs in one of 16 threads. Each callback may take at
     most a minute.

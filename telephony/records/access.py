@@ -125,11 +125,11 @@ class AuditQuery:
     """
     limit: int = 100
     call: str = ""
-    """The `CallSid` of the call that the entries concern."""
+    """The `CallSid` of the call that the entries must concern. An empty text means all entries."""
     calls: tuple[str, ...] | None = None
     """The `CallSid`s of several calls. The entries must concern one of them. None means all entries."""
     who: str = ""
-    """A part of the name of the client. Upper and lower case are equal."""
+    """A text that the name of the client must contain. Upper and lower case are equal."""
     action: Action | None = None
     start: datetime | None = None
     end: datetime | None = None

@@ -41,7 +41,9 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class SharedLimits:
-    """The limits of one number, for all processes together. `max_calls` 0 means no limit."""
+    """The limits for the calls to one phone number of the application (or to one pattern of numbers), in all processes
+    together.
+    """
 
     max_calls: int = 0
     """The maximum number of calls at the same time. 0 means no limit."""

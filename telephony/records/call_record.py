@@ -77,8 +77,8 @@ class CallRecord:
     instance: str = ""
     """The name of the process that handles the call."""
     process: str = ""
-    """The id of the process that handles the call. The lease of the process has the same id. Empty in records of older
-    releases.
+    """The id of the process that handles the call. The lease of the process (which shows that the process is alive) has
+    the same id. Empty in records of older releases.
     """
     status: str = ""
     """Twilio's status (`queued`, `ringing`, `in-progress`, `completed`, `busy`, `no-answer`, `failed` or `canceled`),
@@ -149,8 +149,8 @@ class CallRecord:
     task: Any = None
     """A task that must be done after the call: call back a caller who left a message. `state` is `open` or `done`."""
     number_key: str = ""
-    """The number or pattern in the configuration whose limits count this call. The text is empty if no such limits
-    apply.
+    """The number or the pattern of numbers in the configuration whose limits count this call. The text is empty if no
+    such limits apply.
     """
     consent: Any = None
     """The evidence about the consent to a recording (`telephony.call.consent.ConsentEvidence`), as JSON."""
@@ -200,7 +200,7 @@ class CallUpdate:
     changes: Mapping[str, Any] = field(default_factory=dict)
     announce_s: float | None = None
     """The delay in seconds of the webhook message about the ended call. If the value is set and the call is over after
-    the update, a message is put into the outbox.
+    the update, a message is put into the outbox (the messages for webhooks).
     """
     shows_numbers: bool = False
     """Whether the webhook message about the ended call contains the full phone number of the other party. If False, the

@@ -88,15 +88,17 @@ class RecordsClient:
         self.process = "" if database is None else sources.token(8)
         """The id of this process and of its lease in the database. Empty without a database."""
         self.on_lease_lost: Callable[[], None] = lambda: None
-        """Called when the lease had expired. Other processes may have set the status of the calls to `interrupted`."""
+        """Called when the lease of this process had expired. Other processes may then have set the status of the calls
+        of this process to `interrupted`.
+        """
         self.announces = False
         """Whether messages about ended calls are written for webhooks."""
         self.shows_numbers = False
-        """Whether these messages have the number of the other party in full."""
+        """Whether the messages about ended calls contain the full number of the other party."""
         self.on_announced: Callable[[], None] = lambda: None
-        """Called when such a message was written here."""
+        """Called when this process has written a message about an ended call."""
         self.dropped = 0
-        """How many updates were dropped: the database refused them, or the queue was full."""
+        """The number of updates that were dropped, because the database refused the update or the queue was full."""
         self._database = database
         self._memory = MemoryRecords()
         self._sources = sources

@@ -27,7 +27,9 @@ _WITHIN_S = 30.0
 
 
 class DatabaseErasure:
-    """Erases the calls of one person. `transaction` begins a transaction, as `DatabaseRecords.transaction` does."""
+    """Erases the data about one person from the database. `transaction` begins a transaction, as
+    `DatabaseRecords.transaction` does.
+    """
 
     def __init__(self, engine: Engine, transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._engine = engine

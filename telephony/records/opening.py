@@ -27,9 +27,9 @@ def missing_file(url: str) -> Path | None:
 
 
 def open_records(settings: Settings) -> Records | None:
-    """Returns the database of the settings, without connecting to the database. Returns None if there is no database,
-    so that records are kept only in the memory of this process: because the settings say so, or because the default
-    data directory is not writable. In the second case a warning is logged.
+    """Returns the database of the settings, without connecting to the database. Returns None if records are kept only
+    in the memory of this process. This is the case if the settings say so, or if the default data directory is not
+    writable. In the second case a warning is logged.
 
     Raises:
         SettingsError: the driver of the database is not installed, or TELEPHONY_DATA_DIR is not writable.

@@ -64,8 +64,8 @@ class OptOuts(Protocol):
         """Returns the hashes among `subjects` whose numbers are on the do-not-call list."""
 
     def version(self) -> str:
-        """Returns a text that changes when an entry is added to or removed from the do-not-call list. With it, a
-        process finds out whether its copy of the list is outdated.
+        """Returns a text that changes when an entry is added to or removed from the do-not-call list. The text shows a
+        process whether its copy of the list is outdated.
         """
 
     def subjects(self) -> set[str]:
@@ -83,9 +83,9 @@ class NumberClaims(Protocol):
     """
 
     def hold(self, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
-        """Claims a number for the call with the token `holder`, so that no other call to it begins. `subject` is the
-        hash of the number. Returns whether the holder has the claim now. A claim ends after `ttl_s` seconds, or when
-        the lease of its `process` ends. If `process` is empty, the claim ends only after `ttl_s` seconds.
+        """Claims a number for the call with the token `holder`, so that no other call to the number begins. `subject`
+        is the hash of the number. Returns whether the holder has the claim now. A claim ends after `ttl_s` seconds, or
+        when the lease of its `process` ends. If `process` is empty, the claim ends only after `ttl_s` seconds.
         """
 
     def let_go(self, subject: str, holder: str) -> None:

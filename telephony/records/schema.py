@@ -323,8 +323,9 @@ attempts = Table(
     Index("ix_telephony_attempts_subject", "subject", "started_at"),
     Index("ix_telephony_attempts_open", "owner", sqlite_where=_is_in_progress, postgresql_where=_is_in_progress),
 )
-"""The attempts of campaigns. The id of an attempt is also the token of its call and the id of its call record.
-`requests` is the number of times that Twilio may have been asked to make the call.
+"""The attempts of campaigns. Each row is one attempt to reach a contact, or one inbound call of the contact. The id of
+the attempt is also the id of its call record. `requests` is the number of times that Twilio may have been asked to make
+the call.
 """
 
 

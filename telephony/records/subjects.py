@@ -63,8 +63,8 @@ class SubjectKey:
 
 
 def subjects_of_phone(number: str, subject_of: Callable[[str], str]) -> list[str]:
-    """Returns the hashes of all numbers that reach the phone of this number (`forms_of_one_phone`). A stored row may
-    have any of them. The first hash is the same for each of the numbers. `subject_of` returns the hash of a number.
+    """Returns the hashes of all numbers that reach the phone of `number` (see `forms_of_one_phone`). A stored row may
+    contain any of these hashes. All numbers of one phone give the same list. `subject_of` returns the hash of a number.
     """
     return [subject_of(form) for form in forms_of_one_phone(number)]
 

@@ -26,8 +26,8 @@ _ACCIDENTAL = frozenset(("id", "action", "tool", "ours", "ms"))
 @dataclass(frozen=True, slots=True)
 class Action:
     """One action of the agent: an effect on the caller, the model or the outside world. `what` is a short name, by
-    which the actions of two calls are paired for a comparison. `data` has the details, and `index` is the number of the
-    journal record.
+    which the actions of two calls are paired for a comparison. `data` has the details. `t` is the time in seconds since
+    the start of the call, and `index` is the number of the journal record.
     """
 
     lane: Lane
@@ -43,8 +43,9 @@ class Action:
 
 @dataclass(slots=True)
 class SpokenPart:
-    """The audio of one content part of an answer, as it was sent to Twilio. Each element of `pieces` is one piece of
-    the audio: (offset in the part in samples, length in samples, checksum of the samples or None, time in seconds).
+    """The audio of one content part of an answer, as the audio was sent to Twilio. Each element of `pieces` is one
+    piece of the audio: (offset in the part in samples, length in samples, checksum of the samples or None, time). Times
+    are in seconds since the start of the call. `end` is the number of samples of the part that were sent.
     """
 
     item_id: str
@@ -57,9 +58,10 @@ class SpokenPart:
 
 @dataclass(slots=True)
 class Behaviour:
-    """What an agent did in one call, as its journal shows it: its actions and its speech. Replays compare this with the
-    recorded call. `caller` has the messages with the caller's audio that were sent to the model, each as (length in
-    bytes, checksum or None, time in seconds, number of the journal record).
+    """What an agent did in one call, as its journal shows it: its actions, and its speech (`spoken`). A replay compares
+    its own behaviour with the recorded behaviour. `caller` has the messages with the caller's audio that were sent to
+    the model, each as (length in bytes, checksum or None, time in seconds since the start of the call, number of the
+    journal record).
     """
 
     actions: list[Action] = field(default_factory=list)

@@ -43,8 +43,8 @@ class CallDiffers(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One tool call. `arguments` are the arguments from the model. `ms` is the duration in milliseconds, or None if the
-    tool did not return.
+    """One tool call. `arguments` are the arguments from the model. `at_ms` is the start of the tool call in
+    milliseconds since the start of the call. `ms` is the duration in milliseconds, or None if the tool did not return.
     """
 
     name: str
@@ -58,9 +58,10 @@ class ToolCall:
 class Interruption:
     """An interruption of an answer by the caller.
 
-    `silence_after_ms` is the time from the detection by the model until the caller heard silence. `heard_text` and
-    `heard_ms` are the part of the answer that the caller had heard. `unheard_text` is the rest of the answer. `told_ms`
-    is the length of the heard part that was reported to the model.
+    The interruption was detected at `at_ms` milliseconds since the start of the call. `silence_after_ms` is the time in
+    milliseconds from the detection by the model until the caller heard silence. `heard_text` and `heard_ms` are the
+    part of the answer that the caller had heard. `unheard_text` is the rest of the answer. `told_ms` is the length of
+    the heard part that was reported to the model.
     """
 
     at_ms: float
@@ -302,7 +303,9 @@ class ReplayedCall(HeardCall):
         self.comparison = comparison
         self.unrecorded_tools = unrecorded_tools or []
         self.violations = violations or []
-        """What Twilio would have refused, if a simulated phone received it."""
+        """Descriptions of the messages of the call that Twilio would have refused. Only a simulated phone finds such
+        messages.
+        """
         self.changes = changes or []
         self._report = report
 

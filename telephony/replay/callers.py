@@ -54,14 +54,14 @@ class Cue(Enum):
     """The kind of event for which the caller's next turn waits in a replay."""
 
     INTO = "into"
-    """The turn begins when the agent has spoken for `wait_s` seconds since its start, or since the caller's previous
-    turn. The turn is an interruption.
+    """The turn interrupts the agent. It begins when the agent has spoken for `wait_s` seconds, counted from the start
+    of the agent's speech or from the end of the caller's previous turn, whichever is later.
     """
     AFTER = "after"
     """The turn begins when the agent has been silent for `wait_s` seconds."""
     FOLLOWS = "follows"
-    """The turn begins `wait_s` seconds after the caller's previous turn, or after the start of the call. The agent did
-    not speak in between.
+    """The turn begins `wait_s` seconds after the caller's previous turn, or after the start of the call, because the
+    agent did not speak between the two turns.
     """
 
 
@@ -125,9 +125,9 @@ async def wait_for(phone: Handset, turn: Turn, speeches: int) -> None:
     in the recording also interrupts the agent now. If the agent says less than in the recording, the turn begins when
     the agent is silent. All other turns begin while the agent is silent.
 
-    If the agent spoke before this turn in the recording, the function first waits for the agent to speak. It does not
-    wait if the agent has begun to speak since the caller's previous turn, so `phone.speeches` is greater than
-    `speeches`. `speeches` is the value of `phone.speeches` at the start of the previous turn.
+    `speeches` is the value of `phone.speeches` (the number of times that the agent has begun to speak) at the start of
+    the caller's previous turn. If the number is still the same, and the agent spoke between the two turns in the
+    recording, the function first waits for the agent to speak.
     """
     with contextlib.suppress(CallerTimeout):
         if turn.anew and phone.speeches == speeches:

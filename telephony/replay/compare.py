@@ -71,9 +71,9 @@ class Tolerances:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Divergence:
-    """One difference between a recording and its replay, at the time `t` (seconds of the call) and at the record
-    `index`. `what` describes the difference in the terms of the protocols. `cause` describes in plain words what the
-    difference means for the caller, if this is known.
+    """One difference between a recording and its replay, at the time `t` (in seconds since the start of the call).
+    `index` is the number of the journal record. `what` describes the difference in the terms of the protocols. `cause`
+    describes in plain words what the difference means for the caller, if this is known.
     """
 
     kind: Kind

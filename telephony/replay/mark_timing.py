@@ -1,4 +1,5 @@
-"""Computes when a mark is returned in a replay, from the marks of the recording. Pure.
+"""Computes when a mark is returned in a replay, from the marks of the recording. A mark is a message in the audio to
+the phone. Twilio returns the mark when the audio before the mark has been played. Pure.
 
 A mark has a position: the number of clears, and the number of samples sent since the last clear. The current code may
 send marks at other positions and with other names than the recorded code. The phone still plays the audio at the
@@ -76,8 +77,8 @@ class MarkTiming:
 
     def frame(self, t: float, index: int) -> None:
         """Adds a recorded frame of the caller. The frames are the clock of the phone, by which `due` computes its
-        times. `t` is the time of the frame in seconds of the call, and `index` is the place of its record in the
-        journal.
+        times. `t` is the time of the frame in seconds since the start of the call, and `index` is the place of its
+        record in the journal.
         """
         self._frames.append((t, index))
 
@@ -113,8 +114,9 @@ class MarkTiming:
         self.turnaround_s = min(trips, default=0.0)
 
     def due(self, position: StreamPosition, now: float) -> tuple[float, float]:
-        """Returns when the replay must return a mark that the application sends at the time `now`. `position` is the
-        place of the mark in the sent audio. The result is (time in seconds, order among the messages of that time).
+        """Returns when the replay must return a mark that the application sends at the time `now`, as (time, order
+        among the messages of that time). `position` is the place of the mark in the sent audio. Times are in seconds
+        since the start of the call.
         """
         key = (position.clears, position.samples)
         soonest = (now + self.turnaround_s, AFTER_ALL)

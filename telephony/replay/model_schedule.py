@@ -1,5 +1,5 @@
 """Decides when the next recorded message of the model is due in a replay, from the messages that the replayed code has
-sent and their times. Times are in seconds of the call. Pure.
+sent and their times. Times are in seconds since the start of the call. Pure.
 """
 
 from __future__ import annotations

@@ -122,8 +122,8 @@ class Perturbation:
         return g711.mix(ulaw, g711.encode(np.clip(noise, -32768, 32767).astype(np.int16).tobytes()))
 
     def arrival(self, now: float) -> float:
-        """Returns the time at which a message of the phone arrives that is sent at `now`, with the faults of the
-        line.
+        """Returns the time in seconds at which a message arrives that the phone sends at the time `now`, with the
+        faults of the line.
         """
         return now + self._random_of("jitter").uniform(0.0, self.jitter_s) if self.jitter_s else now
 

@@ -36,12 +36,12 @@ class PerturbedStream(ConnectionWrapper):
         self._loop = asyncio.get_running_loop()
         self._sent: deque[str] = deque()
         self._clear: tuple[str, ClearRace] | None = None
-        """A delayed clear. What is sent after it waits behind it."""
+        """A delayed `clear` message, with its fault. Messages that are sent later wait until the `clear` was sent."""
         self._release_timer: asyncio.TimerHandle | None = None
         self._marks: set[str] = set()
         """The names of the marks that have not come back."""
         self._flushed: set[str] = set()
-        """Those that come back out of order."""
+        """The names of the marks that come back out of order."""
         self._on_message: MessageHandler | None = None
         self._failure: Exception | None = None
         self._latest = 0.0

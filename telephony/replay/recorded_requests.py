@@ -24,8 +24,9 @@ A request with any other name lasts until the call has executed it.
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """A request of users' code to the call (such as `say`) that was made at `t` and ended at `ended_t` with `outcome`.
-    `ended_t` is None if the request never ended.
+    """A request of users' code to the call (such as `say`). The request was made at the time `t`, and ended at the time
+    `ended_t` with `outcome`. Both times are in seconds since the start of the call. `ended_t` is None if the request
+    never ended.
 
     `tool` is the `call_id` of the tool call that made the request, or None if other code made the request.
     """

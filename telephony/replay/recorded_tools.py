@@ -49,7 +49,7 @@ class RecordedTools:
         self._slower_s = slower_s
         self._decided = decided
         self.unrecorded: list[tuple[str, str]] = []
-        """Tool calls (name, arguments) without a recorded answer."""
+        """The tool calls without a recorded answer, each as (name, arguments)."""
 
     def find(self, call_id: str, name: str, arguments: str) -> ToolAnswer | None:
         same = _same(arguments)

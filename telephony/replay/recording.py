@@ -35,10 +35,10 @@ _FRAME_S = 0.02
 
 @dataclass(slots=True)
 class Incoming:
-    """A message of a recorded call that Twilio or the model sent. `t` is the time in seconds of the call, and `text` is
-    the JSON text. `index` is the place of the message among the journal records. Records of the caller's audio that was
-    sent to the model are not counted. `session` is the number of the connection to the model. The class is not frozen,
-    because creating a frozen object takes twice as long.
+    """A message of a recorded call that Twilio or the model sent. `t` is the time in seconds since the start of the
+    call, and `text` is the JSON text. `index` is the place of the message among the journal records. Records of the
+    caller's audio that was sent to the model are not counted. `session` is the number of the connection to the model.
+    The class is not frozen, because creating a frozen object takes twice as long.
     """
 
     index: int
@@ -52,7 +52,8 @@ class Incoming:
 @dataclass(slots=True)
 class ToolAnswer:
     """What a tool call did in the recorded call. `requests` are the commands that the tool gave to the call, such as to
-    hang up. The tool returned `output` after `seconds` seconds. `seconds` is None if the tool never returned.
+    hang up. The call of the tool began at `t` (in seconds since the start of the call). The tool returned `output`
+    after `seconds` seconds. `seconds` is None if the tool never returned.
     """
 
     call_id: str
@@ -67,7 +68,7 @@ class ToolAnswer:
 
 @dataclass(slots=True)
 class RecordedStream:
-    """One media stream of the recorded call. `t` is the time in seconds of the call at which the stream began. `start`
+    """One media stream of the recorded call. The stream began at `t` (in seconds since the start of the call). `start`
     is the text of Twilio's `start` message, and `index` is the number of its journal record.
     """
 
@@ -81,7 +82,7 @@ class RecordedStream:
     """
     marks: MarkTiming = field(default_factory=MarkTiming)
     ended_t: float | None = None
-    """The time at which the connection of the stream ended."""
+    """The time at which the connection of the stream ended, in seconds since the start of the call."""
 
 
 @dataclass(slots=True)
@@ -107,9 +108,12 @@ class Recording:
     requests: list[RecordedRequest] = field(default_factory=list)
     """The commands that users' code outside of tools gave to the call."""
     verdicts: list[tuple[float, str]] = field(default_factory=list)
-    """The results of Twilio's answering machine detection, for an outgoing call: (time in seconds, who answered)."""
+    """The results of Twilio's answering machine detection, for an outgoing call: (time in seconds since the start of
+    the call, who answered).
+    """
     callbacks: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
-    """Twilio's webhooks about the call, each with its time."""
+    """Twilio's webhooks about the call, each as (time in seconds since the start of the call, fields of the webhook).
+    """
     rest: list[Record] = field(default_factory=list)
     """The requests to Twilio's REST API, with the responses."""
     clips: dict[str, bytes] = field(default_factory=dict)
@@ -124,8 +128,8 @@ class Recording:
     """The first session configuration that was sent to the model."""
     stalls: list[tuple[float, float, bool]] = field(default_factory=list)
     """The times at which the event loop of the recorded process was blocked, each as (start, end, reads first). Start
-    and end are in seconds of the call. "Reads first" is True if the loop read the waiting messages before it ran other
-    code afterwards. The replay repeats this order.
+    and end are in seconds since the start of the call. "Reads first" is True if the loop read the waiting messages
+    before it ran other code afterwards. The replay repeats this order.
     """
     duration_s: float = 0.0
     malformed: int = 0

@@ -35,8 +35,8 @@ made.
 
 @dataclass(slots=True)
 class ReplayClock:
-    """Converts times of the recording to times of the event loop. `recorded` (seconds of the recorded call) and `now`
-    (the loop's clock) are the same moment.
+    """Converts times of the recording to times of the event loop. `recorded` (in seconds since the start of the
+    recorded call) and `now` (in seconds on the event loop's clock) are the same moment.
     """
 
     recorded: float

@@ -21,8 +21,9 @@ AUDIO = "input_audio_buffer.append"
 @dataclass(frozen=True, slots=True)
 class Trigger:
     """An event in a recorded call that a message of the model followed: the `count`-th command of the type `type` that
-    was sent to the model, counted from 1. `t` is the time of the event in seconds. If the event is audio of the caller,
-    `count` is the number of bytes that were sent to the model so far on the media stream with the number `stream`.
+    was sent to the model, counted from 1. `t` is the time of the event in seconds since the start of the call. If the
+    event is audio of the caller, `count` is the number of bytes that were sent to the model so far on the media stream
+    with the number `stream`.
     """
 
     type: str
@@ -94,9 +95,10 @@ class Triggers:
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:
-        """Returns the triggers of a message that the model sent: the events that caused the message. These are the
-        commands that the message answers, if there are any, and the latest audio that was sent to the model, or,
-        without such audio, the opening of the connection. `event` is the type of the message.
+        """Returns the triggers of a message that the model sent: the events that caused the message. One trigger is the
+        command that the message answers, if there is such a command. Another trigger is the latest audio of the caller
+        that was sent to the model. Without such audio, it is the opening of the connection. `event` is the type of the
+        message.
         """
         triggers = self._answered(event, message)
         clock = self._audio or self._open
