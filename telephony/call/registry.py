@@ -297,8 +297,8 @@ class Registry:
             session.transfers.dial_ended(result)
 
     def leg_key(self, leg_id: str, key: str) -> str:
-        """Handles a key that was pressed in the second call of a warm transfer. `leg_id` is the id of that call.
-        Returns its next TwiML.
+        """Handles a key that was pressed in the second call of a warm transfer. `leg_id` is the id of the second call.
+        Returns the next TwiML for the second call.
         """
         for session in list(self._sessions.values()):
             if (document := session.transfers.leg_key(leg_id, key)) is not None:

@@ -313,8 +313,8 @@ class CallSession:
         return self.leg.stream_end(self.lifetime.ending if self.lifetime.over else None)
 
     def outcome(self, close: Close | None = None, skipped: int = 0) -> CallOutcome:
-        """Returns how the call ended. `close` says how the connection of its media stream ended (None if the call had
-        no media stream), and `skipped` is the number of unreadable messages.
+        """Returns how the call ended. `close` says how the connection of the call's media stream ended (None if the
+        call had no media stream), and `skipped` is the number of unreadable messages.
         """
         return CallOutcome(self.call, self.lifetime.reason, close, skipped, self.player.playout.underruns)
 

@@ -370,7 +370,7 @@ class Supervision:
         return True
 
     async def _resume(self) -> bool:
-        """Lets the agent speak again. Returns whether the server of the model has confirmed it."""
+        """Lets the agent speak again. Returns whether the server of the model has confirmed this."""
         self.state = TakeOver.NONE
         self._dialogue = None
         self._conversation.taken_over = False

@@ -266,8 +266,9 @@ class Transfers:
 
     def leg_key(self, leg_id: str, key: str) -> str | None:
         """Called when the called person of a warm transfer has pressed a key. The key `1` accepts the transfer. Any
-        other key, or an empty text (no key in time), declines it. Returns the next TwiML for the called person: the
-        conference with the caller, or a goodbye. Returns None if this call has no transfer with the id `leg_id`.
+        other key, or an empty text (no key in time), declines the transfer. Returns the next TwiML for the called
+        person: the conference with the caller, or a goodbye. Returns None if this call has no transfer with the id
+        `leg_id`.
         """
         second = self._second
         if second is None or second.leg_id != leg_id:

@@ -30,8 +30,8 @@ _MAX_HELD = 500
 @dataclass(slots=True)
 class SpokenWords:
     """One turn of the supervisor. `part` is the id of the piece of audio in which the turn began (see
-    `Supervision.voice`), and `began` is the time of the event loop at which it began. The text is empty if the words
-    were not understood.
+    `Supervision.voice`), and `began` is the time of the event loop, in seconds, at which the turn began. The text is
+    empty if the words were not understood.
     """
 
     part: str
@@ -53,7 +53,7 @@ class VoiceTranscription:
         name: str,
     ) -> None:
         self.is_available = True
-        """Whether words are transcribed, as far as known. False after a failure."""
+        """Whether the words of the supervisor are transcribed. False after a failure or after `finish`."""
         self._open_session = open_session
         self._on_words = on_words
         self._name = name

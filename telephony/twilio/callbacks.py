@@ -135,7 +135,7 @@ class CallProgress:
     states: list[CallStatus] = field(default_factory=list)
 
     def add(self, status: CallStatus) -> bool:
-        """Adds a status that Twilio reported. Returns False if it is a repeat of an earlier report."""
+        """Adds a status that Twilio reported. Returns False if the status repeats an earlier report."""
         key = (status.sequence_number, status.status)
         if any((known.sequence_number, known.status) == key for known in self.states):
             return False
@@ -157,8 +157,8 @@ class ProgressBook:
         self._calls: OrderedDict[str, CallProgress] = OrderedDict()
 
     def add(self, status: CallStatus) -> bool:
-        """Adds a status that Twilio reported to the statuses of its call. Returns False if it is a repeat of an earlier
-        report.
+        """Adds a status that Twilio reported to the statuses of its call. Returns False if the status repeats an
+        earlier report.
         """
         progress = self._calls.setdefault(status.call_sid, CallProgress())
         self._calls.move_to_end(status.call_sid)

@@ -61,7 +61,7 @@ streams. The decoder of base64 checks the characters of the payload.
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The first message of a connection. It belongs to no stream and has no sequence number."""
+    """The first message of a connection. This message belongs to no stream and has no sequence number."""
 
     protocol: str
     version: str

@@ -88,10 +88,10 @@ class NumberWebhooks:
         self, number: str, webhook: VoiceWebhook, *, account: str | None = None, region: str = ""
     ) -> SavedWebhook:
         """Sets the webhook of the number at Twilio, and saves the webhook that the number had before the first change.
-        `account` is the name of the number's account in the numbers file (`TELEPHONY_NUMBERS`). With None, the number
-        keeps the status callback that it has at Twilio, and `webhook.status_callback` is ignored. This method does not
-        change the region of the number. `region` is only saved, for a later restore: the region before the change, or
-        an empty text if the region stays the same.
+        `account` is the name of the number's account in the numbers file (`TELEPHONY_NUMBERS`). If `account` is None,
+        the number keeps the status callback that it has at Twilio, and `webhook.status_callback` is ignored. This
+        method does not change the region of the number. `region` is only saved, for a later restore: the region before
+        the change, or an empty text if the region stays the same.
 
         Raises:
             NumberError: the account has no such number, or the number cannot receive calls.

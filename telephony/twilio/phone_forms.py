@@ -1,7 +1,7 @@
 """The several numbers in E.164 that reach one phone. Numbers are compared in all forms, and dialed as given. Pure.
 
 Google's libphonenumber advises the same: during a transition, both forms of a number must be supported for look-up
-(https://github.com/google/libphonenumber/blob/master/FALSEHOODS.md). The comments of its file
+(https://github.com/google/libphonenumber/blob/master/FALSEHOODS.md). The comments of the library's file
 `resources/PhoneNumberMetadata.xml` name the countries, except Brazil and Benin. The rule of Brazil is from the
 communication of Anatel of 6 February 2013 in the ITU Operational Bulletin. For Benin no document was read:
 libphonenumber refuses its old numbers.
@@ -39,8 +39,8 @@ _FORMS = [
 
 def forms_of_one_phone(number: str) -> tuple[str, ...]:
     """Returns all numbers in E.164 that reach the phone of this number, such as `+525512345678` and `+5215512345678`.
-    The result is the same for each of them. Its first number is the main form. A phone of most countries has one
-    number, so the result is this number alone.
+    The result is the same for each of these numbers, and its first number is the main form (`main_form`). In most
+    countries a phone has only one number, so the result is `number` alone.
     """
     for pattern, templates in _FORMS:
         if (found := pattern.fullmatch(number)) is not None:
@@ -49,5 +49,7 @@ def forms_of_one_phone(number: str) -> tuple[str, ...]:
 
 
 def main_form(number: str) -> str:
-    """Returns the number by which phones are told apart. It is the same for all numbers of one phone."""
+    """Returns the one number in E.164 that stands for the phone of `number` in comparisons. The result is the same for
+    all numbers that reach this phone.
+    """
     return forms_of_one_phone(number)[0]

@@ -88,7 +88,9 @@ class TwilioRest:
         region: str = "us1",
     ) -> None:
         self.on_request: Callable[[str, str, float], None] = lambda action, code, seconds: None
-        """Gets each request: the name of the method, `ok` or Twilio's code of the error, and how long it took."""
+        """A function that is called after each request. Its arguments are the name of the method, `ok` or the code of
+        the error, and the duration of the request in seconds.
+        """
         self._account_sid = account_sid
         self._timeout_s = timeout_s
         self._http = http or TwilioHttpClient(timeout=timeout_s)
@@ -192,7 +194,7 @@ class TwilioRest:
         return str((await self._ask("call_status", lambda: self._client.calls(call_sid).fetch())).status)
 
     async def call(self, call_sid: str) -> CallResource:
-        """Returns the call with this CallSid. Its status may be older than the last callback."""
+        """Returns the call with this CallSid. The status of the call may be older than the last callback."""
         return CallResource.of(await self._ask("call", lambda: self._client.calls(call_sid).fetch()))
 
     async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallResource]:

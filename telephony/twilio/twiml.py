@@ -309,7 +309,7 @@ def can_be_read_aloud(caller: str) -> bool:
 def briefing(
     summary: str, action: str, *, intros: Sequence[str], ask: str, key_s: int = 6, voice: Voice = DEFAULT_VOICE
 ) -> str:
-    """Returns TwiML for the call to the person who takes over in a warm transfer. It says an introduction, the
+    """Returns TwiML for the call to the person who takes over in a warm transfer. The TwiML says an introduction, the
     `summary` of the call, and the question `ask`. Twilio waits `key_s` seconds for a key, and sends the key to the URL
     `action`.
 

@@ -40,8 +40,8 @@ _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-for
 class Unsigned:
     """The refusal of a webhook without a valid signature.
 
-    Usually both fields are None. They are set if the signature was made with the configured auth token, but for another
-    URL than expected: `signed_for` is the URL for which the signature was made, and `expected` is the URL from
+    Usually both fields are None. Both fields are set if the signature was made with the configured auth token, but for
+    another URL than expected: `signed_for` is the URL for which the signature was made, and `expected` is the URL from
     PUBLIC_URL. Twilio's debugger shows these URLs, and `telephony doctor` reads them.
     """
 
@@ -72,7 +72,7 @@ class Authenticator:
 
     def __init__(self, settings: Settings, *, on_refused: Callable[[str], None] = lambda kind: None) -> None:
         self.accounts: AccountKeys | None = None
-        """The keys of further accounts. None: there is one account, that of the settings."""
+        """The keys of further Twilio accounts, or None if only the account of the settings is used."""
         self._settings = settings
         self._keys = settings.signing_keys
         self._on_refused = on_refused
@@ -91,8 +91,8 @@ class Authenticator:
 
     def choose(self, request: HTTPConnection, forms: Sequence[Form]) -> Form | Unsigned:
         """Checks the signature of a webhook. The body of a webhook can often be decoded in several ways, and `forms`
-        are the possible results (see `forms.read_forms`). Returns the one to which the signature belongs. If the
-        signature belongs to none, returns the refusal. `admits_headers`, which checks the headers, must be called
+        are the possible results (see `forms.read_forms`). Returns the form to which the signature belongs. If the
+        signature belongs to no form, returns the refusal. `admits_headers`, which checks the headers, must be called
         first.
         """
         if not self._checks:

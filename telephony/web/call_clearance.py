@@ -20,13 +20,15 @@ log = logging.getLogger(__name__)
 
 _LONGEST_S = 86_400.0
 _MARGIN_S = 600.0
-"""The additional time in seconds for the search for a call whose request to Twilio got no response."""
+"""An additional time in seconds for which the number stays reserved. If Twilio gives no response to the request for a
+call, this process searches for the call during this time.
+"""
 
 
 class CallClearance:
-    """Checks the budgets and the do-not-call list, and claims the number of the call until the call is over.
-
-    If the database cannot be used, a copy of the do-not-call list is checked, and the number is not claimed.
+    """Checks the budgets and the do-not-call list. Reserves the called number until the call is over, so no other
+    process calls the number at the same time. If the database cannot be used, a copy of the do-not-call list is
+    checked, and the number is not reserved.
     """
 
     def __init__(

@@ -74,8 +74,8 @@ class _Records(Protocol):
 
 
 class CallOutcomes:
-    """Produces the outcome of each ended call. The object is an async context manager. At the end of the context, it
-    waits a limited time for the work that follows calls, such as summaries.
+    """Produces the outcome of each ended call: the result, the summary and the cost. `close` waits a limited time for
+    the work that follows calls, such as summaries.
 
     Args:
         result: The type of the results of inbound calls.

@@ -96,9 +96,9 @@ class CallRecords:
         self._live: dict[str, dict[str, Any]] = {}
         """The first values of the live calls."""
         self._on_ladder: dict[str, tuple[str, LadderCall]] = {}
-        """The calls that a step of a ladder has, with their callers."""
+        """The calls that are at a step of a number's ladder (the list of steps), by CallSid, each with its caller."""
         self._expected: dict[str, asyncio.TimerHandle] = {}
-        """The calls that were answered with TwiML for a stream which has not come."""
+        """The timers that write the end of a call if nothing more is reported about the call, by CallSid."""
         client.on_lease_lost = self._note_again
 
     # --- calls of this process -------------------------------------------------------------------------------------
@@ -294,11 +294,11 @@ class CallRecords:
         )
 
     def consent(self, call: Call, evidence: ConsentEvidence) -> None:
-        """Writes the evidence about the caller's consent to a recording."""
+        """Writes the evidence about the caller's consent to a recording to the call record."""
         self.client.note(self._key(call.info), begins=False, consent=evidence.to_json())
 
     def outcome(self, call_id: str, **changes: Any) -> None:
-        """Adds the outcome of an ended call to its call record."""
+        """Adds the outcome of an ended call, such as the result and the summary, to the record of the call."""
         self.client.note(call_id, begins=False, announce_s=0.0, **changes)
 
     def placing(self, call_id: str, to: str, from_: str) -> CallUpdate:

@@ -10,8 +10,8 @@ DELETE /calls/{id}  hang up
 ```
 
 `telephony.outbound.call_request.CallRequest` describes the body. `agent` is the name of an agent that the server was
-started with. With DATABASE_URL, all processes that share the database know the keys and the results, also after a
-restart.
+started with. With DATABASE_URL, all processes that share the database know the idempotency keys and the results, also
+after a restart.
 """
 
 from __future__ import annotations

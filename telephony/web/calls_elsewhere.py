@@ -30,8 +30,8 @@ _WRITING_S = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25, 0.0)
 webhook. Twilio waits 15 s for the response, and the caller hears nothing during this time.
 """
 SILENT_S = 60.0
-"""The time in seconds without a change after which a call counts as ended, if its process runs an older release that
-renews no lease.
+"""The time in seconds after which a call without a change counts as ended. Used only if the process of the call runs an
+older release, which does not report to the database that the process is alive.
 """
 _ENDS: Mapping[str, Why] = {"goodbye": "goodbye", "failed": "failed", REFUSED: "refused"}
 """The reasons of a stream's end after which the call does not return to its process."""

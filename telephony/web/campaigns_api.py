@@ -258,7 +258,7 @@ async def _pause(context: _Context) -> Response:
 
 
 async def _stop(context: _Context) -> Response:
-    """Ends a campaign. Calls in progress continue. A second request hangs them up. Returns 200 or 404."""
+    """Ends a campaign. Calls in progress continue. A second request hangs up these calls. Returns 200 or 404."""
     return await _change(context, "stop", context.campaigns.stop)
 
 

@@ -56,11 +56,11 @@ class Canaries:
         self._model = model
         self._config = config or {}
         self._versions: OrderedDict[str, Version] = OrderedDict()
-        """By `CallSid`."""
+        """The versions of the agents, by `CallSid`."""
         self._taking_part: dict[str, tuple[str, Canary]] = {}
-        """The places and the canaries of the calls that have one, by `CallSid`."""
+        """The calls that have a canary version, by `CallSid`: the number of the application (or `*`) and the canary."""
         self._counted_here = MemoryReleases()
-        """The calls of canaries in this process. They count while the database cannot be used."""
+        """The calls of canaries in this process. Only these calls count while the database cannot be used."""
         self._rolled_back: set[str] = set()
         self._unsaved: dict[str, Release] = {}
         """The rollbacks of this process that the database does not have yet."""
@@ -82,8 +82,8 @@ class Canaries:
         """Returns a function that selects the version of the agent for a call. `agent` is the present agent, and
         `canary` is the new agent for a part of the callers. With `canary` None, `agent` is combined with the canary
         that was given to the constructor for the application's number of the call. If there is no such canary, all
-        callers get `agent`. `prepared` is a function that is applied to the new agent only. It returns a copy of the
-        agent with the changes that the caller of this method has already made to `agent`.
+        callers get `agent`. `prepared` is a function that is applied to the new agent only. This function returns a
+        copy of the agent with the changes that the caller of this method has already made to `agent`.
         """
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:

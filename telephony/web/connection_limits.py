@@ -65,7 +65,7 @@ class ConnectionLimits:
         self.max_connections = max_connections
         self.repeats = Repeats(log)
         self.waiting: dict[_HttpConnection, None] = {}
-        """The connections without a request; the one that has waited longest comes first."""
+        """The connections without a request. The connection that has waited longest comes first."""
         self.http: Any = partial[Any](_http_class(), limits=self)
         self.ws: Any = partial[Any](ServerWebSocket, repeats=self.repeats)
 

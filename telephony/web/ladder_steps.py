@@ -160,8 +160,8 @@ def note_step_result(call: RoutedCall, what: str) -> None:
 
 def ladder_over(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, how: str) -> None:
     """Writes to the call record that the call has ended without an agent, in a step such as a voicemail or a notice.
-    `how` says how it ended: `dial` (a person took the call), `voicemail` (the caller left a message), `say` (the caller
-    heard a notice), or `hung-up`.
+    `how` says how the call ended: `dial` (a person took the call), `voicemail` (the caller left a message), `say` (the
+    caller heard a notice), or `hung-up`.
     """
     why = "closed" if call.route.ladder is Ladder.CLOSED else "fallback"
     phone.call_records.ladder_ended(voice.call_sid, voice.caller, call, f"{why}-{how}")

@@ -93,7 +93,7 @@ class LiveNumbers:
         self.endpoints = endpoints or Endpoints()
         self.reloads = 0
         self.problems: list[str] = []
-        """The problems that the last reload found in the file. If there are any, the old configuration stays."""
+        """The problems that the last reload found in the file. If there are problems, the old configuration stays."""
         self._settings = settings
         self._load_agent = load_agent
         self._make_rest = make_rest

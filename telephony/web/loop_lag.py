@@ -15,8 +15,8 @@ _LAG_DECAY = 0.8
 
 
 class LoopLag:
-    """Measures the delay of the event loop. `seconds` is the greatest recent delay in seconds. Its value decreases over
-    time.
+    """Measures the delay of the event loop. `seconds` is the greatest recent delay in seconds. After a delay, the value
+    of `seconds` decreases again.
 
     A large delay means that the process has more calls than it can serve.
     """

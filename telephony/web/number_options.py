@@ -35,7 +35,8 @@ from .number_book import consent_for
 __all__ = ["agent_of", "canary_of", "number_options"]
 
 _SESSION_S = 3.0
-"""The time in seconds in which an endpoint must begin the session. After this time the next endpoint is tried."""
+"""The time in seconds in which a server of the model must begin the session. After this time the next server is tried.
+"""
 _FIRST_SESSION_S = 8.0
 
 

@@ -64,14 +64,16 @@ class ObservedCall:
     ) -> None:
         self.form = form
         self.agent = agent
-        """The name of the agent, where it is known before the call."""
+        """The name of the agent, or an empty text if the name is not known before the call."""
         self.details = CallDetails()
         self._display = display
         self.usage = Usage()
-        """The tokens of the model that speaks."""
+        """The tokens that the speech model has used."""
         self.transcribed = TranscriptionUsage()
         self.responses_s: list[float] = []
-        """The response latencies at the caller's ear."""
+        """The response latencies: the times in seconds from the end of the caller's speech until the caller heard the
+        answer.
+        """
         self._on_start, self._on_progress, self._on_end = on_start, on_progress, on_end
         self._clock = asyncio.get_running_loop().time
         self._call: Call | None = None

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 @for_twilio
 def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The endpoint for the voice webhook of an outgoing call that was answered. It returns the TwiML for a media
-    stream. The model connects while Twilio starts the media stream.
+    """The endpoint for the voice webhook of an outgoing call that was answered. Returns the TwiML for a media stream.
+    The model connects while Twilio starts the media stream.
     """
     voice, dialer = VoiceRequest.parse(form), _dialer(request)
     call = None if dialer is None else dialer.answered(request.path_params["token"], voice.call_sid)

@@ -152,8 +152,8 @@ class PhoneServer:
         return Addresses(base, self.instance, self.stream_admission.parameters)
 
     def answer(self, connection: HTTPConnection, info: CallInfo | None = None) -> tuple[AgentSource, CallOptions]:
-        """Returns the agent and the options for an inbound call. `info` has the data of the call, or None if it is not
-        known yet.
+        """Returns the agent and the options for an inbound call. `info` has the data of the call, or None if the call
+        is not known yet.
         """
         form = self.outcomes.form()
         options = self.options(connection, form)

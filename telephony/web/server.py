@@ -46,7 +46,9 @@ number of times.
 """
 _MANY_DESCRIPTORS = 2**16
 _OBJECTS_BETWEEN_COLLECTIONS = 10_000
-"""The threshold of the youngest generation. Python's own is 700 or 2,000."""
+"""The number of new objects after which the garbage collector runs (the threshold of its youngest generation). The
+default of Python is 700 or 2,000.
+"""
 
 
 class _BackgroundServer(uvicorn.Server):

@@ -72,8 +72,8 @@ class FloodLimits:
         return False
 
     def fragments(self, count: int) -> None:
-        """Ends the connection if a message has arrived in too many frames. `count` is the number of its frames so far.
-        Must be called for each frame of such a message.
+        """Ends the connection if a message has arrived in too many frames. `count` is the number of frames of this
+        message so far. Must be called for each frame of such a message.
         """
         if count > MAX_FRAGMENTS:
             self._flooded("fragments", "cuts a message into too many frames")

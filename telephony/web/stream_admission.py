@@ -46,7 +46,7 @@ class StreamAdmission:
         calls: StreamEnds | None = None,
     ) -> None:
         self.has_account: Callable[[str], bool] = lambda sid: False
-        """Whether a further account with this SID is configured."""
+        """A function that returns whether a further Twilio account with this SID is configured."""
         self._settings = settings
         self._registry = registry
         self._sources = sources

@@ -27,8 +27,8 @@ _TICK_S = 5.0
 
 
 class TwilioPrices:
-    """Requests the prices of ended calls from Twilio, and writes them to `records`. `on_price` is called with each
-    price and its currency.
+    """Requests the prices of ended calls from Twilio, and writes the prices to `records`. `on_price` is called with
+    each price and its currency.
 
     The requests are made one after the other. The longest-waiting calls are left out when more than 10,000 wait.
     """
@@ -39,8 +39,8 @@ class TwilioPrices:
         self._waiting: OrderedDict[str, tuple[float, int, str, TwilioRest]] = OrderedDict()
 
     def ended(self, key: str, sid: str, rest: TwilioRest) -> None:
-        """Requests the price of a call that has ended, after a pause. `key` is the id of its record, `sid` is its
-        CallSid, and `rest` is the client for its Twilio account.
+        """Requests the price of a call that has ended, after a pause. `key` is the id of the call record, `sid` is the
+        CallSid, and `rest` is the client for the Twilio account of the call.
         """
         self._wait(key, 0, sid, rest)
         if len(self._waiting) > _MAX_WAITING:

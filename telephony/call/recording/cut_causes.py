@@ -18,7 +18,7 @@ _cause: ContextVar[CutCause | None] = ContextVar("telephony_cut_cause", default=
 @contextmanager
 def cutting(cause: CutCause) -> Iterator[None]:
     """Sets the cause that is reported for each interruption of the agent's speech by this task during this block.
-    Without this, the caller counts as the cause.
+    Outside of such a block, the caller counts as the cause.
     """
     token = _cause.set(cause)
     try:

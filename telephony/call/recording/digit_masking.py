@@ -53,7 +53,7 @@ class DigitMasker:
         self._named: dict[str, Callable[[str], str]] = {}
         self._pressed = ""
         self._calls: deque[str] = deque(maxlen=100)
-        """The ids of calls of these tools, and of their items."""
+        """The ids of the tool calls whose arguments are digits, and the ids of their conversation items."""
 
     def hide(self, secret: str) -> None:
         """Replaces this text by bullets in all later records, also if the text is spelt out ("4 7-1, 1")."""

@@ -43,7 +43,7 @@ class CallRecorder:
         self._journal = journal
         self._on_record = on_record
         self.is_on: bool = getattr(journal, "is_on", True)
-        """Whether the journal keeps records. If not, nothing is made for it."""
+        """Whether the journal keeps records. If False, no record is prepared."""
         self._clock = asyncio.get_running_loop().time
         self._start = self._clock()
         self._secrets = DigitMasker()

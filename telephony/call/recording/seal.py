@@ -125,8 +125,8 @@ class Seal:
         self._is_frame_hidden = True
 
     def open(self, reason: SealReason, now: float) -> None:
-        """Ends what one call of `close` with this reason began: the conversation may be recorded again as far as this
-        reason is concerned. When no reason is left, the conversation is recorded from the time `now` on.
+        """Takes back one call of `close` with the same reason. When all calls of `close` are taken back, the
+        conversation is recorded again, from the time `now` on.
         """
         left = self._reasons.get(reason, 0) - 1
         if left > 0:
@@ -181,7 +181,7 @@ class Seal:
 
     def connected(self) -> None:
         """Counts the caller's audio from 0 again, because the model has a new connection. The conversation is sent
-        again over this connection. The items in it that must not be recorded stay hidden in the journal.
+        again over this connection. Items of the conversation that must not be recorded stay hidden in the journal.
         """
         self._connections += 1
         self._appended_bytes, self._spoken_ms = 0, 0.0
