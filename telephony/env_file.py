@@ -1,12 +1,12 @@
-"""Reads the file `.env`. Its settings are added to the settings of the environment.
+"""Reads the file `.env`, whose settings are added to the settings of the environment.
 
 An option of a command has priority over an environment variable, and an environment variable has priority over the
 file. An empty variable counts as not set. Only the current folder is searched, so a program never uses the settings of
 another project.
 
 `${NAME}` in a value is replaced by the value of this variable, as python-dotenv does it. A text in single quotes is not
-changed. `${NAME}` is also kept if there is no variable `NAME`, because it may be a part of a password. python-dotenv
-would remove it without a message.
+changed. `${NAME}` is also kept if there is no variable `NAME`, because the text may be a part of a password.
+python-dotenv would remove the text without a message.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Places:
     journals: Path | None = None
     storage: ObjectStorage | None = None
     data_dir: Path | None = None
-    """The data directory. It contains the list of the files to which calls were exported."""
+    """The data directory, which contains the list of the files to which calls were exported."""
     do_not_call: DoNotCall | None = None
     recordings: Sequence[Recordings] = ()
     """The Twilio accounts whose recordings of the person's calls are deleted: the account of the settings, and the

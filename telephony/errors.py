@@ -272,8 +272,8 @@ class TwimlError(TelephonyError):
 class TwilioError(TelephonyError):
     """A request to Twilio's REST API failed. `advice` says what to do.
 
-    `status` is the HTTP status and `code` is Twilio's error code (https://www.twilio.com/docs/api/errors). Both are
-    None if there was no response.
+    `status` is the HTTP status and `code` is Twilio's error code (https://www.twilio.com/docs/api/errors). `status` and
+    `code` are None if there was no response.
     """
 
     advice = "See https://www.twilio.com/docs/api/errors."

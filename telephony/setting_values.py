@@ -127,8 +127,8 @@ def check_countries(text: str) -> str:
 
 
 def quiet_hours(text: str) -> tuple[time, time]:
-    """Returns the start and the end of the quiet hours in `text`, such as `21:00-08:00`. Both are equal if there are no
-    quiet hours (`off`).
+    """Returns the start and the end of the quiet hours in `text`, such as `21:00-08:00`. The start and the end are
+    equal if there are no quiet hours (`off`).
     """
     if text.lower() == "off":
         return time(0), time(0)

@@ -60,8 +60,9 @@ _NO_PHONE = (
 
 
 class Telephony:
-    """Places calls. The object is an async context manager. It serves Twilio's webhooks and streams in this process, on
-    HOST and PORT behind PUBLIC_URL. At the end of the context, also after Ctrl-C, calls in progress are hung up.
+    """Places calls. The object is an async context manager. Within the context, this process serves Twilio's webhooks
+    and streams on HOST and PORT behind PUBLIC_URL, unless a `server` places the calls. At the end of the context, also
+    after Ctrl-C, calls in progress are hung up.
 
     Args:
         settings: The settings, with the Twilio account and the public URL (see `from_env`).
@@ -69,7 +70,7 @@ class Telephony:
             With None, this process places the calls.
         token: The TELEPHONY_API_TOKEN of `server`.
         simulate: Whether calls are simulated. A simulation uses a simulated Twilio on this machine, and the embedded
-            model, which is not an AI. It needs no account and no key. A text selects who answers: `person`,
+            model, which is not an AI. No account and no key are needed. A text selects who answers: `person`,
             `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`, or the path of a TOML file (its format:
             `telephony.simulator.callees`).
         dialing_rules: The rules about which numbers may be called, and when. With None, the rules of the settings
@@ -123,7 +124,7 @@ class Telephony:
         outgoing: Mapping[str, AgentSource] | None = None,
         **overrides: Any,
     ) -> Self:
-        """Creates the object from the environment and `.env`. If TELEPHONY_SIMULATE is set, calls are simulated. Its
+        """Creates the object from the environment and `.env`. If TELEPHONY_SIMULATE is set, calls are simulated. The
         value is `1`, or a text that selects who answers (see the argument `simulate` of the class). If only
         TELEPHONY_SERVER is set, the server with this URL places the calls. If neither is set, this process places the
         calls with the Twilio settings. `overrides` replace settings (`telephony_quiet_hours="off"`). `care` is a former

@@ -1,7 +1,8 @@
-"""Traces for OpenTelemetry: one trace for each call, and spans for other requests to Twilio. It needs the extra `otel`.
+"""Traces for OpenTelemetry: one trace for each call, and spans for other requests to Twilio. Traces need the extra
+`otel`.
 
-The root span is the call. Its child spans are the agent's turns, tools, transfers, reconnects of the model and requests
-to Twilio's REST API. Names and attributes follow the conventions for generative AI
+The root span is the call. The child spans of the call are the agent's turns, tools, transfers, reconnects of the model
+and requests to Twilio's REST API. Names and attributes follow the conventions for generative AI
 (https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/). Attributes of this package begin with `telephony.`.
 The words of the conversation, and the arguments and outputs of tools, are left out unless `content` is True. Phone
 numbers are always left out.

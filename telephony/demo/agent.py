@@ -1,4 +1,4 @@
-"""The agent that `telephony demo` calls by default. It books tables in a restaurant."""
+"""The agent that `telephony demo` calls by default. The agent books tables in a restaurant."""
 
 from __future__ import annotations
 

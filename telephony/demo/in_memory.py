@@ -1,4 +1,6 @@
-"""`telephony demo --fast`: the call session, the embedded model and the caller in one process, in virtual time."""
+"""`telephony demo --fast`: the call session, the embedded model and the caller in one process, in virtual time (the
+clock jumps to the next event, so nothing waits).
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Line:
 
 class LiveCall:
     """The state of a running call for a live view: the lines of the conversation, the loudness of both sides, and
-    events. It is computed from the records of the journal, which must be passed to `feed` in order. Times are in
+    events. The state is computed from the records of the journal, which must be passed to `feed` in order. Times are in
     milliseconds since the start of the call.
     """
 

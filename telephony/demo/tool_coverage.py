@@ -1,7 +1,7 @@
 """Finds the tools that the embedded model calls in a demo, and the tools that it does not call.
 
-The embedded model calls each tool once. It does not call a tool that ends or moves the call, or a tool that writes to
-the do-not-call list.
+The embedded model calls each tool once, except a tool that ends or moves the call, or that writes to the do-not-call
+list.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Makes one call of an eval between a simulated caller and a model. The call goes through the same code as a real call.
 
-With the embedded model the call runs in virtual time. With the real model it runs in real time and costs money.
+With the embedded model the call runs in virtual time (the clock jumps to the next event, so nothing waits). With the
+real model the call runs in real time and costs money.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ _PERSON = re.compile(r"\b(colleague|manager|transfer|connect you|a person|human)
 
 
 class StandInJudge:
-    """A judge that uses a few rules, for tests and for evals without a key. This judge is not an AI model. It
+    """A judge that uses a few rules, for tests and for evals without a key. The judge is not an AI model. The judge
     recognises some kinds of questions by their words, and answers all other questions with "cannot tell".
     """
 

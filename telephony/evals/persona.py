@@ -76,8 +76,8 @@ class LineProfile(BaseModel):
 class Persona(BaseModel):
     """The description of a simulated caller of an eval. A text model writes what the caller says. `interrupts`,
     `backchannels` and `hesitates` are the probabilities with which the caller interrupts the agent, says words such as
-    "mm-hm" while the agent speaks, and hesitates. The text model does not decide when this happens. Random numbers
-    decide it, so the same seed gives the same behaviour.
+    "mm-hm" while the agent speaks, and hesitates. Random numbers decide when this happens, and not the text model.
+    Therefore the same seed gives the same behaviour.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

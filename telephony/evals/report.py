@@ -139,8 +139,8 @@ def _closing(result: EvalResult) -> list[str]:
 
 
 def data_of(result: EvalResult) -> dict[str, Any]:
-    """Returns the whole result of an eval as a JSON object. Its field `criteria` has three lists of results:
-    `measured`, `checked`, and `judged` (by a text model).
+    """Returns the whole result of an eval as a JSON object. The field `criteria` of the object has three lists of
+    results: `measured`, `checked`, and `judged` (by a text model).
     """
     return {
         "about": dict(result.about),

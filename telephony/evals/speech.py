@@ -48,7 +48,7 @@ class Voice(Protocol):
 
 class StoredVoice:
     """A voice that needs no speech program. The package contains recordings of some words (spoken by flite). The voice
-    uses these recordings. For any other word it returns a hum in the rhythm of the syllables.
+    uses these recordings. For any other word, the voice returns a hum in the rhythm of the syllables.
     """
 
     name = "stored"

@@ -1,11 +1,11 @@
-"""A stand-in for the speech model in evals. The stand-in is not an AI model. Its answers depend on the instructions, on
-the schemas of the tools, and on random numbers. Pure.
+"""A stand-in for the speech model in evals. The stand-in is not an AI model. The answers of the stand-in depend on the
+instructions, on the schemas of the tools, and on random numbers. Pure.
 
-The stand-in runs on the embedded server. It gets the words of the simulated caller as text, and follows a few rules: it
-asks for the required parameters of a tool, calls the tool, answers questions with sentences of the instructions, and
-follows the instructions about confirmations, fillers and goodbyes. Each rule fails with the probability `slip`.
-Therefore an eval with the stand-in shows how instructions, schemas, tools, guardrails and the turn policy change the
-behaviour of the stand-in. The eval shows nothing about a real model.
+The stand-in runs on the embedded server. The stand-in gets the words of the simulated caller as text, and follows a few
+rules: the stand-in asks for the required parameters of a tool, calls the tool, answers questions with sentences of the
+instructions, and follows the instructions about confirmations, fillers and goodbyes. Each rule fails with the
+probability `slip`. Therefore an eval with the stand-in shows how instructions, schemas, tools, guardrails and the turn
+policy change the behaviour of the stand-in. The eval shows nothing about a real model.
 """
 
 from __future__ import annotations

@@ -79,9 +79,9 @@ class Comparison:
     same simulated caller. `pairs` has the numbers of pairs.
 
     `p` is the p-value of the exact test of the pairs. `adjusted_p` is the p-value after Holm's correction for several
-    criteria. `interval` is the confidence interval of the difference of the two pass rates. Its confidence is 1 - 2
-    alpha, and alpha is the significance level of the test. The verdict is "same" if this interval lies within the
-    permitted margin.
+    criteria. `interval` is the confidence interval of the difference of the two pass rates. The confidence of this
+    interval is 1 - 2 alpha, and alpha is the significance level of the test. The verdict is "same" if this interval
+    lies within the permitted margin.
 
     `detectable` is the smallest true difference that the test finds in four of five evals with this number of pairs.
     None means that the test cannot find any difference.

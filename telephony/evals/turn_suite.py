@@ -1,8 +1,8 @@
 """The noise and backchannel suite: measures which sounds of a caller stop the agent.
 
-Each clip is played over the agent's voice in a call through the real code path, in virtual time. `TurnClip.turn` is
-True if the person in the clip wants to speak. *False cut*: a clip in which no person wants to speak stopped the agent.
-*Miss*: a clip in which a person wants to speak did not stop the agent.
+Each clip is played over the agent's voice in a simulated call that runs the real code. `TurnClip.turn` is True if the
+person in the clip wants to speak. *False cut*: a clip in which no person wants to speak stopped the agent. *Miss*: a
+clip in which a person wants to speak did not stop the agent.
 
 The speech detector is that of the embedded server (WebRTC's detector and a minimum level), and not OpenAI's detector.
 Therefore the results compare turn policies. The results do not say how often a real model is interrupted.

@@ -55,8 +55,8 @@ class EndedCall(Generic[T]):
     agents: tuple[str, ...] = ()
     """The names of the agents that have spoken, in order."""
     turns: tuple[Mapping[str, Any], ...] = ()
-    """The agent's turns. Each turn has `at_ms`, the time since the start of the call, `latency_ms`, the response
-    latency that the caller experienced (or None), and `cut` if the turn was interrupted.
+    """The agent's turns. Each turn has `at_ms` (milliseconds since the start of the call), `latency_ms` (the response
+    latency in milliseconds that the caller experienced, or None), and `cut` if the turn was interrupted.
     """
     interruptions: int = 0
     """The number of times that the caller interrupted the agent."""

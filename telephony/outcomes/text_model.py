@@ -87,9 +87,9 @@ class TextModel:
 
 
 def supported(fields: Mapping[str, Any], transcript: Sequence[Line]) -> dict[str, Any]:
-    """Returns the values of the fields that the transcript supports, by the name of the field; the others are left out.
-    Each field is a mapping `{"value": ..., "quote": ...}`. Its quote must occur in one line of the transcript: in the
-    words of the caller, or in those words of the agent that the caller heard.
+    """Returns the values of the fields that the transcript supports, by the name of the field. The other fields are
+    left out. Each field is a mapping `{"value": ..., "quote": ...}`. The transcript supports a field if the quote
+    occurs in one line: in the words of the caller, or in those words of the agent that the caller heard.
     """
     heard = [_words(line.text if line.heard is None else line.heard) for line in transcript]
     found = {}

@@ -1,6 +1,6 @@
-"""The records: the data that all processes of an application share, usually in a database. They contain a record of
-each call, claims (a process claims a key, so that something is done only once), and leases (a process renews its lease
-to show that it is alive).
+"""The records: the data that all processes of an application share, usually in a database. The records contain one
+record of each call, claims (a process claims a key, so that something is done only once), and leases (a process renews
+its lease to show that it is alive).
 
 - `storable`: texts, numbers and keys that every database accepts. Pure.
 - `call_query`: the filters of a list of calls. Pure.
@@ -85,9 +85,10 @@ class Records(Protocol):
 
     def admit(self, call: CallUpdate, limits: SharedLimits, *, now: datetime) -> bool:
         """Admits an inbound call if the limits of the called number allow another call. Returns whether the call is
-        admitted. `call` is the update that creates the record of the call. Its `number_key` names the number in the
-        configuration. A call that was already admitted is admitted again. A call whose caller does not talk to the
-        agent any more, for example after a transfer to a voicemail, does not count as a call in progress.
+        admitted. `call` is the update that creates the record of the call. The `number_key` of the update names the
+        called number in the configuration. A call that was already admitted is admitted again. A call whose caller does
+        not talk to the agent any more, for example after a transfer to a voicemail, does not count as a call in
+        progress.
         """
 
     def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:

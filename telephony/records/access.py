@@ -127,7 +127,7 @@ class AuditQuery:
     call: str = ""
     """The `CallSid` of the call that the entries must concern. An empty text means all entries."""
     calls: tuple[str, ...] | None = None
-    """The `CallSid`s of several calls. The entries must concern one of them. None means all entries."""
+    """The `CallSid`s of several calls. The entries must concern one of these calls. None means all entries."""
     who: str = ""
     """A text that the name of the client must contain. Upper and lower case are equal."""
     action: Action | None = None

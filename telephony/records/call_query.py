@@ -70,7 +70,7 @@ class CallQuery:
     is_interrupted: bool = False
     """Whether only calls match in which the caller interrupted the agent."""
     sids: tuple[str, ...] | None = None
-    """The `CallSid`s of calls. A call must be one of them. None matches all calls."""
+    """The `CallSid`s of several calls. A call must have one of these `CallSid`s. None matches all calls."""
     is_open: bool = False
     """Whether only calls that have not ended match."""
     start: datetime | None = None
@@ -91,7 +91,7 @@ class CallQuery:
     @property
     def number_text(self) -> str:
         """The text that is searched in phone numbers. If `text` can be a part of a phone number, such as `(415) 555`,
-        it is `text` without spaces, brackets, dashes and dots. Otherwise it is `text`.
+        the result is `text` without spaces, brackets, dashes and dots. Otherwise the result is `text`.
         """
         text = legible(self.text)
         return re.sub(r"[\s().\-]", "", text) if _PART_OF_NUMBER.fullmatch(text) else self.text
@@ -99,7 +99,7 @@ class CallQuery:
     @property
     def is_start_of_call_id(self) -> bool:
         """Whether the searched `text` can be the beginning of a Twilio `CallSid`: `CA` and at least one more letter or
-        digit. The calls whose `CallSid` begins with it then match too.
+        digit. The calls whose `CallSid` begins with `text` then match too.
         """
         return _CALL_ID_START.fullmatch(self.text) is not None
 

@@ -123,8 +123,9 @@ class CallRecord:
     """The structured result, as a JSON value."""
     summary: str = ""
     turns: list[dict[str, Any]] | None = None
-    """The agent's turns. Each turn has `at_ms`, the time since the start of the call, and `latency_ms`, the time from
-    the end of the caller's speech until the caller heard the answer. None if the turns are not known.
+    """The agent's turns. Each turn has `at_ms` (milliseconds since the start of the call), and `latency_ms`
+    (milliseconds from the end of the caller's speech until the caller heard the answer). None if the turns are not
+    known.
     """
     interruptions: int | None = None
     tools: dict[str, dict[str, int]] | None = None

@@ -31,9 +31,9 @@ class Release:
 
 
 class Releases(Protocol):
-    """A store for canaries (new agent versions for a part of the callers). It stores whether the canary of a place (a
-    called number, or `*` for all numbers) runs or was rolled back. The newest decision about a place applies. It also
-    counts the failures among the last calls of each canary.
+    """A store for canaries (new agent versions for a part of the callers). The store contains whether the canary of a
+    place (a called number, or `*` for all numbers) runs or was rolled back. The newest decision about a place applies.
+    The store also counts the failures among the last calls of each canary.
     """
 
     def decide(self, release: Release) -> None: ...

@@ -55,7 +55,9 @@ class SubjectKey:
 
     @property
     def fingerprint(self) -> str:
-        """A short hash of the key, which shows whether two processes have the same key. It does not reveal the key."""
+        """A short hash of the key, which shows whether two processes have the same key. The hash does not reveal the
+        key.
+        """
         return self._hash("fingerprint")[:16]
 
     def _hash(self, text: str) -> str:

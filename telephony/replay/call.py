@@ -324,8 +324,8 @@ class ReplayedCall(HeardCall):
     @property
     def unjudged(self) -> list[Change]:
         """The changes of the model's configuration since the recording, such as other instructions, if the recorded
-        model answered. The replay cannot show their effect, because a recorded model always gives the recorded answers.
-        The list is empty if another model answered.
+        model answered. The replay cannot show the effect of these changes, because a recorded model always gives the
+        recorded answers. The list is empty if another model answered.
         """
         return self.changes if self.has_recorded_model else []
 

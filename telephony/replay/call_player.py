@@ -122,7 +122,7 @@ class CallPlayer(ModelPlayer):
 
     def changed(self) -> None:
         """Sets the timer for the next message of the recorded phone again. Must be called when this message or its time
-        may have changed, for example because the call has sent a mark.
+        may have changed, for example because the call has sent a message to the phone.
         """
         self._set_timer()
 

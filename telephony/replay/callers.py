@@ -54,8 +54,8 @@ class Cue(Enum):
     """The kind of event for which the caller's next turn waits in a replay."""
 
     INTO = "into"
-    """The turn interrupts the agent. It begins when the agent has spoken for `wait_s` seconds, counted from the start
-    of the agent's speech or from the end of the caller's previous turn, whichever is later.
+    """The turn interrupts the agent. The turn begins when the agent has spoken for `wait_s` seconds, counted from the
+    start of the agent's speech or from the end of the caller's previous turn, whichever is later.
     """
     AFTER = "after"
     """The turn begins when the agent has been silent for `wait_s` seconds."""
@@ -162,8 +162,8 @@ def turns_of(call: RecordedCall, audio: CallAudio) -> list[Turn]:
     """Returns the turns of the recorded caller. The time of each turn is relative to the agent's speech and to the
     caller's turn before it.
 
-    In a call without a model, the agent's speech is detected in the agent's audio. In a call without an agent, each
-    turn waits until the agent speaks.
+    In an imported call, which has no recorded model, the agent's speech is detected in the agent's audio. If the agent
+    never spoke, each turn waits until the agent speaks.
     """
     moments = [_Moment(call.ms(key.t), call.ms(key.t), key=_key(key.digit)) for key in call.keys]
     for speech in call.speech:

@@ -27,7 +27,7 @@ class Tolerances:
     """The differences between a recording and its replay that are tolerated, and the things that are compared.
 
     - `late_ms`, `early_ms`: how many milliseconds later or earlier than in the recording an action may happen.
-    - `audio_ms`: how much later or earlier an answer may start, in milliseconds. Its audio is sent in steps of 80 ms.
+    - `audio_ms`: how much later or earlier an answer may start, in milliseconds. Audio is sent in steps of 80 ms.
     - `lead_ms`: the tolerance in milliseconds for the rest of an answer. The amount of audio that is sent in advance
       grows in steps of 200 ms. A busy machine delays these steps, and callers do not hear the difference.
     - `heard_ms`: how many milliseconds the heard position of an interrupted answer, as reported to the model, may

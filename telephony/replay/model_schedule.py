@@ -17,8 +17,8 @@ from .triggers import AUDIO, Trigger, our_ids
 __all__ = ["ModelSchedule"]
 
 PATIENCE_S = 3.0
-"""The time in seconds for which a message waits for a trigger (an event that caused it in the recording) that does not
-happen. After this time the message is skipped.
+"""The time in seconds for which a message of the model waits for a trigger (an event that caused the message in the
+recording). If the trigger has not happened after this time, the message is skipped.
 """
 _QUOTED = re.compile(r'"([A-Za-z0-9_\-]+)"')
 _DUE_LATER = 1e-9
@@ -66,8 +66,8 @@ class ModelSchedule:
         return len(self._met["open"]) - 1
 
     def stream_began(self) -> None:
-        """Counts the caller's audio from 0 again, because it now comes from a new media stream. Recorded messages that
-        waited for audio of the earlier stream do not wait for it any more.
+        """Counts the caller's audio from 0 again. Must be called when a new media stream begins. Recorded messages that
+        waited for audio of the earlier stream no longer wait for this audio.
         """
         self._stream += 1
         self._audio_bytes.clear()
@@ -95,10 +95,9 @@ class ModelSchedule:
                     self._renames[then] = today
 
     def due(self) -> float | None:
-        """Returns the time at which the next recorded message of the model must be handled: it is then given to the
-        replayed code, or skipped if the code has not sent the command that caused the message in the recording. Returns
-        None if the time is not yet known, because the code must first connect or send more audio, or if no message is
-        left.
+        """Returns the time at which `take` must be called for the next recorded message of the model. Returns None if
+        no message is left, or if the time is not yet known because the replayed code must first connect or send more
+        audio.
         """
         self._awaited_bytes = None
         head = self.head

@@ -80,8 +80,8 @@ def call_info(recording: Recording, start: media_stream.Start) -> CallInfo:
 
 
 def replay_opening(recording: Recording, options: CallOptions) -> None:
-    """Changes the options so that the start of an outgoing call runs again: the code detects who answers, with the
-    recorded results of Twilio's machine detection.
+    """Changes the options so that the replay of an outgoing call detects again who answers. Twilio's machine detection
+    gives its recorded results. Does nothing for an inbound call.
     """
     placed = recording.config.get("placed")
     if not isinstance(placed, dict):
@@ -154,9 +154,9 @@ def _known(values: Any) -> Any:
 
 
 class RecordedSources(Sources):
-    """The sources of ids and dates in a replay: seeded ids, and the dates of the recorded call. A random waiting time,
-    for example before a new attempt to connect, is always the shortest possible time. The recorded message that follows
-    then comes at its recorded time.
+    """The source of ids and dates in a replay. The ids come from a random seed. The dates are those of the recorded
+    call. A random waiting time, for example before a new attempt to connect, is always the shortest possible time. The
+    recorded message that follows then comes at its recorded time.
     """
 
     def __init__(self, seed: int, started_at: str) -> None:

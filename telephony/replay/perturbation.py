@@ -1,4 +1,6 @@
-"""Seeded faults of the line, the phone, the model and the tools for a replay. Pure."""
+"""Seeded faults of the line, the phone, the model and the tools for a replay. A mark is a message that the phone
+returns when the audio before the mark has been played. Pure.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,13 @@ class Perturbations(TypedDict, total=False):
     """The arguments of `replay` that define faults."""
 
     loss: float
-    """The probability that a frame of the caller is lost."""
+    """The probability that a frame (20 ms) of the caller's audio is lost."""
     noise_dbfs: float
     """The level (RMS) of noise that is added to the caller's audio, in decibels relative to full scale. The embedded
-    model still detects the caller's turns at -45. At -25 it no longer detects the caller's pauses.
+    model still detects the caller's turns at -45. At -25 the model no longer detects the caller's pauses.
     """
     disconnect_at_s: float
-    """The time in seconds of the call at which the model's connection breaks."""
+    """The time at which the model's connection breaks, in seconds since the start of the call."""
     slow_tools_ms: float
     """The additional duration of each tool in milliseconds."""
     late_marks_ms: float
@@ -66,10 +68,10 @@ class Perturbation:
     """The faults that are added to one replay, such as lost frames, late marks or slow tools. By default there are no
     faults. All times are in seconds.
 
-    `Perturbations` describes most of these faults. Its times in milliseconds, such as `slow_tools_ms`, are in seconds
-    here (`slow_tools_s`). Two faults are only here. `jitter_s`: each message of the phone is delayed by a random time
-    of at most `jitter_s`, and the order of the messages is kept. `stalls`: the times at which the event loop is
-    blocked, each as (start, length).
+    `Perturbations` describes most of these faults. The times that are in milliseconds there (such as `slow_tools_ms`)
+    are in seconds here (`slow_tools_s`). Two faults exist only here. With `jitter_s`, each message of the phone is
+    delayed by a random time of at most `jitter_s`, and the order of the messages is kept. `stalls` has the times at
+    which the event loop is blocked, each as (start, length).
     """
 
     seed: int = 0

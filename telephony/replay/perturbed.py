@@ -1,5 +1,5 @@
 """Puts faults into the media stream of a replayed call: messages are delayed, dropped, doubled or changed. A
-`Perturbation` says which faults.
+`Perturbation` describes the faults.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def decided_tools(requests: Iterable[RecordedRequest]) -> frozenset[str]:
 
 class RequestLog:
     """Collects the requests that users' code (such as a tool) made during a recorded call, for example to say a text or
-    to hang up. The requests are read from the records of the call's journal. `requests` is the list of them.
+    to hang up. The requests are read from the records of the call's journal. `requests` is the list of these requests.
 
     `complete` is True if the journal shows when each request ended, and distinguishes the requests of users' code from
     those of the call itself (journal schema 3). Older journals do not.
@@ -75,16 +75,16 @@ class RequestLog:
         self._order = itertools.count()
 
     def take_voice(self, record: Record) -> None:
-        """Adds a piece of a supervisor's voice (a `supervisor` record) to `requests`, so a replay plays it at its
-        recorded time.
+        """Adds a piece of a supervisor's voice (a `supervisor` record) to `requests`, so that a replay plays the voice
+        at its recorded time.
         """
         arguments = {"part": str(record.data["item_id"]), "ulaw": pybase64.b64decode(record.data["payload"])}
         order = next(self._order)
         self.requests.append(RecordedRequest("supervisor.voice", record.t, arguments, order=order, end_is_known=False))
 
     def take_words(self, record: Record) -> None:
-        """Adds words of a supervisor (a `supervisor.words` record) to `requests`, so a replay repeats them at their
-        recorded time.
+        """Adds words of a supervisor (a `supervisor.words` record) to `requests`, so that a replay repeats the words at
+        their recorded time.
         """
         arguments = {name: record.data[name] for name in ("item_id", "text", "usage") if name in record.data}
         order = next(self._order)

@@ -1,4 +1,5 @@
-"""Runs a recorded call again in virtual time, with both sides from the recording.
+"""Runs a recorded call again, with both sides from the recording. The run uses virtual time: the clock jumps to the
+next event, so nothing waits.
 
 A replay without divergence shows that the current code behaves like the recorded code for the recorded input. The
 replay shows nothing about other callers, lines or answers of the model.

@@ -135,8 +135,8 @@ class RecordedTools:
 def agent_for_replay(
     recording: Recording, agent: AgentSource | None, tools: RecordedTools, *, run_tools: bool
 ) -> AgentSource:
-    """Returns the agent for a replay: the given agent, or the agent of the recording if `agent` is None. Its tools
-    answer from the recording, except the tools of a given agent if `run_tools` is True.
+    """Returns the agent for a replay: the given agent, or the agent of the recording if `agent` is None. The tools of
+    the returned agent answer from the recording. If `run_tools` is True, the tools of a given agent run instead.
 
     If the recorded call was an outgoing call, a given agent also gets the data and the tools that were added for that
     call.
@@ -164,7 +164,7 @@ def recorded_agent(recording: Recording, tools: RecordedTools) -> RealtimeAgent[
 
 
 def declared_tools(recording: Recording, tools: RecordedTools) -> list[FunctionTool]:
-    """Returns the tools in the recorded session configuration. They answer from the recording."""
+    """Returns the tools of the recorded session configuration. The returned tools answer from the recording."""
     return [
         FunctionTool(tool["name"], tool.get("description", ""), tool.get("parameters", {}), _answering(tools, tool))
         for tool in recording.session.get("tools", ())

@@ -94,16 +94,16 @@ def replay_call(
         turns: When the recorded caller speaks on a simulated phone: `verbatim` (at the recorded times) or `retimed`
             (each turn waits for the agent as in the recording).
         strict: Whether everything is compared, to the sample and to about a millisecond.
-        jitter_ms: The maximum of a uniform additional delay of each message: in both directions on a simulated phone,
-            otherwise of the phone's messages.
-        stall_ms: The length of stalls of the event loop. There is about one stall in ten seconds.
+        jitter_ms: The maximum random delay in milliseconds that is added to each message: in both directions on a
+            simulated phone, otherwise only to the phone's messages.
+        stall_ms: The time in milliseconds for which the event loop is blocked, about once in ten seconds.
         perturbation: All faults as one object.
         perturbations: The faults as arguments (see `Perturbations`). Cannot be combined with `perturbation`.
         run_tools: Whether the agent's own tools run, with their effects. By default tools answer from the recording.
         configure: A function that changes the options of the call before the call starts.
         seed: The seed of all random numbers.
         model_settings: The current settings of the model (`Settings.model_settings`). The report shows where they
-            differ from the recorded settings. They do not change the replay.
+            differ from the recorded settings. The replay does not use these settings.
 
     Raises `JournalError` for an invalid journal, `ReplayError` for arguments that exclude each other or have no effect,
     and all exceptions of a scripted caller.

@@ -52,8 +52,8 @@ _SAME_STEP_S = 0.002
 
 def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, ...]:
     """Returns the last relevant records of a recording before a difference from its replay (a divergence), as lines of
-    text. If the difference concerns the phone, the last returned mark is included, because it often explains the
-    difference.
+    text. If the difference concerns the phone, the last mark that Twilio returned (the report that audio was played) is
+    included, because the mark often explains the difference.
     """
     found, mark = deque[Record](maxlen=_BEFORE), None
     for index, record in enumerate(records):

@@ -27,7 +27,7 @@ _ADDRESS = "https://recorded.invalid"
 
 
 class RecordedTwilio:
-    """Answers the requests to Twilio's REST API from a recording, in a replay. It implements `PhoneControl` and
+    """Answers the requests to Twilio's REST API from a recording, in a replay. The class implements `PhoneControl` and
     `CallAddresses`, and sends nothing to Twilio. A request of the recording has its recorded result after its recorded
     duration. Any other request succeeds immediately.
     """
