@@ -17,11 +17,11 @@ audio_parts      counts, plays and truncates the agent's audio
 tool_gate        delays answers until a tool has returned
 items            sends items to the server
 item_places      computes the order of the items
+agent_speech     handles what the agent says: audio, transcripts and texts
 caller_turns     handles the speech and the turns of the caller
 hosted_tools     follows tools that the server runs (MCP)
 call_parts       collects the parts of the model's tool calls
 response_events  handles the beginning and the end of responses
-spoken_text      emits the texts of the agent
 item_events      handles events about the items of the conversation
 ```
 """

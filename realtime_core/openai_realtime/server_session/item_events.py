@@ -10,6 +10,7 @@ from ...errors import UserError
 from ...items import RealtimeItem, RealtimeToolCallItem, item_from_dict
 from ...response_outcome import items_of
 from .. import server_events as wire
+from .agent_speech import AgentSpeech
 from .call_parts import CallParts
 from .caller_turns import CallerTurns
 from .hosted_tools import HostedTools
@@ -17,7 +18,6 @@ from .items import ConversationItems
 from .known_facts import RecentEntries
 from .ports import Log
 from .requests import ResponseRequests
-from .spoken_text import SpokenText
 from .steps import Steps
 from .tool_gate import ToolGate
 
@@ -34,7 +34,7 @@ class ItemEvents:
         items: ConversationItems,
         requests: ResponseRequests,
         turns: CallerTurns,
-        texts: SpokenText,
+        speech: AgentSpeech,
         gate: ToolGate,
         hosted: HostedTools,
         emit: Callable[[emitted.RealtimeModelEvent], None],
@@ -44,7 +44,7 @@ class ItemEvents:
         self._items = items
         self._responses = requests.responses
         self._turns = turns
-        self._texts = texts
+        self._speech = speech
         self._gate = gate
         self._hosted = hosted
         self._emit = emit
@@ -73,7 +73,7 @@ class ItemEvents:
         self._turns.response_over()
         for item in items_of(event.response):
             if item.get("type") != "function_call":
-                self._texts.final(event.response_id, item)
+                self._speech.final(event.response_id, item)
                 self._updated(item, None)
                 self._hosted.item_done(item)
                 continue
@@ -100,7 +100,7 @@ class ItemEvents:
         afterwards. Any other event has no effect.
         """
         if event.type == "response.content_part.done":
-            self._texts.final_part(event.data)
+            self._speech.final_part(event.data)
         is_piece = event.type == "response.function_call_arguments.delta"
         response_id = str(event.data.get("response_id") or "")
         if not is_piece and event.type != "response.function_call_arguments.done":
@@ -126,7 +126,7 @@ class ItemEvents:
             return
         self._turns.item_transcribed(item)
         if item.get("status") == "completed" and (active_id := self._responses.active_id) is not None:
-            self._texts.final(active_id, item)
+            self._speech.final(active_id, item)
 
     def _report_calls(self) -> None:
         """Reports the complete tool calls that no other event has reported."""
@@ -167,14 +167,14 @@ class ItemEvents:
         if event.item.get("type") == "mcp_call" or (event.item.get("type") == "message" and is_complete):
             self._updated(event.item, None)
         if is_complete:
-            self._texts.final(event.response_id, event.item)
+            self._speech.final(event.response_id, event.item)
         self._call_seen(event.response_id, event.item)
 
     def _output_done(self, event: wire.OutputItemDone) -> None:
         if self._responses.is_out_of_band(event.response_id):
             return
         self._responses.completed_item(self._steps.now, event.response_id)
-        self._texts.final(event.response_id, event.item)
+        self._speech.final(event.response_id, event.item)
         if event.item.get("type") == "function_call":
             self._parts.item_seen(event.response_id, event.item)
             self._tool_call(event.response_id, event.item)

@@ -1,4 +1,4 @@
-"""Handles the server's events about the beginning, the audio and the end of responses."""
+"""Handles the server's events about the beginning and the end of responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from ...response_effects import ResponseStalled
 from ...response_outcome import Outcome
 from ...responses import echo_of
 from .. import server_events as wire
-from ..session_config import SessionConfig
 from ..usage import usage_event
 from .audio_parts import AudioParts
 from .hosted_tools import HostedTools
@@ -22,13 +21,10 @@ from .steps import Steps
 
 __all__ = ["ResponseEvents"]
 
-_WHOLE_AUDIO = "whole audio"
-"""The key of the fact that the audio of a content part has come in one piece, with the complete part."""
-
 
 class ResponseEvents:
-    """Handles the server's events about the beginning, the audio and the end of responses. Reports the beginning and
-    the end of a response to the session only once, even if the server repeats an event or omits the beginning.
+    """Handles the server's events about the beginning and the end of responses. Reports each of the two to the session
+    only once, even if the server repeats an event or omits the beginning.
     """
 
     def __init__(
@@ -37,7 +33,6 @@ class ResponseEvents:
         audio: AudioParts,
         items: ItemEvents,
         hosted: HostedTools,
-        config: SessionConfig,
         known: KnownFacts,
         emit: Callable[[emitted.RealtimeModelEvent], None],
         steps: Steps,
@@ -47,7 +42,6 @@ class ResponseEvents:
         self._audio = audio
         self._items = items
         self._hosted = hosted
-        self._config = config
         self._known = known
         self._emit = emit
         self._steps = steps
@@ -56,8 +50,6 @@ class ResponseEvents:
         self.handlers: Mapping[type, Callable[[Any], None]] = {
             wire.ResponseCreated: self._created,
             wire.ResponseDone: self._done,
-            wire.AudioDelta: self._audio_delta,
-            wire.AudioDone: self._audio_done,
         }
 
     def progress(self, response_id: str) -> None:
@@ -152,27 +144,3 @@ class ResponseEvents:
             )
         self._hosted.response_done(response_id, event.response)
         self._requests.perform(self._responses.done(self._steps.now, response_id, outcome))
-
-    def _audio_delta(self, event: wire.AudioDelta) -> None:
-        if self._audio.is_muted(event.response_id) or self._known.has(_WHOLE_AUDIO, event.item_id, event.content_index):
-            return
-        # A response outside of the conversation leaves no item that could be truncated.
-        in_conversation = not self._responses.is_out_of_band(event.response_id)
-        if self._audio.receive(event, can_be_truncated=in_conversation):
-            self._responses.spoke(event.response_id)
-            self._config.voice_frozen = True
-            self._known.add(True, wire.AudioDelta, event.item_id, event.content_index)
-        self._audio.play(event)
-
-    def whole_audio(self, event: wire.AudioDelta) -> None:
-        """Plays the whole audio of a complete content part, unless audio of this part was received before. Some
-        compatible servers send the audio only in the complete part. Pieces of the part that arrive later are ignored.
-        """
-        part = event.item_id, event.content_index
-        if not self._known.has(wire.AudioDelta, *part):
-            self._audio_delta(event)
-            self._audio.end(*part)
-            self._known.add(True, _WHOLE_AUDIO, *part)
-
-    def _audio_done(self, event: wire.AudioDone) -> None:
-        self._audio.end(event.item_id, event.content_index)

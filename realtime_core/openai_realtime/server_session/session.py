@@ -18,6 +18,7 @@ from ..encoding import encode_append
 from ..protocol import decode_audio, decode_object, parse
 from ..server_errors import Fault, classify, exception
 from ..session_config import SessionConfig
+from .agent_speech import AgentSpeech
 from .audio_parts import AudioParts
 from .caller_turns import CallerTurns
 from .client_events import ClientEvents
@@ -30,7 +31,6 @@ from .refusals import Refusals
 from .requests import ResponseRequests
 from .response_events import ResponseEvents
 from .response_pause import ResponsePause
-from .spoken_text import SpokenText
 from .steps import Steps
 from .tool_gate import CallerSpeech, ToolGate
 from .updates import SessionUpdates
@@ -95,12 +95,12 @@ class ServerSession:
             capabilities,
         )
         self._hosted = HostedTools(self.items, self._gate, self.requests, known, emit, steps)
-        texts = SpokenText(self.responses, self.audio, self.items, known, emit, self._whole_audio)
+        speech = AgentSpeech(self.responses, self.audio, self.items, config, known, emit)
         self._item_events = ItemEvents(
-            self.items, self.requests, self._turns, texts, self._gate, self._hosted, emit, steps, log
+            self.items, self.requests, self._turns, speech, self._gate, self._hosted, emit, steps, log
         )
         self._response_events = ResponseEvents(
-            self.requests, self.audio, self._item_events, self._hosted, config, known, emit, steps
+            self.requests, self.audio, self._item_events, self._hosted, known, emit, steps
         )
         self._refusals = Refusals(
             self.updates,
@@ -131,7 +131,7 @@ class ServerSession:
         )
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             **self._turns.handlers,
-            **texts.handlers,
+            **speech.handlers,
             **self._item_events.handlers,
             **self._response_events.handlers,
             wire.SessionCreated: self._session_created,
@@ -367,9 +367,6 @@ class ServerSession:
         self._hosted.notice(event)
         self._item_events.notice(event)
         self._turns.notice(event)
-
-    def _whole_audio(self, event: wire.AudioDelta) -> None:
-        self._response_events.whole_audio(event)
 
     def _malformed(self, event: wire.Malformed) -> None:
         self._ports.ignored_errors["malformed"] += 1

@@ -1,4 +1,4 @@
-"""Emits the transcripts and texts of the agent, and plays audio that only a complete part contains."""
+"""Handles the server's events about what the agent says: audio, transcripts and texts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from ... import model_events as emitted
 from ...responses import Responses
 from .. import server_events as wire
 from ..protocol import part_audio
+from ..session_config import SessionConfig
 from .audio_parts import AudioParts
 from .items import ConversationItems
 from .known_facts import KnownFacts
 
-__all__ = ["SpokenText"]
+__all__ = ["AgentSpeech"]
+
+_WHOLE_AUDIO = "whole audio"
+"""The key of the fact that the audio of a content part has come in one piece, with the complete part."""
 
 
-class SpokenText:
-    """Emits the texts that the agent says in the conversation. The text of a response outside of the conversation is in
-    its `response.done`. `play` is called with the audio of each complete part. `play` ignores audio that it has already
-    received.
+class AgentSpeech:
+    """Plays the agent's audio, and emits the texts that the agent says in the conversation. The text of a response
+    outside of the conversation is in its `response.done`.
     """
 
     def __init__(
@@ -27,17 +30,19 @@ class SpokenText:
         responses: Responses,
         audio: AudioParts,
         items: ConversationItems,
+        config: SessionConfig,
         known: KnownFacts,
         emit: Callable[[emitted.RealtimeModelEvent], None],
-        play: Callable[[wire.AudioDelta], None],
     ) -> None:
         self._responses = responses
         self._audio = audio
         self._items = items
+        self._config = config
         self._known = known
         self._emit = emit
-        self._play = play
         self.handlers: Mapping[type, Callable[[Any], None]] = {
+            wire.AudioDelta: self._audio_delta,
+            wire.AudioDone: self._audio_done,
             wire.TranscriptDelta: self._transcript_delta,
             wire.TranscriptDone: self._transcript_done,
             wire.TextDelta: self._text_delta,
@@ -55,7 +60,7 @@ class SpokenText:
             if audio := part_audio(dict(part)):
                 said = wire.AudioDelta(response_id, item_id, index, audio)
                 if self._is_spoken(said):
-                    self._play(said)
+                    self._whole_audio(said)
             transcript, is_known = part.get("transcript"), self._known.has(wire.TranscriptDone, item_id, index)
             if isinstance(transcript, str) and transcript and not is_known:
                 self._transcript_done(wire.TranscriptDone(response_id, item_id, index, transcript))
@@ -79,6 +84,30 @@ class SpokenText:
         """Returns whether the text or the audio is part of the conversation."""
         is_dropped = self._audio.is_muted(event.response_id) or self._items.is_deleted(event.item_id)
         return not is_dropped and not self._responses.is_out_of_band(event.response_id)
+
+    def _audio_delta(self, event: wire.AudioDelta) -> None:
+        if self._audio.is_muted(event.response_id) or self._known.has(_WHOLE_AUDIO, event.item_id, event.content_index):
+            return
+        # A response outside of the conversation leaves no item that could be truncated.
+        in_conversation = not self._responses.is_out_of_band(event.response_id)
+        if self._audio.receive(event, can_be_truncated=in_conversation):
+            self._responses.spoke(event.response_id)
+            self._config.voice_frozen = True
+            self._known.add(True, wire.AudioDelta, event.item_id, event.content_index)
+        self._audio.play(event)
+
+    def _whole_audio(self, event: wire.AudioDelta) -> None:
+        """Plays the whole audio of a complete content part, unless audio of this part was received before. Some
+        compatible servers send the audio only in the complete part. Pieces of the part that arrive later are ignored.
+        """
+        part = event.item_id, event.content_index
+        if not self._known.has(wire.AudioDelta, *part):
+            self._audio_delta(event)
+            self._audio.end(*part)
+            self._known.add(True, _WHOLE_AUDIO, *part)
+
+    def _audio_done(self, event: wire.AudioDone) -> None:
+        self._audio.end(event.item_id, event.content_index)
 
     def _transcript_delta(self, event: wire.TranscriptDelta) -> None:
         is_complete = self._known.has(wire.TranscriptDone, event.item_id, event.content_index)
