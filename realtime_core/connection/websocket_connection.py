@@ -54,6 +54,8 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         self._ping_timeout_s = ping_timeout_s
         self._max_buffered_bytes = max_buffered_bytes
         self._transport: asyncio.Transport
+        """Set by `connection_made`. With TLS, this is after the TLS handshake."""
+        self._has_transport = False
         is_client = isinstance(protocol, ClientProtocol)
         self._splitter = FrameSplitter(masked=not is_client, max_bytes=max_message_bytes)
         self._masks = Masks(secrets.token_bytes) if is_client else None
@@ -116,7 +118,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         self._break("the connection was broken here")
 
     def _drop(self) -> None:
-        if hasattr(self, "_transport"):
+        if self._has_transport:
             self._transport.abort()
         elif not self.lost.done():  # in the TLS handshake, which ends at its own time limit
             self.lost.set_result(None)
@@ -134,7 +136,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport, self._has_transport = cast(asyncio.Transport, transport), True
         if self.lost.done():
             self._transport.abort()
 
