@@ -130,6 +130,15 @@ class Cluster:
         )
 
 
+def new_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    """The address of an empty database of this kind: an SQLite file in the folder, or a database of the fixture
+    `postgresql`."""
+    if kind == "sqlite":
+        return f"sqlite:///{folder}/records.db"
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    return cluster.new_database()
+
+
 @contextmanager
 def database(kind: str, folder: Path) -> Iterator[tuple[str, Path]]:
     """An empty database of this kind, with the folder of all its files. It is the only database in this folder."""

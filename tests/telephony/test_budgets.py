@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,23 +12,10 @@ from telephony.records import Records
 from telephony.records.budget import Budget, BudgetUsage, day_of
 from telephony.records.call_record import CallUpdate
 from telephony.records.database import DatabaseRecords
-from telephony.records.memory import MemoryRecords
 from telephony.simulator import callees
 from tests.support.call_processes import OWN, PUBLIC, TO, World, finished, listener, until, world
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
-    if request.param == "memory":
-        yield MemoryRecords()
-        return
-    url = f"sqlite:///{tmp_path}/records.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
-    with closing(DatabaseRecords(url)) as database:
-        yield database
 
 
 def call(number: int, at: datetime, **changes: Any) -> CallUpdate:

@@ -22,6 +22,7 @@ from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
 from telephony.records.subjects import SubjectKey
 from tests.support.call_processes import TOKEN, world
+from tests.support.databases import new_database
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 KEY = SubjectKey(b"of the tests")
@@ -57,9 +58,7 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "memory":
         yield MemoryRecords()
         return
-    url = f"sqlite:///{tmp_path_factory.mktemp('records')}/records.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
+    url = new_database(request.param, request, tmp_path_factory.mktemp("records"))
     with closing(DatabaseRecords(url)) as database:
         yield database
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from telephony.campaigns.purging import purge_campaigns
 from telephony.campaigns.store import CampaignStore
 from telephony.errors import CampaignError
 from telephony.outbound.dialing_rules import DialingRules
+from telephony.records import Records
 from telephony.records.call_query import Party
 from telephony.records.database import DatabaseRecords
 from telephony.records.opt_outs import OptOut, OptOutSource
@@ -39,29 +39,13 @@ KEY = SubjectKey(b"of the tests")
 ADA, BEN, CLEO = (f"+1415555012{n}" for n in (3, 4, 5))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseRecords]:
-    url = f"sqlite:///{tmp_path}/records.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
-    with closing(DatabaseRecords(url)) as database:
-        yield database
-
-
 def store_of(records: DatabaseRecords, **options: Any) -> DatabaseStore:
     return DatabaseStore(records.transaction, KEY.of, **options)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CampaignStore]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    url = f"sqlite:///{tmp_path}/records.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
-    with closing(DatabaseRecords(url)) as database:
-        yield store_of(database)
+@pytest.fixture
+def store(records: Records) -> CampaignStore:
+    return store_of(records) if isinstance(records, DatabaseRecords) else MemoryStore()
 
 
 def campaign(store: CampaignStore, *numbers: str, name: str = "spring", timezone: str = "", **config: Any) -> None:
@@ -276,8 +260,8 @@ def test_the_stores_decide_alike(tmp_path: Path) -> None:
 # --- the database alone --------------------------------------------------------------------------------------------
 
 
-def test_a_contact_is_queued_by_one_process(records: DatabaseRecords) -> None:
-    store = store_of(records)
+def test_a_contact_is_queued_by_one_process(database: DatabaseRecords) -> None:
+    store = store_of(database)
     campaign(store, ADA, BEN, CLEO)
     assert [store.queue("spring", at(0), 2, for_s=60), store.queue("spring", at(1), 2, for_s=60)] == [
         [0, 1],
@@ -290,10 +274,10 @@ def test_a_contact_is_queued_by_one_process(records: DatabaseRecords) -> None:
     assert len(store.queue("spring", at(63), 9, for_s=60)) == 3, "what was held back by the pause is due at once"
 
 
-def test_survivors_take_over_the_attempts_of_a_dead_process(records: DatabaseRecords) -> None:
-    store = store_of(records)
+def test_survivors_take_over_the_attempts_of_a_dead_process(database: DatabaseRecords) -> None:
+    store = store_of(database)
     campaign(store, ADA)
-    records.renew("me", ttl_s=20, now=at(0))
+    database.renew("me", ttl_s=20, now=at(0))
     attempt = begin(store, "c0")
     assert store.orphans(at(19), "another") == []
     assert store.orphans(at(19), attempt.owner) == [("spring", attempt)], "its own"
@@ -303,14 +287,14 @@ def test_survivors_take_over_the_attempts_of_a_dead_process(records: DatabaseRec
     assert [store.requested(attempt.id, "b", at_most=2) for _ in range(3)] == [True, True, False]
 
 
-def test_a_campaign_is_finished_when_nothing_waits(records: DatabaseRecords) -> None:
-    store = store_of(records, announces=True)
+def test_a_campaign_is_finished_when_nothing_waits(database: DatabaseRecords) -> None:
+    store = store_of(database, announces=True)
     campaign(store, ADA)
     attempt = begin(store, "c0")
     assert not store.finish("spring", at(1))
     end(store, attempt, 2, Outcome.REACHED, transcript="Agent: Hello.")
     assert store.finish("spring", at(3)) and not store.finish("spring", at(4))
-    messages = {it.kind: json.loads(it.payload)["data"] for it in records.outbox.messages(state=MessageState.PENDING)}
+    messages = {it.kind: json.loads(it.payload)["data"] for it in database.outbox.messages(state=MessageState.PENDING)}
     assert messages["campaign.finished"]["funnel"]["reasons"] == {"reached": 1}
     about = messages["campaign.contact.done"]
     assert (about["outcome"], about["transcript"], ADA in str(about)) == (
@@ -320,21 +304,21 @@ def test_a_campaign_is_finished_when_nothing_waits(records: DatabaseRecords) -> 
     )
 
 
-def test_an_erased_person_is_in_no_campaign_and_stays_on_the_list(records: DatabaseRecords) -> None:
-    store = store_of(records, announces=True, shows_numbers=True)
+def test_an_erased_person_is_in_no_campaign_and_stays_on_the_list(database: DatabaseRecords) -> None:
+    store = store_of(database, announces=True, shows_numbers=True)
     campaign(store, ADA, BEN)
     person = Party(ADA, KEY.of(ADA))
     attempt = begin(store, "c0")
-    assert records.erasure.erase_contact(person) is None and store.contact("spring", "c0") is not None
+    assert database.erasure.erase_contact(person) is None and store.contact("spring", "c0") is not None
     end(store, attempt, 2, Outcome.OPTED_OUT, transcript="Never again.")
-    assert records.erasure.erase_contact(person) == 1
+    assert database.erasure.erase_contact(person) == 1
     assert store.contact("spring", "c0") is None and store.contact("spring", "c1") is not None
-    assert records.erasure.is_opted_out(person)
-    assert [entry.number for entry in records.opt_outs.listed()] == [""] and records.outbox.messages() == []
+    assert database.erasure.is_opted_out(person)
+    assert [entry.number for entry in database.opt_outs.listed()] == [""] and database.outbox.messages() == []
 
 
-def test_campaigns_that_ended_long_ago_are_purged_with_their_people(records: DatabaseRecords) -> None:
-    store = store_of(records, announces=True, shows_numbers=True)
+def test_campaigns_that_ended_long_ago_are_purged_with_their_people(database: DatabaseRecords) -> None:
+    store = store_of(database, announces=True, shows_numbers=True)
     for name, people in (("old", [ADA]), ("new", [ADA]), ("runs", [BEN, CLEO])):
         campaign(store, *people, name=name, per_person="9/1d")
     said: dict[str, Any] = {"transcript": "Agent: Hello.", "result": {"comes": True}}
@@ -342,25 +326,25 @@ def test_campaigns_that_ended_long_ago_are_purged_with_their_people(records: Dat
         end(store, begin(store, "c0", began, name, f"attempt of {name}"), began + 1, Outcome.REACHED, **said)
     assert store.finish("old", at(3)) and store.finish("new", at(103))
     for dry_run, old in ((True, ["old"]), (False, ["old"]), (False, [])):
-        assert purge_campaigns(records.transaction, at(50), dry_run=dry_run) == old
+        assert purge_campaigns(database.transaction, at(50), dry_run=dry_run) == old
     assert store.campaign("old") is None and store.attempt("attempt of old") is None
-    with records.transaction(reads=True) as connection:
+    with database.transaction(reads=True) as connection:
         left = connection.execute(select(contacts.c.campaign, contacts.c.id)).all()
     assert sorted(map(tuple, left)) == [("new", "c0"), ("runs", "c0"), ("runs", "c1")]
     kept = {name: store.attempts(name, "c0")[0] for name in ("new", "runs")}
     assert (kept["new"].transcript, kept["new"].result) == ("Agent: Hello.", {"comes": True})
     assert (kept["runs"].transcript, kept["runs"].result, kept["runs"].outcome) == ("", None, Outcome.REACHED)
-    about = [it for it in records.outbox.messages() if it.kind == "campaign.contact.done"]
+    about = [it for it in database.outbox.messages() if it.kind == "campaign.contact.done"]
     assert {json.loads(it.payload)["data"]["campaign"] for it in about} == {"new", "runs"}
 
 
-def test_a_number_that_another_call_of_ours_holds_is_not_called(records: DatabaseRecords) -> None:
-    store = store_of(records)
+def test_a_number_that_another_call_of_ours_holds_is_not_called(database: DatabaseRecords) -> None:
+    store = store_of(database)
     campaign(store, ADA, BEN)
-    assert records.number_claims.hold(KEY.of(ADA), "a call", process="", ttl_s=60, now=at(0))
+    assert database.number_claims.hold(KEY.of(ADA), "a call", process="", ttl_s=60, now=at(0))
     waiting = begin(store, "c0", 1)
     assert isinstance(waiting, Wait) and waiting.reason is WaitReason.IN_CALL
-    records.opt_outs.add([OptOut(KEY.of(BEN), BEN, OptOutSource.API, at(0))])
+    database.opt_outs.add([OptOut(KEY.of(BEN), BEN, OptOutSource.API, at(0))])
     assert begin(store, "c1", 1) == Done(DoneReason.DO_NOT_CALL), "an opt-out from any channel"
 
 

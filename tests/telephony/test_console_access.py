@@ -25,6 +25,7 @@ from telephony.cli.app import app
 from telephony.console.access import COOKIE, HEADER, Action, Scope, own_number
 from telephony.console.console import console_of
 from telephony.errors import RecordRefused, RecordsUnavailable
+from telephony.records import Records
 from telephony.records.access import (
     AccessStore,
     AuditEntry,
@@ -36,7 +37,6 @@ from telephony.records.access import (
 )
 from telephony.records.call_record import CallUpdate
 from telephony.records.database import DatabaseRecords
-from telephony.records.memory import MemoryRecords
 
 PUBLIC = "https://phone.example.com"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -50,16 +50,9 @@ def token(name: str = "Ada", *, of: str = "", scopes: frozenset[Scope] = frozens
     return StoredToken(token_id, name, hash_secret("secret"), scopes, numbers, NOON, ends, parent=of)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AccessStore]:
-    if request.param == "memory":
-        yield MemoryRecords().access
-        return
-    url = f"sqlite:///{tmp_path}/records.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
-    with closing(DatabaseRecords(url)) as database:
-        yield database.access
+@pytest.fixture
+def store(records: Records) -> AccessStore:
+    return records.access
 
 
 def test_a_token_is_kept_as_it_was_made_and_a_revoked_one_ends_its_sessions(store: AccessStore) -> None:
@@ -161,32 +154,27 @@ def client(settings: Settings, base_url: str, peer: str) -> TestClient:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def database_url(tmp_path: Path) -> str:
+    """The pages read the same whatever the database is, so one kind suffices."""
     return f"sqlite:///{tmp_path}/records.db"
 
 
 @pytest.fixture
-def records(url: str) -> Iterator[DatabaseRecords]:
-    with closing(DatabaseRecords(url)) as database:
-        yield database
-
-
-@pytest.fixture
-def public(url: str) -> Iterator[TestClient]:
+def public(database_url: str) -> Iterator[TestClient]:
     settings = load_settings(
         public_url=PUBLIC,
         twilio_auth_token="12345",
         telephony_api_token="letmein",
         telephony_model="scripted",
-        database_url=url,
+        database_url=database_url,
     )
     with client(settings, PUBLIC, "10.0.0.7") as test_client:
         yield test_client
 
 
 @pytest.fixture
-def local(url: str) -> Iterator[TestClient]:
-    settings = load_settings(telephony_model="scripted", database_url=url)
+def local(database_url: str) -> Iterator[TestClient]:
+    settings = load_settings(telephony_model="scripted", database_url=database_url)
     with client(settings, "http://127.0.0.1:8000", "127.0.0.1") as test_client:
         yield test_client
 
@@ -198,9 +186,9 @@ def bearer(text: str = token_text("t1", "secret")) -> dict[str, str]:
 @pytest.mark.parametrize("held", Scope)
 @pytest.mark.parametrize("needed", Scope)
 def test_a_token_permits_its_scope_and_no_other(
-    public: TestClient, records: DatabaseRecords, held: Scope, needed: Scope
+    public: TestClient, database: DatabaseRecords, held: Scope, needed: Scope
 ) -> None:
-    records.access.add_token(token(scopes=frozenset({held})))
+    database.access.add_token(token(scopes=frozenset({held})))
     answer = public.get(f"/probe/{needed.value}", headers=bearer())
     assert (answer.status_code == 200) is (held is needed) and answer.status_code in (200, 403)
 
@@ -213,8 +201,8 @@ def test_the_operator_s_token_permits_all_and_no_token_nothing(public: TestClien
         assert public.get(f"/probe/{needed.value}", headers=wrong).status_code == 401, wrong
 
 
-def test_a_token_is_limited_to_calls_of_its_numbers(public: TestClient, records: DatabaseRecords) -> None:
-    records.access.add_token(token(numbers=frozenset({OURS})))
+def test_a_token_is_limited_to_calls_of_its_numbers(public: TestClient, database: DatabaseRecords) -> None:
+    database.access.add_token(token(numbers=frozenset({OURS})))
     statuses = [public.get("/probe/view", params={"number": each}, headers=bearer()).status_code
                 for each in (OURS, OTHER, "")]  # fmt: skip
     assert statuses == [200, 403, 403]
@@ -226,17 +214,17 @@ def test_the_limit_applies_to_our_number_and_not_to_the_number_that_a_caller_sen
 
 
 @pytest.mark.parametrize("wrong", ["tel_t1.other", "tel_t2.secret"])
-def test_the_secret_has_to_be_that_of_the_token(public: TestClient, records: DatabaseRecords, wrong: str) -> None:
-    records.access.add_token(token())
+def test_the_secret_has_to_be_that_of_the_token(public: TestClient, database: DatabaseRecords, wrong: str) -> None:
+    database.access.add_token(token())
     assert public.get("/probe/view", headers=bearer(wrong)).status_code == 401
 
 
-def test_a_token_that_has_ended_or_was_revoked_is_refused(public: TestClient, records: DatabaseRecords) -> None:
-    records.access.add_token(token(token_id="old", days=1))
-    records.access.add_token(token(token_id="t1"))
+def test_a_token_that_has_ended_or_was_revoked_is_refused(public: TestClient, database: DatabaseRecords) -> None:
+    database.access.add_token(token(token_id="old", days=1))
+    database.access.add_token(token(token_id="t1"))
     assert public.get("/probe/view", headers=bearer(token_text("old", "secret"))).status_code == 401
     assert public.get("/probe/view", headers=bearer()).status_code == 200
-    records.access.revoke_token("t1", NOON)
+    database.access.revoke_token("t1", NOON)
     assert public.get("/probe/view", headers=bearer()).status_code == 401
 
 
@@ -246,9 +234,9 @@ def log_in(test_client: TestClient, given: str) -> Response:
 
 @pytest.mark.parametrize("given, name", [("letmein", "operator"), (token_text("t1", "secret"), "Ada")])
 def test_a_login_has_the_scopes_of_its_token_and_ends_with_it(
-    public: TestClient, records: DatabaseRecords, given: str, name: str
+    public: TestClient, database: DatabaseRecords, given: str, name: str
 ) -> None:
-    records.access.add_token(token(scopes=frozenset({Scope.VIEW})))
+    database.access.add_token(token(scopes=frozenset({Scope.VIEW})))
     answer = log_in(public, given)
     cookie = answer.headers["set-cookie"]
     assert answer.status_code == 204 and all(it in cookie for it in ("HttpOnly", "SameSite=strict", "Secure"))
@@ -256,16 +244,16 @@ def test_a_login_has_the_scopes_of_its_token_and_ends_with_it(
     assert public.get("/console/api/me").json()["name"] == name
     assert public.get("/probe/view").json() == {"name": name}
     assert public.get("/probe/control").status_code == (200 if name == "operator" else 403)
-    records.access.revoke_token("t1", NOON)
+    database.access.revoke_token("t1", NOON)
     assert public.get("/probe/view").status_code == (200 if name == "operator" else 401)
 
 
-def test_a_login_with_the_operator_s_token_ends_when_the_token_changes(public: TestClient, url: str) -> None:
+def test_a_login_with_the_operator_s_token_ends_when_the_token_changes(public: TestClient, database_url: str) -> None:
     log_in(public, "letmein")
     cookies = dict(public.cookies)
     for token_now, status in (("letmein", 200), ("another", 401), (None, 401)):
         settings = load_settings(public_url=PUBLIC, twilio_auth_token="12345", telephony_api_token=token_now,
-                                 telephony_model="scripted", database_url=url)  # fmt: skip
+                                 telephony_model="scripted", database_url=database_url)  # fmt: skip
         with client(settings, PUBLIC, "10.0.0.7") as restarted:
             restarted.cookies.update(cookies)
             assert restarted.get("/probe/view").status_code in {status, *([403] if token_now is None else [])}
@@ -335,13 +323,13 @@ def test_an_old_cookie_does_not_lock_this_machine_out(local: TestClient) -> None
 
 
 def test_a_revoked_token_cuts_its_socket_off(
-    public: TestClient, records: DatabaseRecords, monkeypatch: pytest.MonkeyPatch
+    public: TestClient, database: DatabaseRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("telephony.console.access.RECHECK_S", 0.01)
-    records.access.add_token(token())
+    database.access.add_token(token())
     with public.websocket_connect("/probe-socket", headers=bearer()) as open_socket:
         assert open_socket.receive_text() == "Ada"
-        records.access.revoke_token("t1", NOON)
+        database.access.revoke_token("t1", NOON)
         with pytest.raises(WebSocketDisconnect) as cut:
             open_socket.receive_text()
         assert cut.value.code == 4401
@@ -366,9 +354,9 @@ def test_the_audit_has_who_did_what(public: TestClient) -> None:
 @pytest.mark.parametrize("what, needed", [("listen", Scope.LISTEN), ("take-over", Scope.CONTROL)])
 @pytest.mark.parametrize("held", [*Scope, None])
 def test_a_socket_of_a_call_needs_its_scope(
-    public: TestClient, records: DatabaseRecords, what: str, needed: Scope, held: Scope | None
+    public: TestClient, database: DatabaseRecords, what: str, needed: Scope, held: Scope | None
 ) -> None:
-    records.access.add_token(token(scopes=frozenset({held} if held else ())))
+    database.access.add_token(token(scopes=frozenset({held} if held else ())))
     headers = bearer() if held else {}
     path = f"/console/api/calls/CA1/{what}"
     with public.websocket_connect(path, headers=headers) as opened, pytest.raises(WebSocketDisconnect) as refused:
@@ -376,9 +364,9 @@ def test_a_socket_of_a_call_needs_its_scope(
     assert refused.value.code == (4404 if held is needed else 4403 if held else 4401), "there is no call CA1"
 
 
-def test_a_socket_is_sent_to_the_process_of_its_call(public: TestClient, records: DatabaseRecords) -> None:
-    records.renew("p9", ttl_s=60, now=datetime.now(UTC))
-    records.note([CallUpdate("CA1", NOON, changes={"sid": "CA1", "direction": "inbound", "status": "in-progress",
+def test_a_socket_is_sent_to_the_process_of_its_call(public: TestClient, database: DatabaseRecords) -> None:
+    database.renew("p9", ttl_s=60, now=datetime.now(UTC))
+    database.note([CallUpdate("CA1", NOON, changes={"sid": "CA1", "direction": "inbound", "status": "in-progress",
                                                    "instance": "phone-9", "process": "p9"})])  # fmt: skip
     path, headers = "/console/api/calls/CA1/listen", bearer("letmein")
     with public.websocket_connect(path, headers=headers) as opened, pytest.raises(WebSocketDisconnect) as moved:
@@ -390,8 +378,8 @@ def test_a_socket_is_sent_to_the_process_of_its_call(public: TestClient, records
     assert again.status_code == 503, "a proxy sent it here, because that process is gone"
 
 
-def test_a_limited_token_dials_only_its_numbers(public: TestClient, records: DatabaseRecords) -> None:
-    records.access.add_token(token(numbers=frozenset({OURS})))
+def test_a_limited_token_dials_only_its_numbers(public: TestClient, database: DatabaseRecords) -> None:
+    database.access.add_token(token(numbers=frozenset({OURS})))
     form = {"CallSid": "CA" + "0" * 32, "From": OTHER}
     dial = "/console/phone/webhook/incoming-call"
     statuses = [public.post(dial, data={**form, "To": to}, headers=bearer()).status_code for to in (OURS, OTHER)]
@@ -399,9 +387,9 @@ def test_a_limited_token_dials_only_its_numbers(public: TestClient, records: Dat
 
 
 def test_the_command_makes_a_token_that_works_until_it_is_revoked(
-    public: TestClient, url: str, monkeypatch: pytest.MonkeyPatch
+    public: TestClient, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("DATABASE_URL", database_url)
     run = CliRunner().invoke
     made = run(app, ["tokens", "create", "Ada", "--scope", "listen", "--number", "+1 415 555 0100", "--days", "7"])
     text = made.stdout.strip()
@@ -444,15 +432,15 @@ class Plan:
 
 
 def test_changes_of_the_configuration_by_commands_are_in_the_audit(
-    records: DatabaseRecords, url: str, monkeypatch: pytest.MonkeyPatch
+    database: DatabaseRecords, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records.check()
-    monkeypatch.setenv("DATABASE_URL", url)
+    database.check()
+    monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setattr(numbers, "_installation", lambda file: Numbers())
     for command in (["numbers", "apply", "--yes"], ["numbers", "restore", "--yes"], ["versions", "resume", OURS]):
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output
-    found = [(each.action, each.detail) for each in reversed(records.access.entries(AuditQuery()))]
+    found = [(each.action, each.detail) for each in reversed(database.access.entries(AuditQuery()))]
     assert found == [
         (Action.CONFIGURE, f"numbers of numbers.toml applied: {OURS}"),
         (Action.CONFIGURE, "numbers of numbers.toml restored"),

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -38,12 +38,6 @@ def at(s: float) -> datetime:
 
 def begun(key: str, process: str, s: float = 0, status: str = "in-progress") -> CallUpdate:
     return CallUpdate(key, at(s), True, {"sid": key, "process": process, "status": status})
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[DatabaseRecords]:
-    with closing(DatabaseRecords(database_url)) as database:
-        yield database
 
 
 def status_of(database: DatabaseRecords, key: str) -> tuple[str, bool]:

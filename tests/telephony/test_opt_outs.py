@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,18 +25,6 @@ pytestmark = pytest.mark.real_time
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ADA, BEN = "+14155550123", "+14155550124"
 KEY = SubjectKey(b"of the tests")
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
-    if request.param == "memory":
-        yield MemoryRecords()
-        return
-    url = f"sqlite:///{tmp_path}/records.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
-    with closing(DatabaseRecords(url)) as database:
-        yield database
 
 
 def entry(number: str, s: float = 0, source: OptOutSource = OptOutSource.API) -> OptOut:
@@ -72,21 +58,16 @@ def test_a_number_is_held_by_one_call(records: Records) -> None:
     assert hold("c", 60)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_claim_ends_with_the_lease_of_its_process(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
-    url = f"sqlite:///{tmp_path}/records.db"
-    if kind == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
-    with closing(DatabaseRecords(url)) as records:
-        claims, subject = records.number_claims, KEY.of(ADA)
-        records.renew("one", ttl_s=60, now=NOON)
+def test_a_claim_ends_with_the_lease_of_its_process(database: DatabaseRecords) -> None:
+    claims, subject = database.number_claims, KEY.of(ADA)
+    database.renew("one", ttl_s=60, now=NOON)
 
-        def hold(holder: str, s: float, process: str) -> bool:
-            return claims.hold(subject, holder, process=process, ttl_s=3600, now=NOON + timedelta(seconds=s))
+    def hold(holder: str, s: float, process: str) -> bool:
+        return claims.hold(subject, holder, process=process, ttl_s=3600, now=NOON + timedelta(seconds=s))
 
-        assert hold("a", 0, "one") and not hold("b", 59, "two")
-        assert hold("b", 61, ""), "the process has no lease any more"
-        assert not hold("c", 1000, "three"), "a claim without a process does not end with a lease"
+    assert hold("a", 0, "one") and not hold("b", 59, "two")
+    assert hold("b", 61, ""), "the process has no lease any more"
+    assert not hold("c", 1000, "three"), "a claim without a process does not end with a lease"
 
 
 async def test_an_opt_out_counts_at_once_in_every_process(tmp_path: Path) -> None:

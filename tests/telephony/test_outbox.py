@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from telephony.records import Records
 from telephony.records.call_record import CallUpdate
 from telephony.records.database import DatabaseRecords
-from telephony.records.memory import MemoryRecords
 from telephony.records.outbox import MAX_PAYLOAD_BYTES, Message, MessageState
 
 NOON = datetime(2027, 1, 1, 12, tzinfo=UTC)
@@ -25,13 +21,6 @@ def at(s: float) -> datetime:
 
 def ended(key: str, s: float = 0.0, *, announce_s: float | None = 0.0, **changes: Any) -> CallUpdate:
     return CallUpdate(key, at(s), True, {"sid": key, "status": "completed", **changes}, announce_s)
-
-
-@pytest.fixture(params=["database", "memory"])
-def records(request: pytest.FixtureRequest, database_url: str) -> Iterator[Records]:
-    made: Records = DatabaseRecords(database_url) if request.param == "database" else MemoryRecords()
-    with closing(made):
-        yield made
 
 
 def claim(records: Records, s: float, *, limit: int = 10) -> list[Message]:

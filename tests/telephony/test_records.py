@@ -7,7 +7,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -34,24 +33,6 @@ from tests.support import commands
 from tests.support.databases import Cluster
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[DatabaseRecords]:
-    with closing(DatabaseRecords(database_url)) as database:
-        yield database
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
-    if request.param == "memory":
-        yield MemoryRecords()
-        return
-    url = f"sqlite:///{tmp_path}/records.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
-    with closing(DatabaseRecords(url)) as database:
-        yield database
 
 
 def news(key: str, s: float = 0, *, begins: bool = True, **changes: Any) -> CallUpdate:

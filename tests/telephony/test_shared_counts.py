@@ -31,6 +31,7 @@ from telephony.simulator import callees
 from telephony.versions import Rollback, digest_of_agent
 from telephony.web.canaries import Canaries
 from tests.support.clinic import PUBLIC, Clinic, clinic, own
+from tests.support.databases import new_database
 from tests.support.office import office, talks
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -59,9 +60,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Reco
     if request.param == "memory":
         yield [MemoryRecords()] * 2
         return
-    url = f"sqlite:///{tmp_path}/records.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
+    url = new_database(request.param, request, tmp_path)
     with closing(DatabaseRecords(url)) as one, closing(DatabaseRecords(url)) as other:
         yield [one, other]
 

@@ -24,6 +24,7 @@ from telephony.records.call_query import CallQuery
 from telephony.records.database import DatabaseRecords
 from telephony.records.outbox import MessageState
 from tests.support import commands
+from tests.support.databases import new_database
 from tests.support.environment import ANY_LOAD
 from tests.support.webhook_receiver import SECRET, Received, Receiver, data_of, receiver
 
@@ -146,11 +147,8 @@ def check(fleet: Fleet) -> str:
 def test_no_webhook_is_missing_and_duplicates_have_the_same_id(
     kind: str, size: int, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = f"sqlite:///{tmp_path}/records.db"
-    if kind == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
     freezes = FREEZES if size > 1 else 0
-    fleet = Fleet(url, tmp_path / "stop", size, KILLS, freezes, Random(15))
+    fleet = Fleet(new_database(kind, request, tmp_path), tmp_path / "stop", size, KILLS, freezes, Random(15))
 
     async def run() -> None:
         async with asyncio.timeout(extent(120, 900)):
