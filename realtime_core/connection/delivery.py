@@ -1,5 +1,5 @@
-"""The base class of the connections. It keeps messages until `run` is called, pauses the delivery of messages, and
-reports the end of the connection exactly once.
+"""The base class of the connections. The class keeps messages until `run` is called, pauses the delivery of messages,
+and reports the end of the connection exactly once.
 """
 
 from __future__ import annotations

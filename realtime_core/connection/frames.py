@@ -38,9 +38,9 @@ class FrameSplitter:
     all other frames unchanged for the library `websockets`. `masked` is True if the sender is a client. `max_bytes` is
     the maximum size of a message.
 
-    `websockets` gets only whole frames. Otherwise it would wait for the rest of a frame that this class has decoded.
-    After an invalid frame, `websockets` gets all further bytes, and reports the error. At most one incomplete frame of
-    `max_bytes` is stored.
+    `websockets` gets only whole frames. With a part of a frame, `websockets` would wait for a rest that this class has
+    already decoded. After an invalid frame, `websockets` gets all further bytes, and reports the error. At most one
+    incomplete frame of `max_bytes` is stored.
     """
 
     def __init__(self, *, masked: bool, max_bytes: int) -> None:

@@ -14,8 +14,8 @@ from .rejection import Rejected, invalid_type, invalid_value, missing, unknown
 __all__ = ["Check", "anything", "boolean", "choice", "either", "integer", "items", "number", "obj", "or_null", "text"]
 
 Check = Callable[[Any, str], None]
-"""A function that checks a JSON value. It is called with the value and with the path of the value in the message. It
-returns if the value is valid, and raises `Rejected` otherwise.
+"""A function that checks a JSON value. The arguments are the value, and the path of the value in the message. The
+function raises `Rejected` for an invalid value.
 """
 
 

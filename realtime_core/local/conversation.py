@@ -31,8 +31,9 @@ __all__ = ["Conversation", "HangUp", "handle_message"]
 
 class Conversation:
     """One session of the embedded server. `model` is the name of the model in the client's URL. With None, the client's
-    first `session.update` may name the model. `expires_at` is Unix time in seconds. The client sees this time in the
-    session object. It has no other effect.
+    first `session.update` may name the model. The session ends `expires_after_s` seconds after its start. `expires_at`
+    is the Unix time in seconds that the client sees in the session object, and has no other effect. `now` is in seconds
+    on any steady clock.
     """
 
     def __init__(

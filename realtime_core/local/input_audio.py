@@ -123,8 +123,8 @@ class InputAudio:
         self._turns = turns
 
     def append(self, audio: bytes) -> Iterator[Edge]:
-        """Appends audio in the session's input format. Yields where speech begins and ends, in milliseconds of the
-        session.
+        """Appends audio in the session's input format. Yields the positions at which speech begins and ends, in
+        milliseconds of the session's input audio.
 
         The iteration must be completed, and each edge must be handled before the next edge is requested.
         """

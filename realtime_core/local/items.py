@@ -115,7 +115,7 @@ class Item:
 
 
 class Items:
-    """The items of the session's conversation, in order."""
+    """The items of the session's conversation, in order: messages, tool calls and results of tools."""
 
     def __init__(self) -> None:
         self._items: dict[str, Item] = {}
@@ -148,9 +148,10 @@ class Items:
         return item_id in self._items and self._items[item_id].wire["type"] == "mcp_approval_request"
 
     def create(self, wire: Any, previous_item_id: Any, new_id: str) -> Item:
-        """Creates an item from `wire`, the object that a client sent, and inserts it after the item `previous_item_id`.
-        With None, inserts it at the end, with `root` at the start. `new_id` is its id if the client gave none. Returns
-        the new item. Raises `Rejected` for an invalid item.
+        """Creates an item from `wire`, the object that a client sent, and inserts the item after the item with the id
+        `previous_item_id`. With None, the new item is the last item. With `root`, the new item is the first item.
+        `new_id` is the id of the new item if the client gave no id. Returns the new item. Raises `Rejected` for an
+        invalid item.
         """
         wire = self.check(wire, new_id)
         if wire["id"] in self._items:

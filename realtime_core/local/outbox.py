@@ -27,7 +27,7 @@ class HangUp:
 
 class Outbox:
     """Collects in `actions` what must be sent to the client, in order: messages, and at the end at most one `HangUp`,
-    the command to close the connection. The code that sends them must empty `actions`.
+    the command to close the connection. The code that sends the messages must empty `actions`.
     """
 
     def __init__(self, sources: Sources) -> None:

@@ -66,7 +66,9 @@ class Responder:
         self.new_inputs = NewInputs()
         self.wanted_speech: list[str] = []
         self.when_idle: Callable[[float], None] = lambda audio_s: None
-        """Called at the end of the conversation's response with the length of its audio."""
+        """A function that is called when the response of the conversation has ended. The argument is the length of the
+        response's audio in seconds.
+        """
         self.conversation_id = sources.id("conv")
         self._config = config
         self._schedule = schedule

@@ -1,6 +1,6 @@
 """One response of the embedded server, from `response.created` to `response.done`. Pure.
 
-`Response.perform` is a generator. It emits events and yields the time to wait before the next event, so the code has
+`Response.perform` is a generator that emits events and yields the time to wait before the next event, so the code has
 the same order as the events of the GA protocol. Audio is sent in bursts of 200 ms at `speed` times real time.
 """
 
@@ -21,8 +21,8 @@ from .voice.speech import BURST_MS
 __all__ = ["Host", "Response", "Waits"]
 
 Waits = Generator[float | None, None, None]
-"""The generator that runs one response of the embedded server. It yields the time in seconds after which it must be
-resumed. None means that it must be resumed when the requested speech is ready.
+"""The generator that runs one response of the embedded server. The generator yields the time in seconds after which it
+must be resumed. If the generator yields None, it must be resumed when the requested speech is ready.
 """
 
 _BURST_S = BURST_MS / 1000

@@ -123,8 +123,8 @@ def builtin_script(name: str) -> Script:
 
 
 def parse_script(text: str, *, name: str = "script", folder: Path | None = None) -> Script:
-    """Parses a script in TOML. `name` names the script in error messages. `folder` contains its WAV files. Raises
-    `ScriptError` for an invalid script.
+    """Parses a script in TOML. `name` is the name of the script in error messages. `folder` is the folder with the WAV
+    files of the script. Raises `ScriptError` for an invalid script.
     """
     try:
         table = tomllib.loads(text)

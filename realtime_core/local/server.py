@@ -56,7 +56,7 @@ class LocalRealtimeServer:
     in each direction), and everything works in virtual time. Audio is sent at `speed` times real time.
 
     Text without stored speech is built from stored words, and from humming for other words. With `synthesise=True`
-    flite or espeak-ng speaks it, if one is on PATH. Transcripts always have the full text.
+    flite or espeak-ng speaks such text, if one of these programs is on PATH. Transcripts always have the full text.
 
     `director` makes the decisions of each session, in place of a script.
 

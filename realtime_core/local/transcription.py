@@ -1,7 +1,7 @@
 """One transcription session of the embedded server (`?intent=transcription`), as a state machine. Pure.
 
-The session takes audio, and answers each committed turn with a transcript. It has no model, no items of the client, no
-tools and no responses. Events and fields of a conversation are refused. The form of the events is that of
+The session takes audio, and answers each committed turn with a transcript. The session has no model, no items of the
+client, no tools and no responses. Events and fields of a conversation are refused. The form of the events is that of
 https://developers.openai.com/api/docs/guides/realtime-transcription and of the reference of `session.update`. The texts
 and codes of three errors are those that users have quoted in public issue threads: `invalid_model`, `invalid_parameter`
 (an update of the other type of session), and the refusal of turn detection.
@@ -35,10 +35,10 @@ _REFUSED = 4000
 
 class Transcription:
     """One transcription session. Its methods are those of `Conversation`, the other kind of session. `now` is in
-    seconds on any steady clock. `transcripts` has the transcripts of the turns in order. If there are no more, a
-    transcript only states the length of the speech. `model` is the model in the client's URL. If it is not None, the
-    session closes the connection with an error, as the real server does, because a transcription session takes its
-    model from `session.update`.
+    seconds on any steady clock. `transcripts` has the transcripts of the turns in order. When no transcript is left,
+    the session sends the length of the speech as the transcript. `model` is the model in the client's URL. If `model`
+    is not None, the session closes the connection with an error, as the real server does, because a transcription
+    session takes its model from `session.update`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Transcription:
         self._input = InputAudio()
         self._speech_item_id: str | None = None
         self.wanted_speech: list[str] = []
-        """Always empty: the session says nothing."""
+        """The texts that must be synthesised. The list is always empty, because the session says nothing."""
         self._session: dict[str, Any] = {
             "type": "transcription",
             "object": "realtime.transcription_session",
@@ -110,8 +110,8 @@ class Transcription:
 
     def run(self, now: float) -> None:
         """Performs the planned actions of this transcription session that are due at the time `now`, such as sending a
-        transcript or ending an expired session. Their messages are appended to `outbox`. `next_due` says when this
-        method must be called next.
+        transcript or ending an expired session. The messages of these actions are appended to `outbox`. `next_due` says
+        when this method must be called next.
         """
         self._schedule.run(now)
 

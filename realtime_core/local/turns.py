@@ -60,8 +60,8 @@ class Turns:
 
     def append(self, audio: Any) -> None:
         """Handles the client event `input_audio_buffer.append`: adds the audio to the input buffer. With turn
-        detection, finds the start and the end of speech in it. At the end of speech, the audio becomes an item, and the
-        model answers if the settings say so. Raises `Rejected` for invalid audio.
+        detection, finds the start and the end of speech in the audio. At the end of speech, the audio becomes an item,
+        and the model answers if the settings say so. Raises `Rejected` for invalid audio.
         """
         for edge in self._input.append(decode_append(audio)):
             if edge.kind == "started":

@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def sources(request: pytest.FixtureRequest) -> Sources:
-    """Returns a `Sources`, which creates ids, tokens and random numbers, and returns the wall-clock time. Its seed is
+    """Returns a `Sources`, which creates ids, tokens and random numbers, and returns the wall-clock time. The seed is
     that of the test's `virtual_time` marker, or 0, so each run of the test gets the same values.
     """
     from ..sources import Sources

@@ -119,7 +119,7 @@ class RealtimeStep:
 
 
 class ScriptedRealtimeModel(RealtimeModel):
-    """A model without a server. It expects inputs in order and emits events as answers.
+    """A model without a server, which expects inputs in order and emits events as answers.
 
     - `connect_events` are emitted at the end of `connect`.
     - `connect_error` is raised by `connect`, and `close_error` is raised by `close`.

@@ -130,7 +130,7 @@ def create_app(
         canary: A new version of the agent for a part of the callers (`Canary`), for all numbers or for each called
             number.
         on_end: A function that is called with an `EndedCall` after each call, inbound or placed. A coroutine function
-            runs on the event loop, a plain function runs in a thread. Its failures are logged.
+            runs on the event loop, a plain function runs in a thread. Failures of the function are logged.
         tracer_provider: The OpenTelemetry provider for the traces of calls. Default: the provider of the process, or a
             provider for `OTEL_EXPORTER_OTLP_ENDPOINT`. Without both, there are no traces.
         outgoing: The agents that a request to `POST /calls` may name. Without a name, `agent` speaks.

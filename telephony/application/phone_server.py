@@ -72,8 +72,8 @@ def build_phone_server(
         outcomes: A function that returns the object for the results and summaries of calls.
         metrics: The counters of the process.
         display: A function that returns a new `Display`, which shows one live call to operators.
-        tee: A function that wraps the journal of a live call, so web pages can also follow the call. Its arguments are
-            the CallSid and the journal. It returns the journal to write to.
+        tee: A function that wraps the journal of a live call, so web pages can also follow the call. The arguments are
+            the CallSid and the journal, and the result is the journal to write to.
         numbers: The configured numbers. None if there is no numbers file.
     """
     sources = options.sources

@@ -23,8 +23,9 @@ __all__ = ["Outcome", "accept_stream"]
 _MAX_KIND_CHARS = 80
 
 Outcome = Callable[[Close, int], CallOutcome]
-"""A function that makes the outcome of a call. Its arguments are the end of the connection and the number of unreadable
-messages."""
+"""A function that returns the outcome of a call. The arguments are how the connection of the media stream ended, and
+the number of unreadable messages.
+"""
 
 
 async def accept_stream(

@@ -260,9 +260,9 @@ class Call:
         model, or is a clip. With None, nothing is said. The model does not get the digits, and the digits are written
         to no record.
 
-        The collection ends when the caller has pressed the key `terminator` or has typed `max_digits` digits. It also
-        ends if no key is pressed for `first_s` seconds after the prompt, or for `between_s` seconds after the last key.
-        If a time limit ended the collection, `complete` of the result is False.
+        The collection ends when the caller has pressed the key `terminator` or has typed `max_digits` digits. The
+        collection also ends if no key is pressed for `first_s` seconds after the prompt, or for `between_s` seconds
+        after the last key. If a time limit ended the collection, `complete` of the result is False.
 
         Raises:
             CallError: another collection of digits is in progress.

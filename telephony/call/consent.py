@@ -41,7 +41,9 @@ class Answer(StrEnum):
     NONE = ""
     """The caller has not answered yet."""
     STAYED = "stayed"
-    """The caller stayed on the line after the whole notice, or no notice is required. This counts as consent."""
+    """The caller counts as having agreed, because the caller stayed on the line after the whole notice, or because no
+    notice is required.
+    """
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNHEARD = "unheard"

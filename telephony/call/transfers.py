@@ -117,8 +117,8 @@ class Transfers:
     async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str:
         """Transfers the caller to `number`, which has the name `name`. Returns the result as text for the model.
 
-        If `warm` is True, the called person first hears `summary`, and accepts or declines. Otherwise the caller is
-        connected immediately. After a successful transfer the call is over.
+        If `warm` is True, the called person first hears `summary`, and accepts or declines. If `warm` is False, the
+        caller is connected immediately. After a successful transfer the call is over.
 
         Raises:
             CallError: another transfer is in progress.
@@ -169,8 +169,8 @@ class Transfers:
     def dialled(self, status: CallStatus) -> None:
         """Handles the status that Twilio reports for the call to the target of a cold transfer. If the target has
         answered, the transfer has succeeded, and the call session ends. If the target has not answered, Twilio must
-        open a new media stream for the caller within some seconds. Otherwise the caller counts as hung up. Twilio may
-        send a status late and twice.
+        open a new media stream for the caller within ten seconds. Without a new stream, the caller counts as hung up.
+        Twilio may send a status late and twice.
         """
         if not self._target or status.call_sid in self._ended_legs:
             return

@@ -28,7 +28,7 @@ class Wording:
 
     @property
     def voice(self) -> Voice:
-        """The voice of the TwiML verb `<Say>`."""
+        """The voice with which Twilio says texts (the TwiML verb `<Say>`) in the language of the call."""
         return voice_of(self.locale)
 
     def introduction(self, caller: str, agent: str) -> str:

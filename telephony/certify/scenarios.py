@@ -228,8 +228,8 @@ def names() -> list[str]:
 
 
 def check_statuses(name: str, statuses: Sequence[str]) -> Check:
-    """Checks that all four status callbacks of a call arrived. `statuses` are the statuses that arrived, and `name` is
-    the name of the check. Returns the result of the check.
+    """Checks that all four status callbacks of a call arrived: initiated, ringing, in-progress and completed.
+    `statuses` are the statuses that arrived, and `name` is the name of the check. Returns the result of the check.
     """
     missing = [event for event in _EVENTS if event not in statuses]
     return Check(

@@ -116,8 +116,8 @@ class CallState:
         self.answered = self.answered or any(known.status == "in-progress" for known in self._progress.states)
 
     def fetched(self, status: str, now: float) -> None:
-        """Updates the state with the status that Twilio's REST API has returned. It may be older than the known status,
-        and then is ignored.
+        """Updates the state with the status that Twilio's REST API has returned. A status before `in-progress` is
+        ignored, because a callback may already have reported a newer status.
         """
         self._failed_fetches = 0
         self._news(now)

@@ -38,7 +38,9 @@ _PAUSE_BEFORE_EXTENSION = "ww"
 https://www.twilio.com/docs/voice/api/call-resource
 """
 _MAX_ENDED = 20
-"""How many calls that are over are kept. Each holds its whole conversation. The records know all calls."""
+"""The maximum number of ended calls in memory. Each of these calls contains its whole conversation. The database has
+all calls.
+"""
 
 
 class Clearance(Protocol):
@@ -76,22 +78,26 @@ class Dialer(TaskOwner):
         self.from_ = from_
         self.rules = rules or DialingRules()
         self.calls: dict[str, PlacedCall] = {}
-        """By our token: the calls that are not over, and the newest of the others."""
+        """The placed calls by their tokens: all calls in progress, and the newest calls that are over."""
         self.on_news: Callable[[PlacedCall], None] = lambda call: None
-        """Called when a call may have changed, and repeatedly while the call is followed."""
+        """A function that is called when a placed call may have changed. Several calls without a change are possible.
+        """
         self.is_taken: Callable[[str, str], Awaitable[bool]] = _is_free
-        """Whether the `CallSid` (first argument) belongs to a call with another token than this (second), in any
-        process."""
+        """A function that returns whether the `CallSid` (first argument) belongs to another placed call of any process.
+        The second argument is the token of the call that is searched for.
+        """
         self.clearance: Clearance | None = None
-        """Asked immediately before a call is requested."""
+        """Decides immediately before each request to Twilio whether the call may be made. None permits every call."""
         self.fetch_s = fetch_s
         self._address = address
         self._sources = sources
         self._closing = False
         self.completes_results = True
-        """Whether the model completes a result from the transcript, after the call. A rehearsal's script cannot."""
+        """Whether the realtime model fills in missing fields of a result from the transcript after the call. False in a
+        rehearsal, in which a script replaces the model.
+        """
         self.text_model: TextModel | None = None
-        """Reads the transcripts of ended calls."""
+        """The text model that reads the transcripts of ended calls, or None."""
 
     def closing(self) -> None:
         self._closing = True

@@ -82,8 +82,8 @@ class DoNotCall:
         self._added = set[str]() if simulation is None else simulation.opted_out(self.path)
 
     def simulated(self, simulation: Simulation) -> DoNotCall:
-        """Returns a do-not-call list for simulated calls. It contains the numbers of this list. Numbers that are added
-        to it are kept in memory, and do not change the file.
+        """Returns a do-not-call list for simulated calls, which contains the numbers of this list. Numbers that are
+        added to the returned list are kept in memory, and do not change the file.
         """
         return DoNotCall(self.path, simulation=simulation, subjects=self.subjects)
 

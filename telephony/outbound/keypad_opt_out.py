@@ -19,7 +19,7 @@ _GOODBYE = "Say that they are on the list and will not be called again. Apologis
 
 class KeypadOptOut(TaskOwner):
     """Adds the other party to the do-not-call list when this party presses the key of TELEPHONY_OPT_OUT_KEY. The object
-    is an async context manager. Its tasks end with the context.
+    is an async context manager, and its tasks end with the context.
     """
 
     def __init__(self, key: str) -> None:

@@ -23,13 +23,13 @@ __all__ = ["LiveControls"]
 
 
 class LiveControls:
-    """The commands and data of a call that this application has placed, such as `say`, `transfer` and `info`. They are
-    the same as on `Call`, and are available after the callee has answered. Before that, each raises `CallError`.
+    """The commands and data of a call that this application has placed, such as `say`, `transfer` and `info`. These
+    commands and data are the same as on `Call`. Before the callee has answered, each of them raises `CallError`.
     """
 
     def __init__(self) -> None:
         self.live: Call | None = None
-        """The call as tools know it, with its controls. None before the call is answered."""
+        """The live call, which tools get as their context, or None before the call is answered."""
 
     def _answered_call(self, member: str) -> Call:
         if self.live is None:

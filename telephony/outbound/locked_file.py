@@ -42,8 +42,8 @@ def append_line(file: BinaryIO, line: str) -> None:
 
 
 def replace_lines(path: Path, lines: list[str]) -> None:
-    """Replaces the content of a file, in UTF-8. After a crash, the file has the old or the new lines. The caller holds
-    the lock of the file.
+    """Replaces the content of a file, in UTF-8. After a crash, the file has the old or the new lines. The calling code
+    must hold the lock of the file (`locked`).
     """
     new = path.with_name(f"{path.name}.new")
     descriptor = os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, path.stat().st_mode & 0o777)

@@ -52,7 +52,9 @@ class Opening:
         self._waits_since: float | None = None
         self._talks = False
         self.silence_s: float | None = None
-        """See `CallResult.silence_s`."""
+        """The time in seconds for which a person who answered waited for the agent's first words (see
+        `CallResult.silence_s`).
+        """
 
     @property
     def answered_by(self) -> AnsweredBy:

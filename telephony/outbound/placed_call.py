@@ -75,11 +75,15 @@ class PlacedCall(LiveControls):
         self.record: CallResource | None = None
         self.cancelled = False
         self.not_cleared = ""
-        """Why the call was not requested: see `Clearance`."""
+        """The reason why the call was not requested from Twilio, such as the do-not-call list. The text is empty if
+        there is no such reason.
+        """
         self.may_request: Callable[[], bool] = lambda: True
-        """Asked before each request to Twilio to make the call. False: the call belongs to another process now."""
+        """A function that is called before each request to Twilio to make the call. If the function returns False, the
+        call is not requested, for example because another process has taken over the call.
+        """
         self.withheld = False
-        """Whether Twilio was not asked, because of `may_request`."""
+        """Whether the call was not requested from Twilio, because `may_request` returned False."""
         self.form = None if plan.result is None else ResultForm(plan.result)
         self._control = control
         self._tools: list[FunctionTool] = [*([] if self.form is None else [self.form.tool()]), *plan.tools]
@@ -87,9 +91,11 @@ class PlacedCall(LiveControls):
             self._tools.append(opt_out(do_not_call))
         self._model_config: RealtimeModelConfig = {}
         self.text_model: TextModel | None = None
-        """Reads the transcript after the call. None: the realtime model does, if required fields are missing."""
+        """The text model that reads the transcript after the call. If None, the realtime model reads the transcript if
+        required fields of the result are missing.
+        """
         self.completes_result = True
-        """Whether the realtime model may do so."""
+        """Whether the realtime model may fill in missing fields of the result from the transcript."""
         self.summary = ""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -152,7 +158,9 @@ class PlacedCall(LiveControls):
     # --- for the dialer and the webhooks ----------------------------------------------------------------------------
 
     async def wait_for_news(self) -> None:
-        """Waits until an event of the call happens, or until the next step of its `CallState` is due."""
+        """Waits until something about the call changes, or until the time at which the dialer must act
+        (`CallState.deadline`).
+        """
         self._changed.clear()
         delay = self.state.deadline - self.now
         try:

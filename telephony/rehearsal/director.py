@@ -13,9 +13,10 @@ __all__ = ["RehearsalDirector"]
 
 
 class RehearsalDirector:
-    """Decides what the embedded model says in a rehearsal. It uses the `Improviser` of `realtime_core.local`, which
-    calls each tool once. However, the first words are always a greeting, even if the callee has said hello. Therefore
-    no tool is called before the greeting, and a callee who hangs up during the greeting gives no result.
+    """Decides what the embedded model says in a rehearsal. The `Improviser` of `realtime_core.local` makes the
+    decisions, and calls each tool once. However, the first words are always a greeting, even if the callee has said
+    hello. Therefore no tool is called before the greeting, and a callee who hangs up during the greeting gives no
+    result.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,9 @@
 """A client for Twilio's REST API. The client runs Twilio's official client in threads, with time-outs.
 
-The official client is synchronous, and by default waits for a response without a limit. Its asynchronous client ignores
-its time-out. If retries are configured, the asynchronous client also repeats a POST request after a failure, which may
-call a person twice. Therefore this module runs the synchronous client in `asyncio.to_thread`, with a time-out and
-without retries.
+The official client is synchronous, and by default waits for a response without a limit. The asynchronous client of the
+same library ignores its time-out. If retries are configured, the asynchronous client also repeats a POST request after
+a failure, which may call a person twice. Therefore this module runs the synchronous client in `asyncio.to_thread`, with
+a time-out and without retries.
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ class CallRecords:
 
     def stream(self, call: Call, end: StreamEnd | None) -> None:
         """Writes a change of the call's media stream to the record. With `end` None, the call got a media stream and
-        now belongs to this process. Otherwise `end` is the reason why the stream ended.
+        now belongs to this process. If `end` is not None, it describes why the stream ended.
         """
         now: dict[str, Any] = {"stream": OPEN, "document": "", "offered": 0, "sid": call.sid, **self._here()}
         now |= {"status": "in-progress", "reason": "", "ending": "", "answered_at": self._now()}
@@ -249,7 +249,7 @@ class CallRecords:
 
     def progress(self, call: Call, details: CallDetails) -> None:
         """Writes the details of a running call to its call record: the agents, the turns, the interruptions, the tools
-        and the language. They are then not lost if the process is killed.
+        and the language. These details are not lost if the process is killed later.
         """
         changes = {"agent": _agent(call), **details.changes(), **_language(call)}
         self.client.note(self._key(call.info), begins=False, held_by=self.client.process, **changes)

@@ -29,7 +29,8 @@ _MAX_DETAILS_CHARS = 16_000
 
 def apologise(phone: PhoneServer, voice: VoiceRequest | None, request: Request | None = None) -> str:
     """Returns TwiML with an apology in the language of the call. `voice` has the data of Twilio's request, or None if
-    it cannot be read. If Twilio can call the fallback number for this caller, the TwiML also dials this number.
+    the request cannot be read. If Twilio can call the fallback number for this caller, the TwiML also dials this
+    number.
     """
     settings = phone.settings
     voice = voice or VoiceRequest("")

@@ -1,5 +1,6 @@
-"""Reads WAV files into samples at 24 kHz. Python's `wave` module does not support mu-law, the format of the stored
-audio."""
+"""Reads WAV files, and converts the sample rate of audio. Python's `wave` module does not support mu-law, the format of
+the stored audio.
+"""
 
 from __future__ import annotations
 

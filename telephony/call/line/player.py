@@ -68,8 +68,8 @@ class LinePlayer:
     """
 
     on_sound: Callable[[float], None] = staticmethod(lambda until: None)
-    """A function that is called at each change of the queue. Its argument is the time on the loop's clock until which
-    the caller will hear queued audio.
+    """A function that is called at each change of the queue. The argument is the time until which the caller will hear
+    queued audio, in seconds on the loop's clock.
     """
     on_sent: Callable[[int], None] = staticmethod(lambda buffered_bytes: None)
     """A function that is called after each send. Its argument is the number of bytes that wait in the connection."""

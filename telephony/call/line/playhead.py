@@ -130,8 +130,8 @@ class LineClock:
 
     @property
     def known(self) -> bool:
-        """Whether the delay of the line is known, because Twilio has returned a probe (a mark that is sent without
-        audio before it).
+        """Whether the delay of the line is known. Twilio must have returned a probe (a mark that is sent without audio
+        before it).
         """
         return bool(self._trips)
 

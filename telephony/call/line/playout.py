@@ -466,8 +466,8 @@ class Playout:
         return commands
 
     def release(self, now: float) -> list[Command]:
-        """Continues playback at the normal volume after `hold` or `duck`, from the last heard sample on. Returns the
-        commands that must be sent to Twilio.
+        """Continues playback at the normal level from the last heard sample on, after `hold` has stopped playback or
+        `duck` has changed the level. Returns the commands that must be sent to Twilio.
         """
         ducked, self._held, self._level = self._level is not None, False, None
         return self._rewind(now) if ducked else []

@@ -103,8 +103,9 @@ class MediaStream:
         return start
 
     async def admitted(self, admit: Admit) -> tuple[media_stream.Start, CallInfo]:
-        """Waits for the `start` message of the stream and for its admission by `admit`. Later messages wait until then.
-        Returns the `start` message and the data of the call.
+        """Waits for the `start` message of the stream, and passes the message to `admit`, which returns the data of the
+        call or refuses the stream. If `admit` is slow, later messages wait. Returns the `start` message and the data of
+        the call.
 
         Raises:
             StreamRefused: the `start` is missing or invalid, or `admit` refused the stream.

@@ -130,7 +130,8 @@ class PendingAnswer:
 
     def on_time(self, now: float, *, mid_sentence: bool = False) -> Fill | None:
         """Returns what the caller must hear now because the answer is late, or None if nothing is due. `mid_sentence`
-        is True if the model stopped within a sentence. Then no sentence is said, because it would confuse the caller.
+        is True if the model stopped within a sentence. In this case no sentence is said, because a sentence would
+        confuse the caller.
         """
         if self.deadline is None or now < self.deadline:
             return None

@@ -38,7 +38,7 @@ class CutCauses:
     def of(self, event: RealtimeAnyEvent) -> CutCause | None:
         """Returns the cause of the interruption if `event` is `audio_interrupted`, or None for any other event. If the
         event before it was `guardrail_tripped`, the cause is the guardrail, because a guardrail interrupts the agent at
-        once. Otherwise the cause is the one that the interrupting code has set, by default the caller.
+        once. In all other cases the interrupting code has set the cause (see `cutting`). The default is the caller.
         """
         if event.type == "raw_model_event":
             return None
