@@ -99,19 +99,19 @@ async def erase(person: Party, places: Places, now: datetime) -> Receipt:
     Raises:
         RecordsUnavailable, RecordRefused: the database cannot be used.
     """
-    receipt = Receipt(person.subject, now)
+    receipt = Receipt(person.subjects[0], now)
     rows = [] if places.records is None else places.records.erasure.calls_of(person)
     receipt.live = [row.sid or row.id for row in rows if not row.over]
     rows = [row for row in rows if row.over]
     receipt.calls = [row.sid or row.id for row in rows]
-    journals = _journals(places.journals, rows, person.number, receipt)
+    journals = _journals(places.journals, rows, person.numbers, receipt)
     receipt.calls += [call.sid for call in journals if call.sid not in receipt.calls]
     for folder in {*(call.journal.parent for call in journals), *_folders(rows)}:
         _remove_folder(folder, receipt)
-    _erase_objects(places.storage, rows, person.number, receipt)
-    _erase_exports(places.data_dir, {*receipt.calls, *(row.id for row in rows)}, person.number, receipt)
+    _erase_objects(places.storage, rows, person.numbers, receipt)
+    _erase_exports(places.data_dir, {*receipt.calls, *(row.id for row in rows)}, person.numbers, receipt)
     await _erase_recordings(places.recordings, receipt)
-    _hash_opt_out(places.do_not_call, person.number, receipt)
+    _hash_opt_out(places.do_not_call, person.numbers[0], receipt)
     if places.records is not None:
         if (count := places.records.erasure.erase_contact(person)) is None:
             receipt.live.append("an attempt of a campaign")
@@ -126,8 +126,10 @@ async def erase(person: Party, places: Places, now: datetime) -> Receipt:
     return receipt
 
 
-def _journals(folder: Path | None, rows: Sequence[CallRecord], number: str, receipt: Receipt) -> list[StoredCall]:
-    """Returns the journals of these calls, and the journals of calls without a record that contain the number."""
+def _journals(
+    folder: Path | None, rows: Sequence[CallRecord], numbers: Sequence[str], receipt: Receipt
+) -> list[StoredCall]:
+    """Returns the journals of these calls, and the journals of calls without a record that contain a number."""
     try:
         stored = [] if folder is None else stored_calls(folder)
     except JournalError:
@@ -136,16 +138,18 @@ def _journals(folder: Path | None, rows: Sequence[CallRecord], number: str, rece
     found = []
     for call in stored:
         try:
-            if call.sid in known - set(receipt.live) or (call.sid not in known and _has(call.journal, [number])):
+            if call.sid in known - set(receipt.live) or (call.sid not in known and _has(call.journal, numbers)):
                 found.append(call)
         except OSError as error:
             receipt.failures.append(f"{call.journal}: {error.strerror or error}")
     return found
 
 
-def _erase_objects(storage: ObjectStorage | None, rows: Sequence[CallRecord], number: str, receipt: Receipt) -> None:
-    """Deletes the files of these calls from object storage, and the files of calls whose journal contains the number.
-    To find the latter, every journal is read.
+def _erase_objects(
+    storage: ObjectStorage | None, rows: Sequence[CallRecord], numbers: Sequence[str], receipt: Receipt
+) -> None:
+    """Deletes the files of these calls from object storage, and the files of calls whose journal contains one of the
+    numbers. To find the latter, every journal is read.
     """
     if storage is None:
         return
@@ -155,7 +159,7 @@ def _erase_objects(storage: ObjectStorage | None, rows: Sequence[CallRecord], nu
         for sid, files in groupby(sorted(storage.all(), key=_sid_of), key=_sid_of):
             if sid in receipt.live:
                 continue
-            if sid in known or _is_about(storage, list(files), number):
+            if sid in known or _is_about(storage, list(files), numbers):
                 receipt.objects += storage.delete(sid)
                 receipt.calls += [] if sid in receipt.calls or sid in known else [sid]
     except (StorageError, OSError) as error:
@@ -167,9 +171,9 @@ def _sid_of(stored: StoredObject) -> str:
     return stored.sid
 
 
-def _is_about(storage: ObjectStorage, stored: Sequence[StoredObject], number: str) -> bool:
+def _is_about(storage: ObjectStorage, stored: Sequence[StoredObject], numbers: Sequence[str]) -> bool:
     with tempfile.TemporaryDirectory() as folder:
-        return any(_has(storage.get(each, Path(folder)), [number]) for each in stored if each.is_journal)
+        return any(_has(storage.get(each, Path(folder)), numbers) for each in stored if each.is_journal)
 
 
 def _folders(rows: Sequence[CallRecord]) -> list[Path]:
@@ -205,8 +209,8 @@ def _remove_folder(folder: Path, receipt: Receipt) -> None:
         receipt.journals += 1
 
 
-def _erase_exports(data_dir: Path | None, ids: set[str], number: str, receipt: Receipt) -> None:
-    """Deletes exports of these calls, and lists that contain one of the calls or the number."""
+def _erase_exports(data_dir: Path | None, ids: set[str], numbers: Sequence[str], receipt: Receipt) -> None:
+    """Deletes exports of these calls, and lists that contain one of the calls or numbers."""
     if data_dir is None or not (noted := noted_exports(data_dir)):
         return
     kept: list[Export] = []
@@ -214,7 +218,7 @@ def _erase_exports(data_dir: Path | None, ids: set[str], number: str, receipt: R
         try:
             if not export.path.exists():
                 continue
-            if export.call_id in ids or (ids and _has(export.path, [*ids, number])):
+            if export.call_id in ids or (ids and _has(export.path, [*ids, *numbers])):
                 export.path.unlink()
                 receipt.exports.append(str(export.path))
                 continue

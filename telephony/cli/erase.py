@@ -22,6 +22,7 @@ from ..records.database import DatabaseRecords
 from ..records.subjects import SubjectKey, check_key, subject_key
 from ..settings import Settings, load_settings
 from ..twilio.numbers import e164
+from ..twilio.phone_forms import forms_of_one_phone
 from ..twilio.rest import TwilioRest
 from ..web.number_accounts import rest_of
 from .auditing import audit
@@ -43,11 +44,11 @@ def erase_number(number: str, folder: Path | None, output: Path | None, config: 
         number = e164(number)
     except ValueError as error:
         raise CliError(f"--number {number!r}: {error}.", code=USAGE) from None
-    if number == settings.twilio_phone_number:
+    if settings.twilio_phone_number in forms_of_one_phone(number):
         raise CliError(f"{number} is our own number. Give the number of the other party.", code=USAGE)
     accounts = _accounts(settings, config)
     key = subject_key(settings)
-    person = Party(number, key.of(number))
+    person = Party.of(number, key.of)
     with opened_records(settings) as records:
         assert records is None or isinstance(records, DatabaseRecords)
         if records is not None and not (key.is_kept and check_key(records, key, SYSTEM.now())):

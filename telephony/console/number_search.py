@@ -21,9 +21,9 @@ def text_query(phone: PhoneServer, text: str, query: CallQuery) -> CallQuery:
     """
     subject_of, text = phone.call_records.subjects.of, text.strip()
     if number := _number(text):
-        return replace(query, number=Party(number, subject_of(number)))
+        return replace(query, number=Party.of(number, subject_of))
     national = _national_number(phone, text)
-    return replace(query, text=text, text_number=Party(national, subject_of(national)) if national else None)
+    return replace(query, text=text, text_number=Party.of(national, subject_of) if national else None)
 
 
 def is_like_number(text: str) -> bool:

@@ -115,10 +115,10 @@ class Records(Protocol):
         `CallQuery.until`.
         """
 
-    def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:
+    def spent(self, since: datetime, now: datetime, subjects: Sequence[str] = ()) -> BudgetUsage:
         """Returns the minutes and the cost of the calls that began at `since` or later, in all processes together. With
-        `subject` (the hash of a phone number), only calls with this number are counted. A call in progress counts until
-        `now`.
+        `subjects` (the hashes of the numbers of a phone), only calls with this phone are counted. A call in progress
+        counts until `now`.
         """
 
     def last_update(self) -> datetime | None:

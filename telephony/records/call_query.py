@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from realtime_core.errors import UserError
 
 from ..twilio.numbers import e164, legible, tidy
+from ..twilio.phone_forms import forms_of_one_phone
 from .call_record import CallRecord
 
 __all__ = ["FILTERS", "NUMBERS", "TEXTS", "CallPage", "CallQuery", "Party", "page_of", "query_of", "time_of"]
@@ -32,12 +33,18 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A phone number for which calls are searched: the number, and its hash, which also finds calls with masked
-    numbers.
+    """A phone whose calls are searched. All its numbers are searched, and their hashes, which also find calls with
+    masked numbers. The first number is the main form.
     """
 
-    number: str
-    subject: str
+    numbers: tuple[str, ...]
+    subjects: tuple[str, ...]
+
+    @classmethod
+    def of(cls, number: str, subject_of: Callable[[str], str]) -> Party:
+        """Returns the phone of a number in E.164, or of a `sip:` address. `subject_of` returns the hash of a number."""
+        numbers = forms_of_one_phone(number)
+        return cls(numbers, tuple(filter(None, map(subject_of, numbers))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ class CallQuery:
 
 
 def _is_at(party: Party, row: CallRecord, number: str, is_subject: bool) -> bool:
-    return number == party.number or (is_subject and party.subject != "" and row.subject == party.subject)
+    return number in party.numbers or (is_subject and row.subject in party.subjects)
 
 
 def _has_number(row: CallRecord, number: Party) -> bool:
@@ -217,7 +224,7 @@ def _party(name: str, text: str, subject_of: Callable[[str], str]) -> Party:
             text = e164(text)
         except ValueError as error:
             raise UserError(f"{name}: {error}.") from None
-    return Party(text, subject_of(text))
+    return Party.of(text, subject_of)
 
 
 def time_of(name: str, text: str, *, end: bool = False) -> datetime:

@@ -28,9 +28,9 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
     c, outbound = calls.c, calls.c.direction.startswith("outbound")
     yield c.started_at.is_not(None)
     if query.caller is not None:
-        yield or_(c.caller == query.caller.number, _is_subject(query.caller) & ~outbound)
+        yield or_(c.caller.in_(query.caller.numbers), _is_subject(query.caller) & ~outbound)
     if query.called is not None:
-        yield or_(c.called == query.called.number, _is_subject(query.called) & outbound)
+        yield or_(c.called.in_(query.called.numbers), _is_subject(query.called) & outbound)
     if query.number is not None:
         yield _has_number(query.number)
     if query.agent:
@@ -87,11 +87,11 @@ def _is_over() -> ColumnElement[bool]:
 
 
 def _has_number(party: Party) -> ColumnElement[bool]:
-    return or_(_is_subject(party), calls.c.caller == party.number, calls.c.called == party.number)
+    return or_(_is_subject(party), calls.c.caller.in_(party.numbers), calls.c.called.in_(party.numbers))
 
 
 def _is_subject(party: Party) -> ColumnElement[bool]:
-    return calls.c.subject == party.subject if party.subject else false()
+    return calls.c.subject.in_(party.subjects)
 
 
 def record_of(found: RowMapping) -> CallRecord:

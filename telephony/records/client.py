@@ -28,7 +28,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -306,12 +306,12 @@ class RecordsClient:
                 row = updated(row, update) or row
         return row
 
-    async def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:
+    async def spent(self, since: datetime, now: datetime, subjects: Sequence[str] = ()) -> BudgetUsage:
         """Returns the minutes and the cost of the calls that began at `since` or later, in all processes together. With
-        `subject` (the hash of a phone number), only calls with this number are counted. A call in progress counts until
-        `now`. Raises `RecordsUnavailable` if the database cannot be reached.
+        `subjects` (the hashes of the numbers of a phone), only calls with this phone are counted. A call in progress
+        counts until `now`. Raises `RecordsUnavailable` if the database cannot be reached.
         """
-        return await self._run(lambda records: records.spent(since, now, subject), _CLAIM_S)
+        return await self._run(lambda records: records.spent(since, now, subjects), _CLAIM_S)
 
     async def check_key(self, key: SubjectKey) -> None:
         """Logs an error if the database contains hashes of phone numbers that were made with another key. In this case,

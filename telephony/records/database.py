@@ -169,8 +169,8 @@ class DatabaseRecords:
             last = connection.execute(looked_at.order_by(*order).offset(query.scan - 1).limit(1)).one_or_none()
         return None if last is None else (utc(last.started_at), last.id)
 
-    def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:
-        these = [calls.c.subject == subject] if subject else []
+    def spent(self, since: datetime, now: datetime, subjects: Sequence[str] = ()) -> BudgetUsage:
+        these = [calls.c.subject.in_(subjects)] if subjects else []
         with self._transaction(reads=True) as connection:
             return _spent(connection, since, now, *these)
 

@@ -41,9 +41,9 @@ class DatabaseErasure:
         """
         outbound = calls.c.direction.startswith("outbound")
         condition = or_(
-            calls.c.subject == person.subject,
-            ~outbound & (calls.c.caller == person.number),
-            outbound & (calls.c.called == person.number),
+            calls.c.subject.in_(person.subjects),
+            ~outbound & calls.c.caller.in_(person.numbers),
+            outbound & calls.c.called.in_(person.numbers),
         )
         with self._transaction() as connection:
             rows = connection.execute(select(calls).where(condition).order_by(calls.c.started_at)).mappings()
@@ -70,8 +70,8 @@ class DatabaseErasure:
         do-not-call list keeps the hash of the number. Returns the number of deleted contacts. Returns None and deletes
         nothing if a campaign is calling this person now.
         """
-        condition = or_(contacts.c.subject == person.subject, contacts.c.number == person.number)
-        ids = select(attempts.c.id).where(attempts.c.subject == person.subject)
+        condition = or_(contacts.c.subject.in_(person.subjects), contacts.c.number.in_(person.numbers))
+        ids = select(attempts.c.id).where(attempts.c.subject.in_(person.subjects))
         with self._transaction() as connection:
             # An attempt locks the row of its contact when it begins. So none begins until this transaction ends.
             known = connection.execute(
@@ -81,10 +81,10 @@ class DatabaseErasure:
                 return None
             about = [contact_key(campaign, contact) for campaign, contact in known]
             connection.execute(delete(webhooks).where(or_(webhooks.c.call_id.in_(ids), webhooks.c.call_id.in_(about))))
-            connection.execute(delete(attempts).where(attempts.c.subject == person.subject))
-            connection.execute(delete(number_claims).where(number_claims.c.subject == person.subject))
+            connection.execute(delete(attempts).where(attempts.c.subject.in_(person.subjects)))
+            connection.execute(delete(number_claims).where(number_claims.c.subject.in_(person.subjects)))
             connection.execute(
-                update(opt_outs).where(opt_outs.c.subject == person.subject).values(number="", remark="")
+                update(opt_outs).where(opt_outs.c.subject.in_(person.subjects)).values(number="", remark="")
             )
             return connection.execute(delete(contacts).where(condition)).rowcount
 
@@ -92,7 +92,7 @@ class DatabaseErasure:
         """Returns whether this person is on the do-not-call list in the database."""
         with self._transaction() as connection:
             return (
-                connection.execute(select(opt_outs.c.subject).where(opt_outs.c.subject == person.subject)).first()
+                connection.execute(select(opt_outs.c.subject).where(opt_outs.c.subject.in_(person.subjects))).first()
                 is not None
             )
 
@@ -141,5 +141,5 @@ class DatabaseErasure:
 
 def _is_being_called(connection: Connection, person: Party) -> bool:
     """Returns whether a campaign is calling this person now."""
-    in_progress = (attempts.c.subject == person.subject) & (attempts.c.outcome == "")
+    in_progress = (attempts.c.subject.in_(person.subjects)) & (attempts.c.outcome == "")
     return connection.execute(select(attempts.c.id).where(in_progress).limit(1)).first() is not None

@@ -93,9 +93,9 @@ class MemoryRecords:
     def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
         return None  # these records are few
 
-    def spent(self, since: datetime, now: datetime, subject: str = "") -> BudgetUsage:
+    def spent(self, since: datetime, now: datetime, subjects: Sequence[str] = ()) -> BudgetUsage:
         began = (row for row in self._calls.values() if row.started_at is not None and row.started_at >= since)
-        return usage_of((row for row in began if subject in ("", row.subject)), now)
+        return usage_of((row for row in began if not subjects or row.subject in subjects), now)
 
     def last_update(self) -> datetime | None:
         return max((row.updated_at for row in self._calls.values() if row.updated_at is not None), default=None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from realtime_core.sources import Sources
 
 from ..errors import RecordRefused, RecordsUnavailable
 from ..records.budget import Budget, day_of
 from ..records.client import RecordsClient
+from ..records.subjects import subjects_of_phone
 from ..settings import Settings
 
 __all__ = ["Budgets"]
@@ -35,13 +36,13 @@ class Budgets:
         a call may begin.
         """
         try:
-            if self._of_all.is_set and await self._is_used_up(self._of_all, ""):
+            if self._of_all.is_set and await self._is_used_up(self._of_all):
                 return (
                     "the budget of all calls for this day is used up (TELEPHONY_MINUTES_PER_DAY, "
                     "TELEPHONY_COST_PER_DAY)"
                 )
-            subject = self._subject_of(number) if self._of_number.is_set else ""
-            if subject and await self._is_used_up(self._of_number, subject):
+            subjects = subjects_of_phone(number, self._subject_of) if self._of_number.is_set else []
+            if any(subjects) and await self._is_used_up(self._of_number, subjects):
                 return (
                     "the budget of this number for this day is used up (TELEPHONY_NUMBER_MINUTES_PER_DAY, "
                     "TELEPHONY_NUMBER_COST_PER_DAY)"
@@ -50,6 +51,6 @@ class Budgets:
             return ""  # the client has logged why
         return ""
 
-    async def _is_used_up(self, budget: Budget, subject: str) -> bool:
+    async def _is_used_up(self, budget: Budget, subjects: Sequence[str] = ()) -> bool:
         now = self._sources.now()
-        return budget.is_used_up(await self._client.spent(day_of(now), now, subject))
+        return budget.is_used_up(await self._client.spent(day_of(now), now, subjects))

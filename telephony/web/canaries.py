@@ -17,6 +17,7 @@ from ..errors import RecordRefused, RecordsUnavailable
 from ..records import ClaimResult, Records
 from ..records.client import RecordsClient
 from ..records.releases import ROLLED_BACK, MemoryReleases, Release
+from ..twilio.phone_forms import main_form
 from ..versions import CANARY, STABLE, Canary, Rollback, Version, digest_of_agent, is_chosen
 from .background import Background
 from .routing import name_of
@@ -155,7 +156,7 @@ class Canaries:
 
     async def _is_selected(self, place: str, canary: Canary, party: str) -> bool:
         """Returns whether this caller gets the canary version now."""
-        if not (subject := self._subject_of(party)):
+        if not (subject := self._subject_of(main_form(party))):
             return False
         name = name_of(canary.agent)
         wanted = CANARY if is_chosen(subject, name, canary.percent) else STABLE

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..twilio.caller_id import is_withheld
+from ..twilio.phone_forms import main_form
 
 __all__ = ["CallLimits", "Limits", "OverLimit"]
 
@@ -122,7 +123,7 @@ class Limits:
         withheld = is_withheld(caller)
         if not (cap := self.caps.withheld_hour if withheld else self.caps.per_caller_hour):
             return True
-        key = "" if withheld else caller
+        key = "" if withheld else main_form(caller)
         calls = self._callers.setdefault(key, deque())
         self._callers.move_to_end(key)
         while calls and calls[0] <= now - _HOUR_S:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from realtime_core.sources import Sources
 from telephony.records import Records
 from telephony.records.budget import Budget, BudgetUsage, day_of
 from telephony.records.call_record import CallUpdate
@@ -36,8 +38,8 @@ def test_what_a_day_took(records: Records) -> None:
             call(8, NOON, subject="b", duration_s=0),
         ]
     )
-    assert records.spent(day_of(NOON), NOON, "a") == BudgetUsage(60 + 300 + 30, 1.0)
-    assert records.spent(day_of(NOON), NOON, "b") == BudgetUsage(120 + 30, 0.0)
+    assert records.spent(day_of(NOON), NOON, ["a"]) == BudgetUsage(60 + 300 + 30, 1.0)
+    assert records.spent(day_of(NOON), NOON, ["b"]) == BudgetUsage(120 + 30, 0.0)
     assert records.spent(day_of(NOON), NOON) == BudgetUsage(60 + 300 + 30 + 150, 1.0)
     assert records.spent(day_of(NOON + timedelta(days=1)), NOON) == BudgetUsage()
 
@@ -99,6 +101,21 @@ async def test_another_process_has_used_the_budget_up(
             return
         status, placed = await it.servers["b"].ask("POST", "/calls", {"to": "+14155550156"})
         assert status == 201 and (await finished(it.servers["b"], placed))["status"] == "busy"
+
+
+@pytest.mark.virtual_time
+async def test_the_budget_of_a_phone_counts_all_its_numbers() -> None:
+    from telephony.records.client import RecordsClient
+    from telephony.settings import Settings
+    from telephony.web.budgets import Budgets
+
+    settings = Settings(telephony_number_minutes_per_day=1, public_url=PUBLIC, twilio_auth_token=SecretStr("t"))
+    sources = Sources(1)
+    async with RecordsClient() as client:
+        budgets = Budgets(settings, client, str, sources)
+        client.note("CA0", started_at=sources.now(), subject="+5215512345678", duration_s=60)
+        assert "budget of this number" in await budgets.problem("+525512345678")
+        assert await budgets.problem("+525512345679") == ""
 
 
 @pytest.mark.virtual_time

@@ -141,8 +141,23 @@ def test_a_text_that_is_a_number_also_finds_masked_calls(
     records: Records, text: str, number: str, numbers: list[int]
 ) -> None:
     records.note(CALLS)
-    found = records.calls(replace(query(), text=text, text_number=Party(number, KEY.of(number))))
+    found = records.calls(replace(query(), text=text, text_number=Party.of(number, KEY.of)))
     assert [row.id for row in found] == [f"CA{number:03}" for number in numbers]
+
+
+@pytest.mark.parametrize("form", ["+525512345678", "+52 1 55 1234 5678"])
+def test_a_phone_with_several_numbers_is_found_by_each(records: Records, form: str) -> None:
+    old, new = "+5215512345678", "+525512345678"
+    records.note(
+        [
+            call(0, caller=old, called=OWN, subject=KEY.of(old)),
+            call(1, caller=OWN, called=new, direction="outbound-api"),
+            call(2, caller=MASKED, called=OWN, subject=KEY.of(new)),
+            call(3, caller="+525512345679", called=OWN),
+        ]
+    )
+    found = {name: [row.id for row in records.calls(query(**{name: form}))] for name in ("number", "from_", "to")}
+    assert found == {"number": ["CA000", "CA001", "CA002"], "from_": ["CA000", "CA002"], "to": ["CA001"]}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 10])

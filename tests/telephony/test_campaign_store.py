@@ -307,7 +307,7 @@ def test_a_campaign_is_finished_when_nothing_waits(database: DatabaseRecords) ->
 def test_an_erased_person_is_in_no_campaign_and_stays_on_the_list(database: DatabaseRecords) -> None:
     store = store_of(database, announces=True, shows_numbers=True)
     campaign(store, ADA, BEN)
-    person = Party(ADA, KEY.of(ADA))
+    person = Party.of(ADA, KEY.of)
     attempt = begin(store, "c0")
     assert database.erasure.erase_contact(person) is None and store.contact("spring", "c0") is not None
     end(store, attempt, 2, Outcome.OPTED_OUT, transcript="Never again.")

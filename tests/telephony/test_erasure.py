@@ -155,6 +155,28 @@ def test_no_byte_of_a_person_is_left(place: Path, is_open: bool) -> None:
     assert again["complete"] and (again["records"], again["journals"]) == (0, 0) and again["opt_out_kept"]
 
 
+@pytest.mark.parametrize("erased", ["+525512345678", "+5215512345678"])
+def test_a_phone_with_several_numbers_is_erased_by_each(place: Path, erased: str) -> None:
+    url = load_settings().records_url
+    assert url is not None
+    forms = ("+525512345678", "+5215512345678")
+    (place / "lists").mkdir()
+    (place / "lists" / "no.txt").write_text(f"{forms[1]} {NAME}\n")
+    with closing(DatabaseRecords(url)) as database:
+        database.note([planted(SIDS[0], forms[0], forms[0], NAME), planted(SIDS[1], forms[1], forms[1], NAME)])
+        database.note([planted(SIDS[2], forms[0], "+52•••••••78", NAME, outbound=True)])
+        database.note([planted(SIDS[3], BEN, BEN, OTHERS)])
+    for sid, form in zip(SIDS[4:], forms, strict=True):  # journals without a record
+        journal(place / "calls", sid, f"I am {NAME}, call me at {form}.")
+    telephony("calls", "export", "--output", place / "all.csv")
+    receipt = json.loads(telephony("calls", "erase", "--number", erased))
+    assert receipt["complete"] and receipt["opt_out_kept"]
+    assert set(receipt["calls"]) == {SIDS[n] for n in (0, 1, 2, 4, 5)}
+    assert found_in(place, NAME, *forms) == []
+    with closing(DatabaseRecords(url)) as database:
+        assert database.call(SIDS[3]) is not None
+
+
 def test_a_placed_call_is_not_placed_again_after_the_erasure(place: Path) -> None:
     url = load_settings().records_url
     assert url is not None

@@ -40,6 +40,13 @@ def test_a_caller_has_so_many_calls_within_an_hour() -> None:
     assert limits.admit("CA5", "+1", NOON + 3601) == "caller"
 
 
+def test_the_numbers_of_one_phone_share_a_limit() -> None:
+    limits = Limits(CallLimits(100, per_caller_hour=1))
+    assert limits.admit("CA1", "+5215512345678", NOON) is None
+    assert limits.admit("CA2", "+525512345678", NOON) == "caller"
+    assert limits.admit("CA3", "+525512345679", NOON) is None
+
+
 WITHHELD = ["", "anonymous", "Anonymous", "+266696687", "Restricted", "unavailable", "sip:anonymous@anonymous.invalid"]
 
 

@@ -224,6 +224,20 @@ async def test_nobody_meets_both_versions_at_two_numbers_with_the_same_canary() 
 
 
 @pytest.mark.virtual_time
+async def test_the_numbers_of_one_phone_meet_the_same_version() -> None:
+    async with RecordsClient() as client:
+        it = Canaries(Canary(OTHER, percent=50), client=client, subject_of=str, sources=Sources(1))
+        pick = it.source(OLD)
+        assert not isinstance(pick, RealtimeAgent)
+        met: set[tuple[Any, ...]] = set()
+        for n in range(20):
+            forms = (f"+5255123456{n:02}", f"+52155123456{n:02}")
+            met.add(tuple([await pick(CallInfo(f"CA{n}{form}", form, "+1")) for form in forms]))  # type: ignore[misc]
+        await it.close()
+    assert met == {(OLD, OLD), (OTHER, OTHER)}
+
+
+@pytest.mark.virtual_time
 async def test_a_placed_call_has_a_version_and_a_canary() -> None:
     person = "+14155550123"
     canary = Canary(BROKEN, percent=100, rollback=Rollback(failures=2))
