@@ -65,8 +65,9 @@ async def test_one_key_at_two_processes_at_once_is_one_call(shared_database_url:
             assert Counter(status for status, _ in answers) == {201: 1, 200: 7}
             assert len({call["id"] for _, call in answers}) == 1
             assert len({call["to"] for _, call in answers}) == 1, "also while it is still being placed"
-        for round_number in range(5):
-            assert len(it.twilio.placed_to(f"+1415555012{round_number}")) == 1
+        numbers = [f"+1415555012{round_number}" for round_number in range(5)]
+        await until(lambda: all(map(it.twilio.placed_to, numbers)))
+        assert [len(it.twilio.placed_to(number)) for number in numbers] == [1] * 5
 
 
 async def test_a_refused_call_uses_up_no_key(database_url: str) -> None:
