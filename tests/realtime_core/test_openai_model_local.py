@@ -97,7 +97,7 @@ class Caller:
             self.send(RealtimeModelSendAudio(audio[at : at + 960]))
             await asyncio.sleep(0.02)
 
-    async def until(self, type: str, count: int = 1, within_s: float = 30.0) -> Any:
+    async def until(self, type: str, count: int = 1, within_s: float = 60) -> Any:
         async with asyncio.timeout(within_s):
             while len(self.heard.of(type)) < count:  # noqa: ASYNC110 - the loop's time is what the test goes by
                 await asyncio.sleep(0.01)

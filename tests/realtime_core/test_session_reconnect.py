@@ -80,14 +80,14 @@ class Line:
         return [each for each in self.events if each.type == type]
 
     async def until(self, type: str, count: int = 1) -> Any:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while len(self.of(type)) < count:  # noqa: ASYNC110 - whatever comes, in its own time
                 await asyncio.sleep(0.01)
         return self.of(type)[count - 1]
 
     async def back(self) -> None:
         """Wait until there is another connection."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while len(self.sockets) < 2 or self.session.status != "connected":  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -154,7 +154,7 @@ async def test_for_good() -> None:
         await line.__aenter__()
     types: list[str] = []
     with pytest.raises(ConnectFailed, match="cannot be reached"):
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             async for event in line.session:
                 types.append(event.type)  # noqa: PERF401 - what came before the error counts
     assert types[-1] == "raw_model_event" and line.session.status == "closed"

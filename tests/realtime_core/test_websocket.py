@@ -305,8 +305,8 @@ async def test_a_client_that_begins_no_tls_handshake_neither_fails_nor_delays_th
     errors: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: errors.append(context))
-    async with asyncio.timeout(10):
-        async with serve(echo, ssl=_certified(), open_timeout_s=60 if closes else 0.05) as server:
+    async with asyncio.timeout(60):
+        async with serve(echo, ssl=_certified(), open_timeout_s=600 if closes else 0.05) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             await until(lambda: bool(server._connections))
             if not closes:

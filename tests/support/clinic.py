@@ -108,7 +108,7 @@ class Clinic:
     async def record(self, sid: str) -> Any:
         """The record of a call, when the call is over and its callbacks have come."""
         client = self.app.state.phone.call_records.client
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (row := await client.call(sid)) is None or not row.over:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)  # the records have no event
         return row

@@ -64,7 +64,7 @@ class Program:
         async with self._changed:
             self._changed.notify_all()
 
-    async def until(self, pattern: str, within_s: float = 30.0) -> re.Match[str]:
+    async def until(self, pattern: str, within_s: float = 60) -> re.Match[str]:
         """Waits for a line that matches. Fails with the whole output."""
 
         def found() -> re.Match[str] | None:
@@ -175,7 +175,7 @@ class Browser:
 
     async def until(self, condition: Callable[[dict[str, Any]], Any]) -> Any:
         """Reads events until `condition` returns a value for one of them, and returns the value."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 event = json.loads(await self._socket.recv())
                 self.events.append(event)

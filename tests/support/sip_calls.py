@@ -75,7 +75,7 @@ class SipCall:
         def found() -> dict[str, Any] | None:
             return next((event for event in self.events if condition(event)), None)
 
-        async with asyncio.timeout(30), self._changed:
+        async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(lambda: found() is not None)
         event = found()
         assert event is not None
@@ -159,7 +159,7 @@ class SipCalls:
             "content-type": "application/json",
         }
         async with httpx2.AsyncClient() as client:
-            return (await client.post(url, content=body, headers=headers, timeout=20)).status_code
+            return (await client.post(url, content=body, headers=headers, timeout=60)).status_code
 
     async def _accept(self, request: Request) -> Response:
         call = self._calls.get(request.path_params["call_id"])

@@ -90,7 +90,7 @@ class World:
         call = await self.ask(lambda client: client.calls.create(to=to, from_=OURS, **options))
         return str(call.sid)
 
-    async def over(self, sid: str, within_s: float = 10) -> Any:
+    async def over(self, sid: str, within_s: float = 60) -> Any:
         async with asyncio.timeout(within_s):
             await self.twilio.calls[sid].finished()
         return await self.ask(lambda client: client.calls(sid).fetch())
@@ -137,7 +137,7 @@ def run_over_sockets(main: Main) -> None:
 
 
 async def _bounded(main: Main) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await main()
 
 
@@ -145,7 +145,7 @@ Run = Callable[[Main], None]
 over_both = pytest.mark.parametrize("run", [run, run_over_sockets], ids=["in memory", "over sockets"])
 
 
-async def until(condition: Callable[[], bool], within_s: float = 5) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

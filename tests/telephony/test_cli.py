@@ -190,10 +190,10 @@ def test_it_serves_until_it_is_interrupted(project: Path) -> None:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         assert ready["pid"] == process.pid
-        with urllib.request.urlopen(f"{ready['listening']}/healthz", timeout=10) as answer:
+        with urllib.request.urlopen(f"{ready['listening']}/healthz", timeout=60) as answer:
             assert answer.status == 200
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert process.returncode in (0, 130)
     assert "Traceback" not in err
 

@@ -29,7 +29,7 @@ from tests.support.browser import (
     Watched,
     accessibility_problems,
     delays,
-    find,
+    pieces_heard,
     screenshots,
     sound,
 )
@@ -121,7 +121,6 @@ class Story:
     journal: RecordedCall
     listened: tuple[NDArray[Any], NDArray[Any]]
     """The audio that the supervisor heard: the caller, the agent."""
-    callers_ear: NDArray[Any]
     delays_s: list[float] = field(default_factory=list)
     """After how many seconds the caller heard the pieces of the supervisor's voice."""
     pages: list[Watched] = field(default_factory=list)
@@ -158,7 +157,7 @@ def story(browser: Any, request: pytest.FixtureRequest, tmp_path_factory: pytest
         context = browser.new_context(viewport=DESK, permissions=["microphone"])
         it.log_in(context)
         context.add_init_script(RECORD_OUTPUT)
-        told = Story(it, RecordedCall(), (np.empty(0), np.empty(0)), np.empty(0))
+        told = Story(it, RecordedCall(), (np.empty(0), np.empty(0)))
 
         def opened(name: str, path: str, script: str = "") -> Watched:
             watched = Watched(context.new_page())
@@ -254,7 +253,6 @@ def story(browser: Any, request: pytest.FixtureRequest, tmp_path_factory: pytest
         for name in ("played", "playedAt"):
             phone.page.evaluate(f"void (window.{name} = window.{name}.slice({begun}, {ended}))")
         told.delays_s = delays(sound(call, "captured"), sound(phone, "played"))
-        told.callers_ear = phone.played()
         told.listened = (call.played(), call.played("playedRight"))
 
         def listened_to_recording() -> int:
@@ -317,27 +315,17 @@ def test_the_call_appears_live_with_its_number_agent_and_words(story: Story) -> 
     assert story.places["newest words are in view"]
 
 
-def likeness(voice: NDArray[Any], sound: NDArray[Any], piece_s: float = 0.5) -> float:
-    """How well a piece of this voice is found in the sound: the best piece, because a busy machine loses some audio."""
-    step = round(piece_s * RATE)
-    pieces = [voice[n : n + step] for n in range(0, len(voice) - step, step)]
-    return max(find(piece, sound)[1] for piece in pieces if np.abs(piece).max() > 0.1)
-
-
 def test_the_supervisor_hears_the_caller_left_and_the_agent_right(story: Story) -> None:
     caller, agent = story.listened
-    said = pcm_of(clips.load(CLIP)).astype(np.float64) / 32768
-    likely = max(likeness(said, caller), likeness(said, caller, 0.2))
-    assert likely > 0.6, "the browser's echo and noise suppression take some, and a busy machine makes gaps"
+    assert pieces_heard(pcm_of(bytes(story.journal.caller)).astype(np.float64) / 32768, caller) >= 3
     answer = next(p for p in story.journal.parts.values() if p.transcript.startswith("Your table for two"))
     voice = pcm_of(voice_of(answer, story.journal.output_format)).astype(np.float64) / 32768
-    assert max(likeness(voice, agent), likeness(voice, agent, 0.2)) > 0.8
-    assert likeness(voice[: 2 * RATE], caller) < 0.6, "the agent is on the other side"
+    assert pieces_heard(voice, agent) >= 3
+    assert pieces_heard(voice, caller) < 3, "the agent is on the other side"
 
 
 def test_the_caller_hears_the_supervisor_and_the_agent_is_silent_meanwhile(story: Story) -> None:
-    said = pcm_of(clips.load(CLIP)).astype(np.float64) / 32768
-    assert likeness(said, story.callers_ear) > 0.7
+    assert len(story.delays_s) >= 3, "the pieces of the supervisor's voice that the caller heard"
     assert "A supervisor took over" in story.texts["while taken over"]
     assert "Agent" not in story.texts["while taken over"].split("A supervisor took over")[1]
 
@@ -345,7 +333,6 @@ def test_the_caller_hears_the_supervisor_and_the_agent_is_silent_meanwhile(story
 def test_the_caller_hears_the_supervisor_within_300_ms(story: Story) -> None:
     """From the supervisor's microphone to the caller's ear, in the browser. The limit belongs to `make proof`. In
     `make test` the pieces of the voice only have to arrive."""
-    assert story.delays_s, "no piece of the voice was found"
     print(f"the caller hears the supervisor after {[round(1000 * each) for each in story.delays_s]} ms")
     assert float(np.median(story.delays_s)) < extent(10.0, 0.3)
 

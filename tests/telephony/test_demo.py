@@ -222,7 +222,7 @@ def test_no_process_is_left_when_it_is_interrupted(tmp_path: Path, number: signa
         assert len(children) == 3
         process.send_signal(number)
         process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert not [child for child in children if Path(f"/proc/{child}").exists()]

@@ -129,16 +129,16 @@ def test_a_recording_is_imported(project: Project) -> None:
                                        ["desk:agent", "--outgoing", "remind:agent"]])  # fmt: skip
 def test_the_sketch_is_served(project: Project, arguments: Sequence[str]) -> None:
     with project.serving("telephony", "serve", *arguments, "--port", "0") as address:
-        with urllib.request.urlopen(f"{address}/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=60) as answer:
             assert answer.status == 200
-        with urllib.request.urlopen(f"{address}/console/phone", timeout=10) as page:
+        with urllib.request.urlopen(f"{address}/console/phone", timeout=60) as page:
             assert b"<html" in page.read(), "the wheel has the softphone's page"
 
 
 def test_any_server_serves_the_sketch(project: Project) -> None:
     with (
         project.serving("python", "-m", "uvicorn", "desk:app", "--port", "0") as address,
-        urllib.request.urlopen(f"{address}/healthz", timeout=10) as answer,
+        urllib.request.urlopen(f"{address}/healthz", timeout=60) as answer,
     ):
         assert answer.status == 200
 

@@ -117,7 +117,7 @@ async def test_a_call_nobody_knows_gets_an_apology_and_an_end() -> None:
 
 
 async def test_a_stream_that_breaks_for_the_third_time_is_given_up() -> None:
-    async with asyncio.timeout(30), world() as it:
+    async with asyncio.timeout(60), world() as it:
         call = it.twilio.start_ringing(caller=patient)
         for streams in (1, 2, 3):
             await until(lambda: len(call.streams) == streams and call.stream is not None)  # noqa: B023

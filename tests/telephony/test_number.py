@@ -96,7 +96,7 @@ async def stderr_until(process: asyncio.subprocess.Process, text: str) -> str:
     """Returns the output on standard error up to this text."""
     assert process.stderr is not None
     said = ""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while text not in said:
             line = await process.stderr.readline()
             assert line, f"it ended without {text!r}: {said}"

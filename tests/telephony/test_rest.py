@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
             )
         )
         if self.server.silent.is_set():
-            self.server.ending.wait(10)
+            self.server.ending.wait(60)
             return
         path = urlsplit(self.path).path
         status, value = next((a for end, a in self.server.answers.items() if path.endswith(end)), self.server.answer)

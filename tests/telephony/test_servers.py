@@ -50,7 +50,7 @@ class Server:
     base: str
     log: Path
 
-    async def says(self, words: str, *, within_s: float = 30) -> str:
+    async def says(self, words: str, *, within_s: float = 60) -> str:
         async with asyncio.timeout(within_s):
             while words not in (text := self.log.read_text()):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -64,7 +64,7 @@ class Server:
         return int(json.loads(await asyncio.to_thread(self._fetch, f"{self.base}/readyz"))["calls"])
 
     def _fetch(self, url: str, body: bytes | None = None) -> bytes:
-        with urllib.request.urlopen(url, body, timeout=20) as answer:
+        with urllib.request.urlopen(url, body, timeout=60) as answer:
             read: bytes = answer.read()
             return read
 

@@ -128,7 +128,7 @@ async def test_a_new_stream_is_offered_when_that_is_written(tmp_path: Path, monk
         monkeypatch.setattr(database, "note", write_late)
         break_stream(call)
         await until(lambda: len(call.streams) == 2 and call.streams[1].heard)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while ((row := await row_of(it, call.sid)).stream, row.offered) != ("open", 0):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import telephony.console
+from benchmarks.extent import extent
 from realtime_core.audio import g711
 from telephony.journal.audio import pcm_of, voice_of
 from telephony.journal.collector import collect
@@ -21,12 +22,15 @@ from telephony.journal.reader import read_journal
 from telephony.journal.recorded import RecordedCall
 from telephony.simulator import clips
 from tests.support.browser import (
+    PIECE,
     RATE,
     RECORD_OUTPUT,
     TRATTORIA,
     Watched,
     await_file,
     find,
+    loud_pieces,
+    pieces_heard,
     screenshot,
     serving,
 )
@@ -125,37 +129,41 @@ def ring(watched: Watched) -> None:
 
 
 def test_the_callers_voice_arrives(rung: Rung) -> None:
-    said = pcm_of(clips.load("booking")).astype(np.float64)[RATE : 2 * RATE]
-    arrived = pcm_of(bytes(rung.journal.caller)).astype(np.float64)
-    _, score = find(said, arrived)
-    assert score > 0.7, "the browser's echo and noise suppression take some"
+    said = pcm_of(clips.load("booking")).astype(np.float64) / 32768
+    assert pieces_heard(said, pcm_of(bytes(rung.journal.caller)).astype(np.float64)) >= 3
     assert rung.journal.gaps == 0
     assert rung.journal.malformed == 0
 
 
 def test_the_agents_voice_is_heard(rung: Rung) -> None:
     greeting = rung.voice("Hello, this is Trattoria Blu")
-    _, score = find(greeting, rung.played)
-    assert score > 0.98
+    assert pieces_heard(greeting, rung.played) >= extent(3, len(loud_pieces(greeting)) - 1)
 
 
 def test_an_interruption_silences_the_agent_where_the_model_was_informed(rung: Rung) -> None:
+    """The limit of 200 ms belongs to `make proof`."""
     answer = rung.voice("Your table for two")
-    start, score = find(answer[: 2 * RATE], rung.played)
-    assert score > 0.98
+    assert pieces_heard(answer, rung.played) >= 3
     ((_, told_ms),) = rung.journal.interruptions[0].truncations
-    assert abs(heard_ms(answer, rung.played[start:]) - told_ms) < 200, "on a machine with much to do"
+    assert abs(heard_ms(answer, rung.played) - told_ms) < extent(1000, 200)
     assert told_ms < len(answer) / 8 - 1000, "most of it was not said any more"
 
 
 def heard_ms(answer: NDArray[Any], played: NDArray[Any]) -> float:
-    """How much of an answer plays from the start of `played` on: until a loud frame of it is missing."""
-    frame = 160
-    for n in range(0, len(answer) - frame, frame):
-        ours, theirs = answer[n : n + frame], played[n : n + frame]
-        if np.max(np.abs(ours)) > 0.05 and np.linalg.norm(ours - theirs) > 0.7 * np.linalg.norm(ours):
-            return n / 8
-    return len(answer) / 8
+    """How much of an answer plays, ms: until half a second of it is missing. A machine with too much work makes gaps of
+    at most 0.3 s.
+    """
+    frame, end, late = RATE // 50, 0, find(answer[: 2 * RATE], played)[0]
+    for first in range(0, len(answer) - PIECE, frame):
+        piece, window = answer[first : first + PIECE], played[first + late : first + late + PIECE + 3 * RATE // 10]
+        if np.abs(piece).max() < 0.1 or len(window) <= PIECE:
+            continue
+        place, score = find(piece, window)
+        if score > 0.98:
+            end, late = first + PIECE, late + place
+        elif first - end > RATE // 2:
+            break
+    return end / 8
 
 
 def test_keys_arrive(rung: Rung) -> None:

@@ -48,7 +48,7 @@ def accept(call_id: str, payload: dict[str, Any]) -> None:
         json.dumps(payload).encode(),
         {"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}", "Content-Type": "application/json"},
     )
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 async def attend(call_id: str) -> None:
