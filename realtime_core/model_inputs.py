@@ -80,10 +80,14 @@ class RealtimeModelSendUserInput:
 class RealtimeModelSendAudio:
     """An input with audio of the caller in the session's input format. If `commit` is True, the caller's turn ends
     after this audio.
+
+    `ulaw` is the same audio as mu-law at 8 kHz, if `audio` is the result of `Upsampler3.push_ulaw(ulaw)`. A model that
+    keeps the audio for a later session may keep `ulaw` instead, which is a sixth of the size.
     """
 
     audio: bytes
     commit: bool = False
+    ulaw: bytes | None = None
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from .bounded_queue import BoundedQueue
 from .done import DONE, is_done, withdraw
@@ -12,13 +12,19 @@ from .errors import RealtimeCoreError, UserError
 from .model import RealtimeModel
 from .model_inputs import RealtimeModelSendAudio, RealtimeModelSendEvent
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "PostAudio"]
 
 _OTHER_BYTES = 1000
 _LATER = object()
 """The marker for an input for which `send_event` has not been called."""
 _Entry = tuple[RealtimeModelSendEvent, Any, "asyncio.Future[None] | None"]
 """An entry: the input, the result of `send_event` or `_LATER`, and a future for the waiting sender."""
+
+
+class PostAudio(Protocol):
+    """A function that sends a piece of the caller's audio without waiting. See `Outbox.post_audio`."""
+
+    def __call__(self, audio: bytes, ulaw: bytes | None = None) -> None: ...
 
 
 class Outbox:
@@ -57,11 +63,12 @@ class Outbox:
         except Exception as error:  # noqa: BLE001  the model may be a user's
             self._on_error(error)
 
-    def post_audio(self, audio: bytes) -> None:
+    def post_audio(self, audio: bytes, ulaw: bytes | None = None) -> None:
         """Sends a piece of the caller's audio to the model without waiting. If this fails, the session emits an `error`
-        event. Does nothing if the outbox is closed. Called 50 times a second in a call.
+        event. Does nothing if the outbox is closed. Called 50 times a second in a call. `ulaw` is explained in
+        `RealtimeModelSendAudio`.
         """
-        event = RealtimeModelSendAudio(audio)
+        event = RealtimeModelSendAudio(audio, ulaw=ulaw)
         if self._closed or self._pumping:  # inputs wait only while the task sends them
             self.post(event)
             return

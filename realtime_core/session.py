@@ -42,6 +42,7 @@ from .model_inputs import (
     RealtimeModelSendSessionUpdate,
     RealtimeModelSendUserInput,
 )
+from .outbox import PostAudio
 from .output_checks import InputChecks, OutputChecks
 from .playback_tracker import ForeignTracker, RealtimePlaybackTracker
 from .run_context import RunContextWrapper
@@ -383,12 +384,13 @@ class RealtimeSession(RealtimeModelListener):
         await self._deliver(RealtimeModelSendAudio(audio, commit=commit))
 
     @property
-    def post_audio(self) -> Callable[[bytes], None]:
+    def post_audio(self) -> PostAudio:
         """A function that sends the caller's audio without awaiting, as `send_audio` does. The function does nothing
         when the session is over.
 
         `session.post_audio(audio)` sends a piece. A program that sends 50 pieces a second should read this property
-        once.
+        once. A program that has made the audio with `Upsampler3.push_ulaw(ulaw)` may call
+        `session.post_audio(audio, ulaw)`. The session then needs less memory.
         """
         return self._core.outbox.post_audio
 

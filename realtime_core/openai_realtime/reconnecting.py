@@ -176,7 +176,7 @@ class ReconnectingTransport:
         elif event.audio:
             link.session.append(event.audio)
         if not self._is_attached:
-            self._sent_audio.put(event.audio)
+            self._sent_audio.put(event.audio, event.ulaw)
             if not link.session.turn_is_open(self._now()):
                 self._sent_audio.keep_last(self._before_speech_bytes)
 

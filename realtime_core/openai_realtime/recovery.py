@@ -7,7 +7,7 @@ Therefore the conversation is sent as text. Of the agent's words, only those tha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
@@ -83,38 +83,66 @@ def is_worth_retrying(error: RealtimeCoreError) -> bool:
 class RecentAudio:
     """The last pieces of the caller's audio: at most `limit_bytes` bytes, and at least one piece. A piece is added 50
     times a second.
+
+    A piece that was upsampled from mu-law is stored as mu-law, which is a sixth of the size, and `take` upsamples it
+    again. The upsampled audio depends on the end of the piece before. Therefore that piece is kept as well.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[tuple[bytes, int]] = deque()
+        """For each piece, the stored bytes and the length of the piece in bytes. The stored bytes are mu-law if they
+        are fewer.
+        """
+        self._before = b""
+        """The mu-law of the piece before the first piece."""
         self.size = 0
-        """The number of bytes that are kept."""
+        """The number of bytes of all pieces."""
         self.dropped = 0
         """The number of bytes that were dropped, because there were more than `limit_bytes` bytes."""
 
-    def put(self, audio: bytes) -> None:
-        """Adds a piece of the caller's audio. Drops the oldest pieces if there are more than `limit_bytes` bytes."""
-        self._pieces.append(audio)
-        self.size += len(audio)
+    def put(self, audio: bytes, ulaw: bytes | None = None) -> None:
+        """Adds a piece of the caller's audio. Drops the oldest pieces if there are more than `limit_bytes` bytes.
+        `ulaw` is the mu-law from which the piece was upsampled, if it was.
+        """
+        size = len(audio)
+        self._pieces.append((audio if ulaw is None else ulaw, size))
+        self.size += size
         while self.size > self._limit and len(self._pieces) > 1:
-            size = len(self._pieces.popleft())
-            self.size -= size
-            self.dropped += size
+            self.dropped += self._drop_first()
 
     def keep_last(self, size: int) -> None:
         """Removes the oldest pieces of audio, and keeps the newest pieces: as few pieces as contain at least `size`
         bytes together.
         """
-        while self._pieces and self.size - len(self._pieces[0]) >= size:
-            self.size -= len(self._pieces.popleft())
+        while self._pieces and self.size - self._pieces[0][1] >= size:
+            self._drop_first()
 
     def take(self) -> list[bytes]:
         """Removes and returns all pieces of audio, the oldest first."""
-        pieces = list(self._pieces)
-        self._pieces.clear()
-        self.size = 0
+        pieces = list(self._expanded())
+        while self._pieces:
+            self._drop_first()
         return pieces
+
+    def _expanded(self) -> Iterator[bytes]:
+        if all(len(stored) == size for stored, size in self._pieces):
+            yield from (stored for stored, _ in self._pieces)
+            return
+        from ..audio.resample import Upsampler3  # imports numpy, which only a program that upsamples needs
+
+        up = Upsampler3()
+        up.push_ulaw(self._before)
+        for stored, size in self._pieces:
+            yield stored if len(stored) == size else up.push_ulaw(stored)
+
+    def _drop_first(self) -> int:
+        """Removes the oldest piece. Returns the length of the piece in bytes."""
+        stored, size = self._pieces.popleft()
+        if len(stored) < size:
+            self._before = stored
+        self.size -= size
+        return size
 
 
 _HEAD = (

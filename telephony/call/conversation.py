@@ -137,7 +137,8 @@ class Conversation:
             await self.greet()
         self.live = True
         while self._held:
-            self._post_audio(self._held.popleft())
+            ulaw = self._held.popleft()
+            self._post_audio(self._up.push_ulaw(ulaw), ulaw)
         for digit in self._held_digits:
             await self.tell(pressed(digit))
 
@@ -169,11 +170,12 @@ class Conversation:
         is_muted = self.muted or stamp_ms < self.muted_until_ms
         if self._suppress is not None:
             ulaw = self._suppress(ulaw)
-        audio = self._up.push_ulaw(g711.SILENCE * len(ulaw) if is_muted else ulaw)
+        if is_muted:
+            ulaw = g711.SILENCE * len(ulaw)
         if self.live:
-            self._post_audio(audio)
+            self._post_audio(self._up.push_ulaw(ulaw), ulaw)
         else:
-            self._held.append(audio)
+            self._held.append(ulaw)
 
     async def press(self, digit: str, *, interrupt: bool) -> None:
         """Tells the model that the caller pressed the key `digit`. The model answers. With `interrupt`, an answer in

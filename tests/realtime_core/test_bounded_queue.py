@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_core.audio.resample import Upsampler3
 from realtime_core.bounded_queue import BoundedQueue
 from realtime_core.openai_realtime.recovery import RecentAudio
 
@@ -68,6 +71,37 @@ def test_the_oldest_audio_beyond_the_limit_is_dropped_and_counted(given: list[by
     assert sum(map(len, left)) <= limit or len(left) == 1
     if len(left) < len(given):  # no piece was dropped without need
         assert sum(map(len, given[len(given) - len(left) - 1 :])) > limit
+
+
+@given(st.lists(st.tuples(st.binary(min_size=31, max_size=170), st.booleans())), st.integers(0, 8), st.integers(0, 900))
+def test_upsampled_audio_comes_out_as_it_was(given: list[tuple[bytes, bool]], taken_at: int, size: int) -> None:
+    """It is stored as mu-law. Pieces of both kinds may be mixed, and the filter needs the piece before the first."""
+    audio, up = RecentAudio(4000), Upsampler3()
+    pieces: list[bytes] = []
+    for number, (piece, is_upsampled) in enumerate(given):
+        if number == taken_at:
+            left = audio.take()
+            assert left == pieces[len(pieces) - len(left) :]
+        pieces.append(up.push_ulaw(piece) if is_upsampled else piece)
+        audio.put(pieces[-1], piece if is_upsampled else None)
+    audio.keep_last(size)
+    kept, left = audio.size, audio.take()
+    assert left == pieces[len(pieces) - len(left) :] and kept == sum(map(len, left))
+    assert audio.size == 0 and not audio.take()
+
+
+def test_upsampled_audio_takes_little_memory() -> None:
+    up, audio = Upsampler3(), RecentAudio(480_000)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(500):
+            ulaw = bytes([number % 256]) * 160
+            audio.put(up.push_ulaw(ulaw), ulaw)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert audio.size == 480_000 and after - before < 200_000
 
 
 def test_items_come_out_in_order() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
 
+from realtime_core.audio.resample import Upsampler3
 from realtime_core.connection.memory import MemoryConnection
 from realtime_core.errors import ConnectFailed, ConnectionLost, ServerRejected, SessionExpired
 from realtime_core.items import (
@@ -148,6 +150,21 @@ async def speak(talk: Talk, seconds: float, sample: bytes) -> None:
     for _ in range(round(seconds * 50)):
         talk.send(RealtimeModelSendAudio(sample * 480))
         await settle(0.02)
+
+
+async def test_the_speech_of_a_phone_is_said_again_as_it_was_said() -> None:
+    """The transport stores it as mu-law, and upsamples it again."""
+    up, ulaw = Upsampler3(), Random(1).randbytes(160 * 150)
+    async with Talk() as talk:
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+        for at in range(0, len(ulaw), 160):
+            piece = ulaw[at : at + 160]
+            talk.send(RealtimeModelSendAudio(up.push_ulaw(piece), ulaw=piece))
+            await settle(0.02)
+        before = said(talk.peer)
+        lose(talk.peer)
+        await settle(1.0)
+        assert said(talk.peer) == before and len(before) == 6 * len(ulaw)
 
 
 async def test_what_the_caller_was_saying_is_said_again_and_answered_once() -> None:

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from realtime_core import RealtimeSession
+from realtime_core.outbox import PostAudio
 
 from ..model_formats import without_formats
 from .cut_causes import cutting
@@ -152,7 +153,7 @@ class RecordedSession(RealtimeSession):
         await self._session.send_audio(audio, commit=commit)
 
     @property
-    def post_audio(self) -> Callable[[bytes], None]:
+    def post_audio(self) -> PostAudio:
         return self._session.post_audio
 
     async def update_history(
