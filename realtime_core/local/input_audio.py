@@ -126,7 +126,7 @@ class InputAudio:
         """Appends audio in the session's input format. Yields the positions at which speech begins and ends, in
         milliseconds of the session's input audio.
 
-        The iteration must be completed, and each edge must be handled before the next edge is requested.
+        Each position must be handled before the next position is requested, and the iteration must be completed.
         """
         format, detector = self._format, self._detector
         self.position_ms += len(audio) / format.bytes_per_ms

@@ -87,8 +87,8 @@ _TRUNCATE = obj(
 
 @dataclass(slots=True)
 class Item:
-    """One item of the conversation. `wire` is its form in events, without audio. The item also has the model's audio
-    that was sent for it.
+    """One item of the conversation. `wire` is the item as a JSON object of the protocol, without audio. The other
+    fields describe the model's audio that was sent for the item.
     """
 
     wire: dict[str, Any]

@@ -55,8 +55,8 @@ def sources(request: pytest.FixtureRequest) -> Sources:
 
 @pytest.fixture
 def run_virtual(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Returns a function that runs a coroutine in virtual time. It is `virtual_time.run` with the seed and the time
-    limit of the test's `virtual_time` marker.
+    """Returns a function that runs a coroutine in virtual time: `virtual_time.run` with the seed and the time limit of
+    the test's `virtual_time` marker.
     """
     from . import virtual_time
 

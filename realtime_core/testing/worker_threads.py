@@ -92,8 +92,8 @@ class Worker:
         self._go = threading.Semaphore(0)
 
     def go(self) -> None:
-        """Lets this worker thread run until the thread gives back control. Must be called in the thread of the event
-        loop.
+        """Lets this worker thread run until the thread ends or lets the event loop run again. Must be called in the
+        thread of the event loop.
         """
         if not self.started:
             self.started = True

@@ -56,15 +56,15 @@ class CallInfo:
     """
 
     route: str = ""
-    """The step that the call has reached in the answering plan of the called number (its `ladder`, see
-    `numbers.ladder`), such as ringing a person before the agent answers. The text is empty if the number has no such
-    plan.
+    """The step that the call has reached in the list of steps of the called number (its ladder, see `numbers.ladder`),
+    as in `RoutedCall.token`. A step is, for example, to ring a person before the agent answers. The text is empty if
+    the number has no such list.
     """
 
     @classmethod
     def of(cls, start: Start) -> CallInfo:
-        """Reads the data of the call from the `start` message of a media stream and from the stream parameters that
-        this package adds to its TwiML.
+        """Reads the data of the call from the `start` message of a media stream. The message contains the parameters
+        that this package has added to the TwiML of the stream.
         """
         details, parameters = unpack(start.parameters)
         parameters.pop(TOKEN_PARAMETER, None)

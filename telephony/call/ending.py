@@ -43,7 +43,7 @@ _SEPARATORS = {EndReason.TRANSFERRED: " ", EndReason.REFUSED: ": ", EndReason.FA
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one call ended: the reason and a detail. The journal and `Call.ended` contain it as text."""
+    """How one call ended: the reason and a detail. The journal and `Call.ended` contain this ending as text."""
 
     reason: EndReason
     detail: str = ""

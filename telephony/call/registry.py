@@ -102,8 +102,8 @@ class Registry:
 
     @property
     def has_room(self) -> bool:
-        """Whether this process may begin a new call: the process does not drain, and the limit for calls is not
-        reached.
+        """Whether this process may begin a new call: the process is not about to stop (does not drain), and the limit
+        for calls is not reached.
         """
         return not self.draining and len(self._calls) < self.max_calls and self._may_begin()
 
@@ -242,8 +242,8 @@ class Registry:
         return call_sid in self._sessions or call_sid in self._ended
 
     def stream_offered(self, call_sid: str) -> None:
-        """Counts how often Twilio got TwiML that opens a new media stream for this call, because after several offers
-        without a stream the caller gets an apology in place of another offer. Must be called each time when this
+        """Counts that Twilio got TwiML that opens a new media stream for this call (an offer). After several offers
+        without a stream, the caller gets an apology in place of another offer. Must be called each time when this
         process sends such TwiML.
         """
         if (session := self._sessions.get(call_sid)) is not None:

@@ -125,7 +125,9 @@ class CallState:
             self._set_status(status)
 
     def stream_started(self, now: float) -> None:
-        """Marks the call as answered, because it has a media stream. No callback may have reported the answer."""
+        """Marks the call as answered, because it has a media stream. The callback about the answer may be late or
+        missing.
+        """
         self._news(now)
         if not self.over:
             self._set_status("in-progress")

@@ -135,7 +135,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A message with an event that this codec does not know."""
+    """A message with an event that this module does not know."""
 
     event: str
     raw: Mapping[str, Any]
@@ -292,7 +292,7 @@ def encode_media(stream_sid: str, ulaw: bytes) -> str:
 
 
 def encode_mark(stream_sid: str, name: str) -> str:
-    """Returns a message that requests a mark with this name after all earlier audio was played."""
+    """Returns a message with a mark. Twilio returns the mark with this name when all earlier audio was played."""
     return f'{{"event":"mark","streamSid":{_json(stream_sid)},"mark":{{"name":{_json(name)}}}}}'
 
 

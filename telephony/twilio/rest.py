@@ -47,7 +47,7 @@ MAX_TWIML_CHARS = 4000
 
 
 class Credentials(Protocol):
-    """The settings that a client needs. Implemented by `Settings`."""
+    """The settings that a client of Twilio's REST API needs. Implemented by `Settings`."""
 
     @property
     def twilio_account_sid(self) -> str | None: ...

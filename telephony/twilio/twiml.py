@@ -57,7 +57,7 @@ _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """The attributes of the TwiML verb `<Say>`: https://www.twilio.com/docs/voice/twiml/say/text-speech"""
+    """The language and the voice of the TwiML verb `<Say>`: https://www.twilio.com/docs/voice/twiml/say/text-speech"""
 
     language: str | None = None
     voice: str | None = None

@@ -161,9 +161,9 @@ class CallRecords:
         self.client.note(sid, begins=False, announce_s=waits_s, **how)
 
     def task(self, sid: str, task: dict[str, Any], *, hold_s: float) -> None:
-        """Writes a task that must be done after a call to the call's record (`CallRecord.task`), for example to call
-        back a caller who left a message. The webhook to the application about the call is delayed by `hold_s` seconds,
-        because the task may still change.
+        """Writes a task into the record of the call (`CallRecord.task`). The task must be done after the call, for
+        example to call back a caller who left a message. The webhook to the application about the call is delayed by
+        `hold_s` seconds, because the task may still change.
         """
         self.client.note(sid, begins=False, announce_s=hold_s, task=task)
 

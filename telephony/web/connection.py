@@ -23,7 +23,8 @@ closed the WebSocket.
 
 
 async def accept(websocket: WebSocket) -> Connection:
-    """Accepts a WebSocket upgrade. The endpoint must return after `run` of the connection has returned.
+    """Accepts a WebSocket upgrade, and returns the connection. The endpoint must return after `run` of the connection
+    has returned.
 
     `telephony serve` gives direct access to the socket. Other ASGI servers pass each message through Starlette.
     """

@@ -21,7 +21,7 @@ BODY_S = 15.0
 
 
 class BadForm(Exception):
-    """A request body that cannot be read. `status` is the HTTP status of the response."""
+    """Raised for a request body that cannot be read. `status` is the HTTP status of the response."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

@@ -46,9 +46,7 @@ class RoutedCall:
     at: int = 0
     """The number of the step at which the call is, from 0."""
     taken: list[dict[str, Any]] = field(default_factory=list)
-    """The steps of the answering plan that the call has tried, each with its result. The call record contains this
-    list.
-    """
+    """The steps that the call has tried, each with its result. The call record contains this list."""
 
     @property
     def number(self) -> NumberConfig:
@@ -108,8 +106,8 @@ class LiveNumbers:
 
     def begin(self, sid: str, called: str, caller: str, now: datetime) -> RoutedCall | None:
         """Returns a `RoutedCall` for a new call: the steps that are configured for the called number (such as an agent,
-        then a person, then a voicemail), and the position of the call in them. Returns None if the called number is not
-        configured. A repeated webhook gets the same object again.
+        then a person, then a voicemail), and the position of the call in these steps. Returns None if the called number
+        is not configured. A repeated webhook gets the same object again.
         """
         if (call := self._calls.get(sid)) is not None:
             return call

@@ -81,8 +81,9 @@ Next = Literal["hang up", "new stream", "apologise", "document"]
 
 
 def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
-    """Returns what Twilio must do after a media stream has ended, as a `Next`. `end` says why the stream ended (None if
-    this is not known). `call_ended` is True if Twilio reports that the call is over.
+    """Returns what Twilio must do after a media stream has ended: hang up, open a new stream, apologise, or execute the
+    TwiML of `end` (`document`). `end` says why the stream ended (None if this is not known). `call_ended` is True if
+    Twilio reports that the call is over.
     """
     if call_ended:
         return "hang up"  # the caller is gone
@@ -102,7 +103,8 @@ def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
 
 
 def after_dial(*, connected: bool, call_ended: bool, known: bool, offered: int = 0) -> Next:
-    """Returns what Twilio must do with the caller after a cold transfer, as a `Next`:
+    """Returns what Twilio must do with the caller after a cold transfer (the caller was connected without a briefing of
+    the called person):
 
     - `hang up` if the transfer has connected the parties (`connected`), or if the call has ended (`call_ended`).
     - `new stream`, so the caller comes back to the agent, if the transfer has failed.

@@ -93,7 +93,7 @@ class Monitor:
             self._listeners.remove(listener)
 
     def frame(self, ulaw: bytes, *, hidden: bool = False) -> None:
-        """Adds a frame of the caller (mu-law, 8 kHz). If `hidden` is True, the frame belongs to a secret part, and
+        """Adds a frame of the caller (mu-law, 8 kHz). If `hidden` is True, the frame must not be heard by others, and
         listeners get silence.
         """
         if not self._listeners:
@@ -111,8 +111,8 @@ class Monitor:
             listener.put(data)
 
     def sent(self, ulaw: bytes, *, hidden: bool = False) -> None:
-        """Adds audio that was sent to the caller (mu-law, 8 kHz). If `hidden` is True, the audio belongs to a secret
-        part, and listeners get silence.
+        """Adds audio that was sent to the caller (mu-law, 8 kHz). If `hidden` is True, the audio must not be heard by
+        others, and listeners get silence.
         """
         if self._listeners:
             self._sent += _SILENCE * len(ulaw) if hidden else ulaw

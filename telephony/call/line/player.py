@@ -72,7 +72,7 @@ class LinePlayer:
     queued audio, in seconds on the loop's clock.
     """
     on_sent: Callable[[int], None] = staticmethod(lambda buffered_bytes: None)
-    """A function that is called after each send. Its argument is the number of bytes that wait in the connection."""
+    """A function that is called after each send. The argument is the number of bytes that wait in the connection."""
 
     def __init__(
         self,

@@ -121,8 +121,8 @@ class MediaStream:
         return start, info
 
     def listen(self, listener: StreamListener, record: CallRecorder) -> None:
-        """Sends all later events to `listener`, and all later messages to `record`. If the stream has already ended,
-        `on_stream_end` is called immediately.
+        """Sends all later events to `listener`, and writes all later messages to the journal with `record`. If the
+        stream has already ended, `on_stream_end` is called immediately.
         """
         self._listener = listener
         self._record = record

@@ -106,8 +106,8 @@ class Scheduler:
     # --- the caller's side ---------------------------------------------------------------------------------------
 
     def begin(self, *, again: bool = False) -> None:
-        """Starts the time limits for a media stream that was attached. If `again` is True, the stream replaces a lost
-        stream: the caller has heard nothing for a time, and the model has not heard the caller.
+        """Starts the time limits of the call, because a media stream was attached. If `again` is True, the stream
+        replaces a lost stream: the caller has heard nothing for a time, and the model has not heard the caller.
         """
         now = self._loop.time()
         self._length.begin(now)
@@ -133,8 +133,8 @@ class Scheduler:
         self._add(PendingCause.MODEL)
 
     def go_live(self, capabilities: ModelCapabilities) -> None:
-        """Starts to measure silence and the length of the call, because the model is connected. `capabilities` are
-        those of the model.
+        """Starts to measure the caller's silence, and ends the caller's wait for the model, because the model is
+        connected. `capabilities` are those of the model.
         """
         self._full_duplex = capabilities.full_duplex
         self._silence.begin(self._loop.time())
@@ -180,7 +180,7 @@ class Scheduler:
         self._add(PendingCause.TURN)
 
     def close(self) -> None:
-        """Stops the timer permanently."""
+        """Stops all time limits permanently, because the call has ended."""
         self._closed = True
         self._timer.cancel()
 

@@ -1,4 +1,4 @@
-"""The session of a call as users' code gets it. Its commands are written to the journal and then passed to the real
+"""The session of a call as users' code gets it. Commands are written to the journal and then passed to the real
 session. All other methods are those of the real session.
 """
 

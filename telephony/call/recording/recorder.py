@@ -35,7 +35,7 @@ _VERB = re.compile(r"<(?!Response|\?)([A-Z][A-Za-z]*)")
 
 
 class CallRecorder:
-    """Writes journal records with the time in seconds since the start of the call."""
+    """Writes the journal records of one call. Each record has its time in seconds since the start of the call."""
 
     def __init__(
         self, journal: Journal, *, on_record: Callable[[str, float, Mapping[str, Any]], None] | None = None

@@ -148,7 +148,7 @@ class Seal:
 
     def stream_started(self) -> None:
         """Discards the measured delay between the media timestamps and the clock, because a new media stream has
-        started. Its timestamps begin at 0.
+        started. The timestamps of the new stream begin at 0.
         """
         self._lag_s, self._from_ms = None, 0.0
 
