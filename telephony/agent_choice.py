@@ -16,7 +16,7 @@ async def chosen_agent(source: RealtimeAgent[Any] | Callable[[Any], Any], info: 
     function gets `info`, the description of the call (`CallInfo`).
 
     Raises:
-        UserError: the function returned something else than an agent.
+        UserError: the function did not return an agent.
         Exception: the function raised this exception.
     """
     chosen = source if isinstance(source, RealtimeAgent) else await user_code.call(source, info)

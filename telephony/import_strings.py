@@ -1,4 +1,4 @@
-"""Loads the agent of an import string, as uvicorn loads an application."""
+"""Loads the agent that an import string (`module:attribute`) names, as uvicorn loads an application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks secrets, keys, phone numbers and texts that users' patterns match. Pure.
+"""Masks secrets, typed phone keys, phone numbers, and texts that users' patterns match. Pure.
 
 Logs, journals and call records all mask with the functions of this module. Audio is masked in `journal.redaction`.
 """
@@ -157,7 +157,9 @@ def secrets_in(settings: Iterable[tuple[str, Any]]) -> list[str]:
 
 
 class Masker:
-    """Masks the given secrets in a text, and everything that looks like a credential, a key or a card number."""
+    """Masks the given secrets in a text, and everything that looks like a credential, a typed phone key or a card
+    number.
+    """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = sorted((s for s in secrets if len(s) >= MIN_SECRET), key=len, reverse=True)

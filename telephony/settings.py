@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     transcription off. Default: the newest model that this version knows.
     """
     telephony_script: Path | None = Field(default=None, examples=["script.toml"])
-    """A script for the embedded model, as a TOML file."""
+    """A script for the embedded model (which is not an AI), as a TOML file."""
 
     public_url: str | None = None
     """The URL that Twilio calls. The URL must be exact, because signatures and stream URLs are computed from this
@@ -234,7 +234,9 @@ class Settings(BaseSettings):
     telephony_text_model_key: SecretStr | None = Field(default=None, examples=["sk-..."])
     """The key of the text model."""
     telephony_voice_key: SecretStr | None = Field(default=None, examples=["sk-..."])
-    """The key of the speech service that speaks for the personas of `telephony eval`, with `--voice http`."""
+    """The key of the speech service that speaks for the personas (simulated callers) of `telephony eval`, with `--voice
+    http`.
+    """
     telephony_summaries: bool = False
     """Let the text model write a summary of each call."""
     telephony_model_prices: dict[str, ModelPrice] = {}
@@ -500,7 +502,7 @@ class Settings(BaseSettings):
 
     @property
     def wants_script(self) -> bool:
-        """Whether the embedded model answers calls in place of a real model."""
+        """Whether the embedded model, which is not an AI, answers calls in place of a real model."""
         if self.telephony_model == "auto":
             return not self.can_be_rung and self.openai_api_key is None and self.openai_base_url is None
         return self.telephony_model == "scripted"

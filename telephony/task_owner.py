@@ -11,8 +11,8 @@ __all__ = ["TaskOwner"]
 
 
 class TaskOwner:
-    """Runs tasks. The object is an async context manager. The end of the block waits for the tasks, also after an
-    exception in the block. A subclass that must stop its tasks does this in `closing`.
+    """Runs tasks. The object is an async context manager. The end of its `async with` block waits for the tasks, also
+    after an exception in the block. A subclass that must stop its tasks does this in `closing`.
     """
 
     def __init__(self) -> None:
@@ -34,5 +34,5 @@ class TaskOwner:
 
     def closing(self) -> None:
         """Called at the end of the block, before the block waits for the tasks. This method does nothing. A subclass
-        overrides it if its tasks do not end by themselves, and stops them here.
+        whose tasks do not end by themselves overrides this method and stops the tasks.
         """

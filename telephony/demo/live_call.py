@@ -31,7 +31,7 @@ _KEPT_FRAMES = 100
 @dataclass(slots=True)
 class Line:
     """One line of the conversation that the demo shows: words of the agent or of the caller, or another event. Times
-    are in milliseconds.
+    are in milliseconds since the start of the call.
     """
 
     start_ms: float
@@ -39,7 +39,7 @@ class Line:
     text: str = ""
     done_ms: float | None = None
     levels: list[float] = field(default_factory=list)
-    """The level of each frame of the agent's voice, from 0 to 1."""
+    """The loudness of each frame (20 ms) of the agent's voice, from 0 to 1."""
     played: list[tuple[float, int, int]] = field(default_factory=list)
     """The parts of the agent's voice in this line that were played, each as (start of the playback in ms, first frame,
     frame after the last frame). Frames of 20 ms are counted from the start of the line's voice, as in `levels`.

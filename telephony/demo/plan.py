@@ -14,8 +14,9 @@ DEMO_AGENT = "telephony.demo.agent:agent"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options of a demo call. `agent` is the import string of the agent. If `agent` is None, the demo uses its own
-    agent, and by default also its own script for the embedded model and its own simulated caller.
+    """The options of a demo call. `agent` is the import string of the agent (`module:attribute`). If `agent` is None,
+    the demo uses its own agent. By default, the demo then also uses its own simulated caller, and its own script for
+    the embedded model (a local model that is not an AI).
     """
 
     agent: str | None

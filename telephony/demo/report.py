@@ -42,8 +42,8 @@ class Report:
 
 def make_report(demo_call: DemoCall, records: Iterable[Record], *, seed: int | None = None) -> Report:
     """Computes the report of the demo call, and writes the files of the call next to its journal: audio, transcript,
-    timeline and report. Returns the report. `records` are those of the journal. `seed` is only written to the report.
-    Raises `DemoFailed` if the call failed.
+    timeline and report. Returns the report. `records` are the records of the journal. `seed` is only written to the
+    report. Raises `DemoFailed` if the call failed.
     """
     folder = demo_call.journal.parent
     call = collect(records)

@@ -25,8 +25,8 @@ _UNKNOWN = 8
 @dataclass(slots=True)
 class ToolCoverage:
     """The names of the agent's tools in a demo. `called` has the tools that the embedded model called. `left_alone` has
-    the tools that it must not call, because they end the call or have a similar effect. `missed` has the other tools
-    that were offered and not called.
+    the tools that the embedded model must not call, because these tools end the call or have a similar effect. `missed`
+    has the other tools that were offered and not called.
     """
 
     called: list[str] = field(default_factory=list)
@@ -35,8 +35,9 @@ class ToolCoverage:
 
 
 def expected_tools(source: AgentSource) -> int:
-    """Returns how many tools and handoffs a demo call should use. The scripted model of the demo calls each tool and
-    handoff once: those of the agent, and of all agents that the agent can hand over to, directly or indirectly.
+    """Returns how many tools and handoffs (changes to another agent) a demo call should use. The embedded model calls
+    each tool and handoff once: those of the agent, and of all agents that the agent can hand over to, directly or
+    indirectly.
     """
     if not isinstance(source, RealtimeAgent):
         return _UNKNOWN

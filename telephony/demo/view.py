@@ -77,8 +77,8 @@ class PlainView:
 
 
 class LiveView:
-    """A view for a terminal: a bar with the loudness of each side, the numbers of sent and returned marks, and the last
-    lines of the conversation.
+    """A view for a terminal: a bar with the loudness of each side, the numbers of sent and returned marks (a mark
+    returns when the audio before the mark has been played), and the last lines of the conversation.
     """
 
     def __init__(self, console: Console) -> None:

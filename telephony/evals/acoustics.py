@@ -1,4 +1,5 @@
-"""The acoustic surroundings of a caller: noise, level, and the echo of a speakerphone, on mu-law frames. Pure.
+"""The acoustic surroundings of a caller: noise, level, and the echo of a speakerphone. A frame is 20 ms of mu-law
+audio. Pure.
 
 All noise is generated, so no recording and no licence is needed. The same seed gives the same samples.
 """

@@ -64,11 +64,11 @@ class Plan:
     """The settings for the calls of one side of an eval: of the new agent, or of the baseline (the agent to compare
     with).
 
-    `model` is `embedded` (the stand-in model), `live` (the real model), or a script for the embedded model. `configure`
-    changes the options of each call. `result` is the type of the result object that the agent fills in. With
-    `run_tools`, the agent's own tools run. `player` returns the object that chooses the words of a persona (a simulated
-    caller), and `voice` speaks these words. `cost` returns the cost of a call in US dollars, or None if the cost is
-    unknown.
+    `model` is `embedded` (the stand-in model), `live` (the real model), or a script for the embedded model (a local
+    model that is not an AI). `configure` changes the options of each call. `result` is the type of the result object
+    that the agent fills in. With `run_tools`, the agent's own tools run. `player` returns the object that chooses the
+    words of a persona (a simulated caller), and `voice` speaks these words. `cost` returns the cost of a call in US
+    dollars, or None if the cost is unknown.
     """
 
     agent: AgentSource
@@ -87,7 +87,7 @@ def make_call(case: Case, plan: Plan, *, caller_seed: int, model_seed: int) -> E
     """Makes one simulated call for an eval, and returns the data by which the call is judged (`Evidence`). `case`
     describes the caller, and `plan` has the agent and the settings. The behaviour of the caller and of the line depends
     only on `caller_seed`. If the new agent and the old agent are called with the same `caller_seed`, both get the same
-    caller and line. `model_seed` is the random seed of the embedded model.
+    caller and line. `model_seed` is the random seed of the embedded model (a local model that is not an AI).
     """
 
     async def run() -> Evidence:

@@ -108,7 +108,9 @@ class Criterion(BaseModel):
     votes: Annotated[int, Field(ge=1, le=15)] = 3
     min_pass_rate: Annotated[float, Field(ge=0, le=1)] | None = None
     may_be_worse: bool = False
-    """Whether `telephony eval` succeeds even if the new agent meets this criterion less often than the baseline."""
+    """Whether `telephony eval` succeeds even if the new agent meets this criterion less often than the baseline (the
+    agent to compare with).
+    """
 
     @model_validator(mode="after")
     def _has_one_kind(self) -> Self:

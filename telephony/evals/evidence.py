@@ -41,7 +41,7 @@ class Evidence:
 
     error: str = ""
     is_callers_error: bool = False
-    """Whether `error` came from the simulated caller. Such an error decides no criterion."""
+    """Whether `error` came from the simulated caller. Such an error says nothing about the agent."""
     ended: str = ""
     duration_ms: float = 0.0
     lines: Sequence[Line] = ()

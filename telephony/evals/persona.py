@@ -60,7 +60,7 @@ class LineProfile(BaseModel):
     round_trip_ms: Annotated[float, Field(ge=0, le=5000)] = 80.0
     jitter_ms: Annotated[float, Field(ge=0, le=2000)] = 10.0
     loss: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """The probability that a frame of the caller is lost."""
+    """The probability that a frame (20 ms) of the caller's audio is lost."""
     noise: NoiseKind = NoiseKind.NONE
     noise_dbfs: Annotated[float, Field(ge=-90, le=-10)] = -60.0
     """The level of the noise (RMS) relative to full scale, in decibels. The speech detector of the embedded model

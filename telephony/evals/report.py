@@ -33,7 +33,7 @@ def rate_text(rate: Rate | None) -> str:
 
 def verdict_text(result: CriterionResult) -> str:
     """Returns the verdict (better, same, worse or undecided) as text, with the reason if it is undecided. Returns an
-    empty text if there is no baseline.
+    empty text if there is no baseline (no agent to compare with).
     """
     if result.comparison is None:
         return ""
@@ -55,8 +55,8 @@ def counts_text(result: CriterionResult) -> str:
 
 def rows_of(result: EvalResult, family: Family) -> Iterator[tuple[str, str, str, str, str]]:
     """Yields the rows of the table about one family of criteria (measured, checked, or judged by a text model). Each
-    row is about one criterion: its name, the pass rate of the new agent, the pass rate of the baseline, the verdict,
-    and a note.
+    row is about one criterion: its name, the pass rate of the new agent, the pass rate of the baseline (the agent to
+    compare with), the verdict, and a note.
     """
     for each in result.results:
         if each.criterion.family is family:

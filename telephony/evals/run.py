@@ -70,10 +70,10 @@ class VoiceSettings:
 
 @dataclass(frozen=True)
 class ComparedAgent:
-    """One of the two agents of an eval. `name` is `new` or `baseline`. `agent`, `configure` and `result` are import
-    strings (`module:name`). `configure` is a function that changes the `CallOptions` of each call, and `result` is the
-    type of the result of a call. `folder` is the folder of the modules, such as a git work tree. None means the current
-    folder.
+    """One of the two agents of an eval. `name` is `new`, or `baseline` (the agent to compare with). `agent`,
+    `configure` and `result` are import strings (`module:name`). `configure` is a function that changes the
+    `CallOptions` of each call, and `result` is the type of the result of a call. `folder` is the folder of the modules,
+    such as a git work tree. None means the current folder.
     """
 
     name: str
@@ -110,9 +110,9 @@ def make_calls(
     workers: int | None = None,
     on_call: Callable[[ComparedAgent, CallResult], None] = lambda side, call: None,
 ) -> dict[str, list[CallResult]]:
-    """Makes `repeat` calls of each case for each side (the new agent and the baseline). Returns the calls by the name
-    of the side, in order. A call that cannot be made has an `error` in its evidence. `on_call` is called after each
-    call, in any order.
+    """Makes `repeat` calls of each case for each side (the new agent, and the baseline with which it is compared).
+    Returns the calls by the name of the side, in order. A call that cannot be made has an `error` in its evidence.
+    `on_call` is called after each call, in any order.
 
     `model` is `embedded`, `live`, or the path of a script. `seed` is the random seed of callers, lines and the embedded
     model. With `run_tools`, the tools of the agents run. `chat` is the text model that plays the personas, and `voice`

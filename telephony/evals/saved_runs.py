@@ -29,8 +29,8 @@ def save(result: EvalResult, folder: Path) -> None:
 
 
 def load_calls(folder: Path) -> list[CallResult]:
-    """Returns the calls of the new agent in a saved run. These calls can be the baseline of another run. Raises
-    `EvalError` if the run cannot be read.
+    """Returns the calls of the new agent in a saved run. The calls of another run can be compared with these calls.
+    Raises `EvalError` if the run cannot be read.
     """
     try:
         run = json.loads((folder / RUN).read_text("utf-8"))

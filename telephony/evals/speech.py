@@ -71,7 +71,9 @@ class LocalVoice:
 
 
 class HttpVoice:
-    """A voice that uses a speech model at `url`. The URL ends in `/v1` (`POST /audio/speech`)."""
+    """A voice that uses a speech model at `url`. The URL ends in `/v1`. Each text is sent to `/audio/speech` below this
+    URL.
+    """
 
     def __init__(self, url: str, model: str, voice: str, key: str | None = None) -> None:
         self.name = f"{model} ({voice})"

@@ -75,8 +75,8 @@ class PairCounts:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The comparison of the new agent with the baseline for one criterion. A pair is one call of each agent with the
-    same simulated caller. `pairs` has the numbers of pairs.
+    """The comparison of the new agent with the baseline (the agent to compare with) for one criterion. A pair is one
+    call of each agent with the same simulated caller. `pairs` has the numbers of pairs.
 
     `p` is the p-value of the exact test of the pairs. `adjusted_p` is the p-value after Holm's correction for several
     criteria. `interval` is the confidence interval of the difference of the two pass rates. The confidence of this
@@ -114,9 +114,9 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
 
 
 def exact_p(only_new: int, only_baseline: int) -> float:
-    """Returns the two-sided p-value of McNemar's exact test for two agents. A pair has one call of each agent with the
-    same simulated caller. `only_new` is the number of pairs in which only the new agent passed. `only_baseline` is the
-    number of pairs in which only the baseline passed.
+    """Returns the two-sided p-value of McNemar's exact test for two agents: the new agent, and the baseline with which
+    it is compared. A pair has one call of each agent with the same simulated caller. `only_new` is the number of pairs
+    in which only the new agent passed. `only_baseline` is the number of pairs in which only the baseline passed.
     """
     n, less = only_new + only_baseline, min(only_new, only_baseline)
     tail = sum(math.comb(n, k) for k in range(less + 1)) / (1 << n)
@@ -125,8 +125,9 @@ def exact_p(only_new: int, only_baseline: int) -> float:
 
 def paired_interval(only_new: int, only_baseline: int, total: int, confidence: float = 0.95) -> Interval:
     """Returns Tango's score interval of the difference of two paired rates: the rate of the new agent minus the rate of
-    the baseline. `only_new` and `only_baseline` are the numbers of pairs in which only one of them passed, and `total`
-    is the number of all pairs. `confidence` is the level between 0 and 1. If `total` is 0, the interval is -1 to 1.
+    the baseline (the agent to compare with). `only_new` and `only_baseline` are the numbers of pairs in which only this
+    agent passed, and `total` is the number of all pairs. `confidence` is the level between 0 and 1. If `total` is 0,
+    the interval is -1 to 1.
     """
     if total == 0:
         return Interval(-1.0, 1.0)

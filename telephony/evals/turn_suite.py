@@ -1,4 +1,5 @@
-"""The noise and backchannel suite: measures which sounds of a caller stop the agent.
+"""The noise and backchannel suite: measures which sounds of a caller stop the agent. A backchannel is a word such as
+"mhm", with which the caller shows that the caller listens.
 
 Each clip is played over the agent's voice in a simulated call that runs the real code. `TurnClip.turn` is True if the
 person in the clip wants to speak. *False cut*: a clip in which no person wants to speak stopped the agent. *Miss*: a

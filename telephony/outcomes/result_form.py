@@ -133,9 +133,9 @@ class ResultForm:
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Checks the JSON schema of a result. Raises `UserError` if it is not the schema of an object, or if validation
-    could take very long: the schema refers to itself without end, or has a regular expression that can take exponential
-    time.
+    """Checks the JSON schema of a result. Raises `UserError` if the schema is not the schema of an object, or if
+    validation could take very long. Validation takes very long if the schema refers to itself without end, or has a
+    regular expression that can take exponential time.
     """
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError

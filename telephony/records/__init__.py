@@ -10,7 +10,7 @@ its lease to show that it is alive).
 - `access`: the tokens of the console, and the audit log. Pure. `database_access` and `memory_access` store both.
 - `opt_outs`: the do-not-call list, and the claims of numbers that are being called. Pure. `database_opt_outs` and
   `memory_opt_outs` store both.
-- `memory`, `database`: the two implementations of the protocol `Records`. `memory` is used without DATABASE_URL.
+- `memory`, `database`: the two implementations of the protocol `Records`. `memory` is used without a database.
 - `client`: access to the records without blocking the event loop. The client also works while the database cannot be
   reached.
 """
@@ -125,8 +125,8 @@ class Records(Protocol):
         """Returns the time of the newest update of any call record, or None if there is no call record."""
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
-        """Gives a process a lease until `now + ttl_s`. A process with a valid lease counts as alive. Returns True if
-        the process had a valid lease before. Returns False if this lease is its first one, or if the lease before had
+        """Gives a process a lease until `now + ttl_s`. A process with a valid lease counts as alive. Returns whether
+        the process had a valid lease before. The result is False for the first lease, and if the earlier lease had
         expired.
         """
 

@@ -20,7 +20,8 @@ from .storable import MAX_KEY_CHARS, clean_json, clean_number, clean_text, is_ke
 __all__ = ["INTERRUPTED", "JSON_FIELDS", "MAX_CHARS", "OPEN", "REFUSED", "CallRecord", "CallUpdate", "updated"]
 
 INTERRUPTED = "interrupted"
-"""The status of a call whose process has ended, or has stopped renewing its lease."""
+"""The status of a call whose process no longer shows that the process is alive. The process has ended, or is suspended.
+"""
 OPEN = "open"
 REFUSED = "refused"
 MAX_CHARS: Mapping[str, int] = {

@@ -162,8 +162,9 @@ class RecordsClient:
     # --- claims --------------------------------------------------------------------------------------------------
 
     async def claim(self, kind: str, key: str, ttl_s: float) -> bool:
-        """Claims a key for `ttl_s` seconds. Returns True once for each (kind, key) in all processes together. While the
-        database cannot be reached, returns True once in this process.
+        """Claims a key for `ttl_s` seconds, so that something is done only once. Returns True for the first claim of
+        (kind, key) in all processes together. While the database cannot be reached, returns True for the first claim in
+        this process.
         """
         now = self._sources.now()
         if not self._memory.claim(kind, key, ttl_s=ttl_s, now=now).first:
@@ -176,8 +177,9 @@ class RecordsClient:
             return True
 
     async def reserve(self, kind: str, key: str, ttl_s: float, value: str, call: CallUpdate) -> ClaimResult:
-        """Claims a key for `ttl_s` seconds, stores `value` for later claims of the key, and applies the update `call`
-        in the same transaction. Returns whether the claim succeeded, with the stored value (see `ClaimResult`).
+        """Claims a key for `ttl_s` seconds, so that a call is made only once. Stores `value` for later claims of the
+        key, and applies the update `call` in the same transaction. Returns whether the claim succeeded, with the stored
+        value (see `ClaimResult`).
 
         Raises:
             RecordsUnavailable: the database cannot be reached.
@@ -209,8 +211,9 @@ class RecordsClient:
         return admitted
 
     async def release(self, kind: str, key: str, call_id: str) -> None:
-        """Removes the claim on a key, such as the idempotency key of a request, because the call of this request was
-        not made. The key can then be used again. `kind` is the kind of the key, and `call_id` is the id of the call.
+        """Removes the claim on a key, such as the idempotency key of a request (which prevents a second call), because
+        the call of this request was not made. The key can then be used again. `kind` is the kind of the key, and
+        `call_id` is the id of the call.
         """
         self._memory.release(kind, key, call_id=call_id)
         try:

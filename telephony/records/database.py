@@ -1,7 +1,7 @@
 """Stores call records and the other data that processes share in a database: SQLite on one machine, PostgreSQL on
 several machines.
 
-This module imports SQLAlchemy. Only `open_records` imports this module, and only if DATABASE_URL is set.
+This module imports SQLAlchemy. `open_records` imports this module only if records are stored in a database.
 """
 
 from __future__ import annotations

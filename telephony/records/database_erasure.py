@@ -51,8 +51,8 @@ class DatabaseErasure:
 
     def erase(self, ids: Sequence[str]) -> int:
         """Deletes the records of the calls with these ids, and the messages about them. The idempotency keys of the
-        requests that made these calls stay used, so a repeated request cannot make a call again. The digests of these
-        requests are deleted. Returns the number of deleted messages.
+        requests that made these calls stay used, so a repeated request cannot make a call again. The stored hashes of
+        these requests are deleted. Returns the number of deleted messages.
         """
         messages = 0
         for start in range(0, len(ids), _BATCH):

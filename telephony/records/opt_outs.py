@@ -85,7 +85,8 @@ class NumberClaims(Protocol):
     def hold(self, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
         """Claims a number for the call with the token `holder`, so that no other call to the number begins. `subject`
         is the hash of the number. Returns whether the holder has the claim now. A claim ends after `ttl_s` seconds, or
-        when the lease of its `process` ends. If `process` is empty, the claim ends only after `ttl_s` seconds.
+        when the process with the name `process` has died. If `process` is empty, the claim ends only after `ttl_s`
+        seconds.
         """
 
     def let_go(self, subject: str, holder: str) -> None:

@@ -84,8 +84,9 @@ class Outbox(Protocol):
         """
 
     def settle(self, message: Message) -> bool:
-        """Stores the `state`, `due_at` and `error` of a claimed message after an attempt to deliver the message.
-        Returns False and stores nothing if another process has claimed the message in the meantime.
+        """Stores the `state`, `due_at` and `error` of a message after an attempt to deliver the message. `claim_due`
+        must have returned the message. Returns False and stores nothing if another process has claimed the message in
+        the meantime.
         """
 
     def messages(self, *, state: MessageState | None = None, limit: int = 100) -> list[Message]:

@@ -23,10 +23,10 @@ __all__ = ["Job", "junit_of", "run", "spread_of", "spread_text", "summary_text",
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One replay to run, possibly in another process. `agent` is an import string. `options` are the options of
-    `replay_call`. The option `configure` is also an import string here, because a function cannot be sent to a process.
-    `page` is the file of the HTML page, and `sounds` is the folder of its audio. None means no page. If `brief` is
-    True, the text leaves out the changes since the recording, because a summary contains the changes.
+    """One replay to run, possibly in another process. `agent` is an import string (`module:attribute`). `options` are
+    the options of `replay_call`. The option `configure` is also an import string here, because a function cannot be
+    sent to a process. `page` is the file of the HTML page, and `sounds` is the folder of its audio. None means no page.
+    If `brief` is True, the text leaves out the changes since the recording, because a summary contains the changes.
     """
 
     path: Path

@@ -27,7 +27,7 @@ def perturbed(phone: Connection, perturbation: Perturbation) -> Connection:
 
 class PerturbedStream(ConnectionWrapper):
     """A connection that delays, drops, doubles and changes messages between the call and the phone. The order in each
-    direction is kept, except for marks, which the phone may delay.
+    direction is kept, except for marks (the phone's reports that audio was played), which may be delayed.
     """
 
     def __init__(self, phone: Connection, perturbation: Perturbation) -> None:

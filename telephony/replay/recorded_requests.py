@@ -43,8 +43,9 @@ class RecordedRequest:
     same time.
     """
     end_is_known: bool = True
-    """Whether the journal contains the end of the request. False for the voice and the words of a supervisor, and for
-    all requests in a journal with schema 2. The next request may then follow at any time.
+    """Whether the journal contains the end of the request. False for the voice and the words of a supervisor (a person
+    who speaks in place of the agent), and for all requests in a journal with schema 2. The next request may then follow
+    at any time.
     """
 
     @property
@@ -75,16 +76,16 @@ class RequestLog:
         self._order = itertools.count()
 
     def take_voice(self, record: Record) -> None:
-        """Adds a piece of a supervisor's voice (a `supervisor` record) to `requests`, so that a replay plays the voice
-        at its recorded time.
+        """Adds a piece of the voice of a supervisor (a person who speaks in place of the agent) from a `supervisor`
+        record to `requests`, so that a replay plays the voice at its recorded time.
         """
         arguments = {"part": str(record.data["item_id"]), "ulaw": pybase64.b64decode(record.data["payload"])}
         order = next(self._order)
         self.requests.append(RecordedRequest("supervisor.voice", record.t, arguments, order=order, end_is_known=False))
 
     def take_words(self, record: Record) -> None:
-        """Adds words of a supervisor (a `supervisor.words` record) to `requests`, so that a replay repeats the words at
-        their recorded time.
+        """Adds the words of a supervisor (a person who speaks in place of the agent) from a `supervisor.words` record
+        to `requests`, so that a replay repeats the words at their recorded time.
         """
         arguments = {name: record.data[name] for name in ("item_id", "text", "usage") if name in record.data}
         order = next(self._order)

@@ -87,7 +87,7 @@ class RecordedTools:
 
     def replace_in(self, source: AgentSource) -> AgentSource:
         """Returns the agent `source` (or the function that selects the agent) with tools that answer from the
-        recording, and without hooks.
+        recording, and without hooks (callbacks of the application).
         """
         if isinstance(source, RealtimeAgent):
             return self._copy(source, {})

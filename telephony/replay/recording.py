@@ -77,8 +77,8 @@ class RecordedStream:
     t: float
     index: int
     phone: list[Incoming] = field(default_factory=list)
-    """Twilio's messages on this media stream after `start`, without marks. The end of the stream is a `close`
-    message.
+    """Twilio's messages on this media stream after `start`, without marks (the reports that audio was played). The end
+    of the stream is a `close` message.
     """
     marks: MarkTiming = field(default_factory=MarkTiming)
     ended_t: float | None = None
@@ -117,7 +117,7 @@ class Recording:
     rest: list[Record] = field(default_factory=list)
     """The requests to Twilio's REST API, with the responses."""
     clips: dict[str, bytes] = field(default_factory=dict)
-    """The clips that were played, by digest."""
+    """The clips (stored audio) that were played, by digest (a hash of the audio)."""
     behaviour: Behaviour = field(default_factory=Behaviour)
     """What the recorded version of the agent did in the call. The replay compares this with what the current version
     does.

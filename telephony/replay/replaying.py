@@ -90,7 +90,8 @@ def replay_call(
         caller: `recorded`; `simulated`: the recorded audio on a simulated phone, over a line with `round_trip_ms` and
             `jitter_ms` (or any `line`); or a caller of `telephony.simulator.callers` (a name, FILE.toml,
             `module:function`, or a function).
-        model: `recorded`; `embedded`; a script for the embedded model; or `live`, the real model, which costs money.
+        model: `recorded`; `embedded`, a local model that is not an AI; a script for the embedded model; or `live`, the
+            real model, which costs money.
         turns: When the recorded caller speaks on a simulated phone: `verbatim` (at the recorded times) or `retimed`
             (each turn waits for the agent as in the recording).
         strict: Whether everything is compared, to the sample and to about a millisecond.

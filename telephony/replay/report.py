@@ -30,7 +30,7 @@ PROVES = {
     "`telephony eval`.",
     "scripted": "A simulated caller called. Nothing is compared with the recording.",
 }
-"""The meaning of a replay without divergence, by the mode of the replay."""
+"""What a replay without a difference from the recording shows, by the mode of the replay."""
 _BEFORE = 8
 _DULL = frozenset(
     {
@@ -129,8 +129,8 @@ def data_of(call: ReplayedCall) -> dict[str, Any]:
 
 
 def text_of(call: ReplayedCall, *, brief: bool = False) -> str:
-    """Returns the result of a replay as text: one line, or the first divergence with both calls around it side by side.
-    With `brief`, the changes since the recording are left out.
+    """Returns the result of a replay as text: one line, or the first difference from the recording with both calls side
+    by side. With `brief`, the changes since the recording are left out.
     """
     divergence = call.divergence
     result = f"no divergence, {call.ended}" if divergence is None else f"DIVERGED. {divergence.sentence}"

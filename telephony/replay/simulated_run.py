@@ -68,8 +68,9 @@ def run_simulated(
     simulated line, and `perturbation` has the faults. If `run_tools` is False, tools answer from the recording.
     `configure` changes the options of the call before its start, and `seed` is the seed of all random numbers.
 
-    `model` is `recorded`, `live` (the real model, in real time, which costs money), or a script for the embedded model.
-    With `embedded`, the embedded model has no script and calls each tool of the agent once.
+    `model` is `recorded`, `live` (the real model, in real time, which costs money), or a script for the embedded model
+    (a local model that is not an AI). With `embedded`, the embedded model has no script and calls each tool of the
+    agent once.
     """
 
     async def run() -> SimulatedRun:
