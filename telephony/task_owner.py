@@ -1,4 +1,6 @@
-"""A base class for parts of a server: starts asyncio tasks, and waits for them at the end of a context."""
+"""A base class for parts of a server: starts asyncio tasks, and waits for them at the end of a context. A function for
+work that is no longer awaited.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["TaskOwner"]
+__all__ = ["TaskOwner", "ignore_exception"]
 
 
 class TaskOwner:
@@ -36,3 +38,12 @@ class TaskOwner:
         """Called at the end of the block, before the block waits for the tasks. This method does nothing. A subclass
         whose tasks do not end by themselves overrides this method and stops the tasks.
         """
+
+
+def ignore_exception(future: asyncio.Future[Any]) -> None:
+    """Marks the exception of a future or task as retrieved. Use this function as a done callback of work whose result
+    may no longer be awaited, for example after a time limit. Without this callback asyncio logs "exception was never
+    retrieved" at an unrelated time.
+    """
+    if not future.cancelled():
+        future.exception()

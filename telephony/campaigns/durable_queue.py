@@ -26,7 +26,7 @@ from realtime_core.daemon_threads import DaemonThreads
 
 from ..errors import QueueUnavailable, SettingsError
 from ..records.engine import create_file, parse_url
-from ..task_owner import TaskOwner
+from ..task_owner import TaskOwner, ignore_exception
 
 __all__ = ["DirectQueue", "DurableQueue", "Queue", "Work"]
 
@@ -125,6 +125,7 @@ class DurableQueue:
     ) -> None:
         if self._request is not None:  # the launch may still be in progress, also if `open` was cancelled
             closed = asyncio.get_running_loop().run_in_executor(self._thread, self._close_launched)
+            closed.add_done_callback(ignore_exception)
             done, _ = await asyncio.wait({closed}, timeout=_WITHIN_S)
             if done:
                 closed.result()
@@ -151,6 +152,7 @@ class DurableQueue:
         if self._request is not None and not self._request.done():
             raise QueueUnavailable("its database does not answer.")
         self._request = asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        self._request.add_done_callback(ignore_exception)
         done, _ = await asyncio.wait({self._request}, timeout=_WITHIN_S)
         if not done:
             raise QueueUnavailable(f"its database has not answered within {_WITHIN_S:g} s.")

@@ -19,6 +19,7 @@ from ..errors import JournalError
 from ..journal.daemon import in_daemon
 from ..journal.object_storage import ObjectStorage, StoredObject
 from ..journal.stored_journals import journal_of
+from ..task_owner import ignore_exception
 from .prepare import AUDIO, TIMELINE
 
 __all__ = ["PreparedFiles", "Recordings", "Source", "existing"]
@@ -182,6 +183,7 @@ class Recordings:
             self._preparing.pop(key, None)
 
         preparation.task.add_done_callback(done)
+        preparation.task.add_done_callback(ignore_exception)  # all requests that waited for the task may be gone
         return preparation
 
     @asynccontextmanager

@@ -39,6 +39,7 @@ from typing import Any, Self, TypeVar
 from realtime_core.sources import SYSTEM, Sources
 
 from ..errors import RecordRefused, RecordsUnavailable
+from ..task_owner import ignore_exception
 from . import ClaimResult, Records
 from .access import AccessStore
 from .budget import BudgetUsage, SharedLimits
@@ -405,6 +406,7 @@ class RecordsClient:
         job = asyncio.get_running_loop().run_in_executor(self._threads, query, self._database)
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
+        job.add_done_callback(ignore_exception)  # a query that fails after its time limit is not awaited any more
         try:
             async with asyncio.timeout(within_s):
                 return await asyncio.shield(job)  # a query that takes too long still returns its connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from datetime import timedelta
@@ -12,7 +13,7 @@ import pytest
 
 from realtime_core.sources import SYSTEM
 from telephony.errors import RecordsUnavailable
-from telephony.records import ClaimResult
+from telephony.records import ClaimResult, Records
 from telephony.records.call_record import CallRecord, CallUpdate
 from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
@@ -156,6 +157,23 @@ async def test_nobody_waits_long_for_a_database_that_hangs(
         assert records.requested == requested, "known to be down, it is not asked"
         records.answer.set()
     assert len(logged(caplog, logging.ERROR)) == 1
+
+
+async def test_a_query_that_fails_after_its_time_limit_logs_no_error_of_asyncio(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    may_fail = threading.Event()
+
+    def query(records: Records) -> None:
+        assert may_fail.wait(60)
+        raise RecordsUnavailable("the database has gone away")
+
+    async with RecordsClient(MemoryRecords(), retry_s=30) as client:
+        with pytest.raises(RecordsUnavailable, match="did not answer"):
+            await client.ask(query, 0.01)
+        may_fail.set()
+    gc.collect()  # asyncio logs the error when the future is deleted
+    assert [line for line in logged(caplog, logging.ERROR) if "never retrieved" in line] == []
 
 
 async def test_what_waits_has_a_bound(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
