@@ -167,9 +167,9 @@ class Call:
         """Transfers the caller to one of `transfer_targets`. Returns the result as text for the model.
 
         The transfer is warm if `summary` is given or if the target is in `warm_targets`. In a warm transfer the called
-        person hears the summary and accepts or declines, and the caller hears music meanwhile. If `summary` is None,
-        the called person hears who is calling in place of the summary. A transfer that is not warm connects the caller
-        immediately.
+        person hears the summary and accepts or declines, and the caller hears a waiting sound meanwhile. If `summary`
+        is None, the called person hears who is calling in place of the summary. A transfer that is not warm connects
+        the caller immediately.
 
         Raises:
             CallError: `target` is unknown, or another transfer is in progress.

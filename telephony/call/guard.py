@@ -77,7 +77,8 @@ class Guard:
     def emergency(self) -> None:
         """Helps a caller in an emergency. The agent stops speaking. Then the caller is transferred to the configured
         number. If no number is configured or the transfer fails, the caller hears a sentence. This method is called
-        when the caller says one of the emergency phrases. Only the first call of this method has an effect.
+        when the caller says one of the emergency phrases. Further calls have no effect while the caller is being
+        helped.
         """
         emergency = self._screening.emergency
         if emergency is None or self._is_emergency:

@@ -84,7 +84,9 @@ class CallOptions:
     apology: str = "We are sorry, something went wrong at our end."
     """The text that Twilio says when the media stream of the call was lost and no new stream could replace it."""
     own_number: str | None = None
-    """The phone number of this application (TWILIO_PHONE_NUMBER), or None. The number is the caller id of transfers."""
+    """The phone number of this application (TWILIO_PHONE_NUMBER), or None. A transfer may show this number as the
+    caller id, for example if the caller has no phone number.
+    """
     fallback: str | None = None
     """The number that takes the call when the agent cannot continue the call. With None, such a call ends with an
     apology.

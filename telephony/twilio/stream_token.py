@@ -1,4 +1,4 @@
-"""A stream token. The token binds a media stream to the call of an earlier signed webhook. Pure.
+"""A stream token: a signed text that binds a media stream to the call of an earlier signed webhook. Pure.
 
 The signature of the upgrade shows that some call of the account opens a stream, but does not show which call. The token
 in a `<Parameter>` shows the call. The token contains all data for its check, so any process with the key can check the

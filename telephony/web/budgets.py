@@ -32,8 +32,8 @@ class Budgets:
             self._of_all = self._of_number = Budget()
 
     async def problem(self, number: str) -> str:
-        """Returns why no call with this number may begin now, as text that names the setting. Returns an empty text if
-        a call may begin.
+        """Returns the reason why no call with this number may begin now, as text with the names of the settings. The
+        text is empty if a call may begin.
         """
         try:
             if self._of_all.is_set and await self._is_used_up(self._of_all):

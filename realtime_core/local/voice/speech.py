@@ -17,7 +17,7 @@ BURST_MS = 200
 
 
 class Speech:
-    """The speech for one text: the text, and its audio as 16-bit samples at 24 kHz. Immutable except for its caches."""
+    """The speech for one text: the text, and its audio as 16-bit samples at 24 kHz."""
 
     __slots__ = ("_bursts", "_encoded", "captions", "pcm", "text")
 

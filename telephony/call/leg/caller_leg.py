@@ -98,8 +98,8 @@ class CallerLeg:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the last media stream broke, so the next media stream will replace it. The connection of the lost
-        stream may still be open.
+        """Whether a new media stream would replace a lost stream: the earlier stream has broken, or is still attached.
+        Twilio opens a new stream only after the end of the earlier stream.
         """
         return self.stream is not None or (self.away is not None and self.away.why in ("lost", "stalled"))
 
