@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -17,11 +17,15 @@ from . import queries
 from .campaign import Campaign, CampaignStatus, PauseReason, PersonHistory
 from .contact import Attempt, Contact, ContactState, DoneReason
 from .messages import campaign_finished, contact_done
-from .policy import calling_hours, settled
+from .policy import Done, Hold, Pause, Wait, calling_hours, done, settled
 from .rows import AT_ONCE, contact_of, utc
 
 __all__ = ["Changes", "count_end", "person_of", "put_contact"]
 
+_HOLD_S = 2.0
+"""The time in seconds after which a contact is tried again, if a limit of its campaign forbade the call and it is not
+known when the limit permits a call.
+"""
 _CLAIM_S = 2 * 86_400.0
 """The maximum time in seconds for which the claim of a number is valid, if the claim is not released at the end of the
 attempt. It is longer than any call.
@@ -132,6 +136,29 @@ class Changes:
         if status in (CampaignStatus.STOPPED, CampaignStatus.FINISHED) and self.announces:
             put(connection, campaign_finished(changed, queries.funnel(connection, campaign.id), now))
         return changed
+
+    def not_called(
+        self,
+        connection: Connection,
+        campaign: Campaign,
+        contact: Contact,
+        action: Wait | Done | Pause | Hold,
+        now: datetime,
+    ) -> None:
+        """Writes what follows for a contact and its campaign from a decision not to call the contact now."""
+        match action:
+            case Wait(until):
+                put_contact(connection, campaign.id, replace(contact, next_at=until), now)
+            case Done(reason):
+                contact = done(contact, reason)
+                put_contact(connection, campaign.id, contact, now)
+                self.announce(connection, campaign, contact, now)
+            case Pause(reason):
+                put_contact(connection, campaign.id, contact, now)
+                self.set_status(connection, campaign, CampaignStatus.PAUSED, now, reason)
+            case Hold(_, until):
+                later = until or now + timedelta(seconds=_HOLD_S)
+                put_contact(connection, campaign.id, contact, now, queued_until=later)
 
     def settle(
         self,

@@ -25,17 +25,13 @@ from . import queries
 from .campaign import Campaign, CampaignCounts, CampaignStatus, PauseReason
 from .changes import Changes, count_end, person_of, put_contact
 from .contact import Attempt, Contact, ContactState, DoneReason, Outcome
-from .policy import Action, Dial, Done, Hold, HoldReason, Pause, Wait, calling_hours, decide, done
+from .policy import Action, Dial, Hold, HoldReason, calling_hours, decide, done
 from .rows import AT_ONCE, attempt_of, attempt_row, campaign_of, campaign_row, contact_of, contact_row, utc
 from .store import Funnel
 
 __all__ = ["DatabaseStore"]
 
 _BATCH = 1000
-_HOLD_S = 2.0
-"""The time in seconds after which a contact is tried again, if a limit of its campaign forbade the call and it is not
-known when the limit permits a call.
-"""
 _NEVER = (DoneReason.OPTED_OUT, DoneReason.DO_NOT_CALL)
 _CALLING = ContactState.CALLING.value
 
@@ -268,30 +264,15 @@ class DatabaseStore:
             )
             if not isinstance(action, Dial):
                 queries.let_go(connection, attempt_id)
-            match action:
-                case Dial():
-                    attempt = Attempt(attempt_id, contact_id, contact.number, now, owner=owner)
-                    values = attempt_row(campaign_id, attempt, row["subject"])
-                    connection.execute(insert(attempts).values(**values, requests=0))
-                    counts = {"live": campaigns.c.live + 1, "calls": campaigns.c.calls + 1, "last_started_at": now}
-                    connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(counts))
-                    put_contact(
-                        connection, campaign_id, replace(contact, state=ContactState.CALLING, next_at=None), now
-                    )
-                    return attempt
-                case Wait(until):
-                    put_contact(connection, campaign_id, replace(contact, next_at=until), now)
-                case Done(reason):
-                    contact = done(contact, reason)
-                    put_contact(connection, campaign_id, contact, now)
-                    self._changes.announce(connection, campaign, contact, now)
-                case Pause(reason):
-                    put_contact(connection, campaign_id, contact, now)
-                    self._changes.set_status(connection, campaign, CampaignStatus.PAUSED, now, reason)
-                case Hold(_, until):
-                    later = until or now + timedelta(seconds=_HOLD_S)
-                    put_contact(connection, campaign_id, contact, now, queued_until=later)
-            return action
+                self._changes.not_called(connection, campaign, contact, action, now)
+                return action
+            attempt = Attempt(attempt_id, contact_id, contact.number, now, owner=owner)
+            values = attempt_row(campaign_id, attempt, row["subject"])
+            connection.execute(insert(attempts).values(**values, requests=0))
+            counts = {"live": campaigns.c.live + 1, "calls": campaigns.c.calls + 1, "last_started_at": now}
+            connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(counts))
+            put_contact(connection, campaign_id, replace(contact, state=ContactState.CALLING, next_at=None), now)
+            return attempt
 
     def requested(self, attempt_id: str, owner: str, *, at_most: int) -> bool:
         """Must be called immediately before the process `owner` asks Twilio to make the call of an attempt. Counts the
