@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 from realtime_core.ip_addresses import is_ip_address
 
 __all__ = [
+    "check_account",
+    "check_api_url",
+    "check_base_url",
     "check_countries",
     "check_database_url",
     "check_host",
@@ -56,6 +59,24 @@ def check_one_word(text: str) -> str:
     if not text.isascii():
         raise ValueError("it contains a character that is not ASCII, such as a curly quote: remove it")
     return text
+
+
+def check_account(sid: str) -> str:
+    if not sid.startswith("AC"):
+        raise ValueError("the SID of an account starts with AC; the Twilio Console shows it")
+    return sid
+
+
+def check_api_url(url: str) -> str:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError("write the server's address, like http://127.0.0.1:9000")
+    return url
+
+
+def check_base_url(url: str) -> str:
+    if urlsplit(url).scheme not in ("http", "https", "ws", "wss"):
+        raise ValueError("write the server's address, like https://host/v1 or ws://127.0.0.1:8080/v1")
+    return url
 
 
 def check_public_url(url: str) -> str:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -23,6 +31,9 @@ from .env_file import env_file, values_of
 from .errors import SettingsError
 from .masking import Patterns
 from .setting_values import (
+    check_account,
+    check_api_url,
+    check_base_url,
     check_countries,
     check_database_url,
     check_host,
@@ -40,19 +51,19 @@ from .webhook_target import check_secrets, check_url
 __all__ = ["Settings", "load_settings", "read_settings"]
 
 
-_ONE_WORD = (
-    "openai_api_key", "openai_base_url", "twilio_account_sid", "twilio_auth_token", "twilio_shared_key_secret",
-    "twilio_api_key", "twilio_api_secret", "public_url", "host", "telephony_api_token", "telephony_twilio_api_url",
-    "telephony_model_name", "telephony_webhook_url", "telephony_text_model_url", "telephony_text_model_key",
-    "telephony_voice_key",
-)  # fmt: skip
-"""The settings whose values never contain a blank."""
+Word = Annotated[str, AfterValidator(check_one_word)]
+"""A text that never contains a blank."""
+BaseUrl = Annotated[Word, AfterValidator(check_base_url)]
+PhoneNumber = Annotated[str, BeforeValidator(e164)]
+PathFromHome = Annotated[Path, AfterValidator(with_home)]
+"""A file or a folder. It may begin with `~`."""
 
-_PATHS = (
-    "telephony_script", "telephony_numbers", "telephony_data_dir", "telephony_journal_dir", "telephony_do_not_call",
-)  # fmt: skip
-"""The settings that name a file or a folder."""
 
+def _checked_secret(check: Callable[[str], str]) -> AfterValidator:
+    return AfterValidator(lambda secret: SecretStr(check(secret.get_secret_value())))
+
+
+SecretWord = Annotated[SecretStr, _checked_secret(check_one_word)]
 
 RECORDS_FILE = "records.db"
 """The name of the database file in the data directory."""
@@ -107,51 +118,53 @@ class Settings(BaseSettings):
             sources.append(_Variables(settings_cls, values_of(path)))
         return tuple(sources)
 
-    openai_api_key: SecretStr | None = None
+    openai_api_key: SecretWord | None = None
     """The API key of the account that pays for the model."""
-    openai_base_url: str | None = Field(default=None, examples=["https://models.example.com/v1"])
+    openai_base_url: BaseUrl | None = Field(default=None, examples=["https://models.example.com/v1"])
     """The URL of a server that is compatible with OpenAI's. Default: OpenAI."""
     telephony_model: Literal["auto", "openai", "scripted"] = "auto"
     """The model that speaks. `openai` is a model of OpenAI. `scripted` is the embedded model, which is not an AI.
     `auto` is `scripted` if no real caller can call and neither `OPENAI_API_KEY` nor `OPENAI_BASE_URL` is set, and
     otherwise `openai`.
     """
-    telephony_model_name: str | None = Field(default=None, examples=["gpt-realtime-2.1"])
+    telephony_model_name: Word | None = Field(default=None, examples=["gpt-realtime-2.1"])
     """The name of the model. Default: the newest model that this version knows."""
     telephony_transcription_model: str | None = Field(default=None, examples=["gpt-live-transcribe"])
     """The model that transcribes the words of callers, and of supervisors who take over a call. `off` switches the
     transcription off. Default: the newest model that this version knows.
     """
-    telephony_script: Path | None = Field(default=None, examples=["script.toml"])
+    telephony_script: PathFromHome | None = Field(default=None, examples=["script.toml"])
     """A script for the embedded model (which is not an AI), as a TOML file."""
 
-    public_url: str | None = None
+    public_url: Word | None = None
     """The URL that Twilio calls. The URL must be exact, because signatures and stream URLs are computed from this
     URL.
     """
-    twilio_account_sid: str | None = None
+    twilio_account_sid: Annotated[Word, AfterValidator(check_account)] | None = None
     """The SID of the Twilio account. The REST API needs the SID. Media streams of other accounts are refused."""
-    twilio_auth_token: SecretStr | None = None
+    twilio_auth_token: SecretWord | None = None
     """The auth token of the Twilio account. If set, webhooks and streams must be signed by Twilio. The auth token is
     also used for the REST API if no API key is set.
     """
-    twilio_phone_number: str | None = None
+    twilio_phone_number: PhoneNumber | None = None
     """The phone number of this application, in E.164. The webhook of the number is `PUBLIC_URL/incoming-call`."""
-    twilio_api_key: str | None = Field(default=None, examples=["SK00000000000000000000000000000000"])
+    twilio_api_key: Word | None = Field(default=None, examples=["SK00000000000000000000000000000000"])
     """An API key for the REST API, used in place of the auth token. An API key can be revoked."""
-    twilio_api_secret: SecretStr | None = Field(default=None, examples=["secret"])
+    twilio_api_secret: SecretWord | None = Field(default=None, examples=["secret"])
     """The secret of the API key."""
-    twilio_shared_key_secret: SecretStr | None = Field(default=None, examples=["secret"])
+    twilio_shared_key_secret: SecretWord | None = Field(default=None, examples=["secret"])
     """The secret of the SharedKey that signs webhooks with HMAC-SHA256, if the account uses a SharedKey."""
-    telephony_twilio_api_url: str | None = Field(default=None, examples=["http://127.0.0.1:9000"])
+    telephony_twilio_api_url: Annotated[Word, AfterValidator(check_api_url)] | None = Field(
+        default=None, examples=["http://127.0.0.1:9000"]
+    )
     """The URL of a simulated Twilio REST API. Default: Twilio's REST API."""
 
-    telephony_numbers: Path | None = Field(default=None, examples=["numbers.toml"])
+    telephony_numbers: PathFromHome | None = Field(default=None, examples=["numbers.toml"])
     """The numbers file: the agent, the languages, the opening hours and the fallback of each phone number
     (`docs/numbers.md`). The file is read again when it changes, and on SIGHUP.
     """
 
-    host: str = "127.0.0.1"
+    host: Annotated[Word, AfterValidator(check_host)] = "127.0.0.1"
     """The address on which the server listens."""
     port: int = Field(default=8000, ge=0, le=65535)
     """The port on which the server listens. 0 selects any free port."""
@@ -167,7 +180,7 @@ class Settings(BaseSettings):
     """The name of this process in the URLs that Twilio gets (`/i/<instance>/...`). A proxy uses the name to route the
     requests of a call to the process of the call. Default: a random name.
     """
-    telephony_api_token: SecretStr | None = Field(default=None, examples=["secret"])
+    telephony_api_token: SecretWord | None = Field(default=None, examples=["secret"])
     """The bearer token for `/metrics`, `/calls` and the console. Without a token, `/metrics` and `/calls` accept only
     requests from this machine, and refuse every request if `PUBLIC_URL` is set. The console also accepts named tokens.
     """
@@ -190,7 +203,7 @@ class Settings(BaseSettings):
     `postgresql://user:password@host/name`. Several processes can share a database. Default: `records.db` in
     `TELEPHONY_DATA_DIR`.
     """
-    telephony_data_dir: Path = Path("telephony-data")
+    telephony_data_dir: PathFromHome = Path("telephony-data")
     """The folder for the database file (if `DATABASE_URL` is not set) and for the key that hashes phone numbers. `off`
     keeps all records in the memory of this process.
     """
@@ -206,11 +219,13 @@ class Settings(BaseSettings):
     digits.
     """
 
-    telephony_webhook_url: str | None = Field(default=None, examples=["https://crm.example.com/calls"])
+    telephony_webhook_url: Annotated[Word, AfterValidator(check_url)] | None = Field(
+        default=None, examples=["https://crm.example.com/calls"]
+    )
     """The URL that gets a signed webhook about each ended call. The URL must be `https:`, except on this machine or in
     a private network. Redirects are not followed.
     """
-    telephony_webhook_secret: SecretStr | None = Field(
+    telephony_webhook_secret: Annotated[SecretStr, _checked_secret(check_secrets)] | None = Field(
         default=None, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
     )
     """The secret that signs webhooks (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. Create a secret with
@@ -224,16 +239,16 @@ class Settings(BaseSettings):
     """
     telephony_trace_content: bool = False
     """Include the agent's words and the arguments and results of tools in traces."""
-    telephony_text_model_url: str | None = Field(default=None, examples=["https://api.openai.com/v1"])
+    telephony_text_model_url: BaseUrl | None = Field(default=None, examples=["https://api.openai.com/v1"])
     """The URL of a text model with OpenAI's Chat Completions API. After a call, the text model gets the transcript of
     the heard words, and fills in the fields of the result that the agent did not record. A value without a quote from
     the transcript is dropped. Default: no text model.
     """
     telephony_text_model_name: str = "gpt-4.1-mini"
     """The name of the model at `TELEPHONY_TEXT_MODEL_URL`."""
-    telephony_text_model_key: SecretStr | None = Field(default=None, examples=["sk-..."])
+    telephony_text_model_key: SecretWord | None = Field(default=None, examples=["sk-..."])
     """The key of the text model."""
-    telephony_voice_key: SecretStr | None = Field(default=None, examples=["sk-..."])
+    telephony_voice_key: SecretWord | None = Field(default=None, examples=["sk-..."])
     """The key of the speech service that speaks for the personas (simulated callers) of `telephony eval`, with `--voice
     http`.
     """
@@ -246,7 +261,7 @@ class Settings(BaseSettings):
     is unknown.
     """
 
-    telephony_journal_dir: Path | None = Field(default=None, examples=["calls"])
+    telephony_journal_dir: PathFromHome | None = Field(default=None, examples=["calls"])
     """The folder for journals. Each call has one journal: `<dir>/<call sid>/journal.jsonl`. Default: no journals."""
     telephony_journal_required: bool = False
     """Refuse new calls while journals cannot be written, with the response of `TELEPHONY_WHEN_FULL`. Otherwise calls
@@ -304,7 +319,7 @@ class Settings(BaseSettings):
 
     telephony_quiet_hours: str = "21:00-08:00"
     """The hours without outgoing calls, in the local time of the called number. `off` means no quiet hours."""
-    telephony_do_not_call: Path | None = Field(default=None, examples=["lists/do-not-call.txt"])
+    telephony_do_not_call: PathFromHome | None = Field(default=None, examples=["lists/do-not-call.txt"])
     """A file of phone numbers that must never be called, one number per line. Agents add the numbers of people who ask
     for this. These numbers are also added to the list in the database, which all processes share.
     """
@@ -332,7 +347,7 @@ class Settings(BaseSettings):
     """Connect the model when a call is announced, before its media stream starts. The agent then speaks sooner."""
     telephony_apology: str = "We are sorry, something went wrong at our end."
     """The text that a caller hears when a call fails."""
-    telephony_fallback_number: str | None = Field(default=None, examples=["+14155550123"])
+    telephony_fallback_number: PhoneNumber | None = Field(default=None, examples=["+14155550123"])
     """The number that is dialled when a call fails. Default: the caller hears the apology, and the call ends."""
     telephony_unknown_number: str = "The number you have called is not in service here. Goodbye."
     """The text for a called number without an agent, if agents are selected by number."""
@@ -358,26 +373,10 @@ class Settings(BaseSettings):
         tidied = {name: _tidied(value) for name, value in given.items()}
         return {name: value for name, value in tidied.items() if value != "" or given[name] == ""}
 
-    @field_validator(*_ONE_WORD)
-    @classmethod
-    def _check_one_word(cls, value: str | SecretStr | None) -> str | SecretStr | None:
-        check_one_word(value.get_secret_value() if isinstance(value, SecretStr) else value or "")
-        return value
-
     @field_validator("telephony_model", "log_level", "log_format", mode="before")
     @classmethod
     def _in_lower_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
-
-    @field_validator(*_PATHS)
-    @classmethod
-    def _expand_home(cls, value: Path | None) -> Path | None:
-        return None if value is None else with_home(value)
-
-    @field_validator("host")
-    @classmethod
-    def _check_host(cls, value: str) -> str:
-        return check_host(value)
 
     @field_validator("telephony_call_countries")
     @classmethod
@@ -404,42 +403,6 @@ class Settings(BaseSettings):
         if value is None or not (url := value.get_secret_value()):
             return None
         return SecretStr(check_database_url(url))
-
-    @field_validator("openai_base_url", "telephony_text_model_url")
-    @classmethod
-    def _check_base_url(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("http", "https", "ws", "wss"):
-            raise ValueError("write the server's address, like https://host/v1 or ws://127.0.0.1:8080/v1")
-        return value
-
-    @field_validator("telephony_twilio_api_url")
-    @classmethod
-    def _check_api_url(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("http", "https"):
-            raise ValueError("write the server's address, like http://127.0.0.1:9000")
-        return value
-
-    @field_validator("telephony_webhook_url")
-    @classmethod
-    def _check_webhook_url(cls, value: str | None) -> str | None:
-        return None if value is None else check_url(value)
-
-    @field_validator("telephony_webhook_secret")
-    @classmethod
-    def _check_webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        return None if value is None else SecretStr(check_secrets(value.get_secret_value()))
-
-    @field_validator("twilio_account_sid")
-    @classmethod
-    def _check_account(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith("AC"):
-            raise ValueError("the SID of an account starts with AC; the Twilio Console shows it")
-        return value
-
-    @field_validator("twilio_phone_number", "telephony_fallback_number", mode="before")
-    @classmethod
-    def _check_number(cls, value: object) -> str | None:
-        return None if value is None else e164(value)
 
     @field_validator("telephony_when_full", "telephony_when_limited", "telephony_when_draining")
     @classmethod
