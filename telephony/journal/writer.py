@@ -103,10 +103,7 @@ class JournalWriter:
         self._put(t, f'{{"t":{t:.6f},"kind":"{kind}"{"," if fields else ""}{body[1:]}\n')
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        line = f'{{"t":{t:.6f},"kind":"{kind}","message":{json_text}}}\n'
-        if line.find("\n") < len(line) - 1 or "\r" in line:  # between tokens; within strings line breaks are escaped
-            line = line[:-1].translate(_LINE_BREAKS) + "\n"
-        self._put(t, line)
+        self._put(t, f'{{"t":{t:.6f},"kind":"{kind}","message":{json_text}}}\n')
 
     def close(self) -> None:
         self.closing = True
@@ -196,7 +193,10 @@ class JournalWriter:
         report = (
             [_lost((lines[0] if lines else self._last_t).partition(",")[0], self._missing)] if self._missing else []
         )
-        data = "".join([*report, *lines]).encode("utf-8", "replace")
+        text = "".join([*report, *lines])
+        if "\r" in text or text.count("\n") != len(report) + len(lines):
+            text = "".join([*report, *map(_on_one_line, lines)])
+        data = text.encode("utf-8", "replace")
         done = 0
         try:
             while done < len(data):
@@ -231,6 +231,13 @@ class JournalWriter:
     def _fail(self, error: OSError) -> None:
         self.error = error
         self._disk.failed(f"{self.path}: {error.strerror or error}")
+
+
+def _on_one_line(line: str) -> str:
+    """Returns the line with spaces in place of the line breaks within it. They stand between tokens of a message,
+    because JSON escapes the line breaks within strings.
+    """
+    return line[:-1].translate(_LINE_BREAKS) + "\n"
 
 
 def _lost(begin: str, n_records: int) -> str:

@@ -17,6 +17,7 @@ from telephony.errors import JournalError
 from telephony.journal.disk import Disk
 from telephony.journal.format import Journal, Segment, segments_of
 from telephony.journal.reader import parse_lines, read_journal
+from telephony.journal.redaction import Redaction
 from telephony.journal.writer import JournalWriter, NullJournal, open_journal
 
 json_values = st.recursive(
@@ -59,6 +60,19 @@ def test_the_same_writes_give_the_same_bytes(tmp_path: Path) -> None:
         texts.append((tmp_path / name).read_bytes())
     assert texts[0] == texts[1]
     assert texts[0].count(b"\n") == 4
+
+
+@pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "redacted"])
+def test_line_breaks_between_the_tokens_of_a_message_become_spaces(is_plain: bool, tmp_path: Path) -> None:
+    secrets = () if is_plain else ("a secret",)
+    journal = JournalWriter(tmp_path / "journal.jsonl", redaction=Redaction(secrets=secrets))
+    for number, text in enumerate(('{"n":1}', '{"n":\n2}', '{"n":3}', '{"n":\r4}', '{"n":\r\n5}', '{"n":6}')):
+        journal.write_raw("twilio.in", float(number), text)
+    journal.finish()
+    lines = (tmp_path / "journal.jsonl").read_bytes().split(b"\n")
+    begin = '{{"t":{}.000000,"kind":"twilio.in","message":{{"n":{}}}}}'
+    values = ("1", " 2", "3", " 4", "  5", "6")
+    assert lines == [*(begin.format(number, value).encode() for number, value in enumerate(values)), b""]
 
 
 def test_the_file_is_private_and_never_written_over(tmp_path: Path) -> None:
