@@ -8,6 +8,7 @@ import pytest
 
 from realtime_core.connection.memory import MemoryConnection
 from realtime_core.local import Reply, Script, Turn
+from telephony import Call
 from telephony.call.line.playout import Playout
 from tests.support.exchange import CallerPhone, hear_out, story
 
@@ -43,8 +44,45 @@ async def test_answers_are_heard_whole(becomes: str | None) -> None:
         await hear_out(phone)
 
     result = await story(caller, script=SCRIPT, wire=lambda connection: loses_marks(connection, becomes))
-    assert result.heard_whole(1) and result.heard_whole(2)
+    assert result.heard_whole(0) and result.heard_whole(1) and result.heard_whole(2)
     assert result.records.of("error") == []
+
+
+@pytest.mark.virtual_time
+async def test_the_end_of_the_audio_by_the_clock_counts() -> None:
+    calls: list[Call] = []
+    played: list[tuple[bool, float]] = []
+    clip = b"\x9a" * 12_000
+
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        for _ in range(2):
+            began = phone.now
+            played.append((await calls[0].play(clip), phone.now - began))
+
+    await story(caller, script=SCRIPT, on_start=calls.append, wire=lambda connection: loses_marks(connection, None))
+    for heard, took_s in played:
+        assert heard and 1.5 <= took_s < 1.7
+
+
+@pytest.mark.virtual_time
+async def test_a_clip_at_the_start_of_a_stream_has_no_gap() -> None:
+    clip = bytes(n % 251 for n in range(24_000))
+    result = await story(hear_out, script=SCRIPT, greeting=clip, wire=lambda connection: loses_marks(connection, None))
+    assert clip in result.heard
+
+
+def test_audio_ends_by_the_clock_without_frames_of_the_caller() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    playout.enqueue(("answer", 0), b"\x80" * 24_000)
+    playout.end(("answer", 0))
+    now: float | None = 0.0
+    while now is not None:
+        last = now
+        playout.poll(now)
+        now = playout.next_wake(now)
+    assert not playout.busy and last == pytest.approx(3.0, abs=0.01)
 
 
 def test_what_waits_for_marks_is_bounded_without_them() -> None:

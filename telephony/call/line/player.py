@@ -189,6 +189,9 @@ class LinePlayer:
         the latency of the answers and clips that the caller has begun to hear before this mark.
         """
         self.playout.mark(name, self._loop.time())
+        self._confirm()
+
+    def _confirm(self) -> None:
         while self._first_samples and self._first_samples[0][0] < self.playout.confirmed_position:
             position, is_clip = self._first_samples.popleft()
             if (at_s := self.playout.plays_at(position)) is not None:
@@ -265,7 +268,9 @@ class LinePlayer:
         return self._source is not None
 
     async def quiet(self) -> None:
-        """Waits until marks prove that the caller has heard all queued audio, or until the audio was dropped."""
+        """Waits until the caller has heard all queued audio, or until the audio was dropped. Marks prove that audio was
+        heard. If the far end returns no marks, the clock decides.
+        """
         await self._quiet.wait()
 
     def close(self) -> None:
@@ -311,6 +316,7 @@ class LinePlayer:
 
     def _on_time(self, now: float) -> None:
         self._send(self.playout.poll(now))
+        self._confirm()
         self._timer.set(self.playout.next_wake(now))
 
     def _sounded(self) -> None:

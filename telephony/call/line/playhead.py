@@ -233,6 +233,10 @@ class Playhead:
         bound = timestamp_s - (position - self.base) / self._rate
         return bound > self._lower and self._not_before(bound)
 
+    def ignore_waiting(self) -> None:
+        """Drops the conclusions from marks that were not returned (`waiting`)."""
+        self._lower = -math.inf
+
     def _not_before(self, bound: float) -> bool:
         moved = False
         if bound > self.origin + _TOLERANCE_S:

@@ -36,8 +36,14 @@ _STEP = 4 * FRAME
 """The number of samples that are sent at once beyond the lead. The process then wakes up every 80 ms and not every 20
 ms.
 """
+_FIRST_MARK_S = 0.3
+"""If the first mark of a stream is not returned in this time in seconds, a missing mark does not prove that playback
+stands still. Audio is sent by the clock then.
+"""
 _NO_MARKS_S = 2.0
-"""If the first mark of a stream is not returned in this time in seconds, the far end returns no marks."""
+"""If the first mark of a stream is not returned in this time in seconds, the far end returns no marks. Audio counts as
+heard by the clock then.
+"""
 _LEAD_MIN = int(0.400 * RATE)
 _LEAD_MAX = int(2.000 * RATE)
 _LEAD_GROWTH = int(0.200 * RATE)
@@ -208,8 +214,8 @@ class Playout:
         self._frame_at = now
         if (run := self._playhead) is None:
             return
-        if not self.line.known and now > self._started_at + _NO_MARKS_S:
-            self._play_by_clock(run.position(timestamp_s))
+        if not self.line.known and now > self._started_at + _FIRST_MARK_S:
+            run.ignore_waiting()
             return
         for mark in self._marks:
             if not mark.probe:
@@ -217,11 +223,11 @@ class Playout:
                     self._grow_lead()
                 break
 
-    def _play_by_clock(self, position: int) -> None:
-        """Counts the audio before `position` as heard, because the far end returns no marks. A missing mark then proves
-        nothing about playback, and audio that waited for it would never be sent.
-        """
-        self._confirmed_position = max(self._confirmed_position, min(self.sent, position))
+    def _play_by_clock(self, now: float) -> None:
+        """Counts audio as heard by the clock, if the far end returns no marks."""
+        if self.line.known or now < self._started_at + _NO_MARKS_S:
+            return
+        self._confirmed_position = self.heard_position(now)
         while self._marks and self._marks[0].position < self._confirmed_position:
             self._marks.popleft()
         self._forget(self._confirmed_position)
@@ -259,6 +265,7 @@ class Playout:
         hears the audio.
         """
         commands: list[Command] = []
+        self._play_by_clock(now)
         if self._held:
             return commands
         ahead = self._ahead(now)
@@ -277,11 +284,13 @@ class Playout:
         return commands
 
     def next_wake(self, now: float) -> float | None:
-        """Returns the time of the next call of `poll`: the time at which Twilio needs more audio. Returns None if
-        `poll` is needed only after new input.
+        """Returns the time of the next call of `poll`: the time at which Twilio needs more audio, or the time at which
+        the audio was heard if the far end returns no marks. Returns None if `poll` is needed only after new input.
         """
         if self._held or (self._queued < FRAME and self._bed is None):
-            return None
+            if self.line.known or not self._segments:
+                return None
+            return max(self._started_at + _NO_MARKS_S, now + (self.sent - self.heard_position(now) + 1) / RATE)
         excess = self._ahead(now) - self._lead_now()
         return now if excess <= 0 else now + (excess + 1) / RATE
 
