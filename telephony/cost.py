@@ -78,7 +78,7 @@ class PriceList:
 
 
 def _counts(usage: Usage) -> dict[str, float]:
-    """Returns the units for `genai-prices`. Its token counts include the tokens of each modality. Counts of 0 are left
+    """Returns the units for `genai-prices`. A total count includes the tokens of each modality. Counts of 0 are left
     out.
     """
     i, o = usage.input_tokens_details, usage.output_tokens_details

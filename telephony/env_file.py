@@ -57,8 +57,9 @@ def env_file() -> Path | None:
 
 def _unusable_lines(path: Path, text: str) -> Iterator[str]:
     """Yields a problem for each line that is not a setting. The parser of `.env` files ignores such lines. The problems
-    do not contain the lines, which may be secret. A name alone is permitted: Docker takes its value from the
-    environment. After a line with a value it is a mistake, because the parser would lose the value.
+    do not contain the lines, which may be secret. A line with only a name is permitted, because Docker takes the value
+    from the environment. After a line that gives a value to the same name, such a line is a problem, because the parser
+    would lose the value.
     """
     from dotenv.parser import parse_stream  # each command imports this module, and few have a file
 
@@ -135,7 +136,7 @@ def _replaced(value: str, variables: Mapping[str, str], where: str) -> str:
 
 @cache
 def _say_kept(where: str) -> None:
-    """Logs once in this process that `${...}` is kept. The name may be a part of a secret, so it is not logged."""
+    """Logs once in this process that `${...}` is kept. The name is not logged, because it may be a part of a secret."""
     log.warning(
         "%s contains ${...}, and there is no variable of this name. The text is kept as it is written. Write the value "
         "in single quotes if this is right.",

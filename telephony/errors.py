@@ -180,7 +180,7 @@ class RecordRefused(TelephonyError):
 
 
 class RecordsUnavailable(TelephonyError):
-    """The database of `DATABASE_URL` cannot be used, or a newer release has written the database. Calls continue. Run
+    """The database of the call records cannot be used, or a newer release has written the database. Calls continue. Run
     `telephony doctor`. `database` is the file or the address of the database, without a password, if it is known.
     """
 

@@ -27,7 +27,7 @@ MIN_SECRET = 6
 """
 
 _KEYS = re.compile(rf'({PRESSED}|"digit" ?: ?")[0-9A-D]+|({TYPED})[0-9A-D*#]+')
-"""Matches typed keys. A single * or # ends an input and reveals nothing, and a replay needs it."""
+"""Matches typed keys. A single * or # is not matched: this key only ends an input, and a replay needs the key."""
 _KEY_CHARACTER = re.compile(r"[0-9*#]")
 _NUMBER = re.compile(r"\+?\d[\d -]{5,}\d")
 _TEXT_DELTA = re.compile(r'"type": ?"[a-z_.]*(?:transcript|transcription|text|arguments)\.delta"')

@@ -435,8 +435,8 @@ class Settings(BaseSettings):
 
     @property
     def can_be_rung(self) -> bool:
-        """Whether real callers can call. If True, requests must be signed, and the embedded model answers only if it is
-        set explicitly.
+        """Whether real callers can call. If True, requests must be signed, and the embedded model (which is not an AI)
+        answers only if `TELEPHONY_MODEL` is `scripted`.
         """
         return self.public_url is not None or self.twilio_auth_token is not None or self.telephony_allow_unsigned
 

@@ -51,7 +51,7 @@ _CURRENCIES: Mapping[str, str] = {
 _CENTS = re.compile(r"(?i)\b(?:cents?|pence|céntimos|centimes?|centesimi)\b")
 _CURRENCY_WORDS = "|".join(re.escape(word) for word in _CURRENCIES)
 _PRICE = re.compile(rf"(?<![\d.,])\d+\s*(?:{_CURRENCY_WORDS})?\s*(?:and|und|y|con|et|e)?\s*\d\d(?![\d.,])")
-"""A price with its cents, without a word for them: `23 euros con 50`."""
+"""A price with cents, but without a word for cents: `23 euros con 50`."""
 _MONTHS = {
     "januar": "january", "jänner": "january", "februar": "february", "märz": "march", "mai": "may", "juni": "june",
     "juli": "july", "oktober": "october", "dezember": "december", "enero": "january", "febrero": "february",
@@ -287,7 +287,9 @@ def _alone(word: str) -> str:
 
 
 def _compound(word: str, whole: str) -> str:
-    """Returns `23` for `twenty third`. `word` is the ordinal. Returns the `whole` text if it is no ordinal below 10."""
+    """Returns `23` for `twenty third`. `word` is the second word. Returns the `whole` text if `word` is no ordinal
+    below 10.
+    """
     return str(20 + int(_ORDINALS[word])) if word in _ORDINALS and int(_ORDINALS[word]) < 10 else whole
 
 

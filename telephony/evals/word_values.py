@@ -71,7 +71,7 @@ def words_of(text: str) -> list[str]:
 
 
 def is_backchannel(text: str) -> bool:
-    """Returns whether a text contains only words like "mhm"."""
+    """Returns whether a text has at most three words, and only words such as "mhm", "okay" or "yes"."""
     words = _WORD.findall(text.lower())
     return 0 < len(words) <= 3 and all(word in BACKCHANNELS for word in words)
 

@@ -97,7 +97,9 @@ class CallRecord:
     reattached: int = 0
     """How often a new media stream replaced a lost stream of the call."""
     offered: int = 0
-    """How often Twilio got TwiML for a new media stream since the last stream of the call started."""
+    """How often this application has asked Twilio (with TwiML) for a new media stream, since the last media stream of
+    the call started.
+    """
     document: str = ""
     """The TwiML that continues the call. Removed when Twilio has requested the TwiML."""
     started_at: datetime | None = None

@@ -292,8 +292,8 @@ def _is_of_one_record(error: Exception) -> bool:
 
 
 def _lock_leases(connection: Connection) -> None:
-    """Prevents that a process takes a lease while another process removes expired leases. SQLite needs no lock, because
-    its transactions exclude each other.
+    """Prevents a process from taking a lease while another process removes expired leases. SQLite needs no lock,
+    because its transactions exclude each other.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LEASES})

@@ -217,8 +217,8 @@ class _Loader:
                     each.text = each.text.replace(BULLET, key)
 
     def _is_stall(self, begin: float, end: float) -> bool:
-        """Returns whether no record was written in this time, and all of the caller's frames of this time arrived
-        together afterwards.
+        """Returns whether the event loop was blocked between two records. In this case, the caller's frames of this
+        time arrived together afterwards.
         """
         frames = sum(
             incoming.event == "media" and end <= incoming.t < end + _BURST_S
