@@ -33,8 +33,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A phone whose calls are searched. All its numbers are searched, and their hashes, which also find calls with
-    masked numbers. The first number is the main form.
+    """A phone whose calls are searched. A phone may have several numbers, and the first number is the main form. The
+    hashes of the numbers also find calls with masked numbers.
     """
 
     numbers: tuple[str, ...]

@@ -236,7 +236,7 @@ class RecordsClient:
         """Changes fields of the record of the call whose id or `CallSid` is `key`. Returns immediately. If the call is
         not known, a new record is created, unless `begins` is False. With `held_by`, the id of a process, the change
         applies only while this process handles the call. With `announce_s`, a webhook message about the ended call is
-        sent after this number of seconds, if `announces` is True.
+        sent after this number of seconds, if the attribute `announces` of this object is True.
         """
         if not is_key(key):
             log.warning("An update of a call record is dropped: %.100r is not the id of a call.", key)

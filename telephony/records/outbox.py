@@ -62,8 +62,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The numbers of webhook messages that have not been delivered: the delivery of `pending` messages will be tried
-    again, that of `dead` messages will not. Times are in UTC.
+    """The numbers of webhook messages that have not been delivered. The delivery of a `pending` message will be tried
+    again. The delivery of a `dead` message was given up. Times are in UTC.
     """
 
     pending: int = 0

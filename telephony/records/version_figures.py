@@ -28,7 +28,9 @@ class VersionFigures:
     no answer was measured.
     """
     slow_ms: float | None
-    """The latency in milliseconds that 95 of 100 answers of the agent do not exceed (the 95th percentile)."""
+    """The latency in milliseconds that 95 of 100 answers of the agent do not exceed (the 95th percentile), or None if
+    no answer was measured.
+    """
     answers: int
     """The number of the agent's answers whose latency was measured."""
     endings: dict[str, int]

@@ -142,8 +142,8 @@ class HeardCall:
 
     @property
     def answered_by(self) -> str:
-        """Who answered an outgoing call: such as `human`, `machine` or `screening`. The text is empty if there was no
-        detection.
+        """Who answered an outgoing call: such as `human`, `machine` or `screening`. The text is empty if the
+        application did not detect who answered.
         """
         found = [record for record in self.records if record.kind == "answered"]
         return str(found[-1].data.get("by", "")) if found else ""

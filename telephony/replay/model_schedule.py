@@ -124,7 +124,7 @@ class ModelSchedule:
 
     def take(self, now: float) -> Incoming | None:
         """Returns the next recorded message of the model if it is due at `now`. Returns None if the message is not due,
-        or was skipped because an event that caused it in the recording did not happen.
+        or if the message was skipped because an event that caused the message in the recording did not happen.
         """
         due = self.due()
         if due is None or due > now + _DUE_LATER:

@@ -95,10 +95,9 @@ class Triggers:
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:
-        """Returns the triggers of a message that the model sent: the events that caused the message. One trigger is the
-        command that the message answers, if there is such a command. Another trigger is the latest audio of the caller
-        that was sent to the model. Without such audio, the opening of the connection is a trigger. `event` is the type
-        of the message.
+        """Returns the triggers of a message that the model sent: the events that caused the message. The commands that
+        the message answers are triggers. Another trigger is the latest audio of the caller that was sent to the model.
+        Without such audio, the opening of the connection is a trigger. `event` is the type of the message.
         """
         triggers = self._answered(event, message)
         clock = self._audio or self._open
