@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import inspect
 import random
 import textwrap
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def _members(owner: ast.Module | ast.ClassDef, path: str, prefix: str, around: t
                 match following:  # a string below an attribute describes it
                     case ast.Expr(value=ast.Constant(value=str(text))) if not name.startswith("_"):
                         line = f"{prefix}{ast.unparse(node)}"
-                        yield Documented(f"{path}:{node.lineno}", line, textwrap.dedent(text).strip(), context)
+                        yield Documented(f"{path}:{node.lineno}", line, inspect.cleandoc(text), context)
 
 
 def _signature(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, prefix: str) -> str:
