@@ -48,8 +48,8 @@ class Load:
     async def measure(self, server: str, pid: int, count: int, seconds: float) -> dict[str, Any]:
         """Makes `count` calls of `seconds` seconds at the same time to the address `server`. While all calls run,
         measures the CPU time and the memory of the server process `pid`. Returns the CPU time and the memory per call,
-        the share of one CPU that the server (`server_busy`) and this process (`load_busy`) used, and as `figures` the
-        measured times (the fields of `Figures`).
+        the resident set of the server (`rss_mb`), the share of one CPU that the server (`server_busy`) and this process
+        (`load_busy`) used, and as `figures` the measured times (the fields of `Figures`).
 
         Raises:
             ExceptionGroup: the calls did not connect in time, or a connection failed.
@@ -75,6 +75,7 @@ class Load:
             "calls": count,
             "seconds": round(length, 2),
             "cpu_ms_per_call_second": 1000 * cpu / length / count,
+            "rss_mb": memory / 2**20,
             "rss_mb_per_call": (memory - memory_before) / 2**20 / count,
             "server_busy": cpu / length,
             "load_busy": own / length,

@@ -164,6 +164,7 @@ class SyntheticCall:
         self._speech_started_at: float | None = None
         self._pending_marks: dict[asyncio.TimerHandle, str] = {}
         self._answer = 0
+        self._events = 0
         self._heard_ms: float | None = None
         self._truncated_ms: float | None = None
         self._start_at = 0.0
@@ -346,7 +347,7 @@ class SyntheticCall:
         self._emit("response.output_item.added", response_id=ids["response_id"], output_index=0, item=in_progress)
         self._emit("conversation.item.added", previous_item_id=None, item=in_progress)
         self._emit("response.content_part.added", **part, part={"type": "audio", "transcript": ""})
-        head = json.dumps({"type": "response.output_audio.delta", "event_id": "event_delta", **part})[:-1]
+        head = json.dumps({"type": "response.output_audio.delta", **part})[:-1]
         self._figures.answers += 1
         self._heard_answer.answer_begins(len(deltas) * DELTA_S)
         assert self._model is not None
@@ -354,7 +355,7 @@ class SyntheticCall:
             yield
             if number == 0:
                 self._first_delta_at = monotonic()
-            self._model.send(f'{head}, "delta": "{delta}"}}')
+            self._model.send(f'{head}, "event_id": "{self._event_id()}", "delta": "{delta}"}}')
             self._emit("response.output_audio_transcript.delta", **part, delta="word ")
         self._emit("response.output_audio.done", **part)
         self._emit("response.output_audio_transcript.done", **part, transcript="word")
@@ -382,4 +383,9 @@ class SyntheticCall:
 
     def _emit(self, type: str, **fields: Any) -> None:
         assert self._model is not None
-        self._model.send(json.dumps({"type": type, "event_id": f"event_{self._number}", **fields}))
+        self._model.send(json.dumps({"type": type, "event_id": self._event_id(), **fields}))
+
+    def _event_id(self) -> str:
+        """Returns a new id. The ids of one session differ and have 27 characters, as those of the real server."""
+        self._events += 1
+        return f"event_{self._number:013}{self._events:08}"
