@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -48,6 +49,35 @@ def test_from_a_server_whose_ids_tell_nothing_every_message_counts() -> None:
     assert not messages.is_repeated(event("e", n=1), "e")
     assert not messages.is_repeated(event("e", n=2), "e")
     assert not messages.is_repeated(event("e", n=2), "e")
+
+
+def test_a_message_is_remembered_for_512_others() -> None:
+    messages = RepeatedMessages()
+    sent = [(event(f"e{number}"), f"e{number}") for number in range(513)]
+    assert not any(messages.is_repeated(*each) for each in sent)
+    assert all(messages.is_repeated(*each) for each in sent[1:])
+
+
+def test_a_message_that_comes_again_much_later_leaves_the_others_recognised() -> None:
+    """Audio has no id that was read, so more ids than messages could be remembered."""
+    messages = RepeatedMessages()
+    first, second = (event("e1"), "e1"), (event("e2"), "e2")
+    for message in (first, *[(event(f"d{number}"), None) for number in range(2000)], second, first):
+        assert not messages.is_repeated(*message)
+    assert messages.is_repeated(*second)
+
+
+def test_remembering_messages_takes_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        messages = RepeatedMessages()
+        for number in range(2000):
+            messages.is_repeated(event(f"event_{number:021}"), f"event_{number:021}")
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20_000
 
 
 def test_an_event_without_an_id_counts_each_time() -> None:

@@ -4,15 +4,20 @@ has no effect.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from array import array
 from collections.abc import Hashable
 from typing import Any
 
 __all__ = ["KnownFacts", "RecentEntries", "RepeatedMessages"]
 
 
-class RecentEntries(OrderedDict[Any, Any]):
+_NO_ID = 0
+
+
+class RecentEntries(dict[Any, Any]):
     """A mapping that keeps only the last `limit` entries, so it cannot grow without limit."""
+
+    __slots__ = ("_limit",)
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -21,7 +26,7 @@ class RecentEntries(OrderedDict[Any, Any]):
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(key, value)
         if len(self) > self._limit:
-            self.popitem(last=False)
+            del self[next(iter(self))]
 
 
 class KnownFacts:
@@ -55,6 +60,29 @@ class KnownFacts:
         self._facts.pop(key, None)
 
 
+class _RecentHashes:
+    """The last 512 hashes, and up to 64 hashes before. A hash takes 9 bytes. In a set, it takes over 60."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+        self._low = bytearray()
+        """The lowest byte of each hash. It can be searched much faster than the hashes."""
+
+    def __contains__(self, value: int) -> bool:
+        at = self._low.find(value & 255)
+        while at >= 0:
+            if self._hashes[at] == value:
+                return True
+            at = self._low.find(value & 255, at + 1)
+        return False
+
+    def add(self, value: int) -> None:
+        self._hashes.append(value)
+        self._low.append(value & 255)
+        if len(self._low) > 512 + 64:
+            del self._hashes[:64], self._low[:64]
+
+
 class RepeatedMessages:
     """Recognises a message that arrives twice with the same text.
 
@@ -65,20 +93,27 @@ class RepeatedMessages:
     """
 
     def __init__(self) -> None:
-        self._seen = RecentEntries(512)
-        self._ids = RecentEntries(512)
+        self._seen = _RecentHashes()
+        self._ids = _RecentHashes()
+        """The id of each message in `_seen`, or `_NO_ID`."""
+        self._n_ids = 0
         self._ids_differ = True
 
     def is_repeated(self, message: str | bytes, event_id: Any = None) -> bool:
         """Stores a message. Returns whether the same message was received before. `event_id` is the id of its event, if
         known.
         """
+        if not self._ids_differ:
+            return False
         digest = hash(message)
-        repeated = digest in self._seen
-        self._seen[digest] = True
+        if digest in self._seen:
+            has_id = (b'"event_id"' in message) if isinstance(message, bytes) else ('"event_id"' in message)
+            return has_id and self._n_ids > 1
+        id_hash = _NO_ID
         if isinstance(event_id, str):
-            if self._ids.get(event_id, digest) != digest:
-                self._ids_differ = False
-            self._ids[event_id] = digest
-        has_id = (b'"event_id"' in message) if isinstance(message, bytes) else ('"event_id"' in message)
-        return repeated and has_id and self._ids_differ and len(self._ids) > 1
+            id_hash = hash(event_id)
+            self._n_ids += 1
+            self._ids_differ = id_hash not in self._ids
+        self._seen.add(digest)
+        self._ids.add(id_hash)
+        return False
