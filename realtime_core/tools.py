@@ -207,7 +207,8 @@ def function_tool(
     of a generator become a list. A first parameter with the annotation `RunContextWrapper[...]` or `ToolContext[...]`
     gets the context. With `strict_mode`, the model must give every parameter.
 
-    A method (its first parameter is `self` or `cls`) becomes a tool of its object: the agent gets `Shop().price`.
+    A decorated method (its first parameter is `self` or `cls`) is a tool of each object of its class:
+    `tools=[Shop().price]`.
 
     `failure_error_function(context, error)` returns the text for the model if the function raises an exception or the
     arguments are invalid. With None, the session emits an `error` event, and the model gets a text without details.

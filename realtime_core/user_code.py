@@ -151,8 +151,10 @@ async def concurrently(*work: Coroutine[Any, Any, Any]) -> list[Any]:
 
 
 async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:
-    """Awaits users' code in its own task. Raises only exceptions of the type `Exception`. After `limit_s` seconds
-    (None: no limit), raises `TimeLimit`. Returns the result of the code.
+    """Runs users' code in its own task, and returns its result. A caller can handle each failure of the code with
+    `except Exception`: in place of another `BaseException`, such as `SystemExit`, this function raises `UserCodeError`.
+    After `limit_s` seconds (None: no limit), the code is cancelled, and `TimeLimit` is raised. If the task of the
+    caller is cancelled, the code is cancelled, too.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()

@@ -56,8 +56,8 @@ class CallerMeasurements:
     underruns: tuple[Underrun, ...]
     violations: int
     wav_shift_ms: float | None
-    """The accuracy of the WAV file that is computed from the journal: the greatest difference in time between the
-    agent's speech in this file and in the audio that the caller heard. A positive value means that the speech in the
+    """The greatest difference in time between the agent's speech in two recordings: in the WAV file that is computed
+    from the journal, and in the audio that the caller heard. A positive value means that the speech in the
     file is late.
     """
 

@@ -21,7 +21,7 @@ _ENDING = (StepKind.SAY, StepKind.VOICEMAIL)
 
 class Ladder(StrEnum):
     """Which of the two lists of steps of a phone number is used for a caller: the list for open hours, or the list for
-    closed hours.
+    closed hours. The function `ladder_of` returns the list itself.
     """
 
     OPEN = "open"

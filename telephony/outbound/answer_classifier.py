@@ -79,7 +79,8 @@ class AnswerClassifier:
     """
     after_long_s: float = 2.5
     """The time in seconds for which the agent waits after a greeting of more than `long_s` seconds, because the beep of
-    a machine may follow. Then the agent speaks. The callee is a person, or a machine without a beep.
+    a machine may follow. Without a beep in this time, the agent speaks: the callee is taken for a person, or for a
+    machine without a beep.
     """
     beep_s: float = 45.0
     """The maximum time in seconds to wait for the beep of a machine."""

@@ -59,7 +59,8 @@ class Dialer(TaskOwner):
     """Places calls and follows these calls. The object is an async context manager. At the end of the context, calls in
     progress are hung up.
 
-    `address(what, token)` returns the webhook URLs of one call: `answer`, `status` and `machine`. If Twilio reports
+    The application gives the function `address(what, token)`, which returns one webhook URL of one call: `what` is
+    `answer`, `status` or `machine`, and `token` is the id of the call, which the dialer has made up. If Twilio reports
     nothing about a call for `fetch_s` seconds, the dialer requests the status of the call.
     """
 

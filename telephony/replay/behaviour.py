@@ -1,8 +1,8 @@
 """The behaviour of an agent in a call, in a form in which two calls can be compared. Pure.
 
-An *action* is one effect on the caller, the model or the outside world. Chunks of audio, marks and generated ids are
-not actions, because they may differ without an effect. Speech is compared by item: the amount of sent audio, the times,
-and the checksums of its pieces.
+An *action* is one effect on the caller, the model or the outside world. Messages with audio, marks and generated
+ids are not actions, because they may differ between two calls that sound the same. Speech is compared by conversation
+item: by the amount of audio that was sent, by the times at which it was sent, and by checksums of the audio.
 """
 
 from __future__ import annotations

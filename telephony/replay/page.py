@@ -136,8 +136,8 @@ def page_of(call: ReplayedCall, name: str, folder: str = "") -> Page:
 
 def index_of(results: Sequence[Mapping[str, Any]], summary: str) -> str:
     """Returns an HTML page with a list of replayed calls. `results` are the results of `batch.run`, one for each call.
-    Calls whose replay failed, or differed from the recording, come first. The lines of `summary` after its first line
-    are shown above the list.
+    Calls whose replay failed, or differed from the recording, come first. The heading counts the
+    calls. The lines of `summary` are shown below it, without the first line, which only counts the calls, too.
     """
     rows = []
     for result in sorted(results, key=lambda each: not (each.get("error") or each.get("diverged"))):

@@ -1,5 +1,5 @@
 """The configuration of numbers together with everything that the configuration names: agents, languages, clips and the
-keys of accounts.
+auth tokens of the Twilio accounts.
 """
 
 from __future__ import annotations

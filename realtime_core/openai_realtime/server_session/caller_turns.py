@@ -163,9 +163,9 @@ class CallerTurns:
 
     def item_added(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
         """Handles a new conversation item of the caller whose `committed` event was lost or arrives later. The item
-        counts as a turn of the caller, with the same effects as the event. If the server does not answer turns by
-        itself, the client requests the answer. A later `committed` event for the item is ignored. `previous_item_id` is
-        the id of the item before it ("" if there is none, None if it is not known).
+        is handled as if its `committed` event had arrived: it is a turn of the caller. If the server does not answer
+        turns by itself, the client requests the answer. A later `committed` event for the item is ignored.
+        `previous_item_id` is the id of the item before it ("" if there is none, None if it is not known).
         """
         item_id, content = str(item.get("id") or ""), item.get("content")
         is_audio = isinstance(content, list) and any(

@@ -129,8 +129,8 @@ class ConversationItems:
 
     def creation_refused(self, event_id: str) -> None:
         """Registers that the server has reported an error about the client event with the id `event_id`. If this event
-        created an item, the item is dropped. If the item was the output of a tool, a message to the model contains the
-        output instead. Any other event is ignored.
+        was to create an item, the item is dropped. If the item was the output of a tool, the output is sent to the
+        model again as a message. Any other event is ignored.
         """
         item_id = self._created.pop(event_id, None)
         if item_id is None:

@@ -444,9 +444,9 @@ class Playout:
         return self._rewind(now)
 
     def lose_line(self, now: float) -> None:
-        """Stops playback, because the media stream has ended. Audio that the caller has not heard is kept for the next
-        stream. The delay measurements are dropped. Audio that was sent after the last frame of the caller counts as not
-        heard.
+        """Stops playback, because the media stream has ended. Audio that was sent after the last frame from the caller
+        arrived counts as not heard. Audio that was not heard is kept for the next stream. The delay measurements are
+        dropped.
         """
         arrived = (mark.position for mark in self._marks if mark.sent_at <= self._frame_at)
         self._rewind(now, at_most=max(arrived, default=self._confirmed_position))
