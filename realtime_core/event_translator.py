@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .current_agent import CurrentAgent
 from .events import (
     AudioData,
     RealtimeAgentEndEvent,
@@ -54,19 +54,17 @@ class EventTranslator:
         hooks: Hooks,
         output_checks: OutputChecks,
         input_checks: InputChecks,
-        current_agent: Callable[[], RealtimeAgent[Any]],
+        agent: CurrentAgent,
         player: Player | None = None,
     ) -> None:
         self._core = core
         self._hooks = hooks
         self._output_checks = output_checks
         self._input_checks = input_checks
-        self._current_agent = current_agent
+        self._agent = agent
         self._player = player
         self._speakers: dict[str, RealtimeAgent[Any]] = {}
         self._ended_ids: deque[str] = deque(maxlen=64)
-        self.voice_was_heard = False
-        """Whether audio of the agent has come."""
         self.paused = False
         """Whether the responses are paused, so that no audio of the agent is played."""
 
@@ -108,7 +106,7 @@ class EventTranslator:
         self._core.emit(event)
 
     def _audio(self, event: RealtimeModelAudioEvent) -> bool:
-        self.voice_was_heard = True
+        self._agent.voice_was_heard = True
         if self.paused or not self._output_checks.audio(event.response_id):
             return False
         if self._player is not None:
@@ -123,7 +121,7 @@ class EventTranslator:
         response_id = event.response_id or ""
         if response_id and response_id in self._speakers:
             return  # a repeated event
-        agent = self._current_agent()
+        agent = self._agent.agent
         self._speakers[response_id] = agent
         self._output_checks.began(response_id)
         self._emit(RealtimeAgentStartEvent(agent, self._core.info, response_id=response_id))
@@ -133,7 +131,7 @@ class EventTranslator:
         if response_id and response_id in self._ended_ids and response_id not in self._speakers:
             return  # a repeated event
         self._ended_ids.append(response_id)
-        agent = self._speakers.pop(response_id, None) or self._current_agent()
+        agent = self._speakers.pop(response_id, None) or self._agent.agent
         text = self._output_checks.ended(response_id)
         self._emit(RealtimeAgentEndEvent(agent, self._core.info, response_id=response_id, status=event.status))
         self._hooks.ended(agent, text)

@@ -8,15 +8,15 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from .acknowledgements import Acknowledge, Acknowledgements
-from .agent_settings import ActiveAgent, activate, output_bytes_per_ms
+from .acknowledgements import Acknowledgements
+from .agent_settings import output_bytes_per_ms
 from .config import RealtimeRunConfig, RealtimeSessionModelSettings, RealtimeUserInput
+from .current_agent import CurrentAgent
 from .done import DONE
 from .errors import RealtimeCoreError, UserError
 from .event_streams import EventHandler, EventHub, EventStream
 from .event_translator import EventTranslator
 from .events import (
-    RealtimeHandoffEvent,
     RealtimeHistoryAdded,
     RealtimeHistoryUpdated,
     RealtimeRawModelEvent,
@@ -24,7 +24,6 @@ from .events import (
     RealtimeSessionEvent,
     is_sdk_event,
 )
-from .handoffs import Handoff, checked_target
 from .history import Added, Items, ToolOutputSent, reduce
 from .history_edits import history_edits
 from .history_order import listed
@@ -48,9 +47,7 @@ from .playback_tracker import ForeignTracker, RealtimePlaybackTracker
 from .run_context import RunContextWrapper
 from .session_core import SessionCore
 from .tool_approvals import REJECTION_MESSAGE, Decision
-from .tool_calls import ToolCall, ToolCalls
-from .tools import within
-from .user_code import called
+from .tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
@@ -63,10 +60,6 @@ _numbers = itertools.count(1)
 """The numbers of the sessions in this process, for the log."""
 
 SessionStatus = Literal["new", "connecting", "connected", "reconnecting", "disconnected", "closing", "closed"]
-
-_NOT_HANDED_OFF = (
-    "The handoff to {target} failed: {reason} You are still {source}. Tell the user so, and help as far as you can."
-)
 
 CLOSE_TIMEOUT_S = 1.0
 """The maximum duration of `close` in seconds. Half of this time is for users' code to end, and the rest is for the
@@ -104,27 +97,22 @@ class RealtimeSession(RealtimeModelListener):
         given = {key: value for key, value in (run_config or {}).items() if value is not None}
         self._run_config = cast("RealtimeRunConfig", given)
         self._overrides: RealtimeSessionModelSettings = self._model_config.get("initial_model_settings") or {}
-        self._base: RealtimeSessionModelSettings = (self._run_config.get("model_settings") or {}) | self._overrides
+        settings: RealtimeSessionModelSettings = (self._run_config.get("model_settings") or {}) | self._overrides
         wrapped = context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
-        self._events = EventHub(self._run_config.get("queues") or {}, output_bytes_per_ms(self._base))
+        self._bytes_per_ms = output_bytes_per_ms(settings)
+        self._events = EventHub(self._run_config.get("queues") or {}, self._bytes_per_ms)
         self._core = SessionCore(model, wrapped, self._run_config, self._events.emit, self._task_failed, _label(agent))
-        self._active = ActiveAgent(agent, self._base, {}, {})
-        self._switching = asyncio.Lock()
-        self._handing_off = asyncio.Lock()
         self._acknowledgements = Acknowledgements()
-        self._tool_timeout_s = (self._run_config.get("tool_execution") or {}).get("timeout_seconds")
         self._hooks = Hooks(self._core)
+        self._agent = CurrentAgent(agent, settings, model, self._core, self._hooks, self._acknowledgements)
         self._checks = OutputChecks(self._core, lambda: self.current_agent)
-        self._tools = ToolCalls(self._core, self._hooks, lambda: self._active, self._hand_off, self._reduce)
+        self._tools = ToolCalls(self._core, self._hooks, self._agent, self._reduce)
         input_checks = InputChecks(self._core, lambda: self.current_agent)
         player = None if model.capabilities.drives_player else player
-        self._translator = EventTranslator(
-            self._core, self._hooks, self._checks, input_checks, lambda: self.current_agent, player
-        )
+        self._translator = EventTranslator(self._core, self._hooks, self._checks, input_checks, self._agent, player)
         self._history: Items = ()
         self._lost: frozenset[str] = frozenset()
         """Items of an earlier server session. The current server session may know only a summary of them."""
-        self._bytes_per_ms = output_bytes_per_ms(self._base)
         self._stream: EventStream | None = None
         self._status: SessionStatus = "new"
         self._closing: asyncio.Task[None] | None = None
@@ -153,7 +141,7 @@ class RealtimeSession(RealtimeModelListener):
         """The agent that the conversation has now: the first agent, or the agent of the last handoff or
         `update_agent`.
         """
-        return self._active.agent
+        return self._agent.agent
 
     @property
     def history(self) -> list[RealtimeItem]:
@@ -181,8 +169,8 @@ class RealtimeSession(RealtimeModelListener):
         if not self._events.has_handlers:
             self._stream = self._events.open_stream()
         try:
-            self._active = await self._activate(self.current_agent, overrides=self._overrides)
-            self._bytes_per_ms = output_bytes_per_ms(self._active.settings)
+            await self._agent.start(self._overrides)
+            self._bytes_per_ms = output_bytes_per_ms(self._agent.active.settings)
             self._report_to_tracker()
             await self._core.tasks.open()
             self._model.add_listener(self)
@@ -204,7 +192,7 @@ class RealtimeSession(RealtimeModelListener):
         the history. A model uses the function when it must begin a new server session.
         """
         options: RealtimeModelConfig = {"conversation": lambda: self.history, **self._model_config}
-        options["initial_model_settings"] = self._active.settings
+        options["initial_model_settings"] = self._agent.active.settings
         return options
 
     def _report_to_tracker(self) -> None:
@@ -449,7 +437,7 @@ class RealtimeSession(RealtimeModelListener):
 
         def answered(error: Exception | None) -> None:
             if error is None:
-                self._base = self._base | settings
+                self._agent.settings = self._agent.settings | settings
 
         await self._deliver(RealtimeModelSendSessionUpdate(settings, answered=answered))
         if not self._model.capabilities.confirms_settings:
@@ -492,59 +480,7 @@ class RealtimeSession(RealtimeModelListener):
         agent stays.
         """
         self._check_open()
-        async with self._switching:
-            await self._switch_to(await self._activate(agent))
-
-    async def _activate(
-        self, agent: RealtimeAgent[Any], overrides: RealtimeSessionModelSettings | None = None
-    ) -> ActiveAgent:
-        voice_is_fixed = self._translator.voice_was_heard and not self._model.capabilities.changes_voice
-        speaking = self._active.settings if voice_is_fixed else None
-        return await activate(agent, self.context, self._run_config, self._base, overrides=overrides, voice_of=speaking)
-
-    async def _switch_to(self, active: ActiveAgent, then: Callable[[], None] = lambda: None) -> Exception | None:
-        """Requests an agent's settings from the server. The agent becomes current in the step in which the server
-        accepts the settings, and `then` is called in this step. Returns the server's refusal, or None. After a refusal
-        the current agent stays.
-        """
-
-        async def request(answered: Acknowledge) -> None:
-            update = RealtimeModelSendSessionUpdate(active.settings, previous=self._active.settings, answered=answered)
-            await self._core.deliver(update)
-            if not self._model.capabilities.confirms_settings:
-                answered(None)
-
-        def accepted() -> None:
-            self._active = active
-            then()
-            self._hooks.started(active.agent)
-
-        return await self._acknowledgements.wait(request, accepted)
-
-    async def _hand_off(self, call: ToolCall, handoff: Handoff[Any, Any]) -> None:
-        """Sends the session update, waits for the server's answer, sends the tool's output, and requests the response.
-        In this order, the new agent answers, and the output reports the result.
-        """
-        source = call.active.agent
-        async with self._handing_off:
-            if self.current_agent is source:
-                invoked = called(handoff.on_invoke_handoff, call.context, call.event.arguments)
-                target = checked_target(handoff, await within(self._tool_timeout_s, invoked, handoff.tool_name))
-            async with self._switching:
-                # Another handoff came first, or users' code (perhaps `on_handoff`) has changed the current agent.
-                if self.current_agent is not source:
-                    output = "Multiple handoffs detected, ignoring this one."
-                elif refusal := await self._switch_to(
-                    await self._activate(target), lambda: self._handed_off(source, target)
-                ):
-                    output = _NOT_HANDED_OFF.format(target=target.name, source=source.name, reason=refusal)
-                else:
-                    output = handoff.get_transfer_message(target)
-            await self._tools.answer(call, output)
-
-    def _handed_off(self, source: RealtimeAgent[Any], target: RealtimeAgent[Any]) -> None:
-        self._core.emit(RealtimeHandoffEvent(source, target, self._core.info))
-        self._hooks.handed_off(source, target)
+        await self._agent.change(agent)
 
     # Approvals
 

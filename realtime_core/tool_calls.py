@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from . import user_code
 from .agent_settings import ActiveAgent
 from .config import RealtimeToolExecutionConfig, ToolErrorFormatterArgs
+from .current_agent import CurrentAgent
 from .errors import HostedToolFailed, ModelBehaviorError, RealtimeCoreError
 from .events import RealtimeToolApprovalRequired, RealtimeToolEnd, RealtimeToolStart
 from .guardrails import (
@@ -27,7 +29,6 @@ from .guardrails import (
     ToolOutputGuardrailData,
     ToolOutputGuardrailTripwireTriggered,
 )
-from .handoffs import Handoff
 from .history import ToolOutputSent
 from .hooks import Hooks
 from .model_events import (
@@ -93,23 +94,19 @@ class _Refused(Exception):
 class ToolCalls:
     """Runs the tools that the model calls in one session, and sends their results to the model.
 
-    `current` is a function that returns the current agent. `hand_off` switches to the agent of a handoff, and sends the
-    result of this tool call to the model. `note` is called with each result that was sent, for the history of the
-    conversation.
+    `note` is called with each result that was sent, for the history of the conversation.
     """
 
     def __init__(
         self,
         core: SessionCore,
         hooks: Hooks,
-        current: Callable[[], ActiveAgent],
-        hand_off: Callable[[ToolCall, Handoff[Any, Any]], Awaitable[None]],
+        agent: CurrentAgent,
         note: Callable[[ToolOutputSent], None],
     ) -> None:
         self._core = core
         self._hooks = hooks
-        self._current = current
-        self._hand_off = hand_off
+        self._agent = agent
         self._note = note
         self._config: RealtimeToolExecutionConfig = core.run_config.get("tool_execution") or {}
         in_order = not core.run_config.get("async_tool_calls", True)
@@ -136,9 +133,9 @@ class ToolCalls:
             tool_name=event.name,
             tool_call_id=event.call_id,
             tool_arguments=event.arguments,
-            agent=self._current().agent,
+            agent=self._agent.agent,
         )
-        call = self._calls[event.call_id] = ToolCall(event, self._current(), context)
+        call = self._calls[event.call_id] = ToolCall(event, self._agent.active, context)
         self._forget_old()
         return call
 
@@ -149,7 +146,7 @@ class ToolCalls:
         tool = HostedTool(event.name, event.server_label)
         if event.id not in self._calls:
             call_event = RealtimeModelToolCallEvent(event.name, event.id, event.arguments, id=event.id)
-            call, agent = self._remember(call_event), self._current().agent
+            call, agent = self._remember(call_event), self._agent.agent
             self._running[event.id] = call, tool, asyncio.get_running_loop().time()
             self._core.emit(RealtimeToolStart(agent, tool, event.arguments, self._core.info, call_id=event.id))
             self._hooks.hosted_tool_started(agent, tool)
@@ -171,7 +168,7 @@ class ToolCalls:
         self._core.start(self._approve_hosted(request), f"approval of {request.name}")
 
     async def _approve_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
-        tool, agent = HostedTool(request.name, request.server_label), self._current().agent
+        tool, agent = HostedTool(request.name, request.server_label), self._agent.agent
         required = RealtimeToolApprovalRequired(agent, tool, request.id, request.arguments, self._core.info)
         name = f"{tool.name} of {tool.server_label}"
         decision = await self._approvals.decision(request.id, name, lambda: self._core.emit(required))
@@ -272,7 +269,8 @@ class ToolCalls:
             await self.answer(call, f"Tool {name} not found")
         elif handoff is not None:
             with self._deciding(UserCode.HANDOFF, name):
-                await self._hand_off(call, handoff)
+                source, arguments = call.active.agent, call.event.arguments
+                await self._agent.hand_off(handoff, source, call.context, arguments, partial(self.answer, call))
         else:
             await self._call_tool(call, entry)
 
