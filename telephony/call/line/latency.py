@@ -16,7 +16,9 @@ __all__ = ["Latency", "LatencyKind", "LatencyMeter"]
 
 FRAME_S = 0.020
 _WINDOW = 750
-"""The number of frames that are used (15 s). At most twice as many are stored."""
+"""The number of frames that are used (15 s)."""
+_SPARE = 50
+"""The number of frames that are stored beyond `_WINDOW`, so they are dropped together."""
 _LOUD = 31.6
 """A frame is loud if its level is at least the level of the loudest frame divided by this number (30 dB)."""
 _NOISE = 60
@@ -73,8 +75,8 @@ class LatencyMeter:
         """
         self._stamps.append(timestamp_s)
         self._levels.append(level)
-        if len(self._levels) == 2 * _WINDOW:
-            del self._stamps[:_WINDOW], self._levels[:_WINDOW]
+        if len(self._levels) == _WINDOW + _SPARE:
+            del self._stamps[:_SPARE], self._levels[:_SPARE]
 
     def speech_started(self) -> None:
         """Stores the start of the caller's speech, which the model has just reported. The latency of a later
