@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _EXIT_S = 5.0
 _PROBE = bytes(2**16)
+_TURNS = 8
+"""The number of parts of the journals that are written one after the other."""
 
 
 class Files:
@@ -92,7 +94,8 @@ class _Queued(Protocol):
 
 class Disk:
     """Writes the journals (the recordings of calls as JSON lines) of one event loop to the disk, in a thread of its
-    own. Each journal is written every `flush_s` seconds.
+    own. Each journal is written every `flush_s` seconds. The journals take turns, so at most half of what the calls
+    record in this time waits in memory.
 
     The thread runs from the first to the last journal, or from `start` to `stop`. At most `max_queued_chars` characters
     of all journals are queued. Further records are dropped and counted in `lost`. `clock` returns real time in seconds,
@@ -137,6 +140,7 @@ class Disk:
         self._journals: list[_Queued] = []
         self._thread: threading.Thread | None = None
         self._stays = False
+        self._turn = 0
         _disks.add(self)
 
     # --- any thread --------------------------------------------------------------------------------------------------
@@ -229,13 +233,13 @@ class Disk:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(self._flush_s if self._journals else None)
+            is_woken = self._wake.wait(self._flush_s / _TURNS if self._journals else None)
             self._wake.clear()
             if (folder := self._folder) is not None:
                 self._folder = None
                 self._busy_since = self._clock()
                 self._check(folder)
-            for journal in tuple(self._journals):
+            for journal in self._due(is_woken):
                 self._busy_since = self._clock()
                 closing = journal.closing  # read before draining: nothing is queued after it
                 journal.drain(self._files)
@@ -248,6 +252,11 @@ class Disk:
                 if not self._journals and not self._stays:
                     self._thread = None
                     return
+
+    def _due(self, is_woken: bool) -> tuple[_Queued, ...]:
+        """Returns the journals to write now: the next part of them, or all after a `wake`."""
+        self._turn = (self._turn + 1) % _TURNS
+        return tuple(self._journals)[slice(None) if is_woken else slice(self._turn, None, _TURNS)]
 
     def _check(self, folder: Path) -> None:
         try:

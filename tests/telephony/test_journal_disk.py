@@ -616,3 +616,17 @@ def test_a_lost_report_is_logged(tmp_path: Path, hanging: Hanging, caplog: pytes
     with caplog.at_level(logging.WARNING):
         virtual_time.run(main())
     assert len(caplog.records) == 1 and "too slow" in caplog.records[0].getMessage()
+
+
+def test_journals_are_written_in_turns_and_all_at_once_when_the_thread_is_woken(tmp_path: Path) -> None:
+    """Together they would keep twice as many records in memory."""
+    hanging = Hanging()
+    disk = Disk(hanging)
+    journals = [JournalWriter(tmp_path / f"{number}.jsonl", disk=disk) for number in range(20)]
+    rounds = [disk._due(False) for _ in range(16)]
+    assert max(map(len, rounds)) <= 3
+    assert sorted(map(id, sum(rounds, ()))) == sorted([*map(id, journals)] * 2)
+    assert disk._due(True) == tuple(journals)
+    hanging.free.set()
+    for journal in journals:
+        assert journal.finish(60)
