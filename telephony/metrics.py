@@ -126,7 +126,7 @@ class Metrics:
             self._uploads.labels(result.value)
         self._unsent = gauge("journals_unsent", "Calls whose journals wait to be copied to object storage.")
         self._unsent_age = gauge("journal_oldest_unsent_seconds", "How long the oldest of these calls waits; 0: none.")
-        self._records = gauge("records_available", "1 if the database of records can be used, otherwise 0.")
+        self._records = gauge("records_available", "1 if the database can be used, otherwise 0.")
         self._records.set(1)
         self._records_waiting = gauge("records_waiting", "Updates of call records that wait to be written.")
         self._records_dropped = counter("records_dropped", "Updates of call records that were dropped.")

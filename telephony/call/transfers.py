@@ -235,8 +235,8 @@ class Transfers:
             voice=words.voice,
         )
         if (from_ := parties.number) is None:
-            log.error("Call %s: no transfer is possible: no number of ours is known. Set TWILIO_PHONE_NUMBER.", sid)
-            second.transfer.fail("there is no number of ours to call from")
+            log.error("Call %s cannot be transferred: the application has no number. Set TWILIO_PHONE_NUMBER.", sid)
+            second.transfer.fail("there is no phone number to call from")
             return
         try:
             second.call_sid = await control.create_call(

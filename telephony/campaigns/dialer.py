@@ -177,7 +177,7 @@ class CampaignDialer:
                 if not self._draining and self._backoff.is_due(asyncio.get_running_loop().time()):
                     await self._plan(running)
             except (RecordsUnavailable, RecordRefused) as error:
-                log.debug("Campaigns wait for the records: %s", error)  # the client has logged why
+                log.debug("Campaigns wait for the database: %s", error)  # the client has logged why
             try:
                 async with asyncio.timeout(_IDLE_S if is_idle else TICK_S):
                     await self._wake_up.wait()
@@ -259,7 +259,7 @@ class CampaignDialer:
         except CampaignError as error:
             if campaign.id not in self._unable:
                 self._unable.add(campaign.id)
-                log.error("Campaign %s cannot be made here: %s", campaign.id, error)
+                log.error("This process cannot make the calls of campaign %s: %s", campaign.id, error)
             return False
         self._unable.discard(campaign.id)
         return True

@@ -63,4 +63,4 @@ class Lease:
         try:
             await self._client.ask(lambda records: records.leave(self.owner))
         except (RecordsUnavailable, RecordRefused):
-            log.info("The lease of the dialer expires later, because the records are unavailable.")
+            log.info("The lease of the dialer expires later, because the database cannot be used.")

@@ -95,7 +95,7 @@ class RingBack(TaskOwner):
         try:
             return await self._ask(query)
         except (RecordsUnavailable, RecordRefused, CampaignError) as error:
-            log.warning("Whether a contact of a campaign calls is not known: %s", error)
+            log.warning("It is not known whether a contact of a campaign calls: %s", error)
             return otherwise
 
 

@@ -53,9 +53,9 @@ class StoreAccess:
             try:
                 return await query()
             except RecordRefused as error:
-                raise CampaignError(f"the records refuse it: {error}") from error
+                raise CampaignError(f"the database refuses it: {error}") from error
             except RecordsUnavailable as error:
                 if self._is_draining() and failures >= len(_PAUSES_S):
-                    raise CampaignError(f"the records cannot be used: {error}") from error
+                    raise CampaignError(f"the database cannot be used: {error}") from error
                 await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
                 failures += 1

@@ -23,13 +23,13 @@ def back_up(output: Path) -> None:
     url = load_settings().records_url
     if url is None or not url.startswith("sqlite:"):
         raise CliError(
-            "The records are in no SQLite file.",
+            "The database is no SQLite file.",
             "PostgreSQL: pg_dump --format=custom --table='telephony_*' --file=records.dump \"$DATABASE_URL\"",
             code=USAGE,
         )
     source = Path(urlsplit(url).path.removeprefix("/"))
     if not source.exists():
-        raise CliError(f"{source} does not exist, so there are no records yet.")
+        raise CliError(f"{source} does not exist, so there are no call records yet.")
     try:
         os.close(os.open(output, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         address = f"{source.absolute().as_uri()}?mode=ro"

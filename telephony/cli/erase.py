@@ -45,7 +45,7 @@ def erase_number(number: str, folder: Path | None, output: Path | None, config: 
     except ValueError as error:
         raise CliError(f"--number {number!r}: {error}.", code=USAGE) from None
     if settings.twilio_phone_number in forms_of_one_phone(number):
-        raise CliError(f"{number} is our own number. Give the number of the other party.", code=USAGE)
+        raise CliError(f"{number} is a number of this application. Give the number of the other party.", code=USAGE)
     accounts = _accounts(settings, config)
     key = subject_key(settings)
     person = Party.of(number, key.of)
@@ -53,7 +53,7 @@ def erase_number(number: str, folder: Path | None, output: Path | None, config: 
         assert records is None or isinstance(records, DatabaseRecords)
         if records is not None and not (key.is_kept and check_key(records, key, SYSTEM.now())):
             raise CliError(
-                "The records were written with another key, so masked calls of this number cannot be found.",
+                "The call records have hashes of another key, so masked calls of this number cannot be found.",
                 "Set the TELEPHONY_NUMBER_KEY or the TELEPHONY_DATA_DIR of the server. Nothing was erased.",
             )
         receipt = asyncio.run(_erase(person, settings, records, folder, key, accounts))

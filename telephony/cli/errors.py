@@ -81,7 +81,7 @@ def _lines(error: Exception) -> list[str]:
     if isinstance(error, SettingsError):
         return error.problems
     if isinstance(error, RecordRefused | RecordsUnavailable):
-        return [f"{error.database or 'The database of the records'} cannot be used: {error}"]
+        return [f"{error.database or 'The database'} cannot be used: {error}"]
     return [str(error)]
 
 

@@ -40,7 +40,11 @@ def run_simulator(
     `voicemail`, or `+14155550123=voicemail` for one number. Raises `CliError` for `ring` without `voice_url`.
     """
     if ring is not None and not voice_url:
-        raise CliError("Our number has no webhook.", "Add --voice-url http://127.0.0.1:8000/incoming-call.", code=USAGE)
+        raise CliError(
+            "The number of the application has no webhook.",
+            "Add --voice-url http://127.0.0.1:8000/incoming-call.",
+            code=USAGE,
+        )
     at = dict(_at_number(text) for text in callee)
 
     async def main() -> None:

@@ -153,8 +153,9 @@ class TemporaryWebhook:
                     why = f"{error.code} {error.reason}"
                 if error.code == 403:
                     raise NumberError(
-                        f"{url} refuses our own signature. A proxy changes the address, or another server with another "
-                        "TWILIO_AUTH_TOKEN answers there. `telephony doctor` shows details."
+                        f"{url} refuses a request that is signed with TWILIO_AUTH_TOKEN. A proxy changes the address, "
+                        "or another server with another TWILIO_AUTH_TOKEN answers there. `telephony doctor` shows "
+                        "details."
                     ) from None
             except OSError as error:
                 why = str(error)

@@ -51,7 +51,7 @@ def list_versions(
 
 @app.command("rollback")
 def rollback(
-    place: Place, reason: Annotated[str, typer.Option(help="The reason, for the records.")] = "by command"
+    place: Place, reason: Annotated[str, typer.Option(help="The reason. It is stored with the change.")] = "by command"
 ) -> None:
     """Roll back a canary (a new version of an agent for a part of the callers). Each process applies the rollback at
     its next call. Calls in progress keep their agent.
@@ -120,5 +120,5 @@ def _shown(figures: VersionFigures) -> dict[str, Any]:
 
 def _stored(records: Records | None) -> Records:
     if records is None:
-        raise CliError("There are no records.", "Set DATABASE_URL or TELEPHONY_DATA_DIR to those of the server.")
+        raise CliError("There is no database.", "Set DATABASE_URL or TELEPHONY_DATA_DIR to those of the server.")
     return records

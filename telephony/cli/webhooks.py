@@ -81,6 +81,6 @@ def _records() -> Iterator[Records]:
 
     records = open_records(load_settings())
     if records is None:
-        raise CliError("The records are in memory.", "Set DATABASE_URL or TELEPHONY_DATA_DIR.")
+        raise CliError("There is no database.", "Set DATABASE_URL or TELEPHONY_DATA_DIR.")
     with closing(records):
         yield records

@@ -247,7 +247,7 @@ class Access:
                 return token
             parent = await self._client.access(lambda store: store.token(token.parent))
         except (RecordsUnavailable, RecordRefused) as error:
-            raise AccessRefused(503, f"The records cannot be used, and they have the tokens: {error}") from None
+            raise AccessRefused(503, f"The database cannot be used, and it has the tokens: {error}") from None
         return token if parent is not None and parent.is_valid(now) else None
 
     @property
@@ -335,7 +335,7 @@ class Access:
         try:
             await self._client.access(lambda store: store.add_token(session))
         except (RecordsUnavailable, RecordRefused) as error:
-            raise AccessRefused(503, f"The records cannot be used, and they have the logins: {error}") from None
+            raise AccessRefused(503, f"The database cannot be used, and it has the logins: {error}") from None
         await self.record(replace(_grant(session), credential=Credential.COOKIE), Action.LOG_IN)
         return token_text(session.id, secret), session
 
@@ -347,7 +347,7 @@ class Access:
         try:
             await self._client.access(lambda store: store.revoke_token(grant.token_id, now))
         except (RecordsUnavailable, RecordRefused) as error:
-            raise AccessRefused(503, f"The records cannot be used, and they have the logins: {error}") from None
+            raise AccessRefused(503, f"The database cannot be used, and it has the logins: {error}") from None
         await self.record(grant, Action.LOG_OUT)
 
     # --- the audit -----------------------------------------------------------------------------------------------
@@ -363,7 +363,9 @@ class Access:
         try:
             await self._client.access(lambda store: store.add_entry(entry))
         except (RecordsUnavailable, RecordRefused) as error:
-            raise AccessRefused(503, f"The audit cannot be written, so this was not done: {error}") from None
+            raise AccessRefused(
+                503, f"The audit log cannot be written, so the action was not executed: {error}"
+            ) from None
 
     async def entries(self, query: AuditQuery) -> list[AuditEntry]:
         """Returns the newest entries of the audit log that match the query. Raises `AccessRefused` if the database
@@ -372,7 +374,7 @@ class Access:
         try:
             return list(await self._client.access(lambda store: store.entries(query)))
         except (RecordsUnavailable, RecordRefused) as error:
-            raise AccessRefused(503, f"The audit cannot be read: {error}") from None
+            raise AccessRefused(503, f"The audit log cannot be read: {error}") from None
 
 
 async def console_error(connection: Any, error: Exception) -> Any:

@@ -54,7 +54,7 @@ async def audit(request: Request) -> Response:
         shown = found[: query.limit]
         numbers = await _numbers(console.phone, {it.call for it in shown if it.call})
     except (RecordsUnavailable, RecordRefused) as error:
-        raise AccessRefused(503, f"The records cannot be read: {error}") from None
+        raise AccessRefused(503, f"The database cannot be read: {error}") from None
     entries = [
         {"id": it.id, "at": it.at.isoformat(), "who": it.who, "action": it.action.value, "call": it.call,
          "number": numbers.get(it.call, ""), "detail": it.detail}

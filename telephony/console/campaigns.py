@@ -42,7 +42,7 @@ async def list_campaigns(request: Request) -> Response:
     try:
         listed = await phone.campaigns.listed(phone.sources.now())
     except (RecordsUnavailable, RecordRefused) as error:
-        return _problem(503, f"The records cannot be used: {error}")
+        return _problem(503, f"The database cannot be used: {error}")
     return JSONResponse({"campaigns": listed}, headers=_NO_STORE)
 
 
@@ -54,7 +54,7 @@ async def show_campaign(request: Request) -> Response:
     except CampaignError as error:
         return _problem(404, str(error))
     except (RecordsUnavailable, RecordRefused) as error:
-        return _problem(503, f"The records cannot be used: {error}")
+        return _problem(503, f"The database cannot be used: {error}")
 
 
 async def list_contacts(request: Request) -> Response:
@@ -76,7 +76,7 @@ async def list_contacts(request: Request) -> Response:
     except ValueError as error:
         return _problem(400, str(error))
     except (RecordsUnavailable, RecordRefused) as error:
-        return _problem(503, f"The records cannot be used: {error}")
+        return _problem(503, f"The database cannot be used: {error}")
     following = page[-1]["id"] if len(page) == _PAGE else None
     return JSONResponse({"contacts": page, "next": following}, headers=_NO_STORE)
 
@@ -99,7 +99,7 @@ async def change_campaign(request: Request) -> Response:
     except CampaignError as error:
         return _problem(409, str(error))
     except (RecordsUnavailable, RecordRefused) as error:
-        return _problem(503, f"The records cannot be used: {error}")
+        return _problem(503, f"The database cannot be used: {error}")
 
 
 async def _admitted(request: Request, scope: Scope) -> PhoneServer:

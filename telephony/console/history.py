@@ -100,7 +100,7 @@ async def list_calls(request: Request) -> Response:
     except UserError as error:
         return JSONResponse({"error": str(error)}, status_code=400, headers=_NO_STORE)
     except (RecordsUnavailable, RecordRefused) as error:
-        return JSONResponse({"error": f"The records cannot be read: {error}"}, status_code=503, headers=_NO_STORE)
+        return JSONResponse({"error": f"The database cannot be read: {error}"}, status_code=503, headers=_NO_STORE)
     shown = [row for row in page.calls if grant.allows(Scope.VIEW, own_number(row.direction, row.caller, row.called))]
     choices = {key: label for key, (label, _) in CHOICES.items()}
     names = sorted({name for name in phone.routing.names.values() if name})

@@ -61,7 +61,7 @@ async def list_versions(request: Request) -> Response:
     except UserError as error:
         return JSONResponse({"error": str(error)}, status_code=400, headers=_NO_STORE)
     except (RecordsUnavailable, RecordRefused) as error:
-        return JSONResponse({"error": f"The records cannot be read: {error}"}, status_code=503, headers=_NO_STORE)
+        return JSONResponse({"error": f"The database cannot be read: {error}"}, status_code=503, headers=_NO_STORE)
     seen = [row for row in rows if grant.allows(Scope.VIEW, own_number(row.direction, row.caller, row.called))]
     decisions = [
         {"place": it.place, "state": it.state, "reason": it.reason, "at": it.at.isoformat()}

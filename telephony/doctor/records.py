@@ -15,30 +15,30 @@ from .check_result import CheckResult, ok, skipped, wrong
 
 __all__ = ["check_records"]
 
-_IN_MEMORY = "Set TELEPHONY_DATA_DIR or DATABASE_URL to keep records over a restart."
+_IN_MEMORY = "Set TELEPHONY_DATA_DIR or DATABASE_URL to keep the call records after a restart."
 
 
 async def check_records(settings: Settings, sources: Sources) -> CheckResult:
     if (url := settings.records_url) is None:
-        return skipped("records", "used tokens, keys and call records are in memory", _IN_MEMORY)
+        return skipped("database", "used tokens, keys and call records are in memory", _IN_MEMORY)
     if settings.database_url is None and settings.data_dir is not None and not settings.data_dir.exists():
-        return ok("records", f"{settings.data_dir.absolute()} will be created")
+        return ok("database", f"{settings.data_dir.absolute()} will be created")
     if (file := missing_file(url)) is not None:
         if file.parent.is_dir() and os.access(file.parent, os.W_OK):
-            return ok("records", f"{file} will be created")
+            return ok("database", f"{file} will be created")
         return wrong(
-            "records",
+            "database",
             f"{file.parent} is not a writable folder",
             "Create it, or set TELEPHONY_DATA_DIR or DATABASE_URL.",
         )
     try:
-        return ok("records", await asyncio.to_thread(_try, url, sources))
+        return ok("database", await asyncio.to_thread(_try, url, sources))
     except (RecordsUnavailable, RecordRefused) as error:
         name = "TELEPHONY_DATA_DIR" if settings.database_url is None else "DATABASE_URL"
         cure = f"Start or repair the database, or correct {name}. Calls continue without it."
-        return wrong("records", f"{error.database} cannot be used: {error}", cure)
+        return wrong("database", f"{error.database} cannot be used: {error}", cure)
     except SettingsError as error:
-        return wrong("records", "cannot be used", str(error))
+        return wrong("database", "cannot be used", str(error))
 
 
 def _try(url: str, sources: Sources) -> str:

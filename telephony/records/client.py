@@ -333,8 +333,8 @@ class RecordsClient:
         except (RecordsUnavailable, RecordRefused):
             return
         if not is_ours:
-            log.error("The records were written with another TELEPHONY_NUMBER_KEY. `calls erase` and filters by number "
-                      "do not find all calls: give all processes the same key.")  # fmt: skip
+            log.error("The call records have hashes of another TELEPHONY_NUMBER_KEY. `calls erase` and filters by "
+                      "number do not find all calls: give all processes the same key.")  # fmt: skip
 
     async def is_alive(self, process: str) -> bool:
         """Returns whether the process with the name `process` is alive (has a valid lease). Also returns True if the
@@ -415,7 +415,7 @@ class RecordsClient:
         except RecordsUnavailable as error:
             fault = str(error)
         if not self.fault:
-            log.error("The records cannot be used, and calls continue without them: %s", fault)
+            log.error("The database cannot be used, and calls continue without it: %s", fault)
         self.fault = fault
         self._wake_up.set()
         raise RecordsUnavailable(fault)
@@ -437,7 +437,7 @@ class RecordsClient:
             return
         self.fault = ""
         if was_down:
-            log.warning("The records can be used again: %d updates wait, %d were dropped.",
+            log.warning("The database can be used again: %d updates wait, %d were dropped.",
                         len(self._waiting), self.dropped)  # fmt: skip
         self._renewed(held)
 
@@ -446,7 +446,9 @@ class RecordsClient:
             try:
                 await self._write_waiting()
             except Exception as error:
-                log.exception("The records' writer failed. This is a defect. The writer continues.")
+                log.exception(
+                    "Updates of call records could not be written. This is a defect. The next updates are written."
+                )
                 self.fault = self.fault or f"the writer failed: {type(error).__name__}"
                 self._wake_up.set()
 

@@ -46,7 +46,7 @@ def open_records(settings: Settings) -> Records | None:
             problem = f"TELEPHONY_DATA_DIR: {folder.absolute()} cannot be written to ({error.strerror})"
             if "telephony_data_dir" in settings.model_fields_set:
                 raise SettingsError([f"{problem}: set a writable folder, or `off`"]) from None
-            log.warning("%s. The records are in memory and end with this process.", problem)
+            log.warning("%s. Call records are kept in memory, and are lost when this process ends.", problem)
             return None
     from .database import DatabaseRecords
 

@@ -91,8 +91,8 @@ class Parties:
         if to.startswith(("sip:", "sips:")) and not self.other_party.startswith("client:"):
             return Destination(to)  # a SIP address may be shown to a SIP address
         raise NoCallerId(
-            "there is no caller id: Twilio does not accept the caller's address, and no number of ours is known. Set "
-            "TWILIO_PHONE_NUMBER"
+            "there is no caller id: Twilio does not accept the caller's address, and the application has no number. "
+            "Set TWILIO_PHONE_NUMBER"
         )
 
 

@@ -113,10 +113,10 @@ async def create_call(request: Request) -> JSONResponse:
     except CallRefused as error:
         return _problem(409, str(error))
     except RecordRefused as error:
-        return _problem(400, f"The database of records refuses this call: {error}")
+        return _problem(400, f"The database refuses this call: {error}")
     except RecordsUnavailable as error:
-        log.error("A call with an Idempotency-Key was not placed: the database of records cannot be used: %s", error)
-        return _problem(503, "The database of records cannot be used, and without it a call might be placed twice. "
+        log.error("A call with an Idempotency-Key was not placed: the database cannot be used: %s", error)
+        return _problem(503, "The database cannot be used, and without it a call might be placed twice. "
                              "Repeat the request with the same key.", again=True)  # fmt: skip
 
 
@@ -174,7 +174,7 @@ async def list_calls(request: Request) -> JSONResponse:
     except UserError as error:
         return _problem(400, str(error))
     except (RecordsUnavailable, RecordRefused) as error:
-        return _problem(503, f"The database of records cannot be used: {error}", again=True)
+        return _problem(503, f"The database cannot be used: {error}", again=True)
     return JSONResponse({"calls": [_recorded(row) for row in page.calls], "next": page.cursor or None})
 
 

@@ -157,9 +157,9 @@ def _operator(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
         except CampaignError as error:
             return _problem(404 if "There is no campaign" in str(error) else 409, str(error))
         except RecordRefused as error:
-            return _problem(400, f"The database of records refuses this: {error}")
+            return _problem(400, f"The database refuses this: {error}")
         except (RecordsUnavailable, OSError) as error:
-            return _problem(503, f"The records cannot be used: {error}", again=True)
+            return _problem(503, f"The database cannot be used: {error}", again=True)
 
     return answer
 
@@ -345,7 +345,7 @@ async def _remove(context: _Context) -> Response:
     number = e164(context.request.path_params["number"], context.phone.settings.twilio_phone_number or "")
     await context.audit(f"do-not-call list: remove subject {context.subject(number)}")
     if not await context.phone.opt_outs.remove(number):
-        return _problem(404, f"{number} is not on the list of the records.")
+        return _problem(404, f"{number} is not on the do-not-call list in the database.")
     return JSONResponse({"number": number, "removed": True})
 
 

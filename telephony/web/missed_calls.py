@@ -100,7 +100,7 @@ class MissedCalls:
                     missed += 1
         self._since = oldest_open - _MARGIN
         if missed:
-            log.warning("%d calls arrived while this server did not answer. They are in the records now.", missed)
+            log.warning("%d calls arrived while this server did not answer. They are in the call records now.", missed)
         return missed
 
     async def _is_missed(self, call: CallResource) -> bool:

@@ -81,9 +81,7 @@ class WebhookSender:
         if settings.telephony_webhook_url is None or settings.telephony_webhook_secret is None:
             return None
         if client.state == "memory":
-            log.warning(
-                "TELEPHONY_WEBHOOK_URL: the records are in memory, so webhooks that wait are lost at a restart."
-            )
+            log.warning("TELEPHONY_WEBHOOK_URL: there is no database, so webhooks that wait are lost at a restart.")
         client.shows_numbers = settings.telephony_record_numbers
         secrets = settings.telephony_webhook_secret.get_secret_value().split()
         return cls(client, settings.telephony_webhook_url, secrets, sources=sources)
@@ -128,7 +126,7 @@ class WebhookSender:
             self._on_waiting(await self._client.outbox(lambda it: it.waiting()))
         except* (RecordsUnavailable, RecordRefused) as group:
             self._repeats.warning(
-                "records", f"Webhooks wait, because the records cannot be used: {group.exceptions[0]}"
+                "records", f"Webhooks wait, because the database cannot be used: {group.exceptions[0]}"
             )
 
     async def _deliver_due(self, http: httpx2.AsyncClient) -> None:

@@ -150,7 +150,7 @@ def test_what_cannot_be_backed_up_is_said(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert "pg_dump" in told(2)
     monkeypatch.setenv("TELEPHONY_DATA_DIR", "data")
-    assert "no records yet" in told(1)
+    assert "no call records yet" in told(1)
     with closing(DatabaseRecords(f"sqlite:///{tmp_path}/data.db")) as database:
         assert database.call("CA1") is None
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/data.db")

@@ -176,7 +176,7 @@ async def test_a_database_that_is_down_takes_no_calls_down_but_a_key_needs_it(
         await until(lambda: not client.fault and not client.waiting)
         errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
         assert [line.partition(":")[0] for line in errors] == [
-            "The records cannot be used, and calls continue without them",
+            "The database cannot be used, and calls continue without it",
             "A call with an Idempotency-Key was not placed",
         ]
         it.apps["a"].state.dialer.calls.clear()

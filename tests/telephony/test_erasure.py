@@ -243,7 +243,7 @@ def test_another_key_erases_nothing(place: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv("TELEPHONY_NUMBER_KEY", "another key of 16 letters")
         assert "another key" in CliRunner().invoke(app, ["calls", "erase", "--number", ADA]).output
         assert database.call(SIDS[0]) is not None
-    assert "our own number" in CliRunner().invoke(app, ["calls", "erase", "--number", OWN]).output
+    assert "a number of this application" in CliRunner().invoke(app, ["calls", "erase", "--number", OWN]).output
     assert CliRunner().invoke(app, ["calls", "erase", "--number", "x"]).exit_code == 2
 
 

@@ -292,7 +292,7 @@ def test_an_address_where_another_server_answers_stops_the_start(tmp_path: Path)
                 "serve", "--phone", "--model", "scripted", "--port", "0", PUBLIC_URL=f"http://127.0.0.1:{port}"
             )
             assert code == 1
-            assert "refuses our own signature" in text
+            assert "refuses a request that is signed" in text
             assert here.leads_to == BEFORE
 
     asyncio.run(main())
