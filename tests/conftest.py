@@ -72,7 +72,7 @@ browser starts one.
 
 MADE_ONCE = {
     "recorded calls": {
-        "test_honest_replay.py",
+        "test_limits_of_replay.py",
         "test_journal_malformed.py",
         "test_perturbations.py",
         "test_replay.py",

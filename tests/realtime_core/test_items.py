@@ -69,7 +69,7 @@ ITEMS: st.SearchStrategy[RealtimeItem] = st.one_of(
 
 
 @given(ITEMS)
-def test_there_and_back(item: RealtimeItem) -> None:
+def test_items_are_the_same_after_dump_and_load(item: RealtimeItem) -> None:
     data = item.model_dump(mode="json")
     assert item_from_dict(json.loads(json.dumps(data))) == item
     assert None not in item.model_dump(exclude_none=True).values()

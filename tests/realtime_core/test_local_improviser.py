@@ -101,7 +101,7 @@ async def test_what_ends_or_moves_the_call_or_writes_a_list_is_never_called() ->
 
 
 @pytest.mark.parametrize("name", ["send_digits", "endorse_plan", "change_order", "goodbyes_list", "weekend_hours"])
-async def test_names_that_only_look_so_are_tried(name: str) -> None:
+async def test_names_that_resemble_side_effects_are_tried(name: str) -> None:
     assert not has_side_effects(name)
 
 

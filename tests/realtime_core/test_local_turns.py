@@ -230,7 +230,7 @@ async def test_semantic_detection_waits_by_its_eagerness() -> None:
     assert ends["low"] - ends["high"] == 700
 
 
-async def test_nobody_speaks() -> None:
+async def test_the_idle_timeout_counts_from_the_end_of_playback() -> None:
     async with session(Script(greeting=Reply(say="Every day, from noon until eleven."))) as client:
         client.update_input(turn_detection={"idle_timeout_ms": 6000})
         client.respond()
@@ -257,7 +257,7 @@ async def test_speech_stops_the_idle_time_out() -> None:
         assert not client.all("input_audio_buffer.timeout_triggered")
 
 
-async def test_a_transcription_fails_on_demand_and_is_honest_without_a_script() -> None:
+async def test_a_transcription_fails_by_the_script_and_states_the_length_of_speech_without_one() -> None:
     async with session(Script(turns=[Turn(Reply(say="Yes."), heard_fails=True)])) as client:
         client.update_input(transcription={"model": "whisper-1"})
         await client.say(human() + silence(1))

@@ -112,7 +112,7 @@ def test_what_is_not_stored_is_put_together_and_kept() -> None:
     assert 3000 < speech.duration_ms < 9000
 
 
-def test_a_synthesiser_is_never_asked_without_being_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_synthesiser_is_started_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: pytest.fail("a synthesiser was started"))
     assert Voice().speech("Something that nobody has stored.") is not None
 

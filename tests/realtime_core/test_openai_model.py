@@ -619,7 +619,7 @@ async def test_while_a_tool_runs_a_turn_waits_for_its_result() -> None:
         assert turn_detection["create_response"] is True
 
 
-async def test_while_a_tool_runs_a_turn_is_answered_if_so_wanted() -> None:
+async def test_a_turn_during_a_tool_is_answered_without_hold_for_tools() -> None:
     async with Talk(hold_for_tools=False) as talk:
         _call(talk.peer)
         _turn(talk.peer)
@@ -795,7 +795,7 @@ async def test_an_empty_transcript_does_not_erase_a_known_one(empty: str | None)
         assert [item.text for item in session.history] == ["Hello.", "Yes"]
 
 
-async def test_what_else_the_server_says() -> None:
+async def test_other_server_events_become_model_events() -> None:
     async with Talk() as talk:
         emit = talk.peer.emit
         emit("conversation.item.input_audio_transcription.delta", item_id="u", delta="He")

@@ -308,7 +308,9 @@ def test_a_server_that_describes_only_what_has_changed_keeps_the_formats() -> No
         ({"audio": 3, "turn_detection": "x"}, (48, 48, False, False, True)),
     ],
 )
-def test_what_is_in_effect(session: dict[str, Any], expected: tuple[Any, ...]) -> None:
+def test_effective_settings_are_read_from_the_session_object(
+    session: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
     effective = EffectiveSettings.of(session)
     assert (
         bytes_per_ms(effective.input_format),

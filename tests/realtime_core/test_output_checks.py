@@ -87,7 +87,7 @@ async def test_a_short_answer_is_checked_too() -> None:
 
 
 @pytest.mark.parametrize(("length", "checks"), [(5, 5), (-1, 1), (0, 5)])
-async def test_how_often_is_a_setting(length: int, checks: int) -> None:
+async def test_the_debounce_length_decides_how_often_guardrails_run(length: int, checks: int) -> None:
     seen: list[str] = []
     config: Any = {"guardrails_settings": {"debounce_text_length": length}}
     async with opened(agent(guardrail(seen=seen)), run_config=config) as kit:

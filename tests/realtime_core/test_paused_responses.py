@@ -138,7 +138,7 @@ async def test_a_pause_without_a_connection_needs_no_answer() -> None:
         assert "response.create" not in talk.peer.types()
 
 
-async def test_a_server_that_refuses_is_told_and_its_responses_are_cancelled() -> None:
+async def test_a_refused_pause_is_reported_and_later_responses_are_cancelled() -> None:
     answers: list[Exception | None] = []
     async with Talk() as talk:
         accept = talk.peer.on_client

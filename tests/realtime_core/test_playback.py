@@ -115,7 +115,7 @@ def test_g711_has_eight_bytes_a_millisecond() -> None:
     assert ledger.received_ms("b", 0) == 0.0
 
 
-def test_it_does_not_grow_with_the_call() -> None:
+def test_the_ledger_does_not_grow_with_the_call() -> None:
     ledger, clock = PlaybackLedger(), Clock()
     player = ClockPlayer(clock)
     for number in range(1000):

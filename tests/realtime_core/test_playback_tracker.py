@@ -23,7 +23,7 @@ def heard(tracker: RealtimePlaybackTracker) -> list[tuple[str, float, bool]]:
     return [(item.item_id, item.heard_ms, item.finished) for item in tracker.heard()]
 
 
-def test_it_is_a_player() -> None:
+def test_a_playback_tracker_is_a_player() -> None:
     player: Player = RealtimePlaybackTracker()
     player.hold()
     player.release()

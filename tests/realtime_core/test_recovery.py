@@ -115,7 +115,7 @@ def _closed(code: int) -> ConnectFailed:
         (ModelBehaviorError("x"), False),
     ],
 )
-def test_what_may_pass(error: RealtimeCoreError, worth: bool) -> None:
+def test_errors_that_are_worth_a_retry(error: RealtimeCoreError, worth: bool) -> None:
     assert is_worth_retrying(error) is worth
 
 

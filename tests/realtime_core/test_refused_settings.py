@@ -291,7 +291,7 @@ async def test_no_change_waits_for_an_answer_after_the_end() -> None:
             assert session.current_agent is desk
 
 
-async def test_a_tool_that_runs_holds_the_servers_answers_whatever_becomes_of_other_settings() -> None:
+async def test_a_running_tool_holds_the_servers_answers_although_other_settings_are_refused() -> None:
     """A refused turn detection does not keep the server from answering once the tool has returned: no silent line."""
     running = asyncio.Event()
 

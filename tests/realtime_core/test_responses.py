@@ -75,7 +75,7 @@ def test_a_response_of_the_servers_satisfies_what_was_acknowledged_before_it() -
     assert responses.idle
 
 
-def test_what_was_acknowledged_after_it_is_asked_for_again() -> None:
+def test_an_item_acknowledged_after_a_collision_is_requested_again() -> None:
     responses = new()
     sent = create(responses.request_answer(0.0, "item_1"))
     responses.created(0.1, "resp_server", {"metadata": None})
@@ -94,7 +94,7 @@ def test_a_request_with_options_is_asked_for_again_whatever_the_server_said() ->
     assert again.options["instructions"] == "Greet."
 
 
-def test_a_collision_with_a_response_nobody_told_of_does_not_go_round() -> None:
+def test_a_collision_with_an_unreported_response_is_retried_after_a_pause() -> None:
     responses = new()
     sent = create(responses.request_answer(0.0, "item_1"))
     assert responses.refused(0.1, sent.event_id, COLLISION) == []
@@ -135,7 +135,7 @@ def presumed_wrongly() -> tuple[Responses, CreateResponse]:
     return responses, sent
 
 
-def test_a_response_that_was_taken_for_ours_and_was_not() -> None:
+def test_a_foreign_response_that_was_taken_for_a_requested_one() -> None:
     responses, sent = presumed_wrongly()
     create(responses.refused(0.3, sent.event_id, COLLISION) or responses.on_time(responses.deadline or 0.0))
     responses, sent = presumed_wrongly()
@@ -229,7 +229,9 @@ def test_cancelling_another_response_than_the_present_one_does_nothing() -> None
 
 
 @pytest.mark.parametrize(("outcome", "reason"), [(SILENT, "empty"), (WRITTEN, "text_only"), (FAILED, "server_error")])
-def test_what_may_pass_is_asked_for_once_more_and_then_reported(outcome: Outcome, reason: str) -> None:
+def test_a_response_with_a_passing_failure_is_requested_once_more_and_then_reported(
+    outcome: Outcome, reason: str
+) -> None:
     responses = new()
     sent = create(responses.request_answer(0.0, "item_1"))
     responses.created(0.0, "resp_1", ours(sent))
@@ -244,7 +246,7 @@ def test_what_may_pass_is_asked_for_once_more_and_then_reported(outcome: Outcome
     assert responses.idle
 
 
-def test_what_will_not_pass_is_reported_at_once() -> None:
+def test_a_response_with_a_lasting_failure_is_reported_at_once() -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
     (failed,) = responses.done(0.1, "resp_1", HOPELESS)
@@ -256,7 +258,7 @@ def test_what_will_not_pass_is_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize("outcome", [SPOKEN, CALLED, CANCELLED, INTERRUPTED])
-def test_what_is_no_failure(outcome: Outcome) -> None:
+def test_outcomes_that_are_no_failure(outcome: Outcome) -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
     assert responses.done(0.1, "resp_1", outcome) == []
@@ -318,7 +320,7 @@ def test_a_response_that_went_silent_is_given_up_and_asked_for_again() -> None:
     assert responses.state is ResponseState.REQUESTED
 
 
-def test_a_response_whose_items_are_complete_and_whose_end_is_not_told_is_over() -> None:
+def test_a_response_with_complete_items_and_without_an_end_is_over() -> None:
     responses = new()
     sent = create(responses.request_answer(0.0, "item_1"))
     responses.acknowledged("item_1")
@@ -361,7 +363,7 @@ def test_a_response_that_names_no_request_is_due_where_the_server_makes_one_or_r
     assert responses.expects_unnamed(3.0) and not responses.expects_unnamed(13.0)
 
 
-def test_a_response_that_was_cancelled_and_never_ends_is_given_up_and_not_asked_for_again() -> None:
+def test_a_cancelled_response_that_never_ends_is_given_up_and_not_requested_again() -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
     (cancel,) = responses.cancel()
@@ -370,13 +372,13 @@ def test_a_response_that_was_cancelled_and_never_ends_is_given_up_and_not_asked_
     assert isinstance(cancel, CancelResponse)
 
 
-def test_a_silent_response_is_waited_for_if_so_wanted() -> None:
+def test_a_silent_response_is_not_given_up_without_a_time_limit() -> None:
     responses = new(retry=RetryPolicy(stalled_after_s=None))
     responses.created(0.0, "resp_1", {})
     assert responses.deadline is None and responses.on_time(1e6) == []
 
 
-def test_a_response_that_nobody_told_of_and_that_never_ends_is_cancelled() -> None:
+def test_an_unreported_response_that_never_ends_is_cancelled() -> None:
     responses = new()
     sent = create(responses.request_answer(0.0, "item_1"))
     now, cancels, creates = 0.0, 0, 1
@@ -468,7 +470,7 @@ def test_a_turn_that_was_ended_by_hand_is_not_the_servers_to_answer() -> None:
     assert not responses.awaits_server_answer(1.0)
 
 
-def test_a_response_of_ours_is_not_the_servers_answer() -> None:
+def test_a_requested_response_is_not_the_servers_answer() -> None:
     responses = new()
     sent = create(responses.request_answer(0.0))
     responses.created(0.1, "resp_1", ours(sent))
@@ -515,7 +517,7 @@ def test_a_refused_out_of_band_request_claims_no_response() -> None:
 
 
 @pytest.mark.parametrize("mute", [False, True])
-def test_a_cancelled_response_is_muted_if_so_wanted(mute: bool) -> None:
+def test_a_cancelled_response_is_muted_only_on_request(mute: bool) -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
     (cancel,) = responses.cancel(mute=mute) if mute else responses.cancel()

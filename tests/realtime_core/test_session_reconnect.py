@@ -144,7 +144,7 @@ async def test_during_a_handoff() -> None:
         assert len(line.of("handoff")) == 1
 
 
-async def test_for_good() -> None:
+async def test_a_server_that_is_gone_ends_the_iteration_with_its_exception() -> None:
     """The server is gone: the queued events are delivered, then the iteration raises, and no consumer waits for
     ever."""
     local = server()

@@ -100,7 +100,7 @@ async def test_calls_run_side_by_side_and_never_hold_up_the_session() -> None:
         assert kit.of("tool_end")[1].duration_s == 2.0
 
 
-async def test_calls_one_after_another_if_wanted() -> None:
+async def test_tool_calls_run_one_after_another_without_async_tool_calls() -> None:
     log: list[str] = []
     async with opened(agent(slow("a", 2, log), slow("b", 1, log)), run_config={"async_tool_calls": False}) as kit:
         kit.emit(call("a", call_id="1"), call("b", call_id="2"))
@@ -628,7 +628,7 @@ class BrokenDump:
         (ValueError("no table"), "no table"),
     ],
 )
-def test_an_object_without_a_form_in_json_is_told_as_its_text(value: Any, text: str) -> None:
+def test_a_tool_output_without_a_json_form_becomes_its_text(value: Any, text: str) -> None:
     assert tool_output_text(value) == text
 
 

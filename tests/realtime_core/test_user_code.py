@@ -180,7 +180,9 @@ async def lives(kit: Kit, before: int) -> None:
 
 
 @pytest.mark.parametrize(("behaviour", "place"), pairs(RAISING, PLACES))
-async def test_whatever_is_raised(behaviour: str, place: str, failures: list[logging.LogRecord]) -> None:
+async def test_any_exception_of_users_code_is_reported_and_the_session_continues(
+    behaviour: str, place: str, failures: list[logging.LogRecord]
+) -> None:
     case = PLACES[place](RAISING[behaviour])
     async with opened(case.agent, run_config=case.run) as kit:
         await provoke(case, kit)

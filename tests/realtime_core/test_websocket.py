@@ -53,7 +53,7 @@ async def raw_server(answer: bytes, *, then_close: bool = True) -> AsyncIterator
         await over.get()
 
 
-async def test_both_ends_of_ours_talk_to_each_other() -> None:
+async def test_client_and_server_exchange_messages() -> None:
     seen: list[Request] = []
 
     async def handler(connection: WebSocketConnection, request: Request) -> None:

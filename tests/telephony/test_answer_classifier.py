@@ -118,7 +118,7 @@ def test_a_screening_hears_name_and_reason_and_then_gets_time() -> None:
     assert (who.answered_by, moves) == ("human", [(5.4, "screen"), (21.4, "talk")])
 
 
-def test_a_screening_that_puts_nobody_through_has_an_end() -> None:
+def test_a_screening_that_connects_no_person_ends_with_a_hang_up() -> None:
     who, moves = play([(0.3, SPEECH), (5.0, "pause", 4.0), (5.4, "said", "Who is calling?")])
     assert (who.answered_by, moves) == ("screening", [(5.4, "screen"), (50.4, "hang up")])
 
@@ -162,7 +162,7 @@ _STEP = st.one_of(
 
 
 @given(st.lists(_STEP, max_size=30), st.booleans())
-def test_whatever_happens_a_move_comes_and_the_call_is_never_forgotten(steps: list[Step], leaves: bool) -> None:
+def test_each_sequence_of_sounds_leads_to_a_move_of_the_answer_classifier(steps: list[Step], leaves: bool) -> None:
     now = 0.0
     timed: list[Step] = []
     for step in steps:

@@ -135,7 +135,7 @@ def test_anything_else_is_a_typed_error(junk: bytes, at: int, patch: bytes) -> N
     ],
     ids=range(9),
 )
-def test_what_is_not_read(raw: bytes) -> None:
+def test_audio_files_of_other_formats_are_refused(raw: bytes) -> None:
     with pytest.raises(AudioFileError):
         read_ulaw(raw)
 

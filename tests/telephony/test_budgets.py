@@ -24,7 +24,7 @@ def call(number: int, at: datetime, **changes: Any) -> CallUpdate:
     return CallUpdate(f"CA{number}", at, changes={"started_at": at, **changes})
 
 
-def test_what_a_day_took(records: Records) -> None:
+def test_the_minutes_and_the_cost_of_a_day(records: Records) -> None:
     earlier = NOON - timedelta(minutes=5)
     records.note(
         [

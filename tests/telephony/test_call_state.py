@@ -54,7 +54,7 @@ def test_what_may_have_been_made_is_looked_for_and_never_made_again() -> None:
     assert (state.status, state.error) == ("failed", "Twilio failed. The call was not made.")
 
 
-def test_a_call_that_turns_up_while_it_is_looked_for_goes_on() -> None:
+def test_a_call_that_is_found_during_the_search_continues() -> None:
     state = CallState()
     state.uncertain("Twilio failed.", 0.0)
     assert state.identified(SID, 0.2)
@@ -64,19 +64,19 @@ def test_a_call_that_turns_up_while_it_is_looked_for_goes_on() -> None:
     assert state.status == "busy"
 
 
-def test_a_call_that_turns_up_after_it_was_given_up_is_not_wanted() -> None:
+def test_a_call_that_is_found_after_its_refusal_is_not_taken() -> None:
     state = CallState()
     state.refused("No.")
     assert not state.identified(SID, 5.0)
 
 
-def test_a_second_call_with_our_token_is_not_ours() -> None:
+def test_a_second_call_with_the_same_token_is_not_taken() -> None:
     state = CallState()
     assert state.identified(SID, 0.0)
     assert not state.identified("CA2", 1.0)
 
 
-def test_a_listing_that_cannot_be_had_says_so_in_the_end() -> None:
+def test_a_search_whose_listings_all_fail_ends_with_an_error() -> None:
     state = CallState()
     state.uncertain("Twilio failed.", 0.0)
     now = 0.0

@@ -67,7 +67,7 @@ def test_the_book_is_bounded() -> None:
     assert [book.of(sid) is not None for sid in ("CA1", "CA2", "CA3")] == [True, False, True]
 
 
-def test_who_answered() -> None:
+def test_the_result_of_machine_detection_is_read() -> None:
     human = MachineDetection.parse({"CallSid": "CA1", "AnsweredBy": "human", "MachineDetectionDuration": "2700"})
     assert (human.is_machine, human.duration_ms) == (False, 2700)
     beep = MachineDetection.parse({"CallSid": "CA1", "AnsweredBy": "machine_end_beep"})

@@ -15,19 +15,19 @@ DEVICES = ["client:ada", "sip:ada@example.com", "sips:+14155550100@example.com"]
 
 
 @pytest.mark.parametrize("address", [*WITHHELD, *DEVICES, "911", "12345", "4155550100", "+0123456789", "+1415555010x"])
-def test_what_is_no_caller_id(address: str) -> None:
+def test_addresses_that_cannot_be_a_caller_id(address: str) -> None:
     assert not is_number(address)
     assert Parties(address, CALLED, OWN).reach(KITCHEN).caller_id in (OWN, CALLED)
 
 
 @pytest.mark.parametrize("address", WITHHELD)
-def test_what_is_withheld(address: str) -> None:
+def test_withheld_addresses(address: str) -> None:
     assert is_withheld(address)
     assert not can_be_read_aloud(address)
 
 
 @pytest.mark.parametrize("address", [*DEVICES, THEIRS, "12345", "sip:+14155550100@example.com"])
-def test_what_says_who_is_calling(address: str) -> None:
+def test_addresses_that_are_not_withheld(address: str) -> None:
     assert not is_withheld(address)
 
 

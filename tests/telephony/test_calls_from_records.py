@@ -159,7 +159,7 @@ def test_a_call_is_played_by_the_player_of_the_machine(
         assert file.getnchannels() == 2
 
 
-def test_looking_creates_no_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_calls_creates_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TELEPHONY_DATA_DIR")
     assert "There are no calls" in telephony("calls", "list")

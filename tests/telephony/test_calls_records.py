@@ -138,7 +138,7 @@ async def test_a_call_that_was_never_made_is_not_made_later(database_url: str, m
         assert (status, again["id"], again["status"]) == (200, call["id"], "failed")
 
 
-async def test_whoever_only_asks_for_an_orphan_does_not_speak_for_it(shared_database_url: str) -> None:
+async def test_a_request_for_an_orphaned_call_does_not_continue_its_conversation(shared_database_url: str) -> None:
     """Without the request the words for the callee are not known, so the call is ended after the answer."""
     async with world(shared_database_url, "b") as it:
         it.twilio.default_callee = callees.Callee(patient, after_s=2.0)

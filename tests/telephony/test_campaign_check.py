@@ -52,7 +52,7 @@ async def test_another_answer_of_a_function_is_unknown(answer: Any) -> None:
     ("check", "message"),
     [("mine:check", "not a function"), ("http://crm.example.com/x", "https"), ("ftp://crm.example.com", "receiver")],
 )
-def test_a_check_that_cannot_be_asked_is_refused(check: str, message: str) -> None:
+def test_an_unusable_check_before_dialing_is_refused(check: str, message: str) -> None:
     with pytest.raises(CampaignError, match=message):
         check_of(check, lambda name: 5)
 

@@ -111,7 +111,7 @@ def test_equal_lines_are_merged_and_reported() -> None:
     assert found.merged == ((3, 2), (5, 2))
 
 
-def test_a_mother_with_two_children_has_two_calls_or_one_when_told() -> None:
+def test_contacts_with_the_same_number_get_two_calls_or_one_with_group() -> None:
     text = "id,to,child\n7,+14155550123,Ada\n8,+14155550123,Bob\n"
     assert [(each.id, each.data) for each in read(text).contacts] == [("7", {"child": "Ada"}), ("8", {"child": "Bob"})]
     (both,) = read(text, group=True).contacts

@@ -108,7 +108,7 @@ def test_a_rehearsal_keeps_to_quiet_hours() -> None:
     )
 
 
-def test_who_is_no_longer_wanted_is_not_called() -> None:
+def test_a_contact_that_fails_the_check_is_not_called() -> None:
     async def check(contact: Contact) -> bool:
         return contact.id != "+14155551001"
 
@@ -117,7 +117,7 @@ def test_who_is_no_longer_wanted_is_not_called() -> None:
     assert len(third) > 1
 
 
-def test_a_check_that_fails_is_asked_again_and_nobody_is_called_meanwhile() -> None:
+def test_a_failed_check_is_repeated_and_no_call_is_made_before() -> None:
     asked: list[str] = []
 
     async def check(contact: Contact) -> bool:

@@ -95,7 +95,7 @@ async def test_a_person_who_names_a_time_is_called_again_then() -> None:
     assert second.started_at == first.callback_at
 
 
-async def test_a_person_who_opts_out_is_not_called_again_by_any_matter() -> None:
+async def test_a_person_who_opts_out_is_not_called_for_another_contact() -> None:
     other = Contact("ada-2", ADA.number)
     async with campaign(tells("opt_out", "{}"), ADA, other) as (runner, store, phone):
         await runner.run()
@@ -177,7 +177,7 @@ async def test_a_program_runs_a_campaign_and_gets_a_row_for_each_contact() -> No
     assert (bob["state"], bob["lines"]) == ("invalid", [2])
 
 
-async def test_a_program_that_names_an_unknown_agent_is_told_so() -> None:
+async def test_a_campaign_with_an_unknown_agent_is_refused() -> None:
     async with Telephony(simulate="busy", outgoing={"remind": AGENT}) as phone:
         with pytest.raises(CampaignError, match="no agent 'desk'"):
             await phone.run_campaign("spring", [{"to": "+14155550123"}], agent="desk")

@@ -31,7 +31,7 @@ def cause(lane: str, kind: Kind, what: str, expected: str = "", actual: str = ""
         ("late", "speak item_1", ("some ms later",)),
     ],
 )
-def test_on_the_phone(kind: Kind, what: str, parts: tuple[str, ...]) -> None:
+def test_causes_on_the_phone(kind: Kind, what: str, parts: tuple[str, ...]) -> None:
     said = cause("phone", kind, what)
     assert all(part in said for part in parts), said
     assert said.endswith(".")
@@ -50,7 +50,7 @@ def test_on_the_phone(kind: Kind, what: str, parts: tuple[str, ...]) -> None:
         ("changed", "conversation.item.create: output changed", ("another result of a tool",)),
     ],
 )
-def test_at_the_model(kind: Kind, what: str, parts: tuple[str, ...]) -> None:
+def test_causes_at_the_model(kind: Kind, what: str, parts: tuple[str, ...]) -> None:
     said = cause("model", kind, what)
     assert all(part in said for part in parts), said
 
@@ -80,7 +80,7 @@ def test_another_heard_position_is_said_with_both_values() -> None:
         ("audio", "call book", ""),
     ],
 )
-def test_of_tools(kind: Kind, what: str, said: str) -> None:
+def test_causes_in_tools(kind: Kind, what: str, said: str) -> None:
     assert cause("tools", kind, what) == said
 
 
@@ -97,7 +97,7 @@ def test_of_tools(kind: Kind, what: str, said: str) -> None:
         ("changed", "answered by: changed", ("answered by someone else",)),
     ],
 )
-def test_of_the_call(kind: Kind, what: str, parts: tuple[str, ...]) -> None:
+def test_causes_in_the_call(kind: Kind, what: str, parts: tuple[str, ...]) -> None:
     said = cause("call", kind, what)
     assert all(part in said for part in parts), said
 
@@ -107,7 +107,7 @@ def test_another_end_is_said_with_both_reasons() -> None:
     assert "otherwise, and 'goodbye' then" in said
 
 
-def test_at_twilio() -> None:
+def test_causes_in_requests_to_twilio() -> None:
     assert "no longer asked to hang up" in cause("twilio", "missing", "REST hang_up: did not happen")
     assert "asked to redirect" in cause("twilio", "extra", "REST redirect is not in the recording")
 

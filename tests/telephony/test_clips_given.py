@@ -157,7 +157,7 @@ def test_an_order_takes_files_and_refuses_what_is_too_long_or_no_audio() -> None
             order(raw)
 
 
-def test_a_recorded_message_that_was_empty_can_still_be_retold() -> None:
+def test_a_plan_is_read_from_a_journal_with_an_empty_message() -> None:
     assert CallPlan.from_journal({"message": 0}).machine is not None
 
 

@@ -212,7 +212,7 @@ def test_the_feed_counts_audio_and_leaves_it_out() -> None:
         ("model.out", {"message": {"type": "session.update"}}),
     ],
 )
-def test_what_a_page_has_no_use_for_stays_here(kind: str, fields: dict[str, Any]) -> None:
+def test_events_without_a_use_in_the_page_are_not_sent(kind: str, fields: dict[str, Any]) -> None:
     assert select(kind, fields) is None
 
 

@@ -319,7 +319,7 @@ def test_a_person_with_the_same_name_cannot_continue_the_take_over_of_another_pe
     run(tmp_path, story)
 
 
-def test_a_supervisor_is_told_that_the_caller_does_not_hear_this_connection_any_more(tmp_path: Path) -> None:
+def test_a_supervisor_learns_that_a_newer_connection_has_replaced_this_one(tmp_path: Path) -> None:
     audit: list[str] = []
 
     async def story(phone: Handset, call: Call, base: str) -> None:

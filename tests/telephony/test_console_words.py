@@ -45,12 +45,12 @@ INFO: Any = None
         ("handoff", "Desk hands over to Billing", None),
     ],
 )  # fmt: skip
-def test_an_event_is_told_in_plain_words_or_not_at_all(kind: str, text: str, words: str | None) -> None:
+def test_an_event_has_plain_words_or_is_not_shown(kind: str, text: str, words: str | None) -> None:
     assert event_words(kind, text, silence_ms=9_800) == words
 
 
 @pytest.mark.parametrize("reason", EndReason)
-def test_no_ending_tells_of_a_goodbye_that_nobody_has_heard(reason: EndReason) -> None:
+def test_no_ending_mentions_a_goodbye(reason: EndReason) -> None:
     words = words_of(CallRecord("CA1", status="completed", ending=reason.name.lower()))
     assert words is not None and "goodbye" not in words.sentence
 
@@ -120,7 +120,7 @@ def test_the_words_of_a_turn_are_final_when_the_model_says_so(text: str) -> None
     [({"result": "kitchen did not take the call: busy. The caller is back."}, "kitchen did not take the call: busy."),
      ({"error": "no REST API"}, "no REST API.")],
 )  # fmt: skip
-def test_a_transfer_is_told_until_its_outcome(ended: dict[str, str], words: str) -> None:
+def test_a_transfer_is_shown_until_its_outcome(ended: dict[str, str], words: str) -> None:
     call = call_with()
     call.on_record("control", {"action": "supervisor.transfer", "target": "kitchen"}, 12.0)
     assert call.transferring == "kitchen"

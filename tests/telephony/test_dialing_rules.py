@@ -124,7 +124,7 @@ def test_quiet_hours_within_a_day_begin_with_their_first_and_end_before_their_la
 
 
 @pytest.mark.parametrize(("to", "from_"), [("(415) 555-0123", OURS), (ADA, "+493012345678"), (ADA, "anonymous")])
-def test_a_number_is_read_in_the_country_of_ours(to: str, from_: str) -> None:
+def test_a_national_number_is_read_in_the_country_of_the_calling_number(to: str, from_: str) -> None:
     assert e164(to, from_) == ADA
 
 
@@ -299,7 +299,7 @@ def test_a_number_of_letters_keeps_its_digits_from_being_called(tmp_path: Path) 
     assert "+14155552255" in DoNotCall(path)
 
 
-def test_a_line_that_is_no_number_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_without_a_number_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "no.txt"
     path.write_text(f"{ADA}\nAda Lovelace\n")
     assert ADA in DoNotCall(path)
@@ -342,6 +342,6 @@ def test_the_settings_make_the_rules(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hours", ["21-8", "late", "21:00", "25:00-08:00", "21:00-"])
-def test_quiet_hours_that_are_none_are_told(hours: str) -> None:
+def test_invalid_quiet_hours_are_refused(hours: str) -> None:
     with pytest.raises(SettingsError, match="TELEPHONY_QUIET_HOURS: write the start and the end"):
         load_settings(telephony_quiet_hours=hours)

@@ -105,7 +105,7 @@ async def test_a_lost_stream_comes_back_to_the_same_call() -> None:
         await until(lambda: not registry)
 
 
-async def test_a_call_nobody_knows_gets_an_apology_and_an_end() -> None:
+async def test_a_call_that_no_process_has_gets_an_apology_and_ends() -> None:
     async with asyncio.timeout(120), world() as it:
         it.route(i__a__after_stream="b")
         call = it.twilio.start_ringing(caller=patient)

@@ -307,7 +307,7 @@ def test_a_disk_that_hangs_stops_no_call(tmp_path: Path, hanging: Hanging) -> No
     assert records[0].kind == "header" and records[-1].kind == "end" and journal.lost == 0
 
 
-def test_a_fifo_that_nobody_reads_stops_no_call(tmp_path: Path) -> None:
+def test_a_journal_in_a_fifo_without_a_reader_stops_no_call(tmp_path: Path) -> None:
     """The kernel's own hanging open."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

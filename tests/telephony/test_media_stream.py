@@ -91,19 +91,19 @@ def test_an_unknown_event_is_data() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "nonsense", "[]", "17", "null", '"media"', '{"event":"media"', "\ud800"])
-def test_what_is_no_json_object(text: str) -> None:
+def test_a_message_that_is_no_json_object_is_refused(text: str) -> None:
     with pytest.raises(BadJson):
         ms.decode(text)
 
 
 @pytest.mark.parametrize("data", [b"", json.dumps(MEDIA).encode(), b"\xff\x00"])
-def test_what_is_binary(data: bytes) -> None:
+def test_a_binary_message_is_refused(data: bytes) -> None:
     with pytest.raises(BinaryFrame):
         ms.decode(data)
 
 
 @pytest.mark.parametrize("payload", ["!", "//8", "//8=\n", "//8=//8=", "é", "a", "//8=="])
-def test_what_is_no_base64(payload: str) -> None:
+def test_a_payload_that_is_not_base64_is_refused(payload: str) -> None:
     with pytest.raises(BadAudio):
         ms.decode(json.dumps(MEDIA | {"media": MEDIA["media"] | {"payload": payload}}))
     with pytest.raises(BadAudio):

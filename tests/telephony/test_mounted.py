@@ -240,7 +240,7 @@ def test_an_application_that_was_not_started_apologises_and_says_so(
     assert [it.levelname for it in result] == ["ERROR"]
 
 
-def test_the_cure_is_what_the_log_says(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_the_cure_for_an_application_that_was_not_started(caplog: pytest.LogCaptureFixture) -> None:
     with served(plain_mount, None) as client:
         client.post(f"{HOST}/voice/incoming-call", data=FORM)
     for cure in ("Starlette(", "FastAPI(", "lifespan=phone.router.lifespan_context"):

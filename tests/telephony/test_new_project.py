@@ -37,7 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_asks_nothing_and_says_what_comes_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_asks_no_question_and_prints_the_next_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["init", "my-agent"], input="")
     assert done.exit_code == 0, done.output
@@ -91,7 +91,7 @@ def test_its_eval_passes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert done.exit_code == 0, done.output
 
 
-def test_it_has_what_was_promised(project: Path) -> None:
+def test_a_new_project_has_its_agent_and_its_files(project: Path) -> None:
     desk = runpy.run_path(str(project / "desk.py"))
     agent = desk["agent"]
     assert [tool.name for tool in agent.tools] == ["find_table", "book_table", "hang_up"] and len(agent.handoffs) == 1
@@ -99,7 +99,7 @@ def test_it_has_what_was_promised(project: Path) -> None:
         assert (project / name).is_file(), name
 
 
-def test_it_rings_at_once(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_demo_of_a_new_project_runs(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(project)
     monkeypatch.syspath_prepend(str(project))
     done = CliRunner().invoke(app, ["demo", "desk:agent", "--fast", "--seed", "1", "--json", "--folder", str(tmp_path)])

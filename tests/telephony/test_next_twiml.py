@@ -25,7 +25,7 @@ from telephony.call.leg.next_twiml import MAX_REATTACHED, StreamEnd, after_dial,
         (StreamEnd("digits", reattached=7), "new stream"),
     ],
 )
-def test_what_comes_next(end: StreamEnd | None, expected: str) -> None:
+def test_each_end_of_a_stream_has_its_next_step(end: StreamEnd | None, expected: str) -> None:
     assert after_stream(end) == expected
     assert after_stream(end, call_ended=True) == "hang up"
 

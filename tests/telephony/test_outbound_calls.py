@@ -224,7 +224,7 @@ def test_what_must_not_be_called_is_a_result_and_no_call() -> None:
     run(main())
 
 
-def test_nobody_is_called_by_two_at_once() -> None:
+def test_a_second_call_to_the_same_number_is_refused() -> None:
     async def main() -> None:
         async with Telephony(simulate="no-answer") as phone:
             call = phone.call(TO, agent=AGENT)

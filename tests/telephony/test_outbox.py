@@ -73,7 +73,7 @@ def test_a_dead_message_is_redelivered_on_request(records: Records) -> None:
     assert other.give_up_at == at(90_001) + timedelta(days=1)
 
 
-def test_what_waits_is_counted(records: Records) -> None:
+def test_pending_messages_are_counted(records: Records) -> None:
     assert records.outbox.waiting().pending == 0
     records.note([ended("CA1", 5), ended("CA2", 3)])
     waiting = records.outbox.waiting()

@@ -99,7 +99,7 @@ REPEATED = {"noise", "loss", "late clears"}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_has_an_effect_and_the_call_continues(name: str) -> None:
+def test_each_perturbation_has_an_effect_and_the_call_continues(name: str) -> None:
     options, does_something = CASES[name]
     one = replay_call(recorded("demo"), AGENT, seed=1, **options)
     does_something(one)
@@ -158,7 +158,7 @@ def test_all_kinds_of_races_are_drawn() -> None:
     }  # fmt: skip
 
 
-def test_one_mishap_does_not_change_the_others() -> None:
+def test_one_perturbation_does_not_change_the_random_numbers_of_another() -> None:
     alone, both = Perturbation(seed=3, loss=0.5), Perturbation(seed=3, loss=0.5, doubled_marks=0.5)
 
     def lost(perturbation: Perturbation) -> list[bool]:

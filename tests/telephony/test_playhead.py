@@ -136,7 +136,7 @@ def test_the_count_of_bounds_begins_again_after_a_shift() -> None:
     assert run.origin == pytest.approx(1.58 - 2 * line.jitter / 2)
 
 
-def test_each_shift_is_told_and_counted() -> None:
+def test_each_shift_of_the_playback_is_reported_and_counted() -> None:
     line = LineClock()
     line.frame(0.0, 0.0)
     run = Playhead(line, 100, RATE, sent_at=0.0, start_delay=0.0)

@@ -485,7 +485,7 @@ def test_a_run_that_is_cleared_ends() -> None:
     assert playout.stop(0.2) == ([], []) and len(playout.runs) == 2
 
 
-def test_when_to_send_next() -> None:
+def test_the_time_of_the_next_send() -> None:
     playout = Playout()
     assert playout.next_wake(0.0) is None
     playout.enqueue(("a", 0), bytes(159))

@@ -107,7 +107,9 @@ def test_of_many_processes_one_wins_each_claim(database_url: str) -> None:
     assert sorted(map(int, winners)) == list(range(20))
 
 
-def test_to_begin_takes_nobody_s_lock_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_a_database_keeps_the_locks_of_other_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """POSIX: to close a file takes away all locks of this process on it, those of other connections, too."""
     monkeypatch.setattr("telephony.records.engine.WITHIN_S", 1)
     file = tmp_path / "records.db"
@@ -215,7 +217,7 @@ def test_a_newer_schema_is_left_alone(database: DatabaseRecords, database_url: s
                 use()
 
 
-def test_looking_creates_nothing(database_url: str) -> None:
+def test_checking_a_database_creates_no_tables(database_url: str) -> None:
     with closing(DatabaseRecords(database_url, create=False)) as database:
         for _ in range(2):
             assert "no tables yet" in database.check()

@@ -139,7 +139,7 @@ async def test_a_record_that_the_database_refuses_is_dropped_alone(
     assert (client.dropped, len(errors(caplog)) > 0) == ((0, False) if is_taken else (1, True))
 
 
-def test_a_constraint_is_one_record_s_matter(database_url: str) -> None:
+def test_a_violated_constraint_refuses_one_record(database_url: str) -> None:
     """Two calls with one `CallSid`, and a trigger of the database's owner."""
     with closing(DatabaseRecords(database_url)) as database:
         database.note([CallUpdate("a", NOON, True, {"sid": "CA1"})])
@@ -166,7 +166,7 @@ TRIGGERS = {
 }
 
 
-def test_a_missing_table_is_every_record_s_matter(database_url: str) -> None:
+def test_a_missing_table_makes_the_database_unavailable(database_url: str) -> None:
     with closing(DatabaseRecords(database_url)) as database:
         database.note([CallUpdate("a", NOON)])
         with database._engine.begin() as connection:

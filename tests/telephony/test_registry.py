@@ -191,7 +191,7 @@ def stop(stream_sid: str) -> str:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["stop", "close", "status", "hang up"])))
-async def test_a_call_ends_once_whatever_tells_of_its_end_first(order: tuple[str, ...]) -> None:
+async def test_a_call_ends_once_for_each_first_report_of_its_end(order: tuple[str, ...]) -> None:
     records = Records()
     ends: list[Any] = []
     async with switchboard(journal=lambda info: records, on_end=ends.append) as (registry, options):

@@ -313,7 +313,7 @@ def test_a_model_that_could_not_be_reached_is_replayed_with_every_attempt(tmp_pa
     assert (len(attempts) == 1) is (status == 401)
 
 
-def test_a_clip_of_ours_has_its_words_in_the_transcript(tmp_path: Path) -> None:
+def test_a_clip_of_the_package_has_its_words_in_the_transcript(tmp_path: Path) -> None:
     async def waits(ear: CallerPhone) -> None:
         await ear.agent_silent(40.0)
 

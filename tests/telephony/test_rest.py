@@ -183,7 +183,7 @@ async def test_a_listing_that_fails_says_how(
     assert caught.value.status == (answer[0] if answer[0] != 200 else None)
 
 
-async def test_a_listing_without_an_answer_differs_from_one_that_nobody_was_asked_for(twilio: Twilio) -> None:
+async def test_a_listing_distinguishes_a_time_out_from_an_unreachable_server(twilio: Twilio) -> None:
     twilio.silent.set()
     rest = twilio.rest(timeout_s=0.05)
     with pytest.raises(TwilioTimeout):

@@ -38,7 +38,7 @@ def test_a_transcript_that_comes_late_stays_hidden() -> None:
     assert late["transcript"] == HIDDEN and late["item_id"] == "item_1"
 
 
-def test_a_transcript_of_before_that_comes_inside_is_kept() -> None:
+def test_a_late_transcript_of_speech_before_the_secret_part_is_kept() -> None:
     seal = Seal()
     seal.connected()
     said(seal)

@@ -410,7 +410,7 @@ def test_two_legs_of_a_dial_hear_each_other_after_the_whisper() -> None:
 @pytest.mark.parametrize(
     ("callee", "status"), [(callees.busy(after_s=0.05), "busy"), (callees.no_answer(after_s=0.2), "no-answer")]
 )
-def test_a_dial_that_reaches_no_phone_says_so(callee: callees.Callee, status: str) -> None:
+def test_a_dial_that_reaches_no_phone_reports_its_status(callee: callees.Callee, status: str) -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.callees[OTHER] = callee

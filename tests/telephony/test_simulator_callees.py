@@ -38,7 +38,7 @@ def test_a_voicemail_from_a_file_rings_greets_beeps_and_is_known_for_one(tmp_pat
     run(main)
 
 
-def test_a_file_may_say_that_nobody_answers(tmp_path: Path) -> None:
+def test_a_callee_file_can_have_the_outcome_busy(tmp_path: Path) -> None:
     (tmp_path / "busy.toml").write_text('outcome = "busy"\nafter_s = 3')
     found = callees.find(str(tmp_path / "busy.toml"))
     assert (found.outcome, found.after_s) == ("busy", 3)

@@ -224,7 +224,7 @@ def test_what_comes_before_the_stream_is_skipped(before: str) -> None:
     assert peer.heard.strip(b"\xff") == LOUD.strip(b"\xff")
 
 
-def test_as_a_process_of_its_own(tmp_path: Path) -> None:
+def test_the_ring_command_of_the_simulator_calls_a_server(tmp_path: Path) -> None:
     caller = tmp_path / "caller.toml"
     caller.write_text("steps = [{agent_speaks = 5}, {agent_silent = 0.1}, {press = '1'}, {hang_up = true}]")
     heard = tmp_path / "heard.wav"

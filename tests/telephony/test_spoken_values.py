@@ -77,7 +77,7 @@ def test_a_value_is_read(function: Any, said: str, value: Any) -> None:
         (read.address, "Main Street"),
     ],
 )
-def test_what_is_not_clear_is_asked_again(function: Any, said: str) -> None:
+def test_unclear_values_are_refused_with_a_question(function: Any, said: str) -> None:
     with pytest.raises(ValueError, match=r"Ask|year"):
         function(said)
 

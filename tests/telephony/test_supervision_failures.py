@@ -59,7 +59,7 @@ def test_a_take_over_that_fails_or_is_cancelled_leaves_the_call_to_the_agent(
     run(tmp_path, story)
 
 
-def test_a_transfer_of_a_supervisor_that_is_not_possible_is_told_to_the_agent_that_was_cut(tmp_path: Path) -> None:
+def test_the_interrupted_agent_learns_that_a_supervisors_transfer_is_not_possible(tmp_path: Path) -> None:
     async def story(phone: Handset, call: Call) -> None:
         await phone.heard(0.5)
         inside(call)._transfers._control = None

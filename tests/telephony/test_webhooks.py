@@ -21,7 +21,7 @@ from telephony.web.loop_lag import LoopLag
 from tests.support.web_clients import FORM, PUBLIC, client, phone_of, post, signed, stream, verbs
 
 
-def test_a_stream_comes_home_and_says_so() -> None:
+def test_an_incoming_call_gets_a_stream_to_its_own_process() -> None:
     with client() as twilio:
         response = post(twilio, "/incoming-call")
         assert verbs(response) == ["Connect", "Hangup"]
@@ -187,7 +187,7 @@ def test_callbacks_are_reported_once() -> None:
 
 
 @pytest.mark.parametrize("path", ["/incoming-call", "/after-stream", "/after-dial"])
-def test_a_fault_of_ours_is_heard_as_an_apology(path: str) -> None:
+def test_a_failure_of_the_application_is_answered_with_an_apology(path: str) -> None:
     with client(telephony_apology="So sorry.") as twilio:
 
         def broken(call_sid: str) -> StreamEnd | None:

@@ -59,7 +59,7 @@ async def test_a_call_that_is_over_by_its_status_ends_once() -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations(["stop", "close", "status"])))
-async def test_a_call_ends_once_in_whatever_order_it_is_told(order: tuple[str, ...]) -> None:
+async def test_a_call_ends_once_in_any_order_of_the_reports_of_its_end(order: tuple[str, ...]) -> None:
     exchanges: list[Exchange] = []
     wires: list[MemoryConnection] = []
     ends: list[str] = []

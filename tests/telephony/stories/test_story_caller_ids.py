@@ -117,7 +117,7 @@ async def test_a_call_to_a_sip_domain_shows_the_number_of_the_settings(caller: s
 
 
 @numberless
-async def test_the_number_that_takes_calls_of_a_full_house_is_called_with_ours(caller: str) -> None:
+async def test_the_number_for_refused_calls_is_dialled_from_the_applications_number(caller: str) -> None:
     async with desk(telephony_max_calls=1, telephony_when_full=KITCHEN) as (twilio, _):
         first = twilio.start_ringing(caller=listens, from_=CALLER)
         await asyncio.sleep(3)
@@ -157,7 +157,9 @@ async def test_without_any_number_of_ours_nobody_is_called_and_the_agent_says_so
         assert "TWILIO_PHONE_NUMBER" in caplog.text
 
 
-async def test_without_any_number_of_ours_a_full_house_apologises(caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_a_number_of_the_application_a_refused_call_gets_an_apology(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with desk(telephony_max_calls=1, telephony_when_full=KITCHEN, twilio_phone_number=None) as (twilio, _):
         first = twilio.start_ringing(caller=listens, from_=CALLER)
         await asyncio.sleep(3)

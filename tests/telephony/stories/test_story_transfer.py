@@ -59,7 +59,7 @@ async def test_a_cold_transfer_is_announced_to_its_last_sample() -> None:
     assert ended == pytest.approx(announced + RING_S, abs=0.5), "it is known as soon as they answer"
 
 
-async def test_a_cold_transfer_of_which_no_callback_tells_is_known_when_nobody_rings_so_long() -> None:
+async def test_a_cold_transfer_without_callbacks_counts_as_done_after_the_longest_ringing() -> None:
     def silent(exchange: Exchange) -> None:
         exchange.tells_of_legs = False
 
@@ -203,7 +203,7 @@ async def accepts(leg: SecondLeg) -> None:
     leg.press("1")
 
 
-async def test_who_was_declared_warm_is_asked_however_the_transfer_is_asked_for() -> None:
+async def test_a_warm_target_is_asked_also_if_code_starts_the_transfer() -> None:
     @function_tool
     async def to_kitchen(ctx: RunContextWrapper[Call]) -> str:
         """Put the caller through."""

@@ -76,7 +76,7 @@ def test_every_order_of_events_tells_a_call() -> None:
 
 
 @pytest.mark.parametrize("events", [("begun", "arguments"), ("named",), ("added", "arguments"), ("begun", "complete")])
-def test_a_call_whose_response_does_not_end_is_told_after_a_time(events: tuple[str, ...]) -> None:
+def test_a_tool_call_is_emitted_after_a_time_if_its_response_does_not_end(events: tuple[str, ...]) -> None:
     assert called(events) == [("book", '{"people": 2}')]
 
 
