@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 import typer
 
@@ -193,6 +194,21 @@ def test_every_target_of_make_exists() -> None:
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_architecture_has_a_reason_for_each_small_module_with_one_importer() -> None:
+    graph = grimp.build_graph("realtime_core", "telephony", cache_dir=None)
+    packages = {module for module in graph.modules if graph.find_children(module)}
+    small = {
+        module.rpartition(".")[2]
+        for module in graph.modules - packages
+        if len(graph.find_modules_that_directly_import(module)) == 1
+        and len((ROOT / module.replace(".", "/")).with_suffix(".py").read_text().splitlines()) < 80
+    }
+    section = (ROOT / "docs" / "architecture.md").read_text().partition("### Small modules")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+)`", section))
+    assert small <= named, small - named
+    assert named - small <= {module.rpartition(".")[2] for module in packages}, "these are no longer such modules"
 
 
 @pytest.mark.parametrize("page", PAGES)
