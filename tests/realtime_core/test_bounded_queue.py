@@ -36,7 +36,7 @@ def test_a_queue_that_may_not_drop_keeps_the_oldest_and_refuses(given: list[byte
 
 
 @given(st.lists(st.integers(-20, 20).filter(bool), max_size=60), st.integers(1, 60))
-def test_only_items_that_may_be_dropped_are(given: list[int], limit: int) -> None:
+def test_only_items_that_may_be_dropped_are_dropped(given: list[int], limit: int) -> None:
     """Negative numbers may be dropped; the size is the absolute value."""
     dropped: list[int] = []
     queue = BoundedQueue[int](limit, abs, may_drop=lambda item: item < 0, on_drop=dropped.append)

@@ -642,7 +642,7 @@ TestAnyOrder = AnyOrder.TestCase
 
 
 @pytest.mark.virtual_time
-async def test_a_session_keeps_the_history_and_tells_of_it() -> None:
+async def test_a_session_keeps_the_history_and_emits_its_changes() -> None:
     async with opened() as kit:
         item = user("u", InputText(text="Hi"))
         kit.emit(updated(item, ""), said("Hel"), said("lo"), RealtimeModelItemDeletedEvent("u"))

@@ -65,7 +65,7 @@ async def test_the_result_is_spoken_about(outcome: str, done_first: bool) -> Non
         assert talk.peer.types() == ["session.update", "response.create"]
 
 
-async def test_a_response_that_goes_on_after_the_result_is_the_answer() -> None:
+async def test_a_response_that_continues_after_the_result_is_the_answer() -> None:
     async with Talk() as talk:
         talk.peer.respond()
         hosted(talk.peer, "in_progress")

@@ -107,7 +107,7 @@ def session_event(kind: str, audio: Any) -> dict[str, Any]:
 @example([session_event("created", {"input": [1], "output": "x"})], False)
 @example([session_event("updated", {"input": [1], "output": 1.5}), session_event("updated", "x")], False)
 @given(st.lists(events(), max_size=12), st.booleans())
-def test_whatever_the_server_says_the_session_goes_on(said: list[dict[str, Any]], raw: bool) -> None:
+def test_whatever_the_server_says_the_session_continues(said: list[dict[str, Any]], raw: bool) -> None:
     async def main() -> None:
         peer = Peer()
         model = OpenAIRealtimeWebSocketModel(sources=Sources(1))

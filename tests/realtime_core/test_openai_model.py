@@ -754,7 +754,7 @@ async def test_a_raw_message_without_a_type_is_refused(message: Any) -> None:
             talk.send(RealtimeModelSendRawMessage(message))
 
 
-async def test_our_turns() -> None:
+async def test_the_client_can_decide_turns_and_interruptions() -> None:
     options = {"initial_model_settings": {"turn_detection": {"type": "server_vad"}}}
     async with Talk(turn_policy=OurTurns(0.3, silence_s=0.5), options=options) as talk:
         detection = talk.peer.sent[0]["session"]["audio"]["input"]["turn_detection"]

@@ -89,7 +89,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_the_session_tells_it_the_format() -> None:
+async def test_a_playback_tracker_gets_the_audio_format_from_the_session() -> None:
     tracker = RealtimePlaybackTracker()
     async with opened(
         model_config={"playback_tracker": tracker, "initial_model_settings": {"output_audio_format": "g711_ulaw"}}

@@ -507,7 +507,7 @@ async def test_the_old_session_serves_until_the_new_one_is_ready() -> None:
         assert not talk.heard.of("connection_status")
 
 
-async def test_a_talk_that_goes_on_while_the_new_session_begins() -> None:
+async def test_a_conversation_continues_while_the_new_session_begins() -> None:
     peer = expiring(600)
     async with Talk(peer, reconnect=ReconnectPolicy(rollover_margin_s=60)) as talk:
         old = peer.connection

@@ -61,13 +61,13 @@ def called(events: Iterable[str], changes: Mapping[str, Any] | None = None) -> l
     return sorted({(event.name, event.arguments) for event in calls})
 
 
-def test_every_combination_of_events_tells_a_call() -> None:
+def test_every_combination_of_events_reports_a_tool_call() -> None:
     told = combinations()
     assert len(told) > 200
     assert [each for each in told if called(each) != [("book", '{"people": 2}')]] == []
 
 
-def test_every_order_of_events_tells_a_call() -> None:
+def test_every_order_of_events_reports_a_tool_call() -> None:
     names = ("begun", "arguments", "complete", "bare")
     orders = [*itertools.permutations(names), *itertools.permutations(("added", "named", "bare"))]
     # Where the response ends before its first call is known, an empty response is requested again.

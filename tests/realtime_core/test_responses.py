@@ -85,7 +85,7 @@ def test_an_item_acknowledged_after_a_collision_is_requested_again() -> None:
     assert again.event_id != sent.event_id
 
 
-def test_a_request_with_options_is_asked_for_again_whatever_the_server_said() -> None:
+def test_a_request_with_options_is_repeated_after_any_response_of_the_server() -> None:
     responses = new()
     sent = create(responses.request(0.0, {"instructions": "Greet."}))
     responses.created(0.1, "resp_server", {"metadata": None})
@@ -264,7 +264,7 @@ def test_outcomes_that_are_no_failure(outcome: Outcome) -> None:
     assert responses.done(0.1, "resp_1", outcome) == []
 
 
-def test_what_was_cancelled_is_not_asked_for_again() -> None:
+def test_a_cancelled_response_is_not_requested_again() -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
     responses.cancel()
@@ -303,7 +303,7 @@ def test_no_reaction_is_not_waited_for_forever() -> None:
     assert responses.idle
 
 
-def test_a_response_that_went_silent_is_given_up_and_asked_for_again() -> None:
+def test_a_response_that_went_silent_is_given_up_and_requested_again() -> None:
     responses = new(retry=RetryPolicy(delay_s=0.0))
     sent = create(responses.request_answer(0.0, "item_1"))
     responses.created(1.0, "resp_1", ours(sent))
@@ -412,7 +412,7 @@ def test_what_a_lost_server_leaves_unanswered() -> None:
     assert responses.unanswered(0.0) == [{}]  # item_1 was not acknowledged before
 
 
-def test_an_answer_that_was_heard_in_part_is_not_asked_for_again() -> None:
+def test_an_answer_that_was_heard_in_part_is_not_requested_again() -> None:
     responses = new()
     responses.created(0.1, "resp_1", {})
     assert responses.unanswered(0.0) == [{}]

@@ -200,7 +200,7 @@ UNUSABLE: list[RealtimeModelSendEvent] = [
 
 
 @pytest.mark.parametrize("event", UNUSABLE, ids=lambda event: type(event).__name__)
-def test_an_unusable_input_of_a_listener_is_reported_and_the_session_goes_on(event: RealtimeModelSendEvent) -> None:
+def test_an_unusable_input_of_a_listener_is_reported_and_the_session_continues(event: RealtimeModelSendEvent) -> None:
     bench = Bench()
     bench.listener = lambda emitted: bench.session.send(event, 0.0) if emitted.type == "turn_started" else None
     bench.respond(20)

@@ -90,7 +90,7 @@ async def test_enter_connects_with_the_resolved_settings_and_announces_the_histo
         assert (kit.types, kit.events[0].history) == (["history_updated"], [])
 
 
-async def test_settings_are_resolved_before_anybody_listens() -> None:
+async def test_settings_are_resolved_before_the_first_listener() -> None:
     def fails(context: Any, agent: Any) -> str:
         raise ValueError("no instructions")
 
@@ -358,7 +358,7 @@ async def test_cancelling_a_consumer_loses_no_event() -> None:
         assert (await anext(kit.session)).type == "raw_model_event"
 
 
-async def test_a_models_error_is_an_event_and_the_session_goes_on() -> None:
+async def test_a_models_error_is_an_event_and_the_session_continues() -> None:
     async with opened() as kit:
         kit.emit(RealtimeModelErrorEvent("odd"), audio())
         assert [event.error for event in kit.of("error")] == ["odd"]

@@ -108,7 +108,7 @@ async def test_tool_calls_run_one_after_another_without_async_tool_calls() -> No
         assert log == ["a began", "a ended", "b began", "b ended"]
 
 
-async def test_at_most_so_many_calls_run_at_once() -> None:
+async def test_the_limit_of_concurrent_tool_calls_is_kept() -> None:
     running = peak = 0
 
     @function_tool

@@ -140,7 +140,7 @@ def test_a_backup_of_an_older_release_is_upgraded(tmp_path: Path, monkeypatch: p
         assert row is not None and row.agent == "Desk"
 
 
-def test_what_cannot_be_backed_up_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backup_that_is_not_possible_ends_with_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     def told(exit_code: int) -> str:

@@ -67,7 +67,7 @@ def test_a_get_has_twilios_fields_beside_our_own_query() -> None:
     assert own_query({"To": "+1", "Tool": "x", "Called": "+1", "Calls": "2"}, is_form=True).keys() >= {"Tool"}
 
 
-def test_what_does_not_fit_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_call_details_that_are_too_long_are_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     with client() as twilio, caplog.at_level(logging.WARNING):
         fields = {f"SipHeader_X-{n}": "x" * 3000 for n in range(4)}
         parameters = incoming(twilio, "/incoming-call?name%00=1&" + "q" * 300 + "=2&a=b", CallerName="ADA", **fields)
@@ -102,7 +102,7 @@ def test_details_come_back_as_they_were(details: dict[str, str]) -> None:
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("warm", [True, False])
-async def test_the_agent_knows_them(warm: bool) -> None:
+async def test_the_agent_gets_the_call_details(warm: bool) -> None:
     known: list[CallInfo] = []
 
     def pick(info: CallInfo) -> RealtimeAgent:

@@ -245,7 +245,7 @@ def with_rubbish(connection: MemoryConnection) -> None:
     connection.send = rubbish  # type: ignore[method-assign]
 
 
-async def test_rubbish_is_counted_and_the_call_goes_on() -> None:
+async def test_rubbish_is_counted_and_the_call_continues() -> None:
     async def caller(phone: Handset) -> None:
         for _ in range(3):
             await phone.agent_speaks()

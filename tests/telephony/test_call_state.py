@@ -40,7 +40,7 @@ def test_silence_is_answered_by_asking_again_and_again() -> None:
     assert state.over
 
 
-def test_what_may_have_been_made_is_looked_for_and_never_made_again() -> None:
+def test_a_call_that_may_have_been_made_is_searched_and_never_made_again() -> None:
     state = CallState()
     state.uncertain("Twilio failed.", 0.0)
     looks, now = 0, 0.0

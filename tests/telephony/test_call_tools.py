@@ -152,7 +152,7 @@ async def test_while_the_caller_is_muted_the_model_hears_silence() -> None:
     assert len(result.records.of("model.in", "input_audio_buffer.speech_started")) == 1
 
 
-async def test_what_a_call_cannot_do_is_said_in_words() -> None:
+async def test_impossible_commands_of_a_call_raise_errors_in_words() -> None:
     errors = []
 
     @function_tool

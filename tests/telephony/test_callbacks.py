@@ -52,7 +52,7 @@ def test_states_in_any_order_and_twice(order: tuple[int, ...]) -> None:
     assert progress.now is not None and progress.now.status == "completed"
 
 
-def test_a_last_state_stays() -> None:
+def test_a_final_call_status_is_kept() -> None:
     progress = CallProgress()
     progress.add(CallStatus("CA1", "completed", 3))
     progress.add(CallStatus("CA1", "in-progress", 2))

@@ -105,7 +105,7 @@ def test_a_campaign_in_the_records_is_paused_resumed_stopped_and_exported(people
         (["retry", "missing", "--reason", "bored"], "choose from"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(arguments: list[str], message: str, people: Path) -> None:
+def test_impossible_campaign_commands_end_with_one_line(arguments: list[str], message: str, people: Path) -> None:
     given = [str(people) if each == "PEOPLE" else each for each in arguments]
     result = CliRunner().invoke(app, ["campaign", *given])
     assert result.exit_code in (1, 2)

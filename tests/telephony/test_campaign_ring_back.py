@@ -73,7 +73,7 @@ async def test_the_agent_knows_the_data_of_the_contact_who_calls(caller: str, kn
     assert ("Friday" in instructions, "Monday" in instructions, "Spring" in instructions) == (knows, knows, knows)
 
 
-async def test_without_the_records_the_call_goes_on() -> None:
+async def test_without_the_database_the_call_continues() -> None:
     async def ask(query: Any) -> Any:
         raise RecordsUnavailable("down")
 

@@ -58,7 +58,7 @@ async def endless(phone: Handset) -> None:
 NEW = ("--agent", "examples.remind:agent", "--retry", "busy=0", "--set", "holidays=true", "--per-second", "20")
 
 
-async def test_the_first_ctrl_c_lets_live_calls_end_the_second_hangs_up_and_the_next_run_goes_on(
+async def test_the_first_ctrl_c_lets_live_calls_end_the_second_hangs_up_and_the_next_run_continues(
     tmp_path: Path,
 ) -> None:
     path, drains = people(tmp_path, [*NUMBERS, "12"]), asyncio.Event()

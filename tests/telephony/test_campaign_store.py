@@ -338,7 +338,7 @@ def test_campaigns_that_ended_long_ago_are_purged_with_their_people(database: Da
     assert {json.loads(it.payload)["data"]["campaign"] for it in about} == {"new", "runs"}
 
 
-def test_a_number_that_another_call_of_ours_holds_is_not_called(database: DatabaseRecords) -> None:
+def test_a_number_in_another_call_of_the_application_is_not_called(database: DatabaseRecords) -> None:
     store = store_of(database)
     campaign(store, ADA, BEN)
     assert database.number_claims.hold(KEY.of(ADA), "a call", process="", ttl_s=60, now=at(0))

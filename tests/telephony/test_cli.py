@@ -103,7 +103,7 @@ def test_agents_by_called_number(project: Path) -> None:
         ("needing:agent", "imports 'a_package_that_is_not_there', which is not installed", "", 1),
     ],
 )
-def test_what_cannot_be_loaded(project: Path, name: str, complaint: str, hint: str, code: int) -> None:
+def test_import_strings_that_cannot_be_loaded(project: Path, name: str, complaint: str, hint: str, code: int) -> None:
     with pytest.raises(ImportStringError) as caught:
         load_agent(name)
     assert complaint in str(caught.value)
@@ -184,7 +184,7 @@ def test_it_runs_as_a_module(project: Path) -> None:
     assert result.stderr.startswith("telephony: There is no module 'nothere'.\n  hint: AGENT is an import string")
 
 
-def test_it_serves_until_it_is_interrupted(project: Path) -> None:
+def test_serve_answers_until_it_is_interrupted(project: Path) -> None:
     command = ("-m", "telephony", "serve", "shopdesk:agent", "--port", "0", "--json")
     with commands.start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -73,7 +73,7 @@ def test_what_is_wrong_is_said_in_a_line(arguments: list[str], code: int, says: 
     assert "Traceback" not in err
 
 
-def test_what_keeps_the_application_from_starting_is_said_in_a_line() -> None:
+def test_an_application_that_cannot_start_is_reported_in_one_line() -> None:
     code, out, err = run(*CALL, TELEPHONY_SCRIPT="nofile.toml")
     assert (code, out) == (1, "")
     assert "The script nofile.toml cannot be read" in err

@@ -108,7 +108,7 @@ AZURE = {"base_url": "https://azure.example.com/openai/v1", "api_key_env": "AZUR
 SECOND = Script(greeting=Reply("Hello from the second endpoint."), otherwise=Reply("Yes, we are open."))
 
 
-async def test_a_conversation_goes_on_at_the_second_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_conversation_continues_at_the_second_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_KEY", "a-key")
     given = {"numbers": {ONE: {"agent": agent, "models": ["main", "azure"]}}, "models": {"azure": AZURE}}
     async with clinic(NumbersConfig.model_validate(given), models={"azure": SECOND}) as it:

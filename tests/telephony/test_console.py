@@ -135,7 +135,7 @@ def test_a_softphones_call_is_unknown_to_twilio_and_simulated(public: TestClient
     assert of_twilio.simulation is None and of_browser.simulation is not None
 
 
-def test_on_this_machine_the_page_opens_the_stream_that_the_twiml_names(local: TestClient) -> None:
+def test_a_local_page_needs_no_ticket_for_its_call(local: TestClient) -> None:
     parameters, ticket = dial(local)
     assert parameters == {"caller": FORM["From"], "called": FORM["To"]}
     assert ticket is None

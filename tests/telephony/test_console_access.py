@@ -293,7 +293,7 @@ def test_a_page_of_another_site_cannot_use_the_login(public: TestClient, headers
 
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": PUBLIC}, {"Sec-Fetch-Site": "same-origin"}])
-def test_a_form_and_a_socket_without_what_our_pages_send_are_refused(
+def test_forms_and_sockets_without_the_headers_of_the_console_are_refused(
     public: TestClient, headers: dict[str, str]
 ) -> None:
     log_in(public, "letmein")

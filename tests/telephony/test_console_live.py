@@ -249,7 +249,7 @@ def test_the_agents_loudness_is_where_it_is_heard_and_not_where_it_came() -> Non
     assert all(level > 60 for level in agent.values())
 
 
-def test_what_was_cleared_is_taken_back() -> None:
+def test_cleared_audio_is_removed_from_the_wave() -> None:
     wave = Wave()
     wave.raw("twilio.in", frame(0, 0), 20.0)
     wave.raw("model.in", delta(8000, 400), 100.0)

@@ -370,7 +370,7 @@ def test_the_page_shows_the_level_of_the_microphone(story: Story) -> None:
     assert max(story.levels) > 0.5 and min(story.levels) < 0.1, "the clip, and the silence after it"
 
 
-def test_no_button_moves_on_a_phone_while_the_call_goes_on(story: Story) -> None:
+def test_no_button_moves_on_a_phone_while_the_call_continues(story: Story) -> None:
     assert len(story.places["heights"]) == len(story.places["tops"]) == 1, story.places
 
 

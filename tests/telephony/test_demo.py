@@ -165,7 +165,7 @@ def test_tools_of_a_given_agent_run_only_with_the_option(shop: Path) -> None:
         (["--folder", "/dev/null/calls"], 1, "cannot be created"),
     ],
 )
-def test_what_cannot_be_demonstrated(
+def test_demos_that_are_not_possible_end_with_a_message(
     arguments: list[str], code: int, complaint: str, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
@@ -189,7 +189,7 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_three_processes_whatever_lies_in_the_environment(tmp_path: Path) -> None:
+def test_a_demo_of_three_processes_ignores_settings_of_the_environment(tmp_path: Path) -> None:
     with start(tmp_path, "--json") as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

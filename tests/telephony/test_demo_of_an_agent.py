@@ -66,7 +66,7 @@ def test_each_tool_is_called_once(agent: str, folder: Path) -> None:
         ("two_ways", ["transfer_to_left"], [], ["transfer_to_right"]),
     ],
 )
-def test_what_is_not_called_is_named(
+def test_a_demo_names_the_tools_that_were_not_called(
     agent: str, called: list[str], skipped: list[str], missed: list[str], folder: Path
 ) -> None:
     said = " ".join(demo(agent).split())

@@ -441,9 +441,7 @@ def test_no_call_is_lost_when_a_process_of_two_stops(tmp_path: Path, monkeypatch
     asyncio.run(main())
 
 
-def test_where_nobody_is_ready_the_caller_hears_that_the_line_is_busy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_caller_hears_busy_if_no_process_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def patient(phone: Handset) -> None:
         await asyncio.Event().wait()
 

@@ -40,7 +40,7 @@ def test_a_number_is_taken_as_people_write_it(written: str) -> None:
         ("+18765550123", "lies in JM"),
     ],
 )
-def test_what_costs_or_lies_elsewhere_is_refused(to: str, why: str) -> None:
+def test_premium_numbers_and_other_countries_are_refused(to: str, why: str) -> None:
     with pytest.raises(CallRefused, match=why):
         DialingRules().check(to, from_=OURS, now=NOON)
 
@@ -128,7 +128,7 @@ def test_a_national_number_is_read_in_the_country_of_the_calling_number(to: str,
     assert e164(to, from_) == ADA
 
 
-def test_other_countries_are_called_when_told_to() -> None:
+def test_other_countries_are_called_if_they_are_listed() -> None:
     assert DialingRules(countries={"DE"}).check("+4930123456", from_=OURS, now=NOON.replace(hour=12)) == "+4930123456"
     with pytest.raises(CallRefused, match="lies in US"):
         DialingRules(countries={"DE"}).check(ADA, from_=OURS, now=NOON)

@@ -57,7 +57,7 @@ def test_the_arguments_of_other_tools_stay() -> None:
 
 
 @given(KEYS, st.sampled_from(["", " ", "-", ", ", ". "]))
-def test_what_was_hidden_is_found_spelt_out_too(secret: str, between: str) -> None:
+def test_hidden_digits_are_masked_also_with_separators(secret: str, between: str) -> None:
     secrecy = DigitMasker()
     secrecy.hide(secret)
     message = masked(

@@ -229,7 +229,7 @@ def test_whom_a_trial_account_and_its_geo_permissions_let_be_called(monkeypatch:
     assert len(wrongs(check_results(monkeypatch, a_trial, to="+14155550177"))) == 1, "the trial itself"
 
 
-def test_what_the_doctor_says_of_calling_is_so() -> None:
+def test_the_simulated_api_refuses_what_the_doctor_warns_of() -> None:
     """The simulated API refuses the requests that the doctor has warned of, with the same codes."""
 
     async def code(twilio: SimulatedTwilio, to: str) -> int | None:
@@ -273,7 +273,7 @@ MISMATCH = json.dumps(
         ({}, "HTTP 400", "media stream", "wss://phone.example.com/media-stream does not open: HTTP 400", "WebSockets"),
     ],
 )  # fmt: skip
-def test_what_can_be_wrong_with_our_address(
+def test_the_doctor_finds_faults_of_the_public_url(
     monkeypatch: pytest.MonkeyPatch,
     answers: Mapping[str, Answer],
     upgrade_fault: str,
@@ -298,7 +298,7 @@ def test_another_port_than_443_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> 
     assert "on port 8443" in result.message and "443" in result.advice
 
 
-def test_no_key_is_used_that_nobody_asked_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_tries_the_key_of_the_model_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     (result,) = [result for result in check_results(monkeypatch) if result.about == "model's key"]
     assert (result.state, "not tried" in result.message) == ("skipped", True)
 
@@ -402,7 +402,7 @@ def test_a_broken_codec_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_audio()[1].state == "wrong"
 
 
-def test_nobody_answers() -> None:
+def test_a_request_without_an_answer_has_an_error() -> None:
     answer = fetch("http://127.0.0.1:9/healthz", {})
     assert answer.status == 0 and answer.error
 

@@ -134,7 +134,7 @@ def close_code(phone: ClientConnection, within_s: float) -> int | None:
 
 
 @both
-def test_a_live_call_goes_on_and_then_says_goodbye(server: Server, tmp_path: Path) -> None:
+def test_a_live_call_continues_and_then_says_goodbye(server: Server, tmp_path: Path) -> None:
     settings = {"TELEPHONY_DRAIN_S": "1.5", "TELEPHONY_FAREWELL_S": "15"}
     with server(tmp_path, **settings) as (process, address), live_call(address) as phone:
         process.send_signal(signal.SIGTERM)

@@ -223,7 +223,7 @@ def test_postgresql_keeps_no_row_in_its_tables(
         assert found_in(place, *EVERYTHING[:5]) == []
 
 
-def test_a_call_that_goes_on_is_left_and_said(place: Path) -> None:
+def test_a_live_call_is_not_erased_and_is_in_the_receipt(place: Path) -> None:
     url = load_settings().records_url
     assert url is not None
     with closing(DatabaseRecords(url)) as database:
@@ -247,7 +247,7 @@ def test_another_key_erases_nothing(place: Path, monkeypatch: pytest.MonkeyPatch
     assert CliRunner().invoke(app, ["calls", "erase", "--number", "x"]).exit_code == 2
 
 
-def test_what_cannot_be_deleted_is_said(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_cannot_be_deleted_are_in_the_receipt(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = load_settings().records_url
     assert url is not None
     with closing(DatabaseRecords(url)) as database:
@@ -339,7 +339,7 @@ def test_an_opt_out_survives_as_a_hash(listed: DoNotCall) -> None:
     assert "+14155550127" in DoNotCall(listed.path, subjects=SubjectKey(b"of the tests"))
 
 
-def test_without_the_key_nobody_is_called(listed: DoNotCall) -> None:
+def test_no_number_is_called_if_the_list_has_hashes_of_another_key(listed: DoNotCall) -> None:
     """Whether a number is on the list cannot be known, so the answer is no call."""
     listed.hash(ADA)
     other = DoNotCall(listed.path, subjects=SubjectKey(b"another"))

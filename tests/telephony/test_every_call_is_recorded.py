@@ -163,7 +163,7 @@ def ring(sid: str) -> CallInfo:
     return CallInfo(sid, caller=CALLER, called=OWN_NUMBER)
 
 
-async def test_who_hangs_up_before_the_first_word_is_on_record() -> None:
+async def test_a_caller_who_hangs_up_before_the_first_word_has_a_call_record() -> None:
     async with office(script()) as (_, app):
         records = app.state.phone.call_records
         records.announced(ring("CA1"))
@@ -175,7 +175,7 @@ async def test_who_hangs_up_before_the_first_word_is_on_record() -> None:
     assert row.ended_at is not None and row.answered_at is None
 
 
-async def test_an_announced_call_with_a_stream_goes_on() -> None:
+async def test_an_announced_call_with_a_stream_continues() -> None:
     async def stays(phone: Handset) -> None:
         for _ in range(30):
             await phone.agent_speaks()
@@ -194,7 +194,7 @@ async def test_an_announced_call_with_a_stream_goes_on() -> None:
 
 
 @pytest.mark.parametrize("why", ["caller", "draining"])
-async def test_who_is_turned_away_is_on_record(why: str) -> None:
+async def test_a_refused_caller_has_a_call_record(why: str) -> None:
     async with office(script(), given={"telephony_calls_per_caller_hour": 1}) as (twilio, app):
         await twilio.ring(caller=asks, from_=CALLER)
         app.state.phone.registry.draining = why == "draining"

@@ -70,7 +70,7 @@ def test_two_calls_in_one_log_become_two_recordings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [("CA-1", "CA1"), ("CA1", "CA1"), ("", "")])
-def test_calls_whose_names_look_alike_stay_apart(one: str, other: str, tmp_path: Path) -> None:
+def test_calls_with_similar_names_get_two_journals(one: str, other: str, tmp_path: Path) -> None:
     lines = [start(one, "MZ1"), start(other, "MZ2"), media("MZ1", "0", A), media("MZ2", "0", B)]
     made = import_twilio(write(tmp_path / "a.log", *lines), tmp_path / "calls")
     assert len({journal.parent for journal in made.journals}) == 2
@@ -238,7 +238,7 @@ def test_a_stereo_recording_of_any_kind(format: str, tmp_path: Path) -> None:
     assert set(bytes(rebuild(call).agent)[:7000]) <= {0xFF, 0x7F, 0xFE, 0x7E, 0xFD, 0x7D} or format in ("MP3", "OGG")
 
 
-def test_the_command_tells_in_a_line_and_a_hint(tmp_path: Path) -> None:
+def test_the_import_command_reports_a_failure_in_a_line_and_a_hint(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name, content in {
         "tagged.mp3": b"ID3\3" + bytes(9),

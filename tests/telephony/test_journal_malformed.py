@@ -343,7 +343,7 @@ def call_with(monkeypatch: pytest.MonkeyPatch, frames: list[str | bytes], path: 
     return call
 
 
-def test_a_call_goes_on_whatever_the_model_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_continues_whatever_the_model_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = call_with(monkeypatch, [])
     odd = [frame for frame in ODD_FRAMES if len(frame) < 10_000] * 2
     call = call_with(monkeypatch, odd, tmp_path / "journal.jsonl")

@@ -99,7 +99,7 @@ def test_a_file_that_comes_later_is_copied_too(tmp_path: Path) -> None:
     assert [each.name for each in storage.all()] == ["journal.jsonl.gz", "voicemail.wav"]
 
 
-def test_a_file_that_comes_in_between_is_not_deleted(tmp_path: Path) -> None:
+def test_a_file_that_is_written_during_the_upload_is_not_deleted(tmp_path: Path) -> None:
     folder = call(tmp_path / "calls", "CA1")
     storage = Storage(tmp_path / "store", before=lambda: (folder / "voicemail.wav").write_bytes(b"RIFF"))
     send(folder, storage, keeps_local=False, compress=compress)

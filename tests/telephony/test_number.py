@@ -134,7 +134,7 @@ def test_set_keeps_what_was_there_and_restore_puts_it_back(tmp_path: Path) -> No
     asyncio.run(main())
 
 
-def test_set_twice_still_knows_the_first(tmp_path: Path) -> None:
+def test_a_webhook_that_is_set_twice_is_restored_to_the_first(tmp_path: Path) -> None:
     async def main() -> None:
         async with desk(tmp_path) as here:
             await here.webhooks.set(NUMBER, OURS)
@@ -233,7 +233,7 @@ def test_after_crashes_restore_still_knows_what_was_there_first(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("ending", [signal.SIGHUP, signal.SIGTERM], ids=["terminal closed", "told to stop"])
-def test_however_it_is_ended_it_puts_it_back(tmp_path: Path, ending: signal.Signals) -> None:
+def test_serve_restores_the_webhook_after_each_signal(tmp_path: Path, ending: signal.Signals) -> None:
     async def main() -> None:
         async with desk(tmp_path) as here:
             process = await here.serve(free_port())

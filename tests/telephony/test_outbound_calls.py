@@ -134,7 +134,7 @@ NO_CONVERSATIONS: dict[str, tuple[callees.Callee, str, str]] = {
 }
 
 
-def test_what_is_no_conversation_is_said() -> None:
+def test_calls_without_a_conversation_have_their_status() -> None:
     async def main() -> None:
         async with Telephony(simulate=True) as phone:
             twilio_of(phone).callees |= {to: callee for to, (callee, _, _) in NO_CONVERSATIONS.items()}

@@ -56,7 +56,7 @@ async def test_what_does_not_fit_is_reported_to_the_agent_and_requested_once_aft
     assert result.output == Answers(rating=4)
 
 
-async def test_what_nobody_knows_is_none() -> None:
+async def test_a_result_that_the_callee_does_not_give_is_none() -> None:
     """Asked once: the second answer would fit."""
     again = [records('{"rating": 0}', text=AFTERWARDS), records('{"rating": 3}', text="Still missing")]
     result = await call([Turn(heard="Never mind.", answer=Reply(say="Goodbye.")), *again])

@@ -138,7 +138,7 @@ class Odd(BaseModel):
         ({"colour": "blue"}, "colour"),
     ],
 )  # fmt: skip
-async def test_what_cannot_travel_is_reported_before_anybody_is_asked(options: dict[str, Any], says: str) -> None:
+async def test_arguments_that_are_not_json_are_refused_before_the_request(options: dict[str, Any], says: str) -> None:
     async with Telephony(server="http://127.0.0.1:9", token=TOKEN) as phone:
         with pytest.raises(UserError, match=says):
             await phone.run_call(TO, **options)

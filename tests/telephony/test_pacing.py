@@ -285,7 +285,7 @@ def test_digits_end_in_time() -> None:
 
 
 @given(st.text("0123456789*", max_size=20), st.integers(1, 12))
-def test_so_many_digits_and_no_more_and_none_is_shown(keys: str, most: int) -> None:
+def test_a_collector_takes_at_most_its_digits_and_shows_none(keys: str, most: int) -> None:
     collector = DigitCollector(max_digits=most)
     for key in keys:
         collector.press(key, 0.0)

@@ -284,7 +284,7 @@ def test_one_frame_of_speech_over_ambience_is_sent_with_the_lead_of_speech() -> 
     assert media(playout.poll(0.01)).startswith(b"\x01" * 160)
 
 
-def test_ambience_goes_on_without_speech_and_lies_under_it() -> None:
+def test_ambience_continues_without_speech_and_lies_under_it() -> None:
     playout = Playout(bed=lambda n: b"\x10" * n, mix=lambda speech, bed: bytes(map(operator.or_, speech, bed)))
     alone = media(playout.poll(0.0))
     assert 0 < len(alone) <= 0.25 * SECOND, "an answer must not wait long behind it"
@@ -343,7 +343,7 @@ def test_the_segments_of_what_is_sent() -> None:
     )  # fmt: skip
 
 
-def test_what_is_taken_back_is_filled_up_again() -> None:
+def test_audio_that_is_taken_back_is_filled_up_again() -> None:
     playout = Playout()
     playout.enqueue(("a", 0), b"\x01" * 200)
     playout.end(("a", 0))

@@ -95,7 +95,7 @@ def test_the_metrics_are_in_the_format_of_prometheus(result: ProbeResult, tmp_pa
     assert [each.name for each in tmp_path.iterdir()] == ["probe.prom"]
 
 
-def test_the_command_tells_by_its_exit_code(tmp_path: Path) -> None:
+def test_the_exit_code_of_probe_says_whether_the_call_was_answered(tmp_path: Path) -> None:
     def command(url: str) -> subprocess.CompletedProcess[str]:
         arguments = [url, "--json", "--within", "20", "--metrics", str(tmp_path / "probe.prom")]
         return commands.run("-m", "telephony", "probe", *arguments, env=child_environment(os.environ, ANY_LOAD))

@@ -195,7 +195,7 @@ class Raising(MemoryRecords):
      RecordsUnavailable("canceling statement due to lock timeout")],
     ids=lambda it: type(it).__name__,
 )  # fmt: skip
-async def test_the_writer_goes_on_whatever_it_meets(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_writer_continues_whatever_it_meets(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     records = Raising(error)
     async with RecordsClient(records, retry_s=0.01) as client:
         for number in range(30):
@@ -211,7 +211,7 @@ async def test_the_writer_goes_on_whatever_it_meets(error: Exception, caplog: py
 
 
 @pytest.mark.real_time
-async def test_a_defect_of_the_writer_is_reported_and_the_writer_goes_on(
+async def test_a_defect_of_the_writer_is_reported_and_the_writer_continues(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     records: Records = MemoryRecords()

@@ -78,7 +78,7 @@ def begun(n: int, at: datetime = NOON, **changes: Any) -> CallUpdate:
 # --- the stores ------------------------------------------------------------------------------------------------------
 
 
-def test_a_number_has_at_most_so_many_calls_at_once_in_all_processes(stores: list[Records]) -> None:
+def test_the_limit_of_simultaneous_calls_of_a_number_applies_to_all_processes(stores: list[Records]) -> None:
     limits = SharedLimits(max_calls=3)
 
     def admit(records: Records, n: int) -> bool:

@@ -364,7 +364,7 @@ async def test_a_transfer_that_failed_brings_the_caller_back_to_the_process_that
 
 
 @real_time
-async def test_a_second_stream_that_is_refused_changes_nothing_for_a_call_that_goes_on(tmp_path: Path) -> None:
+async def test_a_second_stream_that_is_refused_changes_nothing_for_a_call_that_continues(tmp_path: Path) -> None:
     async with two(f"sqlite:///{tmp_path}/records.db") as it:
         await tells(it, "b", None)
         it.phone("a").call_records.refused(CALL, "refused: the stream token has been used")

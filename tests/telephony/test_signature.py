@@ -162,7 +162,7 @@ def test_a_slash_is_added_or_removed_before_the_query() -> None:
     assert other_slash("https://a.example/x/?y=1") == "https://a.example/x?y=1"
 
 
-def test_an_empty_secret_admits_nobody() -> None:
+def test_an_empty_secret_verifies_no_signature() -> None:
     forged = sign(SigningKeys(""), URL, FORM)["X-Twilio-Signature"]
     assert is_signed("", URL, FORM, forged), "anyone can make this signature"
     assert check(SigningKeys("", ""), URL, FORM, forged) == "no key"

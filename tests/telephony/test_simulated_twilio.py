@@ -244,7 +244,7 @@ def test_callbacks_are_lost_doubled_and_reordered_on_request() -> None:
     ],
     ids=["human", "voicemail", "fax", "start"],
 )  # fmt: skip
-def test_answering_machine_detection_reports_while_the_call_goes_on(
+def test_answering_machine_detection_reports_while_the_call_continues(
     callee: callees.Callee, mode: str, verdict: str
 ) -> None:
     async def main() -> None:
@@ -339,7 +339,7 @@ def test_a_redirected_call_gets_a_stop_and_then_another_stream(run: Run) -> None
 
 
 @over_both
-def test_a_stream_that_cannot_be_opened_is_an_error_and_the_call_goes_on(run: Run) -> None:
+def test_a_stream_that_cannot_be_opened_is_an_error_and_the_call_continues(run: Run) -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.callees[THEIRS] = callees.person(quiet, after_s=0.05)

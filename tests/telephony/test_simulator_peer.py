@@ -246,7 +246,7 @@ def test_ten_minutes_are_enough() -> None:
     assert events(peer, AudioReceived)[-1].buffered == 4_800_000
 
 
-def test_nonsense_is_reported_and_the_call_goes_on() -> None:
+def test_nonsense_is_reported_and_the_call_continues() -> None:
     async def nonsense(server: Server) -> None:
         server.connection.send_binary(b"\0")
         for text in (
@@ -374,7 +374,7 @@ def test_noise_is_no_voice() -> None:
 
 
 @pytest.mark.parametrize("wait", [Handset.agent_speaks, lambda phone: phone.heard(1.0, within_s=60)])
-def test_waiting_in_vain_ends(wait: Callable[[Handset], Awaitable[None]]) -> None:
+def test_a_simulated_caller_waits_for_a_limited_time(wait: Callable[[Handset], Awaitable[None]]) -> None:
     async def caller(phone: Handset) -> None:
         await wait(phone)
 

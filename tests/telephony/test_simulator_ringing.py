@@ -133,7 +133,7 @@ def test_a_call_over_real_sockets() -> None:
     ]
 
 
-def test_nonsense_over_a_real_socket_is_reported_and_the_call_goes_on() -> None:
+def test_nonsense_over_a_real_socket_is_reported_and_the_call_continues() -> None:
     twin = Twin(nonsense=(b"\xff" * 160, "", '{"event":"clear"}', encode_mark("MZother", "m"), b""))
     peer: MediaPeer = served(twin, lambda address: ring(f"{address}/incoming-call", listener))
     assert [violation.code for violation in peer.violations] == [31950, 31951, 31951, 31951, 31950]

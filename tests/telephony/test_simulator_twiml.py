@@ -291,7 +291,7 @@ def test_a_coach_is_heard_by_one() -> None:
     run(main)
 
 
-def test_what_twilio_knows_and_this_one_does_not_is_said() -> None:
+def test_unsupported_twiml_verbs_are_reported() -> None:
     async def main() -> None:
         async with world() as it:
             call = await ring(it, "<Response><Enqueue>x</Enqueue><Bogus/><Say>Hello <break/>there.</Say></Response>")

@@ -146,7 +146,7 @@ def test_a_supervisor_whose_connection_is_lost_leaves_no_silence(tmp_path: Path)
     assert "took over" in note and "said:" not in note
 
 
-def test_a_supervisor_who_comes_back_goes_on(tmp_path: Path) -> None:
+def test_a_supervisor_who_comes_back_continues(tmp_path: Path) -> None:
     async def story(phone: Handset, call: Call) -> None:
         await phone.heard(1.0)
         await call.supervision.take_over()

@@ -102,7 +102,7 @@ async def test_a_machine_is_not_talked_to_for_ever() -> None:
     result.assert_no_undecided_silence()
 
 
-async def test_of_ended_calls_so_much_is_known_and_no_more() -> None:
+async def test_a_bounded_number_of_ended_calls_is_remembered() -> None:
     async with Registry(1) as registry:
         assert registry.stream_end("CA1") is None
     result = await story(hear_out)

@@ -146,7 +146,7 @@ async def test_the_fallback_is_called_with_our_number(caller: str) -> None:
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-async def test_without_any_number_of_ours_nobody_is_called_and_the_agent_says_so(
+async def test_without_a_number_of_the_application_a_transfer_fails_and_the_agent_says_so(
     warm: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with desk(warm=warm, twilio_phone_number=None) as (twilio, _):
@@ -171,7 +171,7 @@ async def test_without_a_number_of_the_application_a_refused_call_gets_an_apolog
         first.end()
 
 
-async def test_without_any_number_of_ours_the_apology_is_heard_and_the_call_ends() -> None:
+async def test_without_a_number_of_the_application_the_apology_is_heard_and_the_call_ends() -> None:
     async with desk(telephony_fallback_number=KITCHEN, twilio_phone_number=None) as (twilio, app):
         app.state.phone.routing.source = lambda info: 1 / 0  # no agent: the call cannot go on
         call = await twilio.ring(to=SIP_DOMAIN, caller=listens, from_="sip:ada@example.com")
@@ -180,7 +180,7 @@ async def test_without_any_number_of_ours_the_apology_is_heard_and_the_call_ends
 
 
 @pytest.mark.parametrize("caller", ["sip:ada@example.com", "anonymous", "+266696687", ""])
-def test_a_sip_target_needs_no_number_of_ours(caller: str) -> None:
+def test_a_sip_target_needs_no_number_of_the_application(caller: str) -> None:
     assert Parties(caller, SIP_DOMAIN).reach("sip:kitchen@example.com").caller_id is None
     with pytest.raises(NoCallerId):
         Parties("client:ada", SIP_DOMAIN).reach("sip:kitchen@example.com")

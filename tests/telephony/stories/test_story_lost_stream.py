@@ -67,7 +67,7 @@ def stalling(at_s: float, *, always: bool = False) -> Wire:
     return wire
 
 
-async def test_a_broken_stream_is_replaced_and_the_sentence_goes_on() -> None:
+async def test_a_broken_stream_is_replaced_and_the_sentence_continues() -> None:
     told = await story(asks_after_it, script=SCRIPT, wire=breaking_once(3.0))
     assert told.exchange.streams == 2
     assert told.reason == "hung up"

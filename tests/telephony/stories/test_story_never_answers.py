@@ -120,7 +120,7 @@ async def test_responses_that_fail_are_asked_for_again_by_a_line_and_then_given_
     result.assert_no_undecided_silence()
 
 
-async def test_a_call_that_is_given_up_goes_to_somebody_else() -> None:
+async def test_a_call_that_is_given_up_goes_to_the_fallback_number() -> None:
     result = await story(waits, model_config=RealtimeModelConfig(transport=slow_refusal), fallback="+14155550111")
     assert result.exchange.dialled == ["+14155550111"]
     assert result.exchange.hung_up == []
