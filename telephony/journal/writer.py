@@ -103,6 +103,8 @@ class JournalWriter:
         self._put(t, f'{{"t":{t:.6f},"kind":"{kind}"{"," if fields else ""}{body[1:]}\n')
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+        if "\n" in json_text or "\r" in json_text:  # between tokens; within strings line breaks are escaped
+            json_text = json_text.translate(_LINE_BREAKS)
         self._put(t, f'{{"t":{t:.6f},"kind":"{kind}","message":{json_text}}}\n')
 
     def close(self) -> None:
@@ -189,14 +191,9 @@ class JournalWriter:
         lines.
         """
         assert self._fd is not None
-        self._last_t = lines[-1].partition(",")[0] if lines else self._last_t
-        report = (
-            [_lost((lines[0] if lines else self._last_t).partition(",")[0], self._missing)] if self._missing else []
-        )
-        text = "".join([*report, *lines])
-        if "\r" in text or text.count("\n") != len(report) + len(lines):
-            text = "".join([*report, *map(_on_one_line, lines)])
-        data = text.encode("utf-8", "replace")
+        self._last_t = _begin(lines[-1]) if lines else self._last_t
+        report = [_lost(_begin(lines[0]) if lines else self._last_t, self._missing)] if self._missing else []
+        data = "".join([*report, *lines]).encode("utf-8", "replace")
         done = 0
         try:
             while done < len(data):
@@ -233,11 +230,9 @@ class JournalWriter:
         self._disk.failed(f"{self.path}: {error.strerror or error}")
 
 
-def _on_one_line(line: str) -> str:
-    """Returns the line with spaces in place of the line breaks within it. They stand between tokens of a message,
-    because JSON escapes the line breaks within strings.
-    """
-    return line[:-1].translate(_LINE_BREAKS) + "\n"
+def _begin(line: str) -> str:
+    """Returns the begin of a line, up to its time."""
+    return line[: line.index(",")]
 
 
 def _lost(begin: str, n_records: int) -> str:
