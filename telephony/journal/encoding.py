@@ -97,7 +97,12 @@ def _finite(text: str) -> float:
 def _is_deep(value: dict[str, Any], max_depth: int) -> bool:
     level: list[Any] = [value]
     for _ in range(max_depth):
-        inner = (each for it in level for each in (it.values() if type(it) is dict else it))
-        if not (level := [each for each in inner if type(each) in (dict, list)]):
+        level = [
+            each
+            for it in level
+            for each in (it.values() if type(it) is dict else it)
+            if type(each) is dict or type(each) is list
+        ]
+        if not level:
             return False
     return True

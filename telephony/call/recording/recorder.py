@@ -12,6 +12,7 @@ import pybase64
 
 from realtime_core.connection import Close, Connection, MessageHandler
 from realtime_core.connection.wrapper import ConnectionWrapper
+from realtime_core.openai_realtime.protocol import decode_audio
 
 from ...errors import TwilioError
 from ...journal.encoding import parse_object
@@ -30,6 +31,8 @@ _APPEND = '{"type":"input_audio_buffer.append","audio":"'
 """The start of the messages that `realtime_core.openai_realtime.encoding.encode_append` returns. The base64 audio and
 two more characters follow.
 """
+_BEFORE, _AROUND = len(_APPEND), len(_APPEND) + 2
+"""The number of characters before and around the audio of these messages."""
 _MAX_TEXT = 1000
 _VERB = re.compile(r"<(?!Response|\?)([A-Z][A-Za-z]*)")
 
@@ -122,16 +125,27 @@ class CallRecorder:
         replaced by bullets, because any digit may be a key that the caller pressed.
         """
         text = message if isinstance(message, str) else message.decode(errors="replace")
-        text = self.seal.message(kind, text)
+        parsed = parse_object(message) if self.is_on and not decoded else None
+        text = self.seal.message(kind, text, parsed)
         if not self.is_on:
             return
-        if decoded or parse_object(message) is not None:
-            if self._masker is not None:
-                text = self._masker.message(text)
-            self._journal.write_raw(kind, self._clock() - self._start, text)
+        if decoded or parsed is not None:
+            self._write_message(kind, text)
         else:
             shown = text[:_MAX_TEXT] if self._masker is None else mask_all_digits(text[:_MAX_TEXT])
             self.write(kind, text=shown, chars=len(message))
+
+    def received(self, message: str | bytes) -> None:
+        """Records a message of the model. Audio is checked without parsing it as JSON, which is faster."""
+        if self.seal.watches or not isinstance(message, str) or decode_audio(message) is None:
+            self.message("model.in", message)
+        elif self.is_on:
+            self._write_message("model.in", message)
+
+    def _write_message(self, kind: str, text: str) -> None:
+        if self._masker is not None:
+            text = self._masker.message(text)
+        self._journal.write_raw(kind, self._clock() - self._start, text)
 
     def verbatim(self, kind: str, message: str) -> None:
         """Records a message without masking. The message must be a JSON object that contains no words of people: audio,
@@ -165,12 +179,12 @@ class CallRecorder:
 
     def appended(self, text: str) -> None:
         """Records that this message with the caller's audio was sent to the model."""
-        n_bytes = (len(text) - len(_APPEND) - 2) // 4 * 3 - text.count("=", -4)
+        n_bytes = (len(text) - _AROUND) // 4 * 3 - text.count("=", -4)
         self.seal.appended(n_bytes)
         if not self.is_on:
             return
-        audio = text[len(_APPEND) : -2].encode()
-        checksum = '0,"sealed":true' if self.seal.hides_caller else f"{zlib.crc32(audio)}"
+        hidden = self.seal.hides_caller
+        checksum = '0,"sealed":true' if hidden else zlib.crc32(text[_BEFORE:-2].encode())
         message = f'{{"type":"input_audio_buffer.append","bytes":{n_bytes},"crc32":{checksum}}}'
         self._journal.write_raw("model.out", self._clock() - self._start, message)
 
@@ -203,7 +217,7 @@ class RecordedConnection(ConnectionWrapper):
 
     async def run(self, on_message: MessageHandler) -> Close:
         def tap(message: str | bytes) -> None:
-            self._record.message("model.in", message)
+            self._record.received(message)
             on_message(message)
 
         close = await super().run(tap)

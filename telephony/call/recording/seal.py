@@ -12,7 +12,6 @@ the conversation for a new connection. Therefore the ids of the items of a seale
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
 from typing import Any
@@ -52,9 +51,8 @@ _BEGINNINGS = (".speech_started", ".speech_stopped", ".committed", ".item.added"
                ".output_item.added")  # fmt: skip
 _SPOKEN = (".speech_started", ".output_item.added")
 _ENDINGS = (".speech_stopped", ".output_item.done", "response.done")
-_ANNOUNCING = re.compile(
-    r"\.added|\.created|item\.create|speech_started|speech_stopped|output_item\.done|response\.done"
-)
+_ANNOUNCING = (".added", ".created", "item.create", "speech_started", "speech_stopped", "output_item.done",
+               "response.done")  # fmt: skip
 """Parts of the types of messages that show when an item begins or ends."""
 _AUDIO = ("response.output_audio.delta", "response.audio.delta")
 
@@ -231,15 +229,16 @@ class Seal:
             hidden["error"] = str(fields["error"]).partition(":")[0]
         return hidden
 
-    def message(self, kind: str, text: str) -> str:
+    def message(self, kind: str, text: str, parsed: dict[str, Any] | None = None) -> str:
         """Returns `text`, a JSON message from or to Twilio or the model, as it may be written to the journal: without
-        the content that must not be recorded. `kind` is the kind of the journal record. This method must be called for
-        each message, because it learns from the messages which items of the conversation must not be recorded.
+        the content that must not be recorded. `kind` is the kind of the journal record. `parsed` is the message if it
+        was already parsed. This method must be called for each message, because it learns from the messages which items
+        of the conversation must not be recorded. Only pieces of audio may be left out while `watches` is False.
         """
         if not self.watches:
-            self._notice(text)
+            self._notice(text, parsed)
             return text
-        message = parse_object(text)
+        message = parsed or parse_object(text)
         if message is None:
             return text
         if kind.startswith("twilio"):
@@ -259,15 +258,15 @@ class Seal:
             return dump(_hidden(message))
         return text
 
-    def _notice(self, text: str) -> None:
+    def _notice(self, text: str, parsed: dict[str, Any] | None) -> None:
         """Stores the id of an item that begins while the call is not sealed. Only messages that announce an item are
         read.
         """
         head = text[:120]
         if "session.updated" in head:
             self._is_pcmu = '"audio/pcmu"' in text
-        elif _ANNOUNCING.search(head) is not None:
-            message = parse_object(text)
+        elif any(part in head for part in _ANNOUNCING):
+            message = parsed or parse_object(text)
             if message is not None:
                 self._learn(str(message.get("type", "")), message)
 
