@@ -161,7 +161,7 @@ class Dialer(TaskOwner):
     def _begin(self, call: PlacedCall, life: Coroutine[Any, Any, None]) -> None:
         self._forget()
         self.calls[call.token] = call
-        self.start_task(life, name=f"call to {call.to}")
+        self.start_task(life, name=f"call to {call.masked_to}")
 
     # --- the life of one call ----------------------------------------------------------------------------------------
 
@@ -217,10 +217,12 @@ class Dialer(TaskOwner):
                     return
                 pause = self._sources.random.uniform(0.5, 1.0) * 2**attempt
                 self.on_news(call)
-                log.info("The call to %s is requested again in %.1f s: %s", call.to, pause, error)
+                log.info("The call to %s is requested again in %.1f s: %s", call.masked_to, pause, error)
                 await asyncio.sleep(pause)
             except (TwilioTimeout, TwilioServerError) as error:
-                log.warning("It is not known whether the call to %s was made. Searching for it: %s", call.to, error)
+                log.warning(
+                    "It is not known whether the call to %s was made. Searching for it: %s", call.masked_to, error
+                )
                 state.uncertain(str(error), call.now)
                 return
             except TwilioError as error:
@@ -237,7 +239,7 @@ class Dialer(TaskOwner):
         try:
             found = await self.rest.calls_between(self.from_, call.to)
         except TwilioError as error:
-            log.warning("The calls to %s could not be listed: %s", call.to, error)
+            log.warning("The calls to %s could not be listed: %s", call.masked_to, error)
             call.state.listing_failed(call.now)
             return
         claimed = {other.state.sid for other in self.calls.values() if other is not call}
@@ -285,7 +287,7 @@ class Dialer(TaskOwner):
         if call.identified(status.call_sid):
             call.on_status(status)
         elif not status.ended:
-            log.warning("A call to %s exists although the search for it was given up. It is hung up.", call.to)
+            log.warning("A call to %s exists although the search for it was given up. It is hung up.", call.masked_to)
             self.start_task(self._hang_up(status.call_sid))
 
     def machine(self, token: str, found: MachineDetection) -> None:

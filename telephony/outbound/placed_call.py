@@ -15,6 +15,7 @@ from realtime_core import FunctionTool, RealtimeModelConfig
 from ..call.call import Call
 from ..call.options import AgentSource, CallOptions
 from ..errors import TwilioError
+from ..masking import mask_number
 from ..outcomes.call_agent import agent_for_call
 from ..outcomes.realtime_filling import fill_from_transcript
 from ..outcomes.result_form import ResultForm
@@ -108,6 +109,11 @@ class PlacedCall(LiveControls):
         self._answered_by = ""
 
     @property
+    def masked_to(self) -> str:
+        """The called number for logs: its first and last digits."""
+        return mask_number(self.to)
+
+    @property
     def now(self) -> float:
         return self._loop.time()
 
@@ -152,7 +158,7 @@ class PlacedCall(LiveControls):
                     self._changed.set()
                     return
                 except TwilioError as error:
-                    log.warning("The call to %s could not be hung up: %s", self.to, error)
+                    log.warning("The call to %s could not be hung up: %s", self.masked_to, error)
             await asyncio.sleep(0.2)
 
     # --- for the dialer and the webhooks ----------------------------------------------------------------------------
@@ -235,7 +241,7 @@ class PlacedCall(LiveControls):
             async with asyncio.timeout(_CONVERSATION_ENDS_S):
                 await self._conversation_over.wait()
         except TimeoutError:
-            log.warning("The call to %s is over at Twilio, but its conversation still runs.", self.to)
+            log.warning("The call to %s is over at Twilio, but its conversation still runs.", self.masked_to)
         if not self._answered.done():
             self._answered.set_result(False)
         missing = [] if self.form is None else self.form.validate()
@@ -247,7 +253,7 @@ class PlacedCall(LiveControls):
             try:
                 self.record = await self._control.call(self.state.sid)
             except TwilioError as error:
-                log.info("The cost of the call to %s is not known: %s", self.to, error)
+                log.info("The cost of the call to %s is not known: %s", self.masked_to, error)
         self._finished.set_result(self._result())
 
     @property

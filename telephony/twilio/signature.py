@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from twilio.request_validator import HMAC_SHA1, HMAC_SHA256, RequestValidator, get_signature_algorithm
 
@@ -108,10 +108,11 @@ def _secret(keys: SigningKeys, algorithm: str) -> str | None:
 
 def explain(fault: Fault, url: str, settings: str | None = None, other: str | None = None) -> str:
     """Returns a line for the log about an invalid signature: the failed check and the remedy. The line never contains a
-    secret or a signature.
+    secret, a signature, or the values of a query, such as the number of the caller.
 
     `other` is the URL to which the signature belongs, if such a URL was found (see `signed_for`).
     """
+    url, other = _without_values(url), None if other is None else _without_values(other)
     match fault:
         case "unsigned":
             return f"it has no X-Twilio-Signature. URL: {url!r}."
@@ -129,6 +130,13 @@ def explain(fault: Fault, url: str, settings: str | None = None, other: str | No
         f"its signature does not fit {url!r}. Is PUBLIC_URL exactly the address that Twilio has, and is "
         "TWILIO_AUTH_TOKEN that of the account (or subaccount) which owns the number?"
     )
+
+
+def _without_values(url: str) -> str:
+    """Returns the URL with the names of its query, and without the values."""
+    parts = urlsplit(url)
+    names = (name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
+    return urlunsplit(parts._replace(query="&".join(f"{name}=..." for name in names)))
 
 
 def signed_for(

@@ -8,6 +8,8 @@ import itertools
 from collections import deque
 from typing import Any
 
+import pytest
+
 from realtime_core import RealtimeAgent
 from realtime_core.testing import virtual_time
 from telephony import Telephony
@@ -55,9 +57,11 @@ EXPECTED = {"busy": "busy", "no answer": "no-answer"}
 COMBINATIONS = list(itertools.product(CREATE, CALLBACKS, CALLEES))
 
 
-def test_no_call_is_placed_twice_and_none_is_forgotten() -> None:
+def test_no_call_is_placed_twice_and_none_is_forgotten(caplog: pytest.LogCaptureFixture) -> None:
     assert len(COMBINATIONS) >= 100
+    caplog.set_level("INFO", "telephony")
     results = virtual_time.run(place_all)
+    assert "+14•" in caplog.text and "+1415" not in caplog.text, "the log masks the numbers of the called persons"
     wrong = []
     heard = set()
     for combination, (result, placed) in results.items():

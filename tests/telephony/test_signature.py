@@ -128,6 +128,14 @@ def test_each_fault_is_explained(fault: Any, settings: str | None, other: str | 
     assert explain(fault, URL, settings, other) == explanation
 
 
+@pytest.mark.parametrize("other", [None, f"{URL}/?From=%2B14155550123&CallerName=ADA"])
+@pytest.mark.parametrize("fault", ["unsigned", "mismatch"])
+def test_an_explanation_has_the_names_and_not_the_values_of_a_query(fault: Any, other: str | None) -> None:
+    text = explain(fault, f"{URL}?agent=desk&From=%2B14155550123&CallerName=ADA&Digits=", None, other)
+    assert "14155550123" not in text and "ADA" not in text
+    assert f"{URL}?agent=...&From=...&CallerName=...&Digits=...'" in text
+
+
 def test_a_long_algorithm_is_cut() -> None:
     assert len(explain("unknown algorithm", URL, "x" * 1000)) < 200
 
