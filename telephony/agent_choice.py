@@ -8,7 +8,15 @@ from typing import Any
 from realtime_core import RealtimeAgent, user_code
 from realtime_core.errors import UserError
 
-__all__ = ["chosen_agent"]
+__all__ = ["check_agent", "chosen_agent"]
+
+
+def check_agent(source: object, name: str) -> None:
+    """Raises `UserError` if `source` is neither an agent nor a function that selects the agent of a call. `name` names
+    the source in the message.
+    """
+    if not isinstance(source, RealtimeAgent) and not callable(source):
+        raise UserError(f"{name}: give a RealtimeAgent, or a function that selects the agent, not {source!r:.80}.")
 
 
 async def chosen_agent(source: RealtimeAgent[Any] | Callable[[Any], Any], info: Any) -> RealtimeAgent[Any]:

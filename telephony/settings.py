@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -92,7 +92,9 @@ class _Variables(EnvSettingsSource):
         try:
             return self.prepare_field_value(name, field, value, False)
         except ValueError:  # the field is read as JSON
-            raise SettingsError([f'{name.upper()}: write a JSON list, like ["[0-9]{{16}}"]']) from None
+            is_list = get_origin(field.annotation) is list
+            form = 'list, like ["[0-9]{16}"]' if is_list else 'object, like {"name": {"key": 1}}'
+            raise SettingsError([f"{name.upper()}: write a JSON {form}"]) from None
 
 
 class Settings(BaseSettings):

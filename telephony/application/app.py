@@ -14,8 +14,10 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
+from realtime_core.errors import UserError
 from realtime_core.sources import SYSTEM, Sources
 
+from ..agent_choice import check_agent
 from ..audio.files import Clip, load_ulaw, load_words
 from ..audio.noise_suppression import NoiseSuppressor
 from ..call.consent import ConsentSource
@@ -59,7 +61,7 @@ from ..web.missed_calls import MissedCalls
 from ..web.number_accounts import load_agent, reloaded_by_signal, rest_of
 from ..web.number_book import LoadAgent, build_book, load_book
 from ..web.phone_server import PhoneServer
-from ..web.routing import Agents
+from ..web.routing import Agents, Routing
 from ..webhooks.sender import WebhookSender
 from .campaigns import enter_campaign_dialer, find_campaigns
 from .model import find_model_config, find_run_config, find_text_model, is_openai
@@ -145,8 +147,14 @@ def create_app(
         AudioFileError: a clip is empty or has an unknown format.
         SettingsError: `noise_suppression` needs an extra that is not installed, or the settings are invalid. The second
             case is raised when the application starts.
-        UserError: `result` has another type, or cannot be validated in linear time.
+        UserError: `result` has another type, or cannot be validated in linear time. A value that must be an agent or a
+            function is neither.
     """
+    Routing(agent)  # so that a value that is no agent is reported now
+    for name, source in (outgoing or {}).items():
+        check_agent(source, f"create_app: outgoing[{name!r}]")
+    if on_end is not None and not callable(on_end):
+        raise UserError(f"create_app: on_end: give a function, not {on_end!r:.80}.")
     wanted = result_type(result)
     greeting = None if greeting is None else load_words(greeting, "greeting")
     ambience = None if ambience is None else load_ulaw(ambience, "ambience")

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from realtime_core import RealtimeAgent
+from realtime_core.errors import UserError
 from realtime_core.sources import Sources
 
-from ..agent_choice import chosen_agent
+from ..agent_choice import check_agent, chosen_agent
 from ..call.call_info import OUTBOUND, CallInfo
 from ..call.options import AgentSource
 from ..errors import RecordRefused, RecordsUnavailable
@@ -20,7 +21,7 @@ from ..records.releases import ROLLED_BACK, MemoryReleases, Release
 from ..twilio.phone_forms import main_form
 from ..versions import CANARY, STABLE, Canary, Rollback, Version, digest_of_agent, is_chosen
 from .background import Background
-from .routing import name_of
+from .routing import by_number, name_of
 
 __all__ = ["Canaries"]
 
@@ -50,7 +51,11 @@ class Canaries:
         model: str = "",
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        self._canaries = {ALL: canaries} if isinstance(canaries, Canary) else dict(canaries or {})
+        self._canaries = {ALL: canaries} if isinstance(canaries, Canary) else by_number(canaries or {}, "canary")
+        for number, canary in self._canaries.items():
+            if not isinstance(canary, Canary):
+                raise UserError(f"The canary for {number!r}: give a Canary, not {canary!r:.80}.")
+            check_agent(canary.agent, "Canary: agent")
         self._client = client
         self._subject_of = subject_of
         self._sources = sources

@@ -12,6 +12,7 @@ from typing import Any
 
 from realtime_core.errors import UserError
 
+from ..agent_choice import check_agent
 from ..audio.files import load_ulaw
 from ..call.consent import Consent
 from ..call.options import AgentSource
@@ -143,7 +144,13 @@ class _Loading:
                 self.problems.append(((*here, "consent"), str(error)))
 
     def _agent(self, path: tuple[str | int, ...], given: Any) -> None:
-        if not isinstance(given, str) or given in self.agents:
+        if not isinstance(given, str):
+            try:
+                check_agent(given, "agent")
+            except UserError:
+                self.problems.append((path, f"write an import string, such as clinic:agent, not {given!r:.80}"))
+            return
+        if given in self.agents:
             return
         if given not in self._failed:
             try:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
 
-from ..agent_choice import chosen_agent
+from ..agent_choice import check_agent, chosen_agent
 from ..call.call import CallInfo
 from ..call.session import AgentSource
 from ..twilio.numbers import e164, legible, text_of, tidy
 
-__all__ = ["Agents", "Routing", "name_of"]
+__all__ = ["Agents", "Routing", "by_number", "name_of"]
+
+T = TypeVar("T")
 
 Agents = AgentSource | Mapping[str, AgentSource]
 """An agent, a function `(CallInfo) -> RealtimeAgent` (or a coroutine function) that selects an agent, or a mapping from
@@ -31,9 +33,12 @@ class Routing:
         self._by_number: dict[str, AgentSource] | None = None
         agents = {} if agents is None else agents
         if isinstance(agents, Mapping):
-            self._by_number = {_key(number): source for number, source in agents.items()}
+            self._by_number = by_number(agents, "agent")
+            for number, source in agents.items():
+                check_agent(source, f"The agent for {number!r}")
             self.source: AgentSource = self._pick
         else:
+            check_agent(agents, "create_app: agent")
             self.source = agents
 
     @property
@@ -62,13 +67,21 @@ def name_of(source: AgentSource) -> str:
     return source.name if isinstance(source, RealtimeAgent) else getattr(source, "__name__", "agent")
 
 
-def _key(number: object) -> str:
-    """Returns a valid number as the key of a mapping. Raises `UserError` for an invalid number."""
-    try:
-        text = text_of(number)
-        return e164(text) if legible(text).startswith("+") else tidy(text)
-    except ValueError as error:
-        raise UserError(f"The agent for {number!r} is never called: {error}.") from None
+def by_number(values: Mapping[Any, T], name: str) -> dict[str, T]:
+    """Returns a mapping of the user with its called numbers in E.164. `name` names the values in messages. Raises
+    `UserError` for an invalid number, and for two forms of one number.
+    """
+    found: dict[str, T] = {}
+    for number, value in values.items():
+        try:
+            text = text_of(number)
+            key = e164(text) if legible(text).startswith("+") else tidy(text)
+        except ValueError as error:
+            raise UserError(f"The {name} for {number!r} is never called: {error}.") from None
+        if key in found:
+            raise UserError(f"The {name} for {number!r} is given twice, in two forms of the number: remove one.")
+        found[key] = value
+    return found
 
 
 def _plain(number: str) -> str:

@@ -230,3 +230,9 @@ def test_a_list_that_is_none_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEPHONY_REDACT_PATTERNS", "[0-9]+")
     with pytest.raises(SettingsError, match="TELEPHONY_REDACT_PATTERNS: write a JSON list"):
         read_settings()
+
+
+def test_an_object_that_is_none_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEPHONY_MODEL_PRICES", "'{}'")
+    with pytest.raises(SettingsError, match="TELEPHONY_MODEL_PRICES: write a JSON object, like"):
+        read_settings()

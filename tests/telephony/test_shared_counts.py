@@ -211,14 +211,15 @@ async def test_nobody_meets_both_versions_in_two_processes(tmp_path: Path) -> No
 
 @pytest.mark.virtual_time
 async def test_nobody_meets_both_versions_at_two_numbers_with_the_same_canary() -> None:
-    canaries = dict.fromkeys(("+1", "+2"), Canary(OTHER, percent=50))
+    numbers = ("+14155550198", "+14155550199")
+    canaries = dict.fromkeys(numbers, Canary(OTHER, percent=50))
     async with RecordsClient() as client:
         it = Canaries(canaries, client=client, subject_of=str, sources=Sources(1))
         pick = it.source(OLD)
         assert not isinstance(pick, RealtimeAgent)
         met: set[tuple[Any, ...]] = set()
         for n in range(20):
-            met.add(tuple([await pick(CallInfo(f"CA{n}{to}", f"+3{n}", to)) for to in ("+1", "+2")]))  # type: ignore[misc]
+            met.add(tuple([await pick(CallInfo(f"CA{n}{to}", f"+3{n}", to)) for to in numbers]))  # type: ignore[misc]
         await it.close()
     assert met == {(OLD, OLD), (OTHER, OTHER)}
 
