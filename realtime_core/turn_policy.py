@@ -81,7 +81,9 @@ class TurnPolicy(ABC):
 
 class ServerTurns(TurnPolicy):
     """The server decides when a turn begins and ends, and answers each turn. Any speech of the caller interrupts the
-    agent. The `turn_detection` that the user has set has priority."""
+    agent. The `turn_detection` that the user has set has priority. If its `interrupt_response` is False, the client
+    cancels the response in place of the server, as in the Agents SDK.
+    """
 
     def turn_detection(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {"create_response": True, "interrupt_response": True, **given}

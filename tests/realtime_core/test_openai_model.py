@@ -26,7 +26,7 @@ from realtime_core.model_inputs import (
 )
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
-from realtime_core.turn_policy import OurTurns
+from realtime_core.turn_policy import Actions, OurTurns
 from tests.support.realtime_peer import Peer, Recorder, Talk, settle
 
 pytestmark = pytest.mark.virtual_time
@@ -375,6 +375,27 @@ async def test_barge_in_where_the_server_does_not_cancel() -> None:
         await settle()
         assert talk.peer.commands() == [{"type": "response.cancel", "response_id": "resp_1"}]
         assert talk.heard.types() == ["turn_started", "speech_started"], "nothing was cut, nothing is heard"
+
+
+async def test_a_policy_lets_the_agent_finish_and_then_answers_the_turn() -> None:
+    class Undisturbed(OurTurns):
+        def speech_started(self, now: float, *, agent_active: bool) -> Actions:
+            return ()
+
+    async with Talk(turn_policy=Undisturbed()) as talk:
+        talk.peer.respond()
+        talk.peer.audio(200)
+        await settle()
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=900)
+        talk.peer.audio(200)
+        talk.peer.emit("input_audio_buffer.speech_stopped", item_id="item_u", audio_end_ms=1900)
+        talk.peer.emit("input_audio_buffer.committed", item_id="item_u", previous_item_id="item_a")
+        await settle()
+        assert talk.peer.commands() == [] and talk.heard.of("audio_interrupted") == []
+        assert len(talk.heard.of("audio")) == 2
+        talk.peer.done()
+        await settle()
+        assert [each["type"] for each in talk.peer.commands()] == ["response.create"]
 
 
 @pytest.mark.parametrize(

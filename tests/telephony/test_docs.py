@@ -147,7 +147,7 @@ def test_a_test_of_a_page_passes(page: str, name: str, folder: Path) -> None:
 
 
 def test_the_session_runs_as_written(tmp_path: Path) -> None:
-    (sketch,) = blocks("python", PAGES["docs/session-engine.md"])
+    sketch, _ = blocks("python", PAGES["docs/session-engine.md"])
     body = "\n".join("    " + line for line in sketch.splitlines())
     body = body.replace(
         "if event.type ==",
@@ -160,6 +160,13 @@ def test_the_session_runs_as_written(tmp_path: Path) -> None:
         f"async def main():\n{body}\nasyncio.run(main())\nassert sum(map(len, heard)) > 48000\n"
     )
     subprocess.run([sys.executable, str(script)], check=True, timeout=60)
+
+
+def test_the_policy_lets_the_agent_finish() -> None:
+    _, policy = blocks("python", PAGES["docs/session-engine.md"])
+    names: dict[str, Any] = {}
+    exec(policy, names)
+    assert names["model"].turn_policy.speech_started(0.0, agent_active=True) == ()
 
 
 def test_every_block_of_python_has_a_test() -> None:
