@@ -99,7 +99,7 @@ class Telephony:
         care: DialingRules | None = None,
     ) -> None:
         if simulate and server is not None:
-            raise UserError("A server makes real calls: leave server= away to simulate, or simulate= to call.")
+            raise UserError("A server makes real calls: leave out server= to simulate, or simulate= to call.")
         self.twilio: SimulatedTwilio | None = None
         """The simulated Twilio, in a simulation."""
         self._settings = settings

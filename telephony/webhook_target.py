@@ -25,7 +25,7 @@ def check_url(url: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("remove the user and the password: webhooks are signed")
     if parts.scheme == "http" and not _is_private(parts.hostname):
-        raise ValueError("webhooks say what was found out in calls: write https://...")
+        raise ValueError("webhooks contain the results of calls: write https://...")
     return url
 
 

@@ -257,4 +257,4 @@ def _import(source: Path, folder: Path, agent_side: Path | None, caller_only: bo
     for journal in made.journals:
         call = collect(read_journal(journal))
         typer.echo(f"{journal}: {call.duration_ms / 1000:.1f} s, {call.frames} frames of the caller.")
-    typer.echo("It has no recorded model: `telephony eval` calls an agent with this caller.", err=True)
+    typer.echo("This journal has no recorded model. `telephony eval` calls an agent with this caller.", err=True)

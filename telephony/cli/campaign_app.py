@@ -82,7 +82,7 @@ def run(
             commands.dry_run(people, given, group=group, simulate=simulate, start=start, json=json)
             return
         if fast and not simulate:
-            raise CliError("--fast is for --simulate: real calls take their time.", code=USAGE)
+            raise CliError("--fast needs --simulate, because real calls run in real time.", code=USAGE)
         if not simulate:
             from .campaign_run import run_campaign
 

@@ -109,7 +109,7 @@ def loaded_check(config: CampaignConfig, *, fast: bool = False) -> Check | None:
     a URL cannot be requested in virtual time. Raises `CliError` if the check cannot be used.
     """
     if fast and config.check is not None and is_url(config.check):
-        typer.echo("The check is a URL, which is not asked in virtual time: every call counts as wanted.", err=True)
+        typer.echo("The check is a URL, and no URL is requested in virtual time. Every contact passes.", err=True)
         return None
     return check_of(config.check, lambda name: load_object(name, _CHECK_FORM, "function"))
 

@@ -232,11 +232,11 @@ class Journals:
             self._repeats.error("fault", f"Journals cannot be written: {fault}. {then}. Check TELEPHONY_JOURNAL_DIR.")
         elif not fault and self._logged_fault:
             self._repeats.warning(
-                "works", f"Journals can be written again; {lost - self._logged_lost} records are lost."
+                "works", f"Journals can be written again; {lost - self._logged_lost} journal records are lost."
             )
             self._logged_lost = lost
         elif not fault and lost > self._logged_lost:
-            self._repeats.error("lost", f"The disk is too slow: {lost - self._logged_lost} records are in no journal.")
+            self._repeats.error("lost", f"The disk is too slow: {lost - self._logged_lost} journal records are lost.")
             self._logged_lost = lost
         self._logged_fault = fault
 

@@ -117,7 +117,7 @@ class _Checked:
                 "recordings of other programs."
             )
         if self._odd:
-            log.warning("%s: %d lines are no records and are skipped. The first is %s",
+            log.warning("%s: %d lines are no journal records and are skipped. The first is %s",
                         self._name, len(self._odd), self._odd[0])  # fmt: skip
 
 

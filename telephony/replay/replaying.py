@@ -57,7 +57,7 @@ def read(path: Path) -> Recording:
     with _gc_paused():
         recording = load(raw_lines(path), name)
     if recording.malformed:
-        log.warning("%s: %d records are malformed and are ignored.", path, recording.malformed)
+        log.warning("%s: %d journal records are malformed and are ignored.", path, recording.malformed)
     return recording
 
 

@@ -45,7 +45,7 @@ async def answer_number(request: Request, phone: PhoneServer, voice: VoiceReques
     phone.call_records.announced(info)
     if why:
         phone.metrics.call_refused(why)
-        phone.refusals.warning(why, f"No agent takes a call: {why}. The next step of its number does.")
+        phone.refusals.warning(why, f"No agent takes a call: {why}. The next step of the number takes the call.")
         note_step_result(call, f"agent: {why}")
         return next_step(request, phone, voice, call)
     if Choice.KEYPAD in call.number.choose_language and len(call.number.offered) > 1:

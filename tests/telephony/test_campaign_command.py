@@ -92,7 +92,7 @@ def test_a_campaign_in_the_records_is_paused_resumed_stopped_and_exported(people
     ("arguments", "message"),
     [
         (["run", "missing.csv", "--simulate", "--agent", "examples.remind:agent"], "cannot be read"),
-        (["run", "PEOPLE", "--fast"], "--fast is for --simulate"),
+        (["run", "PEOPLE", "--fast"], "--fast needs --simulate"),
         (["run", "PEOPLE", "--simulate", "--fast"], "has no agent"),
         (["run", "PEOPLE", "--simulate", "--agent", "examples.remind:nobody"], "has no 'nobody'"),
         (["run", "PEOPLE", "--simulate", "--set", "at_once"], "name=value"),

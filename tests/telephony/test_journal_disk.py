@@ -216,7 +216,7 @@ def test_a_disk_that_works_again_is_found_and_reported(tmp_path: Path, caplog: p
     virtual_time.run(main())
     assert [path.parent.name for path in tmp_path.rglob("journal.jsonl")] == ["CA2"]
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
-    assert "can be written again; 1 record" in caplog.records[1].getMessage()
+    assert "can be written again; 1 journal record" in caplog.records[1].getMessage()
 
 
 # --- where a journal is required -------------------------------------------------------------------------------------

@@ -478,7 +478,7 @@ def test_odd_lines_are_left_out_and_reported_once(tmp_path: Path, caplog: pytest
         records = list(read_journal(path))
     assert [record for record in records if record.event != "mark" or record.message["mark"]] == list(parse_lines(good))
     (result,) = caplog.messages
-    assert str(path) in result and "lines are no records" in result
+    assert str(path) in result and "lines are no journal records" in result
     every_reader(path)
 
 
