@@ -60,6 +60,8 @@ class Registry:
         self._ended: OrderedDict[str, tuple[float, StreamEnd]] = OrderedDict()
         self._empty = asyncio.Event()
         self._empty.set()
+        self.n_over = 0
+        """The number of calls of this process that are over."""
         self._group: asyncio.TaskGroup | None = None
         self._refusals = Repeats(log)
 
@@ -114,7 +116,9 @@ class Registry:
 
     def remove(self, call: Call) -> None:
         """Removes a call that is over from the calls of this process."""
-        self._calls.pop(call, None)
+        if call in self._calls:
+            del self._calls[call]
+            self.n_over += 1
         if not self._calls:
             self._empty.set()
 
