@@ -508,7 +508,7 @@ def read_settings(**overrides: object) -> Settings:
         given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
         return Settings(_env_file=env_file(), **given)  # type: ignore[call-arg]
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, p['loc'])).upper()}: {_plain(p['msg'])}" for p in error.errors()]
+        problems = [f"{_place(*problem['loc'])}: {_plain(problem['msg'])}" for problem in error.errors()]
         raise SettingsError(problems) from None
 
 
@@ -574,6 +574,11 @@ def _tidied(value: Any) -> Any:
 
 def _revealed(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
+
+
+def _place(name: object = "", *path: object) -> str:
+    """Returns the name of a setting with the path to a value inside its JSON."""
+    return ".".join((str(name).upper(), *map(str, path)))
 
 
 def _plain(message: str) -> str:

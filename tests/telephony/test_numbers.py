@@ -232,6 +232,12 @@ def test_a_list_that_is_none_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
         read_settings()
 
 
+def test_a_problem_inside_an_object_is_named_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEPHONY_MODEL_PRICES", '{"My-model": {"text_in": "four"}}')
+    with pytest.raises(SettingsError, match=r"TELEPHONY_MODEL_PRICES\.My-model\.text_in: "):
+        read_settings()
+
+
 def test_an_object_that_is_none_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEPHONY_MODEL_PRICES", "'{}'")
     with pytest.raises(SettingsError, match="TELEPHONY_MODEL_PRICES: write a JSON object, like"):
