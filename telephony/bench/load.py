@@ -48,8 +48,8 @@ class Load:
     async def measure(self, server: str, pid: int, count: int, seconds: float) -> dict[str, Any]:
         """Makes `count` calls of `seconds` seconds at the same time to the address `server`. While all calls run,
         measures the CPU time and the memory of the server process `pid`. Returns the CPU time and the memory per call,
-        the resident set of the server (`rss_mb`), the share of one CPU that the server (`server_busy`) and this process
-        (`load_busy`) used, and as `figures` the measured times (the fields of `Figures`).
+        the anonymous memory of the server (`anonymous_mb`), the share of one CPU that the server (`server_busy`) and
+        this process (`load_busy`) used, and as `figures` the measured times (the fields of `Figures`).
 
         Raises:
             ExceptionGroup: the calls did not connect in time, or a connection failed.
@@ -70,12 +70,13 @@ class Load:
             await asyncio.sleep(seconds)
             cpu, own = cpu_seconds(pid) - cpu_before, time.process_time() - own_before
             length, memory, found = time.monotonic() - start, memory_bytes(pid), asdict(figures)
+            anonymous = anonymous_mb(pid)
             over.set()
         return {
             "calls": count,
             "seconds": round(length, 2),
             "cpu_ms_per_call_second": 1000 * cpu / length / count,
-            "rss_mb": memory / 2**20,
+            "anonymous_mb": anonymous,
             "rss_mb_per_call": (memory - memory_before) / 2**20 / count,
             "server_busy": cpu / length,
             "load_busy": own / length,
@@ -95,6 +96,13 @@ def cpu_seconds(pid: int) -> float:
 def memory_bytes(pid: int) -> int:
     with open(f"/proc/{pid}/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def anonymous_mb(pid: int) -> float:
+    """Returns the part of the resident set of a process that is no part of a file, in MB of 2**20 bytes."""
+    with open(f"/proc/{pid}/statm") as statm:
+        _, resident, of_files, *_ = map(int, statm.read().split())
+    return (resident - of_files) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 async def _serve() -> None:
