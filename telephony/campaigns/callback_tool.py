@@ -38,9 +38,9 @@ class CallbackTool:
     async def _invoke(self, context: ToolContext[object], arguments: str) -> str:
         try:
             at = datetime.fromisoformat(str(json.loads(arguments)["at"]))
-        except (ValueError, KeyError, TypeError):
+            local = at.astimezone(self._zone) if at.tzinfo is not None else at.replace(tzinfo=self._zone)
+        except (ValueError, OverflowError, KeyError, TypeError):
             return "The time is not understood: write it as YYYY-MM-DDTHH:MM, in their local time."
-        local = at.astimezone(self._zone) if at.tzinfo is not None else at.replace(tzinfo=self._zone)
         if not self._now < local <= self._now + _LATEST:
             return f"{local:%A, %Y-%m-%d %H:%M} is in the past, or later than in 60 days. Ask again."
         self.at = local.astimezone(UTC)

@@ -153,9 +153,11 @@ def _time(text: str | None) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        if not 1970 < at.year < 3000:  # the forecast computes with the days around this time
+            raise ValueError(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise CliError(f"--start {text!r}: write a time like 2026-12-01T09:00+01:00.", code=USAGE) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 class _DoNotCallNumbers:

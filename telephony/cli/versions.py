@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import CliError, reporting
+from .errors import USAGE, CliError, reporting
 
 if TYPE_CHECKING:
     from ..records import Records
@@ -65,6 +65,18 @@ def resume(place: Place) -> None:
     _decide(place, "running", "by command")
 
 
+def _called(place: str) -> str:
+    """Returns the called number in E.164. Addresses such as `sip:...` and `*` stay as they are."""
+    from ..twilio.numbers import e164
+
+    if place == "*" or place.lower().startswith(("sip:", "sips:", "client:")):
+        return place
+    try:
+        return e164(place)
+    except ValueError as error:
+        raise CliError(f"{place!r}: {error}.", "Or write * for the canary of all numbers.", code=USAGE) from None
+
+
 def _decide(place: str, state: str, reason: str) -> None:
     from realtime_core.sources import SYSTEM
 
@@ -75,6 +87,7 @@ def _decide(place: str, state: str, reason: str) -> None:
     from .call_list import opened_records
 
     with reporting(verbose=False), opened_records(load_settings()) as records:
+        place = _called(place)
         stored, now = _stored(records), SYSTEM.now()
         audit(stored.access, now, Action.CONFIGURE, f"canary of {place}: {state} ({reason})")
         stored.releases.decide(Release(place, state, reason, now))

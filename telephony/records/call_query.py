@@ -236,10 +236,10 @@ def time_of(name: str, text: str, *, end: bool = False) -> datetime:
     """
     try:
         time = datetime.fromisoformat(tidy(text))
-    except ValueError:
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        return time + timedelta(days=1) if end and len(tidy(text)) == len("2026-01-31") else time
+    except (ValueError, OverflowError):
         raise UserError(f"{name}: write a time like 2026-01-31 or 2026-01-31T08:00.") from None
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    return time + timedelta(days=1) if end and len(tidy(text)) == len("2026-01-31") else time
 
 
 def _since(text: str, now: datetime) -> datetime:

@@ -183,7 +183,8 @@ def test_pages_have_each_call_once(records: Records, limit: int) -> None:
     "given",
     [{"number": "x"}, {"from": "0123"}, {"to": "2026-13-01"}, {"since": "yesterday"}, {"since": "5 years"},
      {"since": "999999w"}, {"limit": "0"}, {"limit": "1001"}, {"limit": "x"}, {"cursor": "x"}, {"cursor": "eA"},
-     {"from": "2026-01-01Tx"}],
+     {"from": "2026-01-01Tx"}, {"to": "9999-12-31"}, {"from": "0001-01-01T00:00+14:00"},
+     {"since": "9999-12-31T23:00-12:00"}],
     ids=str,
 )  # fmt: skip
 def test_what_is_invalid_is_refused(given: dict[str, str]) -> None:

@@ -68,6 +68,12 @@ def test_a_dry_run_shows_when_each_contact_would_be_called(people: Path, tmp_pat
     assert json.loads(campaign("status", "--json").stdout) == []
 
 
+@pytest.mark.parametrize("start", ["9999-12-31T23:00-12:00", "9999-12-31T10:00Z", "0001-01-01T00:00Z", "soon"])
+def test_a_start_at_the_ends_of_the_calendar_is_refused(people: Path, start: str) -> None:
+    refused = campaign("create", people, "--dry-run", "--start", start, code=2)
+    assert "--start" in refused.output and "Traceback" not in refused.output
+
+
 def test_a_campaign_in_the_records_is_paused_resumed_stopped_and_exported(people: Path, tmp_path: Path) -> None:
     campaign("create", people, "--agent", "examples.remind:agent", "--name", "spring")
     assert json.loads(campaign("status", "spring", "--json").stdout)["status"] == "created"

@@ -221,6 +221,7 @@ async def test_a_conversation_without_the_wanted_result_is_incomplete() -> None:
         ("2026-01-06T09:00+01:00", "2026-01-06T08:00"),
         ("2026-01-05T09:00", None),
         ("2027-01-06T09:00", None),
+        ("0001-01-01T00:00+14:00", None),
         ("tomorrow", None),
         ("", None),
     ],

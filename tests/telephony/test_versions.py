@@ -169,6 +169,21 @@ def test_a_canary_that_was_rolled_back_by_command_takes_no_part(
     assert found == [f"Desk {digest_of_agent(OLD)}"]
 
 
+def test_the_number_of_a_rollback_is_read_in_any_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from telephony.cli.app import app
+
+    database = f"sqlite:///{tmp_path / 'records.db'}"
+    with closing(DatabaseRecords(database)) as records:
+        records.check()
+    monkeypatch.setenv("DATABASE_URL", database)
+    done = CliRunner().invoke(app, ["versions", "rollback", "+1 (415) 555-0199"])
+    assert done.exit_code == 0, done.output
+    for wrong in ("", "desk"):
+        assert CliRunner().invoke(app, ["versions", "rollback", wrong]).exit_code == 2
+    with closing(DatabaseRecords(database)) as records:
+        assert [each.place for each in records.releases.all()] == ["+14155550199"]
+
+
 def test_a_caller_without_a_number_gets_the_present_agent() -> None:
     async def main() -> None:
         async with office(SCRIPT, agent=OLD, canary=Canary(NEW, percent=100)) as (twilio, app):
