@@ -227,7 +227,7 @@ BUGS: list[tuple[Bug, str, str, str, str, str]] = [
     # the bug, and a call that shows it; the first divergence: its kind and lane, what it says, and what came before it
     (late_clear, "demo", "late", "phone", "clear came 80 ms too late", "speech_started"),
     (truncation_at_sent, "demo", "changed", "model", "conversation.item.truncate: audio_end_ms", "phone  <- clear"),
-    (old_mark_counted, "keys", "late", "phone", "was sent", "mark (name=heard:0"),  # and generation 1 plays
+    (old_mark_counted, "keys", "early", "phone", "was sent", "mark (name=probe:1"),  # marks of generation 0 are counted
     (lost_tool_result, "demo", "missing", "model", "conversation.item.create", "tool.start"),
     (doubled_response_create, "demo", "extra", "model", "response.create is not in the recording", "response.create"),
     (resampler_reset_per_chunk, "demo", "audio", "phone", "the samples from 200 ms on", "content_part.added"),
