@@ -1,8 +1,9 @@
 """Computes the conversation from the events of the model: `reduce(items, event) -> (items, changes)`. Pure.
 
 `items` is a tuple in the order of the conversation. The tuple and its items are never changed in place. The order
-follows the protocol's `previous_item_id`, even if an item arrives before its predecessor (`history_order`). Users see
-messages and complete tool calls. Other items are stored only because their neighbours name them as predecessors. No
+follows the protocol's `previous_item_id`, even if an item arrives before its predecessor (`history_order`). The
+history that applications get has messages and finished tool calls. Other items are stored only because their neighbours
+name them as predecessors. No
 audio is stored. Each audio part of the agent has the received length, the spoken text and, if playback was cut, the
 heard text.
 """

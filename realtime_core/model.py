@@ -46,7 +46,9 @@ class RealtimeModelConfig(TypedDict, total=False):
     URL.
     """
     headers: dict[str, str]
-    """The headers of the connection, used unchanged. These headers replace the `Authorization` header."""
+    """The headers of the connection, used unchanged. With this key, no `Authorization` header is made from the API key:
+    add it here if the server needs it.
+    """
     safety_identifier: str
     """A stable identifier of the end user that does not reveal the user's identity, with at most 512 printable ASCII
     characters. It is sent in the header `OpenAI-Safety-Identifier`, also if `headers` is set. Source:

@@ -115,8 +115,8 @@ class Conversation:
         self._schedule.run(now)
 
     def speech_is_ready(self, now: float) -> None:
-        """Continues the answer that waited for a text of `wanted_speech` (the texts that must be synthesised). Must be
-        called after such a text has been synthesised.
+        """Continues the answer that waits for speech. Must be called after a text of `wanted_speech` (the texts that
+        must be synthesised) has been synthesised.
         """
         self._schedule.now = now
         self._responder.speech_is_ready()

@@ -375,8 +375,9 @@ class DatabaseStore:
             return [attempt_of(row) for row in connection.execute(wanted).mappings()]
 
     def orphans(self, now: datetime, owner: str) -> list[tuple[str, Attempt]]:
-        """Returns the attempts in progress whose process no longer counts as alive (it did not renew its lease), and
-        the attempts in progress of the process `owner`. Each entry is (id of the campaign, attempt).
+        """Returns the attempts in progress that may have no process: those of a process that no longer counts as alive
+        (it did not renew its lease), and those of the asking process `owner`, which itself knows on which of them it
+        still works. Each entry is (id of the campaign, attempt).
         """
         leases = select(processes.c.id).where(processes.c.expires_at > now, processes.c.id != owner)
         wanted = select(attempts).where(queries.IN_PROGRESS, attempts.c.owner.not_in(leases))

@@ -75,7 +75,8 @@ class Wave:
 
     def raw(self, kind: str, json_text: str, now_ms: float) -> None:
         """Adds the loudness of the audio in a journal record whose message is given as the JSON text `json_text`. The
-        text is parsed only if messages of this `kind` can contain audio or change its times. `now_ms` is the time since
+        text is parsed only if messages of this `kind` can contain audio, or can change the time at which audio is heard
+        (such as `clear`). `now_ms` is the time since
         the start of the call in milliseconds.
         """
         if kind in _KINDS:

@@ -41,8 +41,8 @@ class Line:
     levels: list[float] = field(default_factory=list)
     """The loudness of each frame (20 ms) of the agent's voice, from 0 to 1."""
     played: list[tuple[float, int, int]] = field(default_factory=list)
-    """The parts of the agent's voice in this line that were played, each as (start of the playback in ms, first frame,
-    frame after the last frame). Frames of 20 ms are counted from the start of the line's voice, as in `levels`.
+    """The parts of this line's audio that were played, each as (start of the playback in ms, first frame, frame after
+    the last frame). Frames of 20 ms are counted from the start of the line's audio, as in `levels`.
     """
     complete: bool = False
     cut: bool = False

@@ -120,7 +120,9 @@ def waiting_sound() -> bytes:
 
 
 def words_of(ulaw: bytes) -> str:
-    """Returns the words of a clip of the package. Returns an empty text for any other clip."""
+    """Returns the words that are spoken in `ulaw`, if it is one of the recorded clips of this package. Otherwise
+    returns an empty text.
+    """
     for tag in SHIPPED:
         for name, clip in shipped(tag).clips.items():
             if clip is ulaw:

@@ -129,14 +129,16 @@ class Step(Part):
 
 class Limits(Part):
     """The limits of one number or pattern of numbers. The calls of all processes that share a database are counted
-    together. 0 means that the number has no limit of its own. The limits of the settings apply as well. While the
-    database cannot be used, each process counts only its own calls.
+    together, except for `calls_per_caller_hour`. 0 means that the number has no limit of its own. The limits of the
+    settings apply as well. While the database cannot be used, each process counts only its own calls.
     """
 
     max_calls: int = Field(default=0, ge=0)
     """The maximum number of calls at the same time."""
     calls_per_caller_hour: int = Field(default=0, ge=0)
-    """The maximum number of calls from one caller within an hour. Each process counts only its own calls."""
+    """The maximum number of calls from one caller within an hour. For this limit, each process always counts only its
+    own calls.
+    """
     minutes_per_day: float = Field(default=0.0, ge=0)
     """The maximum length of all calls to the number within a day (UTC) together, in minutes."""
     cost_per_day: float = Field(default=0.0, ge=0)

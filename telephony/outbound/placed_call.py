@@ -274,8 +274,8 @@ class PlacedCall(LiveControls):
 
     @property
     def recorded_transcript(self) -> str:
-        """The transcript of the call for the database: only the words that were heard, and masked. Each line of the
-        conversation is one line of text.
+        """The masked transcript of the call for the database. Words of the agent that the callee did not hear are left
+        out. Each line of the conversation is one line of text.
         """
         return str(self._for_records(as_text(self._transcript)))
 

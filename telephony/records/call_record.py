@@ -2,7 +2,7 @@
 
 Processes write updates in any order. A final status is never replaced, and a known `sid` is never replaced. The status
 `interrupted` is not final. Other processes set this status when the process of a call has stopped renewing its lease.
-That process may only be suspended, so its next status replaces `interrupted`.
+That process may still be alive and merely suspended, so the next status that it writes replaces `interrupted`.
 
 A record contains no typed digits. Of the conversation, a record contains only the result and the summary.
 """

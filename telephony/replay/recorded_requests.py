@@ -1,4 +1,6 @@
-"""The requests that users' code made during a call, read from the journal of the call. Pure."""
+"""What users' code asked the call to do (such as to say a text, to transfer the caller or to hang up), read from the
+journal of the call. A replay does the same at the same times. Pure.
+"""
 
 from __future__ import annotations
 

@@ -82,8 +82,8 @@ class Leg(Protocol):
         """
 
     async def joins(self) -> bool:
-        """Waits until this call is joined with the call whose `<Dial>` has made it. Returns False if this call ended
-        before.
+        """Waits until this call, which a `<Dial>` of another call has made, is connected with that other call. Returns
+        True then, or False if this call ended first.
         """
 
 

@@ -44,7 +44,9 @@ class OpenTranscripts:
         transcript.changed_at = now
 
     def turn_over(self, now: float, item_id: str) -> None:
-        """Marks the turn with the item `item_id` as over."""
+        """Registers at the time `now` that the caller's turn with the item `item_id` is over. From then on, its
+        transcripts count as complete when no piece arrives for one second.
+        """
         if item_id in self._over:
             return
         self._over[item_id] = True

@@ -226,9 +226,9 @@ class Playhead:
         return moved
 
     def waiting(self, position: int, timestamp_s: float) -> bool:
-        """Corrects the estimate with a frame of the caller whose timestamp is `timestamp_s` seconds. The frame arrived
-        before the mark at `position` was returned, so this position was not played yet. Returns True if the estimated
-        start of this playback run (playback without a gap) moved later.
+        """Corrects the estimate, because the mark at `position` has not been returned yet, although a frame of the
+        caller with the timestamp `timestamp_s` (in seconds) has arrived. So the audio before `position` was not yet
+        played at that time. Returns True if the estimated start of this playback run moved later.
         """
         bound = timestamp_s - (position - self.base) / self._rate
         return bound > self._lower and self._not_before(bound)
