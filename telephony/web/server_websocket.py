@@ -177,6 +177,9 @@ class ServerWebSocket(TimeLimitedConnection, WebSocketsSansIOProtocol):
             if self.transport.is_closing():
                 return
             super().data_received(data[start : start + _SLICE_BYTES])
+            if self.conn.handshake_exc is not None and (refusal := b"".join(self.conn.data_to_send())):
+                self.transport.write(refusal)  # of a head that is no request: uvicorn does not send it
+                self.transport.close()
 
     def handle_ping(self) -> None:
         if not self._floods.admits_ping(self.loop.time()):

@@ -35,6 +35,10 @@ pytestmark = pytest.mark.real_time
 SOCKETS = ["/socket", "/direct"]
 """Through Starlette, and directly."""
 HEAD = b"POST /echo HTTP/1.1\r\nHost: here\r\n"
+UPGRADE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 async def echo(request: Request) -> Response:
@@ -187,6 +191,8 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
         (HEAD + b"".join(b"X-%d: xxxxxxxxxxxxxxxx\r\n" % n for n in range(1000)) + b"\r\n", b"431"),
         (b"GET /" + b"x" * MAX_URL_BYTES + b" HTTP/1.1\r\nHost: here\r\n\r\n", b"414"),
         (b"GET /echo?" + b"x" * MAX_URL_BYTES + b" HTTP/1.1\r\nHost: here\r\n\r\n", b"414"),
+        (b"GET /socket?" + b"x" * 9000 + b" HTTP/1.1\r\nHost: here\r\n" + UPGRADE, b"414"),
+        (b"GET /socket HTTP/1.1\r\nHost: here\r\nX: " + b"x" * 9000 + b"\r\n" + UPGRADE, b"431"),
     ],
 )
 async def test_a_head_that_is_too_long_and_whole(parser: str, request_bytes: bytes, status: bytes) -> None:
