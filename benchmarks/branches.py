@@ -1,6 +1,6 @@
 """Prints the coverage of the last test run: the lines of both packages, and the branches of the pure modules.
 
-`make coverage` and CI run it after the tests. The import contract in `pyproject.toml` names the pure modules. The
+`make coverage` runs it after the tests. The import contract in `pyproject.toml` names the pure modules. The
 command fails if fewer than 95 % of their branches were run.
 """
 
