@@ -69,7 +69,7 @@ class Report:
     contacts: int = 0
     calls: int = 0
     attempts: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
+    outcomes: dict[str, int] = field(default_factory=dict)
     kills: int = 0
     freezes: int = 0
     deploys: int = 0
@@ -250,7 +250,7 @@ def _check(plan: Plan, run: _Run, report: Report) -> None:
         people = store.contacts("proof", limit=10 * plan.contacts)
         attempts = [each for it in store.attempts_of("proof", [one.id for one in people]).values() for each in it]
     report.attempts = len(attempts)
-    report.outcomes = Counter(each.outcome.value for each in attempts if each.outcome is not None)
+    report.outcomes = dict(Counter(each.outcome.value for each in attempts if each.outcome is not None))
     problems = report.problems
     if len(people) != plan.contacts:
         problems.append(f"{plan.contacts - len(people)} contacts are lost")
