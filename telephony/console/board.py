@@ -99,9 +99,11 @@ class Board:
     def rows(self) -> dict[str, LiveRow]:
         """Returns the rows of the list of live calls, by CallSid. The data of the rows are at most 0.4 s old."""
         now = self._clock()
-        if now >= self._updated + _FRESH_S or not self._updated:
+        is_due = now >= self._updated + _FRESH_S or not self._updated
+        if is_due:
             self._updated = now
-            for row in self._rows.values():
+        for row in self._rows.values():
+            if is_due or not row.text:
                 self._update(row, now)
         return self._rows
 

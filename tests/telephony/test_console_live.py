@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,9 +20,13 @@ from realtime_core.model_events import (
     RealtimeModelTranscriptDoneEvent,
 )
 from realtime_core.playback import HeardItem
-from telephony.console.board import last_part
+from realtime_core.sources import Sources
+from telephony.console.access import Grant
+from telephony.console.board import Board, last_part
+from telephony.console.console import Console
 from telephony.console.entries import heard_text
 from telephony.console.live_call import LiveCall, Speaker
+from telephony.console.live_feed import _live
 from telephony.console.wave import STEP_MS, Wave, loudness
 
 INFO: Any = None
@@ -343,3 +349,41 @@ def test_a_page_that_takes_nothing_keeps_the_newest_values() -> None:
 )
 def test_the_last_words_of_a_list_begin_with_a_whole_word(words: str, shown: str) -> None:
     assert last_part(words) == shown
+
+
+# --- the feed of the list ---------------------------------------------------------------------------------------------
+
+
+def a_call(sid: str) -> Any:
+    info = SimpleNamespace(direction="inbound", caller="+14155550123", called="+14155550100")
+    idle = SimpleNamespace(is_active=False, transcribes=False)
+    return SimpleNamespace(
+        sid=sid, caller=info.caller, called=info.called, info=info, supervision=idle, heard=list, masked=lambda it: it
+    )
+
+
+@pytest.mark.virtual_time
+async def test_each_page_gets_the_rows_of_calls_that_begin_while_another_page_follows() -> None:
+    """The pages ask at different times. Rows are updated every 0.4 s, and new rows at once."""
+    board = Board(Sources(1))
+    registry = SimpleNamespace(draining=False, max_calls=10)
+    records = SimpleNamespace(client=SimpleNamespace(process=""))
+    phone = SimpleNamespace(registry=registry, sources=Sources(1), call_records=records)
+    everything = cast(Grant, SimpleNamespace(allows=lambda *_, **__: True))
+    console = cast(Console, SimpleNamespace(board=board, phone=phone))
+    seen: list[set[str]] = [set(), set()]
+
+    async def page(number: int) -> None:
+        await asyncio.sleep(0.3 * number)
+        async for event in _live(console, everything):
+            seen[number] |= {call["sid"] for call in json.loads(event.removeprefix(b"data: "))["calls"]}
+            if len(seen[number]) == 7:
+                return
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for number in range(2):
+            group.create_task(page(number))
+        for number in range(7):
+            board.start(a_call(f"CA{number}"), LiveCall())
+            await asyncio.sleep(0.05)
+    assert seen[0] == seen[1]
