@@ -436,6 +436,91 @@ def test_a_source_that_was_held_twice_is_gone_when_it_was_heard() -> None:
     assert not playout.busy
 
 
+def test_audio_counts_as_heard_by_the_clock_if_no_mark_is_returned_in_two_seconds() -> None:
+    playout = Playout()
+    playout.start(10.0)
+    playout.enqueue(("answer", 0), bytes(SECOND))
+    playout.end(("answer", 0))
+    playout.poll(10.5)
+    assert len(media(playout.poll(11.2))) > 0 and playout.queued == 0
+    assert playout.next_wake(11.2) == pytest.approx(12.0), "the audio is over before it is clear that no mark comes"
+    playout.poll(11.99)
+    assert playout.confirmed_position == 0 and playout.busy
+    playout.poll(12.0)
+    assert playout.confirmed_position == SECOND and not playout.busy
+
+
+def test_the_end_of_the_audio_by_the_clock_is_the_next_wake() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    playout.enqueue(("answer", 0), bytes(4 * SECOND))
+    playout.end(("answer", 0))
+    now = 0.0
+    while playout.queued:
+        playout.poll(now)
+        now += 0.02
+    assert now > 3.0
+    left = playout.sent - playout.heard_position(now)
+    assert 0 < left < SECOND
+    assert playout.next_wake(now) == pytest.approx(now + (left + 1) / SECOND, abs=1e-9)
+
+
+def test_a_missing_mark_proves_nothing_before_the_first_mark_and_after_300_ms() -> None:
+    def heard_at_400_ms(frame_at_s: float) -> int:
+        playout = Playout()
+        playout.start(0.0)
+        for n in range(1, 11):
+            playout.frame(n * 0.02, n * 0.02)
+        playout.enqueue(("answer", 0), bytes(SECOND))
+        playout.poll(0.2)
+        playout.frame(frame_at_s, frame_at_s)
+        return playout.heard_position(0.4)
+
+    assert heard_at_400_ms(0.3) == pytest.approx(0.12 * SECOND, abs=1), "the mark after 20 ms is still missing"
+    assert heard_at_400_ms(0.31) == pytest.approx(0.2 * SECOND, abs=1), "the far end may return no marks at all"
+
+
+def test_audio_ends_by_the_clock_without_frames_of_the_caller() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    playout.enqueue(("answer", 0), b"\x80" * 24_000)
+    playout.end(("answer", 0))
+    now: float | None = 0.0
+    while now is not None:
+        last = now
+        playout.poll(now)
+        now = playout.next_wake(now)
+    assert not playout.busy and last == pytest.approx(3.0, abs=0.01)
+
+
+def test_what_waits_for_marks_is_bounded_without_them() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    for step in range(3000):
+        now = step * 0.02
+        playout.enqueue(("answer", 0), b"\x80" * 160)
+        playout.poll(now)
+        playout.frame(now, now)
+    assert playout.sent > 50 * 8000
+    assert len(playout._segments) < 400 and len(playout._marks) < 100
+    playout.end(("answer", 0))
+    for step in range(3000, 3600):
+        playout.poll(step * 0.02)
+        playout.frame(step * 0.02, step * 0.02)
+    assert not playout.busy
+
+
+def test_a_missing_mark_counts_once_the_far_end_has_returned_one() -> None:
+    playout = Playout()
+    (probe,) = playout.start(0.0)
+    playout.mark(probe.name, 0.05)
+    playout.enqueue(("answer", 0), b"\x80" * 80_000)
+    for step in range(500):
+        playout.poll(step * 0.02)
+        playout.frame(step * 0.02, step * 0.02)
+    assert playout.sent < 20_000
+
+
 def test_a_mark_that_stays_out_makes_the_lead_longer() -> None:
     playout = Playout()
     playout.start(0.0)

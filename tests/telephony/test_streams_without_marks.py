@@ -9,7 +9,6 @@ import pytest
 from realtime_core.connection.memory import MemoryConnection
 from realtime_core.local import Reply, Script, Turn
 from telephony import Call
-from telephony.call.line.playout import Playout
 from tests.support.exchange import CallerPhone, hear_out, story
 
 SCRIPT = Script(
@@ -70,44 +69,3 @@ async def test_a_clip_at_the_start_of_a_stream_has_no_gap() -> None:
     clip = bytes(n % 251 for n in range(24_000))
     result = await story(hear_out, script=SCRIPT, greeting=clip, wire=lambda connection: loses_marks(connection, None))
     assert clip in result.heard
-
-
-def test_audio_ends_by_the_clock_without_frames_of_the_caller() -> None:
-    playout = Playout()
-    playout.start(0.0)
-    playout.enqueue(("answer", 0), b"\x80" * 24_000)
-    playout.end(("answer", 0))
-    now: float | None = 0.0
-    while now is not None:
-        last = now
-        playout.poll(now)
-        now = playout.next_wake(now)
-    assert not playout.busy and last == pytest.approx(3.0, abs=0.01)
-
-
-def test_what_waits_for_marks_is_bounded_without_them() -> None:
-    playout = Playout()
-    playout.start(0.0)
-    for step in range(3000):
-        now = step * 0.02
-        playout.enqueue(("answer", 0), b"\x80" * 160)
-        playout.poll(now)
-        playout.frame(now, now)
-    assert playout.sent > 50 * 8000
-    assert len(playout._segments) < 400 and len(playout._marks) < 100
-    playout.end(("answer", 0))
-    for step in range(3000, 3600):
-        playout.poll(step * 0.02)
-        playout.frame(step * 0.02, step * 0.02)
-    assert not playout.busy
-
-
-def test_a_missing_mark_counts_once_the_far_end_has_returned_one() -> None:
-    playout = Playout()
-    (probe,) = playout.start(0.0)
-    playout.mark(probe.name, 0.05)
-    playout.enqueue(("answer", 0), b"\x80" * 80_000)
-    for step in range(500):
-        playout.poll(step * 0.02)
-        playout.frame(step * 0.02, step * 0.02)
-    assert playout.sent < 20_000
