@@ -581,10 +581,13 @@ def test_the_console_finds_a_call_in_any_process_also_after_its_process_was_kill
                         await speaks(again, stream=1)
                         break
             public = here.twilio.numbers["+14155550199"].voice_url.removesuffix("/incoming-call")
+            answers: list[int] = []
             async with asyncio.timeout(60):
-                while (found := await asyncio.to_thread(post, public, "hang-up", again.sid))[0] in (502, 503):  # noqa: ASYNC110
-                    await asyncio.sleep(0.5)  # the proxy tries the process that is gone
-            assert found == (202, ""), "through the proxy"
+                while not answers or answers[-1] in (502, 503):  # the proxy tries the process that is gone
+                    await asyncio.sleep(0.5 * bool(answers))
+                    answers.append((await asyncio.to_thread(post, public, "hang-up", again.sid))[0])
+            # A request whose answer is lost in the proxy ends the call, too. The call is then over at the next request.
+            assert answers[-1] == 202 or (answers[-1] == 409 and len(answers) > 1), f"{answers} for {again}"
             async with asyncio.timeout(60):
                 await again.finished()
 
