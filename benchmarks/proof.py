@@ -60,7 +60,6 @@ LONG_TESTS = (
     "tests/telephony/test_numbers_killed.py",
     "tests/telephony/test_consent.py",
     "tests/telephony/test_secret_parts.py",
-    "tests/telephony/test_deploy.py",
     "tests/telephony/test_docs.py",
     "tests/telephony/test_eval_turns.py",
     "tests/realtime_core/test_repeated_events.py",

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.extent import extent
 from realtime_core.connection import websocket
 from telephony.call.pacing.policy import CallPolicy
 from telephony.settings import Settings
@@ -581,20 +580,41 @@ def test_the_console_finds_a_call_in_any_process_also_after_its_process_was_kill
                     with contextlib.suppress(AssertionError):
                         await speaks(again, stream=1)
                         break
-            if extent(True, False):
-                # On a machine with much other work, the proxy answered the hang-up with 502 or 503 for a minute, twice.
-                # The reason is not known. `make proof` runs the rest.
-                again.end()
-                return
             public = here.twilio.numbers["+14155550199"].voice_url.removesuffix("/incoming-call")
-            answers: list[int] = []
             async with asyncio.timeout(60):
-                while not answers or answers[-1] in (502, 503):  # the proxy tries the process that is gone
-                    await asyncio.sleep(0.5 * bool(answers))
-                    answers.append((await asyncio.to_thread(post, public, "hang-up", again.sid))[0])
-            # A request whose answer is lost in the proxy ends the call, too. The call is then over at the next request.
-            assert answers[-1] == 202 or (answers[-1] == 409 and len(answers) > 1), f"{answers} for {again}"
+                while (found := await asyncio.to_thread(post, public, "hang-up", again.sid))[0] in (502, 503):  # noqa: ASYNC110
+                    await asyncio.sleep(0.5)  # the proxy tries the process that is gone
+            assert found == (202, ""), "through the proxy"
             async with asyncio.timeout(60):
                 await again.finished()
+
+    asyncio.run(main())
+
+
+def test_requests_for_a_killed_process_do_not_take_the_others_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older versions of Caddy lose the body of a request that they try again, and count this as a failure of the next
+    process (https://github.com/caddyserver/caddy/issues/7546). New calls went nowhere then.
+    """
+
+    def ring(address: str) -> int:
+        try:
+            with urllib.request.urlopen(f"{address}/incoming-call", b"CallSid=CA1", timeout=60) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    async def main() -> None:
+        async with site(tmp_path, monkeypatch) as here:
+            public = here.twilio.numbers["+14155550199"].voice_url.removesuffix("/incoming-call")
+            assert await asyncio.to_thread(ring, public) == 403, "a process refuses it, because it is not signed"
+            here.processes[0].kill()
+            await here.processes[0].wait()
+            answered = 0
+            async with asyncio.timeout(60):
+                while answered < 20:
+                    await asyncio.to_thread(ring, f"{public}/i/phone-2")
+                    answered += await asyncio.to_thread(ring, public) == 403
 
     asyncio.run(main())
