@@ -20,7 +20,7 @@ from ..outbound.dialing_rules import DialingRules
 from ..records.database_opt_outs import opt_out
 from ..records.opt_outs import OptOut, OptOutSource
 from ..records.schema import attempts, campaigns, contacts, processes
-from ..records.subjects import subjects_of_phone
+from ..twilio.phone_forms import subjects_of_phone
 from . import queries
 from .campaign import Campaign, CampaignCounts, CampaignStatus, PauseReason
 from .changes import Changes, count_end, person_of, put_contact

@@ -18,8 +18,8 @@ from ..errors import CallRefused, RecordRefused, RecordsUnavailable
 from ..records import Records
 from ..records.client import RecordsClient
 from ..records.opt_outs import OptOut, OptOutSource
-from ..records.subjects import SubjectKey, subjects_of_phone
-from ..twilio.phone_forms import forms_of_one_phone
+from ..records.subjects import SubjectKey
+from ..twilio.phone_forms import forms_of_one_phone, subjects_of_phone
 from .do_not_call import DoNotCall
 
 __all__ = ["OptOutList"]

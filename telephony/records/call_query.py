@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from realtime_core.errors import UserError
 
 from ..twilio.numbers import e164, legible, tidy
-from ..twilio.phone_forms import forms_of_one_phone
+from ..twilio.phone_forms import forms_of_one_phone, subjects_of_phone
 from .call_record import CallRecord
 
 __all__ = ["FILTERS", "NUMBERS", "TEXTS", "CallPage", "CallQuery", "Party", "page_of", "query_of", "time_of"]
@@ -43,8 +43,7 @@ class Party:
     @classmethod
     def of(cls, number: str, subject_of: Callable[[str], str]) -> Party:
         """Returns the phone of a number in E.164, or of a `sip:` address. `subject_of` returns the hash of a number."""
-        numbers = forms_of_one_phone(number)
-        return cls(numbers, tuple(filter(None, map(subject_of, numbers))))
+        return cls(forms_of_one_phone(number), tuple(filter(None, subjects_of_phone(number, subject_of))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -20,10 +19,9 @@ from ..errors import SettingsError
 from ..settings import Settings
 from ..twilio.caller_id import is_withheld
 from ..twilio.numbers import e164, tidy
-from ..twilio.phone_forms import forms_of_one_phone
 from . import Records
 
-__all__ = ["KEY_FILE", "SubjectKey", "check_key", "subject_key", "subjects_of_phone"]
+__all__ = ["KEY_FILE", "SubjectKey", "check_key", "subject_key"]
 
 KEY_FILE = "number.key"
 _KEY_BYTES = 32
@@ -62,13 +60,6 @@ class SubjectKey:
 
     def _hash(self, text: str) -> str:
         return hmac.new(self._key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
-
-
-def subjects_of_phone(number: str, subject_of: Callable[[str], str]) -> list[str]:
-    """Returns the hashes of all numbers that reach the phone of `number` (see `forms_of_one_phone`). A stored row may
-    contain any of these hashes. All numbers of one phone give the same list. `subject_of` returns the hash of a number.
-    """
-    return [subject_of(form) for form in forms_of_one_phone(number)]
 
 
 def check_key(records: Records, key: SubjectKey, now: datetime) -> bool:

@@ -10,8 +10,9 @@ libphonenumber refuses its old numbers.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-__all__ = ["forms_of_one_phone", "main_form"]
+__all__ = ["forms_of_one_phone", "main_form", "subjects_of_phone"]
 
 _FORMS = [
     (re.compile(pattern), templates)
@@ -53,3 +54,10 @@ def main_form(number: str) -> str:
     all numbers that reach this phone.
     """
     return forms_of_one_phone(number)[0]
+
+
+def subjects_of_phone(number: str, subject_of: Callable[[str], str]) -> list[str]:
+    """Returns the hashes of all numbers that reach the phone of `number` (see `forms_of_one_phone`). A stored row may
+    contain any of these hashes. All numbers of one phone give the same list. `subject_of` returns the hash of a number.
+    """
+    return [subject_of(form) for form in forms_of_one_phone(number)]

@@ -9,8 +9,8 @@ from realtime_core.sources import Sources
 from ..errors import RecordRefused, RecordsUnavailable
 from ..records.budget import Budget, day_of
 from ..records.client import RecordsClient
-from ..records.subjects import subjects_of_phone
 from ..settings import Settings
+from ..twilio.phone_forms import subjects_of_phone
 
 __all__ = ["Budgets"]
 
