@@ -5,7 +5,7 @@
 #   make audit                        known vulnerabilities of the locked dependencies (asks osv.dev)
 #   make coverage                     the tests, and which lines and branches they run
 #   make docs                         the documentation as a site, in site/
-#   make proof | bench                the long forms of the proofs, 75 minutes | load, beside a bare bridge
+#   make proof | bench                the long forms of the proofs, over two hours | load, beside a bare bridge
 #   make test PYTHON=python3.13       another interpreter, in an environment of its own
 #   make demo ARGS="--fast"           arguments of the command
 

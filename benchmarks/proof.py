@@ -2,7 +2,7 @@
 
 The figures, with versions, are written to `benchmarks/figures/` and `docs/measurements.md`.
 
-Everything runs on this machine, in memory or over loopback. It takes about five quarters of an hour on two idle cores.
+Everything runs on this machine, in memory or over loopback. The steps, run singly, took over two hours on two cores.
 CPU figures are not reliable while other work runs. `--only NAME` runs some steps and writes no figures, except those of
 `mutation` and of campaigns.
 """
