@@ -66,7 +66,7 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self, path: str) -> None:
-        for head, *ends in self._pairs:
+        for head, *ends in tuple(self._pairs):  # not a connection that replaces one of them meanwhile
             if path.encode() in head.partition(b"\r\n")[0]:
                 for end in ends:
                     with suppress(OSError):  # an earlier one is closed
