@@ -1,4 +1,6 @@
-"""Reads the JSON bodies of the console's requests."""
+"""Reads the bodies of the console's requests. Each endpoint that changes something reads the whole body first, also if
+it needs nothing of the body: a proxy that loses the body answers 502, and the client repeats its request.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +12,26 @@ from starlette.requests import Request
 from ..errors import ConsoleError
 from ..web.forms import BadForm, read_body
 
-__all__ = ["json_of", "text_of"]
+__all__ = ["body_of", "json_of", "text_of"]
 
 _MAX_BYTES = 64 * 1024
 
 
-async def json_of(request: Request) -> dict[str, Any]:
-    """Returns the JSON object in the body. Returns an empty object for an empty body. Raises `ConsoleError` (400 or
-    413) for an invalid or too large body.
-    """
+async def body_of(request: Request) -> bytes:
+    """Returns the body. Raises `ConsoleError` (400, 408 or 413) if the body does not arrive whole or is too large."""
     try:
-        body = await read_body(request, _MAX_BYTES)
-        value = json.loads(body) if body.strip() else {}
+        return await read_body(request, _MAX_BYTES)
     except BadForm as error:
         raise ConsoleError(error.status, f"This is {error}.") from None
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """Returns the JSON object in the body. Returns an empty object for an empty body. Raises `ConsoleError` (400,
+    408 or 413) for a body that is not such an object, does not arrive whole, or is too large.
+    """
+    body = await body_of(request)
+    try:
+        value = json.loads(body) if body.strip() else {}
     except (ValueError, RecursionError):
         raise ConsoleError(400, "The body is not JSON.") from None
     if not isinstance(value, dict):

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from ..errors import CampaignError, RecordRefused, RecordsUnavailable
 from ..web.phone_server import PhoneServer
 from .access import Action, Grant, Scope
+from .bodies import body_of
 from .console import Console, console_of
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ async def change_campaign(request: Request) -> Response:
     changed campaign. The change takes effect immediately in every process.
     """
     console, grant = await _granted(request, Scope.CONTROL)
+    await body_of(request)
     phone = console.phone
     id_, change, now = request.path_params["id"], request.path_params["change"], phone.sources.now()
     try:

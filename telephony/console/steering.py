@@ -29,7 +29,7 @@ from ..call.call import Call
 from ..errors import CallError, ConsoleError, TwilioError
 from ..records.access import Action, Scope
 from .access import own_number
-from .bodies import json_of, text_of
+from .bodies import body_of, json_of, text_of
 from .console import console_of
 from .live_calls import live_call
 
@@ -61,6 +61,7 @@ async def hang_up(request: Request) -> Response:
         if error.status != 503 or console.phone.control is None:
             raise
         return await _hang_up_at_twilio(request)
+    await body_of(request)
     await console.access.record(grant, Action.HANG_UP, call=call.sid)
     return _started(request, call, call.supervision.hang_up())
 
@@ -74,6 +75,7 @@ async def _hang_up_at_twilio(request: Request) -> Response:
         raise ConsoleError(404, "There is no such call.")
     number = own_number(row.direction, row.caller, row.called)
     grant = await console.access.admit(request, Scope.CONTROL, number=number)
+    await body_of(request)
     await console.access.record(grant, Action.HANG_UP, call=row.sid, detail="at Twilio, because its process is gone")
     try:
         await phone.control.hang_up(row.sid)

@@ -263,7 +263,10 @@ async def _stop(context: _Context) -> Response:
 
 
 async def _change(context: _Context, name: str, change: Callable[[str, datetime], Awaitable[Any]]) -> Response:
-    """Writes a change of a campaign to the audit log, makes the change, and returns the campaign."""
+    """Writes a change of a campaign to the audit log, makes the change, and returns the campaign. A request whose body
+    does not arrive whole changes nothing: its client got an error of the proxy, and repeats the request.
+    """
+    await context.body()
     await context.audit(f"campaign {await context.known()}: {name}")
     await change(_id(context), context.phone.sources.now())
     return JSONResponse(await _shown(context))
