@@ -26,7 +26,7 @@ from ..ip_addresses import is_ip_address
 from .proxy import environment_proxy, open_tunnel
 from .websocket_connection import WebSocketConnection
 
-__all__ = ["WebSocketConnection", "WebSocketServer", "connect", "serve"]
+__all__ = ["WebSocketConnection", "WebSocketServer", "connect", "serve", "stop_accepting"]
 
 MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_BUFFERED_BYTES = 16 * 2**20
@@ -227,7 +227,7 @@ class WebSocketServer:
         """
         assert self._server is not None, "the server has not been started"
         try:
-            await _stop_accepting(self._server)
+            await stop_accepting(self._server)
         finally:
             self._server.close()
         for connection in list(self._connections):
@@ -332,7 +332,7 @@ def serve(
     return WebSocketServer(start, close_timeout_s)
 
 
-async def _stop_accepting(server: asyncio.Server) -> None:
+async def stop_accepting(server: asyncio.Server) -> None:
     """Stops accepting sockets, and returns when every accepted socket has its transport and its connection.
 
     asyncio makes the transport one turn of the loop after it accepts a socket, and calls `connection_made` one turn

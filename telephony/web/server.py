@@ -19,6 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from realtime_core.connection.websocket import stop_accepting
 from realtime_core.errors import RealtimeCoreError
 
 from ..errors import ServerFailed, TelephonyError
@@ -56,7 +57,20 @@ collection takes more than half a second, in which no call gets audio.
 """
 
 
-class _BackgroundServer(uvicorn.Server):
+class _Server(uvicorn.Server):
+    """A server that also closes a connection which arrives at the moment of the stop.
+
+    uvicorn's `shutdown` closes the connections that it knows. It waits for a later connection until
+    `timeout_graceful_shutdown`, and then leaves this connection open.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            await stop_accepting(server)
+        await super().shutdown(sockets)
+
+
+class _BackgroundServer(_Server):
     """A server that handles no signals and sets an event when it starts to listen."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -249,7 +263,7 @@ def _no_port(host: str, port: int, error: OSError) -> ServerFailed:
     return ServerFailed(f"Cannot listen on {host}:{port}: {error.strerror}.")
 
 
-class _DrainingServer(uvicorn.Server):
+class _DrainingServer(_Server):
     """A server that reports its URL, and drains live calls before it stops.
 
     uvicorn's `shutdown` closes every WebSocket with code 1012 immediately. Therefore `shutdown` runs after the drain.

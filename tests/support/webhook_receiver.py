@@ -11,6 +11,8 @@ from typing import Any
 
 from standardwebhooks.webhooks import Webhook
 
+from realtime_core.connection.websocket import stop_accepting
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8G"
 
 
@@ -71,7 +73,10 @@ async def receiver(
     server = await asyncio.start_server(made._serve, "127.0.0.1", 0)
     made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/calls"
     async with server:
-        yield made
+        try:
+            yield made
+        finally:
+            await stop_accepting(server)
 
 
 def data_of(received: Received) -> dict[str, Any]:

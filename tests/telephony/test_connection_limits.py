@@ -336,6 +336,22 @@ async def test_a_busy_connection_that_is_kept_alive_is_not_cut_off(parser: str) 
         writer.close()
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_connection_that_arrives_while_the_server_stops_is_closed_at_once(
+    parser: str, turns: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server accepts a connection some turns of the loop before it stops. It waits for no such connection."""
+    with sockets.socket() as client:
+        client.setblocking(False)
+        async with served(parser) as server:
+            client.connect_ex(("127.0.0.1", server.port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b"", "BlockingIOError: the connection is still open"
+    assert not [record for record in caplog.records if "timeout graceful shutdown" in record.getMessage()]
+
+
 # --- too many --------------------------------------------------------------------------------------------------------
 
 
