@@ -13,21 +13,24 @@ BEGIN = "<!-- Written by `make proof`: -->"
 END = "<!-- End of the written part. -->"
 
 
-def write(page: Path, figures: Mapping[str, Any]) -> None:
-    """Writes the figures into `page`. Raises `ValueError` if one of its marks is missing."""
+def write(page: Path, steps: Mapping[str, Any]) -> None:
+    """Writes the figures of the steps into `page`. Raises `ValueError` if one of its marks is missing."""
     before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{page} must have both marks, {BEGIN} and {END}.")
-    page.write_text(f"{before}{BEGIN}\n{section(figures)}{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n{section(steps)}{END}{after}")
 
 
-def section(figures: Mapping[str, Any]) -> str:
-    """Returns the figures as Markdown: a table of the truncations, and a paragraph. Figures that are missing are left
-    out.
+def section(steps: Mapping[str, Any]) -> str:
+    """Returns the figures of the steps as Markdown: a table of the truncations, and a paragraph. Steps that are missing
+    are left out.
     """
+    figures = {name: step["figures"] for name, step in steps.items()}
     table = list(_table(figures.get("truncation", [])))
-    paragraph = textwrap.fill(" ".join(_sentences(figures)), 120, break_long_words=False, break_on_hyphens=False)
+    paragraph = textwrap.fill(
+        " ".join([*_sentences(figures), _measured(steps)]), 120, break_long_words=False, break_on_hyphens=False
+    )
     return "\n".join(["", *table, "", paragraph, "", ""])
 
 
@@ -69,4 +72,10 @@ def _sentences(figures: Mapping[str, Any]) -> Iterator[str]:
             f"Of {mutation['mutants']} changed operators, constants and arguments of the pure modules the tests found"
             f" {mutation['killed']} ({mutation['killed_percent']} %)."
         )
-    yield (f"Figures of {figures['date']}, Python {figures['python']}, {figures['machine']}, in `benchmarks/figures/`.")
+
+
+def _measured(steps: Mapping[str, Any]) -> str:
+    dates = sorted({step["date"] for step in steps.values()})
+    when = " to ".join(dates[:: max(1, len(dates) - 1)])
+    where = ", ".join(sorted({f"Python {step['python']}, {step['machine']}" for step in steps.values()}))
+    return f"Figures of {when}, {where}, in `benchmarks/figures/`."

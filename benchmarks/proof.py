@@ -3,8 +3,8 @@
 The figures, with versions, are written to `benchmarks/figures/` and `docs/measurements.md`.
 
 Everything runs on this machine, in memory or over loopback. The steps, run singly, took over two hours on two cores.
-CPU figures are not reliable while other work runs. `--only NAME` runs some steps and writes no figures, except those of
-`mutation` and of campaigns.
+CPU figures are not reliable while other work runs. `--only NAME` runs some steps, and `--only NAME --write` also writes
+their figures beside those of the other steps. Each step has the date on which it was measured.
 """
 
 from __future__ import annotations
@@ -312,11 +312,9 @@ def mutation(extent: Extent) -> Result:
     result = mutate()
     percent, total, killed = round(result.killed_percent, 1), sum(result.mutants.values()), sum(result.killed.values())
     figures = {
-        **_versions(), "mutmut": version("mutmut"), "mutants": total, "killed": killed, "killed_percent": percent,
+        "mutmut": version("mutmut"), "mutants": total, "killed": killed, "killed_percent": percent,
         "modules": {name: {"mutants": n, "killed": result.killed.get(name, 0)} for name, n in result.mutants.items()},
     }  # fmt: skip
-    FIGURES.mkdir(exist_ok=True)
-    (FIGURES / "mutation.json").write_text(json.dumps(figures, indent=2) + "\n")
     lines = [f"{killed} of {total} mutants found ({percent} %), {total - killed} survive"]
     lines += [f"        {name}: {result.killed.get(name, 0)} of {n}" for name, n in result.mutants.items()]
     lines += [f"        survives without an explanation: {each}" for each in result.unexplained]
@@ -370,7 +368,7 @@ def main() -> int:
     out = sys.stderr if options.json else sys.stdout
     chosen = options.only or list(STEPS)
     print(f"Seed {extent.seed}", file=out, flush=True)
-    figures: dict[str, Any] = {**_versions(), **asdict(extent), "took_s": {}, "holds": {}}
+    steps: dict[str, Any] = {}
     for number, name in enumerate(chosen, 1):
         print(f"[{number}/{len(chosen)}] {name}: {(STEPS[name].__doc__ or '').strip()}", file=out, flush=True)
         began = time.perf_counter()
@@ -380,23 +378,32 @@ def main() -> int:
             result = Result(None, False, f"{type(error).__name__}: {error}")
         took_s = time.perf_counter() - began
         print(f"    {'holds' if result.holds else 'FAILS'}: {result.summary} ({took_s:.0f} s)", file=out, flush=True)
-        figures[name] = result.figures
-        figures["took_s"][name] = round(took_s)
-        figures["holds"][name] = result.holds
-    holds = all(figures["holds"].values())
-    if not options.only:
-        FIGURES.mkdir(exist_ok=True)
-        (FIGURES / "proof.json").write_text(json.dumps(figures, indent=2) + "\n")
-        measurements.write(ROOT / "docs" / "measurements.md", figures)
+        steps[name] = {
+            **_versions(), **asdict(extent), "took_s": round(took_s), "holds": result.holds, "figures": result.figures
+        }  # fmt: skip
+    holds = all(step["holds"] for step in steps.values())
+    if options.write or not options.only:
+        _write_steps(steps)
     if options.json:
-        print(json.dumps(figures))
+        print(json.dumps(steps))
     print("Everything holds." if holds else "NOT everything holds.", file=out)
     return 0 if holds else 1
+
+
+def _write_steps(steps: dict[str, Any]) -> None:
+    """Writes the figures of these steps into `proof.json`, beside those of the other steps, and into the page."""
+    path = FIGURES / "proof.json"
+    known = (json.loads(path.read_text()) if path.exists() else {}) | steps
+    in_order = {name: known[name] for name in STEPS if name in known}
+    FIGURES.mkdir(exist_ok=True)
+    path.write_text(json.dumps(in_order, indent=2) + "\n")
+    measurements.write(ROOT / "docs" / "measurements.md", in_order)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make proof", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", action="append", choices=list(STEPS), help="this step alone; may be repeated")
+    parser.add_argument("--write", action="store_true", help="write the figures also with --only")
     parser.add_argument("--calls", type=int, default=200, help="number of calls for each class of lines")
     parser.add_argument("--runs", type=int, default=50, help="number of runs with one seed")
     parser.add_argument("--kills", type=int, default=50)
