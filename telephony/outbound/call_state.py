@@ -77,6 +77,13 @@ class CallState:
         if self.sid is None:
             self._end("failed", error)
 
+    def failed(self, error: str) -> None:
+        """Sets the status of a call that is not over to `failed`, because it cannot be followed. `error` is the
+        reason.
+        """
+        if not self.over:
+            self._end("failed", error)
+
     def uncertain(self, error: str, now: float) -> None:
         """Registers that Twilio may have created the call. `error` says why this is not known. `next_step` then returns
         `LIST`: the dialer must search for the call in the list of the account's calls. `now` is the current time in

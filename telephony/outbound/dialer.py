@@ -161,9 +161,19 @@ class Dialer(TaskOwner):
     def _begin(self, call: PlacedCall, life: Coroutine[Any, Any, None]) -> None:
         self._forget()
         self.calls[call.token] = call
-        self.start_task(life, name=f"call to {call.masked_to}")
+        self.start_task(self._run(call, life), name=f"call to {call.masked_to}")
 
     # --- the life of one call ----------------------------------------------------------------------------------------
+
+    async def _run(self, call: PlacedCall, life: Coroutine[Any, Any, None]) -> None:
+        """Runs the life of one call. If it raises an unexpected exception, the log has the traceback, and only this
+        call ends. The calls of this process share a task group, which would otherwise cancel all of them.
+        """
+        try:
+            await life
+        except Exception as error:
+            log.exception("The call to %s failed.", call.masked_to)
+            call.fail(f"The dialer failed ({type(error).__name__}); the log has the traceback.")
 
     async def _place(self, call: PlacedCall) -> None:
         self.on_news(call)

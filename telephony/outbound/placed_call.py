@@ -256,6 +256,17 @@ class PlacedCall(LiveControls):
                 log.info("The cost of the call to %s is not known: %s", self.masked_to, error)
         self._finished.set_result(self._result())
 
+    def fail(self, error: str) -> None:
+        """Ends this object with the status `failed`, unless the call is already over. `error` is the reason. The call
+        at Twilio is not changed.
+        """
+        self.state.failed(error)
+        if not self._answered.done():
+            self._answered.set_result(False)
+        if not self._finished.done():
+            sid, said = self.state.sid, self._transcript
+            self._finished.set_result(CallResult(self.to, "failed", transcript=said, sid=sid, error=error))
+
     @property
     def _is_conversation(self) -> bool:
         """Whether a person answered. A call with a machine has no structured result."""

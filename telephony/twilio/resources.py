@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -92,9 +93,26 @@ class CallResource:
 
     @classmethod
     def of(cls, it: Any) -> CallResource:
-        cost = None if it.price is None else -float(it.price)
-        seconds = int(it.duration or 0)
+        price = _number(it.price)
         return cls(
-            str(it.sid), str(it.status), str(it.direction), it.date_created, seconds, cost, it.price_unit or "",
-            str(getattr(it, "_from", "") or ""), str(getattr(it, "to", "") or ""),
-        )  # fmt: skip
+            str(it.sid),
+            str(it.status),
+            str(it.direction),
+            it.date_created if isinstance(it.date_created, datetime) else None,
+            int(_number(it.duration) or 0),
+            None if price is None else -price,
+            str(it.price_unit or ""),
+            str(getattr(it, "_from", "") or ""),
+            str(getattr(it, "to", "") or ""),
+        )
+
+
+def _number(value: Any) -> float | None:
+    """Returns a number in a response. Returns None if the value is missing or is no number, because the rest of the
+    response is still useful.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

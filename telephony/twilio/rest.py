@@ -195,21 +195,25 @@ class TwilioRest:
 
     async def call(self, call_sid: str) -> CallResource:
         """Returns the call with this CallSid. The status of the call may be older than the last callback."""
-        return CallResource.of(await self._ask("call", lambda: self._client.calls(call_sid).fetch()))
+        return await self._ask("call", lambda: CallResource.of(self._client.calls(call_sid).fetch()))
 
     async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallResource]:
         """Returns the last `limit` calls from the number `from_` to the number `to`, the newest first."""
         listing = self._client.calls
-        found = await self._ask("calls_between", lambda: listing.list(from_=from_, to=to, limit=limit))
-        return [CallResource.of(it) for it in found]
+        return await self._ask(
+            "calls_between", lambda: [CallResource.of(it) for it in listing.list(from_=from_, to=to, limit=limit)]
+        )
 
     async def inbound_calls(self, since: datetime, *, limit: int = 1000) -> list[CallResource]:
         """Returns the inbound calls that began at `since` or later, the newest first. Only the last `limit` calls of
         the account are searched.
         """
         listing = self._client.calls
-        found = await self._ask("inbound_calls", lambda: listing.list(start_time_after=since, limit=limit))
-        return [CallResource.of(it) for it in found if it.direction == "inbound"]
+        found = await self._ask(
+            "inbound_calls",
+            lambda: [CallResource.of(it) for it in listing.list(start_time_after=since, limit=limit)],
+        )
+        return [it for it in found if it.direction == "inbound"]
 
     async def start_recording(self, call_sid: str) -> str:
         """Starts a Twilio recording of a live call, with two channels and without the silence at its ends. Returns the
@@ -331,13 +335,15 @@ class TwilioRest:
     async def phone_number(self, number: str) -> PhoneNumber | None:
         """Returns the number `number` (E.164) of the account, or None if the account does not have this number."""
         listing = self._client.incoming_phone_numbers
-        found = await self._ask("phone_number", lambda: listing.list(phone_number=number, limit=1))
-        return PhoneNumber.of(found[0]) if found else None
+        found = await self._ask(
+            "phone_number", lambda: [PhoneNumber.of(it) for it in listing.list(phone_number=number, limit=1)]
+        )
+        return found[0] if found else None
 
     async def phone_numbers(self) -> list[PhoneNumber]:
         """Returns all numbers of the account."""
         listing = self._client.incoming_phone_numbers
-        return [PhoneNumber.of(it) for it in await self._ask("phone_numbers", lambda: listing.list(limit=1000))]
+        return await self._ask("phone_numbers", lambda: [PhoneNumber.of(it) for it in listing.list(limit=1000)])
 
     async def region(self, number: str) -> str:
         """Returns the region in which Twilio handles the calls to the number. The client must use the region `us1`.

@@ -285,6 +285,34 @@ async def test_what_a_call_is_made_of(twilio: Twilio) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"price": "free", "duration": "12.5", "date_created": "yesterday"},
+        {"price": "NaN", "duration": None, "date_created": None},
+        {"price": {}, "duration": [], "price_unit": 5},
+        {"price": "1e999", "duration": "-"},
+    ],
+    ids=str,
+)
+async def test_a_call_with_odd_fields_keeps_its_status(fields: dict[str, Any], twilio: Twilio) -> None:
+    """An answer with a field of a new form still says what became of the call, in a listing as well."""
+    odd = {"sid": CALL, "status": "completed", "direction": "outbound-api", **fields}
+    twilio.answers = {f"/{CALL}.json": (200, odd), "/Calls.json": (200, {"calls": [odd], "page": 0})}
+    (listed,) = await ask_twilio(twilio, lambda rest: rest.calls_between("+14155550100", "+14155550123"))
+    for found in (await ask_twilio(twilio, lambda rest: rest.call(CALL)), listed):
+        assert (found.sid, found.status, found.cost) == (CALL, "completed", None)
+        assert found.duration_s in (0, 12)
+
+
+@pytest.mark.parametrize("number", ["+14155550100", {"capabilities": [1]}, {"sid": 1, "capabilities": "voice"}, None])
+async def test_a_number_of_an_odd_form_is_an_error_of_twilio(number: Any, twilio: Twilio) -> None:
+    twilio.answer = (200, {"incoming_phone_numbers": [number], "page": 0})
+    for ask in (lambda rest: rest.phone_number("+14155550100"), TwilioRest.phone_numbers):
+        with pytest.raises(TwilioServerError, match="could not be read"):
+            await ask_twilio(twilio, ask)
+
+
 async def test_conferences(twilio: Twilio) -> None:
     twilio.answer = (200, {"conferences": [{"sid": "CF1", "friendly_name": "desk"}], "page": 0, "page_size": 1})
     assert await ask_twilio(twilio, lambda rest: rest.conference_sid("desk")) == "CF1"
