@@ -15,7 +15,8 @@ def check_agent(source: object, name: str) -> None:
     """Raises `UserError` if `source` is neither an agent nor a function that selects the agent of a call. `name` names
     the source in the message.
     """
-    if not isinstance(source, RealtimeAgent) and not callable(source):
+    is_class_of_agents = isinstance(source, type) and issubclass(source, RealtimeAgent)
+    if is_class_of_agents or (not isinstance(source, RealtimeAgent) and not callable(source)):
         raise UserError(f"{name}: give a RealtimeAgent, or a function that selects the agent, not {source!r:.80}.")
 
 

@@ -24,6 +24,8 @@ from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.errors import UserError
 from realtime_core.sources import SYSTEM, Sources
 
+from .agent_choice import check_agent
+from .argument_types import Rule, check_types
 from .call.call import CallInfo
 from .call.options import AgentSource
 from .env_file import environment
@@ -49,6 +51,16 @@ __all__ = ["Telephony"]
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_RULES: Mapping[str, Rule] = {
+    "settings": (Settings | None, "a Settings object, such as the result of load_settings()"),
+    "server": (str | None, "the URL of a server"),
+    "token": (str | None, "a text"),
+    "simulate": (bool | str, "True, or a text that selects the callee"),
+    "dialing_rules": (DialingRules | None, "a DialingRules object"),
+    "outgoing": (Mapping | None, "a mapping from names to agents"),
+    "model_config": (Mapping | None, "a mapping"),
+}
 
 SIMULATED_URL = "https://simulated.example"
 _HANG_UP_S = 15.0
@@ -98,6 +110,14 @@ class Telephony:
         outgoing: Mapping[str, AgentSource] | None = None,
         care: DialingRules | None = None,
     ) -> None:
+        check_types(
+            "Telephony",
+            _RULES,
+            {"settings": settings, "server": server, "token": token, "simulate": simulate,
+             "dialing_rules": dialing_rules or care, "outgoing": outgoing, "model_config": model_config},
+        )  # fmt: skip
+        if simulate == "":
+            raise UserError("Telephony: simulate: the text that selects the callee is empty: write person, or True.")
         if simulate and server is not None:
             raise UserError("A server makes real calls: leave out server= to simulate, or simulate= to call.")
         self.twilio: SimulatedTwilio | None = None
@@ -205,11 +225,14 @@ class Telephony:
 
         Raises:
             CallRefused: the dialing rules forbid the call (see `DialingRules`).
+            UserError: an argument has a wrong type.
         """
         if isinstance(agent, str):
             from .import_strings import load_agent
 
             agent = load_agent(agent)
+        if agent is not None:
+            check_agent(agent, "The agent of a call")
         plan = CallPlan(
             to, agent, data or {}, result, machine, greeting, max_s, ring_s, secrets or {}, detect, timezone
         )
@@ -350,8 +373,9 @@ class Telephony:
         address = await stack.enter_async_context(serving)
         if twilio is not None:
             twilio.webhooks.reach[SIMULATED_URL] = address
-        self._dialer, self._campaigns = app.state.dialer, app.state.phone.campaigns
-        assert self._dialer is not None
+        self._dialer, self._campaigns = getattr(app.state, "dialer", None), app.state.phone.campaigns
+        if self._dialer is None:  # the account, the number or the address is not set
+            raise SettingsError([_NO_PHONE])
         if self._rules is not None:
             is_real = not settings.is_simulation
             self._dialer.rules = self._rules if is_real else simulated(self._rules, app.state.phone.simulation)

@@ -14,7 +14,6 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
-from realtime_core.errors import UserError
 from realtime_core.sources import SYSTEM, Sources
 
 from ..agent_choice import check_agent
@@ -63,6 +62,7 @@ from ..web.number_book import LoadAgent, build_book, load_book
 from ..web.phone_server import PhoneServer
 from ..web.routing import Agents, Routing
 from ..webhooks.sender import WebhookSender
+from .arguments import by_called_number, check_arguments
 from .campaigns import enter_campaign_dialer, find_campaigns
 from .model import find_model_config, find_run_config, find_text_model, is_openai
 from .phone_server import build_phone_server
@@ -147,14 +147,14 @@ def create_app(
         AudioFileError: a clip is empty or has an unknown format.
         SettingsError: `noise_suppression` needs an extra that is not installed, or the settings are invalid. The second
             case is raised when the application starts.
-        UserError: `result` has another type, or cannot be validated in linear time. A value that must be an agent or a
-            function is neither.
+        UserError: an argument has a wrong type, such as a value that is no agent. `result` cannot be validated in
+            linear time. A called number in `consent` is invalid.
     """
+    check_arguments(locals())
     Routing(agent)  # so that a value that is no agent is reported now
     for name, source in (outgoing or {}).items():
         check_agent(source, f"create_app: outgoing[{name!r}]")
-    if on_end is not None and not callable(on_end):
-        raise UserError(f"create_app: on_end: give a function, not {on_end!r:.80}.")
+    consent = by_called_number(consent)
     wanted = result_type(result)
     greeting = None if greeting is None else load_words(greeting, "greeting")
     ambience = None if ambience is None else load_ulaw(ambience, "ambience")

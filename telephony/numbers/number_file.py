@@ -33,12 +33,12 @@ def read_numbers(path: Path) -> NumbersConfig:
     """
     try:
         text = path.read_text("utf-8-sig")
-    except OSError as error:
-        why = error.strerror or error
-        raise NumbersFileError([f"{path}: cannot be read ({why}): write the path of a TOML file"]) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise NumbersFileError([f"{path}:{line}: this is no UTF-8: save the file as UTF-8"]) from None
+    except (OSError, ValueError) as error:  # a path with a NUL character is a ValueError
+        why = getattr(error, "strerror", None) or error
+        raise NumbersFileError([f"{path}: cannot be read ({why}): write the path of a TOML file"]) from None
     return parse_numbers(text, name=str(path), folder=path.parent)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from ..argument_types import Rule, check_types
 from ..audio.files import Clip, load_words
 
 if TYPE_CHECKING:
@@ -77,10 +78,22 @@ class CallResult(Generic[T]):
         return self.status == "completed" and self.answered_by in ("human", "unknown")
 
 
+_RULES: Mapping[str, Rule] = {
+    "data": (Mapping, "a mapping"),
+    "secrets": (Mapping, "a mapping"),
+    "machine": (LeaveMessage | None, "a LeaveMessage"),
+    "greeting": (str, "a text"),
+    "max_s": (int | float | None, "a number of seconds"),
+    "ring_s": (int, "a whole number of seconds"),
+    "detect": (bool, "True or False"),
+    "timezone": (str | None, "the name of a time zone, like Europe/Berlin"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CallPlan:
     """The plan of one placed call: who is called, by which agent, with which data, messages and limits. Without an
-    `agent`, the server's own agent speaks.
+    `agent`, the server's own agent speaks. Raises `UserError` if a field has a wrong type.
     """
 
     to: str
@@ -105,6 +118,9 @@ class CallPlan:
     """Keys that Twilio presses after the answer, such as `42`."""
     tools: tuple[FunctionTool, ...] = ()
     """The tools for this call, in addition to the tools of the agent."""
+
+    def __post_init__(self) -> None:
+        check_types("A call", _RULES, {name: getattr(self, name) for name in _RULES})
 
     def to_journal(self) -> dict[str, Any]:
         """Returns the plan of the call as JSON values without secrets, for the journal of the call. A clip is replaced

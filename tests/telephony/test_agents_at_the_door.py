@@ -10,7 +10,7 @@ import pytest
 from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
 from realtime_core.sources import SYSTEM
-from telephony import create_app
+from telephony import CallPolicy, Consent, Settings, create_app
 from telephony.errors import NumbersFileError
 from telephony.numbers.number_file import read_numbers
 from telephony.records.client import RecordsClient
@@ -32,13 +32,37 @@ OURS = "+14155550199"
         ({"agent": {14155550199: AGENT}}, "never called: a phone number is a text, not int"),
         ({"agent": {OURS: AGENT, "+1 415 555 0199": AGENT}}, "given twice, in two forms of the number"),
         ({"agent": AGENT, "outgoing": {"sales": "desk:sales"}}, r"outgoing\['sales'\]: give a RealtimeAgent"),
-        ({"agent": AGENT, "on_end": 5}, "on_end: give a function, not 5"),
+        ({"agent": RealtimeAgent}, "not <class"),
+        ({"agent": AGENT, "on_end": 5}, "on_end: give a function, not int"),
+        ({"agent": AGENT, "numbers": {OURS: AGENT}}, "numbers: give a NumbersConfig, or the path .*, not dict"),
+        ({"agent": AGENT, "numbers": b"numbers.toml"}, "numbers: .* not bytes"),
+        ({"agent": AGENT, "settings": {"twilio_auth_token": "s3cret"}}, "settings: give a Settings object, .*not dict"),
+        ({"agent": AGENT, "settings": Settings}, "settings: .* not the class Settings"),
+        ({"agent": AGENT, "model": "gpt-realtime"}, "model: give a RealtimeModel, or a function"),
+        ({"agent": AGENT, "model_config": "x"}, "model_config: give a mapping, or a function"),
+        ({"agent": AGENT, "run_config": [1]}, "run_config: give a mapping, not list"),
+        ({"agent": AGENT, "policy": {"max_call_s": 60}}, "policy: give a CallPolicy, not dict"),
+        ({"agent": AGENT, "policy": CallPolicy}, "not the class CallPolicy"),
+        ({"agent": AGENT, "noise_suppression": "no"}, "noise_suppression: give True or False"),
+        ({"agent": AGENT, "data": "x"}, "data: give a mapping"),
+        ({"agent": AGENT, "outgoing": [AGENT]}, "outgoing: give a mapping from names to agents"),
+        ({"agent": AGENT, "consent": "two-party"}, "consent: give a Consent"),
+        ({"agent": AGENT, "consent": {OURS: "two-party"}}, r"consent\['\+14155550199'\]: give a Consent, not str"),
+        ({"agent": AGENT, "consent": {14155550199: Consent()}}, "a phone number is a text, not int"),
+        ({"agent": AGENT, "screening": ["+1900*"]}, "screening: give a Screening"),
+        ({"agent": AGENT, "canary": "desk:new"}, "canary: give a Canary"),
+        ({"agent": AGENT, "tracer_provider": 5}, "tracer_provider: give a TracerProvider"),
+        ({"agent": AGENT, "rest": "x"}, "rest: give a TwilioRest"),
+        ({"agent": AGENT, "account_rest": {}}, "account_rest: give a function"),
+        ({"agent": AGENT, "agent_loader": "x"}, "agent_loader: give a function"),
+        ({"agent": AGENT, "sources": 5}, "sources: give a Sources"),
     ],
     ids=str,
 )
-def test_what_is_no_agent_and_no_function_is_refused(given: dict[str, Any], says: str) -> None:
-    with pytest.raises(UserError, match=says):
+def test_a_value_of_a_wrong_type_is_refused(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says) as refused:
         create_app(**given)
+    assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.virtual_time

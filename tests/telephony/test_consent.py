@@ -357,6 +357,11 @@ def test_a_policy_that_cannot_be_followed_is_refused() -> None:
             Consent(**wrong)
 
 
+def test_a_policy_for_a_number_in_another_notation_applies(tmp_path: Path) -> None:
+    left = call_of(tmp_path, {"+1 (415) 555-0199": CONSENT})
+    assert left["row"].consent["notice"] == "This call is recorded."
+
+
 def test_each_number_may_have_its_policy() -> None:
     policies = {"+1": CONSENT}
     assert consent_of(policies, CallInfo("CA1", called="+1")) is CONSENT

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from pydantic import BaseModel
 from examples import remind, survey, verify
 from realtime_core import RealtimeAgent
 from realtime_core.audio import g711
+from realtime_core.errors import UserError
 from realtime_core.local import LocalRealtimeServer, Script
 from realtime_core.local.reply import Reply
 from realtime_core.local.script import Turn
 from realtime_core.testing import virtual_time
-from telephony import CallResult, LeaveMessage, Telephony
+from telephony import CallResult, LeaveMessage, Settings, Telephony
 from telephony.errors import SettingsError
+from telephony.outbound.placed_call import PlacedCall
 from telephony.simulator import Handset, SimulatedTwilio, callees
 
 TO = "+14155550123"
@@ -241,6 +244,80 @@ def test_without_a_phone_there_is_one_line_with_the_cure(monkeypatch: pytest.Mon
         Telephony.from_env()
     (line,) = refused.value.problems
     assert "TELEPHONY_SIMULATE=1" in line
+
+
+@pytest.mark.real_time
+def test_settings_without_a_phone_are_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TELEPHONY_SIMULATE", raising=False)
+
+    async def main() -> None:
+        with pytest.raises(SettingsError, match="There is no phone"):
+            async with Telephony(Settings(telephony_model="scripted", telephony_data_dir=Path("off"), port=0)):
+                pass
+
+    run(main(), asyncio.run)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"agent": 5}, "The agent of a call: give a RealtimeAgent"),
+        ({"data": [1]}, "data: give a mapping, not list"),
+        ({"secrets": "x"}, "secrets: give a mapping, not str"),
+        ({"machine": "Please call back."}, "machine: give a LeaveMessage, not str"),
+        ({"greeting": None}, "greeting: give a text, not NoneType"),
+        ({"ring_s": "30"}, "ring_s: give a whole number of seconds, not str"),
+        ({"max_s": "60"}, "max_s: give a number of seconds, not str"),
+        ({"timezone": 1}, "timezone: give the name of a time zone"),
+    ],
+    ids=str,
+)
+def test_a_call_with_a_value_of_a_wrong_type_is_refused_at_once(given: dict[str, Any], says: str) -> None:
+    async def main() -> None:
+        async with Telephony(simulate="busy") as phone:
+            with pytest.raises(UserError, match=says):
+                await phone.run_call(TO, **{"agent": AGENT, **given})
+            assert (await phone.run_call(TO, agent=AGENT)).status == "busy", "other calls go on"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"settings": {"host": "127.0.0.1"}}, "settings: give a Settings object, .*, not dict"),
+        ({"server": 8000}, "server: give the URL of a server, not int"),
+        ({"simulate": 3}, "simulate: give True, or a text"),
+        ({"simulate": ""}, "the text that selects the callee is empty"),
+        ({"outgoing": ["desk"]}, "outgoing: give a mapping"),
+    ],
+    ids=str,
+)
+def test_telephony_refuses_values_of_wrong_types(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        Telephony(**given)
+
+
+def test_a_fault_in_one_call_ends_no_other_call(caplog: pytest.LogCaptureFixture) -> None:
+    """The calls of a process share a task group. An exception in the life of one call ends only this call."""
+
+    async def main() -> None:
+        async with Telephony(simulate="person") as phone:
+
+            def breaks(call: PlacedCall) -> None:
+                if call.to != TO:
+                    raise RuntimeError("no room")
+
+            phone.dialer.on_news = breaks
+            other = phone.call(TO, agent=AGENT, max_s=5)
+            failed = await phone.run_call("+14155550124", agent=AGENT)
+            assert (failed.status, failed.sid) == ("failed", None)
+            assert "RuntimeError" in failed.error
+            assert (await other.finished()).status == "completed"
+            assert not phone.dialer.live
+
+    run(main())
+    assert "no room" in caplog.text
 
 
 SCREENING = Script(

@@ -1,0 +1,24 @@
+"""Checks the types of values that programs pass to this package, so that a wrong value is an error at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from realtime_core.errors import UserError
+
+__all__ = ["Rule", "check_types"]
+
+Rule = tuple[Any, str]
+"""The permitted types of a value (a class or a union), and a description of such a value for messages."""
+
+
+def check_types(where: str, rules: Mapping[str, Rule], given: Mapping[str, object]) -> None:
+    """Raises `UserError` if a value of `given` does not have a type of the rule with the same name. `where` begins the
+    message. The message does not contain the value, which may be secret.
+    """
+    for name, value in given.items():
+        kinds, what = rules[name]
+        if not isinstance(value, kinds):
+            found = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+            raise UserError(f"{where}: {name}: give {what}, not {found}.")
