@@ -32,6 +32,11 @@ _AUDIO_EVENTS = (
     '"kind":"clip"', '"kind":"supervisor"', '"event":"media"', '"event": "media"', '"response.output_audio.delta"',
     '"response.audio.delta"',
 )  # fmt: skip
+_WITHOUT_WORDS = re.compile(
+    r'[^,]+,"kind":"[a-z.]+","message":\{'
+    r'"(?:event": ?"(?:media|mark|clear)|type":"(?:input_audio_buffer\.append|response\.output_audio\.delta))"'
+)
+"""The start of most lines: their messages have audio, a mark or a clear, and no words."""
 _NOISE: NDArray[np.float64] = np.random.default_rng(1).standard_normal(48_000)
 
 
@@ -65,7 +70,7 @@ class Redaction:
 
     def line(self, text: str) -> str:
         """Masks one line of a journal. The result is valid JSON."""
-        if _is_audio(text):
+        if _WITHOUT_WORDS.match(text) or _is_audio(text):
             return _AUDIO.sub(self._masked, text) if self.audio else text
         if self.audio and '"session.updated"' in text[:200]:
             self._pcmu_out = _speaks_pcmu(text)

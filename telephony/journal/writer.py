@@ -81,7 +81,8 @@ class JournalWriter:
         self.masks_digits = self._redaction.digits
         self._compress = compress
         self._disk = disk
-        self._lines: deque[str] = deque()
+        self._records: deque[tuple[float, str, str]] = deque()
+        """The queued records: the time, the kind, and the rest of the line. The thread joins them to lines."""
         self._dropped = 0  # records that the event loop dropped because the queue was full
         self._unreported = 0
         self._fd: int | None = None  # the thread uses this and the following fields
@@ -100,12 +101,10 @@ class JournalWriter:
         if kind == "header":
             fields = {**fields, "versions": _versions(), "redaction": self._redaction.description()}
         body = dump(fields)
-        self._put(t, f'{{"t":{t:.6f},"kind":"{kind}"{"," if fields else ""}{body[1:]}\n')
+        self._put(t, kind, f",{body[1:]}" if fields else "}")
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        if "\n" in json_text or "\r" in json_text:  # between tokens; within strings line breaks are escaped
-            json_text = json_text.translate(_LINE_BREAKS)
-        self._put(t, f'{{"t":{t:.6f},"kind":"{kind}","message":{json_text}}}\n')
+        self._put(t, kind, f',"message":{json_text}}}')
 
     def close(self) -> None:
         self.closing = True
@@ -118,44 +117,45 @@ class JournalWriter:
         self.close()
         return self.closed.wait(within_s)
 
-    def _put(self, t: float, line: str) -> None:
-        disk, n_chars = self._disk, len(line)
+    def _put(self, t: float, kind: str, rest: str) -> None:
+        disk, n_chars = self._disk, len(rest)
         queued = disk.taken - disk.written + n_chars
         # The usual case calls no function, because a journal gets more than 100 records a second.
         if queued < disk.room_chars and not (self.closing or self._off or self._unreported):
             disk.taken += n_chars
-            self._lines.append(line)
+            self._records.append((t, kind, rest))
         else:
-            self._put_late(t, line)
+            self._put_late(t, kind, rest)
 
-    def _put_late(self, t: float, line: str) -> None:
+    def _put_late(self, t: float, kind: str, rest: str) -> None:
         if self.closing:
             return
-        if self._off or not self._disk.takes(len(line)):
+        if self._off or not self._disk.takes(len(rest)):
             self._dropped += 1
             self._unreported += 1
             self._disk.dropped += 1
             return
         if self._unreported:
-            self._append(_lost(f'{{"t":{t:.6f}', self._unreported))
+            self._append(t, "lost", f',"records":{self._unreported}}}')
             self._unreported = 0
-        self._append(line)
+        self._append(t, kind, rest)
 
-    def _append(self, line: str) -> None:
-        self._disk.taken += len(line)
-        self._lines.append(line)
+    def _append(self, t: float, kind: str, rest: str) -> None:
+        self._disk.taken += len(rest)
+        self._records.append((t, kind, rest))
 
     # --- the journals' thread ----------------------------------------------------------------------------------------
 
     def drain(self, files: Files) -> None:
         if self._fd is None and not self._off:
             self._open(files)
-        left = len(self._lines)
+        left = len(self._records)
         while left:
             queued, n_chars = [], 0
             while left and n_chars < _PIECE_CHARS:
-                queued.append(line := self._lines.popleft())
-                n_chars += len(line)
+                t, kind, rest = self._records.popleft()
+                queued.append(_line(t, kind, rest))
+                n_chars += len(rest)
                 left -= 1
             if self._off:
                 self._miss(len(queued))
@@ -228,6 +228,12 @@ class JournalWriter:
     def _fail(self, error: OSError) -> None:
         self.error = error
         self._disk.failed(f"{self.path}: {error.strerror or error}")
+
+
+def _line(t: float, kind: str, rest: str) -> str:
+    if "\n" in rest or "\r" in rest:  # between tokens; within strings line breaks are escaped
+        rest = rest.translate(_LINE_BREAKS)
+    return f'{{"t":{t:.6f},"kind":"{kind}"{rest}\n'
 
 
 def _begin(line: str) -> str:
