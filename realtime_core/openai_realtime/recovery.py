@@ -80,6 +80,15 @@ def is_worth_retrying(error: RealtimeCoreError) -> bool:
     return isinstance(error, TransportError)
 
 
+class _Ulaw(bytes):
+    """A stored piece that was upsampled from this mu-law. A sample of mu-law (8 kHz) stands for three samples of two
+    bytes (24 kHz).
+    """
+
+    __slots__ = ()
+    BYTES_OF_SAMPLE = 6
+
+
 class RecentAudio:
     """The last pieces of the caller's audio: at most `limit_bytes` bytes, and at least one piece. A piece is added 50
     times a second.
@@ -90,10 +99,7 @@ class RecentAudio:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._pieces: deque[tuple[bytes, int]] = deque()
-        """For each piece, the stored bytes and the length of the piece in bytes. The stored bytes are mu-law if they
-        are fewer.
-        """
+        self._pieces: deque[bytes] = deque()
         self._before = b""
         """The mu-law of the piece before the first piece."""
         self.size = 0
@@ -105,9 +111,8 @@ class RecentAudio:
         """Adds a piece of the caller's audio. Drops the oldest pieces if there are more than `limit_bytes` bytes.
         `ulaw` is the mu-law from which the piece was upsampled, if it was.
         """
-        size = len(audio)
-        self._pieces.append((audio if ulaw is None else ulaw, size))
-        self.size += size
+        self._pieces.append(audio if ulaw is None else _Ulaw(ulaw))
+        self.size += len(audio)
         while self.size > self._limit and len(self._pieces) > 1:
             self.dropped += self._drop_first()
 
@@ -115,7 +120,7 @@ class RecentAudio:
         """Removes the oldest pieces of audio, and keeps the newest pieces: as few pieces as contain at least `size`
         bytes together.
         """
-        while self._pieces and self.size - self._pieces[0][1] >= size:
+        while self._pieces and self.size - _size(self._pieces[0]) >= size:
             self._drop_first()
 
     def take(self) -> list[bytes]:
@@ -126,23 +131,27 @@ class RecentAudio:
         return pieces
 
     def _expanded(self) -> Iterator[bytes]:
-        if all(len(stored) == size for stored, size in self._pieces):
-            yield from (stored for stored, _ in self._pieces)
+        if not any(isinstance(piece, _Ulaw) for piece in self._pieces):
+            yield from self._pieces
             return
         from ..audio.resample import Upsampler3  # imports numpy, which only a program that upsamples needs
 
         up = Upsampler3()
         up.push_ulaw(self._before)
-        for stored, size in self._pieces:
-            yield stored if len(stored) == size else up.push_ulaw(stored)
+        for piece in self._pieces:
+            yield up.push_ulaw(piece) if isinstance(piece, _Ulaw) else piece
 
     def _drop_first(self) -> int:
         """Removes the oldest piece. Returns the length of the piece in bytes."""
-        stored, size = self._pieces.popleft()
-        if len(stored) < size:
-            self._before = stored
-        self.size -= size
+        piece = self._pieces.popleft()
+        if isinstance(piece, _Ulaw):
+            self._before = piece
+        self.size -= (size := _size(piece))
         return size
+
+
+def _size(piece: bytes) -> int:
+    return len(piece) * (_Ulaw.BYTES_OF_SAMPLE if isinstance(piece, _Ulaw) else 1)
 
 
 _HEAD = (

@@ -109,7 +109,7 @@ class Disk:
         self,
         files: Files | None = None,
         *,
-        flush_s: float = 0.5,
+        flush_s: float = 0.25,
         max_queued_chars: int = 64 * 2**20,
         stalled_s: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
