@@ -12,8 +12,10 @@ import asyncio
 import json
 import logging
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +33,12 @@ _AGAIN_S = 1.0
 _NOTICED_S = 4.0
 """The maximum time in seconds until the proxy of `deploy/` sends new calls to a started process. The proxy checks the
 process every second.
+"""
+
+
+_LAST_THAT_LOSES_BODIES = (2, 11, 1)
+"""The newest version of Caddy that loses the body of a request that it tries again
+(https://github.com/caddyserver/caddy/issues/7546).
 """
 
 
@@ -176,8 +184,8 @@ def run_processes(count: int, port: int, arguments: Sequence[str], *, proxy: Pat
     """
     if not sys.platform.startswith("linux"):
         raise CliError("Several processes need Linux, which answers on 127.0.0.2 and so on.", code=USAGE)
-    if proxy is not None and shutil.which("caddy") is None:
-        raise CliError("Caddy is not on PATH.", "install it (Debian: apt-get install caddy), or leave --proxy out")
+    if proxy is not None:
+        _check_caddy()
 
     def on_ready(addresses: Mapping[str, str]) -> None:
         if as_json:
@@ -195,3 +203,18 @@ def run_processes(count: int, port: int, arguments: Sequence[str], *, proxy: Pat
         await processes.run(on_ready)
 
     asyncio.run(main())
+
+
+def _check_caddy() -> None:
+    """Logs a warning if the installed Caddy is too old. Raises `CliError` if Caddy is not installed."""
+    caddy = shutil.which("caddy")
+    if caddy is None:
+        raise CliError("Caddy is not on PATH.", "install it (https://caddyserver.com/download), or leave --proxy out")
+    done = subprocess.run([caddy, "version"], capture_output=True, text=True, check=False)  # noqa: S603
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", done.stdout)
+    if found is not None and tuple(map(int, found.groups())) <= _LAST_THAT_LOSES_BODIES:
+        log.warning(
+            "Caddy %s loses the body of a request that it tries again: if a process is killed, Twilio gets errors for "
+            "the calls of this process. Install Caddy %d.%d.%d or newer (https://caddyserver.com/download).",
+            ".".join(found.groups()), *_LAST_THAT_LOSES_BODIES[:2], _LAST_THAT_LOSES_BODIES[2] + 1,
+        )  # fmt: skip

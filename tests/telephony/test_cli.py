@@ -22,9 +22,9 @@ from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
 from telephony.agent_choice import chosen_agent
 from telephony.call.call_info import CallInfo
-from telephony.cli import _print_in_any_encoding, main
+from telephony.cli import _print_in_any_encoding, main, processes
 from telephony.cli.app import app
-from telephony.cli.errors import reporting
+from telephony.cli.errors import CliError, reporting
 from telephony.demo.stubs import stubbed
 from telephony.errors import ImportStringError
 from telephony.import_strings import load_agent, load_agents
@@ -202,3 +202,21 @@ def test_version() -> None:
     shown = CliRunner().invoke(app, ["--version"])
 
     assert (shown.exit_code, shown.stdout) == (0, f"telephony-agent {metadata.version('telephony-agent')}\n")
+
+
+@pytest.mark.parametrize(
+    "version, warns",
+    [("2.6.2", True), ("v2.11.1 h1:abc=", True), ("v2.11.2 h1:abc=", False), ("v3.0.0", False), ("(devel)", False)],
+)
+def test_an_old_caddy_is_reported(
+    version: str, warns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caddy = tmp_path / "caddy"
+    caddy.write_text(f"#!/bin/sh\necho '{version}'\n")
+    caddy.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    processes._check_caddy()
+    assert ["Install Caddy 2.11.2 or newer" in record.getMessage() for record in caplog.records] == [True] * warns
+    caddy.unlink()
+    with pytest.raises(CliError, match="not on PATH"):
+        processes._check_caddy()
