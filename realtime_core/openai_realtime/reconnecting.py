@@ -216,7 +216,7 @@ class ReconnectingTransport:
         return await open_link(self._connect, begin, self._receive, tasks, self._timeout_s)
 
     def _receive(self, session: ServerSession, message: str | bytes) -> None:
-        if not session.ended:
+        if not (session.ended or session.unusable):
             session.receive(message, self._now())
             self._set_timer()
 

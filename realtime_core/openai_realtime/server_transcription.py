@@ -48,6 +48,7 @@ class ServerTranscription:
         self.configured = False
         self.rejection: ServerRejected | None = None
         self.expired = False
+        self.unusable = False
         self._send = send
         self._transcription = transcription
         self._settle = settle

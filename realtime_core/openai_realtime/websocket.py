@@ -67,6 +67,8 @@ class OpeningSession(Protocol):
     rejection: ServerRejected | None
     """The error with which the server refused the configuration, or None."""
     expired: bool
+    unusable: bool
+    """Whether the connection must be closed, because the server has broken what it had accepted."""
 
     def configure(self, now: float) -> None:
         """Sends the settings of the session to the server as a `session.update`. `now` is the time of the event loop in
@@ -118,6 +120,8 @@ async def open_link(
                     settle()
                 if session.expired:
                     connection.close(1000, "session expired")
+                elif session.unusable:
+                    connection.close(1007, "the audio format has changed")
 
             def settle() -> None:
                 for step, is_reached in ((created, session.created), (configured, session.configured)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from realtime_core.errors import ServerRejected
 from realtime_core.openai_realtime.session_config import SessionConfig
 from realtime_core.turn_policy import ServerTurns
-from tests.support.realtime_peer import Peer, Talk
+from tests.support.realtime_peer import Peer, Talk, settle
 
 pytestmark = pytest.mark.virtual_time
 
@@ -62,6 +64,50 @@ async def test_connect_names_the_format_that_differs(session: dict[str, Any], pa
 async def test_a_server_that_reports_no_other_known_format_is_accepted(session: dict[str, Any]) -> None:
     async with Talk(StubbornPeer(session)):
         pass
+
+
+def statuses(talk: Talk) -> list[str]:
+    return [event.status for event in talk.heard.of("connection_status")]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await settle(0.05)
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+async def test_a_format_that_the_server_changes_later_replaces_the_connection(side: str) -> None:
+    async with Talk(Peer()) as talk:
+        talk.peer.emit("session.updated", session={"audio": {side: {"format": PCMU}}})
+        talk.peer.respond()
+        talk.peer.audio(100)  # noise
+        await until(lambda: talk.peer.opened == 2 and "connected" in statuses(talk))
+        (error,) = talk.heard.of("error")
+        assert error.error.param == f"session.audio.{side}.format"
+        assert not talk.heard.of("audio"), "nobody hears the noise"
+        talk.peer.respond("resp_2")
+        talk.peer.audio(100, response_id="resp_2")
+        await until(lambda: bool(talk.heard.of("audio")))
+
+
+async def test_an_update_of_other_settings_keeps_the_connection() -> None:
+    async with Talk(Peer()) as talk:
+        for session in ({"instructions": "B"}, {"audio": {"output": {"voice": "marin"}}}, {"audio": None}):
+            talk.peer.emit("session.updated", session=session)
+        talk.peer.respond()
+        talk.peer.audio(100)
+        await until(lambda: bool(talk.heard.of("audio")))
+        assert talk.peer.opened == 1 and not talk.heard.of("error")
+
+
+async def test_a_server_that_changes_the_format_again_and_again_ends_the_conversation() -> None:
+    peer = Peer()
+    async with Talk(peer) as talk:
+        peer.on_client = lambda event: peer.emit("session.updated", session={"audio": {"output": {"format": PCMU}}})
+        peer.emit("session.updated", session={"audio": {"output": {"format": PCMU}}})
+        await until(lambda: "disconnected" in statuses(talk))
+        assert peer.opened == 2
 
 
 async def test_a_requested_format_is_no_surprise() -> None:

@@ -66,6 +66,8 @@ class ServerSession:
         self.expires_at: float | None = None
         """When the server ends the session, in Unix time; None where it has not announced that."""
         self.expired = False
+        self.unusable = False
+        """The server has changed the audio format, so its audio would be noise. Its later messages are ignored."""
         self.ended = False
         """`end` was called."""
         self._messages = RepeatedMessages()
@@ -338,12 +340,16 @@ class ServerSession:
 
     def _session_updated(self, event: wire.SessionUpdated) -> None:
         self.updates.confirmed(event.session)
-        if not self.created or self.configured or self.config.under_way:
+        if not self.created or self.config.under_way:
             return
         try:
             self.config.check_formats()
         except ServerRejected as error:
-            self.rejection = error
+            if self.configured:
+                self._emit(emitted.RealtimeModelErrorEvent(error))
+                self.unusable = True
+            else:
+                self.rejection = error
         else:
             self.configured = True
 
