@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from realtime_core.errors import UserError
 
-__all__ = ["Rule", "check_types"]
+__all__ = ["Rule", "check_types", "texts_of"]
 
 Rule = tuple[Any, str]
 """The permitted types of a value (a class or a union), and a description of such a value for messages."""
@@ -22,3 +22,15 @@ def check_types(where: str, rules: Mapping[str, Rule], given: Mapping[str, objec
         if not isinstance(value, kinds):
             found = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
             raise UserError(f"{where}: {name}: give {what}, not {found}.")
+
+
+def texts_of(where: str, value: object) -> tuple[str, ...]:
+    """Returns the texts of a list that a program gives. A single text counts as a list with one text, because its
+    characters are never meant. Raises `UserError` if the value is no list of texts. `where` begins the message.
+    """
+    if isinstance(value, str):
+        return (value,)
+    texts = tuple(value) if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping) else (None,)
+    if not all(isinstance(each, str) for each in texts):
+        raise UserError(f"{where}: give a list of texts.")
+    return texts

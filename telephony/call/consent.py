@@ -11,10 +11,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from realtime_core.errors import UserError
 
+from ..argument_types import Rule, check_types, texts_of
 from ..audio.files import Clip, load_ulaw
 from ..numbers.policies import ConsentPolicy, Otherwise
 from ..twilio.numbers import dialled
@@ -86,6 +88,18 @@ _I_AM_AN_AI: Mapping[str, str] = {
 }
 
 
+_RULES: Mapping[str, Rule] = {
+    "notice": (str | bytes | Path | Mapping | None, "words, a clip, or a mapping from languages to such values"),
+    "text": (str | Mapping, "words, or a mapping from languages to words"),
+    "answer_s": (int | float, "a number of seconds"),
+    "accept_key": (str, "a key"),
+    "refuse_key": (str, "a key"),
+    "disclosure": (str | bytes | Path | Mapping | None, "words, a clip, or a mapping from languages to such values"),
+} | dict.fromkeys(
+    ("asks", "discloses_ai", "records", "records_at_twilio", "requires_recording"), (bool, "True or False")
+)
+
+
 def language_of(tag: str) -> str:
     """Returns the language of a language tag in lower case, for example `de` for `de-AT`. Returns `en` for an empty
     tag.
@@ -152,6 +166,8 @@ class Consent:
             except ValueError:
                 names = ", ".join(each.value for each in kind)
                 raise UserError(f"Consent({name}={value!r}): write one of {names}.") from None
+        object.__setattr__(self, "refusals", texts_of("Consent(refusals=...)", self.refusals))
+        check_types("Consent", _RULES, {name: getattr(self, name) for name in _RULES})
         if self.policy is ConsentPolicy.TWO_PARTY and not self.notice:
             raise UserError("Consent(policy='two-party') needs a notice: words that the model says, or a clip.")
         if self.asks and not self.notice:

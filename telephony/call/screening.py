@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 
 from realtime_core.errors import UserError
 
-from ..twilio.numbers import dialled, legible
+from ..argument_types import Rule, check_types, texts_of
+from ..twilio.caller_id import is_withheld
+from ..twilio.numbers import dialled, e164, legible
+from ..twilio.phone_forms import forms_of_one_phone, main_form
 from .call_info import CallInfo
 
 __all__ = ["Emergency", "Screening", "has_phrase"]
 
 _SHORT = re.compile(r"[0-9]{3,6}")
+_ADDRESS = re.compile(r"(sips?|client):.+\*?")
 FAILED_ATTESTATION = frozenset({"TN-Validation-Failed-A", "TN-Validation-Failed-B", "TN-Validation-Failed-C"})
 """The values of `StirVerstat` for a caller id whose signature is not valid. Source:
 https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir
@@ -61,6 +65,7 @@ class Emergency:
     phrases: Sequence[str] = field(default_factory=lambda: [each for some in PHRASES.values() for each in some])
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "phrases", texts_of("Emergency(phrases=...)", self.phrases))
         if not self.phrases:
             raise UserError("Emergency(phrases=[]) never applies: name the phrases, or leave them out for the default.")
         if self.transfer_to:
@@ -71,11 +76,20 @@ class Emergency:
         return has_phrase(text, self.phrases)
 
 
+_RULES: Mapping[str, Rule] = {
+    "needs_attestation": (bool, "True or False"),
+    "withheld": (bool, "True or False"),
+    "silent_s": (int | float | None, "a number of seconds"),
+    "emergency": (Emergency | None, "an Emergency"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Screening:
     """The rules about callers.
 
-    - `blocked`: the numbers that are refused. A number with `*` at the end is a prefix (`+1900*`).
+    - `blocked`: the numbers that are refused, in E.164, and `sip:` and `client:` addresses. A number with `*` at the
+      end is a prefix (`+1900*`).
     - `refuse_attestation`: the values of `StirVerstat` that are refused, such as `FAILED_ATTESTATION`.
     - `needs_attestation`: whether a caller without a value of `StirVerstat` is refused. Many honest calls have no such
       value.
@@ -92,10 +106,14 @@ class Screening:
     emergency: Emergency | None = None
 
     def __post_init__(self) -> None:
-        """Normalizes `blocked`. Raises `UserError` for a rule that is no text."""
+        """Normalizes the rules. Raises `UserError` for a rule that can never apply."""
+        check_types("Screening", _RULES, {name: getattr(self, name) for name in _RULES})
+        object.__setattr__(
+            self, "refuse_attestation", texts_of("Screening(refuse_attestation=...)", self.refuse_attestation)
+        )
         given = [self.blocked] if isinstance(self.blocked, str) else self.blocked
         try:
-            object.__setattr__(self, "blocked", tuple(legible(rule) for rule in given))
+            object.__setattr__(self, "blocked", tuple(_rule(each) for each in given))
         except (TypeError, ValueError) as error:
             raise UserError(f"Screening(blocked=...): write a list of numbers: {error}.") from None
 
@@ -104,16 +122,33 @@ class Screening:
         caller = info.caller
         if any(_matches(caller, rule) for rule in self.blocked):
             return "blocked"
-        if not self.withheld and not re.fullmatch(r"\+?\d{3,}|sips?:.+|client:.+", caller):
+        if not self.withheld and (is_withheld(caller) or not re.fullmatch(r"\+?\d{3,}|sips?:.+|client:.+", caller)):
             return "withheld"
         if info.stir_verstat in self.refuse_attestation:
             return "attestation"
         return "attestation" if self.needs_attestation and not info.stir_verstat else ""
 
 
-def _matches(number: str, rule: str) -> bool:
-    plain = re.sub(r"[ ().-]", "", rule)
-    return number.startswith(plain[:-1]) if plain.endswith("*") else number == plain
+def _rule(given: object) -> str:
+    """Returns a rule about blocked callers as it is compared: a number in E.164, the beginning of such a number with
+    `*`, a short number, or an address. Raises `ValueError` for a rule that no caller of Twilio matches.
+    """
+    rule = legible(given)
+    if _ADDRESS.fullmatch(rule) or _SHORT.fullmatch(rule):
+        return rule
+    if not rule.endswith("*"):
+        return e164(rule)
+    prefix = re.sub(r"[ ().-]", "", rule[:-1])
+    if not re.fullmatch(r"\+[0-9]*", prefix):
+        raise ValueError(f"{rule!r}: write the first digits with the country code, like +1900*")
+    return f"{prefix}*"
+
+
+def _matches(caller: str, rule: str) -> bool:
+    """Returns whether the rule is about this caller. A rule about a number is about all numbers of its phone."""
+    if rule.endswith("*"):
+        return any(form.startswith(rule[:-1]) for form in forms_of_one_phone(caller))
+    return main_form(caller) == main_form(rule)
 
 
 def _target(number: object) -> str:

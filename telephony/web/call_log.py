@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from ..masking import mask_number, mask_numbers
+from ..twilio.caller_id import is_withheld
 
 __all__ = ["ended_line", "started_line"]
 
@@ -15,7 +16,8 @@ def started_line(sid: str, direction: str, caller: str, called: str, agent: str)
     the agent.
     """
     kind = "An inbound call" if direction == "inbound" else "A placed call"
-    from_, to = mask_number(caller) or "a withheld number", mask_number(called) or "an unknown number"
+    from_ = "a withheld number" if is_withheld(caller) else mask_number(caller)
+    to = mask_number(called) or "an unknown number"
     return f"{kind} starts: {sid} from {from_} to {to}, agent {agent or 'unknown'}."
 
 

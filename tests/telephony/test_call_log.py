@@ -17,7 +17,8 @@ NUMBERS = ("+14155550123", "+14155550199")
 def test_the_line_at_the_start_says_who_and_not_the_number() -> None:
     line = started_line("CA1", "inbound", *NUMBERS, "Desk")
     assert line == "An inbound call starts: CA1 from +14•••••••23 to +14•••••••99, agent Desk."
-    assert "a withheld number" in started_line("CA1", "inbound", "", "", "")
+    for withheld in ("", "anonymous", "+266696687"):
+        assert "from a withheld number to" in started_line("CA1", "inbound", withheld, "", "")
 
 
 def test_the_line_at_the_end_says_how_and_where_to_look() -> None:

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from realtime_core.errors import UserError
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.testing import virtual_time
+from telephony import CallPolicy, Consent, SilencePolicy
 from telephony.call.call_info import CallInfo
 from telephony.call.screening import FAILED_ATTESTATION, Emergency, Screening
 from telephony.simulator import Handset
 from tests.support.office import office, talks
 
+NUMBER: Any = 5
+MAPPING: Any = {"no tape": True}
 DOCTOR = "+14155550123"
 SCRIPT = Script(
     greeting=Reply(say="Hello."),
@@ -28,7 +32,22 @@ SCRIPT = Script(
         (Screening(blocked=["+1 900*"]), "+19005550100", "", "blocked"),
         (Screening(blocked=["+14155550100"]), "+14155550100", "", "blocked"),
         (Screening(blocked=["+14155550100"]), "+14155550101", "", ""),
+        (Screening(blocked=["+1 (415) 555-0100", "+900*"]), "+14155550100", "", "blocked"),
+        (Screening(blocked=["+5215512345678"]), "+525512345678", "", "blocked"),
+        (Screening(blocked=["sip:mary-ann@example.com", "client:mary.ann"]), "client:mary.ann", "", "blocked"),
+        (Screening(blocked=["sip:mary-ann@example.com"]), "sip:mary-ann@example.com", "", "blocked"),
+        (Screening(blocked="+14155550100"), "+14155550101", "", ""),
         (Screening(withheld=False), "anonymous", "", "withheld"),
+        (Screening(withheld=False), "+266696687", "", "withheld"),
+        (Screening(withheld=False), "sip:anonymous@anonymous.invalid", "", "withheld"),
+        (Screening(withheld=False), "sip:ada@example.com", "", ""),
+        (Screening(refuse_attestation="TN-Validation-Failed-A"), "+14155550101", "", ""),
+        (
+            Screening(refuse_attestation="TN-Validation-Failed-A"),
+            "+14155550101",
+            "TN-Validation-Failed-A",
+            "attestation",
+        ),
         (Screening(withheld=False), "+14155550101", "", ""),
         (Screening(refuse_attestation=FAILED_ATTESTATION), "+14155550101", "TN-Validation-Failed-A", "attestation"),
         (Screening(refuse_attestation=FAILED_ATTESTATION), "+14155550101", "TN-Validation-Passed-A", ""),
@@ -37,6 +56,42 @@ SCRIPT = Script(
 )
 def test_unwanted_callers_are_refused(screening: Screening, caller: str, verstat: str, why: str) -> None:
     assert screening.refusal(CallInfo("CA1", caller=caller, stir_verstat=verstat)) == why
+
+
+@pytest.mark.parametrize("rule", ["(415) 555-0100", "14155550100", "1900*", "*", "+1 415 555 0100 x42", "everybody", 5])
+def test_a_rule_that_no_caller_matches_is_refused(rule: Any) -> None:
+    with pytest.raises(UserError, match=r"Screening\(blocked"):
+        Screening(blocked=[rule])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda wrong: Screening(silent_s=wrong),
+        lambda wrong: Screening(emergency=wrong),
+        lambda wrong: Screening(withheld=wrong),
+        lambda wrong: Screening(refuse_attestation=[wrong, NUMBER]),
+        lambda wrong: Emergency(phrases=[NUMBER]),
+        lambda wrong: Consent(answer_s=wrong),
+        lambda wrong: Consent(asks=wrong),
+        lambda wrong: Consent(refusals=MAPPING),
+        lambda wrong: CallPolicy(max_call_s=wrong),
+        lambda wrong: CallPolicy(silence=wrong),
+        lambda wrong: CallPolicy(farewell=NUMBER),
+        lambda wrong: SilencePolicy(after_s=wrong),
+        lambda wrong: SilencePolicy(prompts=NUMBER),
+    ],
+)  # fmt: skip
+def test_rules_of_a_wrong_type_are_refused_when_they_are_made(make: Any) -> None:
+    with pytest.raises(UserError, match=": give "):
+        make("60")
+
+
+def test_one_text_in_place_of_a_list_is_one_text() -> None:
+    assert Emergency(phrases="my chest hurts").phrases == ("my chest hurts",)
+    assert not Emergency(phrases="my chest hurts").applies("I am a caller")
+    assert SilencePolicy(prompts="Ask again.").prompts == ("Ask again.",)
+    assert not Consent(refusals="no tape").refuses("I am a caller")
 
 
 def rung(screening: Screening, caller: Any, **ring: Any) -> dict[str, Any]:

@@ -4,11 +4,31 @@ call.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ...argument_types import Rule, check_types
 from .silence_prompts import SilencePolicy
 
 __all__ = ["CallPolicy"]
+
+
+_SECONDS: Rule = (int | float, "a number of seconds")
+_LIMIT: Rule = (int | float | None, "a number of seconds, or None")
+_TEXT: Rule = (str, "a text")
+_RULES: Mapping[str, Rule] = {
+    "silence": (SilencePolicy | None, "a SilencePolicy, or None"),
+    "answer_line_s": _LIMIT,
+    "answer_limit_s": _SECONDS,
+    "max_failures": (int, "a whole number"),
+    "max_call_s": _LIMIT,
+    "warning_s": _SECONDS,
+    "warning": _TEXT,
+    "farewell": _TEXT,
+    "machine_s": _LIMIT,
+    "stalled_s": _LIMIT,
+    "digits_interrupt": (bool, "True or False"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +71,7 @@ class CallPolicy:
     """
     digits_interrupt: bool = True
     """Whether a key of the caller stops the speech of the agent."""
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for a value of a wrong type."""
+        check_types("CallPolicy", _RULES, {name: getattr(self, name) for name in _RULES})

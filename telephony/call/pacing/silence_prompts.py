@@ -7,12 +7,16 @@ transfers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...argument_types import Rule, check_types, texts_of
 from .reasons import PauseReason
 
 __all__ = ["Goodbye", "Prompt", "SilencePolicy", "SilencePrompts"]
+
+
+_RULES: Mapping[str, Rule] = {"after_s": (int | float, "a number of seconds"), "goodbye": (str, "a text")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,11 @@ class SilencePolicy:
         "The caller still says nothing. Say that you cannot hear anybody, and that the call will end soon.",
     )
     goodbye: str = "The caller says nothing. Say goodbye in one short sentence, and that they may call again."
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for a value of a wrong type."""
+        object.__setattr__(self, "prompts", texts_of("SilencePolicy(prompts=...)", self.prompts))
+        check_types("SilencePolicy", _RULES, {name: getattr(self, name) for name in _RULES})
 
 
 @dataclass(frozen=True, slots=True)
