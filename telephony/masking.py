@@ -29,7 +29,8 @@ MIN_SECRET = 6
 _KEYS = re.compile(rf'({PRESSED}|"digit" ?: ?")[0-9A-D]+|({TYPED})[0-9A-D*#]+')
 """Matches typed keys. A single * or # is not matched: this key only ends an input, and a replay needs the key."""
 _KEY_CHARACTER = re.compile(r"[0-9*#]")
-_NUMBER = re.compile(r"\+?\d[\d -]{5,}\d")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9])\+?\d[\d -]{5,}\d")
+"""Matches a phone number. The digits of a SID, such as `CA12345678ab`, are not matched."""
 _TEXT_DELTA = re.compile(r'"type": ?"[a-z_.]*(?:transcript|transcription|text|arguments)\.delta"')
 _SEPARATORS = r"[\s.,-]{0,2}"
 _SPELLED_CHARACTER = re.compile(r"[^\s.,-]")

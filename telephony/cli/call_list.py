@@ -22,6 +22,7 @@ from ..errors import JournalError
 from ..journal.object_storage import ObjectStorage
 from ..journal.store import StoredCall, stored_calls
 from ..journal.stored_journals import StoredJournals
+from ..logs import visible
 from ..records import Records
 from ..records.call_query import CallQuery, page_of, query_of
 from ..records.call_record import CallRecord
@@ -96,7 +97,7 @@ def list_calls(folder: Path | None, filters: Mapping[str, str], *, json: bool) -
         typer.echo(jsonlib.dumps([_object(each, journals) for each in shown], indent=1, ensure_ascii=False))
         return
     for each in shown:
-        typer.echo(_line(each))
+        typer.echo(visible(_line(each)))
     if not shown:
         typer.echo("There are no such calls." if set(filters) - {"limit"} else "There are no calls.")
     elif page.cursor:

@@ -23,6 +23,7 @@ from ..journal.figures import figures_of
 from ..journal.imported import import_call
 from ..journal.reader import read_journal
 from ..journal.transcript import to_json
+from ..logs import visible
 from ..records.call_record import CallRecord
 from ..records.exports import note_export
 from ..records.storable import is_key
@@ -65,9 +66,9 @@ def show_call(name: str, folder: Path | None, *, json: bool, wav: Path | None) -
             typer.echo(jsonlib.dumps({**figures, **said, **record}, indent=1, ensure_ascii=row is None))
             return
         if row is not None:
-            typer.echo("\n".join(_described(row)) + "\n")
+            typer.echo("\n".join(map(visible, _described(row))) + "\n")
         if call is not None:
-            typer.echo(call.transcript.rstrip() or "Nothing was said.")
+            typer.echo("\n".join(map(visible, call.transcript.rstrip().split("\n"))) or "Nothing was said.")
             typer.echo(f"({call.duration_ms / 1000:.1f} s, {call.ended or 'the journal is cut off'})")
         else:
             typer.echo("There is no journal of this call.")

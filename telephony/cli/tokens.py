@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..logs import visible
 from ..records.access import Scope
 from .errors import USAGE, CliError, reporting
 
@@ -48,8 +49,12 @@ def create(
     from .auditing import audit
 
     with reporting(verbose=False):
-        if not name.strip() or len(name) > 100:
-            raise CliError("The name is empty or has more than 100 characters.", "Write another one.", code=USAGE)
+        if not name.strip() or len(name) > 100 or visible(name) != name:
+            raise CliError(
+                "The name is empty, has more than 100 characters, or has a line break or another control character.",
+                "Write another one.",
+                code=USAGE,
+            )
         try:
             numbers = frozenset(e164(each) for each in number or ())
         except ValueError as error:
@@ -85,7 +90,8 @@ def list_tokens(json: Annotated[bool, typer.Option("--json", help="Print JSON.")
         for each in found:
             numbers = ", ".join(sorted(each.numbers)) or "all numbers"
             state = "revoked" if each.revoked_at else "valid" if each.is_valid(SYSTEM.now()) else "ended"
-            typer.echo(f"{each.id}  {each.created_at:%Y-%m-%d}  {state:<7}  {_scopes(each)}  {numbers}  {each.name}")
+            name = visible(each.name)
+            typer.echo(f"{each.id}  {each.created_at:%Y-%m-%d}  {state:<7}  {_scopes(each)}  {numbers}  {name}")
 
 
 @app.command("revoke")

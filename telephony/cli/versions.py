@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..logs import visible
 from .errors import USAGE, CliError, reporting
 
 if TYPE_CHECKING:
@@ -40,11 +41,11 @@ def list_versions(
             return
         for each in figures:
             latency = "-" if each["latency_ms"] is None else f"{each['latency_ms']:.0f} ms"
-            typer.echo(f"{each['version']:<50} {each['calls']:>5} calls  {each['failed']:>4} failed  latency {latency}")
+            version = visible(each["version"])
+            typer.echo(f"{version:<50} {each['calls']:>5} calls  {each['failed']:>4} failed  latency {latency}")
         for decision in decisions:
-            typer.echo(
-                f"canary of {decision['place']}: {decision['state']} {decision['at']} {decision['reason']}".strip()
-            )
+            line = f"canary of {decision['place']}: {decision['state']} {decision['at']} {decision['reason']}".strip()
+            typer.echo(visible(line))
         if not figures:
             typer.echo("No call in this time has a version.")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..logs import visible
 from .errors import USAGE, CliError, reporting
 
 if TYPE_CHECKING:
@@ -49,8 +50,10 @@ def list_webhooks(
             next_at = f"  next {it.due_at:%Y-%m-%d %H:%M} UTC" if it.state is MessageState.PENDING else ""
             more = f"  {it.error}" if it.error else ""
             typer.echo(
-                f"{it.id}  {it.call_id}  {it.created_at:%Y-%m-%d %H:%M} UTC  {it.state.value:<9} "
-                f"{it.attempts} attempts{next_at}{more}"
+                visible(
+                    f"{it.id}  {it.call_id}  {it.created_at:%Y-%m-%d %H:%M} UTC  {it.state.value:<9} "
+                    f"{it.attempts} attempts{next_at}{more}"
+                )
             )
 
 

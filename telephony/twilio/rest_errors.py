@@ -16,6 +16,7 @@ from ..errors import (
     TwilioRejected,
     TwilioServerError,
 )
+from ..masking import mask_numbers
 
 __all__ = ["error_of", "one_line"]
 
@@ -67,11 +68,12 @@ def error_of(error: TwilioException) -> TwilioError:
 
 
 def one_line(text: object) -> str:
-    """Returns the text of a server's response as one line for error messages and logs: printable characters only, and
-    cut if it is long. The text may come from a gateway and not from Twilio, so it can have any content.
+    """Returns the text of a server's response as one line for error messages and logs: printable characters only,
+    without phone numbers, and cut if it is long. The text may come from a gateway and not from Twilio, so it can have
+    any content.
     """
     printable = "".join(c if c.isprintable() else " " for c in str(text)[: 2 * _MAX_CHARS])
-    return " ".join(printable.split())[:_MAX_CHARS]
+    return mask_numbers(" ".join(printable.split()))[:_MAX_CHARS]
 
 
 def _answer(response: Any) -> dict[str, Any]:

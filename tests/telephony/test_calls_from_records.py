@@ -85,6 +85,24 @@ def test_calls_are_listed_the_newest_last(data: Path) -> None:
     assert first["ending"] == "hung_up" and first["bytes"] > 0 and first["result"] == {"people": 2}
 
 
+def test_texts_from_outside_forge_no_line_and_send_nothing_to_the_terminal(data: Path) -> None:
+    """Addresses, results and texts of tools come from callers, models and other servers."""
+    forged = "x\nforged \x1b[2J\x9b31m\u202e"
+    row: dict[str, Any] = {"sid": "CA5", "direction": "inbound", "caller": "sip:•", "called": f"sip:{forged}",
+                           "agent": forged, "agents": [forged], "status": "completed", "outcome": forged,
+                           "summary": forged, "variant": forged, "tools": {forged: {"calls": 1, "failures": 1}},
+                           "started_at": datetime.now(UTC)}  # fmt: skip
+    url = load_settings().records_url
+    assert url is not None
+    with closing(DatabaseRecords(url)) as database:
+        database.note([CallUpdate("CA5", datetime.now(UTC), changes=row)])
+    for command in (["calls", "list"], ["calls", "show", "CA5"], ["versions", "list"]):
+        printed = telephony(*command)
+        assert "forged" in printed
+        assert not [line for line in printed.splitlines() if line.startswith("forged")], command
+        assert not set(printed) & set("\x1b\x9b\u202e"), command
+
+
 def test_filters(data: Path) -> None:
     assert listed("--number", ADA) == ["CA1"]
     assert listed("--from", ADA) == ["CA1"] and listed("--to", OWN) == ["CA1"]

@@ -407,6 +407,16 @@ def test_the_command_makes_a_token_that_works_until_it_is_revoked(
     assert "Ada" in entries[0]["detail"] and entries[0]["who"].endswith("(command line)")
 
 
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x1b[31mb", "a\u202eb", "x" * 101], ids=repr)
+def test_a_name_that_would_spoil_the_list_makes_no_token(
+    name: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    made = CliRunner().invoke(app, ["tokens", "create", name])
+    assert made.exit_code == 2 and "control character" in made.output
+    assert CliRunner().invoke(app, ["tokens", "list"]).stdout == ""
+
+
 class Numbers:
     """The numbers of a file at Twilio."""
 

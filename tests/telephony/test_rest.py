@@ -255,6 +255,15 @@ async def test_the_message_of_a_gateway_is_one_short_line(message: str, twilio: 
     assert text.isprintable() and len(text) < 600 and "21211" in text
 
 
+async def test_the_message_of_an_error_names_no_phone_number(twilio: Twilio) -> None:
+    """Logs have these messages. The line says which call it is, with a masked number."""
+    twilio.answer = refusal(400, 21211, f"The number +1 415-555-0123 (4155550123) of {CALL} is not valid")
+    with pytest.raises(TwilioRejected) as refused:
+        await ask_twilio(twilio, lambda rest: rest.hang_up(CALL))
+    assert "0123" not in str(refused.value)
+    assert CALL in str(refused.value) and "21211" in str(refused.value), "a SID is no phone number"
+
+
 async def test_what_a_call_is_made_of(twilio: Twilio) -> None:
     twilio.answer = (201, {"sid": CALL, "status": "queued"})
     made = await ask_twilio(
