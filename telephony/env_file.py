@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = ["ENCODING", "VARIABLE", "composed", "env_file", "environment", "value
 
 log = logging.getLogger(__name__)
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 VARIABLE = "TELEPHONY_ENV_FILE"
 _DEFAULT = ".env"
 ENCODING = "utf-8-sig"
@@ -65,7 +67,8 @@ def _unusable_lines(path: Path, text: str) -> Iterator[str]:
 
     given: set[str] = set()
     for binding in parse_stream(io.StringIO(text)):
-        if binding.error or (binding.value is None and binding.key in given):
+        is_name = binding.key is None or _NAME.fullmatch(binding.key) is not None
+        if binding.error or not is_name or (binding.value is None and binding.key in given):
             line = binding.original.line + _lines_before(binding.original.string)
             yield f"{path}, line {line}: this is not a setting. Write NAME=value, with both quotes or none"
         elif binding.key is not None and binding.value is not None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import time
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from realtime_core.ip_addresses import is_ip_address
 
@@ -97,11 +97,17 @@ def check_public_url(url: str) -> str:
         raise ValueError("Twilio calls no host whose name has an underscore: use another name")
     if not _HOST_NAME.fullmatch(host) and not is_ip_address(host):
         raise ValueError(f"its host is not a host name: {_EXAMPLE_URL}")
-    if parts.path.rstrip("/").endswith("/incoming-call"):
-        raise ValueError("leave /incoming-call out: it is added to this address")
+    path = parts.path.rstrip("/")
+    for own in ("/incoming-call", "/media-stream"):
+        if path.lower().endswith(own):
+            raise ValueError(f"leave {own} out: it is added to this address")
+    if {"", ".", ".."} & set(path.split("/")[1:]):
+        raise ValueError("its path contains // or a segment of dots, which proxies change: write the path without them")
+    if parts.netloc.endswith(":"):
+        raise ValueError(f"the port after the colon is missing: {_EXAMPLE_URL}")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("Twilio opens media streams over TLS only: write https://...")
-    return url.rstrip("/")
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
 def check_host(host: str) -> str:

@@ -48,7 +48,7 @@ def test_a_file_as_people_write_it(text: str, folder: Path) -> None:
     ("text", "lines"),
     [("PORT: 8001\nLOG_LEVEL=info\n", [1]), ("PORT=8001\n\n# a note\nexport PORT\n", [4]),
      ('PORT=8001\nTWILIO_AUTH_TOKEN="pass-word\nLOG_LEVEL=info\n', [2]), ("\ufeffPORT 8001\n\nHOST x\n", [1, 3]),
-     ("twilio api:explorer --pass-word", [1])],
+     ("twilio api:explorer --pass-word", [1]), ('PORT=8001\n{"HOST":"pass-word"}\n', [2])],
 )  # fmt: skip
 def test_a_line_that_is_not_a_setting_is_refused_with_its_number(text: str, lines: list[int], folder: Path) -> None:
     (folder / ".env").write_text(text, "utf-8")

@@ -46,6 +46,20 @@ def test_a_script_may_answer_a_real_caller_when_it_is_set() -> None:
     assert settings.public_url == "https://phone.example.com"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://phone.example.com//",
+        "HTTPS://phone.example.com",
+        "https://phone.example.com/?",
+        " https://phone.example.com/# ",
+    ],
+)
+def test_the_public_url_is_normalized(url: str) -> None:
+    settings = load_settings(public_url=url, twilio_auth_token="12345", telephony_model="scripted")
+    assert settings.public_url == "https://phone.example.com"
+
+
 def test_all_problems_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "seventy")
     monkeypatch.setenv("PUBLIC_URL", "phone.example.com")
@@ -109,6 +123,11 @@ def test_a_shared_key_alone_checks_signatures() -> None:
         ("public_url", "https://my_phone.example.com", "underscore"),
         ("public_url", "https://phone.example.com:84430", "like https://phone.example.com"),
         ("public_url", "https://phone.example.com/incoming-call", "leave /incoming-call out"),
+        ("public_url", "https://phone.example.com/x/Media-Stream/", "leave /media-stream out"),
+        ("public_url", "https://phone.example.com/x/../y", "segment of dots"),
+        ("public_url", "https://phone.example.com/x//y", "contains //"),
+        ("public_url", "https://phone.example.com:", "the port after the colon is missing"),
+        ("public_url", "https://phone.example.com?x=1", "like https://phone.example.com"),
         ("public_url", "https://b\u00fccher.example", "not ASCII"),
         ("twilio_auth_token", "\u201cpass-word\u201d", "a curly quote: remove it"),
         ("openai_api_key", "sk-pass-word\u2026", "not ASCII"),
