@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ _NUMBER_COLUMNS = ("to", "number", "phone", "phone_number", "telephone", "mobile
 _YES = frozenset({"yes", "y", "true", "1", "x", "ja", "j", "si", "oui"})
 _NO = frozenset({"no", "n", "false", "0", "nein", "non"})
 _MAX_ID = 200
+_SEPARATOR_LINE = re.compile(r"sep=[,;\t]?\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,10 @@ def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group:
         CampaignError: the file has no usable header.
     """
     lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    separator = max(",;\t", key=lines[0].count) if lines else ","
-    records = _records(lines, separator)
+    if lines and _SEPARATOR_LINE.fullmatch(lines[0]):
+        lines[0] = "\n"  # a note of Excel about the separator; the numbers of the lines stay
+    first = next(filter(str.strip, lines), "")
+    records = _records(lines, max(",;\t", key=first.count))
     header = next((cells for _, cells in records if isinstance(cells, list) and any(map(str.strip, cells))), None)
     if header is None:
         raise CampaignError("The file is empty: its first line names the columns, like to,name.")
@@ -98,7 +102,8 @@ def _records(lines: Sequence[str], separator: str) -> Iterator[tuple[int, list[s
                 yield at + 1, cells
                 at = start + reader.line_num
         except csv.Error:
-            yield at + 1, f"not a line of CSV, because of a quotation mark: {lines[at].strip()[:80]}"
+            fault = "a cell is too long" if len(lines[at]) > csv.field_size_limit() else "because of a quotation mark"
+            yield at + 1, f"not a line of CSV, {fault}: {lines[at].strip()[:80]}"
             at += 1
 
 
@@ -108,7 +113,7 @@ def _columns(header: Sequence[str]) -> list[str]:
     number = next((name for name in _NUMBER_COLUMNS if name in lower), None)
     if number is None:
         raise CampaignError(
-            f"There is no column with the numbers, only {', '.join(filter(None, columns)) or 'empty names'}. "
+            f"There is no column with the numbers, only {', '.join(filter(None, columns))[:200] or 'empty names'}. "
             "The first line names the columns: to,name."
         )
     known = {number: "to", "id": "id", "timezone": "timezone", "time_zone": "timezone", "consent": "consent"}

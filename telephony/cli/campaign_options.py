@@ -22,6 +22,7 @@ from telephony.outbound.do_not_call import dialing_rules_of
 from telephony.outbound.plan import LeaveMessage
 from telephony.settings import Settings
 from telephony.simulator.twilio import OWN_NUMBER
+from telephony.text_encoding import encoding_of
 
 from ..import_strings import load_agent, load_object
 from .call import load_model
@@ -67,13 +68,15 @@ def _problems(error: ValidationError) -> str:
 
 
 def read_contacts(file: Path, settings: Settings, rules: DialingRules, *, group: bool) -> ContactList:
-    """Reads the contacts from a CSV file in UTF-8. With `group`, all lines with the same number become one contact.
-    Raises `CliError` if the file is too large, cannot be read, is invalid, or has no contacts.
+    """Reads the contacts from a CSV file in UTF-8, or in UTF-16 with its byte order mark, as Excel writes it. With
+    `group`, all lines with the same number become one contact. Raises `CliError` if the file is too large, cannot be
+    read, is invalid, or has no contacts.
     """
     try:
         if file.stat().st_size > _MAX_FILE:
             raise CliError(f"{file} is larger than {_MAX_FILE // 1_000_000} MB.", "Split it.", code=USAGE)
-        text = file.read_text("utf-8-sig")
+        data = file.read_bytes()
+        text = data.decode(encoding_of(data))
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"{file} cannot be read: {error}", "It has to be a CSV file in UTF-8.", code=USAGE) from None
     try:

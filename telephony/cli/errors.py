@@ -13,6 +13,7 @@ import typer
 
 from realtime_core.errors import RealtimeCoreError
 from telephony.errors import ImportStringError, RecordRefused, RecordsUnavailable, SettingsError, TelephonyError
+from telephony.logs import visible
 
 __all__ = ["FAILED", "USAGE", "CliError", "at_end", "reporting"]
 
@@ -64,17 +65,22 @@ def _reported(verbose: bool) -> Iterator[None]:
         if verbose:
             traceback.print_exc()
         for line in _lines(error):
-            typer.echo(f"telephony: {line}", file=sys.stderr)
+            _print(f"telephony: {line}")
         if hint := _hint(error):
-            typer.echo(f"  hint: {hint}", file=sys.stderr)
+            _print(f"  hint: {hint}")
         raise typer.Exit(_exit_code(error)) from None
     except OSError as error:
         if verbose:
             traceback.print_exc()
         where = f"{os.fspath(error.filename)!r} " if isinstance(error.filename, str | os.PathLike) else ""
-        typer.echo(f"telephony: {where}cannot be used: {error.strerror or error}.", file=sys.stderr)
-        typer.echo("  hint: -v shows where.", file=sys.stderr)
+        _print(f"telephony: {where}cannot be used: {error.strerror or error}.")
+        _print("  hint: -v shows where.")
         raise typer.Exit(FAILED) from None
+
+
+def _print(text: str) -> None:
+    """Prints lines to standard error. Control characters, for example of a file or of another server, are escaped."""
+    typer.echo("\n".join(map(visible, text.split("\n"))), file=sys.stderr)
 
 
 def _lines(error: Exception) -> list[str]:

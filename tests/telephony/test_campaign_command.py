@@ -94,6 +94,23 @@ def test_a_campaign_in_the_records_is_paused_resumed_stopped_and_exported(people
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_list_is_read_in_the_encodings_of_excel(encoding: str, people: Path) -> None:
+    people.write_bytes("sep=;\r\nName;Phone\r\nJ\u00fcrgen;+14155550123\r\n".encode(encoding))
+    result = CliRunner().invoke(app, ["campaign", "run", str(people), "--simulate", "--dry-run", "--agent",
+                                      "examples.remind:agent", "--json"])  # fmt: skip
+    (row,) = json.loads(result.stdout)["contacts"]
+    assert (row["number"], row["state"]) == ("+14155550123", "pending")
+
+
+def test_an_error_about_a_file_sends_nothing_to_the_terminal(people: Path) -> None:
+    """Such as the bytes of a spreadsheet, or an escape sequence in the name of a column."""
+    people.write_bytes(b"PK\x03\x04\x1b[2J\x07" + b"x" * 5000)
+    result = CliRunner().invoke(app, ["campaign", "run", str(people), "--simulate", "--agent", "examples.remind:agent"])
+    assert result.exit_code == 2 and "There is no column with the numbers" in result.stderr
+    assert result.stderr.replace("\n", "").isprintable() and len(result.stderr) < 1000
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -36,6 +36,17 @@ def test_a_number_is_read_as_people_write_it(written: str, separator: str) -> No
     assert (contact.state, contact.lines) == (ContactState.PENDING, (2,))
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["sep=;\nName;Phone\nAda;+14155550123\n", "sep=\t\r\nName\tPhone\r\nAda\t+14155550123\r\n",
+     "\n\nName;Phone\nAda;+14155550123\n", " ; \nName;Phone\n;\nAda;+14155550123\n"],
+)  # fmt: skip
+def test_lines_before_the_header_do_not_matter(text: str) -> None:
+    contact = only(text)
+    assert (contact.number, contact.data) == ("+14155550123", {"Name": "Ada"})
+    assert contact.lines == (len(text.splitlines()),)
+
+
 @pytest.mark.parametrize("written", ["x42", " ext. 42", ";ext=42", ",,42", "#42", " extension 42", "p42", " (ext 42)"])
 def test_an_extension_is_kept(written: str) -> None:
     contact = only(f'to\n"+14155550123{written}"\n')
@@ -76,6 +87,7 @@ def test_two_extensions_of_one_number_are_two_contacts() -> None:
         ('+14155550123,"Ada', "quotation mark"),
         ('+14155550123,"Ada" B', "quotation mark"),
         ('"+14155550123;isub=42",Ada', "subaddress"),
+        ("+14155550123," + "Ada" * 50_000, "a cell is too long"),
         ("sip:ada@example.com,Ada", "not a phone number"),
         ("1.41556E+10,Ada", "letters"),
     ],
