@@ -128,7 +128,10 @@ def _say(message: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    run(_serve())
+    try:
+        run(_serve())
+    except KeyboardInterrupt:  # Ctrl-C reaches all processes of the terminal
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 @contextmanager
 def drained_by_ctrl_c(drain: Callable[[], None], hang_up: Callable[[], Awaitable[None]]) -> Iterator[None]:
     """During this block, the first Ctrl-C (SIGINT) calls `drain`, which must stop new calls from beginning. Every later
-    Ctrl-C calls `hang_up`, which must end the live calls. Also works in virtual time. Does nothing outside of the main
-    thread.
+    Ctrl-C calls `hang_up`, which must end the live calls. SIGTERM counts as Ctrl-C. Also works in virtual time. Does
+    nothing outside of the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -45,10 +45,11 @@ def drained_by_ctrl_c(drain: Callable[[], None], hang_up: Callable[[], Awaitable
     def on_signal(number: int, frame: Any) -> None:
         loop.call_soon_threadsafe(interrupted)
 
-    before = signal.signal(signal.SIGINT, on_signal)
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         for task in hanging_up:
             task.cancel()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -68,12 +71,25 @@ def run_call(
         else:
             phone = Telephony(read_settings(telephony_quiet_hours=hours), simulate=simulate)
         work = _call(phone, to, load_agent(agent), options, console)
-    outcome = asyncio.run(work)
+    with _hung_up_by_sigterm():
+        outcome = asyncio.run(work)
     if json:
         typer.echo(jsonlib.dumps(asdict(outcome) | {"output": _plain(outcome.output)}, default=str))
     else:
         _report(outcome, console)
     return outcome.status == "completed"
+
+
+@contextmanager
+def _hung_up_by_sigterm() -> Iterator[None]:
+    """In this block, SIGTERM counts as Ctrl-C, so a live call is hung up. Without this process, nobody would speak with
+    the called person.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _call(

@@ -69,10 +69,13 @@ def _reported(verbose: bool) -> Iterator[None]:
         if hint := _hint(error):
             _print(f"  hint: {hint}")
         raise typer.Exit(_exit_code(error)) from None
+    except BrokenPipeError:  # the reader of the output has ended, such as `head`; typer ends the command without a word
+        raise
     except OSError as error:
         if verbose:
             traceback.print_exc()
-        where = f"{os.fspath(error.filename)!r} " if isinstance(error.filename, str | os.PathLike) else ""
+        is_path = isinstance(error.filename, str | os.PathLike)
+        where = f"{os.fspath(error.filename)!r} " if is_path else "The output, a file or a connection "
         _print(f"telephony: {where}cannot be used: {error.strerror or error}.")
         _print("  hint: -v shows where.")
         raise typer.Exit(FAILED) from None

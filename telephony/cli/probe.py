@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ..logs import visible
 from .errors import FAILED, USAGE, CliError, reporting
 
 __all__ = ["probe"]
@@ -69,6 +70,6 @@ def probe(
             greeting = "" if result.first_word_s is None else f"first word after {result.first_word_s:.1f} s, "
             typer.echo(f"The call was answered and heard: {greeting}answer after {result.response_s:.1f} s.")
         else:
-            typer.echo(f"The call failed: {result.error}.", err=True)
+            typer.echo(f"The call failed: {visible(result.error.rstrip('.'))}.", err=True)
         if not result.succeeded:
             raise typer.Exit(FAILED)

@@ -65,13 +65,15 @@ def redeliver(
     """Send webhooks again, with the same id. A running `telephony serve` delivers them."""
     from realtime_core.sources import SYSTEM
 
+    from ..records.storable import is_key
+
     with reporting(verbose=False):
         if bool(ids) == dead:
             raise CliError(
                 "Give the ids of webhooks, or use --dead.", "`telephony webhooks list` shows them.", code=USAGE
             )
         with _records() as records:
-            count = records.outbox.redeliver(None if dead else ids, SYSTEM.now())
+            count = records.outbox.redeliver(None if dead else list(filter(is_key, ids or ())), SYSTEM.now())
         if ids and count < len(set(ids)):
             raise CliError(f"{count} of {len(set(ids))} webhooks were found, and are sent again.")
         typer.echo(f"{count} webhooks are sent again.")

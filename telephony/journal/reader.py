@@ -79,6 +79,12 @@ def parse_lines(lines: Iterable[bytes], name: str = "journal") -> Iterator[Recor
     checked.done()
 
 
+_BEGINNING = b'{"t":'
+"""The first bytes of each line that `JournalWriter` writes. A line without an end that begins otherwise is no part of a
+journal.
+"""
+
+
 class _Checked:
     """Parses the lines of one journal, and reports lines that are not records."""
 
@@ -91,7 +97,11 @@ class _Checked:
     def record(self, line: bytes) -> Record | None:
         """Returns the record in a line, or None if the line is empty, incomplete or not a record."""
         self._lines += 1
-        if not line.endswith(b"\n") or not line.strip():
+        if not line.strip():
+            return None
+        if not line.endswith(b"\n"):
+            if not line.startswith(_BEGINNING[: len(line)]):
+                self._odd.append(f"line {self._lines}: not a JSON object")
             return None
         try:
             record = parse_line(line)

@@ -78,12 +78,12 @@ async def test_the_first_ctrl_c_lets_live_calls_end_the_second_hangs_up_and_the_
         def statuses() -> list[str]:
             return [each.status for number in NUMBERS[:2] for each in twilio.placed_to(number)]
 
-        async def interrupted_when(wanted: list[str]) -> None:
+        async def interrupted_when(wanted: list[str], number: signal.Signals) -> None:
             await until(lambda: first.returncode is not None or statuses() == wanted)
             assert first.returncode is None, (await first.communicate())[1].decode()
-            first.send_signal(signal.SIGINT)
+            first.send_signal(number)
 
-        await interrupted_when(["in-progress", "in-progress"])
+        await interrupted_when(["in-progress", "in-progress"], signal.SIGTERM)  # counts as Ctrl-C
         assert first.stderr is not None
         while line := await first.stderr.readline():
             if b"no further call begins" in line:
@@ -91,7 +91,7 @@ async def test_the_first_ctrl_c_lets_live_calls_end_the_second_hangs_up_and_the_
         assert line
         placed = len(twilio.calls)  # a busy number may have been called before these two
         drains.set()
-        await interrupted_when(["completed", "in-progress"])
+        await interrupted_when(["completed", "in-progress"], signal.SIGINT)
         _, errors = await first.communicate()
         assert first.returncode == 130, errors.decode()
         assert statuses() == ["completed", "completed"] and len(twilio.calls) == placed, "no further call began"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -196,6 +197,23 @@ def test_serve_answers_until_it_is_interrupted(project: Path) -> None:
         _, err = process.communicate(timeout=60)
     assert process.returncode in (0, 130)
     assert "Traceback" not in err
+
+
+def test_a_closed_pipe_ends_a_command_without_a_word(tmp_path: Path) -> None:
+    """As in `telephony calls list | head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer) as pipe:
+        result = commands.run("-m", "telephony", "calls", "list", cwd=tmp_path, stdout=pipe, stderr=subprocess.PIPE)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        result = commands.run("-m", "telephony", "calls", "list", cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert result.stderr.startswith("telephony: The output, a file or a connection cannot be used: No space left")
 
 
 def test_version() -> None:

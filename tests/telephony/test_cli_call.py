@@ -99,7 +99,8 @@ def test_the_settings_rules_count_and_any_hour_lifts_the_hours_alone(tmp_path: P
     assert json.loads(awake[1])["status"] == "busy"
 
 
-def test_ctrl_c_hangs_up() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_hang_up(number: signal.Signals) -> None:
     with start("simulate", "--json", "--callee", "no-answer") as twilio:
         assert twilio.stdout is not None
         account = json.loads(twilio.stdout.readline())
@@ -109,7 +110,7 @@ def test_ctrl_c_hangs_up() -> None:
             log = iter(twilio.stdout.readline, "")
             assert any("POST /Calls.json 201" in line for line in log)
             assert any("ringing: ringing" in line for line in log)
-            call.send_signal(signal.SIGINT)
+            call.send_signal(number)
             call.communicate(timeout=30)
             assert any("completed: canceled" in line for line in log)
             assert call.returncode == 130

@@ -510,6 +510,17 @@ def test_a_file_without_any_record_is_no_journal(tmp_path: Path) -> None:
             list(read_all(path))
 
 
+@pytest.mark.parametrize("data", [b"hello", b"{", b'{"t"', b'{"t":1.5,"kind":"hea', b"", b"\n", b'{"a":1}', b"\0\0"])
+def test_a_file_of_one_line_without_an_end_is_a_cut_journal_or_no_journal(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(data)
+    if data.strip() and not b'{"t":1.5'.startswith(data[:8]):
+        with pytest.raises(JournalError, match="is no journal: line 1"):
+            list(read_journal(path))
+    else:
+        assert list(read_journal(path)) == []
+
+
 def test_a_journal_in_memory_takes_the_same() -> None:
     journal = MemoryJournal()
 
