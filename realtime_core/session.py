@@ -485,8 +485,8 @@ class RealtimeSession(RealtimeModelListener):
     # Approvals
 
     async def approve_tool_call(self, call_id: str, *, always: bool = False) -> None:
-        """Approves a waiting tool call. With `always`, also approves every later call of the tool. An unknown call id
-        has no effect.
+        """Approves a waiting tool call. With `always`, also approves every later call of this tool by the same agent.
+        An unknown call id has no effect.
         """
         self._tools.decide(call_id, Decision(approved=True), always=always)
 
@@ -494,7 +494,7 @@ class RealtimeSession(RealtimeModelListener):
         self, call_id: str, *, always: bool = False, rejection_message: str | None = None
     ) -> None:
         """Rejects a waiting tool call. The model gets `rejection_message`, or a default text if it is None. With
-        `always`, also rejects every later call of the tool. An unknown call id has no effect.
+        `always`, also rejects every later call of this tool by the same agent. An unknown call id has no effect.
         """
         self._tools.decide(call_id, Decision(approved=False, message=rejection_message), always=always)
 

@@ -6,13 +6,16 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import user_code
 from .run_context import ToolContext
 from .tools import Tool
 
-__all__ = ["REJECTION_MESSAGE", "Approvals", "Decision", "needs_approval"]
+if TYPE_CHECKING:
+    from .agent import RealtimeAgent
+
+__all__ = ["REJECTION_MESSAGE", "Approvals", "Decision", "ToolOf", "needs_approval"]
 
 REJECTION_MESSAGE = "Tool execution was not approved."
 
@@ -27,28 +30,39 @@ class Decision:
     message: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ToolOf:
+    """A tool of one agent. Two agents can have different tools with the same name."""
+
+    agent: RealtimeAgent[Any]
+    name: str
+
+    def is_same(self, other: ToolOf) -> bool:
+        return self.agent is other.agent and self.name == other.name
+
+
 class Approvals:
     """Stores the decisions of the user (approved or rejected) about tool calls. A decision is about one tool call, or
-    about all calls of a tool in this session (`always`).
+    about all calls of a tool of an agent in this session (`always`).
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, tuple[str, asyncio.Future[Decision]]] = {}
-        self._always: dict[str, Decision] = {}
+        self._waiting: dict[str, tuple[ToolOf, asyncio.Future[Decision]]] = {}
+        self._always: list[tuple[ToolOf, Decision]] = []
 
-    def always(self, tool_name: str) -> Decision | None:
+    def always(self, tool: ToolOf) -> Decision | None:
         """Returns the decision about all calls of the tool, or None if there is no such decision."""
-        return self._always.get(tool_name)
+        return next((decision for known, decision in self._always if known.is_same(tool)), None)
 
-    async def decision(self, call_id: str, tool_name: str, ask: Callable[[], None]) -> Decision:
+    async def decision(self, call_id: str, tool: ToolOf, ask: Callable[[], None]) -> Decision:
         """Returns the decision about a tool call. If no decision is known, calls the function `ask`, which asks the
         user for a decision, and waits until `decide` is called. Does not wait if `decide` was called with `always` for
         an earlier call of the tool.
         """
-        if (known := self.always(tool_name)) is not None:
+        if (known := self.always(tool)) is not None:
             return known
         decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._waiting[call_id] = (tool_name, decided)
+        self._waiting[call_id] = (tool, decided)
         try:
             ask()
             return await decided
@@ -57,15 +71,15 @@ class Approvals:
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
         """Stores `decision` as the decision about a waiting call. With `always`, also decides about the other waiting
-        calls and all later calls of the tool. Returns False and does nothing if no such call waits.
+        calls and all later calls of this agent's tool. Returns False and does nothing if no such call waits.
         """
         if call_id not in self._waiting:
             return False
-        tool_name = self._waiting[call_id][0]
+        tool = self._waiting[call_id][0]
         if always:
-            self._always[tool_name] = decision
-        for other_id, (name, decided) in self._waiting.items():
-            if (other_id == call_id or (always and name == tool_name)) and not decided.done():
+            self._always.append((tool, decision))
+        for other_id, (other, decided) in self._waiting.items():
+            if (other_id == call_id or (always and other.is_same(tool))) and not decided.done():
                 decided.set_result(decision)
         return True
 

@@ -39,7 +39,7 @@ from .model_events import (
 from .model_inputs import RealtimeModelSendMcpApproval, RealtimeModelSendToolOutput
 from .run_context import ToolContext
 from .session_core import SessionCore
-from .tool_approvals import REJECTION_MESSAGE, Approvals, Decision, needs_approval
+from .tool_approvals import REJECTION_MESSAGE, Approvals, Decision, ToolOf, needs_approval
 from .tool_filler import Filler
 from .tools import (
     FailedResult,
@@ -170,8 +170,8 @@ class ToolCalls:
     async def _approve_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
         tool, agent = HostedTool(request.name, request.server_label), self._agent.agent
         required = RealtimeToolApprovalRequired(agent, tool, request.id, request.arguments, self._core.info)
-        name = f"{tool.name} of {tool.server_label}"
-        decision = await self._approvals.decision(request.id, name, lambda: self._core.emit(required))
+        of = ToolOf(agent, f"{tool.name} of {tool.server_label}")
+        decision = await self._approvals.decision(request.id, of, lambda: self._core.emit(required))
         self._core.send(RealtimeModelSendMcpApproval(request.id, decision.approved, decision.message))
 
     def end(self) -> None:
@@ -293,15 +293,16 @@ class ToolCalls:
 
     async def _permit(self, call: ToolCall, tool: Tool) -> None:
         """Waits until the call may run. Raises `_Refused` if the call must not run."""
-        decision = self._approvals.always(tool.name)
-        waits = False
+        of = ToolOf(call.active.agent, tool.name)
+        decision = self._approvals.always(of)
         if decision is None:
             with self._deciding(UserCode.APPROVAL, tool.name):
                 waits = await needs_approval(tool, call.context, call.event.arguments)
-        if waits:
-            if self._config.get("pre_approval_tool_input_guardrails"):
-                await self._check_input(call, tool)
-            decision = await self._approvals.decision(call.call_id, tool.name, lambda: self._ask(call, tool))
+            decision = self._approvals.always(of)  # it may have been made meanwhile
+            if waits and decision is None:
+                if self._config.get("pre_approval_tool_input_guardrails"):
+                    await self._check_input(call, tool)
+                decision = await self._approvals.decision(call.call_id, of, lambda: self._ask(call, tool))
         if decision is not None and not decision.approved:
             raise _Refused(await self._rejection(call, tool, decision))
         await self._check_input(call, tool)

@@ -385,6 +385,45 @@ async def test_decisions_for_always_hold_for_waiting_and_later_calls() -> None:
         assert len(kit.of("tool_approval_required")) == 3
 
 
+async def test_a_decision_for_always_is_about_the_tool_of_one_agent() -> None:
+    """Another agent may have another tool with the same name."""
+
+    def desk(name: str) -> RealtimeAgent[Any]:
+        return agent(function_tool(lambda: f"{name} ran", name_override="pay", needs_approval=True))
+
+    first, second = desk("first"), desk("second")
+    async with opened(first) as kit:
+        kit.emit(call("pay", call_id="1"))
+        await settle()
+        await kit.session.approve_tool_call("1", always=True)
+        await kit.session.update_agent(second)
+        kit.emit(call("pay", call_id="2"))
+        await settle()
+        assert [event.call_id for event in kit.of("tool_approval_required")] == ["1", "2"]
+        await kit.session.reject_tool_call("2", always=True, rejection_message="never")
+        await kit.session.update_agent(first)
+        kit.emit(call("pay", call_id="3"))
+        await settle()
+        assert [output for output, _ in kit.outputs] == ["first ran", "never", "first ran"]
+
+
+async def test_a_decision_for_always_holds_for_a_call_whose_rule_is_still_running() -> None:
+    released = asyncio.Event()
+
+    async def rule(context: Any, arguments: dict[str, Any], call_id: str) -> bool:
+        if call_id == "2":
+            await released.wait()
+        return call_id == "1"
+
+    async with opened(agent(guarded(needs_approval=rule))) as kit:
+        kit.emit(call("guarded", call_id="1"), call("guarded", call_id="2"))
+        await settle()
+        await kit.session.reject_tool_call("1", always=True, rejection_message="never")
+        released.set()
+        await settle()
+        assert [output for output, _ in kit.outputs] == ["never", "never"]
+
+
 async def test_deciding_on_an_unknown_call_does_nothing() -> None:
     async with opened(agent(guarded())) as kit:
         await kit.session.approve_tool_call("nobody", always=True)
