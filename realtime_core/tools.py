@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence, V
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, get_args, overload
 
 from . import user_code
 from .errors import ModelBehaviorError, RealtimeCoreError, UserCodeError, UserError
@@ -131,9 +131,20 @@ class FunctionTool:
     `ToolTimeoutError`. With None, the model gets a default text.
     """
 
+    if TYPE_CHECKING:
+
+        @property
+        def __wrapped__(self) -> Callable[..., Any]:
+            """The function from which `function_tool` created the tool, for tests of the function. A tool that was
+            created from the fields of this class does not have the attribute.
+            """
+
     def __post_init__(self) -> None:
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
             raise UserError(f"Tool {self.name}: timeout_seconds must be greater than 0.")
+        if self.timeout_behavior not in get_args(ToolTimeoutBehavior):
+            known = " or ".join(map(repr, get_args(ToolTimeoutBehavior)))
+            raise UserError(f"Tool {self.name}: timeout_behavior must be {known}, not {self.timeout_behavior!r}.")
 
 
 def default_tool_error_function(ctx: RunContextWrapper[Any], error: Exception) -> str:
@@ -246,9 +257,10 @@ def function_tool(
             "timeout_error_function": timeout_error_function,
         }
         if not schema.takes_self:
-            return FunctionTool(on_invoke_tool=_invoking(schema, called, failure_error_function), **options)
+            return _tool_of(called, on_invoke_tool=_invoking(schema, called, failure_error_function), **options)
         made = MethodTool(on_invoke_tool=_unbound, **options)
         made.function, made.schema, made.failure_error_function = function, schema, failure_error_function
+        made.__dict__["__wrapped__"] = called
         return made
 
     return make(func) if func is not None else make
@@ -269,7 +281,13 @@ class MethodTool(FunctionTool):
         bound = self.function.__get__(instance, owner)
         invoke = _invoking(self.schema, bound, self.failure_error_function)
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(FunctionTool)}
-        return FunctionTool(**{**fields, "on_invoke_tool": invoke})
+        return _tool_of(bound, **{**fields, "on_invoke_tool": invoke})
+
+
+def _tool_of(function: Callable[..., Any], **options: Any) -> FunctionTool:
+    tool = FunctionTool(**options)
+    tool.__dict__["__wrapped__"] = function
+    return tool
 
 
 async def _unbound(context: ToolContext[Any], arguments: str) -> Any:

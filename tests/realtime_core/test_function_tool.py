@@ -364,6 +364,23 @@ def test_a_timeout_must_be_positive() -> None:
         function_tool(asyncio_sleep, timeout=0)
 
 
+def test_an_unknown_behaviour_after_a_timeout_is_refused() -> None:
+    behaviour: Any = "raise"
+    with pytest.raises(UserError, match="'error_as_result' or 'raise_exception', not 'raise'"):
+        function_tool(asyncio_sleep, timeout=1, timeout_behavior=behaviour)
+
+
+def test_a_tool_has_the_function_that_it_was_made_from() -> None:
+    def double(number: int) -> int:
+        return 2 * number
+
+    tool = function_tool(double)
+    assert tool.__wrapped__ is double
+    assert Shop("Oslo").price.__wrapped__("Tea") == "Tea in Oslo"
+    assert Shop.price.__wrapped__(Shop("Oslo"), "Tea") == "Tea in Oslo"
+    assert not hasattr(FunctionTool("t", "", {}, tool.on_invoke_tool), "__wrapped__")
+
+
 # Results
 
 
