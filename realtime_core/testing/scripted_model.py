@@ -122,12 +122,13 @@ class ScriptedRealtimeModel(RealtimeModel):
     """A model without a server, which expects inputs in order and emits events as answers.
 
     - `connect_events` are emitted at the end of `connect`.
-    - `connect_error` is raised by `connect`, and `close_error` is raised by `close`.
+    - `connect_error` is raised by `connect`, and `close_error` is raised by the first `close`.
     - `strict`: an unexpected input raises `UnexpectedRealtimeSend` in the sender, and again in `assert_complete`. If
       False, unexpected inputs are only recorded.
     - `immediate`: inputs are handled in the step in which they are sent, as by the real model. The events of a step
       then arrive in a later step of the event loop, as over a network. If False, `send_event` must be awaited. In both
-      cases, awaiting `send_event` returns after the listeners have handled the events.
+      cases, awaiting `send_event` returns after the listeners have handled the events. A listener that sends an input
+      does not wait: it gets the events of that input after it has returned.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class ScriptedRealtimeModel(RealtimeModel):
         self._sent: list[RealtimeModelSendEvent] = []
         self._connect_calls: list[RealtimeConnectCall] = []
         self._mismatch: UnexpectedRealtimeSend | None = None
+        self._queued: deque[Sequence[RealtimeModelEvent]] = deque()
         self._emitting: asyncio.Task[None] | None = None
         self.connected = False
         self.closed = False
@@ -200,7 +202,10 @@ class ScriptedRealtimeModel(RealtimeModel):
         if not self._immediate:
             return self._send_slowly(event)
         events = self._take(event)
-        return Done(self._emit_later(events)) if events else DONE
+        if not events:
+            return DONE
+        emitting = self._emit_later(events)
+        return DONE if emitting is asyncio.current_task() else Done(emitting)
 
     async def _send_slowly(self, event: RealtimeModelSendEvent) -> None:
         await self.emit(*self._take(event))
@@ -231,15 +236,15 @@ class ScriptedRealtimeModel(RealtimeModel):
         return step.emit
 
     def _emit_later(self, events: Sequence[RealtimeModelEvent]) -> asyncio.Task[None]:
-        before = self._emitting
-
-        async def emit() -> None:
-            if before is not None:
-                await asyncio.wait({before})
-            await self.emit(*events)
-
-        self._emitting = asyncio.get_running_loop().create_task(emit(), name="scripted model")
+        """Queues the events. Returns the task that emits all queued events."""
+        self._queued.append(events)
+        if self._emitting is None or self._emitting.done():
+            self._emitting = asyncio.get_running_loop().create_task(self._emit_queued(), name="scripted model")
         return self._emitting
+
+    async def _emit_queued(self) -> None:
+        while self._queued:
+            await self.emit(*self._queued.popleft())
 
     def emit_now(self, *events: RealtimeModelEvent) -> None:
         """Emits events in this step of the event loop. Listeners that only have async methods do not get these
@@ -259,8 +264,9 @@ class ScriptedRealtimeModel(RealtimeModel):
     async def close(self) -> None:
         self.close_calls += 1
         self.connected, self.closed = False, True
-        if self._close_error is not None:
-            raise self._close_error
+        error, self._close_error = self._close_error, None
+        if error is not None:
+            raise error
 
     def assert_complete(self) -> None:
         """Raises the first mismatch: `UnexpectedRealtimeSend` for the first unexpected input, or

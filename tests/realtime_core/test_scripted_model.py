@@ -130,6 +130,29 @@ async def test_connecting_and_closing_may_fail_and_secrets_are_not_kept() -> Non
     assert model.connect_calls[0]["url"] == "wss://x"
     with pytest.raises(OSError, match="stuck"):
         await session.close()
+    await session.close()
+    assert model.close_calls == 2
+
+
+@pytest.mark.parametrize("immediate", [True, False])
+async def test_a_listener_may_send_an_input_and_await_it(immediate: bool) -> None:
+    class Answering(RealtimeModelListener):
+        async def on_event(self, event: RealtimeModelEvent) -> None:
+            seen.append(event)
+            if event is first:
+                await model.send_event(RealtimeModelSendInterrupt())
+                await model.send_event(RealtimeModelSendInterrupt())
+
+    seen: list[RealtimeModelEvent] = []
+    first, second, third = audio(1), audio(2), audio(3)
+    interrupt = RealtimeModelSendInterrupt
+    steps = [RealtimeStep(HELLO, [first]), RealtimeStep(interrupt, [second]), RealtimeStep(interrupt, [third])]
+    model = ScriptedRealtimeModel(steps, immediate=immediate)
+    model.add_listener(Answering())
+    async with asyncio.timeout(1):
+        await model.send_event(HELLO)
+    assert seen == [first, second, third]
+    model.assert_complete()
 
 
 async def test_listeners_that_want_to_be_awaited_are() -> None:
