@@ -49,8 +49,8 @@ async def connect(
     open_timeout_s: float = 5.0,
     close_timeout_s: float = 1.0,
     ping_interval_s: float | None = 20.0,
-    ping_timeout_s: float = 20.0,
-    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ping_timeout_s: float | None = 20.0,
+    max_message_bytes: int | None = MAX_MESSAGE_BYTES,
     max_buffered_bytes: int = MAX_BUFFERED_BYTES,
     subprotocols: Sequence[str] | None = None,
     proxy: str | Literal[True] | None = True,
@@ -61,8 +61,9 @@ async def connect(
     selects no proxy.
 
     A ping is sent every `ping_interval_s` seconds (None: no pings). If its pong does not arrive within `ping_timeout_s`
-    seconds, the connection ends. Closing takes at most `close_timeout_s` seconds. A received message may have at most
-    `max_message_bytes` bytes. If more than `max_buffered_bytes` bytes wait to be sent, the connection ends.
+    seconds (None: no limit), the connection ends. Closing takes at most `close_timeout_s` seconds. A received message
+    may have at most `max_message_bytes` bytes (None: no limit). If more than `max_buffered_bytes` bytes wait to be
+    sent, the connection ends.
 
     Raises `ConnectFailed` with a description of the problem and its possible cause.
     """
@@ -271,8 +272,8 @@ def serve(
     open_timeout_s: float = 5.0,
     close_timeout_s: float = 1.0,
     ping_interval_s: float | None = 20.0,
-    ping_timeout_s: float = 20.0,
-    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ping_timeout_s: float | None = 20.0,
+    max_message_bytes: int | None = MAX_MESSAGE_BYTES,
     max_buffered_bytes: int = MAX_BUFFERED_BYTES,
     subprotocols: Sequence[str] | None = None,
 ) -> WebSocketServer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -41,8 +42,8 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         *,
         close_timeout_s: float,
         ping_interval_s: float | None,
-        ping_timeout_s: float,
-        max_message_bytes: int,
+        ping_timeout_s: float | None,
+        max_message_bytes: int | None,
         max_buffered_bytes: int,
     ) -> None:
         super().__init__()
@@ -57,7 +58,9 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         """Set by `connection_made`. With TLS, this is after the TLS handshake."""
         self._has_transport = False
         is_client = isinstance(protocol, ClientProtocol)
-        self._splitter = FrameSplitter(masked=not is_client, max_bytes=max_message_bytes)
+        self._splitter = FrameSplitter(
+            masked=not is_client, max_bytes=sys.maxsize if max_message_bytes is None else max_message_bytes
+        )
         self._masks = Masks(secrets.token_bytes) if is_client else None
         self._is_open = protocol.state is State.OPEN
         """Whether the handshake is done, so that frames follow."""
@@ -285,7 +288,10 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
             self._alive = False
             self._protocol.send_ping(b"")
             self._write()
-            self._ping_timer = self._loop.call_later(self._ping_timeout_s, self._check_alive)
+            if self._ping_timeout_s is None:
+                self._schedule_ping()
+            else:
+                self._ping_timer = self._loop.call_later(self._ping_timeout_s, self._check_alive)
 
     def _check_alive(self) -> None:
         # Any message proves that the peer is alive. While reading is paused, messages give no proof.

@@ -17,19 +17,20 @@ Transport = Callable[[str, Mapping[str, str]], Awaitable[Connection]]
 
 
 class TransportConfig(TypedDict, total=False):
-    """The settings of the WebSocket. Times are in seconds, `max_size` is in bytes. With `ping_interval=None` no pings
-    are sent.
-    """
+    """The settings of the WebSocket. Times are in seconds."""
 
     ping_interval: float | None
-    ping_timeout: float
+    """The time between two pings. None means no pings. Default 20."""
+    ping_timeout: float | None
+    """The connection ends if a ping has no answer after this time. None means no limit. Default 20."""
     handshake_timeout: float
     """The time limit in seconds of the TCP, TLS and WebSocket handshakes. Default 5."""
     session_timeout: float
     """The time limit in seconds of `connect` as a whole, until the server has accepted the configuration. Default
     15.
     """
-    max_size: int
+    max_size: int | None
+    """The maximum size of a received message in bytes. None means no limit. Default 16 MiB."""
     proxy: str | None
     """The address of an HTTP proxy. None means no proxy. Default: the proxy in the environment (`HTTPS_PROXY`)."""
     log_payloads: bool

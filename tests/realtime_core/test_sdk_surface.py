@@ -136,6 +136,16 @@ async def test_a_model_that_cannot_send_at_once_sends_nothing_under_a_condition(
     assert model.sent_events == ()
 
 
+async def test_each_limit_of_the_websocket_may_be_none() -> None:
+    model = OpenAIRealtimeWebSocketModel(
+        transport_config={"ping_interval": None, "ping_timeout": None, "max_size": None}
+    )
+    async with LocalRealtimeServer() as server:
+        await model.connect(server.model_config)
+        assert model.effective is not None
+        await model.close()
+
+
 async def test_the_openai_model_sends_under_a_condition_while_it_is_connected() -> None:
     model = OpenAIRealtimeWebSocketModel()
     with pytest.raises(UserError, match="not connected"):

@@ -15,6 +15,7 @@ from unittest.mock import Mock, patch
 import pytest
 import trustme
 from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
@@ -235,6 +236,44 @@ async def test_a_peer_without_pongs_is_given_up_unless_reading_is_paused() -> No
         assert await connection.run(lambda _: None) == Close(1006, "no answer to a ping within 0.04 s", "network")
         assert asyncio.get_running_loop().time() - started < 0.5
         peers[0].break_()
+
+
+async def test_without_a_time_limit_for_pongs_a_peer_without_pongs_stays() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = await SocketPeer.server(reader, writer)
+        for _ in range(3):
+            frame = await peer._event()
+            assert isinstance(frame, Frame) and frame.opcode is Opcode.PING
+        pinged.set()
+        writer.close()
+
+    pinged = asyncio.Event()
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as listening:
+        url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+        connection = await connect(url, ping_interval_s=0.01, ping_timeout_s=None)
+        async with asyncio.timeout(5):
+            close = await connection.run(lambda _: None)
+        assert pinged.is_set() and "ping" not in close.reason
+
+
+@pytest.mark.parametrize(("limit", "received", "code"), [(None, 1001, 1000), (1000, 0, 1009)])
+async def test_a_message_may_have_any_size_without_a_limit(limit: int | None, received: int, code: int) -> None:
+    messages: list[str | bytes] = []
+
+    async def talkative(connection: WebSocketConnection, request: Request) -> None:
+        connection.send("x" * 1001)
+        closes.append(await connection.run(lambda _: None))
+
+    closes: list[Close] = []
+    async with serve(talkative) as server:
+        connection = await connect(f"ws://127.0.0.1:{server.port}/", max_message_bytes=limit)
+
+        def take(message: str | bytes) -> None:
+            messages.append(message)
+            connection.close()
+
+        await connection.run(take)
+    assert (sum(map(len, messages)), [close.code for close in closes]) == (received, [code])
 
 
 async def test_a_peer_that_answers_pings_stays() -> None:
