@@ -102,15 +102,15 @@ class Authenticator:
                 return form
         return self._reject("a webhook", "mismatch", request, _signed_part(request, forms[0]), websocket=False)
 
-    def is_signed(self, request: HTTPConnection, form: Form) -> bool:
-        """Returns whether the request with the fields `form` has a valid signature. Returns False if no auth token is
-        configured.
+    def is_signed(self, request: HTTPConnection, form: Form, url: str | None = None) -> bool:
+        """Returns whether the request with the fields `form` has a valid signature for `url`. With None, the URL is the
+        one that Twilio uses for the path of the request. Returns False if no auth token is configured.
 
         The query parameters of a GET request are a part of the signed URL.
         """
         if not self._checks:
             return False
-        url, signed = self._url(request), _signed_part(request, form)
+        url, signed = url or self._url(request), _signed_part(request, form)
         return any(check(keys, url, signed, *_signature(request)) is None for keys in self._keys_of(form))
 
     def admits_stream(self, websocket: HTTPConnection) -> bool:

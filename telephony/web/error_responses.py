@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from ..errors import SettingsError
 from ..logs import Repeats
 from ..settings import Settings, read_settings
 from ..twilio import twiml
+from ..urls import origin, public_address
 from .forms import BadForm, read_forms
 from .middleware import base_of, root_of
 from .phone_server import PhoneServer, phone_of
@@ -103,7 +105,8 @@ async def _is_twilios(request: Request, phone: PhoneServer) -> bool:
     except BadForm:
         return False
     if phone.settings.checks_signatures:
-        if any(authenticator.is_signed(request, form) for form in forms):
+        kept = _url_with_whole_path(request, phone)
+        if any(authenticator.is_signed(request, form, url) for form in forms for url in {None, kept}):
             return True
         path = request.url.path
         authenticator.refuse(
@@ -111,6 +114,16 @@ async def _is_twilios(request: Request, phone: PhoneServer) -> bool:
         )
         return False
     return request.method == "POST" and "CallSid" in forms[0]
+
+
+def _url_with_whole_path(request: Request, phone: PhoneServer) -> str | None:
+    """Returns the URL that Twilio uses if a proxy does not remove the path of PUBLIC_URL from requests. Returns None if
+    PUBLIC_URL has no path.
+    """
+    public_url = phone.settings.public_url or ""
+    if not urlsplit(public_url).path:
+        return None
+    return public_address(origin(public_url), request.url.path, request.url.query)
 
 
 def _remedy(request: Request, phone: PhoneServer) -> str:

@@ -247,3 +247,12 @@ def test_the_log_has_the_cure_for_an_application_that_was_not_started(caplog: py
         assert cure in caplog.text
     with served(starlette_mount, None, telephony_allow_unsigned=True) as client:
         assert client.get(f"{HOST}/voice/healthz").status_code == 200
+
+
+def test_a_proxy_that_keeps_the_path_of_the_public_url_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    with served(at_the_root, "/voice") as client:
+        caplog.clear()
+        assert ask(client, f"{HOST}/voice/incoming-call").status_code == 404
+        (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert "Twilio sent POST '/voice/incoming-call'" in line
+        assert "If '/voice' is a proxy's prefix, let the proxy remove it" in line
