@@ -34,16 +34,16 @@ class TaskScope:
         self._stop = asyncio.Event()
 
     async def open(self) -> None:
-        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        opened = asyncio.Event()
         self._context = contextvars.copy_context()
         self._body = asyncio.create_task(self._run(opened), name="realtime session")
         self._body.add_done_callback(self._ended)
-        await opened
+        await opened.wait()
 
-    async def _run(self, opened: asyncio.Future[None]) -> None:
+    async def _run(self, opened: asyncio.Event) -> None:
         try:
             async with asyncio.TaskGroup() as self._group:
-                opened.set_result(None)
+                opened.set()
                 await self._stop.wait()
                 raise _Stop
         except* _Stop:

@@ -33,6 +33,7 @@ from realtime_core.model_events import (
 )
 from realtime_core.model_inputs import RealtimeModelSendAudio, RealtimeModelSendUserInput
 from realtime_core.outbox import Outbox
+from realtime_core.session_core import TaskScope
 from realtime_core.testing import ScriptedRealtimeModel
 from tests.support.session_kit import audio, call, ended, opened, said, settle, started, types
 
@@ -566,3 +567,15 @@ async def test_none_in_the_configuration_of_a_run_means_the_default(config: Any)
         kit.emit(started(), said("Hello."), ended())
         await settle()
         assert kit.types[-1] == "agent_end" and not kit.of("error")
+
+
+async def test_a_session_that_is_cancelled_while_it_opens_ends_without_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scope = TaskScope(lambda error: pytest.fail(repr(error)))
+    opening = asyncio.create_task(scope.open())
+    await asyncio.sleep(0)  # `open` has started its task, and the task has not run
+    opening.cancel()
+    assert await asyncio.wait({opening}) and opening.cancelled()
+    assert await scope.close(1.0)
+    assert not caplog.records
