@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from realtime_core import user_code
 from realtime_core.errors import UserError
 
 from ..argument_types import Rule, check_types, texts_of
@@ -217,12 +218,18 @@ a call.
 
 
 def consent_of(source: ConsentSource | None, info: CallInfo) -> Consent | None:
-    """Returns the consent policy of this call, or None if no policy applies."""
+    """Returns the consent policy of this call, or None if no policy applies.
+
+    Raises:
+        UserError: the value for the call is no policy.
+        Exception: the function of the application raised this exception.
+    """
     if source is None or isinstance(source, Consent):
         return source
-    if isinstance(source, Mapping):
-        return source.get(info.called)
-    return source(info)
+    found = source.get(info.called) if isinstance(source, Mapping) else user_code.call_now(source, info)
+    if found is not None and not isinstance(found, Consent):
+        raise UserError(f"The consent policy of a call must be a Consent or None, not {type(found).__name__}.")
+    return found
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from realtime_core import RealtimeAgent
+from realtime_core import RealtimeAgent, user_code
 from realtime_core import events as session_events
 from realtime_core.connection import Close, Connection
 from realtime_core.errors import ConnectFailed, ConnectionLost, ServerRejected
@@ -86,7 +86,7 @@ class CallSession:
         if options.control is not None:
             options = replace(options, control=RecordedControl(options.control, recorder, info.sid))
         self.options = options
-        consent = consent_of(options.consent, info)
+        consent = _consent(options, info)
         _write_header(recorder, info, agent, options, consent)
         self.lifetime = lifetime = Lifetime(self._on_end)
         self.player = player = LinePlayer(recorder, ambience=options.ambience)
@@ -334,6 +334,18 @@ async def _ours(work: Callable[[], Awaitable[None]]) -> None:
     """
     current_tool.set(OURS)
     await work()
+
+
+def _consent(options: CallOptions, info: CallInfo) -> Consent | None:
+    """Returns the consent policy of the call. If the application's function fails, nothing of the call is recorded,
+    because it is not known whether the caller must be asked.
+    """
+    try:
+        return consent_of(options.consent, info)
+    except Exception as error:  # noqa: BLE001 - a user's code
+        options.on_failure(UserCode.CALLBACK)
+        user_code.log_failure(f"Call {info.sid} is not recorded: its consent policy", error)
+        return Consent(records=False)
 
 
 def _write_header(

@@ -362,6 +362,31 @@ def test_a_policy_for_a_number_in_another_notation_applies(tmp_path: Path) -> No
     assert left["row"].consent["notice"] == "This call is recorded."
 
 
+async def _no_plain_function(info: CallInfo) -> Consent:
+    return CONSENT
+
+
+def _leaves(info: CallInfo) -> Consent:
+    raise SystemExit(3)
+
+
+def _fails(info: CallInfo) -> Consent:
+    raise ValueError("the customer is unknown")
+
+
+@pytest.mark.parametrize(
+    "policy", [_fails, _leaves, _no_plain_function, lambda info: "two-party", lambda info: [CONSENT]]
+)
+def test_a_call_whose_policy_is_not_known_goes_on_and_is_not_recorded(
+    policy: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = call_of(tmp_path, policy)
+    assert left["call"].status == "completed" and left["row"].turns, "the agent speaks"
+    assert words_in(left["things"], ["wallaby", "quokka", "aardvark"]) == []
+    (line,) = [record for record in caplog.records if "is not recorded: its consent policy" in record.getMessage()]
+    assert line.levelname == "ERROR"
+
+
 def test_each_number_may_have_its_policy() -> None:
     policies = {"+1": CONSENT}
     assert consent_of(policies, CallInfo("CA1", called="+1")) is CONSENT
