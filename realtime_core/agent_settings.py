@@ -69,9 +69,11 @@ async def activate(
     settings["handoffs"] = handoffs
     if overrides:
         settings.update(overrides)
-        settings["tools"] = await _enabled_tools(settings["tools"] or [], context, agent)
-        given = map(as_handoff, settings["handoffs"] or [])
-        settings["handoffs"] = await filter_enabled_handoffs(given, context, agent)
+        if "tools" in overrides:
+            settings["tools"] = await _enabled_tools(overrides["tools"] or [], context, agent)
+        if "handoffs" in overrides:
+            given = map(as_handoff, overrides["handoffs"] or [])
+            settings["handoffs"] = await filter_enabled_handoffs(given, context, agent)
     if voice_of is not None and (heard := _voice(voice_of)) is not None:
         settings = _with_voice(settings, heard)
     if run_config.get("tracing_disabled"):

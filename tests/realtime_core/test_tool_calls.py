@@ -25,6 +25,7 @@ from realtime_core import (
     ToolTimeoutError,
     UserError,
     function_tool,
+    realtime_handoff,
     tool_input_guardrail,
     tool_output_guardrail,
 )
@@ -170,6 +171,23 @@ async def test_a_tool_that_was_disabled_meanwhile_does_not_run() -> None:
         kit.emit(call("f"))
         await settle()
         assert kit.outputs == [("Tool f not found", True)]
+
+
+async def test_settings_of_the_session_do_not_ask_again_what_is_enabled() -> None:
+    asked: list[str] = []
+
+    def only_once(ctx: Any, agent: Any) -> bool:
+        asked.append(agent.name)
+        return len(asked) <= 2
+
+    tool = function_tool(lambda: "ran", name_override="f", is_enabled=only_once)
+    handoff = realtime_handoff(RealtimeAgent(name="Sales"), is_enabled=only_once)
+    model = ScriptedRealtimeModel(strict=False)
+    async with opened(
+        agent(tool, handoffs=[handoff]), model=model, model_config={"initial_model_settings": {"voice": "marin"}}
+    ):
+        settings = model.connect_calls[0]["initial_model_settings"]
+        assert (settings["tools"], settings["handoffs"], asked) == ([tool], [handoff], ["Desk", "Desk"])
 
 
 async def test_names_must_be_unique_among_what_is_enabled() -> None:
