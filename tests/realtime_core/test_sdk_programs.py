@@ -44,7 +44,7 @@ async def test_a_media_stream() -> None:
         RecordingServer(runs.PHONE_SCRIPT) as server,
         running(*serve("phone_stream:app"), folder=PROGRAMS, env=model_at(server)) as program,
     ):
-        await runs.call_up(f"ws://127.0.0.1:{await program.port()}/media-stream", server)
+        await runs.call_up(program, server)
         await program.until("^interrupted")
         await program.until("^hung up")
     nothing_failed(program)

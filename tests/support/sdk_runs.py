@@ -19,7 +19,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import connect
+from websockets.typing import Origin
 
 from realtime_core.connection import Close, Connection, MessageHandler
 from realtime_core.connection.websocket import connect as connect_phone
@@ -208,7 +210,9 @@ async def browse(program: Program) -> None:
 
     The output of the program about a page that leaves in the middle of an answer is ignored.
     """
-    async with connect(f"ws://127.0.0.1:{await program.port()}/ws/session_1", max_size=None) as socket:
+    address = f"127.0.0.1:{await program.port()}"
+    origin = Origin(f"http://{address}")  # as browsers send it
+    async with connect(f"ws://{address}/ws/session_1", origin=origin, max_size=None) as socket:
         browser = Browser(socket)
         await browser.speak()
         await browser.until_said("user", "What is the weather in Rome?")
@@ -275,10 +279,17 @@ say = "One thing first. {result}"
 """
 
 
-async def call_up(url: str, server: RecordingServer) -> None:
-    """Makes a call over a media stream: the caller speaks, hears the answer, interrupts, and hears the result of a
-    tool.
+TWILIO = {"TWILIO_AUTH_TOKEN": "the-token-of-the-account", "TWILIO_PUBLIC_BASE_URL": "https://desk.example.com"}
+"""The environment in which a program finds its account and its address."""
+
+
+async def call_up(program: Program, server: RecordingServer) -> None:
+    """Makes a call over a media stream, whose request Twilio signs: the caller speaks, hears the answer, interrupts,
+    and hears the result of a tool.
     """
+    signed = TWILIO["TWILIO_PUBLIC_BASE_URL"].replace("https:", "wss:") + "/media-stream"
+    headers = {"X-Twilio-Signature": RequestValidator(TWILIO["TWILIO_AUTH_TOKEN"]).compute_signature(signed, {})}
+    url = f"ws://127.0.0.1:{await program.port()}/media-stream"
 
     async def caller(phone: Handset) -> None:
         await phone.say("hello")
@@ -288,7 +299,7 @@ async def call_up(url: str, server: RecordingServer) -> None:
         await phone.agent_speaks(within_s=20)
         await phone.heard(1.0, within_s=20)
 
-    peer = MediaPeer(await connect_phone(url), line=Line(seed=1))
+    peer = MediaPeer(await connect_phone(url, headers=headers), line=Line(seed=1))
     async with asyncio.timeout(60):
         await peer.run(caller)
     assert not peer.violations
