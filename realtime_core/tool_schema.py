@@ -166,16 +166,11 @@ def _arguments_model(name: str, parameters: list[inspect.Parameter], hints: dict
         elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
             hint, default = dict[str, hint], Field(default_factory=dict)  # type: ignore[valid-type]
         info = default if isinstance(default, FieldInfo) else Field(default)
-        alias = dict.fromkeys(("alias", "validation_alias", "serialization_alias"), parameter.name)
-        fields[f"p{index}"] = (
-            hint,
-            FieldInfo.merge_field_infos(
-                info,
-                title=info.title or parameter.name.replace("_", " ").title(),
-                description=info.description or description,
-                **alias,
-            ),
-        )
+        merged: dict[str, Any] = dict.fromkeys(("alias", "validation_alias", "serialization_alias"), parameter.name)
+        merged["title"] = info.title or parameter.name.replace("_", " ").title()
+        if description:  # if there is none, the description of a `Field` in `Annotated` stays
+            merged["description"] = description
+        fields[f"p{index}"] = hint, FieldInfo.merge_field_infos(info, **merged)
     try:
         # The fields have their own names with aliases, so a parameter can have a name like `json` or `_x`.
         return create_model(

@@ -370,6 +370,35 @@ def test_an_unknown_behaviour_after_a_timeout_is_refused() -> None:
         function_tool(asyncio_sleep, timeout=1, timeout_behavior=behaviour)
 
 
+def test_the_description_of_a_parameter_is_read_wherever_it_can_stand() -> None:
+    """The docstring has priority, then a text in `Annotated`, then a `Field`."""
+
+    def book(
+        field: Annotated[int, Field(ge=1, description="in a field")],
+        default_field: Annotated[int, Field(ge=2)] = Field(2, description="in a default"),
+        text: Annotated[int, Field(description="hidden"), "as text"] = 3,
+        text_first: Annotated[int, "as text"] = Field(4, description="hidden"),
+        documented: Annotated[int, "hidden"] = Field(5, description="hidden"),
+        nothing: int = 6,
+    ) -> None:
+        """Books.
+
+        Args:
+            documented: in the docstring
+        """
+
+    properties = function_tool(book, strict_mode=False).params_json_schema["properties"]
+    assert {name: schema.get("description") for name, schema in properties.items()} == {
+        "field": "in a field",
+        "default_field": "in a default",
+        "text": "as text",
+        "text_first": "as text",
+        "documented": "in the docstring",
+        "nothing": None,
+    }
+    assert (properties["field"]["minimum"], properties["default_field"]["minimum"]) == (1, 2)
+
+
 def test_a_tool_has_the_function_that_it_was_made_from() -> None:
     def double(number: int) -> int:
         return 2 * number
