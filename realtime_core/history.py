@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from .history_merge import later_status, merged, words_within
-from .history_order import Entry, Items, OtherItem, call_index, chain_end, index, place, taken_out
+from .history_order import Entry, Items, OtherItem, call_index, chain_end, index, listed, place, taken_out
 from .items import (
     AssistantAudio,
     AssistantContent,
@@ -137,19 +137,21 @@ def _upsert(items: Items, new: RealtimeItem, previous_item_id: str | None) -> Re
         new = _with_known_output(items, new)
     if at is None:
         item = replace(new, previous_item_id=previous)
-        return place(items, (item,)), (Added(item),)
+        placed = place(items, (item,))
+        return placed, (Added(item), *_moved(items, placed))
     old = items[at]
     item = replace(new, previous_item_id=old.previous_item_id if old.previous_item_id is not None else previous)
     if not isinstance(old, OtherItem):
         item = merged(old, item)
     if item == old:
         return items, ()
-    return _put(items, at, item), (Added(item) if isinstance(old, OtherItem) else Updated(item),)
+    put = _put(items, at, item)
+    return put, (Added(item) if isinstance(old, OtherItem) else Updated(item), *_moved(items, put, except_for=item))
 
 
 def _other(items: Items, event: RealtimeModelOtherItemEvent) -> Reduced:
     """Stores the place of an item that the history does not list. A tool's output belongs to its tool call."""
-    at = index(items, event.item_id)
+    before, at = items, index(items, event.item_id)
     entry = OtherItem(event.item_id, event.item_type, event.previous_item_id, event.call_id, event.output)
     if at is None:
         items = place(items, (entry,))
@@ -161,8 +163,22 @@ def _other(items: Items, event: RealtimeModelOtherItemEvent) -> Reduced:
             entry = replace(entry, previous_item_id=old.previous_item_id)
         items = _put(items, at, entry)
     if event.output is None:
-        return items, ()
-    return _tool_output(items, event.call_id, event.output)
+        return items, _moved(before, items)
+    after, changes = _tool_output(items, event.call_id, event.output)
+    return after, (*changes, *_moved(before, items))
+
+
+def _moved(before: Items, after: Items, *, except_for: RealtimeItem | None = None) -> tuple[Updated, ...]:
+    """Returns an `Updated` for each listed item that has another place among the items that were listed before."""
+    if after[: len(before)] == before:
+        return ()
+    known, now = [item.item_id for item in listed(before)], listed(after)
+    new = [item for item in now if item.item_id in known]
+    ids = {item.item_id for item in new}
+    old = [item_id for item_id in known if item_id in ids]
+    return tuple(
+        Updated(item) for item_id, item in zip(old, new, strict=True) if item.item_id != item_id and item != except_for
+    )
 
 
 def _put(items: Items, at: int, entry: Entry) -> Items:

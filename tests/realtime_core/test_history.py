@@ -555,6 +555,36 @@ IDS = st.sampled_from(["a", "b", "c", "d"])
 PREVIOUS = st.sampled_from([None, "", "a", "b", "c", "d", "z"])
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_items_that_another_item_moves_are_reported(is_listed: bool) -> None:
+    """The item `b` came before its predecessor `x`. Then `x` is found to be the first item of the conversation."""
+    items, _ = reduce((), updated(agent("a")))
+    items, _ = reduce(items, updated(agent("b"), "x"))
+    items, _ = reduce(items, updated(agent("c")))
+    a, b, _ = listed(items)
+    first = updated(agent("x"), "") if is_listed else RealtimeModelOtherItemEvent("x", "reasoning", previous_item_id="")
+    items, changes = reduce(items, first)
+    assert shown(items) == [*["x"] * is_listed, "b", "a", "c"]
+    assert changes[is_listed:] == (Updated(b), Updated(a))
+
+
+def test_an_item_is_reported_once_if_it_moves_and_changes() -> None:
+    items, _ = reduce((), updated(agent("a")))
+    items, _ = reduce(items, updated(agent("b")))
+    a, _ = listed(items)
+    items, changes = reduce(items, updated(agent("b", status="completed"), ""))
+    assert shown(items) == ["b", "a"]
+    assert changes == (Updated(listed(items)[0]), Updated(a))
+
+
+def test_items_behind_a_new_item_have_not_moved() -> None:
+    items, _ = reduce((), updated(agent("a")))
+    items, _ = reduce(items, updated(agent("c")))
+    items, changes = reduce(items, updated(agent("b"), "a"))
+    assert shown(items) == ["a", "b", "c"]
+    assert changes == (Added(listed(items)[1]),)
+
+
 class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -576,8 +606,10 @@ class AnyOrder(RuleBasedStateMachine):
                     assert item in self.items
                 case Deleted(item_id):
                     self.known.remove(item_id)
-        if not changes:
-            assert shown(self.items) == shown(before)
+        old, new = shown(before), shown(self.items)
+        moved = zip([x for x in old if x in new], [x for x in new if x in old], strict=True)
+        reported = {change.item.item_id for change in changes if not isinstance(change, Deleted)}
+        assert reported >= {item_id for other, item_id in moved if item_id != other}
 
     @rule(item_id=IDS, previous=PREVIOUS, status=st.sampled_from(["in_progress", "completed", None]))
     def user_item(self, item_id: str, previous: str | None, status: Any) -> None:
