@@ -187,7 +187,8 @@ class Patterns:
     Python's `re` is not used, because on some texts a match of `(a+)+$` would take years, hold the GIL, and stop every
     call. RE2 has no look-around and no back-references (https://github.com/google/re2/wiki/Syntax). In RE2, `\\d`,
     `\\w`, `\\s` and `\\b` know only ASCII. Unicode classes replace the first three. In a text with other letters, `\\b`
-    and `\\B` match everywhere, so such a text may be masked too much, and never too little.
+    and `\\B` match everywhere, and every match is masked, also one that overlaps another. So such a text may be masked
+    too much, and never too little.
 
     A pattern also matches digits that are spoken as words ("four two four two"), in five languages. The name `card` is
     a pattern for the numbers of payment cards.
@@ -198,6 +199,7 @@ class Patterns:
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         written = [_NAMED.get(each, each) for each in patterns]
         self._patterns = [(_compiled(each), _compiled(each, boundaries=False)) for each in written]
+        """For each pattern: as written, and for texts in which `\\b` and `\\B` match everywhere."""
 
     def __len__(self) -> int:
         return len(self._patterns)
@@ -209,11 +211,27 @@ class Patterns:
         text = _without_surrogates(text)
         exact = text.isascii() or not any(c.isalnum() and not c.isascii() for c in text)
         for pattern, loose in self._patterns:
-            text = (pattern if exact else loose).sub(lambda match: bullets(match[0]), text)
+            is_exact = exact or loose.pattern == pattern.pattern
+            text = pattern.sub(lambda match: bullets(match[0]), text) if is_exact else _mask_all(loose, text)
             text = mask_spoken(text, pattern.finditer)
         return text
 
 
+def _mask_all(pattern: Any, text: str) -> str:
+    """Returns the text with a bullet in place of each character of each match, also of a match that overlaps another.
+    If there are many matches, the rest of the text is masked, because each search takes time.
+    """
+    written, end, at = [], 0, 0
+    for _ in range(_MAX_SEARCHES):
+        match = pattern.search(text, at)
+        if match is None:
+            return "".join([*written, text[end:]])
+        written += text[end : match.start()], BULLET * (match.end() - max(end, match.start()))
+        end, at = max(end, match.end()), match.start() + 1
+    return "".join([*written, bullets(text[end:])])
+
+
+_MAX_SEARCHES = 1000
 _PIECE = re.compile(r"\\.|\[\^?\]?|\{,(?=\d+\})|.", re.DOTALL)
 _PIECE_OF_CLASS = re.compile(r"\\.|.", re.DOTALL)
 _CLASSES = {r"\d": r"\p{Nd}", r"\w": r"\p{L}\p{N}_", r"\s": r"\s\x0b\x1c-\x1f\x{85}\p{Z}"}
@@ -224,6 +242,7 @@ def _compiled(pattern: str, *, boundaries: bool = True) -> Any:
 
     options = re2.Options()
     options.log_errors = False
+    options.longest_match = not boundaries  # no match with boundaries is longer
     try:
         return re2.compile(_for_re2(pattern, boundaries=boundaries), options)
     except (re2.error, UnicodeEncodeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telephony.errors import SettingsError
@@ -14,6 +14,7 @@ from telephony.masking import BULLET, Patterns, change_strings, mask_number, mas
 PATTERNS = [
     r"\b\d{4}([ -]?\d{4}){3}\b", r"\b\w+@\w+\.\w{2,}\b", r"(?i)anna \w+", r"[\d.-]{4,}", r"[^\s\d]\d", r"\S+\D\W",
     r"x{,2}y", r"[]a]b", r"[a[]c", r"\B-", r"^\d+", r"(?P<n>a|ab)(c|bcd)?", r"[\w-]+:\s", r"\d+\Z", "ö", "Straße",
+    r"\b\d+?\b", r"\B\w\B",
 ]  # fmt: skip
 PIECES = [
     "4111",
@@ -48,13 +49,21 @@ def test_in_ascii_a_pattern_masks_what_it_does_in_python(pattern: str, pieces: l
     assert Patterns([pattern]).mask(text) == by_re(pattern, text)
 
 
-@pytest.mark.parametrize("pattern", [p for p in PATTERNS if "|" not in p])
+@pytest.mark.parametrize("pattern", PATTERNS)
 @given(pieces=st.lists(st.sampled_from(PIECES[:8] + OTHERS), max_size=8))
+@example(pieces=["ö", "1111 1111 ", "4111", "1111 1111 "])
 def test_in_other_scripts_a_pattern_masks_at_least_what_it_does_in_python(pattern: str, pieces: list[str]) -> None:
     text = "".join(pieces)
     masked, wanted = Patterns([pattern]).mask(text), by_re(pattern, text)
     assert len(masked) == len(text)
     assert all(got == BULLET for got, want in zip(masked, wanted, strict=True) if want == BULLET)
+
+
+def test_a_text_with_very_many_matches_is_masked_to_its_end() -> None:
+    text = "ö " + "ab " * 2000
+    masked = Patterns([r"\b\w+"]).mask(text)
+    assert masked.startswith("• •• •• •• ") and masked.endswith(BULLET * 4000) and len(masked) == len(text)
+    assert Patterns([r"\b\w+"]).mask(text[2:]) == f"{BULLET * 2} " * 2000
 
 
 @pytest.mark.parametrize(
