@@ -261,9 +261,9 @@ def amount(said: str, language: str = "en") -> tuple[Decimal, str]:
         raise ValueError("These are several amounts. Ask for one.")
     try:
         value = Decimal(numbers[0].replace(",", ".")) if numbers else Decimal(0)
-    except InvalidOperation:
+        return (value + Decimal(cents) / 100).quantize(Decimal("0.01")), currency
+    except InvalidOperation:  # for example more digits than a Decimal has
         raise ValueError("This is no amount. Ask for it in figures.") from None
-    return (value + Decimal(cents) / 100).quantize(Decimal("0.01")), currency
 
 
 def address(said: str, language: str = "en") -> str:
