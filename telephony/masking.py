@@ -221,7 +221,8 @@ def _mask_all(pattern: Any, text: str) -> str:
     """Returns the text with a bullet in place of each character of each match, also of a match that overlaps another.
     If there are many matches, the rest of the text is masked, because each search takes time.
     """
-    written, end, at = [], 0, 0
+    written: list[str] = []
+    end = at = 0
     for _ in range(_MAX_SEARCHES):
         match = pattern.search(text, at)
         if match is None:
