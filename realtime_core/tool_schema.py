@@ -19,6 +19,7 @@ from .patterns import check_patterns
 __all__ = ["FunctionSchema", "function_schema", "strict_schema"]
 
 _CONTEXT_CLASSES = frozenset({"RunContextWrapper", "ToolContext"})
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _CONTEXT_TEXT = re.compile(r"""^["']?(\w+\.)*(RunContextWrapper|ToolContext)\b""")
 
 
@@ -61,6 +62,11 @@ class FunctionSchema:
                 case inspect.Parameter.VAR_POSITIONAL:
                     args.extend(value)
                 case inspect.Parameter.VAR_KEYWORD:
+                    if twice := sorted(value.keys() & {p.name for p in self._parameters if p.kind in _BY_NAME}):
+                        raise ModelBehaviorError(
+                            f"Invalid arguments for tool {self.name}: {parameter.name} must not contain the names of "
+                            f"other arguments: {', '.join(twice)}"
+                        )
                     kwargs.update(value)
                 case inspect.Parameter.KEYWORD_ONLY:
                     kwargs[parameter.name] = value
@@ -171,11 +177,12 @@ def _arguments_model(name: str, parameters: list[inspect.Parameter], hints: dict
         if description:  # if there is none, the description of a `Field` in `Annotated` stays
             merged["description"] = description
         fields[f"p{index}"] = hint, FieldInfo.merge_field_infos(info, **merged)
+    # Arguments for `**kwargs` that the model gives beside it would be lost without a word.
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    config = ConfigDict(extra="forbid" if takes_any else "ignore", arbitrary_types_allowed=False)
     try:
         # The fields have their own names with aliases, so a parameter can have a name like `json` or `_x`.
-        return create_model(
-            f"{name}_args", __config__=ConfigDict(extra="ignore", arbitrary_types_allowed=False), **fields
-        )
+        return create_model(f"{name}_args", __config__=config, **fields)
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, TypeError) as error:
         raise UserError(f"Tool {name}: its parameters cannot be described as a JSON schema: {error}") from error
 

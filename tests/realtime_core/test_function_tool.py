@@ -399,6 +399,18 @@ def test_the_description_of_a_parameter_is_read_wherever_it_can_stand() -> None:
     assert (properties["field"]["minimum"], properties["default_field"]["minimum"]) == (1, 2)
 
 
+def test_free_arguments_stand_in_their_own_object_only() -> None:
+    def order(dish: str, **extras: int) -> str:
+        return f"{dish} {extras}"
+
+    tool = function_tool(order, strict_mode=False, failure_error_function=None)
+    assert invoke(tool, '{"dish": "Soup", "extras": {"salt": 1, "extras": 2}}') == "Soup {'salt': 1, 'extras': 2}"
+    with pytest.raises(ModelBehaviorError, match="salt: Extra inputs"):
+        invoke(tool, '{"dish": "Soup", "salt": 1}')
+    with pytest.raises(ModelBehaviorError, match="extras must not contain the names of other arguments: dish"):
+        invoke(tool, '{"dish": "Soup", "extras": {"dish": 1}}')
+
+
 def test_a_tool_has_the_function_that_it_was_made_from() -> None:
     def double(number: int) -> int:
         return 2 * number
