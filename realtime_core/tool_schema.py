@@ -90,7 +90,7 @@ def function_schema(
     `strict`, the schema has the form of `strict_schema`. Raises `UserError` if no schema can be created.
     """
     inner = func.func if isinstance(func, functools.partial) else func
-    doc = parse_docstring(inner.__doc__, docstring_style) if use_docstring else Docstring()
+    doc = _docstring(inner, docstring_style) if use_docstring else Docstring()
     name = name or getattr(inner, "__name__", None) or type(inner).__name__
     try:
         parameters = list(inspect.signature(func).parameters.values())
@@ -117,6 +117,17 @@ def function_schema(
         _model=model,
         _parameters=tuple(parameters),
     )
+
+
+def _docstring(func: Callable[..., Any], style: DocstringStyle | None) -> Docstring:
+    """Reads the docstring of a function. The parameters of an object that can be called stand in the docstring of its
+    `__call__`, and its description can stand there, too.
+    """
+    doc = parse_docstring(func.__doc__, style)
+    if inspect.isroutine(func) or inspect.isclass(func):
+        return doc
+    call = parse_docstring(type(func).__call__.__doc__, style)
+    return Docstring(doc.description or call.description, {**doc.parameters, **call.parameters})
 
 
 def _type_hints(func: Callable[..., Any]) -> dict[str, Any]:

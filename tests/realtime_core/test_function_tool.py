@@ -399,6 +399,31 @@ def test_the_description_of_a_parameter_is_read_wherever_it_can_stand() -> None:
     assert (properties["field"]["minimum"], properties["default_field"]["minimum"]) == (1, 2)
 
 
+def test_an_object_that_can_be_called_is_described_by_its_class_and_its_call() -> None:
+    class Described:
+        """Converts."""
+
+        def __call__(self, amount: int) -> int:
+            """Hidden.
+
+            Args:
+                amount: in euros
+            """
+            return amount
+
+    class Bare(Described):
+        __doc__ = None
+
+        def __call__(self, amount: int) -> int:
+            """Rounds."""
+            return amount
+
+    tool = function_tool(Described())
+    assert tool.description == "Converts."
+    assert tool.params_json_schema["properties"]["amount"]["description"] == "in euros"
+    assert function_tool(Bare()).description == "Rounds."
+
+
 def test_free_arguments_stand_in_their_own_object_only() -> None:
     def order(dish: str, **extras: int) -> str:
         return f"{dish} {extras}"
