@@ -55,6 +55,8 @@ class Registry:
         self.draining = False
         self._calls: dict[Call, None] = {}
         self._sessions: dict[str, CallSession] = {}
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        """The tasks that run these sessions."""
         self._arriving: list[str] = []
         """The calls of the streams that wait for their admission."""
         self._ended: OrderedDict[str, tuple[float, StreamEnd]] = OrderedDict()
@@ -154,6 +156,10 @@ class Registry:
 
         async def take(stream: MediaStream, start: Start, info: CallInfo) -> Outcome:
             session = self._sessions.get(info.sid)
+            if session is not None and _failed_before_its_stream(session):
+                # This session would hang up without a word. A new session tries again, or apologises to the caller.
+                await asyncio.wait([self._runs[info.sid]])
+                session = self._sessions.get(info.sid)
             if session is None:
                 session = self._begin(info, *((agent, options) if of_call is None else of_call(info)))
             if session.leg.is_stale(stream):
@@ -201,7 +207,7 @@ class Registry:
             raise StreamRefused("the server is stopping")
         session = self._sessions[info.sid] = CallSession(info, agent, options)
         self.add(session.call)
-        self._group.create_task(self._run(session), name=f"call {info.sid}")
+        self._runs[info.sid] = self._group.create_task(self._run(session), name=f"call {info.sid}")
         return session
 
     async def _run(self, session: CallSession) -> None:
@@ -213,7 +219,7 @@ class Registry:
             log.exception("Call %s failed; this is a defect.", sid)
             session.options.on_stream(session.call, end)
         finally:
-            del self._sessions[sid]
+            del self._sessions[sid], self._runs[sid]
             self.remove(session.call)
             if session.leg.had_stream or _is_refused(session):  # else another process knows how the call ended
                 self._remember(sid, end)
@@ -322,6 +328,12 @@ class Registry:
         oldest = asyncio.get_running_loop().time() - _ENDED_S
         while self._ended and next(iter(self._ended.values()))[0] < oldest:
             self._ended.popitem(last=False)
+
+
+def _failed_before_its_stream(session: CallSession) -> bool:
+    """Returns whether the call has failed, for example its agent could not be chosen, before a media stream came."""
+    ending = session.lifetime.ending
+    return ending is not None and ending.reason is EndReason.FAILED and not session.leg.had_stream
 
 
 def _is_refused(session: CallSession) -> bool:

@@ -151,6 +151,38 @@ async def test_a_warm_session_without_a_stream_is_dropped() -> None:
     assert records.of("close")[0][1]["peer"] == "model"
 
 
+async def test_a_stream_that_comes_while_its_warm_call_fails_gets_an_apology() -> None:
+    """The stream arrives in the moment between the failure and the end of the call."""
+    heard = 0.0
+    stream_comes = asyncio.Event()
+
+    async def picks(info: CallInfo) -> RealtimeAgent[Any]:
+        await stream_comes.wait()
+        raise ValueError("no such customer")
+
+    async def admit(start: Start) -> CallInfo:
+        stream_comes.set()
+        (session,) = registry._sessions.values()
+        await session.lifetime.wait()
+        return CallInfo.of(start)
+
+    async with switchboard(admit=admit) as (registry, options):
+        ours, theirs = memory_pair()
+        peer = peer_of(theirs)
+        assert registry.begin_warm(CallInfo(peer.call_sid), picks, options)
+
+        async def caller(phone: Handset) -> None:
+            nonlocal heard
+            await phone.agent_speaks()
+            heard = phone.now
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(registry.serve_stream(ours, picks, options))
+            await peer.run(caller)
+        await registry.empty()
+    assert heard > 0, "the apology"
+
+
 async def test_a_failing_call_harms_no_other() -> None:
     records: dict[str, Records] = {}
 
