@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic
@@ -16,7 +17,7 @@ from .run_context import RunContextWrapper, TContext, ToolContext
 if TYPE_CHECKING:
     from .guardrails import InputGuardrail, OutputGuardrail
     from .handoffs import Handoff
-    from .tools import FunctionTool, Tool
+    from .tools import Tool
 
 __all__ = ["Instructions", "RealtimeAgent", "RealtimeAgentHooks", "RealtimeRunHooks"]
 
@@ -108,7 +109,7 @@ class RealtimeAgent(Generic[TContext]):
         `ClientSession`, or an object that returns a plain list. The user must connect the server. Source:
         https://modelcontextprotocol.io/specification (tools).
         """
-        return list(await _mcp_tools(self.mcp_servers, run_context, self))
+        return await _mcp_tools(self.mcp_servers, run_context, self)
 
     async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
         """Returns the tools that the model may call now: the agent's own tools, and then the tools of its MCP servers.
@@ -180,19 +181,25 @@ def _takes(function: Callable[..., Any], *arguments: str) -> bool:
     return True
 
 
-async def _mcp_tools(servers: Sequence[Any], run_context: RunContextWrapper[Any], agent: Any) -> list[FunctionTool]:
+async def _mcp_tools(servers: Sequence[Any], run_context: RunContextWrapper[Any], agent: Any) -> list[Tool]:
     """Returns the tools of all MCP servers, in order."""
-    tools: list[FunctionTool] = []
+    tools: list[Tool] = []
     for server in servers:
         # MCP servers of the Agents SDK take (context, agent) as a filter. The session of the MCP client takes neither.
-        wants_context = len(inspect.signature(server.list_tools).parameters) >= 2
+        wants_context = _takes(server.list_tools, "run_context", "agent")
         listed = await user_code.call(server.list_tools, *((run_context, agent) if wants_context else ()))
-        tools += [_mcp_tool(server, tool) for tool in getattr(listed, "tools", listed)]
+        tools += [_mcp_tool(server, tool, agent) for tool in getattr(listed, "tools", listed)]
     return tools
 
 
-def _mcp_tool(server: Any, tool: Any) -> FunctionTool:
+def _mcp_tool(server: Any, tool: Any, agent: Any) -> Tool:
     from .tools import FailedResult, FunctionTool, default_tool_error_function
+
+    sdk = sys.modules.get("agents.mcp")
+    if sdk is not None and isinstance(server, sdk.MCPServer):
+        # The Agents SDK applies the options of its servers, such as `require_approval` and the guardrails on tools.
+        made: Tool = sdk.MCPUtil.to_function_tool(tool, server, convert_schemas_to_strict=False, agent=agent)
+        return made
 
     async def on_invoke_tool(context: ToolContext[Any], arguments: str) -> str:
         try:
@@ -205,7 +212,7 @@ def _mcp_tool(server: Any, tool: Any) -> FunctionTool:
     return FunctionTool(
         name=tool.name,
         description=tool.description or "",
-        params_json_schema=tool.inputSchema or {"type": "object", "properties": {}},
+        params_json_schema=_either(tool, "input_schema", "inputSchema") or {"type": "object", "properties": {}},
         on_invoke_tool=on_invoke_tool,
         strict_json_schema=False,
     )
@@ -224,4 +231,9 @@ def _arguments_object(arguments: str) -> dict[str, Any]:
 def _result_text(result: Any) -> str:
     parts = [getattr(part, "text", None) or part.model_dump_json() for part in result.content]
     text = "\n".join(parts)
-    return f"Error: {text}" if getattr(result, "isError", False) else text
+    return f"Error: {text}" if _either(result, "is_error", "isError") else text
+
+
+def _either(given: Any, name: str, old_name: str) -> Any:
+    """Returns an attribute of an object of the MCP client. Version 1 of the client has the old name."""
+    return getattr(given, name, None) or getattr(given, old_name, None)

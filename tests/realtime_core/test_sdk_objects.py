@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime_core import RealtimeAgent
-from tests.support.session_kit import call, ended, opened, said, settle, started
+from tests.support.session_kit import Kit, call, ended, opened, said, settle, started
 
 pytestmark = pytest.mark.virtual_time
 
@@ -37,3 +37,47 @@ async def test_a_guardrail_of_the_sdk_trips() -> None:
         await settle(0.1)
         (tripped,) = kit.of("guardrail_tripped")
         assert [result.guardrail.get_name() for result in tripped.guardrail_results] == ["no_secrets"]
+
+
+async def test_the_official_mcp_client_is_a_server() -> None:
+    from mcp import Client
+
+    from tests.support.sdk_mcp import shop
+
+    async with Client(shop()) as client, opened(RealtimeAgent(name="Desk", mcp_servers=[client])) as kit:
+        (tool,) = await kit.session.current_agent.get_all_tools(kit.session.context)
+        assert (tool.name, tool.description) == ("price", "The price of an article.")
+        assert list(tool.params_json_schema["properties"]) == ["article"]
+        kit.emit(call("price", '{"article": "Tea"}', "c1"))
+        await outputs(kit, 1)
+        kit.emit(call("price", '{"article": "air"}', "c2"))
+        await outputs(kit, 2)
+        assert [output for output, _ in kit.outputs] == ["Tea costs 3", "Error: Error executing tool price"]
+
+
+async def test_the_options_of_an_mcp_server_of_the_sdk_hold() -> None:
+    from mcp import Client
+
+    from tests.support.sdk_mcp import Shop, shop
+    from tests.support.sdk_tools import no_tea
+
+    async with Client(shop()) as client:
+        server = Shop(client, require_approval="always", tool_output_guardrails=[no_tea])
+        async with opened(RealtimeAgent(name="Desk", mcp_servers=[server])) as kit:
+            kit.emit(call("price", '{"article": "Coffee"}', "c1"), call("price", '{"article": "Tea"}', "c2"))
+            async with asyncio.timeout(30):
+                while len(kit.of("tool_approval_required")) < 2:
+                    await settle(0.05)
+            assert kit.outputs == []
+            await kit.session.approve_tool_call("c1")
+            await outputs(kit, 1)
+            await kit.session.approve_tool_call("c2")
+            await outputs(kit, 2)
+            assert "Coffee costs 3" in kit.outputs[0][0]
+            assert kit.outputs[1][0] == "no tea"
+
+
+async def outputs(kit: Kit, number: int) -> None:
+    async with asyncio.timeout(30):
+        while len(kit.outputs) < number:
+            await settle(0.05)

@@ -31,3 +31,10 @@ def fails() -> str:
 @agents.output_guardrail
 async def no_secrets(context: Any, agent: Any, output: str) -> agents.GuardrailFunctionOutput:
     return agents.GuardrailFunctionOutput(output_info=None, tripwire_triggered="swordfish" in output)
+
+
+@agents.tool_output_guardrail
+def no_tea(data: agents.ToolOutputGuardrailData) -> agents.ToolGuardrailFunctionOutput:
+    if "Tea" in str(data.output):
+        return agents.ToolGuardrailFunctionOutput.reject_content("no tea")
+    return agents.ToolGuardrailFunctionOutput.allow()
