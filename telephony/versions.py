@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
 
+from .argument_types import Rule, check_types
+
 if TYPE_CHECKING:
     from .call.options import AgentSource
 
@@ -42,6 +44,12 @@ class Rollback:
         return f"{failures} of its last {calls} calls failed" if failures >= self.failures else ""
 
 
+_RULES: Mapping[str, Rule] = {
+    "percent": (int | float, "a number from 0 to 100"),
+    "rollback": (Rollback | None, "a Rollback, or None"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Canary:
     """A new agent for `percent` of the callers. The same caller always gets the same agent, unless `percent` is changed
@@ -56,6 +64,7 @@ class Canary:
     rollback: Rollback | None = field(default_factory=Rollback)
 
     def __post_init__(self) -> None:
+        check_types("Canary", _RULES, {name: getattr(self, name) for name in _RULES})
         if not 0 <= self.percent <= 100:
             raise UserError(f"Canary(percent={self.percent!r}): write a number from 0 to 100.")
 

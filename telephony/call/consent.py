@@ -18,7 +18,7 @@ from realtime_core import user_code
 from realtime_core.errors import UserError
 
 from ..argument_types import Rule, check_types, texts_of
-from ..audio.files import Clip, load_ulaw
+from ..audio.files import Clip, load_words
 from ..numbers.policies import ConsentPolicy, Otherwise
 from ..twilio.numbers import dialled
 from .call_info import CallInfo
@@ -116,7 +116,8 @@ class Consent:
     has one notice for each language (`{"en": ..., "de": ...}`). A caller with another language hears the English
     notice. `text` has the words of a clip, as evidence for the call record. The caller cannot interrupt the notice.
 
-    Raises `UserError` if two fields contradict each other or if a required field is missing.
+    Raises `UserError` if two fields contradict each other or if a required field is missing, and `AudioFileError` for
+    an unusable clip.
     """
 
     policy: ConsentPolicy | str = ConsentPolicy.NONE
@@ -169,6 +170,8 @@ class Consent:
                 raise UserError(f"Consent({name}={value!r}): write one of {names}.") from None
         object.__setattr__(self, "refusals", texts_of("Consent(refusals=...)", self.refusals))
         check_types("Consent", _RULES, {name: getattr(self, name) for name in _RULES})
+        for name in ("notice", "disclosure"):
+            object.__setattr__(self, name, _loaded(getattr(self, name), f"Consent: {name}"))
         if self.policy is ConsentPolicy.TWO_PARTY and not self.notice:
             raise UserError("Consent(policy='two-party') needs a notice: words that the model says, or a clip.")
         if self.asks and not self.notice:
@@ -286,5 +289,12 @@ def _in(given: Any, language: str) -> Any:
     return next(iter(given.values()), None)
 
 
-def _line(line: Clip | str, text: str) -> tuple[str, bytes | None]:
-    return (line, None) if isinstance(line, str) else (text, load_ulaw(line, "notice"))
+def _loaded(given: Any, what: str) -> Any:
+    """Returns a notice, or the notices by language, with each clip as mu-law."""
+    if isinstance(given, Mapping):
+        return {tag: _loaded(each, f"{what} {tag!r}") for tag, each in given.items()}
+    return None if given is None else load_words(given, what)
+
+
+def _line(line: bytes | str, text: str) -> tuple[str, bytes | None]:
+    return (line, None) if isinstance(line, str) else (text, line)

@@ -54,7 +54,9 @@ class DialingRules:
     do_not_call: Container[str] = ()
 
     def __post_init__(self) -> None:
-        """Validates the numbers and countries. Raises `UserError` for an invalid number or country."""
+        """Validates the rules. Raises `UserError` for an invalid number, country or time."""
+        for name in ("quiet_from", "quiet_until"):
+            object.__setattr__(self, name, _time_of_day(name, getattr(self, name)))
         if self.countries is not None:
             given = self.countries.split(",") if isinstance(self.countries, str) else self.countries
             if not isinstance(given, Iterable) or not all(isinstance(country, str) for country in given):
@@ -162,6 +164,17 @@ def _parse(to: object, from_: object) -> PhoneNumber:
     if not phonenumbers.is_valid_number(number):
         raise CallRefused(f"{to!r} is not a valid phone number.")
     return number
+
+
+def _time_of_day(name: str, given: object) -> time:
+    """Returns a time of day, which may be given as text, such as `21:00`."""
+    try:
+        found = time.fromisoformat(given) if isinstance(given, str) else given
+    except ValueError:
+        found = None
+    if not isinstance(found, time) or found.tzinfo is not None:
+        raise UserError(f"DialingRules({name}=...): write a time without a time zone, like time(21, 0) or '21:00'.")
+    return found
 
 
 def _zone(zone: object) -> ZoneInfo:

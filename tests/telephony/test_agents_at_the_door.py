@@ -65,6 +65,12 @@ def test_a_value_of_a_wrong_type_is_refused(given: dict[str, Any], says: str) ->
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("given", [{"percent": "5"}, {"percent": None}, {"rollback": 5}, {"percent": 101}], ids=str)
+def test_a_canary_with_a_wrong_value_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="Canary"):
+        Canary(AGENT, **given)
+
+
 @pytest.mark.virtual_time
 async def test_what_is_no_canary_is_refused() -> None:
     wrong: Any = "desk:new"

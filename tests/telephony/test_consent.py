@@ -26,6 +26,7 @@ from realtime_core.testing import virtual_time
 from telephony import Call
 from telephony.call.call_info import CallInfo
 from telephony.call.consent import Answer, Consent, consent_of
+from telephony.errors import AudioFileError
 from telephony.replay.replaying import replay_call
 from telephony.simulator import Handset, Line, SimulatedCall, clips
 from telephony.simulator.tones import tone
@@ -355,6 +356,28 @@ def test_a_policy_that_cannot_be_followed_is_refused() -> None:
     for wrong in ({"policy": "three-party"}, {"policy": "two-party"}, {"on_refusal": "transfer"}, {"asks": True}):
         with pytest.raises(UserError):
             Consent(**wrong)
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [b"", b"RIFF\x24\0\0\0WAVEfmt ", b"%PDF-1.7", Path("missing.wav"), "notice.wav", {"en": 5},
+     {"en": NOTICE, "de": b""}],
+    ids=repr,
+)  # fmt: skip
+def test_a_notice_that_cannot_be_played_is_refused_when_the_policy_is_made(notice: Any) -> None:
+    """In a call it would be too late: the caller would be recorded without it, or the call would fail."""
+    with pytest.raises((AudioFileError, UserError)):
+        Consent("two-party", notice=notice)
+    with pytest.raises(AudioFileError):
+        Consent(discloses_ai=True, disclosure=notice)
+
+
+def test_a_notice_is_read_once_and_not_in_each_call(tmp_path: Path) -> None:
+    file = tmp_path / "notice.ulaw"
+    file.write_bytes(NOTICE)
+    policy = Consent("two-party", notice={"en": file}, text="This call is recorded.")
+    file.unlink()
+    assert policy.lines("de") == [("This call is recorded.", NOTICE)]
 
 
 def test_a_policy_for_a_number_in_another_notation_applies(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ refused with one clear error, at each entrance."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -163,3 +163,16 @@ def test_what_is_no_number_does_not_get_into_a_do_not_call_file(value: Any, tmp_
     with pytest.raises(CallRefused, match="not in a do-not-call list"):
         listed.add(value)
     assert not (tmp_path / "no.txt").exists()
+
+
+@pytest.mark.parametrize("given", ["nine", "25:00", 21, None, time(21, tzinfo=UTC), "21:00+01:00"], ids=str)
+def test_quiet_hours_that_are_no_times_of_day_are_refused(given: Any) -> None:
+    for name in ("quiet_from", "quiet_until"):
+        with pytest.raises(UserError, match=f"{name}=...\\): write a time"):
+            DialingRules(**{name: given})
+
+
+def test_quiet_hours_may_be_written_as_text() -> None:
+    rules = DialingRules(quiet_from="00:00", quiet_until="23:59")  # type: ignore[arg-type]
+    with pytest.raises(CallRefused, match="no calls from 00:00 to 23:59"):
+        rules.check(ADA, from_=OWN, now=datetime(2026, 1, 1, 20, tzinfo=UTC))
