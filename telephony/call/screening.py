@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from realtime_core.errors import UserError
 
 from ..argument_types import Rule, check_types, texts_of
+from ..audio.files import Clip, load_words
 from ..twilio.caller_id import is_withheld
 from ..twilio.numbers import dialled, e164, legible
 from ..twilio.phone_forms import forms_of_one_phone, main_form
@@ -60,12 +61,15 @@ class Emergency:
     """The number to which the caller is transferred. If the value is empty, the caller hears `line`, and the call
     continues.
     """
-    line: bytes | str = ""
-    """The words that the model says, or a clip (mu-law, 8 kHz). The default is a sentence in the caller's language."""
+    line: Clip | str = ""
+    """The words that the model says, or a clip: an audio file (its path or bytes), or mu-law at 8 kHz. The default is a
+    sentence in the caller's language.
+    """
     phrases: Sequence[str] = field(default_factory=lambda: [each for some in PHRASES.values() for each in some])
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phrases", texts_of("Emergency(phrases=...)", self.phrases))
+        object.__setattr__(self, "line", load_words(self.line, "Emergency: line"))
         if not self.phrases:
             raise UserError("Emergency(phrases=[]) never applies: name the phrases, or leave them out for the default.")
         if self.transfer_to:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from realtime_core.errors import UserError
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.testing import virtual_time
 from telephony import CallPolicy, Consent, SilencePolicy
+from telephony.audio.files import wav_header
 from telephony.call.call_info import CallInfo
 from telephony.call.screening import FAILED_ATTESTATION, Emergency, Screening
+from telephony.errors import AudioFileError
 from telephony.simulator import Handset
 from tests.support.office import office, talks
 
@@ -85,6 +88,18 @@ def test_a_rule_that_no_caller_matches_is_refused(rule: Any) -> None:
 def test_rules_of_a_wrong_type_are_refused_when_they_are_made(make: Any) -> None:
     with pytest.raises(UserError, match=": give "):
         make("60")
+
+
+@pytest.mark.parametrize("line", [b"%PDF-1.7", Path("missing.wav"), "line.wav", NUMBER], ids=repr)
+def test_a_line_that_cannot_be_played_is_refused_when_the_rule_is_made(line: Any) -> None:
+    with pytest.raises(AudioFileError):
+        Emergency(line=line)
+
+
+def test_a_file_as_the_line_of_an_emergency_is_converted() -> None:
+    wav = wav_header(1, 1, 8000, 16, 1600) + bytes(1600)
+    assert Emergency(line=wav).line == b"\xff" * 800
+    assert Emergency(line="Call 112.").line == "Call 112."
 
 
 def test_one_text_in_place_of_a_list_is_one_text() -> None:
