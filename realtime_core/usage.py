@@ -112,6 +112,12 @@ class Usage:
     total_tokens: int = 0
     request_usage_entries: list[UsageEntry] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        for name in ("input_tokens_details", "output_tokens_details"):
+            given: Any = getattr(self, name)
+            if not isinstance(given, ModalityTokens):  # None, or the token details of `openai`, from a user's model
+                setattr(self, name, ModalityTokens() + given)
+
     @classmethod
     def of_response(cls, usage: Mapping[str, Any], response_id: str = "") -> Usage:
         """Reads the `usage` object of `response.done`. `response_id` is the id of the response, for its entry in

@@ -126,3 +126,16 @@ def test_details_that_are_absent_or_odd_are_none(odd: Any) -> None:
     assert event.input_tokens_details is not None
     assert event.input_tokens_details.cached_tokens_details is None
     assert event.input_tokens_details.text_tokens == (7 if odd == 7 else None)
+
+
+def test_token_details_of_a_users_model_may_be_none_or_of_another_class() -> None:
+    """Such a usage can be the one that others are added to."""
+    details: Any = SimpleNamespace(cached_tokens=3, cache_write_tokens=None)
+    nothing: Any = None
+    usage = Usage(1, 10, details, 5, nothing, 15)
+    assert (usage.input_tokens_details, usage.output_tokens_details) == (
+        ModalityTokens(cached_tokens=3),
+        ModalityTokens(),
+    )
+    usage.add(Usage(1, 10, details, 5, nothing, 15))
+    assert usage.input_tokens_details.cached_tokens == 6
