@@ -205,7 +205,7 @@ class ScriptedRealtimeModel(RealtimeModel):
         if not events:
             return DONE
         emitting = self._emit_later(events)
-        return DONE if emitting is asyncio.current_task() else Done(emitting)
+        return DONE if emitting is asyncio.current_task() else Done(asyncio.shield(emitting))
 
     async def _send_slowly(self, event: RealtimeModelSendEvent) -> None:
         await self.emit(*self._take(event))

@@ -155,6 +155,24 @@ async def test_a_listener_may_send_an_input_and_await_it(immediate: bool) -> Non
     model.assert_complete()
 
 
+async def test_a_sender_that_is_cancelled_stops_no_events() -> None:
+    class Slow(RealtimeModelListener):
+        async def on_event(self, event: RealtimeModelEvent) -> None:
+            await asyncio.sleep(1)
+            seen.append(event)
+
+    seen: list[RealtimeModelEvent] = []
+    first, second = audio(1), audio(2)
+    interrupt = RealtimeModelSendInterrupt
+    model = ScriptedRealtimeModel([RealtimeStep(HELLO, [first]), RealtimeStep(interrupt, [second])])
+    model.add_listener(Slow())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await model.send_event(HELLO)
+    await model.send_event(interrupt())
+    assert seen == [first, second]
+
+
 async def test_listeners_that_want_to_be_awaited_are() -> None:
     class Slow(RealtimeModelListener):
         def __init__(self) -> None:
