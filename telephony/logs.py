@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from .masking import Masker
+from .text_encoding import visible
 
 __all__ = ["Masker", "Repeats", "about_call", "configure_logs", "log_as_call", "sealed_logs", "visible"]
 
@@ -31,15 +31,6 @@ EVERY_S = 60.0
 MAX_KINDS = 200
 """The default maximum number of kinds of log lines that a `Repeats` (which limits repeated log lines) keeps in memory.
 """
-
-
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Matches control characters, line and paragraph separators, marks of writing direction, and lone surrogates."""
-
-
-def visible(text: str) -> str:
-    r"""Returns the text as one line, with control characters as escapes (`\n`, `\x1b`)."""
-    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _visible_lines(text: str) -> str:

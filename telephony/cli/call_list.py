@@ -22,7 +22,6 @@ from ..errors import JournalError
 from ..journal.object_storage import ObjectStorage
 from ..journal.store import StoredCall, stored_calls
 from ..journal.stored_journals import StoredJournals
-from ..logs import visible
 from ..records import Records
 from ..records.call_query import CallQuery, page_of, query_of
 from ..records.call_record import CallRecord
@@ -30,6 +29,7 @@ from ..records.exports import note_export
 from ..records.opening import missing_file, open_records
 from ..records.subjects import subject_key
 from ..settings import Settings, load_settings
+from ..text_encoding import visible
 from .errors import USAGE, CliError
 
 __all__ = ["csv_of", "export_list", "folder_of", "list_calls", "opened_records", "stored_journals", "write_private"]

@@ -23,12 +23,12 @@ from ..journal.figures import figures_of
 from ..journal.imported import import_call
 from ..journal.reader import read_journal
 from ..journal.transcript import to_json
-from ..logs import visible
 from ..records.call_record import CallRecord
 from ..records.exports import note_export
 from ..records.storable import is_key
 from ..replay.call import HeardCall
 from ..settings import Settings, load_settings
+from ..text_encoding import visible
 from .call_list import csv_of, folder_of, opened_records, stored_journals, write_private
 from .errors import USAGE, CliError
 

@@ -13,7 +13,7 @@ import typer
 
 from realtime_core.errors import RealtimeCoreError
 from telephony.errors import ImportStringError, RecordRefused, RecordsUnavailable, SettingsError, TelephonyError
-from telephony.logs import visible
+from telephony.text_encoding import visible
 
 __all__ = ["FAILED", "USAGE", "CliError", "at_end", "reporting"]
 

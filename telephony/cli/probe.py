@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..logs import visible
+from ..text_encoding import visible
 from .errors import FAILED, USAGE, CliError, reporting
 
 __all__ = ["probe"]

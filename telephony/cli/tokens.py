@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..logs import visible
 from ..records.access import Scope
+from ..text_encoding import visible
 from .errors import USAGE, CliError, reporting
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..logs import visible
+from ..text_encoding import visible
 from .errors import USAGE, CliError, reporting
 
 if TYPE_CHECKING:
