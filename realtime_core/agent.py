@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic
 
 from . import user_code
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Instructions", "RealtimeAgent", "RealtimeAgentHooks", "RealtimeRunHooks"]
 
+_MAX_MCP_PAGES = 100
+"""The number of further pages of tools that are read from one MCP server. A faulty server may have no last page."""
 Instructions = str | Callable[[RunContextWrapper[Any], Any], "str | Awaitable[str | None] | None"]
 """The system prompt, or a plain or async function `(context, agent) -> str` that returns the system prompt."""
 
@@ -187,9 +190,23 @@ async def _mcp_tools(servers: Sequence[Any], run_context: RunContextWrapper[Any]
     for server in servers:
         # MCP servers of the Agents SDK take (context, agent) as a filter. The session of the MCP client takes neither.
         wants_context = _takes(server.list_tools, "run_context", "agent")
-        listed = await user_code.call(server.list_tools, *((run_context, agent) if wants_context else ()))
-        tools += [_mcp_tool(server, tool, agent) for tool in getattr(listed, "tools", listed)]
+        page = await user_code.call(server.list_tools, *((run_context, agent) if wants_context else ()))
+        listed = list(getattr(page, "tools", page))
+        for _ in range(_MAX_MCP_PAGES):
+            cursor = _either(page, "next_cursor", "nextCursor")
+            if not cursor:
+                break
+            page = await user_code.call(partial(server.list_tools, **_next_page(server.list_tools, cursor)))
+            listed += page.tools
+        tools += [_mcp_tool(server, tool, agent) for tool in listed]
     return tools
+
+
+def _next_page(list_tools: Callable[..., Any], cursor: str) -> dict[str, Any]:
+    """Returns the arguments with which a client of MCP gets the page of its tools that begins at the cursor."""
+    if "cursor" in inspect.signature(list_tools).parameters:
+        return {"cursor": cursor}
+    return {"params": sys.modules["mcp.types"].PaginatedRequestParams(cursor=cursor)}
 
 
 def _mcp_tool(server: Any, tool: Any, agent: Any) -> Tool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime_core import RealtimeAgent
+from realtime_core import RealtimeAgent, RunContextWrapper
 from tests.support.session_kit import Kit, call, ended, opened, said, settle, started
 
 pytestmark = pytest.mark.virtual_time
@@ -53,6 +53,18 @@ async def test_the_official_mcp_client_is_a_server() -> None:
         kit.emit(call("price", '{"article": "air"}', "c2"))
         await outputs(kit, 2)
         assert [output for output, _ in kit.outputs] == ["Tea costs 3", "Error: Error executing tool price"]
+
+
+@pytest.mark.parametrize("by_session", [False, True])
+async def test_all_pages_of_an_mcp_servers_tools_are_read(by_session: bool) -> None:
+    from mcp import Client
+
+    from tests.support.sdk_mcp import warehouse
+
+    async with Client(warehouse()) as client:
+        server = client.session if by_session else client
+        tools = await RealtimeAgent(name="Desk", mcp_servers=[server]).get_all_tools(RunContextWrapper(None))
+        assert [tool.name for tool in tools] == ["tool_0", "tool_1", "tool_2"]
 
 
 async def test_the_options_of_an_mcp_server_of_the_sdk_hold() -> None:

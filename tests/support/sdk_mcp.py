@@ -8,6 +8,7 @@ import agents.mcp
 import mcp.types
 from mcp import Client
 from mcp.server import MCPServer
+from mcp.server.lowlevel import Server
 
 
 def shop() -> MCPServer:
@@ -22,6 +23,17 @@ def shop() -> MCPServer:
         return f"{article} costs 3"
 
     return server
+
+
+async def _page(context: Any, params: mcp.types.PaginatedRequestParams | None) -> mcp.types.ListToolsResult:
+    at = int(params.cursor) if params is not None and params.cursor else 0
+    tool = mcp.types.Tool(name=f"tool_{at}", input_schema={"type": "object", "properties": {}})
+    return mcp.types.ListToolsResult(tools=[tool], next_cursor=str(at + 1) if at < 2 else None)
+
+
+def warehouse() -> Server[Any]:
+    """A server that lists its three tools on three pages."""
+    return Server("warehouse", on_list_tools=_page)
 
 
 class Shop(agents.mcp.MCPServer):
