@@ -345,7 +345,7 @@ def decode_audio(message: str | bytes) -> AudioDelta | None:
         data = orjson.loads(message[:start] + message[end:])
     except ValueError:
         return None
-    if not isinstance(data, dict) or data.get("type") not in _AUDIO_DELTAS or data.get("delta") != "":
+    if not isinstance(data, dict) or str(data.get("type")) not in _AUDIO_DELTAS or data.get("delta") != "":
         return None
     try:
         return AudioDelta(

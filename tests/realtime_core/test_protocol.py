@@ -279,3 +279,10 @@ def test_what_users_code_returns_can_be_sent() -> None:
     assert json.loads(encode("evt_1", "x", odd)) == {
         "type": "x", "event_id": "evt_1", "text": "a?b", "map": {"1": 2**70},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [[], {}, None, 1, True, ["response.output_audio.delta"]])
+def test_a_long_message_with_a_type_of_another_kind_is_malformed(kind: Any) -> None:
+    """Long messages are first tried as audio."""
+    message = json.dumps({"type": kind, "delta": "A" * 2000}, separators=(",", ":"))
+    assert decode(message) == wire.Malformed("not an object with a type")
