@@ -223,17 +223,18 @@ class CampaignDialer:
         if not running:
             return
         try:
-            await self._fill_queue(running)
+            is_used = await self._fill_queue(running)
         except QueueUnavailable as error:
             if self._backoff.failed(asyncio.get_running_loop().time(), str(error)):
                 log.error("No call of a campaign begins, because the queue of attempts cannot be used: %s", error)
         else:
-            if self._backoff.succeeded():
+            if is_used and self._backoff.succeeded():
                 log.warning("The queue of attempts can be used again. Calls of campaigns begin.")
 
-    async def _fill_queue(self, running: Sequence[Campaign]) -> None:
+    async def _fill_queue(self, running: Sequence[Campaign]) -> bool:
+        """Puts due contacts into the queue. Returns whether the queue was used: opened, or given an attempt."""
         assert self.queue is not None
-        await self.queue.open()
+        is_used = await self.queue.open()
         for campaign in running:
             now, id_ = self._sources.now(), campaign.id
             counts = await self._store.ask(lambda store, id_=id_, now=now: store.counts(id_, now))  # type: ignore[misc]
@@ -251,6 +252,8 @@ class CampaignDialer:
             )
             for position in due:
                 await self.queue.put(self._sources.token(12), id_, position)
+                is_used = True
+        return is_used
 
     def _is_able(self, campaign: Campaign) -> bool:
         """Returns whether this process can load the agent of the campaign."""

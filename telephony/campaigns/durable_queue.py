@@ -60,9 +60,9 @@ _SUBSECONDS_SINCE = (3, 42)
 class Queue(Protocol):
     """A queue of attempts to reach contacts. The attempts run in this process or in another process."""
 
-    async def open(self) -> None:
+    async def open(self) -> bool:
         """Starts to take attempts from the queue and to run them in this process. An attempt is one call to a contact
-        of a campaign. Idempotent. Raises `QueueUnavailable` if the queue cannot be used.
+        of a campaign. Returns False if the queue was open. Raises `QueueUnavailable` if the queue cannot be used.
         """
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
@@ -80,8 +80,8 @@ class DirectQueue(TaskOwner):
         super().__init__()
         self._work = work
 
-    async def open(self) -> None:
-        pass
+    async def open(self) -> bool:
+        return False
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
         self.start_task(self._work(attempt_id, campaign_id, position), name=f"attempt {attempt_id}")
@@ -132,9 +132,9 @@ class DurableQueue:
             else:
                 log.warning("The queue of attempts was not closed, because its database does not answer.")
 
-    async def open(self) -> None:
+    async def open(self) -> bool:
         if self._is_open:
-            return
+            return False
         loop = asyncio.get_running_loop()
 
         async def work(attempt_id: str, campaign_id: str, position: int) -> None:
@@ -143,6 +143,7 @@ class DurableQueue:
             )
 
         await self._in_thread(self._launch, work)
+        return True
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
         await self._in_thread(_enqueue, attempt_id, campaign_id, position)
