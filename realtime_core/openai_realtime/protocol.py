@@ -111,7 +111,8 @@ def _object(data: Object, name: str) -> Object:
 
 def _item_object(data: Object, name: str) -> Object:
     item = _object(data, name)
-    _text_or_empty(item, "id")
+    for id_ in ("id", "call_id"):
+        _text_or_empty(item, id_)
     return item
 
 

@@ -54,19 +54,20 @@ class ConversationItems:
         return self._known.has(ItemDeleted, item_id)
 
     def is_hidden(self, item_id: Any) -> bool:
-        return item_id in self._hidden
+        return str(item_id) in self._hidden
 
     def is_edited(self, item_id: Any) -> bool:
         """Returns whether the user has added or changed the item in the conversation. Tool calls among these items are
         not run.
         """
-        return item_id in self._edited
+        return str(item_id) in self._edited
 
     def is_clients(self, item: Mapping[str, Any]) -> bool:
         """Returns whether the client has put this item into the conversation. It is not a new act of the model or of
         the caller: a tool call is not run again, and a text is not checked again.
         """
-        return self.is_edited(item.get("id")) or self.is_hidden(item.get("id")) or item.get("call_id") in self._calls
+        item_id, call_id = item.get("id"), item.get("call_id")
+        return self.is_edited(item_id) or self.is_hidden(item_id) or str(call_id) in self._calls
 
     def messages_to_repeat(self) -> list[dict[str, Any]]:
         """Returns the user's messages that the server has not confirmed. These messages are sent again in a new
