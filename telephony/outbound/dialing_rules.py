@@ -5,6 +5,7 @@ Twilio enforces neither quiet hours nor a do-not-call list.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -168,13 +169,12 @@ def _parse(to: object, from_: object) -> PhoneNumber:
 
 def _time_of_day(name: str, given: object) -> time:
     """Returns a time of day, which may be given as text, such as `21:00`."""
-    try:
-        found = time.fromisoformat(given) if isinstance(given, str) else given
-    except ValueError:
-        found = None
-    if not isinstance(found, time) or found.tzinfo is not None:
+    if isinstance(given, str):
+        with contextlib.suppress(ValueError):
+            given = time.fromisoformat(given)
+    if not isinstance(given, time) or given.tzinfo is not None:
         raise UserError(f"DialingRules({name}=...): write a time without a time zone, like time(21, 0) or '21:00'.")
-    return found
+    return given
 
 
 def _zone(zone: object) -> ZoneInfo:

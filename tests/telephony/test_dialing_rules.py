@@ -29,6 +29,18 @@ def test_a_number_is_taken_as_people_write_it(written: str) -> None:
     assert DialingRules().check(written, from_=OURS, now=NOON) == ADA
 
 
+def test_quiet_hours_may_be_texts() -> None:
+    texts: Any = {"quiet_from": "21:30", "quiet_until": "08:00"}
+    assert DialingRules(**texts) == DialingRules(quiet_from=time(21, 30), quiet_until=time(8))
+
+
+@pytest.mark.parametrize("name", ["quiet_from", "quiet_until"])
+@pytest.mark.parametrize("wrong", ["25:00", "", "21:00+01:00", 21, None, time(21, tzinfo=UTC)])
+def test_quiet_hours_that_are_no_times_are_refused(name: str, wrong: Any) -> None:
+    with pytest.raises(UserError, match=rf"^DialingRules\({name}=\.\.\.\): write a time without a time zone"):
+        DialingRules(**{name: wrong})
+
+
 @pytest.mark.parametrize(
     ("to", "why"),
     [

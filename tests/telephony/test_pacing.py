@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_core.errors import UserError
 from telephony.call.digits import DigitCollector, Digits
 from telephony.call.leg.warm_transfer import LegState, WarmTransfer
 from telephony.call.pacing.limits import CallLength, LengthAction, MachineLimit
@@ -24,6 +25,14 @@ def prompts() -> SilencePrompts:
     silence = SilencePrompts(SilencePolicy(10.0, ("a", "b"), "bye"))
     silence.begin(0.0)
     return silence
+
+
+def test_a_silence_policy_refuses_values_of_wrong_types() -> None:
+    wrong, prompts = "10", ("a", 7)
+    with pytest.raises(UserError, match=r"^SilencePolicy: after_s: give a number of seconds, not str\."):
+        SilencePolicy(after_s=wrong)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^SilencePolicy\(prompts=\.\.\.\): give a list of texts"):
+        SilencePolicy(prompts=prompts)  # type: ignore[arg-type]
 
 
 def test_silence_escalates_from_the_heard_end_of_each_answer() -> None:
