@@ -188,7 +188,7 @@ def _arguments_model(name: str, parameters: list[inspect.Parameter], hints: dict
         if description:  # if there is none, the description of a `Field` in `Annotated` stays
             merged["description"] = description
         fields[f"p{index}"] = hint, FieldInfo.merge_field_infos(info, **merged)
-    # Arguments for `**kwargs` that the model gives beside it would be lost without a word.
+    # Arguments for `**kwargs` that the model gives beside it would be lost without a message.
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
     config = ConfigDict(extra="forbid" if takes_any else "ignore", arbitrary_types_allowed=False)
     try:

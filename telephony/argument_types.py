@@ -7,7 +7,7 @@ from typing import Any
 
 from realtime_core.errors import UserError
 
-__all__ = ["Rule", "check_types", "texts_of"]
+__all__ = ["Rule", "check_fields", "check_types", "texts_of"]
 
 Rule = tuple[Any, str]
 """The permitted types of a value (a class or a union), and a description of such a value for messages."""
@@ -22,6 +22,11 @@ def check_types(where: str, rules: Mapping[str, Rule], given: Mapping[str, objec
         if not isinstance(value, kinds):
             found = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
             raise UserError(f"{where}: {name}: give {what}, not {found}.")
+
+
+def check_fields(where: str, rules: Mapping[str, Rule], given: object) -> None:
+    """Checks the attributes of an object that have a rule, as `check_types` does."""
+    check_types(where, rules, {name: getattr(given, name) for name in rules})
 
 
 def texts_of(where: str, value: object) -> tuple[str, ...]:

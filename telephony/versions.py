@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
 
-from .argument_types import Rule, check_types
+from .argument_types import Rule, check_fields
 
 if TYPE_CHECKING:
     from .call.options import AgentSource
@@ -64,7 +64,7 @@ class Canary:
     rollback: Rollback | None = field(default_factory=Rollback)
 
     def __post_init__(self) -> None:
-        check_types("Canary", _RULES, {name: getattr(self, name) for name in _RULES})
+        check_fields("Canary", _RULES, self)
         if not 0 <= self.percent <= 100:
             raise UserError(f"Canary(percent={self.percent!r}): write a number from 0 to 100.")
 

@@ -17,7 +17,7 @@ from typing import Any
 from realtime_core import user_code
 from realtime_core.errors import UserError
 
-from ..argument_types import Rule, check_types, texts_of
+from ..argument_types import Rule, check_fields, texts_of
 from ..audio.files import Clip, load_words
 from ..numbers.policies import ConsentPolicy, Otherwise
 from ..twilio.numbers import dialled
@@ -169,7 +169,7 @@ class Consent:
                 names = ", ".join(each.value for each in kind)
                 raise UserError(f"Consent({name}={value!r}): write one of {names}.") from None
         object.__setattr__(self, "refusals", texts_of("Consent(refusals=...)", self.refusals))
-        check_types("Consent", _RULES, {name: getattr(self, name) for name in _RULES})
+        check_fields("Consent", _RULES, self)
         for name in ("notice", "disclosure"):
             object.__setattr__(self, name, _loaded(getattr(self, name), f"Consent: {name}"))
         if self.policy is ConsentPolicy.TWO_PARTY and not self.notice:

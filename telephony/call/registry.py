@@ -157,7 +157,7 @@ class Registry:
         async def take(stream: MediaStream, start: Start, info: CallInfo) -> Outcome:
             session = self._sessions.get(info.sid)
             if session is not None and _failed_before_its_stream(session):
-                # This session would hang up without a word. A new session tries again, or apologises to the caller.
+                # This session would hang up in silence. A new session tries again, or apologises to the caller.
                 await asyncio.wait([self._runs[info.sid]])
                 session = self._sessions.get(info.sid)
             if session is None:

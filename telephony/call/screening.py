@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from realtime_core.errors import UserError
 
-from ..argument_types import Rule, check_types, texts_of
+from ..argument_types import Rule, check_fields, texts_of
 from ..audio.files import Clip, load_words
 from ..twilio.caller_id import is_withheld
 from ..twilio.numbers import dialled, e164, legible
@@ -111,7 +111,7 @@ class Screening:
 
     def __post_init__(self) -> None:
         """Normalizes the rules. Raises `UserError` for a rule that can never apply."""
-        check_types("Screening", _RULES, {name: getattr(self, name) for name in _RULES})
+        check_fields("Screening", _RULES, self)
         object.__setattr__(
             self, "refuse_attestation", texts_of("Screening(refuse_attestation=...)", self.refuse_attestation)
         )

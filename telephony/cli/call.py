@@ -82,8 +82,8 @@ def run_call(
 
 @contextmanager
 def _hung_up_by_sigterm() -> Iterator[None]:
-    """In this block, SIGTERM counts as Ctrl-C, so a live call is hung up. Without this process, nobody would speak with
-    the called person.
+    """In this block, SIGTERM counts as Ctrl-C, so a live call is hung up. Without this process, the called person would
+    hear no agent.
     """
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:

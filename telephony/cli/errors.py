@@ -69,7 +69,7 @@ def _reported(verbose: bool) -> Iterator[None]:
         if hint := _hint(error):
             _print(f"  hint: {hint}")
         raise typer.Exit(_exit_code(error)) from None
-    except BrokenPipeError:  # the reader of the output has ended, such as `head`; typer ends the command without a word
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended; typer prints no message
         raise
     except OSError as error:
         if verbose:

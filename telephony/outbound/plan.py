@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from ..argument_types import Rule, check_types
+from ..argument_types import Rule, check_fields
 from ..audio.files import Clip, load_words
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class CallPlan:
     """The tools for this call, in addition to the tools of the agent."""
 
     def __post_init__(self) -> None:
-        check_types("A call", _RULES, {name: getattr(self, name) for name in _RULES})
+        check_fields("A call", _RULES, self)
 
     def to_journal(self) -> dict[str, Any]:
         """Returns the plan of the call as JSON values without secrets, for the journal of the call. A clip is replaced

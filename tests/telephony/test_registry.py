@@ -16,7 +16,7 @@ from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.local import LocalRealtimeServer
 from realtime_core.sources import Sources
 from telephony.call.call import CallInfo
-from telephony.call.options import CallOptions
+from telephony.call.options import AgentSource, CallOptions
 from telephony.call.registry import Registry
 from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
@@ -42,8 +42,25 @@ def peer_of(theirs: MemoryConnection, number: int = 1) -> MediaPeer:
     return MediaPeer(theirs, line=Line(seed=number), sources=Sources(number))
 
 
-async def first_word_after(warm: bool) -> float:
+async def first_word(
+    registry: Registry, ours: MemoryConnection, peer: MediaPeer, agent: AgentSource, options: CallOptions
+) -> float:
+    """Serves the stream of a caller who waits for the agent's first word. Returns the time of this word."""
     heard = 0.0
+
+    async def caller(phone: Handset) -> None:
+        nonlocal heard
+        await phone.agent_speaks()
+        heard = phone.now
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(registry.serve_stream(ours, agent, options))
+        await peer.run(caller)
+    await registry.empty()
+    return heard
+
+
+async def first_word_after(warm: bool) -> float:
     async with switchboard() as (registry, options):
         connect = options.model_config["transport"]
 
@@ -59,16 +76,7 @@ async def first_word_after(warm: bool) -> float:
             assert not registry.begin_warm(CallInfo(peer.call_sid), AGENT, options), "once"
             await asyncio.sleep(1.0)
 
-        async def caller(phone: Handset) -> None:
-            nonlocal heard
-            await phone.agent_speaks()
-            heard = phone.now
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(registry.serve_stream(ours, AGENT, options))
-            await peer.run(caller)
-        await registry.empty()
-    return heard
+        return await first_word(registry, ours, peer, AGENT, options)
 
 
 async def test_a_warm_session_speaks_sooner() -> None:
@@ -153,7 +161,6 @@ async def test_a_warm_session_without_a_stream_is_dropped() -> None:
 
 async def test_a_stream_that_comes_while_its_warm_call_fails_gets_an_apology() -> None:
     """The stream arrives in the moment between the failure and the end of the call."""
-    heard = 0.0
     stream_comes = asyncio.Event()
 
     async def picks(info: CallInfo) -> RealtimeAgent[Any]:
@@ -171,15 +178,7 @@ async def test_a_stream_that_comes_while_its_warm_call_fails_gets_an_apology() -
         peer = peer_of(theirs)
         assert registry.begin_warm(CallInfo(peer.call_sid), picks, options)
 
-        async def caller(phone: Handset) -> None:
-            nonlocal heard
-            await phone.agent_speaks()
-            heard = phone.now
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(registry.serve_stream(ours, picks, options))
-            await peer.run(caller)
-        await registry.empty()
+        heard = await first_word(registry, ours, peer, picks, options)
     assert heard > 0, "the apology"
 
 

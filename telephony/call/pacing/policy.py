@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ...argument_types import Rule, check_types
+from ...argument_types import Rule, check_fields
 from .silence_prompts import SilencePolicy
 
 __all__ = ["CallPolicy"]
@@ -74,4 +74,4 @@ class CallPolicy:
 
     def __post_init__(self) -> None:
         """Raises `UserError` for a value of a wrong type."""
-        check_types("CallPolicy", _RULES, {name: getattr(self, name) for name in _RULES})
+        check_fields("CallPolicy", _RULES, self)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...argument_types import Rule, check_types, texts_of
+from ...argument_types import Rule, check_fields, texts_of
 from .reasons import PauseReason
 
 __all__ = ["Goodbye", "Prompt", "SilencePolicy", "SilencePrompts"]
@@ -37,7 +37,7 @@ class SilencePolicy:
     def __post_init__(self) -> None:
         """Raises `UserError` for a value of a wrong type."""
         object.__setattr__(self, "prompts", texts_of("SilencePolicy(prompts=...)", self.prompts))
-        check_types("SilencePolicy", _RULES, {name: getattr(self, name) for name in _RULES})
+        check_fields("SilencePolicy", _RULES, self)
 
 
 @dataclass(frozen=True, slots=True)
