@@ -136,7 +136,7 @@ class _Records:
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         self.records.append((kind, fields))
 
-    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+    def write_raw(self, kind: str, t: float, json_text: str, has_words: bool = True, /) -> None:
         if kind != "twilio.in" and '"input_audio_buffer.append"' not in json_text[:120]:
             self.records.append((kind, {"message": orjson.loads(json_text)}))
 

@@ -101,7 +101,7 @@ def running(system: System) -> Iterator[Target]:
         with _process(("-m", "telephony.bench.load"), core=others[0] if others else None) as load:
             environment = {
                 "OPENAI_BASE_URL": str(_read(load)["model"]),
-                "OPENAI_API_KEY": "bench",
+                "OPENAI_API_KEY": "bench-api-key",  # long enough to be masked in journals
                 "LOG_LEVEL": "warning",
                 "TELEPHONY_MAX_CALLS": str(_MAX_CALLS),
                 "TELEPHONY_DATA_DIR": f"{folder}/data" if system.has_journal else "off",

@@ -171,7 +171,7 @@ class _Tee:
         for follower in self._followers:
             follower.record(kind, t, fields)
 
-    def _write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        self._journal.write_raw(kind, t, json_text)
+    def _write_raw(self, kind: str, t: float, json_text: str, has_words: bool = True, /) -> None:
+        self._journal.write_raw(kind, t, json_text, has_words)
         for follower in self._followers:
             follower.raw(kind, t, json_text)

@@ -257,8 +257,8 @@ class _ObservedJournal(MemoryJournal):
         super().write(kind, t, **fields)
         self._words.record(kind, t, fields)
 
-    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        super().write_raw(kind, t, json_text)
+    def write_raw(self, kind: str, t: float, json_text: str, has_words: bool = True, /) -> None:
+        super().write_raw(kind, t, json_text, has_words)
         self._words.raw(kind, t, json_text)
 
 

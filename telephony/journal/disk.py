@@ -25,8 +25,11 @@ log = logging.getLogger(__name__)
 
 _EXIT_S = 5.0
 _PROBE = bytes(2**16)
-_TURNS = 8
-"""The number of parts of the journals that are written one after the other."""
+_MAX_TURNS = 8
+_JOURNALS_IN_TURN = 16
+"""Fewer than 16 journals are written at the same time, because each start of the thread has a cost. More journals are
+written in up to 8 turns, so that the thread does not delay the event loop for long.
+"""
 
 
 class Files:
@@ -94,8 +97,7 @@ class _Queued(Protocol):
 
 class Disk:
     """Writes the journals (the recordings of calls as JSON lines) of one event loop to the disk, in a thread of its
-    own. Each journal is written every `flush_s` seconds. The journals take turns, so at most half of what the calls
-    record in this time waits in memory.
+    own. Each journal is written every `flush_s` seconds. Many journals are written in turns.
 
     The thread runs from the first to the last journal, or from `start` to `stop`. At most `max_queued_chars` characters
     of all journals are queued. Further records are dropped and counted in `lost`. `clock` returns real time in seconds,
@@ -127,8 +129,8 @@ class Disk:
         self._files = files or Files()
         self._flush_s = flush_s
         self._max_queued = max_queued_chars
-        self.room_chars = max_queued_chars // 8
-        """While fewer characters are queued, `takes` needs no call."""
+        self.usual_until = max_queued_chars // 8
+        """While `taken` is not more than this, `takes` need not be called. Only the journals' thread writes it."""
         self._clock = clock
         self._on_change = on_change or _log_change
         self._fault = ""
@@ -223,6 +225,11 @@ class Disk:
 
     # --- the journals' thread ----------------------------------------------------------------------------------------
 
+    def wrote(self, n_chars: int) -> None:
+        """Counts characters that left the queue."""
+        self.written += n_chars
+        self.usual_until = self.written + self._max_queued // 8
+
     def failed(self, fault: str) -> None:
         """Stores `fault`, the reason why a journal could not be written. The fault stays until a `check` succeeds,
         because a successful write to an open file does not show that a new file can be created.
@@ -233,7 +240,7 @@ class Disk:
 
     def _run(self) -> None:
         while True:
-            is_woken = self._wake.wait(self._flush_s / _TURNS if self._journals else None)
+            is_woken = self._wake.wait(self._flush_s / self._turns() if self._journals else None)
             self._wake.clear()
             if (folder := self._folder) is not None:
                 self._folder = None
@@ -253,10 +260,14 @@ class Disk:
                     self._thread = None
                     return
 
+    def _turns(self) -> int:
+        return min(_MAX_TURNS, 1 + len(self._journals) // _JOURNALS_IN_TURN)
+
     def _due(self, is_woken: bool) -> tuple[_Queued, ...]:
         """Returns the journals to write now: the next part of them, or all after a `wake`."""
-        self._turn = (self._turn + 1) % _TURNS
-        return tuple(self._journals)[slice(None) if is_woken else slice(self._turn, None, _TURNS)]
+        turns = self._turns()
+        self._turn = (self._turn + 1) % turns
+        return tuple(self._journals)[slice(None) if is_woken else slice(self._turn, None, turns)]
 
     def _check(self, folder: Path) -> None:
         try:

@@ -117,9 +117,10 @@ class Journal(Protocol):
         be JSON values. Other values are written as their `repr`.
         """
 
-    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+    def write_raw(self, kind: str, t: float, json_text: str, has_words: bool = True, /) -> None:
         """Writes one record of the kind `kind` at the time `t` (seconds since the start of the call). Its field
-        `message` is the JSON text, an object that `encoding.parse_object` accepts. The text is not checked.
+        `message` is the JSON text, an object that `encoding.parse_object` accepts. The text is not checked. `has_words`
+        is False if the message is audio, a mark or a clear. Secrets and patterns are then not searched.
         """
 
     def close(self) -> None:

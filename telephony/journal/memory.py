@@ -23,7 +23,7 @@ class MemoryJournal:
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         self._lines.append((t, kind, fields))
 
-    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+    def write_raw(self, kind: str, t: float, json_text: str, has_words: bool = True, /) -> None:
         self._lines.append((t, kind, json_text))
 
     def close(self) -> None:

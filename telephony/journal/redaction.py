@@ -69,7 +69,7 @@ class Redaction:
         return {"digits": self.digits, "patterns": len(self.patterns), "audio": self.audio}
 
     def line(self, text: str) -> str:
-        """Masks one line of a journal. The result is valid JSON."""
+        """Masks one line of a journal, which has no line break at its end. The result is valid JSON."""
         if _WITHOUT_WORDS.match(text) or _is_audio(text):
             return _AUDIO.sub(self._masked, text) if self.audio else text
         if self.audio and '"session.updated"' in text[:200]:
@@ -149,7 +149,7 @@ def _changed(text: str, change: Callable[[str], str], *, keep: Callable[[str], b
     del data["t"]
     changed = change_strings(data, change, keep=keep)
     t = text[: text.index(",")]  # with the six decimals as they were written
-    return text if changed == data else f"{t},{dump(changed)[1:]}\n"
+    return text if changed == data else f"{t},{dump(changed)[1:]}"
 
 
 _STRUCTURE = frozenset(

@@ -6,9 +6,9 @@ counted in a `lost` record.
 
 from __future__ import annotations
 
+import math
 import platform
 import threading
-from collections import deque
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,9 +22,9 @@ from .redaction import Redaction
 
 __all__ = ["JournalWriter", "NullJournal", "open_journal"]
 
-_PIECE_CHARS = 2**18
-"""The number of characters that are joined and written at once. Pieces of a quarter of a MiB need a fifth of the time
-of one large piece, because the process must get the memory of a large piece from the operating system each time.
+_PIECE_LINES = 256
+"""The maximum number of lines that are joined and written at once. Small pieces are faster than large ones, because the
+process must get the memory of a large piece from the operating system each time.
 """
 _LINE_BREAKS = str.maketrans("\r\n", "  ")
 
@@ -48,11 +48,17 @@ class NullJournal:
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         pass
 
-    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+    def write_raw(self, kind: str, t: float, json_text: str, has_words: bool = True, /) -> None:
         pass
 
     def close(self) -> None:
         pass
+
+
+class _Unmasked(str):
+    """A line that the thread must mask."""
+
+    __slots__ = ()
 
 
 class JournalWriter:
@@ -81,8 +87,16 @@ class JournalWriter:
         self.masks_digits = self._redaction.digits
         self._compress = compress
         self._disk = disk
-        self._records: deque[tuple[float, str, str]] = deque()
-        """The queued records: the time, the kind, and the rest of the line. The thread joins them to lines."""
+        self._masks_words = not self._redaction.is_plain
+        self._masks_all = self._redaction.audio
+        self._is_usual = not self._masks_all
+        """Whether a line without words can be queued without further checks."""
+        self._t, self._start = math.nan, ""
+        """The time of the last message, and the start of its line. Often two messages have the same time."""
+        self._lines: list[str] = []
+        """The queued lines, without line breaks. The event loop appends lines, and the thread removes them from the
+        front.
+        """
         self._dropped = 0  # records that the event loop dropped because the queue was full
         self._unreported = 0
         self._fd: int | None = None  # the thread uses this and the following fields
@@ -100,14 +114,23 @@ class JournalWriter:
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         if kind == "header":
             fields = {**fields, "versions": _versions(), "redaction": self._redaction.description()}
-        body = dump(fields)
-        self._put(t, kind, f",{body[1:]}" if fields else "}")
+        rest = f",{dump(fields)[1:]}" if fields else "}"
+        self._put(f'{{"t":{t:.6f},"kind":"{kind}"{rest}', True)
 
-    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        self._put(t, kind, f',"message":{json_text}}}')
+    def write_raw(self, kind: str, t: float, json_text: str, has_words: bool = True, /) -> None:
+        if t != self._t:
+            self._t, self._start = t, f'{{"t":{t:.6f},"kind":"'
+        line = f'{self._start}{kind}","message":{json_text}}}'
+        disk = self._disk
+        if has_words or not self._is_usual or disk.taken > disk.usual_until:
+            self._put(line, has_words)
+        else:  # more than 100 times a second
+            disk.taken += len(line)
+            self._lines.append(line)
 
     def close(self) -> None:
         self.closing = True
+        self._is_usual = False
         self._disk.wake()
 
     def finish(self, within_s: float | None = None) -> bool:
@@ -117,52 +140,48 @@ class JournalWriter:
         self.close()
         return self.closed.wait(within_s)
 
-    def _put(self, t: float, kind: str, rest: str) -> None:
-        disk, n_chars = self._disk, len(rest)
-        queued = disk.taken - disk.written + n_chars
-        # The usual case calls no function, because a journal gets more than 100 records a second.
-        if queued < disk.room_chars and not (self.closing or self._off or self._unreported):
-            disk.taken += n_chars
-            self._records.append((t, kind, rest))
-        else:
-            self._put_late(t, kind, rest)
-
-    def _put_late(self, t: float, kind: str, rest: str) -> None:
+    def _put(self, line: str, has_words: bool) -> None:
+        if self._masks_words and (has_words or self._masks_all):
+            line = _Unmasked(line)
         if self.closing:
             return
-        if self._off or not self._disk.takes(len(rest)):
+        if self._off or not self._disk.takes(len(line)):
             self._dropped += 1
             self._unreported += 1
             self._disk.dropped += 1
+            self._is_usual = False
             return
         if self._unreported:
-            self._append(t, "lost", f',"records":{self._unreported}}}')
+            self._append(_lost(_begin(line), self._unreported))
             self._unreported = 0
-        self._append(t, kind, rest)
+            self._is_usual = not self._masks_all
+        self._append(line)
 
-    def _append(self, t: float, kind: str, rest: str) -> None:
-        self._disk.taken += len(rest)
-        self._records.append((t, kind, rest))
+    def _append(self, line: str) -> None:
+        self._disk.taken += len(line)
+        self._lines.append(line)
 
     # --- the journals' thread ----------------------------------------------------------------------------------------
 
     def drain(self, files: Files) -> None:
         if self._fd is None and not self._off:
             self._open(files)
-        left = len(self._records)
+        left = len(self._lines)
         while left:
-            queued, n_chars = [], 0
-            while left and n_chars < _PIECE_CHARS:
-                t, kind, rest = self._records.popleft()
-                queued.append(_line(t, kind, rest))
-                n_chars += len(rest)
-                left -= 1
+            # Each of these two steps is atomic, so the event loop can append lines at any time.
+            lines = self._lines[: min(left, _PIECE_LINES)]
+            del self._lines[: len(lines)]
+            n_chars = sum(map(len, lines))
             if self._off:
-                self._miss(len(queued))
+                self._miss(len(lines))
             else:
-                plain = self._redaction.is_plain
-                self._save(files, queued if plain else [self._redaction.line(line) for line in queued])
-            self._disk.written += n_chars
+                self._save(files, self._masked(lines) if self._masks_words else lines)
+            self._disk.wrote(n_chars)
+            left -= len(lines)
+
+    def _masked(self, lines: list[str]) -> list[str]:
+        mask = self._redaction.line
+        return [mask(line) if type(line) is _Unmasked else line for line in lines]
 
     def settle(self, files: Files) -> None:
         self._missing += self._unreported
@@ -193,7 +212,7 @@ class JournalWriter:
         assert self._fd is not None
         self._last_t = _begin(lines[-1]) if lines else self._last_t
         report = [_lost(_begin(lines[0]) if lines else self._last_t, self._missing)] if self._missing else []
-        data = "".join([*report, *lines]).encode("utf-8", "replace")
+        data = _encoded(report + lines)
         done = 0
         try:
             while done < len(data):
@@ -230,10 +249,14 @@ class JournalWriter:
         self._disk.failed(f"{self.path}: {error.strerror or error}")
 
 
-def _line(t: float, kind: str, rest: str) -> str:
-    if "\n" in rest or "\r" in rest:  # between tokens; within strings line breaks are escaped
-        rest = rest.translate(_LINE_BREAKS)
-    return f'{{"t":{t:.6f},"kind":"{kind}"{rest}\n'
+def _encoded(lines: list[str]) -> bytes:
+    """Joins lines. Line breaks within a line become spaces. They are between the tokens of a foreign message, because
+    JSON escapes the line breaks of its strings.
+    """
+    text = "".join(lines)
+    if "\n" in text or "\r" in text:
+        lines = [line.translate(_LINE_BREAKS) for line in lines]
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 
 def _begin(line: str) -> str:
@@ -242,7 +265,7 @@ def _begin(line: str) -> str:
 
 
 def _lost(begin: str, n_records: int) -> str:
-    return f'{begin},"kind":"lost","records":{n_records}}}\n'
+    return f'{begin},"kind":"lost","records":{n_records}}}'
 
 
 @cache

@@ -181,14 +181,14 @@ def _literal(value: Any) -> str:
 
 
 def _lines(records: Iterable[Record]) -> Iterator[str]:
-    """Yields the records as lines in the format of `JournalWriter`."""
+    """Yields the records as lines in the format of `JournalWriter`, without line breaks."""
     for record in records:
         body = dump(record.data)
-        yield f'{{"t":{record.t:.6f},"kind":"{record.kind}"{"," if record.data else ""}{body[1:]}\n'
+        yield f'{{"t":{record.t:.6f},"kind":"{record.kind}"{"," if record.data else ""}{body[1:]}'
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
     partial = path.with_name(f".{path.name}.part")
     with partial.open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
-        packed.writelines(line.encode("utf-8", "replace") for line in lines)
+        packed.writelines(f"{line}\n".encode("utf-8", "replace") for line in lines)
     partial.replace(path)

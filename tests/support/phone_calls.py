@@ -27,7 +27,7 @@ class Records:
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         self.all.append((t, kind, fields))
 
-    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+    def write_raw(self, kind: str, t: float, json_text: str, has_words: bool = True, /) -> None:
         self.all.append((t, kind, {"message": json.loads(json_text)}))
 
     def close(self) -> None:

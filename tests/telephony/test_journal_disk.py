@@ -618,15 +618,28 @@ def test_a_lost_report_is_logged(tmp_path: Path, hanging: Hanging, caplog: pytes
     assert len(caplog.records) == 1 and "too slow" in caplog.records[0].getMessage()
 
 
-def test_journals_are_written_in_turns_and_all_at_once_when_the_thread_is_woken(tmp_path: Path) -> None:
-    """Together they would keep twice as many records in memory."""
+@pytest.mark.parametrize(("n_journals", "n_turns"), [(15, 1), (16, 2), (60, 4), (200, 8)])
+def test_many_journals_are_written_in_turns_and_all_at_once_when_the_thread_is_woken(
+    n_journals: int, n_turns: int, tmp_path: Path
+) -> None:
     hanging = Hanging()
     disk = Disk(hanging)
-    journals = [JournalWriter(tmp_path / f"{number}.jsonl", disk=disk) for number in range(20)]
-    rounds = [disk._due(False) for _ in range(16)]
-    assert max(map(len, rounds)) <= 3
+    journals = [JournalWriter(tmp_path / f"{number}.jsonl", disk=disk) for number in range(n_journals)]
+    rounds = [disk._due(False) for _ in range(2 * n_turns)]
+    assert max(map(len, rounds)) <= 1 + n_journals // n_turns
     assert sorted(map(id, sum(rounds, ()))) == sorted([*map(id, journals)] * 2)
     assert disk._due(True) == tuple(journals)
     hanging.free.set()
     for journal in journals:
         assert journal.finish(60)
+
+
+def test_lines_of_more_than_one_piece_are_all_written(tmp_path: Path, hanging: Hanging) -> None:
+    disk = Disk(hanging, flush_s=0.001)
+    journal = JournalWriter(tmp_path / "journal.jsonl", disk=disk)
+    for n in range(1000):
+        journal.write("tick", n / 10, n=n)
+    hanging.free.set()
+    assert journal.finish(60)
+    assert [record.data["n"] for record in read_journal(journal.path)] == list(range(1000))
+    assert disk.taken == disk.written

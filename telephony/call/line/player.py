@@ -343,7 +343,7 @@ class LinePlayer:
                 if self.monitor.is_on:
                     self.monitor.sent(command.payload, hidden=self._record.seal.is_closed or self._is_sealed(command))
                 if self._record.is_on:
-                    self._record.write("twilio.out", message=self._media(command))
+                    self._record.sent_audio(self._media(command))
             else:
                 self._record.verbatim("twilio.out", text)
                 if isinstance(command, Clear):

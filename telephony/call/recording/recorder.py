@@ -15,7 +15,7 @@ from realtime_core.connection.wrapper import ConnectionWrapper
 from realtime_core.openai_realtime.protocol import decode_audio
 
 from ...errors import TwilioError
-from ...journal.encoding import parse_object
+from ...journal.encoding import dump, parse_object
 from ...journal.format import Journal
 from ...journal.header import digest_of
 from ...masking import mask_all_digits, mask_numbers
@@ -140,7 +140,7 @@ class CallRecorder:
         if self.seal.watches or not isinstance(message, str) or decode_audio(message) is None:
             self.message("model.in", message)
         elif self.is_on:
-            self._write_message("model.in", message)
+            self.verbatim("model.in", message)
 
     def _write_message(self, kind: str, text: str) -> None:
         if self._masker is not None:
@@ -152,7 +152,7 @@ class CallRecorder:
         a mark or a clear. Most records of a journal are of this kind. `kind` is the kind of the record.
         """
         if self.is_on:
-            self._journal.write_raw(kind, self._clock() - self._start, message)
+            self._journal.write_raw(kind, self._clock() - self._start, message, False)
 
     def caller_frame(self, message: str, stamp_ms: int) -> None:
         """Records a media message with audio of the caller, which has the timestamp `stamp_ms` in milliseconds, in the
@@ -162,7 +162,16 @@ class CallRecorder:
         if self.seal.frame(stamp_ms, now):
             message = self.seal.message("twilio.in", message)
         if self.is_on:
-            self._journal.write_raw("twilio.in", now - self._start, message)
+            self._journal.write_raw("twilio.in", now - self._start, message, False)
+
+    def sent_audio(self, message: dict[str, Any]) -> None:
+        """Records a media message with audio for the caller, which has the checksum of the audio in place of the
+        audio.
+        """
+        if self.seal.watches:
+            self.write("twilio.out", message=message)
+        else:
+            self.verbatim("twilio.out", dump(message))
 
     def clip(self, ulaw: bytes, *, is_ours: bool = False) -> str:
         """Returns the digest of a clip (mu-law, 8 kHz), by which records name the clip. Writes the samples of the clip
@@ -180,13 +189,12 @@ class CallRecorder:
     def appended(self, text: str) -> None:
         """Records that this message with the caller's audio was sent to the model."""
         n_bytes = (len(text) - _AROUND) // 4 * 3 - text.count("=", -4)
-        self.seal.appended(n_bytes)
+        hidden = self.seal.appended(n_bytes)
         if not self.is_on:
             return
-        hidden = self.seal.hides_caller
         checksum = '0,"sealed":true' if hidden else zlib.crc32(text[_BEFORE:-2].encode())
         message = f'{{"type":"input_audio_buffer.append","bytes":{n_bytes},"crc32":{checksum}}}'
-        self._journal.write_raw("model.out", self._clock() - self._start, message)
+        self._journal.write_raw("model.out", self._clock() - self._start, message, False)
 
     def close(self) -> None:
         """Closes the journal of the call. Records that come later, for example from a tool that still runs, are not

@@ -170,12 +170,14 @@ class Seal:
         """
         return self._is_frame_hidden or self._was_frame_hidden
 
-    def appended(self, n_bytes: int) -> None:
+    def appended(self, n_bytes: int) -> bool:
         """Counts `n_bytes` bytes of the caller's audio that were sent to the model. The count is needed to find out
-        whether speech that the model reports was spoken in a part of the call that must not be recorded.
+        whether speech that the model reports was spoken in a part of the call that must not be recorded. Returns the
+        value of `hides_caller`.
         """
         self._appended_bytes += n_bytes
         self._is_fresh = False
+        return self._is_frame_hidden or self._was_frame_hidden
 
     def connected(self) -> None:
         """Counts the caller's audio from 0 again, because the model has a new connection. The conversation is sent
