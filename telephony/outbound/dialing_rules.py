@@ -55,7 +55,7 @@ class DialingRules:
     do_not_call: Container[str] = ()
 
     def __post_init__(self) -> None:
-        """Validates the rules. Raises `UserError` for an invalid number, country or time."""
+        """Validates the rules. Raises `UserError` for an invalid number, country, time or time zone."""
         for name in ("quiet_from", "quiet_until"):
             object.__setattr__(self, name, _time_of_day(name, getattr(self, name)))
         if self.countries is not None:
@@ -69,6 +69,11 @@ class DialingRules:
                 )
             object.__setattr__(self, "countries", countries)
         object.__setattr__(self, "do_not_call", _do_not_call(self.do_not_call))
+        if self.timezone:
+            try:
+                _zone(self.timezone)
+            except CallRefused as error:
+                raise UserError(f"DialingRules(timezone=...): {error}") from None
 
     @classmethod
     def none(cls) -> DialingRules:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from realtime_core.errors import UserError
+
 from ..argument_types import Rule, check_fields
 from ..audio.files import Clip, load_words
 
@@ -35,12 +37,15 @@ means that there was no answer.
 @dataclass(frozen=True, slots=True)
 class LeaveMessage:
     """The message for a voicemail, which is played after the beep. The message is a text that the model says, or a
-    clip: an audio file (its path or its bytes), or mu-law at 8 kHz. Raises `AudioFileError` for an unusable clip.
+    clip: an audio file (its path or its bytes), or mu-law at 8 kHz. Raises `AudioFileError` for an unusable clip, and
+    `UserError` for an empty text.
     """
 
     message: str | Clip
 
     def __post_init__(self) -> None:
+        if isinstance(self.message, str) and not self.message.strip():
+            raise UserError("LeaveMessage: the message is empty. Give a text or a clip, or leave out the LeaveMessage.")
         object.__setattr__(self, "message", load_words(self.message, "LeaveMessage"))
 
 
@@ -145,7 +150,7 @@ class CallPlan:
         return cls(
             to="",
             data=dict(recorded.get("facts") or {}),
-            machine=None if clip_or_words is None else LeaveMessage(clip_or_words),
+            machine=None if not clip_or_words else LeaveMessage(clip_or_words),
             greeting=str(recorded.get("greeting", GREETING)),
             detect=bool(recorded.get("detect", True)),
         )

@@ -39,7 +39,7 @@ from ..outbound.dialing_rules import e164
 from ..outbound.do_not_call import simulated
 from ..outbound.placed_call import PlacedCall
 from ..outbound.plan import CallPlan
-from ..records.call_query import query_of
+from ..records.call_query import FILTERS, query_of
 from ..records.call_record import CallRecord
 from ..records.storable import clean_json
 from ..urls import mounted, public_address
@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 __all__ = ["create_call", "end_call", "fetch_call", "list_calls", "open_dialer"]
 
 MAX_BYTES = 1024 * 1024
+_PARAMETERS = (*FILTERS, "limit", "cursor")
 _KIND = "idempotency key"
 _KEY_S = 7 * 86_400.0
 """The time in seconds for which an idempotency key is stored."""
@@ -162,12 +163,15 @@ async def list_calls(request: Request) -> JSONResponse:
     """Returns the calls, the newest first: `{"calls": [...], "next": cursor}`. The query parameters `from`, `to`,
     `number`, `agent`, `status` and `since` filter the calls, as in `telephony calls list`. `limit` is the number of
     calls (default 50, at most 1000). `cursor` is the value `next` of the previous page. Returns 400 for an invalid
-    filter, and 503 if the database cannot be used.
+    filter or an unknown parameter, and 503 if the database cannot be used.
     """
     phone = phone_of(request)
     if (refused := _refuse(request)) is not None:
         return refused
     records = phone.call_records
+    if unknown := [name for name in request.query_params if name not in _PARAMETERS]:
+        # Without this check, a filter with a wrong name would return the calls of all people.
+        return _problem(400, f"There is no parameter {unknown[0]!r:.60}. The parameters are {', '.join(_PARAMETERS)}.")
     try:
         query = query_of(request.query_params, now=phone.sources.now(), subject_of=records.subjects.of)
         page = await records.client.calls(query)

@@ -217,6 +217,8 @@ async def test_the_endpoint_lists_and_pages(database_url: str) -> None:
         assert (status, [row["id"] for row in rest["calls"]], rest["next"]) == (200, ["CA002"], None)
         status, found = await it.servers["a"].ask("GET", f"/calls?number={ADA.replace('+', '%2B')}")
         assert (status, [row["id"] for row in found["calls"]]) == (200, ["CA000"])
+        status, result = await it.servers["a"].ask("GET", "/calls?caller=%2B14155550123")
+        assert status == 400 and "There is no parameter 'caller'" in result["error"], result
         status, result = await it.servers["a"].ask("GET", "/calls?since=x")
         assert (status, result["error"].startswith("since: ")) == (400, True)
         assert (await it.servers["a"].ask("GET", "/calls", token="wrong"))[0] == 401
