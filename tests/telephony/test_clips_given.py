@@ -61,6 +61,8 @@ NOT_READ = {
     "an MP3 file": b"ID3\x04" + bytes(8000),
     "a FLAC file": b"fLaC" + bytes(100),
     "an Ogg file": b"OggS" + bytes(100),
+    "a GIF image": b"GIF89a" + bytes(100),
+    "a JPEG image": b"\xff\xd8\xff\xdb\x00\x43" + bytes(100),
     "a ZIP archive": b"PK\x03\x04" + bytes(100),
     "a WAV file": wav_header(1, 1, 8000, 16, 0),
     "text": b"greeting.wav",
