@@ -1,6 +1,6 @@
 """Writes the figures of `telephony bench` into `docs/measurements.md`, and its plot beside it.
 
-telephony bench --rounds 5 --prove --sweep 10,25,50,100,150 --out benchmarks/figures
+telephony bench --seconds 8 --prove --search --sweep 10,25,50,100,150,200 --out benchmarks/figures
 python -m benchmarks.load_figures
 """
 
@@ -55,14 +55,17 @@ def _paragraph(report: Mapping[str, Any]) -> list[str]:
     proof = report.get("load_proof")
     text = (
         f"{report['calls']} calls at once, {report['rounds']} rounds of {report['seconds']:g} s; CPU in ms per call and"
-        f" second, times in ms. {report['date'][:10]}, Python {report['python']}, {report['machine']}, other work on"
-        f" the machine (load average {report['load_average']}), server and load with `chrt -f 1`."
+        f" second, times in ms. {report['date'][:10]}, Python {report['python']}, {report['machine']}, load"
+        f" average {report['load_average']} before the run, server and load with `chrt -f 1`."
     )
     if proof is not None:
         text += (
             f" The load generator {'sustains' if proof['holds'] else 'does not sustain'} {proof['calls']} calls against"
             f" an echo: {proof['load_busy']:.0%} busy, its frames {proof['load_late_ms']['p99']:.1f} ms late (p99)."
         )
+    if most := report.get("most_calls"):
+        found = ", ".join(f"{calls} ({name})" for name, calls in most.items())
+        text += f" The most calls on one core with a p99 under 20 ms and no underrun: {found}."
     return textwrap.wrap(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
