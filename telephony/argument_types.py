@@ -15,16 +15,16 @@ Rule = tuple[Any, str]
 
 
 def check_types(where: str, rules: Mapping[str, Rule], given: Mapping[str, object]) -> None:
-    """Raises `UserError` if a value of `given` does not have a type of the rule with the same name. A number must be
-    finite, and a number of seconds (its name ends with `_s`) must not be negative. `where` begins the message. The
-    message does not contain the value, which may be secret.
+    """Raises `UserError` if a value of `given` does not have a type of the rule with the same name. NaN is no
+    number, and a number of seconds (its name ends with `_s`) must not be negative. Infinity means without an end.
+    `where` begins the message. The message contains only such numbers, because another value may be secret.
     """
     for name, value in given.items():
         kinds, what = rules[name]
         if not isinstance(value, kinds):
             found = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
             raise UserError(f"{where}: {name}: give {what}, not {found}.")
-        if isinstance(value, int | float) and not (math.isfinite(value) and (value >= 0 or not name.endswith("_s"))):
+        if isinstance(value, int | float) and (math.isnan(value) or (value < 0 and name.endswith("_s"))):
             raise UserError(f"{where}: {name}: give {what}, not {value}.")
 
 
