@@ -67,7 +67,7 @@ def overhead(calls: int, seconds: float, rounds: int) -> dict[str, Any]:
             packed = compress(journals[-1]).stat().st_size / 1e6 / seconds * 60
     added = sorted(100 * (with_ / without - 1) for without, with_ in zip(cpu["off"], cpu["on"], strict=True))
     return {
-        "cpu_ms_per_call_s": {**{name: round(median(each), 3) for name, each in cpu.items()}, "rounds": cpu},
+        "cpu_ms_per_call_s": {name: round(median(each), 3) for name, each in cpu.items()} | {"rounds": cpu},
         "overhead_percent": round(median(added), 1),
         "overhead_percent_range": [round(added[0], 1), round(added[-1], 1)],
         "mb_per_minute": round(mb_per_minute, 2),

@@ -24,7 +24,8 @@ def check_types(where: str, rules: Mapping[str, Rule], given: Mapping[str, objec
         if not isinstance(value, kinds):
             found = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
             raise UserError(f"{where}: {name}: give {what}, not {found}.")
-        if isinstance(value, int | float) and (math.isnan(value) or (value < 0 and name.endswith("_s"))):
+        is_nan = isinstance(value, float) and math.isnan(value)
+        if is_nan or (isinstance(value, int | float) and value < 0 and name.endswith("_s")):
             raise UserError(f"{where}: {name}: give {what}, not {value}.")
 
 

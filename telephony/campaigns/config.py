@@ -124,7 +124,9 @@ class CampaignConfig(BaseModel):
     result.
     """
     message: str | None = None
-    """The words that the agent says to a voicemail. With None, the agent hangs up when a voicemail answers."""
+    """The words that the agent says to a voicemail. With None or an empty text, the agent hangs up when a voicemail
+    answers.
+    """
     greeting: str | None = None
     max_s: float = Field(default=300.0, gt=0, le=14_400)
     """The maximum length of a call, in seconds."""
@@ -189,6 +191,11 @@ class CampaignConfig(BaseModel):
     """The maximum time in seconds from the end of the first words of a person who answered until the first words of the
     agent. A call with a longer silence counts as abandoned.
     """
+
+    @field_validator("message")
+    @classmethod
+    def _message(cls, value: str | None) -> str | None:
+        return value if value and value.strip() else None
 
     @field_validator("windows", mode="before")
     @classmethod

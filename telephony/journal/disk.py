@@ -129,7 +129,8 @@ class Disk:
         self._files = files or Files()
         self._flush_s = flush_s
         self._max_queued = max_queued_chars
-        self.usual_until = max_queued_chars // 8
+        self._room = max_queued_chars // 8
+        self.fast_until = self._room
         """While `taken` is not more than this, `takes` need not be called. Only the journals' thread writes it."""
         self._clock = clock
         self._on_change = on_change or _log_change
@@ -228,7 +229,7 @@ class Disk:
     def wrote(self, n_chars: int) -> None:
         """Counts characters that left the queue."""
         self.written += n_chars
-        self.usual_until = self.written + self._max_queued // 8
+        self.fast_until = self.written + self._room
 
     def failed(self, fault: str) -> None:
         """Stores `fault`, the reason why a journal could not be written. The fault stays until a `check` succeeds,

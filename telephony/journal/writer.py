@@ -89,8 +89,8 @@ class JournalWriter:
         self._disk = disk
         self._masks_words = not self._redaction.is_plain
         self._masks_all = self._redaction.audio
-        self._is_usual = not self._masks_all
-        """Whether a line without words can be queued without further checks."""
+        self._is_fast = not self._masks_all
+        """Whether lines without words may take the fast path, which only compares the length of the queue."""
         self._t, self._start = math.nan, ""
         """The time of the last message, and the start of its line. Often two messages have the same time."""
         self._lines: list[str] = []
@@ -122,7 +122,7 @@ class JournalWriter:
             self._t, self._start = t, f'{{"t":{t:.6f},"kind":"'
         line = f'{self._start}{kind}","message":{json_text}}}'
         disk = self._disk
-        if has_words or not self._is_usual or disk.taken > disk.usual_until:
+        if has_words or not self._is_fast or disk.taken > disk.fast_until:
             self._put(line, has_words)
         else:  # more than 100 times a second
             disk.taken += len(line)
@@ -130,7 +130,7 @@ class JournalWriter:
 
     def close(self) -> None:
         self.closing = True
-        self._is_usual = False
+        self._is_fast = False
         self._disk.wake()
 
     def finish(self, within_s: float | None = None) -> bool:
@@ -149,12 +149,12 @@ class JournalWriter:
             self._dropped += 1
             self._unreported += 1
             self._disk.dropped += 1
-            self._is_usual = False
+            self._is_fast = False
             return
         if self._unreported:
             self._append(_lost(_begin(line), self._unreported))
             self._unreported = 0
-            self._is_usual = not self._masks_all
+            self._is_fast = not self._masks_all
         self._append(line)
 
     def _append(self, line: str) -> None:

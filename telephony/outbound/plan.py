@@ -146,11 +146,11 @@ class CallPlan:
         of the same length.
         """
         message = recorded.get("message")
-        clip_or_words = b"\xff" * max(message, 1) if isinstance(message, int) else message
+        clip_or_words = b"\xff" * max(message, 1) if isinstance(message, int) else str(message or "")
         return cls(
             to="",
             data=dict(recorded.get("facts") or {}),
-            machine=None if not clip_or_words else LeaveMessage(clip_or_words),
+            machine=LeaveMessage(clip_or_words) if clip_or_words.strip() else None,
             greeting=str(recorded.get("greeting", GREETING)),
             detect=bool(recorded.get("detect", True)),
         )

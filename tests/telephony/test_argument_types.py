@@ -27,7 +27,8 @@ RULES = {"wait_s": (int | float | None, "a number of seconds"), "share": (float,
 
 
 @pytest.mark.parametrize(
-    "given", [{"wait_s": 0}, {"wait_s": 0.5}, {"wait_s": math.inf}, {"wait_s": None}, {"share": -1.0}]
+    "given",
+    [{"wait_s": 0}, {"wait_s": 0.5}, {"wait_s": math.inf}, {"wait_s": 10**400}, {"wait_s": None}, {"share": -1.0}],
 )
 def test_a_number_of_seconds_may_be_zero_and_another_number_negative(given: dict[str, Any]) -> None:
     check_types("It", RULES, given)
@@ -66,6 +67,12 @@ def test_a_policy_without_a_prompt_for_silence_is_accepted(silence: SilencePolic
         assert outcome.outcome.reason == "hung up"
 
     virtual_time.run(call())
+
+
+@pytest.mark.parametrize("message", [None, "", "  "])
+def test_a_recorded_call_without_words_for_a_voicemail_can_be_replayed(message: str | None) -> None:
+    assert CallPlan.from_journal({"message": message}).machine is None
+    assert CallPlan.from_journal({"message": 8000}).machine == LeaveMessage(b"\xff" * 8000)
 
 
 @pytest.mark.parametrize("empty", ["", "  ", "\n"])

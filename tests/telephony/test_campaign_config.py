@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -71,6 +72,12 @@ def test_a_text_of_rules_changes_what_it_names_and_a_mapping_is_all_rules() -> N
     assert set(whole) == {Outcome.BUSY, Outcome.MACHINE}
     with pytest.raises(ValidationError):
         CampaignConfig.model_validate({"retry": 3})
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "\n"])
+def test_an_empty_message_is_no_message(empty: str) -> None:
+    assert CampaignConfig(message=empty).message is None
+    assert CampaignConfig.model_validate_json(f'{{"message": {json.dumps(empty)}}}').message is None
 
 
 def test_windows_are_one_text_or_several() -> None:

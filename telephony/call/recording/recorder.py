@@ -165,9 +165,7 @@ class CallRecorder:
             self._journal.write_raw("twilio.in", now - self._start, message, False)
 
     def sent_audio(self, message: dict[str, Any]) -> None:
-        """Records a media message with audio for the caller, which has the checksum of the audio in place of the
-        audio.
-        """
+        """Records audio that was sent to the caller. `message` has the checksum of the audio in place of the audio."""
         if self.seal.watches:
             self.write("twilio.out", message=message)
         else:

@@ -177,7 +177,7 @@ class Seal:
         """
         self._appended_bytes += n_bytes
         self._is_fresh = False
-        return self._is_frame_hidden or self._was_frame_hidden
+        return self.hides_caller
 
     def connected(self) -> None:
         """Counts the caller's audio from 0 again, because the model has a new connection. The conversation is sent
