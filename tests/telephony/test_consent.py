@@ -27,10 +27,12 @@ from telephony import Call
 from telephony.call.call_info import CallInfo
 from telephony.call.consent import Answer, Consent, consent_of
 from telephony.errors import AudioFileError
+from telephony.journal.daemon import in_daemon
 from telephony.replay.replaying import replay_call
 from telephony.simulator import Handset, Line, SimulatedCall, clips
 from telephony.simulator.tones import tone
 from tests.support.databases import database
+from tests.support.journal_disk import wait_until_taken
 from tests.support.office import office
 from tests.support.phone_calls import phone_call
 from tests.support.planted import audio_in, bytes_of, delivered, rows_of, strength, words_in
@@ -331,7 +333,16 @@ def test_a_call_that_must_be_recorded_and_is_not_follows_the_policy(tmp_path: Pa
     async def main() -> None:
         given = {"telephony_journal_dir": tmp_path / "calls"}
         async with office(SCRIPT, given=given, consent=consent) as (twilio, app):
-            call = await twilio.ring(caller=speaks_early)
+            disk = app.state.phone.journals._disk
+
+            async def caller(phone: Handset) -> None:
+                """Speaks after the thread of the journals has tried to write the journal."""
+                await asyncio.sleep(0.1)
+                assert disk.taken
+                await in_daemon(lambda: wait_until_taken(disk), "wait")
+                await speaks_early(phone)
+
+            call = await twilio.ring(caller=caller)
             await asyncio.sleep(1)
             row = await app.state.phone.call_records.client.call(call.sid)
             dialled = [it.to for it in twilio.calls.values() if it.direction != "inbound"]

@@ -35,6 +35,7 @@ from telephony.settings import load_settings
 from telephony.simulator.handset import Handset
 from telephony.twilio.media_stream import Start, decode
 from telephony.web.stream_admission import StreamAdmission
+from tests.support.journal_disk import wait_until_taken
 from tests.support.phone_calls import PhoneCall, phone_call
 
 CALL = {"CallSid": "CA1", "From": "+14155550123", "To": "+14155550199", "AccountSid": "AC1", "CallStatus": "ringing"}
@@ -97,12 +98,6 @@ def hanging() -> Iterator[Hanging]:
     files = Hanging()
     yield files
     files.free.set()
-
-
-def wait_for(disk: Disk, *, written: bool = True) -> None:
-    """Until the thread has taken everything from the queue."""
-    while disk.taken != disk.written:
-        threading.Event().wait(0.001)
 
 
 # --- a folder that cannot be used ------------------------------------------------------------------------------------
@@ -200,7 +195,7 @@ def test_a_disk_that_works_again_is_found_and_reported(tmp_path: Path, caplog: p
             lost = journals.open("CA1")
             lost.write("tick", 0.0)
             lost.close()
-            await in_daemon(lambda: wait_for(disk), "wait")
+            await in_daemon(lambda: wait_until_taken(disk), "wait")
             await asyncio.sleep(30)
             assert journals.state is JournalState.UNAVAILABLE and result[-1] == (False, 1)
             files.fault = 0
@@ -342,7 +337,7 @@ def test_a_disk_that_hangs_is_reported_after_a_while(tmp_path: Path, hanging: Ha
     assert journals.state is JournalState.UNAVAILABLE and not journals.takes_calls
     assert "has not answered for 2 s" in journals.fault
     hanging.free.set()
-    wait_for(disk)
+    wait_until_taken(disk)
     while journals.fault:
         threading.Event().wait(0.001)
     assert journals.takes_calls
@@ -373,7 +368,7 @@ def test_while_the_disk_hangs_all_journals_together_take_so_much_memory(tmp_path
     lost = [journal.lost for journal in journals]
     assert sum(lost) == disk.lost > 30
     hanging.free.set()
-    wait_for(disk)
+    wait_until_taken(disk)
     for journal in journals:
         journal.write("tock", 9.0)
         assert journal.finish(10)
@@ -430,7 +425,7 @@ def test_the_loss_is_reported_where_the_disk_takes_records_again(tmp_path: Path)
     for n in range(9):
         files.fault = errno.ENOSPC if 3 <= n < 6 else 0
         journal.write("tick", float(n), n=n)
-        wait_for(disk)
+        wait_until_taken(disk)
     assert journal.finish(10)
     result = [(record.kind, record.t, record.data) for record in read_journal(journal.path)]
     assert result == [
@@ -462,7 +457,7 @@ def test_a_write_that_ends_in_the_middle_of_a_line_leaves_whole_lines(room: int,
     for n in range(5):
         journal.write("tick", float(n), n=n)
     disk.wake()
-    wait_for(disk)
+    wait_until_taken(disk)
     files.room = 10**6
     journal.write("tock", 9.0)
     assert journal.finish(10)
@@ -493,7 +488,7 @@ def test_dev_full_takes_nothing_and_ends_nothing(tmp_path: Path) -> None:
     journal = JournalWriter(tmp_path / "journal.jsonl", disk=disk)
     for n in range(3):
         journal.write("tick", float(n))
-        wait_for(disk)
+        wait_until_taken(disk)
     assert journal.finish(10)
     assert journal.lost == 3 and "No space left" in disk.fault
 
